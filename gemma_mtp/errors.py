@@ -1,0 +1,68 @@
+"""Errors a user can meet, and the exit status each one ends with.
+
+Raise these anywhere; `cli` formats them once. Knows neither terminal nor engine.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the process ends with; documented in the README."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    LENGTH = 3  # stopped by the token limit, only with --fail-on-length
+    NO_MODEL = 4
+    NO_ROOM = 5  # does not fit the context or the memory
+    BAD_PAIR = 6  # not a GGUF, truncated, wrong architecture, drafter does not belong
+    HUB = 7
+    INTERRUPTED = 130
+
+
+class GemmaMtpError(Exception):
+    """One clear sentence (`str(error)`), what to do next (`hint`), and an exit status."""
+
+    status = ExitStatus.ERROR
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(GemmaMtpError):
+    """The request itself makes no sense: an unknown option value, an empty prompt."""
+
+    status = ExitStatus.USAGE
+
+
+class ModelNotAvailable(GemmaMtpError):
+    """No such model, or a known one that is not on this machine."""
+
+    status = ExitStatus.NO_MODEL
+
+
+class DoesNotFit(GemmaMtpError):
+    """The prompt does not fit the context, or the model does not fit the memory."""
+
+    status = ExitStatus.NO_ROOM
+
+
+class BadPair(GemmaMtpError):
+    """A file that cannot be used, or a drafter that does not belong to its target."""
+
+    status = ExitStatus.BAD_PAIR
+
+
+class HubError(GemmaMtpError):
+    """The hub or the network failed."""
+
+    status = ExitStatus.HUB
+
+
+class Cancelled(GemmaMtpError):
+    """Stopped by the user while loading or evaluating the prompt."""
+
+    status = ExitStatus.INTERRUPTED

@@ -1,0 +1,215 @@
+"""What goes into the engine and what comes out: plain, serialisable data.
+
+Lines go down as a `Request`, events come up; nothing here knows llama.cpp or a terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from itertools import zip_longest
+from typing import Any, Literal
+
+DraftSetting = int | Literal["auto"]
+"""Draft length k: "auto", or a fixed number of drafted tokens per round (0 is plain decoding)."""
+
+MAX_DRAFT = 16
+
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+"""stop: end of generation or a stop string; length: max_tokens; context: no cell left."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. `tokens` are the ids the engine generated for exactly `content`, if it did.
+
+    Keeping them lets a later prompt reuse the cache even where tokenizing the text again would
+    split it differently.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen from logits; defaults are those recommended for Gemma 4."""
+
+    temperature: float = 1.0
+    top_k: int = 64
+    top_p: float = 0.95
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """One reply to be written.
+
+    `seed` None lets the engine pick one (reported in `End`). `exact` makes the text a function of
+    model, prompt, sampling and seed alone; it is implied by a seed.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    seed: int | None = None
+    exact: bool = False
+    draft: DraftSetting = "auto"
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    think: bool = False
+
+
+SpeedupBasis = Literal["measured", "estimated", "none"]
+"""measured: plain steps were timed during the reply itself; estimated: earlier in the session."""
+
+
+@dataclass
+class Stats:
+    """Counters of one reply; `+` adds replies up to a session. Times in seconds.
+
+    A round drafts, verifies and commits `accepted + 1` tokens (the bonus token counts). The very
+    first token of a reply comes from the prompt's last row and belongs to no round.
+    `accepted_histogram[n]` is the number of rounds with a draft in which n drafts were accepted.
+    `plain_seconds` is what plain decoding would have taken for the tokens decoded in
+    `compared_seconds`, from timed plain steps; both are 0 while nothing was timed.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    rounds: int = 0
+    decoded: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    accepted_histogram: list[int] = field(default_factory=list)
+    prefill_seconds: float = 0.0
+    ttft_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    draft_seconds: float = 0.0
+    verify_seconds: float = 0.0
+    sampling_seconds: float = 0.0
+    plain_seconds: float = 0.0
+    compared_seconds: float = 0.0
+    speedup_basis: SpeedupBasis = "none"
+    draft_length: int = 0
+    context_used: int = 0
+    context_size: int = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens decoded in rounds over the time of those rounds (no prefill)."""
+        return self.decoded / self.decode_seconds if self.decode_seconds > 0 else 0.0
+
+    @property
+    def acceptance_rate(self) -> float | None:
+        """Accepted over drafted tokens; None when nothing was drafted."""
+        return self.accepted / self.drafted if self.drafted else None
+
+    @property
+    def mean_accepted_length(self) -> float | None:
+        """Tokens committed per round, bonus token included; None before the first round."""
+        return self.decoded / self.rounds if self.rounds else None
+
+    @property
+    def speedup(self) -> float | None:
+        """Against plain decoding on this machine, or None when plain steps were never timed."""
+        if self.speedup_basis == "none" or self.compared_seconds <= 0:
+            return None
+        return self.plain_seconds / self.compared_seconds
+
+    def __add__(self, later: Stats) -> Stats:
+        """Totals of two replies; context and draft length are those of the later one."""
+        total = Stats(**{f.name: getattr(later, f.name) for f in fields(Stats)})
+        for name in _SUMMED:
+            setattr(total, name, getattr(self, name) + getattr(later, name))
+        total.accepted_histogram = [
+            a + b
+            for a, b in zip_longest(self.accepted_histogram, later.accepted_histogram, fillvalue=0)
+        ]
+        bases = {self.speedup_basis, later.speedup_basis} - {"none"}
+        total.speedup_basis = "none" if not bases else "estimated" if len(bases) > 1 else bases.pop()
+        return total
+
+    def as_json(self) -> dict[str, Any]:
+        """The `stats` object of `run --json`; rates that do not exist are null."""
+        return {
+            "tokens_per_second": _rounded(self.tokens_per_second),
+            "rounds": self.rounds,
+            "drafted": self.drafted,
+            "accepted": self.accepted,
+            "acceptance_rate": _rounded(self.acceptance_rate),
+            "mean_accepted_length": _rounded(self.mean_accepted_length),
+            "accepted_histogram": self.accepted_histogram,
+            "speedup": _rounded(self.speedup),
+            "speedup_basis": self.speedup_basis,
+            "ttft_seconds": _rounded(self.ttft_seconds),
+            "prefill_seconds": _rounded(self.prefill_seconds),
+            "decode_seconds": _rounded(self.decode_seconds),
+            "draft_seconds": _rounded(self.draft_seconds),
+            "verify_seconds": _rounded(self.verify_seconds),
+            "sampling_seconds": _rounded(self.sampling_seconds),
+            "cached_tokens": self.cached_tokens,
+            "context_used": self.context_used,
+            "context_size": self.context_size,
+        }
+
+
+_SUMMED = (
+    "prompt_tokens cached_tokens completion_tokens rounds decoded drafted accepted "
+    "prefill_seconds ttft_seconds decode_seconds draft_seconds verify_seconds sampling_seconds "
+    "plain_seconds compared_seconds"
+).split()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """`done` of `total` prompt tokens are in the cache; `cached` of them were there before."""
+
+    done: int
+    total: int
+    cached: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the reply, whole characters only; concatenated, the answer pieces are the answer.
+
+    `drafted`: the token that completed it was proposed by the drafter. `thought`: it belongs to
+    the thought channel, not to the answer.
+    """
+
+    text: str
+    drafted: bool = False
+    thought: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After each round: a snapshot of the counters, for a live status line."""
+
+    stats: Stats
+
+
+@dataclass(frozen=True)
+class End:
+    """Always the last event, also when the reply was stopped.
+
+    `message` is the answer as it belongs into the history (thoughts left out), `token_ids` all
+    generated ids, end-of-generation token included.
+    """
+
+    reason: FinishReason
+    message: Message
+    thought: str
+    token_ids: tuple[int, ...]
+    seed: int
+    stats: Stats
+
+
+Event = Prefill | Text | Progress | End

@@ -1,0 +1,51 @@
+"""How a pair is loaded: plain data shared by the command line and the llama.cpp module.
+
+Knows neither. None means: choose for this machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_CONTEXT = 8192
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """A pair on disk. `drafter` None: this target has no drafter here, decode plainly."""
+
+    name: str
+    target: Path
+    drafter: Path | None
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Context length in tokens, CPU threads, layers on the GPU (-1 all), KV cache type names."""
+
+    context: int | None = None
+    threads: int | None = None
+    gpu_layers: int | None = None
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: bool | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class PairInfo:
+    """What a loaded pair turned out to be; sizes in bytes.
+
+    `plain_reason` says why there is no speculation ("" when there is).
+    """
+
+    name: str
+    context_size: int
+    threads: int
+    gpu_layers: int
+    target_kv_bytes: int
+    drafter_kv_bytes: int
+    target_parameters: int
+    drafter_parameters: int
+    plain_reason: str = ""
