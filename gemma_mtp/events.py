@@ -129,7 +129,9 @@ class Stats:
             for a, b in zip_longest(self.accepted_histogram, later.accepted_histogram, fillvalue=0)
         ]
         bases = {self.speedup_basis, later.speedup_basis} - {"none"}
-        total.speedup_basis = "none" if not bases else "estimated" if len(bases) > 1 else bases.pop()
+        total.speedup_basis = (
+            "none" if not bases else "estimated" if len(bases) > 1 else bases.pop()
+        )
         return total
 
     def as_json(self) -> dict[str, Any]:
@@ -157,10 +159,22 @@ class Stats:
 
 
 _SUMMED = (
-    "prompt_tokens cached_tokens completion_tokens rounds decoded drafted accepted "
-    "prefill_seconds ttft_seconds decode_seconds draft_seconds verify_seconds sampling_seconds "
-    "plain_seconds compared_seconds"
-).split()
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "rounds",
+    "decoded",
+    "drafted",
+    "accepted",
+    "prefill_seconds",
+    "ttft_seconds",
+    "decode_seconds",
+    "draft_seconds",
+    "verify_seconds",
+    "sampling_seconds",
+    "plain_seconds",
+    "compared_seconds",
+)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -22,7 +22,10 @@ class PairFiles:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """Context length in tokens, CPU threads, layers on the GPU (-1 all), KV cache type names."""
+    """Context length in tokens, CPU threads, layers on the GPU (-1 all), KV cache type names.
+
+    llama.cpp's own log goes to `log_file`, or to stderr when `verbose`.
+    """
 
     context: int | None = None
     threads: int | None = None
@@ -31,6 +34,7 @@ class LoadOptions:
     cache_type_v: str = "f16"
     flash_attention: bool | None = None
     verbose: bool = False
+    log_file: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,254 @@
+"""A reply as a stream of events: prompt, prefill, rounds, text, statistics.
+
+Joins the parts that each know one thing; knows no terminal, no network and no files but the pair's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from threading import Event as Flag
+from time import perf_counter
+
+from gemma_mtp.baseline import Baseline
+from gemma_mtp.draft_length import AutoDraft, FixedDraft
+from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.events import (
+    DraftSetting,
+    End,
+    Event,
+    FinishReason,
+    Message,
+    Prefill,
+    Progress,
+    Request,
+    Stats,
+    Text,
+)
+from gemma_mtp.llama import LoadedPair, load_pair
+from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.sampling import Sampler
+from gemma_mtp.session import Session
+from gemma_mtp.speculative import Round, Speculator
+from gemma_mtp.streaming import Channel, ReplyText
+from gemma_mtp.template import ChatTemplate, encode_prompt
+
+# The round needs a cell for the pending token and one for padding; the drafter needs one, too.
+SPARE_CELLS = 2
+
+
+def load(
+    files: PairFiles, options: LoadOptions, progress: Callable[[float], bool] = lambda f: True
+) -> Engine:
+    """Load a pair; `progress` gets 0..1 and answers whether to go on.
+
+    Raises BadPair, DoesNotFit, Cancelled.
+    """
+    return Engine(load_pair(files, options, progress))
+
+
+class Engine:
+    """Writes replies, one at a time, and keeps what it learned from one to the next."""
+
+    def __init__(self, pair: LoadedPair) -> None:
+        self.pair = pair
+        self.info: PairInfo = pair.info
+        vocabulary = pair.target.vocabulary
+        self._template = ChatTemplate(
+            pair.chat_template, vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
+        )
+        self._channel = Channel(
+            open_id=vocabulary.id_of("<|channel>"), close_id=vocabulary.id_of("<channel|>")
+        )
+        self._auto = AutoDraft()
+        self.session = Session(pair.target)
+        self.baseline = Baseline()
+
+    def close(self) -> None:
+        """Free the models; the engine is of no use afterwards."""
+        self.pair.close()
+
+    def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]:
+        """Write one reply. `End` is always the last event, also after `cancel` was set.
+
+        Raises DoesNotFit when the prompt leaves no room for a reply.
+        """
+        try:
+            yield from _Reply(self, request, cancel or Flag()).events()
+        finally:
+            # Whatever happened, the cache holds what the session says, and not a token more.
+            self.pair.target.keep(len(self.session.tokens))
+
+    def prompt(self, request: Request) -> list[int]:
+        """Token ids of the prompt that `request` amounts to."""
+        vocabulary = self.pair.target.vocabulary
+        pieces = self._template.pieces(request.messages, request.think)
+        return encode_prompt(pieces, vocabulary.tokenize, vocabulary.bos)
+
+    def reply_text(self, stop: Sequence[str]) -> ReplyText:
+        """A fresh assembler of this model's tokens into text."""
+        return ReplyText(
+            self.pair.target.vocabulary.piece,
+            stop,
+            self._channel,
+            self.pair.target.vocabulary.end_of_generation,
+        )
+
+    def controller(self, setting: DraftSetting) -> AutoDraft | FixedDraft:
+        """The draft-length controller for a request; "auto" goes on from what it has learned."""
+        if self.pair.drafter is None:
+            return FixedDraft(0)
+        return self._auto if setting == "auto" else FixedDraft(setting)
+
+
+class _Reply:
+    """One reply being written."""
+
+    def __init__(self, engine: Engine, request: Request, cancel: Flag) -> None:
+        self.engine, self.request, self.cancel = engine, request, cancel
+        self.session, self.baseline = engine.session, engine.baseline
+        self.started = perf_counter()
+        self.seed = secrets.randbits(32) if request.seed is None else request.seed
+        self.stats = Stats(context_size=engine.info.context_size)
+        self.ids: list[int] = []
+        self.text = engine.reply_text(request.stop)
+        self.controller = engine.controller(request.draft)
+
+    def events(self) -> Iterator[Event]:
+        """Prefill, then text and progress, then the end."""
+        prompt = self.engine.prompt(self.request)
+        size = self.engine.info.context_size
+        if len(prompt) + SPARE_CELLS >= size:
+            raise DoesNotFit(
+                f"The prompt has {len(prompt)} tokens, and the context holds {size}.",
+                "Shorten it, start afresh with /clear, or use a larger --ctx.",
+            )
+        self.stats.prompt_tokens = len(prompt)
+        yield from self._prefill(prompt)
+        if len(self.session.tokens) < len(prompt):
+            yield self._end("cancelled")
+        else:
+            yield from self._generate(prompt)
+
+    def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
+        started = perf_counter()
+        for event in self.session.prefill(prompt):
+            self.stats.cached_tokens = event.cached
+            self.stats.prefill_seconds = perf_counter() - started
+            self.stats.context_used = event.done
+            yield event
+            if self.cancel.is_set():
+                return
+
+    def _generate(self, prompt: list[int]) -> Iterator[Event]:
+        rounds = self._rounds(prompt)
+        reason, texts = self._record([rounds.history[-1]], 0, rounds)
+        self.stats.ttft_seconds = perf_counter() - self.started
+        yield from texts
+        while reason is None:
+            started = perf_counter()
+            self._time_plain_step(rounds)
+            done, k = self._round(rounds)
+            reason, texts = self._record(done.tokens, done.accepted, rounds)
+            self._count(done, k, perf_counter() - started)
+            yield from texts
+            yield Progress(self.stats)
+        yield from self.text.finish()
+        yield self._end(reason)
+
+    def _rounds(self, prompt: list[int]) -> Speculator:
+        """The speculator; its history ends in the first token, chosen by the prompt's last row."""
+        target, drafter = self.engine.pair.target, self.engine.pair.drafter
+        sampler = Sampler(self.request.sampling, self.seed)
+        assert self.session.last_row is not None
+        first = sampler.sample(self.session.last_row, len(prompt), prompt)
+        return Speculator(
+            target,
+            drafter,
+            sampler,
+            [*prompt, first],
+            target.hidden(0) if drafter else None,
+            target.vocabulary.end_of_generation,
+            min_width=2 if self.request.exact or self.request.seed is not None else 1,
+        )
+
+    def _time_plain_step(self, rounds: Speculator) -> None:
+        """Once in a while, so that speedup is a comparison and not a guess."""
+        position = len(rounds.history) - 1
+        if self.controller.choose() and self.baseline.is_due(self.stats.rounds, position):
+            seconds = rounds.time_plain_step()
+            self.baseline.record(position, seconds)
+            self.controller.plain_step(seconds)
+
+    def _round(self, rounds: Speculator) -> tuple[Round, int]:
+        position = len(rounds.history) - 1
+        # A round commits up to k + 1 tokens; none may be more than the context or the user allows.
+        room = self.engine.info.context_size - SPARE_CELLS - position
+        if self.request.max_tokens is not None:
+            room = min(room, self.request.max_tokens - len(self.ids))
+        k = min(self.controller.choose(), room - 1)
+        done = rounds.round(k)
+        if k == self.controller.choose():
+            self.controller.record(done.drafted, done.accepted, done.seconds)
+        if done.width == 1:
+            self.baseline.record(position, done.seconds)
+        return done, k
+
+    def _record(
+        self, tokens: list[int], accepted: int, rounds: Speculator
+    ) -> tuple[FinishReason | None, list[Text]]:
+        """Put the tokens of a round on record; their texts, and whether the reply is over."""
+        reason: FinishReason | None = None
+        texts: list[Text] = []
+        size = self.engine.info.context_size
+        for i, token in enumerate(tokens):
+            self.ids.append(token)
+            if token in rounds.end:
+                reason = "stop"
+                break
+            texts += self.text.push(token, i < accepted)
+            if self.text.stopped:
+                del rounds.history[len(rounds.history) - len(tokens) + i + 1 :]
+                reason = "stop"
+                break
+        if reason is None and self.request.max_tokens is not None:
+            reason = "length" if len(self.ids) >= self.request.max_tokens else None
+        if reason is None and len(rounds.history) - 1 >= size - SPARE_CELLS:
+            reason = "context"
+        if reason is None and self.cancel.is_set():
+            reason = "cancelled"
+        # The last token is never evaluated, as in plain decoding, whatever the drafts were.
+        self.session.tokens[:] = rounds.history[:-1]
+        self.stats.completion_tokens = len(self.ids)
+        self.stats.context_used = len(rounds.history)
+        return reason, texts
+
+    def _count(self, done: Round, k: int, seconds: float) -> None:
+        stats = self.stats
+        stats.rounds += 1
+        stats.decoded += len(done.tokens)
+        stats.drafted += done.drafted
+        stats.accepted += done.accepted
+        stats.draft_length = k
+        stats.draft_seconds += done.draft_seconds
+        stats.verify_seconds += done.verify_seconds
+        stats.sampling_seconds += done.sampling_seconds
+        stats.decode_seconds += seconds
+        if done.drafted:
+            histogram = stats.accepted_histogram
+            histogram += [0] * (done.accepted + 1 - len(histogram))
+            histogram[done.accepted] += 1
+        if stats.drafted:
+            step, stats.speedup_basis = self.baseline.step(stats.context_used)
+            stats.plain_seconds = step * stats.decoded
+            stats.compared_seconds = stats.decode_seconds if step else 0.0
+
+    def _end(self, reason: FinishReason) -> End:
+        return End(
+            reason,
+            Message("assistant", self.text.answer, tuple(self.text.answer_tokens)),
+            self.text.thought,
+            tuple(self.ids),
+            self.seed,
+            self.stats,
+        )

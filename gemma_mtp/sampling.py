@@ -1,0 +1,143 @@
+"""Choose a token from a row of logits, by a rule that makes speculation invisible.
+
+Every token is drawn by the Gumbel-max rule [1]: argmax over the filtered candidates of
+log p(id) + g, where the noise g is a pure function of (seed, position, id). Nothing has to be
+rolled back when drafts are rejected, and the text depends on the target's logits and the seed
+alone. The drafter proposes with the same noise, so that it tends to fall for the same token;
+coupling two distributions this way needs no communication between them [2]. Knows only NumPy.
+
+[1] E. J. Gumbel, Statistical Theory of Extreme Values and Some Practical Applications, 1954.
+[2] M. Daliri, C. Musco, A. Suresh, Coupling without communication and drafter-invariant
+    speculative decoding, arXiv 2408.07978.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemma_mtp.events import Sampling
+
+Row = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+# A drafter sharpened a little agrees with the target at least as often as its own top token does,
+# for strong and weak drafters alike; at full temperature a weak one loses.
+DRAFT_TEMPERATURE_FACTOR = 0.7
+
+_BLOCK = 256
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+
+
+class Sampler:
+    """`sample(row, position, recent)` picks the token for `position` (0-based, in the context)."""
+
+    def __init__(self, sampling: Sampling, seed: int) -> None:
+        self.sampling = sampling
+        self.seed = seed
+
+    def for_drafter(self) -> Sampler:
+        """The same noise at a sharpened temperature: what to draft with."""
+        temperature = self.sampling.temperature * DRAFT_TEMPERATURE_FACTOR
+        return Sampler(replace(self.sampling, temperature=temperature), self.seed)
+
+    def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
+        """The token for `position`. `recent` are the ids before it, newest last.
+
+        With a repeat penalty the row's entries of recent tokens are changed in place.
+        """
+        s = self.sampling
+        if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
+            _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
+        if s.temperature <= 0:
+            return int(row.argmax())
+        ids, scores = filtered(row, s)
+        if len(ids) == 1:
+            return int(ids[0])
+        return int(ids[(scores + gumbel(self.seed, position, ids)).argmax()])
+
+
+def filtered(row: Row, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
+    """Candidates left by top-k, temperature, top-p and min-p, in this order.
+
+    Returns ids and logits / temperature, best first, ids breaking ties: log-probabilities up to a
+    constant, which is all that Gumbel-max needs.
+    """
+    ids = top_ids(row, sampling.top_k)
+    scores = row[ids].astype(np.float64)
+    scores /= sampling.temperature
+    if sampling.top_p < 1.0 or sampling.min_p > 0.0:
+        weights = np.exp(scores - scores[0])
+        if sampling.top_p < 1.0:
+            mass = weights.cumsum()
+            # The candidate that crosses top_p is still in.
+            keep = int(mass.searchsorted(sampling.top_p * mass[-1])) + 1
+            ids, scores, weights = ids[:keep], scores[:keep], weights[:keep]
+        if sampling.min_p > 0.0:
+            keep = int((weights >= sampling.min_p).sum())
+            ids, scores = ids[: max(keep, 1)], scores[: max(keep, 1)]
+    return ids, scores
+
+
+def top_ids(row: Row, k: int) -> Ids:
+    """Ids of the k largest entries (all for k <= 0), largest first, the smaller id before a tie.
+
+    A large vocabulary is not searched whole: the k largest entries lie in the k blocks with the
+    largest maxima, and only those are looked at.
+    """
+    n = len(row)
+    if k <= 0 or k >= n:
+        return np.argsort(-row, kind="stable")
+    if n >= 64 * _BLOCK and n % _BLOCK == 0 and k < n // _BLOCK:
+        maxima = row.reshape(-1, _BLOCK).max(axis=1)
+        blocks = np.sort(_largest(maxima, k))
+        places = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
+        ids = places[_largest(row[places], k)]
+    else:
+        ids = _largest(row, k)
+    ids.sort()
+    return ids[np.argsort(-row[ids], kind="stable")]
+
+
+def _largest(values: Row, k: int) -> Ids:
+    """Places of the k largest values in any order; among equals at the edge the first ones win."""
+    n = len(values)
+    places = np.argpartition(values, n - k)[n - k :]
+    edge = values[places].min()
+    if np.count_nonzero(values == edge) > np.count_nonzero(values[places] == edge):
+        above = np.flatnonzero(values > edge)
+        return np.concatenate([above, np.flatnonzero(values == edge)[: k - len(above)]])
+    return places
+
+
+def gumbel(seed: int, position: int, ids: Ids) -> NDArray[np.float64]:
+    """Standard Gumbel noise for each id, from a splitmix64 hash of (seed, position, id)."""
+    key = _mix((_mix(seed) + _GOLDEN * (position + 1)) & _MASK)
+    x = ids.astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(key)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX_1)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX_2)
+    x ^= x >> np.uint64(31)
+    uniform = ((x >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return -np.log(-np.log(uniform))
+
+
+def _mix(x: int) -> int:
+    x = (x + _GOLDEN) & _MASK
+    x = ((x ^ (x >> 30)) * _MIX_1) & _MASK
+    x = ((x ^ (x >> 27)) * _MIX_2) & _MASK
+    return x ^ (x >> 31)
+
+
+def _penalize(row: Row, recent: Sequence[int], penalty: float) -> None:
+    """Divide positive and multiply negative logits of recent tokens (Keskar et al., 1909.05858)."""
+    if not recent:
+        return
+    ids = np.unique(np.asarray(recent))
+    values = row[ids]
+    row[ids] = np.where(values > 0, values / penalty, values * penalty)
