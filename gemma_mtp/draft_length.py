@@ -16,9 +16,11 @@ LENGTHS = (0, 1, 2, 3, 5, 7)
 START = 3
 TRIAL_ROUNDS = 4  # rounds a length is kept for before it is judged; the first only rebuilds a graph
 SETTLED_ROUNDS = 12
-RETRY_ROUNDS = 64  # plain rounds before drafting gets another chance
+RETRY_ROUNDS = 64  # plain rounds before drafting gets another chance; doubled each time in vain
 MARGIN = 1.04  # a change must promise this much, or noise would make it go to and fro
-SMOOTHING = 0.05
+MEMORY = 0.98  # weight of what was known of acceptance when one more draft is judged
+PRIOR = (2.8, 4.0)  # accepted of drafted, before anything is known: overruled by a dozen drafts
+CHEAPEST_STEP = 0.1  # plain steps that a further drafted token costs at the least
 
 
 class FixedDraft:
@@ -42,10 +44,11 @@ class AutoDraft:
 
     def __init__(self) -> None:
         self.length = START
-        self.acceptance = 0.7  # a guess that the first rounds overrule
+        self._accepted, self._judged = PRIOR
         self._costs: dict[int, deque[float]] = {}
         self._rounds_here = 0
         self._judge_at = TRIAL_ROUNDS
+        self._retry_at = RETRY_ROUNDS
 
     def choose(self) -> int:
         """The draft length of the next round."""
@@ -57,42 +60,46 @@ class AutoDraft:
         """A round at the chosen length took `seconds`, and `accepted` of `drafted` were right."""
         self._rounds_here += 1
         if self._rounds_here > 1:
-            self._costs.setdefault(self.length, deque(maxlen=9)).append(seconds)
+            self._cost(self.length).append(seconds)
         for i in range(min(accepted + 1, drafted)):
-            self.acceptance += SMOOTHING * ((i < accepted) - self.acceptance)
+            self._accepted = MEMORY * self._accepted + (i < accepted)
+            self._judged = MEMORY * self._judged + 1
 
     def plain_step(self, seconds: float) -> None:
         """A plain step took `seconds`."""
-        self._costs.setdefault(0, deque(maxlen=9)).append(seconds)
+        self._cost(0).append(seconds)
+
+    @property
+    def acceptance(self) -> float:
+        """Chance that a draft is accepted when all before it were; older drafts count less."""
+        return self._accepted / self._judged
 
     def expected_tokens(self, k: int) -> float:
         """Tokens a round of draft length k is expected to commit."""
         return sum(self.acceptance**i for i in range(k + 1))
 
     def _judge(self) -> None:
-        here = self._rate(self.length)
         best = max(LENGTHS, key=self._rate)
-        if self.length == 0 and best == 0 and self._rounds_here >= RETRY_ROUNDS:
-            best = START
-        elif best == self.length or self._rate(best) < here * MARGIN:
+        if self._rate(best) < self._rate(self.length) * MARGIN:
             best = self.length
-        if best != self.length:
+        if best == self.length == 0 and self._rounds_here >= self._retry_at:
+            best = START
+            self._retry_at *= 2
+        if best == self.length:
+            self._judge_at = self._rounds_here + SETTLED_ROUNDS
+        else:
             self.length, self._rounds_here = best, 0
             self._judge_at = TRIAL_ROUNDS
-        else:
-            self._judge_at = self._rounds_here + SETTLED_ROUNDS
 
     def _rate(self, k: int) -> float:
-        """Expected tokens per second; a length never tried is given the benefit of the doubt.
-
-        Its cost is guessed from the nearest measured one below: no more than that plus its share
-        of a plain step, half a plain step for each further token.
-        """
+        """Expected tokens per second. A length never tried gets the benefit of the doubt, once."""
         if k in self._costs:
             return self.expected_tokens(k) / median(self._costs[k])
-        known = [j for j in self._costs if j < k]
-        if not known or 0 not in self._costs:
-            return 0.0
-        nearest = max(known)
-        guess = median(self._costs[nearest]) + 0.5 * (k - nearest) * median(self._costs[0])
-        return self.expected_tokens(k) / guess
+        shorter = max((j for j in self._costs if j < k), default=None)
+        if shorter is None:
+            return 0.0  # plain steps have not been timed yet
+        step = CHEAPEST_STEP * median(self._costs[0]) if 0 in self._costs else 0.0
+        return self.expected_tokens(k) / (median(self._costs[shorter]) + step * (k - shorter))
+
+    def _cost(self, k: int) -> deque[float]:
+        return self._costs.setdefault(k, deque(maxlen=9))

@@ -1,0 +1,155 @@
+"""One request, one reply: written out as it comes, stoppable with Ctrl-C, counted at the end.
+
+`run` is one of these, a chat many. Knows neither how a pair is found and loaded nor who reads the
+reply at the other end of the pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol, TextIO
+
+from gemma_mtp.arguments import clean
+from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.events import End, Event, Message, Request
+from gemma_mtp.options import PairInfo
+from gemma_mtp.render import Printer
+
+
+class Engine(Protocol):
+    """What a reply needs of a loaded pair."""
+
+    @property
+    def info(self) -> PairInfo: ...
+
+    def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]: ...
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual."""
+    cancel = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield cancel
+        return
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def write_reply(engine: Engine, request: Request, printer: Printer) -> End:
+    """Show every event of a reply and return the last one."""
+    end: End | None = None
+    with stoppable() as cancel:
+        printer.begin()
+        events = engine.reply(request, cancel)
+        try:
+            for event in events:
+                if isinstance(event, End):
+                    end = event
+                printer.show(event)
+        finally:
+            close = getattr(events, "close", None)
+            if close:  # gives the engine the chance to roll back on every way out
+                close()
+            printer.finish()
+    if end is None:
+        raise GemmaMtpError("The engine ended the reply without a result.")
+    return end
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `run` says besides the answer."""
+
+    stats: bool = False
+    json: bool = False
+    fail_on_length: bool = False
+
+
+def answer(engine: Engine, request: Request, printer: Printer, report: Report) -> ExitStatus:
+    """Write one answer to standard output; the status says how it ended."""
+    try:
+        end = write_reply(engine, request, printer)
+        if report.json:
+            text = json.dumps(as_json(end, engine.info), ensure_ascii=False)
+            printer.screen.write(text + "\n")
+    except BrokenPipeError:
+        hush(printer.screen.text)
+        return ExitStatus.ERROR
+    if report.stats:
+        printer.summary(end)
+    if end.reason == "cancelled":
+        return ExitStatus.INTERRUPTED
+    if end.reason == "context" and not report.stats:
+        fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
+        printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
+    if end.reason == "length" and report.fail_on_length:
+        return ExitStatus.LENGTH
+    return ExitStatus.OK
+
+
+def as_json(end: End, info: PairInfo) -> dict[str, Any]:
+    """The object that `run --json` prints."""
+    thought = {"thought": end.thought} if end.thought else {}
+    return {
+        "text": end.message.content,
+        **thought,
+        "model": info.name,
+        "seed": end.seed,
+        "finish_reason": end.reason,
+        "prompt_tokens": end.stats.prompt_tokens,
+        "completion_tokens": end.stats.completion_tokens,
+        "stats": end.stats.as_json(),
+    }
+
+
+def with_prompt(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ...]:
+    """The conversation with one more message of the user."""
+    return (*messages, Message("user", prompt))
+
+
+def piped_text(stream: TextIO | None) -> str:
+    """What was piped in; "" when standard input is a terminal or closed. Never fails on bytes."""
+    if stream is None or stream.closed or stream.isatty():
+        return ""
+    try:
+        raw = getattr(stream, "buffer", None)
+        text = raw.read().decode("utf-8", "replace") if raw else stream.read()
+    except OSError:  # a descriptor that was closed or cannot be read
+        return ""
+    return clean(text).strip("\n")
+
+
+def join_prompt(argument: str | None, piped: str) -> str:
+    """The argument first, a blank line, then what was piped in."""
+    return "\n\n".join(part for part in (argument or "", piped) if part.strip())
+
+
+def hush(stream: TextIO) -> None:
+    """Let nothing more fail on a stream whose reader has gone."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        if stream is sys.stdout:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
