@@ -13,6 +13,7 @@ from statistics import median
 from gemma_mtp.events import SpeedupBasis
 
 FIRST_ROUNDS = (4, 10, 24)  # three looks in the first reply, so that one stall does not decide
+CHECK_EVERY = 16  # rounds: a long reply grows out of reach of what was timed
 NEAR = 512  # tokens of context within which the cost of a step hardly changes
 
 
@@ -24,8 +25,10 @@ class Baseline:
 
     def is_due(self, rounds: int, position: int) -> bool:
         """Whether a step should be timed after `rounds` rounds of this reply, at `position`."""
-        near = self._near(position)
-        return rounds in FIRST_ROUNDS and len(near) <= FIRST_ROUNDS.index(rounds)
+        near = len(self._near(position))
+        if rounds in FIRST_ROUNDS:
+            return near <= FIRST_ROUNDS.index(rounds)
+        return near == 0 and rounds % CHECK_EVERY == 0 and rounds > 0
 
     def record(self, position: int, seconds: float) -> None:
         self._steps.append((position, seconds))

@@ -108,6 +108,7 @@ class _Reply:
         self.engine, self.request, self.cancel = engine, request, cancel
         self.session, self.baseline = engine.session, engine.baseline
         self.started = perf_counter()
+        self.exact = request.exact or request.seed is not None
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
         self.stats = Stats(context_size=engine.info.context_size)
         self.ids: list[int] = []
@@ -132,7 +133,7 @@ class _Reply:
 
     def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
         started = perf_counter()
-        for event in self.session.prefill(prompt):
+        for event in self.session.prefill(prompt, self.exact):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started
             self.stats.context_used = event.done
@@ -169,7 +170,7 @@ class _Reply:
             [*prompt, first],
             target.hidden(0) if drafter else None,
             target.vocabulary.end_of_generation,
-            min_width=2 if self.request.exact or self.request.seed is not None else 1,
+            min_width=2 if self.exact else 1,
         )
 
     def _time_plain_step(self, rounds: Speculator) -> None:
@@ -186,9 +187,10 @@ class _Reply:
         room = self.engine.info.context_size - SPARE_CELLS - position
         if self.request.max_tokens is not None:
             room = min(room, self.request.max_tokens - len(self.ids))
-        k = min(self.controller.choose(), room - 1)
+        wanted = self.controller.choose()
+        k = min(wanted, room - 1, self.engine.pair.target.widest(position) - 1)
         done = rounds.round(k)
-        if k == self.controller.choose():
+        if k == wanted:
             self.controller.record(done.drafted, done.accepted, done.seconds)
         if done.width == 1:
             self.baseline.record(position, done.seconds)

@@ -24,6 +24,7 @@ from gemma_mtp.amx import amx_refused
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.events import MAX_DRAFT
 from gemma_mtp.options import DEFAULT_CONTEXT, LoadOptions, PairFiles, PairInfo
+from gemma_mtp.ring import Ring
 from gemma_mtp.threads import usable_threads
 
 _ext: Any = None
@@ -212,6 +213,9 @@ class LlamaTarget:
         self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
         self._memory = llama_cpp.llama_get_memory(context)
         self._window: int = llama_cpp.llama_model_n_swa(model)
+        # As llama.cpp sizes the cache of the sliding-window layers.
+        cells = min(self.context_size, self._window + llama_cpp.llama_n_ubatch(context))
+        self._ring = Ring(-(-cells // 256) * 256)
         self._batch = _Batch(max(piece_size, MAX_WIDTH))
         self._logits = _Rows(self.vocabulary.size)
         self._hidden = _Rows(self.embedding_width)
@@ -229,6 +233,7 @@ class LlamaTarget:
             batch.outputs[i] = i >= n - outputs
         batch.struct.n_tokens = n
         _evaluate(self.context, batch)
+        self._ring.add(position + n)
         self._first_output = n - outputs
         return self._logits.at(llama_cpp.llama_get_logits(self.context), outputs)
 
@@ -245,16 +250,27 @@ class LlamaTarget:
         then everything has to be evaluated again (0 is returned).
         """
         if length > 0:
-            llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1)
+            self.keep(length)
             oldest = llama_cpp.llama_memory_seq_pos_min(self._memory, 0)
             if 0 <= oldest <= max(0, length - self._window):
                 return length
         llama_cpp.llama_memory_clear(self._memory, False)
+        self._ring.clear()
         return 0
 
     def keep(self, length: int) -> None:
         """Forget positions from `length` on, a few at most: rejected drafts."""
         llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1)
+        self._ring.cut(length)
+
+    def widest(self, position: int) -> int:
+        """The widest batch at `position` that leaves the cells in order whatever is rejected."""
+        return self._ring.widest(position, MAX_WIDTH)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the cache is laid out as it is after evaluating its tokens from the start."""
+        return self._ring.in_order
 
 
 class LlamaDrafter:

@@ -17,6 +17,7 @@ class CachedTarget(Protocol):
     """The part of a target a session needs."""
 
     piece_size: int
+    in_order: bool
 
     def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row: ...
     def rewind(self, length: int) -> int: ...
@@ -30,14 +31,17 @@ class Session:
         self.tokens: list[int] = []
         self.last_row: Row | None = None
 
-    def prefill(self, prompt: Sequence[int]) -> Iterator[Prefill]:
+    def prefill(self, prompt: Sequence[int], exact: bool = False) -> Iterator[Prefill]:
         """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits.
 
+        `exact`: a cache whose cells are out of order is not reused, since the text would show it.
         May be abandoned between pieces: `tokens` always says what the cache holds.
         """
         total = len(prompt)
         # The last token is evaluated in any case: its row chooses the first token of the reply.
         cached = self.rewind(min(common_prefix(self.tokens, prompt), total - 1))
+        if exact and not self.target.in_order:
+            cached = self.rewind(0)
         yield Prefill(cached, total, cached)
         while (done := len(self.tokens)) < total:
             piece = list(prompt[done : done + self.target.piece_size])

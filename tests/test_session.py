@@ -7,6 +7,7 @@ from gemma_mtp.session import Session
 
 class CountingTarget:
     piece_size = 4
+    in_order = True
 
     def __init__(self, window=1000):
         self.cache, self.evaluated, self.window = [], 0, window
@@ -75,3 +76,13 @@ def test_a_prefill_that_is_given_up_leaves_the_truth():
     assert session.tokens == session.target.cache == [0, 1, 2, 3]
     fill(session, list(range(10)))
     assert session.target.evaluated == 10
+
+
+def test_exact_mode_does_not_reuse_a_cache_whose_cells_are_out_of_order():
+    session = Session(CountingTarget())
+    fill(session, list(range(10)))
+    session.target.in_order = False
+    list(session.prefill([*range(10), 11], exact=False))
+    assert session.target.evaluated == 11
+    list(session.prefill([*range(10), 11, 12], exact=True))
+    assert session.target.evaluated == 11 + 12

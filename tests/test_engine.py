@@ -1,0 +1,300 @@
+"""The engine on real llama.cpp: invariance, stops, prefix reuse, statistics, honest failures."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import numpy as np
+import pytest
+from pairs import TINY, random_pair
+
+from gemma_mtp.engine import Engine, load
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
+from gemma_mtp.events import End, Message, Prefill, Progress, Request, Sampling, Text
+from gemma_mtp.options import LoadOptions, PairFiles
+
+LENGTHS = [1, 2, 3, 4, 5, 6, 7, 8, "auto"]
+OPTIONS = LoadOptions(context=2048, threads=1)
+STORY = "Tell me a very long story about a fox."
+
+
+def ask(text=STORY, **settings):
+    settings.setdefault("max_tokens", 100)
+    return Request((Message("user", text),), **settings)
+
+
+def finish(engine: Engine, request: Request, fresh: bool = True) -> End:
+    if fresh:
+        engine.session.rewind(0)
+    *_, end = engine.reply(request)
+    assert isinstance(end, End)
+    return end
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = load(TINY, OPTIONS)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def random_engine(tmp_path_factory):
+    engine = load(random_pair(tmp_path_factory.mktemp("pair")), OPTIONS)
+    yield engine
+    engine.close()
+
+
+def endless(engine, monkeypatch):
+    """Let replies run to their token limit: the models here end theirs too soon."""
+    monkeypatch.setattr(engine.pair.target.vocabulary, "end_of_generation", frozenset())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+def test_in_exact_mode_the_draft_length_does_not_change_the_text(engine, monkeypatch, temperature):
+    endless(engine, monkeypatch)
+    sampling = Sampling(temperature)
+    plain = finish(engine, ask(sampling=sampling, seed=1, draft=0, max_tokens=600))
+    assert len(plain.token_ids) == 600
+    for draft in LENGTHS:
+        drafted = finish(engine, ask(sampling=sampling, seed=1, draft=draft, max_tokens=600))
+        assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
+        assert drafted.stats.accepted > 0
+
+
+def two_threads_agree(monkeypatch, temperature, tokens, drafts):
+    engine = load(TINY, LoadOptions(context=2048, threads=2))
+    endless(engine, monkeypatch)
+    settings = {"sampling": Sampling(temperature), "seed": 2, "max_tokens": tokens}
+    plain = finish(engine, ask(draft=0, **settings))
+    for draft in drafts:
+        drafted = finish(engine, ask(draft=draft, **settings))
+        assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
+    engine.close()
+
+
+def test_nor_with_two_threads(monkeypatch):
+    two_threads_agree(monkeypatch, 1.0, 100, [3])
+
+
+# On a machine with other work to do, two threads of llama.cpp wait for each other far longer than
+# they compute: minutes instead of seconds.
+@pytest.mark.slow
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+def test_nor_with_two_threads_over_long_replies(monkeypatch, temperature):
+    two_threads_agree(monkeypatch, temperature, 600, LENGTHS)
+
+
+class ScriptedDrafter:
+    """Proposes what plain decoding is known to write, and with chance `wrong` something else."""
+
+    def __init__(self, ids, first, size, wrong):
+        self.ids, self.first, self.size, self.wrong = ids, first, size, wrong
+        self.random = random.Random(5)
+
+    def begin(self, hidden, position):
+        self.at = position - self.first
+
+    def step(self, token):
+        self.at += 1
+        row = np.zeros(self.size, np.float32)
+        known = self.at < len(self.ids) and self.random.random() >= self.wrong
+        row[self.ids[self.at] if known else self.random.randrange(self.size)] = 1e4
+        return row
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("wrong", [0.0, 0.4])
+def test_nor_on_random_weights_with_scripted_drafts(random_engine, monkeypatch, temperature, wrong):
+    engine = random_engine
+    endless(engine, monkeypatch)
+    sampling = Sampling(temperature)
+    plain = finish(engine, ask(sampling=sampling, seed=3, draft=0, max_tokens=600))
+    for draft in (1, 3, 4, 8):
+        script = ScriptedDrafter(
+            plain.token_ids,
+            plain.stats.prompt_tokens,
+            engine.pair.target.vocabulary.size,
+            wrong,
+        )
+        monkeypatch.setattr(engine.pair, "drafter", script)
+        drafted = finish(engine, ask(sampling=sampling, seed=3, draft=draft, max_tokens=600))
+        assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
+        rate = drafted.stats.acceptance_rate
+        assert rate > 0.98 if wrong == 0 else 0.1 < rate < 0.9
+
+
+def test_a_seed_gives_the_same_text_again_and_another_seed_another(engine):
+    one, again, other = (finish(engine, ask(seed=s)) for s in (7, 7, 8))
+    assert one.token_ids == again.token_ids != other.token_ids
+    assert one.seed == 7
+
+
+def test_without_a_seed_one_is_chosen_that_repeats_the_text(engine):
+    one = finish(engine, ask(exact=True))
+    assert finish(engine, ask(seed=one.seed)).token_ids == one.token_ids
+
+
+def test_texts_add_up_to_the_message_and_say_which_were_drafted(engine):
+    events = list(engine.reply(ask(sampling=Sampling(0.0), draft=3)))
+    texts = [e for e in events if isinstance(e, Text)]
+    end = events[-1]
+    assert "".join(t.text for t in texts if not t.thought) == end.message.content
+    assert {t.drafted for t in texts} == {True, False}
+    assert isinstance(events[0], Prefill)
+    assert any(isinstance(e, Progress) for e in events)
+
+
+def test_the_drafter_owns_no_kv_cache(engine):
+    assert engine.info.drafter_kv_bytes == 0
+    assert engine.info.target_kv_bytes > 0
+
+
+def test_the_token_limit_is_exact_at_every_draft_length(engine, monkeypatch):
+    endless(engine, monkeypatch)
+    for draft in (0, 3, 8):
+        for limit in (1, 2, 7):
+            end = finish(engine, ask(draft=draft, max_tokens=limit, seed=1))
+            assert (end.reason, len(end.token_ids)) == ("length", limit)
+            assert len(engine.session.tokens) == end.stats.prompt_tokens + limit - 1
+
+
+def test_a_full_context_ends_the_reply_at_the_same_token_whatever_is_drafted(monkeypatch):
+    engine = load(TINY, LoadOptions(context=256, threads=1))
+    endless(engine, monkeypatch)
+    ends = [finish(engine, ask(draft=d, max_tokens=None, seed=1)) for d in (0, 1, 3, 8)]
+    assert {e.reason for e in ends} == {"context"}
+    assert len({e.token_ids for e in ends}) == 1
+    assert ends[0].stats.context_used >= 253
+    with pytest.raises(DoesNotFit, match="256"):
+        finish(engine, ask("one two three " * 200))
+    assert finish(engine, ask("hi", seed=1)).message.content, "and the engine goes on"
+    engine.close()
+
+
+def test_a_stop_string_ends_the_reply_and_the_cache_forgets_the_rest(engine):
+    whole = finish(engine, ask(sampling=Sampling(0.0), max_tokens=60))
+    stop = whole.message.content[len(whole.message.content) // 2 :][:4]
+    for draft in (0, 3, 7):
+        cut = finish(engine, ask(sampling=Sampling(0.0), stop=(stop,), draft=draft))
+        assert cut.reason == "stop"
+        assert cut.message.content == whole.message.content.split(stop)[0]
+        assert len(engine.session.tokens) == cut.stats.prompt_tokens + len(cut.token_ids) - 1
+
+
+def test_cancelling_keeps_what_was_written_and_the_next_turn_continues(engine):
+    engine.session.rewind(0)
+    cancel = threading.Event()
+    for event in engine.reply(ask(max_tokens=None, seed=1, draft=3), cancel):
+        if isinstance(event, Text):
+            cancel.set()
+    assert event.reason == "cancelled"
+    assert 1 <= len(event.token_ids) <= 5
+    request = Request(
+        (Message("user", STORY), event.message, Message("user", "go on")), max_tokens=5
+    )
+    end = finish(engine, request, fresh=False)
+    assert end.stats.cached_tokens >= event.stats.prompt_tokens
+    assert end.token_ids
+
+
+def test_an_abandoned_reply_leaves_cache_and_session_in_step(engine):
+    reference = finish(engine, ask(seed=4, max_tokens=40))
+    for stop_after in (0, 1, 3, 9):
+        engine.session.rewind(0)
+        reply = engine.reply(ask(seed=4, max_tokens=40, draft=5))
+        for _ in range(stop_after + 1):
+            next(reply)
+        reply.close()
+        assert finish(engine, ask(seed=4, max_tokens=40)).token_ids == reference.token_ids
+
+
+def test_a_cancelled_prefill_ends_with_an_empty_reply(engine):
+    engine.session.rewind(0)
+    cancel = threading.Event()
+    cancel.set()
+    events = list(engine.reply(ask("word " * 500), cancel))
+    assert events[-1].reason == "cancelled"
+    assert events[-1].message.content == ""
+    assert len(engine.session.tokens) < 200
+
+
+def test_a_second_turn_evaluates_only_what_is_new(engine):
+    engine.session.rewind(0)
+    first = finish(engine, ask(seed=1), fresh=False)
+    turns = (Message("user", STORY), first.message, Message("user", "And then?"))
+    second = finish(engine, Request(turns, seed=1, max_tokens=10), fresh=False)
+    held = first.stats.prompt_tokens + len(first.token_ids) - 1
+    assert second.stats.cached_tokens == held
+    assert second.stats.prompt_tokens - second.stats.cached_tokens < 25
+
+
+def test_statistics_are_consistent(engine, monkeypatch):
+    endless(engine, monkeypatch)
+    s = finish(engine, ask(draft=3, max_tokens=200)).stats
+    assert s.completion_tokens == s.decoded + 1 == 200
+    assert sum(s.accepted_histogram) <= s.rounds
+    assert sum(n * c for n, c in enumerate(s.accepted_histogram)) == s.accepted
+    assert s.decoded == s.rounds + s.accepted
+    assert s.draft_seconds + s.verify_seconds + s.sampling_seconds <= s.decode_seconds
+    assert s.speedup_basis == "measured"
+    assert s.speedup > 0
+
+
+def test_plain_decoding_claims_no_speedup(engine):
+    stats = finish(engine, ask(draft=0)).stats
+    assert (stats.speedup, stats.drafted, stats.acceptance_rate) == (None, 0, None)
+
+
+def test_without_a_drafter_decoding_is_plain_and_says_why():
+    engine = load(PairFiles("alone", TINY.target, None), OPTIONS)
+    assert "no drafter" in engine.info.plain_reason
+    assert finish(engine, ask(draft="auto")).stats.drafted == 0
+    engine.close()
+
+
+def test_without_the_mtp_functions_decoding_is_plain_and_names_the_version(monkeypatch):
+    monkeypatch.setattr("gemma_mtp.llama._ext", None)
+    engine = load(TINY, OPTIONS)
+    assert "0.3.36" in engine.info.plain_reason
+    assert finish(engine, ask()).message.content
+    engine.close()
+
+
+def test_loading_reports_progress_and_can_be_stopped():
+    seen = []
+    load(TINY, OPTIONS, lambda f: seen.append(f) or True).close()
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    with pytest.raises(Cancelled):
+        load(TINY, OPTIONS, lambda f: False)
+
+
+def test_the_default_context_is_8192_tokens():
+    engine = load(TINY, LoadOptions(threads=1))
+    assert engine.info.context_size == 8192
+    engine.close()
+
+
+def test_a_file_llama_cpp_refuses_is_a_bad_pair(tmp_path):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(TINY.target.read_bytes()[:100_000])
+    with pytest.raises(BadPair, match=r"broken\.gguf"):
+        load(PairFiles("broken", broken, None), OPTIONS)
+
+
+def test_an_unknown_kv_type_is_a_usage_error():
+    with pytest.raises(UsageError, match="q9"):
+        load(TINY, LoadOptions(cache_type_k="q9"))
+
+
+def test_other_kv_types_and_flash_attention_settings_work():
+    for options in (
+        LoadOptions(context=512, threads=1, cache_type_k="q8_0", cache_type_v="q8_0"),
+        LoadOptions(context=512, threads=1, flash_attention=False),
+        LoadOptions(context=512, threads=1, flash_attention=True),
+    ):
+        engine = load(TINY, options)
+        assert finish(engine, ask(max_tokens=20)).token_ids
+        engine.close()
