@@ -68,11 +68,11 @@ class Catalogue:
     def nearest(self, word: str) -> list[str]:
         """Names at most two typing errors away, best first."""
         word = _normal(word)
-        scored = ((_distance(word, e.name), e.name) for e in self.entries)
+        scored = ((distance(word, e.name), e.name) for e in self.entries)
         return [name for distance, name in sorted(scored, key=lambda s: s[0]) if distance <= 2]
 
 
-def load() -> Catalogue:
+def load_catalogue() -> Catalogue:
     """The catalogue of this installation: inside the wheel, or at the top of a source tree."""
     packaged = files(__package__) / "models.toml"
     source = Path(__file__).parent.parent / "models.toml"
@@ -124,7 +124,7 @@ def _normal(name: str) -> str:
     return re.sub(r"-it(?=$|[:-])", "", bare)
 
 
-def _distance(a: str, b: str) -> int:
+def distance(a: str, b: str) -> int:
     """Insertions, deletions and replacements that turn `a` into `b`."""
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, 1):

@@ -29,6 +29,7 @@ MAX_ENTRIES = 1 << 16  # metadata keys, and tensors; real files have a few hundr
 MAX_TOKENS = 1 << 21
 MAX_LAYERS = 512  # llama.cpp's limits: it aborts beyond them
 MAX_EXPERTS = 1024
+MIN_CONTEXT = 256  # llama.cpp shrinks its batches to the context and aborts on larger ones
 MAX_TENSOR_NAME = 63
 
 PULL_AGAIN = "The file is damaged or incomplete: pull it again."
@@ -557,8 +558,9 @@ def _hyperparameters(header: Header) -> _Hyper:
     if layers > MAX_LAYERS:
         raise _refuse(header, f"claims {layers} layers, which is more than llama.cpp can hold.")
     width = _positive(header, "embedding_length")
-    for key in ("context_length", "attention.sliding_window"):
-        _positive(header, key)
+    _positive(header, "attention.sliding_window")
+    if _number(header, "context_length") < MIN_CONTEXT:
+        raise _refuse(header, f"claims a context of less than {MIN_CONTEXT} tokens.", PULL_AGAIN)
     heads = _per_layer(header, "attention.head_count", layers)
     kv_key = "attention.head_count_kv"
     has_kv = f"{header.architecture}.{kv_key}" in header.metadata
@@ -591,8 +593,8 @@ def _head_sizes(header: Header, default: int) -> tuple[int, int]:
     )
     if values != (full, swa):
         raise _refuse(header, "has keys and values of different sizes.", PULL_AGAIN)
-    rotated = _number(header, "rope.dimension_count", full)
-    rotated_swa = _number(header, "rope.dimension_count_swa", rotated)
+    rotated = _positive(header, "rope.dimension_count", full)  # 0 would never end
+    rotated_swa = _positive(header, "rope.dimension_count_swa", rotated)
     if rotated > full or rotated_swa > swa or rotated % 2 or rotated_swa % 2:
         raise _refuse(header, "has a rotary size that does not fit its heads.", PULL_AGAIN)
     return full, swa

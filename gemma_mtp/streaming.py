@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .events import Text
+from gemma_mtp.events import Text
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from .errors import GemmaMtpError
-from .events import Message
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.events import Message
 
 Tokenize = Callable[[str, bool], list[int]]
 """(text, special) -> ids, never adding <bos> or <eos>; `special`: control tokens are parsed."""

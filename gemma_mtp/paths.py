@@ -1,0 +1,44 @@
+"""Where files live on this machine. Creates nothing and reads nothing.
+
+GEMMA_MTP_HOME puts everything under one folder: cache/, config/ and state/.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+HOME_VARIABLE = "GEMMA_MTP_HOME"
+_DIRS = PlatformDirs("gemma-mtp", appauthor=False)
+
+
+def cache_dir() -> Path:
+    """Things that can be fetched or measured again: models, cost curves."""
+    return _place("cache", _DIRS.user_cache_path)
+
+
+def config_dir() -> Path:
+    """What the user writes."""
+    return _place("config", _DIRS.user_config_path)
+
+
+def state_dir() -> Path:
+    """What the program remembers: the last used pair, input history."""
+    return _place("state", _DIRS.user_state_path)
+
+
+def models_dir() -> Path:
+    """One folder for each pulled pair."""
+    return cache_dir() / "models"
+
+
+def config_file() -> Path:
+    """The user's settings."""
+    return config_dir() / "config.toml"
+
+
+def _place(kind: str, default: Path) -> Path:
+    home = os.environ.get(HOME_VARIABLE)
+    return Path(home).expanduser().absolute() / kind if home else default

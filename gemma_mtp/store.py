@@ -1,0 +1,166 @@
+"""Which pair a name, a path or nothing at all stands for on this machine.
+
+Knows folders and headers; knows neither llama.cpp nor the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from . import gguf, paths
+from .catalogue import Catalogue, Entry
+from .download import ready_files
+from .errors import GemmaMtpError, ModelNotAvailable, UsageError
+from .options import PairFiles
+
+BUILTIN = "tiny"
+BUILTIN_FOLDER = Path(__file__).with_name("models")
+REMEMBERED = 8
+
+
+class Store:
+    """The pairs on this machine, under the names of the catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
+        """The pair to load; a drafter named by the user replaces the pair's own, or is an error."""
+        pair = self._named(model, drafter) if model is not None else self._unnamed(drafter)
+        if drafter is None:
+            return pair
+        drafter = Path(drafter).expanduser().absolute()
+        gguf.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
+        return PairFiles(pair.name, pair.target, drafter)
+
+    def is_ready(self, entry: Entry) -> bool:
+        """Both files are here, complete and verified."""
+        return self._files(entry) is not None
+
+    def folder(self, entry: Entry) -> Path:
+        """Where a pull of this entry belongs."""
+        return paths.models_dir() / entry.name.replace(":", "-")  # Windows forbids colons
+
+    def ready(self) -> list[Entry]:
+        """All entries that can be loaded without the network."""
+        return [entry for entry in self.catalogue.entries if self.is_ready(entry)]
+
+    def remember_used(self, name: str) -> None:
+        """Make `name` (or a path) what `resolve(None)` means; not being able to is no error."""
+        if looks_like_path(name):
+            name = str(Path(name).expanduser().absolute())
+        used = [name, *(other for other in _last_used() if other != name)][:REMEMBERED]
+        try:
+            file = _used_file()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+            temporary.write_text(json.dumps({"used": used}), encoding="utf-8")
+            temporary.replace(file)
+        except OSError:
+            pass
+
+    def _named(self, model: str, drafter: Path | None) -> PairFiles:
+        if not model.strip():
+            raise UsageError("The model name is empty.", "See gemma-mtp list for names.")
+        entry = self.catalogue.find(model)
+        if entry is None and looks_like_path(model):
+            return _from_path(Path(model).expanduser().absolute(), look_around=drafter is None)
+        if entry is None:
+            raise self._unknown(model)
+        files = self._files(entry)
+        if files is None:
+            raise _not_here(entry)
+        return files
+
+    def _unnamed(self, drafter: Path | None) -> PairFiles:
+        configured = configured_model()
+        if configured is not None:
+            return self._named(configured, drafter)
+        for name in _last_used():
+            try:
+                return self._named(name, drafter)
+            except GemmaMtpError:  # removed since
+                continue
+        return self._named(BUILTIN, drafter)
+
+    def _files(self, entry: Entry) -> PairFiles | None:
+        if not entry.builtin:
+            return ready_files(entry, self.folder(entry))
+        target, drafter = (BUILTIN_FOLDER / f.path for f in (entry.target, entry.drafter))
+        present = target.is_file() and drafter.is_file()
+        return PairFiles(entry.name, target, drafter) if present else None
+
+    def _unknown(self, model: str) -> ModelNotAvailable:
+        nearest = self.catalogue.nearest(model)[:3]
+        sizes = [entry.name for entry in self.catalogue.entries if entry.default]
+        hint = "Did you mean " + " or ".join(nearest) + "?" if nearest else ""
+        return ModelNotAvailable(
+            f'There is no model called "{model}".', hint or f"Known models: {', '.join(sizes)}."
+        )
+
+
+def looks_like_path(model: str) -> bool:
+    """A file, not a name: it has a folder in it, or ends as GGUF files do."""
+    separators = [os.sep, os.altsep or os.sep]
+    return any(s in model for s in separators) or model.lower().endswith(".gguf")
+
+
+def configured_model() -> str | None:
+    """`model = "12b"` of config.toml; None without the file or the key."""
+    file = paths.config_file()
+    try:
+        with open(file, "rb") as stream:
+            model = tomllib.load(stream).get("model")
+    except FileNotFoundError:
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}.", "Correct or delete it.") from error
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+    if model is not None and not isinstance(model, str):
+        raise UsageError(f'In {file}, model must be a name in quotes, such as "12b".')
+    return model
+
+
+def _not_here(entry: Entry) -> ModelNotAvailable:
+    if entry.builtin:
+        return ModelNotAvailable(
+            "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
+        )
+    return ModelNotAvailable(
+        f"{entry.name} is not on this machine.", f"gemma-mtp pull {entry.name}"
+    )
+
+
+def _from_path(target: Path, look_around: bool) -> PairFiles:
+    header = gguf.read_header(target)
+    gguf.check_target(header)
+    drafter = _sibling_drafter(header) if look_around else None
+    return PairFiles(str(target), target, drafter)  # the path is a name that resolves again
+
+
+def _sibling_drafter(target: gguf.Header) -> Path | None:
+    """The one drafter next to the target that belongs to it; two are one too many to guess."""
+    fitting = []
+    for candidate in sorted(target.path.parent.glob("mtp-*.gguf")):
+        try:
+            gguf.check_pair(target, gguf.read_header(candidate))
+        except GemmaMtpError:
+            continue
+        fitting.append(candidate)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _used_file() -> Path:
+    return paths.state_dir() / "used.json"
+
+
+def _last_used() -> list[str]:
+    try:
+        used = json.loads(_used_file().read_text(encoding="utf-8"))["used"]
+        return [name for name in used if isinstance(name, str)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
