@@ -36,6 +36,9 @@ except (ImportError, AttributeError) as error:  # an older release, or one with 
 
 NEEDED_VERSION = "0.3.36"
 MAX_WIDTH = MAX_DRAFT + 1
+# Threads of a smaller model wait for each other longer than they compute; with other work on the
+# machine, many times longer.
+ONE_THREAD_PARAMETERS = 100_000_000
 LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
 
 Row = NDArray[np.float32]
@@ -367,7 +370,6 @@ def _load(
 ) -> tuple[LlamaTarget, LlamaDrafter | None, dict[str, Any]]:
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
     layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
-    threads = options.threads or usable_threads()
     # A long piece is faster on a GPU; a short one lets Ctrl-C land within a moment on a CPU. The
     # size must not depend on time: other pieces give other last bits and exact mode other text.
     piece = 512 if gpu and layers else 64
@@ -375,6 +377,8 @@ def _load(
     # The target is nearly all of the bytes, so the drafter's share of the progress is its last bit.
     model = _load_model(files.target, layers, lambda f: progress(0.95 * f))
     undo.append(lambda: llama_cpp.llama_model_free(model))
+    small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
+    threads = options.threads or (1 if small else usable_threads())
     params = _context_params(options, threads, piece)
     trained = llama_cpp.llama_model_n_ctx_train(model)
     params.n_ctx = min(options.context or DEFAULT_CONTEXT, trained)

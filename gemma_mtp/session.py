@@ -17,7 +17,9 @@ class CachedTarget(Protocol):
     """The part of a target a session needs."""
 
     piece_size: int
-    in_order: bool
+
+    @property
+    def in_order(self) -> bool: ...
 
     def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row: ...
     def rewind(self, length: int) -> int: ...

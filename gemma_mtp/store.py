@@ -10,7 +10,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from . import gguf, paths
+from . import gguf, pairing, paths
 from .catalogue import Catalogue, Entry
 from .download import ready_files
 from .errors import GemmaMtpError, ModelNotAvailable, UsageError
@@ -33,7 +33,7 @@ class Store:
         if drafter is None:
             return pair
         drafter = Path(drafter).expanduser().absolute()
-        gguf.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
+        pairing.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
         return PairFiles(pair.name, pair.target, drafter)
 
     def is_ready(self, entry: Entry) -> bool:
@@ -137,7 +137,7 @@ def _not_here(entry: Entry) -> ModelNotAvailable:
 
 def _from_path(target: Path, look_around: bool) -> PairFiles:
     header = gguf.read_header(target)
-    gguf.check_target(header)
+    pairing.check_target(header)
     drafter = _sibling_drafter(header) if look_around else None
     return PairFiles(str(target), target, drafter)  # the path is a name that resolves again
 
@@ -147,7 +147,7 @@ def _sibling_drafter(target: gguf.Header) -> Path | None:
     fitting = []
     for candidate in sorted(target.path.parent.glob("mtp-*.gguf")):
         try:
-            gguf.check_pair(target, gguf.read_header(candidate))
+            pairing.check_pair(target, gguf.read_header(candidate))
         except GemmaMtpError:
             continue
         fitting.append(candidate)

@@ -15,7 +15,7 @@ Q4_0_BLOCK = 18  # bytes: a half-precision scale and 16 of weights
 
 
 def random_pair(folder: Path) -> PairFiles:
-    """The built-in pair with all Q4_0 weights replaced by noise: nothing it drafts is ever right."""
+    """The built-in pair with noise for Q4_0 weights: nothing it drafts is ever right."""
     paths = []
     for number, source in enumerate((TINY.target, TINY.drafter)):
         assert source is not None

@@ -1,5 +1,7 @@
 """The controller on invented cost curves: no engine, no clock."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_it_stops_drafting_when_nothing_pays_and_looks_again_now_and_then():
 
 def test_it_settles():
     _, chosen = drive(SMOOTH, 0.8)
-    changes = sum(a != b for a, b in zip(chosen[200:], chosen[201:], strict=False))
+    changes = sum(a != b for a, b in pairwise(chosen[200:]))
     assert changes <= 8
 
 

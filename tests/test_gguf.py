@@ -10,7 +10,7 @@ from typing import Any
 import gguf_writer as writer
 import pytest
 
-from gemma_mtp import gguf
+from gemma_mtp import gguf, pairing
 from gemma_mtp.errors import BadPair, ExitStatus, GemmaMtpError, ModelNotAvailable
 
 MODELS = Path(gguf.__file__).with_name("models")
@@ -171,7 +171,7 @@ def test_damage_of_any_kind_is_a_header_or_a_clear_error(target: Path, tmp_path:
         try:
             header = gguf.read_header(path)
             gguf.describe(header)
-            gguf.check_target(header)
+            pairing.check_target(header)
             outcomes.add("accepted")
         except GemmaMtpError as error:
             outcomes.add("refused" if str(error).endswith(".") else f"no sentence: {error}")
@@ -184,7 +184,7 @@ def test_damage_of_any_kind_is_a_header_or_a_clear_error(target: Path, tmp_path:
 @pytest.mark.parametrize("shared", [0, 2])
 def test_a_sound_target_passes(tmp_path: Path, shared: int) -> None:
     parts = writer.target(layers=4, shared=shared)
-    gguf.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", *parts)))
+    pairing.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", *parts)))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_other_architectures_as_target(tmp_path: Path, arch: str, words: str) ->
     metadata["general.architecture"] = arch
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        gguf.check_target(header)
+        pairing.check_target(header)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_targets_llama_cpp_would_abort_on(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadPair, match=words):
-        gguf.check_target(target_with(tmp_path, **changes))
+        pairing.check_target(target_with(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path, name: str) -> None:
     del tensors[name]
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=rf"lacks the tensor {name}\."):
-        gguf.check_target(header)
+        pairing.check_target(header)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("output_norm.weight", 1), ("blk.1.ffn_up.weight", 26)])
@@ -262,7 +262,7 @@ def test_a_tensor_in_a_type_no_kernel_takes(tmp_path: Path, name: str, kind: int
     tensors[name] = tensors[name][0], kind
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=f"{name} in type"):
-        gguf.check_target(header)
+        pairing.check_target(header)
 
 
 @pytest.mark.parametrize(
@@ -284,13 +284,13 @@ def test_vocabularies_llama_cpp_cannot_use(
         metadata[key] = value
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        gguf.check_target(header)
+        pairing.check_target(header)
 
 
 def test_empty_tokens_may_repeat(tmp_path: Path) -> None:
     metadata, tensors = writer.target()
     metadata["tokenizer.ggml.tokens"] = ["", "", *writer.TOKENS[2:]]
-    gguf.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors)))
+    pairing.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors)))
 
 
 def test_experts_need_their_tensors(tmp_path: Path) -> None:
@@ -303,14 +303,14 @@ def test_experts_need_their_tensors(tmp_path: Path) -> None:
     tensors["blk.0.ffn_gate_inp.weight"] = (32, 4), 0
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=r"lacks the tensor blk\.0\.ffn_gate_inp\.scale"):
-        gguf.check_target(header)
+        pairing.check_target(header)
 
 
 # --- a drafter and a pair --------------------------------------------------------------------
 
 
 def test_a_sound_pair_passes(tmp_path: Path) -> None:
-    gguf.check_pair(target_with(tmp_path), drafter_with(tmp_path))
+    pairing.check_pair(target_with(tmp_path), drafter_with(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_other_architectures_as_drafter(tmp_path: Path, arch: str, words: str) -
     metadata["general.architecture"] = arch
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        gguf.check_drafter(header)
+        pairing.check_drafter(header)
 
 
 @pytest.mark.parametrize("name", ["masked_embd_centroids.weight", "masked_embd_ordering"])
@@ -337,7 +337,7 @@ def test_a_drafter_with_a_centroid_head(tmp_path: Path, name: str) -> None:
     tensors[name] = (16, 4), 0
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=r"masked_embd_\* tensors"):
-        gguf.check_drafter(header)
+        pairing.check_drafter(header)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_drafters_llama_cpp_would_abort_on(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadPair, match=words):
-        gguf.check_drafter(drafter_with(tmp_path, **changes))
+        pairing.check_drafter(drafter_with(tmp_path, **changes))
 
 
 def test_a_drafter_without_its_projection(tmp_path: Path) -> None:
@@ -363,14 +363,14 @@ def test_a_drafter_without_its_projection(tmp_path: Path) -> None:
     del tensors["nextn.pre_projection.weight"]
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=r"lacks the tensor nextn\.pre_projection"):
-        gguf.check_drafter(header)
+        pairing.check_drafter(header)
 
 
 def test_a_drafter_of_another_size(tmp_path: Path) -> None:
     parts = writer.drafter(target_width=64)
     other = gguf.read_header(writer.write(tmp_path / "d.gguf", *parts))
     with pytest.raises(BadPair, match=r"d\.gguf does not belong to target\.gguf.*width 64.* 32"):
-        gguf.check_pair(target_with(tmp_path), other)
+        pairing.check_pair(target_with(tmp_path), other)
 
 
 def test_a_drafter_with_another_vocabulary(tmp_path: Path) -> None:
@@ -379,23 +379,23 @@ def test_a_drafter_with_another_vocabulary(tmp_path: Path) -> None:
     tensors["token_embd.weight"] = (writer.DRAFTER_WIDTH, 7), 0
     other = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match="vocabularies of 7 and 8 tokens"):
-        gguf.check_pair(target_with(tmp_path), other)
+        pairing.check_pair(target_with(tmp_path), other)
 
 
 def test_a_drafter_with_other_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = target_with(tmp_path)
     monkeypatch.setattr(writer, "HEAD", 8)
     with pytest.raises(BadPair, match="attention head sizes 8 and 16"):
-        gguf.check_pair(ours, drafter_with(tmp_path))
+        pairing.check_pair(ours, drafter_with(tmp_path))
 
 
 def test_a_drafter_that_expects_other_kv_heads(tmp_path: Path) -> None:
     other = drafter_with(tmp_path, attention__head_count_kv=[2, 2])
     with pytest.raises(BadPair, match="layer 1 expects 2 KV heads, the target has 1"):
-        gguf.check_pair(target_with(tmp_path), other)
+        pairing.check_pair(target_with(tmp_path), other)
 
 
 @pytest.mark.skipif(not (MODELS / "tiny-drafter.gguf").exists(), reason="no built-in pair yet")
 def test_the_built_in_pair_passes() -> None:
     pair = (gguf.read_header(MODELS / f"tiny-{role}.gguf") for role in ("target", "drafter"))
-    gguf.check_pair(*pair)
+    pairing.check_pair(*pair)

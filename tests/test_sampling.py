@@ -1,5 +1,7 @@
 """The sampling rule: right frequencies, noise as a pure function, filters in their order."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
@@ -33,7 +35,7 @@ def test_positions_are_independent():
     sampler = Sampler(PLAIN, seed=3)
     draws = [sampler.sample(row, p) for p in range(20_001)]
     table = np.zeros((4, 4))
-    for a, b in zip(draws, draws[1:], strict=False):
+    for a, b in pairwise(draws):
         table[a, b] += 1
     assert scipy_stats.chi2_contingency(table).pvalue > 1e-4
 

@@ -1,0 +1,85 @@
+"""What lies beyond the command line: model names, files, the engine, the hub, the state folder.
+
+The one seam between the terminal side and the rest; tests put a scripted world in its place.
+Everything is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemma_mtp.arguments import Names
+from gemma_mtp.errors import ModelNotAvailable
+from gemma_mtp.options import LoadOptions, PairFiles
+
+if TYPE_CHECKING:
+    from gemma_mtp.catalogue import Catalogue
+    from gemma_mtp.download import PullProgress
+    from gemma_mtp.oneshot import Engine
+    from gemma_mtp.store import Store
+
+
+class World:
+    """The real one."""
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from gemma_mtp.catalogue import load_catalogue
+
+        return load_catalogue()
+
+    @cached_property
+    def store(self) -> Store:
+        from gemma_mtp.store import Store
+
+        return Store(self.catalogue)
+
+    def names(self) -> Names:
+        return self.catalogue
+
+    def is_built_in(self, name: str) -> bool:
+        entry = self.catalogue.find(name)
+        return entry is not None and entry.builtin
+
+    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        return self.store.resolve(model, drafter)
+
+    def remember_used(self, name: str) -> None:
+        self.store.remember_used(name)
+
+    def load(
+        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> Engine:
+        from gemma_mtp import engine
+        from gemma_mtp.paths import state_dir
+
+        log = state_dir() / "llama.log"
+        return engine.load(files, replace(options, log_file=log), progress)
+
+    def pull(self, name: str, on_progress: Callable[[PullProgress], None]) -> str:
+        """Fetch a pair and return its name in the catalogue."""
+        from gemma_mtp.download import pull
+
+        entry = self.catalogue.find(name)
+        if entry is None:
+            near = " or ".join(self.catalogue.nearest(name)[:3])
+            known = ", ".join(e.name for e in self.catalogue.entries if e.default)
+            hint = f"Did you mean {near}?" if near else f"Known models: {known}."
+            raise ModelNotAvailable(f'There is no model called "{name}".', hint)
+        if not entry.builtin:
+            pull(entry, self.store.folder(entry), on_progress)
+        return entry.name
+
+    def history(self) -> Path | None:
+        from gemma_mtp.paths import state_dir
+
+        return state_dir() / "history"
+
+    def versions(self) -> tuple[str, str]:
+        from gemma_mtp.llama import versions
+
+        return versions()
