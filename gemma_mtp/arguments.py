@@ -6,7 +6,8 @@ range gets any further.
 How a single word after `chat` or `run` is read (two words are always MODEL and PROMPT):
 
 1. a name of the catalogue is the MODEL;
-2. so is anything without a space that holds `/` or `:`, and anything that ends in `.gguf`;
+2. so is anything without a space that holds `/`, or `:` before its end (`Summarise:` is no name),
+   and anything that ends in `.gguf`;
 3. a word that is nearly a name is an error that lists the names, rather than a question to the
    wrong model. "Nearly" is two letters for names of six letters and more, one letter for shorter
    ones, and only for words that could be names at all: letters, digits, `.`, `_`, `-`, and either
@@ -70,7 +71,7 @@ def read_words(first: str | None, second: str | None, names: Names) -> Words:
     if near:
         raise ModelNotAvailable(
             f'There is no model called "{first}".',
-            f'{_suggest(near)} If it is a question, name the model first: {near[0]} "{first}".',
+            f'{_suggest(near)} To ask it as a question: gemma-mtp run tiny "{first}".',
         )
     return Words(prompt=clean(first))
 
@@ -81,7 +82,7 @@ def _is_model(word: str, names: Names) -> bool:
     spaced = any(letter.isspace() for letter in word)
     if word.lower().endswith(".gguf"):
         return not spaced or Path(word).is_file()
-    return names.find(word) is not None or (not spaced and ("/" in word or ":" in word))
+    return names.find(word) is not None or (not spaced and ("/" in word or ":" in word[:-1]))
 
 
 def _nearly(word: str, names: Names) -> list[str]:
@@ -90,22 +91,14 @@ def _nearly(word: str, names: Names) -> list[str]:
         return []
     if len(word) < 4 and not any(letter.isdigit() for letter in word):
         return []
+    from gemma_mtp.catalogue import distance  # only a mistake needs it
+
     lower = word.lower()
     return [n for n in names.nearest(word) if distance(lower, n) <= (2 if len(n) > 5 else 1)]
 
 
 def _suggest(near: list[str]) -> str:
     return f"Did you mean {' or '.join(near[:3])}?" if near else ""
-
-
-def distance(a: str, b: str) -> int:
-    """Letters to insert, delete or replace to turn `a` into `b`."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        corner, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (x != y))
-    return row[-1]
 
 
 def refuse_image(text: str) -> None:
@@ -221,9 +214,7 @@ class Options:
         """What the engine needs to load a pair."""
         flash = {"auto": None, "on": True, "off": False}[self.flash_attn.lower()]
         kind = self.kv_type.lower()
-        return LoadOptions(
-            self.ctx, self.threads, self.gpu_layers, kind, kind, flash, self.verbose
-        )
+        return LoadOptions(self.ctx, self.threads, self.gpu_layers, kind, kind, flash, self.verbose)
 
     def system_messages(self) -> tuple[Message, ...]:
         """The conversation before anyone said anything."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,55 +18,14 @@ import typer
 from typer.exceptions import TyperException
 
 from gemma_mtp import __version__
-from gemma_mtp.arguments import Names, Options, clean, read_words, takes_options
-from gemma_mtp.errors import ExitStatus, GemmaMtpError, ModelNotAvailable, UsageError
-from gemma_mtp.options import LoadOptions, PairFiles
+from gemma_mtp.arguments import Options, clean, read_words, takes_options
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.options import PairFiles
+from gemma_mtp.world import World
 
 if TYPE_CHECKING:
     from gemma_mtp.oneshot import Engine
     from gemma_mtp.render import Printer
-
-BUILT_IN = "tiny"
-
-
-class World:
-    """What lies beyond the command line: names, files, the engine, the hub. Tests bring another."""
-
-    def names(self) -> Names:
-        from gemma_mtp.catalogue import load_catalogue
-
-        return load_catalogue()
-
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
-        from gemma_mtp.catalogue import load_catalogue
-        from gemma_mtp.store import Store
-
-        return Store(load_catalogue()).resolve(model, drafter)
-
-    def load(
-        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
-    ) -> Engine:
-        from gemma_mtp import engine
-
-        return engine.load(files, options, progress)
-
-    def remember_used(self, name: str) -> None:
-        from gemma_mtp.catalogue import load_catalogue
-        from gemma_mtp.store import Store
-
-        Store(load_catalogue()).remember_used(name)
-
-    def pull(self, name: str) -> None:
-        raise GemmaMtpError("This version cannot download models yet.")
-
-    def history(self) -> Path | None:
-        return None
-
-    def versions(self) -> tuple[str, str]:
-        from gemma_mtp.llama import versions
-
-        return versions()
-
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -74,7 +34,10 @@ app = typer.Typer(
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
 )
 Model = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help="A name such as e2b, a GGUF file, or ...")
+    str | None,
+    typer.Argument(
+        metavar="MODEL", help="A name such as e2b, or a GGUF file; else the one used last."
+    ),
 ]
 Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to ask.")]
 
@@ -139,8 +102,19 @@ def run(
 def pull(
     context: typer.Context, model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name.")]
 ) -> int:
-    """Download a model and its drafter."""
-    context.obj.pull(model)
+    """Download a model and its drafter; from then on it is the model used when none is named."""
+    from gemma_mtp.render import Printer
+    from gemma_mtp.screen import Screen
+
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    try:
+        name = context.obj.pull(
+            model, lambda p: printer.fetching(p.file, p.done, p.total, p.verifying)
+        )
+    finally:
+        printer.screen.transient("")
+    context.obj.remember_used(name)
+    printer.line(f"{name} is ready: gemma-mtp chat {name}")
     return ExitStatus.OK
 
 
@@ -156,33 +130,32 @@ def _run(
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
     printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.get("json", False))
-    engine = _load(world, files, options, printer)
-    try:
-        _introduce(engine, model, options, printer)
+    with closing(_load(world, files, options, printer)) as engine:
+        if model:
+            world.remember_used(files.name)
+        _introduce(world, engine, model, options, printer)
         request = options.request(with_prompt(options.system_messages(), text))
         return answer(engine, request, printer, Report(**report))
-    finally:
-        engine.close()
 
 
 def _chat(world: World, model: str | None, prompt: str | None, options: Options) -> int:
     from gemma_mtp.render import Printer
-    from gemma_mtp.repl import Chat, converse, keyboard
-    from gemma_mtp.screen import Screen
+    from gemma_mtp.repl import Chat, converse, keyboard, quiet_keyboard
+    from gemma_mtp.screen import Screen, fit
 
     if prompt is not None and not prompt.strip():
         raise UsageError("The prompt is empty.")
     printer = Printer(Screen(sys.stdout, sys.stdout))
     files = world.resolve(model, options.drafter)
-    engine = _load(world, files, options, printer)
-    try:
-        context = engine.info.context_size
-        printer.line(f"{engine.info.name} · ctx {context} · /help lists the commands", dim=True)
-        _introduce(engine, model, options, printer)
+    with quiet_keyboard(), closing(_load(world, files, options, printer)) as engine:
+        if model:
+            world.remember_used(files.name)
+        header = [(2, Path(files.name).name), (1, f"ctx {engine.info.context_size}")]
+        header += [(3, "/help lists the commands")]
+        printer.line(fit(header, printer.screen.width), dim=True)
+        _introduce(world, engine, model, options, printer)
         read = keyboard(world.history(), lambda line: printer.line(line, dim=True))
         converse(Chat(engine, options, printer), read, prompt)
-    finally:
-        engine.close()
     return ExitStatus.OK
 
 
@@ -201,16 +174,17 @@ def _load(world: World, files: PairFiles, options: Options, printer: Printer) ->
             engine = world.load(files, options.load_options(), progress)
         finally:
             printer.finish()
-    world.remember_used(files.name)
     return engine
 
 
-def _introduce(engine: Engine, model: str | None, options: Options, printer: Printer) -> None:
+def _introduce(
+    world: World, engine: Engine, model: str | None, options: Options, printer: Printer
+) -> None:
     """What should be known about this pair before its first word."""
     info = engine.info
     if info.plain_reason and options.draft_setting() != 0:
         printer.line(f"No speculation, plain decoding only: {info.plain_reason}")
-    if model is None and info.name == BUILT_IN and printer.screen.live:
+    if model is None and world.is_built_in(info.name) and printer.screen.live:
         printer.line(
             "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.", dim=True
         )
@@ -269,6 +243,3 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
             if not stream.isatty():
                 stream.reconfigure(encoding="utf-8")
-
-
-__all__ = ["ModelNotAvailable", "World", "app", "main"]

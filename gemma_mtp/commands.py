@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemma_mtp.arguments import distance
-from gemma_mtp.render import report
+from gemma_mtp.catalogue import distance
+from gemma_mtp.figures import report
 
 if TYPE_CHECKING:
     from gemma_mtp.repl import Chat

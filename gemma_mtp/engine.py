@@ -108,7 +108,7 @@ class _Reply:
         self.engine, self.request, self.cancel = engine, request, cancel
         self.session, self.baseline = engine.session, engine.baseline
         self.started = perf_counter()
-        self.exact = request.exact or request.seed is not None
+        self.exact = request.seed is not None if request.exact is None else request.exact
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
         self.stats = Stats(context_size=engine.info.context_size)
         self.ids: list[int] = []

@@ -48,13 +48,13 @@ class Request:
     """One reply to be written.
 
     `seed` None lets the engine pick one (reported in `End`). `exact` makes the text a function of
-    model, prompt, sampling and seed alone; it is implied by a seed.
+    model, prompt, sampling and seed alone; None means: if a seed is given.
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     seed: int | None = None
-    exact: bool = False
+    exact: bool | None = None
     draft: DraftSetting = "auto"
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()

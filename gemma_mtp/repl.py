@@ -64,12 +64,8 @@ class Chat:
             return ""
         try:
             refuse_image(text)
-            with unechoed():
-                end = write_reply(
-                    self.engine,
-                    self.options.request(with_prompt(self.messages, text)),
-                    self.printer,
-                )
+            request = self.options.request(with_prompt(self.messages, text))
+            end = write_reply(self.engine, request, self.printer)
         except KeyboardInterrupt:  # a second Ctrl-C: the engine did not get to say goodbye
             self.printer.line("stopped", dim=True)
             return self._remember(text, Message("assistant", self.printer.said))
@@ -115,25 +111,31 @@ def converse(chat: Chat, read: Reader, first: str | None = None) -> None:
     """Read and answer until the user leaves; `first` is a message that was given beforehand."""
     again = ""
     if first:
-        chat.printer.line(PROMPT + first)
+        chat.printer.message(PROMPT, first)
         again = chat.say(first)
     while chat.open:
         try:
             line = read(again)
+            again = ""
+            again = chat.feed(line)
         except EOFError:
             return
-        again = chat.feed(line)
+        except KeyboardInterrupt:  # meant for a reply that had just ended
+            continue
 
 
 @contextmanager
-def unechoed() -> Iterator[None]:
-    """Keep what is typed during a reply out of it; it waits for the next prompt."""
+def quiet_keyboard() -> Iterator[None]:
+    """Keep what is typed during a reply out of it; it waits for the next prompt.
+
+    Surrounds a whole chat, since a key that meets a change of mode can get lost.
+    """
     try:
         import termios
 
         keyboard = sys.stdin.fileno()
         before = termios.tcgetattr(keyboard)
-    except Exception:  # no such module or no terminal: then nothing is echoed by us, either
+    except Exception:  # no such module, or no such terminal: then it stays as it is
         yield
         return
     quiet = [*before]
@@ -142,7 +144,7 @@ def unechoed() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(keyboard, termios.TCSANOW, before)
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
 def keyboard(history: Path | None, hint: Callable[[str], None]) -> Reader:
@@ -177,11 +179,16 @@ def _history(path: Path | None) -> History:
     """Lines typed earlier, in a file that only its owner can read; in memory where none can be."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
+    class Kept(FileHistory):
+        def store_string(self, string: str) -> None:
+            with suppress(OSError):  # a full disk is no reason to end a chat
+                super().store_string(string)
+
     if path is not None:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))
-            return FileHistory(str(path))
+            return Kept(str(path))
     return InMemoryHistory()
 
 
@@ -206,6 +213,7 @@ def _keys(hint: Callable[[str], None]) -> KeyBindings:
         event.current_buffer.insert_text("\n")
 
     @keys.add("c-c")
+    @keys.add("<sigint>")
     def discard(event: KeyPressEvent) -> None:
         """Clear the line; on an empty one say how to leave."""
         if event.current_buffer.text:

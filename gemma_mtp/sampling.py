@@ -95,24 +95,21 @@ def top_ids(row: Row, k: int) -> Ids:
     if k <= 0 or k >= n:
         return np.argsort(-row, kind="stable")
     if n >= 64 * _BLOCK and n % _BLOCK == 0 and k < n // _BLOCK:
-        maxima = row.reshape(-1, _BLOCK).max(axis=1)
-        blocks = np.sort(_largest(maxima, k))
+        blocks = _largest(row.reshape(-1, _BLOCK).max(axis=1), k)
         places = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
         ids = places[_largest(row[places], k)]
     else:
         ids = _largest(row, k)
-    ids.sort()
     return ids[np.argsort(-row[ids], kind="stable")]
 
 
 def _largest(values: Row, k: int) -> Ids:
-    """Places of the k largest values in any order; among equals at the edge the first ones win."""
-    n = len(values)
-    places = np.argpartition(values, n - k)[n - k :]
-    edge = values[places].min()
-    if np.count_nonzero(values == edge) > np.count_nonzero(values[places] == edge):
-        above = np.flatnonzero(values > edge)
-        return np.concatenate([above, np.flatnonzero(values == edge)[: k - len(above)]])
+    """Places of the k largest values, in ascending order; among equals at the edge the first."""
+    edge = np.partition(values, len(values) - k)[len(values) - k]
+    places = np.flatnonzero(values >= edge)
+    if len(places) > k:
+        at_edge = np.flatnonzero(values[places] == edge)
+        places = np.delete(places, at_edge[k - len(places) :])
     return places
 
 

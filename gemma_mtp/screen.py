@@ -61,14 +61,20 @@ class Screen:
         self.text_shown = text.isatty()
         self.live = notes.isatty() and capable
         self.dims = self.live and not env.get("NO_COLOR")
+        if self.live and os.name == "nt":
+            os.system("")  # makes older Windows consoles understand escape sequences
         self._column: int | None = 0
         self._width = self.width
         self._shown = ""
 
     @property
     def width(self) -> int:
-        """Columns of the terminal."""
-        return max(shutil.get_terminal_size().columns, 10)
+        """Columns of the terminal that `notes` go to."""
+        try:
+            columns = os.get_terminal_size(self.notes.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        return max(columns or shutil.get_terminal_size().columns, 10)
 
     @property
     def at_line_start(self) -> bool:

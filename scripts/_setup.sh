@@ -1,0 +1,203 @@
+# Sourced by the scripts next to it: makes the virtual environment .venv and keeps it up to date.
+# The caller sets $root. Speaks on stderr only, and only while there is something to do.
+#
+# PYTHON chooses the interpreter; CMAKE_ARGS, if set, is how llama.cpp is built (see README.md).
+
+venv=$root/.venv
+log=$venv/setup.log
+lock=$venv/setup.lock
+engine=$(sed -n 's/.*"\(llama-cpp-python==[^"]*\)".*/\1/p' "$root/pyproject.toml" | head -n 1)
+
+say() { printf 'gemma-mtp: %s\n' "$*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+# setup plain|dev: afterwards $venv is complete, or the script has ended with a sentence why not.
+setup() {
+    level=$1
+    is_ready && return
+    mkdir -p "$venv" 2>/dev/null || die "Cannot write to $venv."
+    take_lock
+    if ! is_ready; then # nobody made it so while we waited
+        make_venv
+        install_project
+    fi
+    release_lock
+}
+
+# What the environment depends on. The path is in it because a moved environment does not work.
+wanted_key() {
+    printf '%s %s %s\n' "$(cksum <"$root/pyproject.toml")" "$1" "$root"
+}
+
+is_ready() {
+    [ -x "$venv/bin/gemma-mtp" ] && [ -f "$venv/setup.$level" ] || return 1
+    venv_version=$(version_of "$venv/bin/python") || return 1
+    if [ -n "${PYTHON:-}" ]; then
+        [ "$(version_of "$PYTHON")" = "$venv_version" ] || return 1
+    fi
+    [ "$(cat "$venv/setup.$level")" = "$(wanted_key "$venv_version")" ] && is_built_as_wanted
+}
+
+# Without CMAKE_ARGS whatever is there will do.
+is_built_as_wanted() {
+    [ -z "${CMAKE_ARGS:-}" ] || [ "$(cat "$venv/setup.cmake" 2>/dev/null)" = "$engine $CMAKE_ARGS" ]
+}
+
+# Fails for anything that is not a Python of 3.11 or later.
+version_of() {
+    "$1" -IS -c 'import sys
+if sys.version_info < (3, 11): sys.exit(1)
+print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null
+}
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        version_of "$PYTHON" >/dev/null || die "PYTHON=$PYTHON is not a Python of 3.11 or later."
+        python=$PYTHON
+        return
+    fi
+    for python in python3 python3.14 python3.13 python3.12 python3.11 python; do
+        version_of "$python" >/dev/null && return
+    done
+    die "Python 3.11 or later is needed and was not found; install it, or name it: PYTHON=/path/to/python3"
+}
+
+# Keeps an environment that works, whatever project version it holds; pip brings it up to date.
+make_venv() {
+    find_python
+    if [ "$(version_of "$venv/bin/python")" = "$(version_of "$python")" ] &&
+        [ "$(cat "$venv/setup.root" 2>/dev/null)" = "$root" ] &&
+        "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        die "The venv module of $python is missing; on Debian and Ubuntu: apt install python3-venv"
+    say "making the virtual environment $venv"
+    for old in "$venv"/* "$venv"/.[!.]*; do
+        [ "$old" = "$lock" ] || [ "$old" = "$lock.d" ] || rm -rf "$old"
+    done
+    "$python" -m venv "$venv" >"$log" 2>&1 </dev/null || fail "The virtual environment could not be made."
+    printf '%s\n' "$root" >"$venv/setup.root"
+}
+
+install_project() {
+    rm -f "$venv/setup.plain" "$venv/setup.dev"
+    : >"$log"
+    need_compiler
+    if ! is_built_as_wanted; then
+        # pip's cache does not know how the wheel in it was built.
+        pip_install "compiling llama.cpp with $CMAKE_ARGS" \
+            --no-deps --force-reinstall --no-cache-dir --no-binary llama-cpp-python "$engine"
+        printf '%s %s\n' "$engine" "$CMAKE_ARGS" >"$venv/setup.cmake"
+    fi
+    case $level in dev) extra='[dev]' ;; *) extra= ;; esac
+    pip_install "installing (minutes, if llama.cpp has to be compiled)" \
+        -e "$root$extra"
+    for done in plain $level; do
+        wanted_key "$(version_of "$venv/bin/python")" >"$venv/setup.$done"
+    done
+}
+
+# Said before minutes of downloads, not after them.
+need_compiler() {
+    for compiler in "${CXX:-c++}" g++ clang++; do
+        command -v "${compiler%% *}" >/dev/null 2>&1 && return
+    done
+    if is_built_as_wanted; then
+        ready=$(printf '%s' "$engine" | sed 's/-/_/g; s/==/-/')
+        case $("$venv/bin/python" -m pip cache list llama_cpp_python 2>/dev/null) in
+            *"$ready"*) return ;;
+        esac
+        "$venv/bin/python" -m pip install --quiet --dry-run --no-deps --only-binary :all: "$engine" \
+            >>"$log" 2>&1 </dev/null && return
+    fi
+    die "A C++ compiler is needed to build llama.cpp; on Debian and Ubuntu: apt install g++"
+}
+
+# pip_install WORDS ARGUMENTS: pip runs in the foreground, so that Ctrl-C ends the compiler too.
+pip_install() {
+    words=$1
+    shift
+    say "$words"
+    trap 'stop_showing' EXIT
+    trap 'stop_showing; say "set-up stopped; the next call goes on."; exit 130' INT TERM
+    show_progress 9>&- &
+    showing=$!
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install -v "$@" \
+        >>"$log" 2>&1 </dev/null
+    status=$?
+    stop_showing
+    trap - EXIT INT TERM
+    [ -n "${held_lock_dir:-}" ] && trap 'release_lock' EXIT
+    [ "$status" -eq 0 ] || fail "pip failed."
+}
+
+show_progress() {
+    trap - EXIT INT TERM
+    begun=$(date +%s)
+    last=0
+    while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        elapsed=$(($(date +%s) - begun))
+        step=$(tail -n 200 "$log" | grep -o '\[[0-9][0-9]*/[0-9][0-9]*\]' | tail -n 1)
+        line="gemma-mtp: ${elapsed} s, ${step:+compile step $step}"
+        [ -n "$step" ] || line="gemma-mtp: ${elapsed} s, fetching and preparing packages"
+        if [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; then
+            printf '\r\033[K%s' "$line" >&2
+        elif [ $((elapsed - last)) -ge 20 ]; then
+            last=$elapsed
+            printf '%s\n' "$line" >&2
+        fi
+    done
+}
+
+stop_showing() {
+    [ -n "${showing:-}" ] || return 0
+    kill "$showing" 2>/dev/null
+    wait "$showing" 2>/dev/null
+    showing=
+    if [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; then printf '\r\033[K' >&2; fi
+}
+
+fail() {
+    tail -n 15 "$log" | sed 's/^/  | /' >&2
+    die "$1 The whole log is in $log"
+}
+
+# One set-up at a time. flock lets go by itself when we are killed; the directory is for systems
+# without it, and the process id in it tells a lock nobody holds any more.
+take_lock() {
+    if command -v flock >/dev/null 2>&1; then
+        exec 9>"$lock"
+        flock -n 9 && return
+        say "another set-up is running; waiting for it"
+        flock 9
+        return
+    fi
+    waited=0
+    until mkdir "$lock.d" 2>/dev/null; do
+        holder=$(cat "$lock.d/pid" 2>/dev/null)
+        if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then
+            rm -rf "$lock.d"
+            continue
+        fi
+        [ "$waited" -ne 0 ] || say "another set-up is running; waiting for it"
+        [ -n "$holder" ] || [ "$waited" -lt 10 ] || rm -rf "$lock.d" # killed before it said who
+        waited=$((waited + 1))
+        sleep 1
+    done
+    echo $$ >"$lock.d/pid"
+    held_lock_dir=yes
+    trap 'release_lock' EXIT
+    trap 'exit 130' INT TERM
+}
+
+release_lock() {
+    [ -z "${held_lock_dir:-}" ] || rm -rf "$lock.d"
+    held_lock_dir=
+    trap - EXIT INT TERM
+    exec 9>&-
+}

@@ -1,0 +1,261 @@
+"""A scripted engine and a world around it, for tests of what a person types and sees.
+
+The fake keeps the promises of the real engine: `End` comes last, `cancel` ends a reply soon (also
+while the prompt is read), errors come before the first text, and counters add up. Run as a
+program it is the real command line with this engine behind it; the script comes as JSON in FAKE.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gemma_mtp.catalogue import distance
+from gemma_mtp.cli import main
+from gemma_mtp.download import PullProgress
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError, ModelNotAvailable
+from gemma_mtp.events import (
+    End,
+    Event,
+    FinishReason,
+    Message,
+    Prefill,
+    Progress,
+    Request,
+    Stats,
+    Text,
+)
+from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.world import World
+
+NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
+
+
+@dataclass
+class Script:
+    """One reply. `error` is raised before the first text, `crash` after it; a delay is
+    in seconds per token; the file `mark` is made after the first text."""
+
+    text: str = "Hello there."
+    thought: str = ""
+    error: str = ""
+    crash: str = ""
+    delay: float = 0.0
+    prefill_delay: float = 0.0
+    mark: str = ""
+
+
+@dataclass
+class FakeEngine:
+    """Replies with `scripts` in turn (the last one again and again), two tokens a round."""
+
+    scripts: list[Script] = field(default_factory=lambda: [Script()])
+    context: int = 8192
+    plain_reason: str = ""
+    name: str = "tiny"
+    requests: list[Request] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def info(self) -> PairInfo:
+        return PairInfo(self.name, self.context, 2, 0, 60 << 20, 0, 10**7, 10**6, self.plain_reason)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        roles = [m.role for m in request.messages if m.role != "system"]
+        assert roles == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
+        assert roles[-1] == "user"
+        script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
+        self.requests.append(request)
+        if script.error:
+            raise BadPair(script.error, "Try something else.")
+        return self._events(script, request, cancel)
+
+    def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        prompt = sum(len(m.content.split()) + 4 for m in request.messages)
+        stats = Stats(prompt_tokens=prompt, context_used=prompt, context_size=self.context)
+        if prompt >= self.context:
+            raise DoesNotFit(f"The prompt has {prompt} tokens; the context holds {self.context}.")
+        said: list[str] = []
+        thought: list[str] = []
+
+        def end(reason: FinishReason) -> End:
+            ids = tuple(range(len(said)))
+            return End(
+                reason, Message("assistant", "".join(said), ids), "".join(thought), ids, 7, stats
+            )
+
+        for done in range(0, prompt + 1, max(prompt // 4, 1)):
+            yield Prefill(done, prompt, 0)
+            if cancel.wait(script.prefill_delay):
+                yield end("cancelled")
+                return
+        pieces = [(piece, True) for piece in tokens(script.thought)]
+        pieces += [(piece, False) for piece in tokens(script.text)]
+        for i, (piece, thinking) in enumerate(pieces):
+            (thought if thinking else said).append(piece)
+            yield Text(piece, drafted=i % 2 == 1, thought=thinking)
+            if script.mark:
+                Path(script.mark).touch()
+            stats.completion_tokens += 1
+            stats.context_used += 1
+            if i % 2:
+                count(stats, 2)
+                yield Progress(stats)
+            if script.crash:
+                raise RuntimeError(script.crash)
+            if cancel.wait(script.delay) if script.delay else cancel.is_set():
+                yield end("cancelled")
+                return
+            if stats.context_used >= self.context:
+                yield end("context")
+                return
+            if stats.completion_tokens == request.max_tokens:
+                yield end("length")
+                return
+        yield end("stop")
+
+
+def tokens(text: str) -> list[str]:
+    """Words with the space before them, and line ends of their own."""
+    return re.findall(r"\n|[^\S\n]*\S+|[^\S\n]+", text)
+
+
+def count(stats: Stats, committed: int) -> None:
+    """One round at draft length 3 that took 5 ms."""
+    stats.rounds += 1
+    stats.decoded += committed
+    stats.drafted += 3
+    stats.accepted += committed - 1
+    stats.decode_seconds += 0.005
+    stats.draft_seconds += 0.001
+    stats.verify_seconds += 0.003
+    stats.sampling_seconds += 0.0005
+    stats.plain_seconds += 0.0071
+    stats.compared_seconds += 0.005
+    stats.speedup_basis = "measured"
+    stats.draft_length = 3
+    stats.accepted_histogram = [0, stats.rounds, 0, 0]
+
+
+class FakeNames:
+    """A catalogue of names only."""
+
+    def find(self, name: str) -> str | None:
+        return name.lower() if name.lower() in NAMES else None
+
+    def nearest(self, word: str) -> list[str]:
+        return [name for name in NAMES if distance(word.lower(), name) <= 2]
+
+
+class FakeWorld(World):
+    """Everything the command line reaches for, in memory."""
+
+    def __init__(self, engine: FakeEngine | None = None, history: Path | None = None) -> None:
+        self.engine = engine or FakeEngine()
+        self.loaded: list[tuple[PairFiles, LoadOptions]] = []
+        self.used: list[str] = []
+        self.pulled: list[str] = []
+        self.load_steps: tuple[float, int] = (0.0, 4)
+        self._history = history
+
+    def names(self) -> FakeNames:
+        return FakeNames()
+
+    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        if model == "31b":
+            raise ModelNotAvailable("31b is not on this machine.", "gemma-mtp pull 31b fetches it.")
+        return PairFiles(model or "tiny", Path("target.gguf"), drafter)
+
+    def load(
+        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> FakeEngine:
+        self.loaded.append((files, options))
+        seconds, steps = self.load_steps
+        for i in range(steps):
+            time.sleep(seconds / steps)
+            if not progress((i + 1) / steps):
+                raise Cancelled("Loading was stopped.")
+        self.engine.name = files.name
+        self.engine.context = options.context or self.engine.context
+        return self.engine
+
+    def remember_used(self, name: str) -> None:
+        self.used.append(name)
+
+    def is_built_in(self, name: str) -> bool:
+        return name == "tiny"
+
+    def pull(self, name: str, on_progress: Callable[[PullProgress], None]) -> str:
+        if name not in NAMES:
+            raise ModelNotAvailable(f'There is no model called "{name}".')
+        for verifying in (False, True):
+            for done in range(0, 61, 20):
+                on_progress(PullProgress(f"MTP/{name}.gguf", done << 20, 60 << 20, verifying))
+                time.sleep(self.load_steps[0] / 8)
+        self.pulled.append(name)
+        return name
+
+    def history(self) -> Path | None:
+        return self._history
+
+    def versions(self) -> tuple[str, str]:
+        return "0.3.36", "0c1e570"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def invoke(*arguments: str, stdin: bytes | None = b"", world: World | None = None) -> Outcome:
+    """Run the command line in this process; `stdin` None is a closed standard input."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    out, err = io.BytesIO(), io.BytesIO()
+    sys.stdin = None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
+    sys.stdout, sys.stderr = io.TextIOWrapper(out), io.TextIOWrapper(err)
+    try:
+        status = main(arguments, world or FakeWorld())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Outcome(status, out.getvalue().decode(), err.getvalue().decode())
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+
+
+class BrokenWorld(FakeWorld):
+    """Something nobody expected goes wrong while loading."""
+
+    def load(self, *_: object) -> FakeEngine:
+        raise ZeroDivisionError("division by zero")
+
+
+def from_json(script: str) -> FakeWorld:
+    """The world a pseudo-terminal test describes."""
+    asked = json.loads(script)
+    engine = FakeEngine([Script(**s) for s in asked.get("scripts", [{}])])
+    engine.context = asked.get("context", engine.context)
+    engine.plain_reason = asked.get("plain_reason", "")
+    world = FakeWorld(engine, Path(asked["history"]) if "history" in asked else None)
+    world.load_steps = (asked.get("load", 0.0), 20)
+    return world
+
+
+__all__ = ["BrokenWorld", "FakeEngine", "FakeWorld", "GemmaMtpError", "Script"]
+
+if __name__ == "__main__":
+    sys.exit(main(world=from_json(os.environ.get("FAKE", "{}"))))
