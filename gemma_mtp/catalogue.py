@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .errors import GemmaMtpError
-from .events import Sampling
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.events import Sampling
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .catalogue import Entry, RemoteFile
-from .errors import HubError
-from .options import PairFiles
+from gemma_mtp.catalogue import Entry, RemoteFile
+from gemma_mtp.errors import HubError
+from gemma_mtp.options import PairFiles
 
 MARKER = "pair.json"
 CHUNK = 4 << 20

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import BadPair, ModelNotAvailable
+from gemma_mtp.errors import BadPair, ModelNotAvailable
 
 KEPT_ELEMENTS = 1024  # longer arrays are reduced to their count; no model has as many layers
 MAX_HEADER = 64 << 20  # a 262k vocabulary with its merges takes about 20 MiB

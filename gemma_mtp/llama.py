@@ -90,6 +90,9 @@ class _Log:
             self.stream.flush()
 
     def open(self, path: Path | None, verbose: bool) -> None:
+        if self.stream not in (None, sys.stderr):
+            self.stream.close()
+        self.stream = None
         if verbose:
             self.stream = sys.stderr
         elif path is not None:
@@ -97,7 +100,7 @@ class _Log:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.stream = path.open("w", encoding="utf-8")
             except OSError:
-                self.stream = None  # a log that cannot be written must not stop a chat
+                pass  # a log that cannot be written must not stop a chat
 
     def why(self) -> str:
         """The last error line, for a message."""
@@ -138,9 +141,6 @@ class Vocabulary:
             self._buffer = ctypes.create_string_buffer(-n)
             n = llama_cpp.llama_token_to_piece(self._vocab, token, self._buffer, -n, 0, special)
         return self._buffer.raw[:n]
-
-    def is_control(self, token: int) -> bool:
-        return bool(llama_cpp.llama_vocab_is_control(self._vocab, token))
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Ids of `text`; nothing is added. `special`: control tokens in the text are recognised."""
@@ -222,7 +222,6 @@ class LlamaTarget:
         self._batch = _Batch(max(piece_size, MAX_WIDTH))
         self._logits = _Rows(self.vocabulary.size)
         self._hidden = _Rows(self.embedding_width)
-        self.gives_hidden = False
 
     def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row:
         """Evaluate `tokens` at `position`...; logits [outputs, vocabulary] of the last `outputs`.
@@ -381,7 +380,12 @@ def _load(
     threads = options.threads or (1 if small else usable_threads())
     params = _context_params(options, threads, piece)
     trained = llama_cpp.llama_model_n_ctx_train(model)
-    params.n_ctx = min(options.context or DEFAULT_CONTEXT, trained)
+    if options.context and options.context > trained:
+        raise UsageError(
+            f"A context of {options.context} tokens is more than this model's {trained}.",
+            f"Use --ctx {trained} or less.",
+        )
+    params.n_ctx = options.context or min(DEFAULT_CONTEXT, trained)
     context, target_kv = _new_context(model, params, "target")
     undo.append(lambda: llama_cpp.llama_free(context))
     target = LlamaTarget(model, context, piece)
@@ -398,7 +402,6 @@ def _load(
         undo.append(lambda: llama_cpp.llama_free(draft_context))
         _ext.llama_set_embeddings_nextn(context, True, True)
         _ext.llama_set_embeddings_nextn(draft_context, True, True)
-        target.gives_hidden = True
         drafter = LlamaDrafter(draft_model, draft_context, target.embedding_width)
         drafter_parameters = llama_cpp.llama_model_n_params(draft_model)
     progress(1.0)

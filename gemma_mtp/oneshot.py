@@ -37,15 +37,21 @@ class Engine(Protocol):
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual."""
+    """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual.
+
+    Ask it `is_set()`: to `wait()` for it on the main thread, where the handler runs, can deadlock.
+    """
     cancel = threading.Event()
+    pressed = False
     if threading.current_thread() is not threading.main_thread():
         yield cancel
         return
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if cancel.is_set():
+        nonlocal pressed
+        if pressed:
             raise KeyboardInterrupt
+        pressed = True
         cancel.set()
 
     before = signal.signal(signal.SIGINT, on_interrupt)

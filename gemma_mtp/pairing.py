@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import BadPair
-from .gguf import PULL_AGAIN, Header, count, vocabulary_size
+from gemma_mtp.errors import BadPair
+from gemma_mtp.gguf import PULL_AGAIN, Header, count, vocabulary_size
 
 TARGET_ARCH = "gemma4"
 DRAFTER_ARCH = "gemma4-assistant"

@@ -10,11 +10,11 @@ import os
 import tomllib
 from pathlib import Path
 
-from . import gguf, pairing, paths
-from .catalogue import Catalogue, Entry
-from .download import ready_files
-from .errors import GemmaMtpError, ModelNotAvailable, UsageError
-from .options import PairFiles
+from gemma_mtp import gguf, pairing, paths
+from gemma_mtp.catalogue import Catalogue, Entry
+from gemma_mtp.download import ready_files
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
+from gemma_mtp.options import PairFiles
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("models")

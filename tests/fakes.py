@@ -97,7 +97,7 @@ class FakeEngine:
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
             yield Prefill(done, prompt, 0)
-            if cancel.wait(script.prefill_delay):
+            if cancelled(cancel, script.prefill_delay):
                 yield end("cancelled")
                 return
         pieces = [(piece, True) for piece in tokens(script.thought)]
@@ -114,7 +114,7 @@ class FakeEngine:
                 yield Progress(stats)
             if script.crash:
                 raise RuntimeError(script.crash)
-            if cancel.wait(script.delay) if script.delay else cancel.is_set():
+            if cancelled(cancel, script.delay):
                 yield end("cancelled")
                 return
             if stats.context_used >= self.context:
@@ -124,6 +124,14 @@ class FakeEngine:
                 yield end("length")
                 return
         yield end("stop")
+
+
+def cancelled(cancel: threading.Event, seconds: float) -> bool:
+    """Work for some time, or until cancelled; never `wait`, see `oneshot.stoppable`."""
+    end = time.monotonic() + seconds
+    while not cancel.is_set() and time.monotonic() < end:
+        time.sleep(0.005)
+    return cancel.is_set()
 
 
 def tokens(text: str) -> list[str]:

@@ -284,6 +284,11 @@ def test_the_default_context_is_8192_tokens():
     engine.close()
 
 
+def test_more_context_than_the_model_was_trained_for_is_a_usage_error():
+    with pytest.raises(UsageError, match="100000"):
+        load(TINY, LoadOptions(context=100_000))
+
+
 def test_a_file_llama_cpp_refuses_is_a_bad_pair(tmp_path):
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(TINY.target.read_bytes()[:100_000])

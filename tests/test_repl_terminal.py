@@ -199,9 +199,10 @@ def test_an_interrupt_that_comes_too_late_does_not_end_the_chat(open_terminal: O
     chat = open_terminal("chat")
     chat.say("hi")
     chat.prompt()
-    for _ in range(3):
+    for count in (1, 2, 3):
         os.kill(chat.pid, signal.SIGINT)
-        chat.read(0.1)
+        chat.until(lambda n=count: sum("/bye leaves" in row for row in chat.lines) == n)
+        chat.prompt()
     chat.say("are you there?")
     chat.until(">>> are you there?")
     assert chat.leave("/bye", ENTER) == 0
