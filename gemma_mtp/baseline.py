@@ -13,7 +13,7 @@ from statistics import median
 from gemma_mtp.events import SpeedupBasis
 
 FIRST_ROUNDS = (4, 10, 24)  # three looks in the first reply, so that one stall does not decide
-CHECK_EVERY = 16  # rounds: a long reply grows out of reach of what was timed
+EVERY = 64  # rounds: the machine may get busier, and the context longer
 NEAR = 512  # tokens of context within which the cost of a step hardly changes
 
 
@@ -21,14 +21,13 @@ class Baseline:
     """Timed plain steps of this session."""
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[int, float]] = deque(maxlen=9)
+        self._steps: deque[tuple[int, float]] = deque(maxlen=5)
 
     def is_due(self, rounds: int, position: int) -> bool:
         """Whether a step should be timed after `rounds` rounds of this reply, at `position`."""
-        near = len(self._near(position))
         if rounds in FIRST_ROUNDS:
-            return near <= FIRST_ROUNDS.index(rounds)
-        return near == 0 and rounds % CHECK_EVERY == 0 and rounds > 0
+            return len(self._near(position)) <= FIRST_ROUNDS.index(rounds)
+        return rounds > 0 and rounds % EVERY == 0
 
     def record(self, position: int, seconds: float) -> None:
         self._steps.append((position, seconds))

@@ -203,6 +203,7 @@ def main(arguments: Sequence[str] | None = None, world: World | None = None) -> 
         status = command.main(
             args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world or World()
         )
+        sys.stdout.flush()
         return int(status or 0)
     except GemmaMtpError as error:
         return _complain(str(error), error.hint, error.status)

@@ -148,10 +148,11 @@ class _Reply:
         yield from texts
         while reason is None:
             started = perf_counter()
-            self._time_plain_step(rounds)
-            done, k = self._round(rounds)
+            position = len(rounds.history) - 1
+            self._time_plain_step(rounds, position)
+            done, k = self._round(rounds, position)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
-            self._count(done, k, perf_counter() - started)
+            self._count(done, k, position, perf_counter() - started)
             yield from texts
             yield Progress(self.stats)
         yield from self.text.finish()
@@ -173,16 +174,14 @@ class _Reply:
             min_width=2 if self.exact else 1,
         )
 
-    def _time_plain_step(self, rounds: Speculator) -> None:
+    def _time_plain_step(self, rounds: Speculator, position: int) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
-        position = len(rounds.history) - 1
         if self.controller.choose() and self.baseline.is_due(self.stats.rounds, position):
             seconds = rounds.time_plain_step()
             self.baseline.record(position, seconds)
             self.controller.plain_step(seconds)
 
-    def _round(self, rounds: Speculator) -> tuple[Round, int]:
-        position = len(rounds.history) - 1
+    def _round(self, rounds: Speculator, position: int) -> tuple[Round, int]:
         # A round commits up to k + 1 tokens; none may be more than the context or the user allows.
         room = self.engine.info.context_size - SPARE_CELLS - position
         if self.request.max_tokens is not None:
@@ -225,7 +224,7 @@ class _Reply:
         self.stats.context_used = len(rounds.history)
         return reason, texts
 
-    def _count(self, done: Round, k: int, seconds: float) -> None:
+    def _count(self, done: Round, k: int, position: int, seconds: float) -> None:
         stats = self.stats
         stats.rounds += 1
         stats.decoded += len(done.tokens)
@@ -240,10 +239,18 @@ class _Reply:
             histogram = stats.accepted_histogram
             histogram += [0] * (done.accepted + 1 - len(histogram))
             histogram[done.accepted] += 1
-        if stats.drafted:
-            step, stats.speedup_basis = self.baseline.step(stats.context_used)
-            stats.plain_seconds = step * stats.decoded
-            stats.compared_seconds = stats.decode_seconds if step else 0.0
+        self._compare(done, position, seconds)
+
+    def _compare(self, done: Round, position: int, seconds: float) -> None:
+        """Set what the round took against what plain decoding takes here and now."""
+        step, basis = self.baseline.step(position)
+        if done.width == 1:
+            step, basis = seconds, "measured"
+        if basis != "none":
+            self.stats.plain_seconds += step * len(done.tokens)
+            self.stats.compared_seconds += seconds
+        if self.stats.drafted:
+            self.stats.speedup_basis = basis
 
     def _end(self, reason: FinishReason) -> End:
         return End(

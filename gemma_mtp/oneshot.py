@@ -7,9 +7,7 @@ reply at the other end of the pipe.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,8 +96,7 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
         if report.json:
             text = json.dumps(as_json(end, engine.info), ensure_ascii=False)
             printer.screen.write(text + "\n")
-    except BrokenPipeError:
-        hush(printer.screen.text)
+    except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
     if report.stats:
         printer.summary(end)
@@ -148,14 +145,3 @@ def piped_text(stream: TextIO | None) -> str:
 def join_prompt(argument: str | None, piped: str) -> str:
     """The argument first, a blank line, then what was piped in."""
     return "\n\n".join(part for part in (argument or "", piped) if part.strip())
-
-
-def hush(stream: TextIO) -> None:
-    """Let nothing more fail on a stream whose reader has gone."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        if stream is sys.stdout:
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -65,7 +65,7 @@ class Screen:
             os.system("")  # makes older Windows consoles understand escape sequences
         self._column: int | None = 0
         self._width = self.width
-        self._shown = ""
+        self._wanted, self._shown = "", False
 
     @property
     def width(self) -> int:
@@ -82,35 +82,38 @@ class Screen:
         return self._column == 0
 
     def write(self, piece: str, *, dim: bool = False, note: bool = False) -> None:
-        """Write a piece where the text ended; the transient line comes back with `transient`."""
+        """Write a piece where the text ended; the transient line moves along below it."""
         stream = self.notes if note else self.text
         on_terminal = self.live if note else self.text_shown
         if on_terminal:
             piece = piece.translate(_CONTROLS)
         styled = f"{DIM}{piece}{PLAIN}" if dim and self.dims and piece.strip() else piece
         erase = self._erase()
-        again, self._shown = self._shown, ""
         if on_terminal or self.text is self.notes:
             self._advance(piece)
-        self._send((self.notes, erase), (stream, styled))
-        if again and on_terminal:
-            self.transient(again)
+        else:
+            self._wanted = ""
+        self._send((self.notes, erase), (stream, styled), (self.notes, self._draw()))
 
     def transient(self, line: str) -> None:
         """Show `line` below the text, in place of an earlier one; "" takes it away."""
-        if not self.live or line == self._shown:
+        if not self.live or line == self._wanted:
             return
         self._resized()
-        erase = self._erase()
-        line = _cut(line, self.width - 1)
-        self._shown = line
+        self._wanted = line
+        self._send((self.notes, self._erase() + self._draw()))
+
+    def _draw(self) -> str:
+        """The transient line where the cursor is now, if that is possible here."""
+        line = _cut(self._wanted, self._width - 1)
+        styled = f"{DIM}{line}{PLAIN}" if self.dims else line
+        self._shown = True
         if line and self._column == 0:
-            erase += self._styled(line) + "\r"
-        elif line and self._column is not None and self._column < self._width:
-            erase += ROW_BELOW + self._styled(line) + BACK
-        else:  # at the right edge a cursor movement would lose the pending line break
-            self._shown = ""
-        self._send((self.notes, erase))
+            return styled + "\r"
+        if line and self._column is not None and self._column < self._width:
+            return ROW_BELOW + styled + BACK
+        self._shown = False  # at the right edge a movement would lose the pending line break
+        return ""
 
     def _erase(self) -> str:
         """Take the transient line away. In the top left corner of the screen, erasing all that is
@@ -119,9 +122,6 @@ class Screen:
         if not self._shown:
             return ""
         return ERASE_LINE if self._column == 0 else ERASE_BELOW
-
-    def _styled(self, line: str) -> str:
-        return f"{DIM}{line}{PLAIN}" if self.dims else line
 
     def _resized(self) -> None:
         if self.width != self._width:

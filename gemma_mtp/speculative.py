@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from statistics import median
 from time import perf_counter
 from typing import Protocol
 
@@ -127,17 +126,16 @@ class Speculator:
                 break
         return tokens
 
-    def time_plain_step(self, repeats: int = 3) -> float:
+    def time_plain_step(self) -> float:
         """Seconds of a plain step here and now; changes neither the text nor the cache.
 
-        The first repeat is left out: after a change of width llama.cpp rebuilds its graph.
+        Of two, since after a change of width llama.cpp first rebuilds its graph.
         """
         position = len(self.history) - 1
-        seconds = []
-        for _ in range(repeats):
+        for _ in range(2):
             started = perf_counter()
             rows = self.target.decode([self.history[-1]], position, 1)
             self.sampler.sample(rows[0], position + 1, self.history)
-            seconds.append(perf_counter() - started)
+            seconds = perf_counter() - started
             self.target.keep(position)
-        return median(seconds[1:])
+        return seconds

@@ -16,6 +16,7 @@ from fakes import BrokenWorld, FakeEngine, FakeWorld, Script, invoke
 from gemma_mtp import __version__
 from gemma_mtp.events import Message, Sampling
 from gemma_mtp.options import LoadOptions
+from gemma_mtp.world import World
 
 DRIVER = Path(__file__).with_name("fakes.py")
 ROOT = DRIVER.parent.parent
@@ -256,6 +257,40 @@ def test_the_unexpected_is_one_sentence() -> None:
         "  --verbose shows where.\n"
     )
     assert "Traceback" in invoke("run", "hi", "--verbose", world=BrokenWorld()).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["run", "e2b", "hi"], 4, "gemma-mtp pull e2b"),
+        (["run", "e3b"], 4, "Did you mean e2b"),
+        (["pull", "e3b"], 4, "Did you mean e2b"),
+        (["pull", "nothing-like-it"], 4, "Known models: tiny, e2b"),
+        (["pull", "tiny"], 0, "tiny is ready"),
+    ],
+)
+def test_the_real_world(
+    arguments: list[str], status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    outcome = invoke(*arguments, world=World())
+    assert (outcome.status, outcome.stdout) == (status, "")
+    assert said in outcome.stderr
+
+
+def test_the_history_is_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    assert World().history() == tmp_path / "state" / "history"
+
+
+def test_only_a_model_that_was_named_is_remembered() -> None:
+    there = world()
+    invoke("run", "hi", world=there)
+    assert there.used == []
+    invoke("run", "e4b", "hi", world=there)
+    assert there.used == ["e4b"]
 
 
 def test_version_help_and_pull() -> None:

@@ -15,6 +15,7 @@ from gemma_mtp import commands
 from gemma_mtp.arguments import Options
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.events import Message, Text
+from gemma_mtp.oneshot import stoppable
 from gemma_mtp.render import Printer
 from gemma_mtp.repl import Chat, _history, converse
 from gemma_mtp.screen import Screen
@@ -254,6 +255,29 @@ def test_ctrl_c_keeps_what_was_said(times: int) -> None:
     assert "stopped\n>>> go on\nMore.\n" in shown
     assert talk.said[:2] == [("user", "count"), ("assistant", "one two")]
     assert talk.offered == ["", "", ""]
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_engine() -> None:
+    with stoppable() as cancel:
+        signal.raise_signal(signal.SIGINT)
+        assert cancel.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_between_a_reply_and_the_prompt_does_no_harm() -> None:
+    talk = Talk()
+    lines: list[str | type[BaseException]] = [KeyboardInterrupt, "hi", KeyboardInterrupt, EOFError]
+
+    def read(offered: str) -> str:
+        line = lines.pop(0)
+        if isinstance(line, str):
+            return line
+        raise line
+
+    converse(talk.chat, read)
+    assert talk.said == [("user", "hi"), ("assistant", "Hello there.")]
+    assert not lines
 
 
 def test_ctrl_c_before_the_first_word_hands_the_message_back() -> None:

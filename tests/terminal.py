@@ -1,0 +1,122 @@
+"""A terminal for tests: keys in, the screen of an emulator out.
+
+Nothing here waits for a fixed time: a test looks at the screen until what it expects is there.
+"""
+
+from __future__ import annotations
+
+import codecs
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyte
+
+DRIVER = Path(__file__).with_name("fakes.py")
+ROOT = DRIVER.parent.parent
+PATIENCE = 20.0
+CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
+
+
+class Terminal:
+    """The command line in a pseudo-terminal, with an emulator that answers as terminals do.
+
+    Behind it is the scripted engine of fakes.py, or with `real` the true one.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        script: dict[str, object] | None = None,
+        real: bool = False,
+        **environment: str,
+    ) -> None:
+        self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
+        self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
+        self.stream = pyte.Stream(self.screen)
+        self.decode = codecs.getincrementaldecoder("utf-8")().decode
+        self.raw = b""
+        self.status: int | None = None
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
+            env |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+            env |= {"FAKE": json.dumps(script or {}), **environment}
+            size = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+            program = ["-m", "gemma_mtp"] if real else [str(DRIVER)]
+            os.execve(sys.executable, [sys.executable, *program, *arguments], env)
+
+    def close(self) -> None:
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    @property
+    def lines(self) -> list[str]:
+        """The rows of the screen down to the last one that is not empty."""
+        rows = [row.rstrip() for row in self.screen.display]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    @property
+    def scrolled(self) -> list[str]:
+        """The rows that have left the screen at the top."""
+        columns = range(self.screen.columns)
+        return ["".join(r[x].data for x in columns).rstrip() for r in self.screen.history.top]
+
+    def keys(self, *keys: str) -> None:
+        os.write(self.fd, "".join(keys).encode())
+
+    def read(self, seconds: float = 0.05) -> bool:
+        """Take what the program wrote; False when it has gone."""
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return True
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            data = b""
+        self.raw += data
+        for char in self.decode(data):  # in longer pieces the emulator skips what follows a joiner
+            self.stream.feed(char)
+        return bool(data)
+
+    def until(self, seen: str | Callable[[], bool]) -> None:
+        """Read until `seen` is on the screen, or true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (seen() if callable(seen) else any(seen in row for row in self.lines)):
+            here = "\n".join(self.lines)
+            assert time.monotonic() < deadline, f"waited for {seen!r} in vain; the screen:\n{here}"
+            assert self.read(), f"the program has gone before {seen!r}; the screen:\n{here}"
+
+    def prompt(self) -> None:
+        """Read until the chat waits for a line and has nothing on it."""
+        self.until(lambda: bool(self.lines) and self.lines[-1].strip() == ">>>")
+
+    def say(self, text: str) -> None:
+        """Type a message at an empty prompt, and see it there before sending it."""
+        self.prompt()
+        self.keys(text)
+        self.until(lambda: self.lines[-1].strip() != ">>>")
+        self.keys(ENTER)
+
+    def leave(self, *keys: str) -> int:
+        """Press keys and return the exit status."""
+        self.keys(*keys)
+        deadline = time.monotonic() + PATIENCE
+        while self.read():
+            assert time.monotonic() < deadline, "\n".join(self.lines)
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
