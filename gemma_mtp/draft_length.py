@@ -1,9 +1,9 @@
 """How many tokens to draft: a controller that knows only what rounds cost and what they brought.
 
-Expected tokens of a round at draft length k with acceptance a are 1 + a + ... + a^k (Leviathan et
-al., arXiv 2211.17192, eq. 1); the best k has the most of them per second. Costs are measured, since
-they differ by machine, quantization and model, and need not even grow with k: only lengths that
-are worth a try are tried. Knows no engine.
+Expected tokens of a round are 1 + a1 + a1 a2 + ..., with a_i the chance that draft i is accepted
+when those before it were (Leviathan et al., arXiv 2211.17192, with one a for each position); the
+best draft length has the most of them per second. Costs are measured, since they differ by
+machine, quantization and model, and need not even grow with the length. Knows no engine.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from statistics import median
 # With few CPU cores llama.cpp is fast at widths 4 and 8 (k + 1), elsewhere at small k.
 LENGTHS = (0, 1, 2, 3, 5, 7)
 START = 3
-TRIAL_ROUNDS = 4  # rounds a length is kept for before it is judged; the first only rebuilds a graph
-SETTLED_ROUNDS = 12
-RETRY_ROUNDS = 64  # plain rounds before drafting gets another chance; doubled each time in vain
+TRIAL_ROUNDS = 5  # rounds a length is kept for before it is judged; the first only rebuilds a graph
+SETTLED_ROUNDS = 16
+RIVAL_ROUNDS = 100  # rounds before the second best gets another trial; doubled each time in vain
+RIVAL = 0.85  # how good it must be for that, by what is known
 MARGIN = 1.04  # a change must promise this much, or noise would make it go to and fro
 MEMORY = 0.98  # weight of what was known of acceptance when one more draft is judged
-PRIOR = (2.8, 4.0)  # accepted of drafted, before anything is known: overruled by a dozen drafts
+FIRST_GUESS = 0.7  # acceptance before anything is known
+GUESS_WEIGHT = 4.0  # drafts it takes to overrule a guess
 CHEAPEST_STEP = 0.1  # plain steps that a further drafted token costs at the least
 
 
@@ -30,6 +32,7 @@ class FixedDraft:
         self.length = length
 
     def choose(self) -> int:
+        """The draft length of the next round."""
         return self.length
 
     def record(self, drafted: int, accepted: int, seconds: float) -> None:
@@ -39,16 +42,46 @@ class FixedDraft:
         """Nothing to learn."""
 
 
+class Acceptance:
+    """Chance of each draft position to be accepted when all before it were."""
+
+    def __init__(self) -> None:
+        self._accepted = [0.0] * max(LENGTHS)
+        self._judged = [0.0] * max(LENGTHS)
+
+    def record(self, drafted: int, accepted: int) -> None:
+        """`accepted` of `drafted` were right; the first wrong one was judged too."""
+        for i in range(min(accepted + 1, drafted, len(self._judged))):
+            self._accepted[i] = MEMORY * self._accepted[i] + (i < accepted)
+            self._judged[i] = MEMORY * self._judged[i] + 1
+
+    def expected_tokens(self, k: int) -> float:
+        """Tokens a round of draft length k commits; a position without data is like the last."""
+        tokens = chance = 1.0
+        rate = FIRST_GUESS
+        for accepted, judged in zip(self._accepted[:k], self._judged[:k], strict=True):
+            rate = (accepted + GUESS_WEIGHT * rate) / (judged + GUESS_WEIGHT)
+            chance *= rate
+            tokens += chance
+        return tokens
+
+
 class AutoDraft:
-    """The length with the most expected tokens per second, judged every few rounds."""
+    """The length with the most expected tokens per second, judged every few rounds.
+
+    Costs grow with the context, but much alike: when the cost of the length in use drifts, the
+    others are taken to drift with it, so that old measurements stay comparable.
+    """
 
     def __init__(self) -> None:
         self.length = START
-        self._accepted, self._judged = PRIOR
-        self._costs: dict[int, deque[float]] = {}
+        self.acceptance = Acceptance()
+        self._costs: dict[int, float] = {}
+        self._recent: deque[float] = deque(maxlen=9)
         self._rounds_here = 0
         self._judge_at = TRIAL_ROUNDS
-        self._retry_at = RETRY_ROUNDS
+        self._since_trial = 0
+        self._rival_at = RIVAL_ROUNDS
 
     def choose(self) -> int:
         """The draft length of the next round."""
@@ -58,48 +91,59 @@ class AutoDraft:
 
     def record(self, drafted: int, accepted: int, seconds: float) -> None:
         """A round at the chosen length took `seconds`, and `accepted` of `drafted` were right."""
+        self.acceptance.record(drafted, accepted)
         self._rounds_here += 1
+        self._since_trial += 1
         if self._rounds_here > 1:
-            self._cost(self.length).append(seconds)
-        for i in range(min(accepted + 1, drafted)):
-            self._accepted = MEMORY * self._accepted + (i < accepted)
-            self._judged = MEMORY * self._judged + 1
+            self._recent.append(seconds)
 
     def plain_step(self, seconds: float) -> None:
         """A plain step took `seconds`."""
-        self._cost(0).append(seconds)
-
-    @property
-    def acceptance(self) -> float:
-        """Chance that a draft is accepted when all before it were; older drafts count less."""
-        return self._accepted / self._judged
-
-    def expected_tokens(self, k: int) -> float:
-        """Tokens a round of draft length k is expected to commit."""
-        return sum(self.acceptance**i for i in range(k + 1))
+        if self.length == 0:
+            self._recent.append(seconds)
+        else:
+            self._costs[0] = seconds
 
     def _judge(self) -> None:
+        self._update_cost()
         best = max(LENGTHS, key=self._rate)
         if self._rate(best) < self._rate(self.length) * MARGIN:
             best = self.length
-        if best == self.length == 0 and self._rounds_here >= self._retry_at:
-            best = START
-            self._retry_at *= 2
+        if best == self.length:
+            best = self._rival()
         if best == self.length:
             self._judge_at = self._rounds_here + SETTLED_ROUNDS
         else:
             self.length, self._rounds_here = best, 0
             self._judge_at = TRIAL_ROUNDS
+            self._recent.clear()
+
+    def _update_cost(self) -> None:
+        """Take over the recent cost of this length; what it drifted by, the others did as well."""
+        cost = median(self._recent)
+        if self._rounds_here > TRIAL_ROUNDS:
+            drift = cost / self._costs[self.length]
+            self._costs = {k: c * drift for k, c in self._costs.items()}
+        self._costs[self.length] = cost
+
+    def _rival(self) -> int:
+        """The second best once in a while: it may have had a bad moment when it was tried."""
+        if self._since_trial < self._rival_at:
+            return self.length
+        self._since_trial = 0
+        self._rival_at *= 2
+        others = [k for k in LENGTHS if k != self.length]
+        rival = max(others, key=self._rate)
+        close = self._rate(rival) > RIVAL * self._rate(self.length)
+        return rival if close else START if self.length == 0 else self.length
 
     def _rate(self, k: int) -> float:
         """Expected tokens per second. A length never tried gets the benefit of the doubt, once."""
+        tokens = self.acceptance.expected_tokens(k)
         if k in self._costs:
-            return self.expected_tokens(k) / median(self._costs[k])
+            return tokens / self._costs[k]
         shorter = max((j for j in self._costs if j < k), default=None)
         if shorter is None:
             return 0.0  # plain steps have not been timed yet
-        step = CHEAPEST_STEP * median(self._costs[0]) if 0 in self._costs else 0.0
-        return self.expected_tokens(k) / (median(self._costs[shorter]) + step * (k - shorter))
-
-    def _cost(self, k: int) -> deque[float]:
-        return self._costs.setdefault(k, deque(maxlen=9))
+        step = CHEAPEST_STEP * self._costs.get(0, 0.0)
+        return tokens / (self._costs[shorter] + step * (k - shorter))
