@@ -1,4 +1,4 @@
-"""The models gemma-mtp knows by name, read from models.toml.
+"""The models gemma-mtp knows by name, read from models.toml and from the user's file of that name.
 
 Knows what should exist and where on the hub, not what is on this machine.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp import shape
+from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.events import Sampling
+from gemma_mtp.shape import DrafterShape, Shape
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Entry:
     default: bool
     builtin: bool
     spellings: tuple[str, ...]
+    tag: str = ""
+    mmproj: RemoteFile | None = None
+    shape: Shape | None = None
+    drafter_shape: DrafterShape | None = None
+    draft_range: tuple[int, int] = (0, 7)
+    own: bool = False  # from the user's file
 
     @property
     def bytes(self) -> int | None:
@@ -53,13 +61,31 @@ class Entry:
 
 
 class Catalogue:
-    """All entries, in the order of models.toml."""
+    """All entries, in the order of models.toml; `own` is the text of the user's file."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, own: str = "") -> None:
         data = tomllib.loads(text)
         self.sampling = Sampling(**data["sampling"])
         self.entries = [entry for model in data["model"] for entry in _entries(model)]
+        known = {model["name"]: model for model in data["model"]}
+        for model in tomllib.loads(own).get("model", []):
+            inherited = {k: v for k, v in known.get(model["name"], {}).items() if k != "source"}
+            for entry in _entries({**inherited, **model}, model["name"] not in known):
+                self._add(replace(entry, own=True))
         self._found = {word: entry for entry in self.entries for word in entry.spellings}
+
+    def _add(self, entry: Entry) -> None:
+        """In place of the entry with the same tag, else after its model's other variants."""
+        size = _size(entry)
+        mine = [i for i, known in enumerate(self.entries) if _size(known) == size]
+        for i in mine:
+            if self.entries[i].tag == entry.tag:
+                old = self.entries[i]
+                self.entries[i] = replace(
+                    entry, name=old.name, default=old.default, spellings=old.spellings
+                )
+                return
+        self.entries.insert(mine[-1] + 1 if mine else len(self.entries), entry)
 
     def find(self, name: str) -> Entry | None:
         """The entry meant by `name`: `12b`, `gemma4:12B`, `gemma-4-12b-it:q8_0`."""
@@ -72,41 +98,73 @@ class Catalogue:
         return [name for distance, name in sorted(scored, key=lambda s: s[0]) if distance <= 2]
 
 
-def load_catalogue() -> Catalogue:
-    """The catalogue of this installation: inside the wheel, or at the top of a source tree."""
+def load_catalogue(own: Path | None = None) -> Catalogue:
+    """The catalogue of this installation (inside the wheel, or at the top of a source tree), with
+    the user's `own` file on top if there is one."""
     packaged = files(__package__) / "models.toml"
     source = Path(__file__).parent.parent / "models.toml"
     for place in (packaged, source):
         if place.is_file():
-            return Catalogue(place.read_text(encoding="utf-8"))
+            text = place.read_text(encoding="utf-8")
+            return Catalogue(text) if own is None else _with_own(text, own)
     raise GemmaMtpError("models.toml is missing from this installation.", "Reinstall gemma-mtp.")
 
 
-def _entries(model: dict[str, Any]) -> Iterator[Entry]:
+def _with_own(text: str, own: Path) -> Catalogue:
+    try:
+        return Catalogue(text, own.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Catalogue(text)
+    except OSError as error:
+        raise UsageError(f"{own} cannot be read: {error.strerror}.") from error
+    except KeyError as error:
+        why = f"the key {error} is missing or unknown"
+    except (ValueError, TypeError, AttributeError) as error:
+        why = str(error)
+    raise UsageError(f"{own} is no list of models: {why}.", "Correct or delete it.")
+
+
+def _entries(model: dict[str, Any], named: bool = True) -> Iterator[Entry]:
+    """One for each target; the first is what the bare name stands for, if the model is `named`."""
     sizes = [model["name"], *model.get("aliases", [])]
-    default = True
+    table = dict(model.get("shape", {}))
+    drafter_shape = table.pop("drafter", None)
+    low, high = model.get("draft_range", Entry.draft_range)
+    default = named
     for source in model["source"]:
         for target in source["targets"]:
             tag = target["tag"]
             yield Entry(
                 name=model["name"] if default else f"{model['name']}:{tag}",
-                title=model["title"],
-                parameters=model["parameters"],
+                title=model.get("title", model["name"]),
+                parameters=model.get("parameters", ""),
                 context_length=model["context_length"],
                 repo=source.get("repo", ""),
-                revision=source.get("revision", ""),
+                revision=source.get("revision", "main"),
                 qat=source.get("qat", False),
-                target=_file(target),
-                drafter=_file(source["drafter"]),
+                target=_file(target, source),
+                drafter=_file(source["drafter"], source),
                 default=default,
                 builtin=source.get("builtin", False),
                 spellings=tuple(_spellings(sizes, tag, default)),
+                tag=tag,
+                mmproj=_file(source["mmproj"], source) if "mmproj" in source else None,
+                shape=shape.from_table(table) if table else None,
+                drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
+                draft_range=(low, high),
             )
             default = False
 
 
-def _file(data: dict[str, Any]) -> RemoteFile:
-    return RemoteFile(data["file"], data["quantization"], data.get("sha256", ""), data.get("bytes"))
+def _size(entry: Entry) -> str:
+    return entry.name.partition(":")[0]
+
+
+def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
+    digest = data.get("sha256", "")
+    if not source.get("builtin") and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ValueError(f"{data['file']} needs a sha256 of 64 digits")
+    return RemoteFile(data["file"], data["quantization"], digest, data.get("bytes"))
 
 
 def _spellings(sizes: list[str], tag: str, default: bool) -> Iterator[str]:

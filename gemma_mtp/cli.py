@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from gemma_mtp import __version__
+from gemma_mtp import __version__, cli_config, cli_fit, cli_pull, cli_store
 from gemma_mtp.arguments import Options, clean, read_words, takes_options
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.options import PairFiles
@@ -55,6 +55,7 @@ def root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
+    context.default_map = cli_config.lazy_defaults(context.obj)
     return 0
 
 
@@ -98,24 +99,10 @@ def run(
     return _run(context.obj, words.model, words.prompt, options, report)
 
 
-@app.command()
-def pull(
-    context: typer.Context, model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name.")]
-) -> int:
-    """Download a model and its drafter; from then on it is the model used when none is named."""
-    from gemma_mtp.render import Printer
-    from gemma_mtp.screen import Screen
-
-    printer = Printer(Screen(sys.stdout, sys.stderr))
-    try:
-        name = context.obj.pull(
-            model, lambda p: printer.fetching(p.file, p.done, p.total, p.verifying)
-        )
-    finally:
-        printer.screen.transient("")
-    context.obj.remember_used(name)
-    printer.line(f"{name} is ready: gemma-mtp chat {name}")
-    return ExitStatus.OK
+cli_pull.register(app)
+cli_store.register(app)
+cli_config.register(app)
+cli_fit.register(app)
 
 
 def _run(
@@ -125,7 +112,7 @@ def _run(
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
 
-    files = world.resolve(model, options.drafter)
+    files = cli_store.resolve_or_offer(world, model, options.drafter)
     text = join_prompt(prompt, piped_text(sys.stdin))
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
@@ -146,7 +133,7 @@ def _chat(world: World, model: str | None, prompt: str | None, options: Options)
     if prompt is not None and not prompt.strip():
         raise UsageError("The prompt is empty.")
     printer = Printer(Screen(sys.stdout, sys.stdout))
-    files = world.resolve(model, options.drafter)
+    files = cli_store.resolve_or_offer(world, model, options.drafter)
     with quiet_keyboard(), closing(_load(world, files, options, printer)) as engine:
         if model:
             world.remember_used(files.name)

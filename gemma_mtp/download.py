@@ -1,204 +1,231 @@
-"""Gets a pair from the hub, checks it, and marks its folder as ready.
+"""Gets a pair, both files as one unit: verified, resumable, and ready only when complete.
 
-The only importer of huggingface_hub, which does bytes, tokens and mirrors (HF_ENDPOINT, HF_TOKEN,
-HF_HUB_OFFLINE). Knows nothing of models beyond their catalogue entry.
+Decides what is expected, what is here already and in which order things happen; leaves bytes to
+`transfer`, the hub to `hub` and other programs' files to `reuse`. Knows nothing of models beyond
+their catalogue entry, and prints nothing.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from gemma_mtp.catalogue import Entry, RemoteFile
+from gemma_mtp import gguf, hub, hub_pairs, pairing, paths
+from gemma_mtp.catalogue import Entry
+from gemma_mtp.disk import disk_error, require_room, taken
 from gemma_mtp.errors import HubError
+from gemma_mtp.expected import Question, Wanted, expect
+from gemma_mtp.folder_lock import locked
+from gemma_mtp.marker import (
+    MARKER,
+    Held,
+    Marker,
+    pair_files,
+    read_marker,
+    ready_files,
+    write_marker,
+)
 from gemma_mtp.options import PairFiles
+from gemma_mtp.pull_events import OnEvent, PullNote, PullProgress, PullWait
+from gemma_mtp.reuse import Places, links_to, place, sha256_of
+from gemma_mtp.transfer import Transfer, journal_of
 
-MARKER = "pair.json"
-CHUNK = 4 << 20
-SPARE = 64 << 20  # left free on the disk
+__all__ = ["MARKER", "PullNote", "PullOptions", "PullProgress", "pull", "ready_files"]
 
 
 @dataclass(frozen=True)
-class PullProgress:
-    """`done` of `total` bytes (0: not known) of one file were fetched, or read to verify it."""
+class PullOptions:
+    """`stated`: the folder's own facts, which stand in for the hub's. Nothing else is asked then.
 
-    file: str
-    done: int
-    total: int
-    verifying: bool = False
+    `symlinks` off: what is reused must stay where this folder goes.
+    """
 
-
-OnProgress = Callable[[PullProgress], None]
-
-
-def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
-    """The pair in `folder`, if a pull of exactly this entry was completed there."""
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        sizes = {(f["path"], f["sha256"]): f["bytes"] for f in marker["files"]}
-        for file in _files(entry):
-            if (folder / file.path).stat().st_size != sizes[file.path, file.sha256]:
-                return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return PairFiles(entry.name, folder / entry.target.path, folder / entry.drafter.path)
+    revision: str | None = None
+    offline: bool = False
+    reuse: tuple[Path, ...] = ()
+    symlinks: bool = True
+    stated: Marker | None = None
 
 
-def pull(entry: Entry, folder: Path, on_progress: OnProgress) -> PairFiles:
+def pull(
+    entry: Entry, folder: Path, on_event: OnEvent, options: PullOptions | None = None
+) -> PairFiles:
     """Fetch and verify both files; returns at once when they are already there."""
-    ready = ready_files(entry, folder)
+    options = options or PullOptions()
+    revision = options.revision or entry.revision
+    if options.stated and options.revision is None:
+        revision = options.stated.revision
+    ready = _complete(entry, folder, revision)
     if ready:
         return ready
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _check_space(entry, folder)
-        for file in _files(entry):
-            _fetch(entry, file, folder, on_progress)
-            _verify(file, folder, on_progress)
-        _mark_ready(entry, folder)
+        waiting = PullNote(f"Another pull of {entry.name} is running; waiting for it.")
+        with locked(folder, lambda: on_event(waiting)):
+            ready = _complete(entry, folder, revision)
+            return ready or _Pull(entry, folder, revision, on_event, options).run()
     except OSError as error:
-        raise _disk_error(error, folder) from error
-    return PairFiles(entry.name, folder / entry.target.path, folder / entry.drafter.path)
+        raise disk_error(error, folder) from error
 
 
-def _files(entry: Entry) -> tuple[RemoteFile, RemoteFile]:
-    # The small one first: what is wrong with access or network shows early.
-    return entry.drafter, entry.target
+def _complete(entry: Entry, folder: Path, revision: str) -> PairFiles | None:
+    ready, marker = ready_files(entry, folder), read_marker(folder)
+    asked_before = marker is not None and marker.revision in ("", revision)
+    return ready if asked_before else None
 
 
-def _check_space(entry: Entry, folder: Path) -> None:
-    missing = sum(f.bytes or 0 for f in _files(entry) if not (folder / f.path).exists())
-    free = shutil.disk_usage(folder).free
-    if missing + SPARE > free:
-        raise HubError(
-            f"{entry.name} needs {missing / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free "
-            f"on the disk of {folder}.",
-            "Free some space, or set GEMMA_MTP_HOME to a folder on another disk.",
+@dataclass
+class _Pull:
+    """One pull, while its folder is held."""
+
+    entry: Entry
+    folder: Path
+    revision: str
+    on_event: OnEvent
+    options: PullOptions
+    wanted: list[Wanted] = field(default_factory=list)
+
+    def run(self) -> PairFiles:
+        for file in pair_files(self.entry):
+            ask = Question(self.entry, self.revision, self.options.offline, self.options.stated)
+            self.wanted.append(expect(ask, file, self.on_event))
+            self.revision = self.wanted[-1].commit or self.revision  # both from one commit
+        for wanted in self.wanted:
+            wanted.staged = self._already_here(wanted) or self._reused(wanted)
+        missing = [wanted for wanted in self.wanted if wanted.staged is None]
+        room = sum((w.bytes or 0) - taken(self._path(w, ".partial")) for w in missing)
+        require_room(self.folder, max(room, 0), self.entry.name)
+        for wanted in missing:
+            wanted.staged = self._fetched(wanted)
+        return self._commit()
+
+    # --- where each file comes from ----------------------------------------------------------
+
+    def _already_here(self, wanted: Wanted) -> Path | None:
+        """The file under its own name, from a pull that ended before both were there."""
+        path = self.folder / wanted.file.path
+        if not path.is_file():
+            return None
+        size = path.stat().st_size
+        if size == wanted.bytes and self._hash(wanted, path, size) == wanted.sha256:
+            return path
+        if read_marker(self.folder) is None:  # else it is a good file of another revision
+            aside = _set_aside(path)
+            self._say(f"{path.name} was here with other contents; it was set aside as {aside}.")
+        return None
+
+    def _reused(self, wanted: Wanted) -> Path | None:
+        places = Places(paths.models_dir(), hub.cache_folder(), self.options.reuse)
+        for found in places.candidates(wanted.sha256, wanted.bytes):
+            if found.path == (self.folder / wanted.file.path).resolve():
+                continue
+            try:
+                size = found.path.stat().st_size
+                if self._hash(wanted, found.path, size) != wanted.sha256:
+                    continue
+            except OSError:  # unreadable, or gone meanwhile
+                continue
+            staged = self._path(wanted, ".linked")
+            if not self.options.symlinks and not links_to(self.folder, found.path):
+                require_room(self.folder, size, self.entry.name)
+            how = place(found.path, staged, self.options.symlinks)
+            self._say(f"{wanted.file.path}: {how} from {found.owner}, nothing to download.")
+            wanted.bytes, wanted.origin = size, found.owner
+            self._forget_partial(wanted)
+            return staged
+        return None
+
+    def _fetched(self, wanted: Wanted) -> Path:
+        if wanted.blob is None:
+            raise wanted.unreachable or HubError(f"{wanted.file.path} cannot be downloaded.")
+        if wanted.bytes is None:
+            raise HubError(f"{wanted.blob.where} does not state the size of {wanted.file.path}.")
+        partial = self._path(wanted, ".partial")
+        transfer = Transfer(wanted.blob, partial, wanted.bytes, wanted.sha256)
+        if transfer.changed:
+            self._say(f"{wanted.file.path} changed on the hub since; it is fetched anew.")
+        digest = transfer.run(
+            lambda done, verifying: self._progress(wanted, done, verifying), self._wait
         )
-
-
-def _fetch(entry: Entry, file: RemoteFile, folder: Path, on_progress: OnProgress) -> None:
-    from huggingface_hub import hf_hub_download  # slow to import
-
-    try:
-        hf_hub_download(
-            entry.repo,
-            file.path,
-            revision=entry.revision,
-            local_dir=folder,
-            tqdm_class=_reporter(file, on_progress),
-        )
-    except Exception as error:  # the library and its HTTP client raise many unrelated types
-        raise _hub_error(error, entry, folder) from error
-
-
-def _reporter(file: RemoteFile, on_progress: OnProgress) -> Any:
-    """A progress bar class as the library wants it, which draws nothing and reports instead."""
-    from huggingface_hub.utils.tqdm import tqdm
-
-    class Reporter(tqdm):  # type: ignore[misc,unused-ignore]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.done = int(kwargs.get("initial") or 0)
-            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call,unused-ignore]
-
-        def update(self, n: float | None = 1) -> None:
-            self.done += int(n or 0)
-            on_progress(PullProgress(file.path, self.done, file.bytes or int(self.total or 0)))
-
-        def update_transfer(self, n: float | None = 1) -> None:
-            """Bytes that arrived but are not on disk yet; without this a second bar is made."""
-
-    return Reporter
-
-
-def _verify(file: RemoteFile, folder: Path, on_progress: OnProgress) -> None:
-    path = folder / file.path
-    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-    with open(path, "rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            on_progress(PullProgress(file.path, done, total, verifying=True))
-    if digest.hexdigest() != file.sha256:
-        aside = path.with_name(path.name + ".corrupt")
-        path.replace(aside)
-        raise HubError(
-            f"{path.name} arrived with other contents than expected; it was set aside as "
-            f"{aside.name}.",
-            "Pull again; if it happens again, the file on the hub was changed.",
-        )
-
-
-def _mark_ready(entry: Entry, folder: Path) -> None:
-    """Written last and moved into place: a folder is ready or it is not."""
-    listed = [
-        {"path": f.path, "bytes": (folder / f.path).stat().st_size, "sha256": f.sha256}
-        for f in _files(entry)
-    ]
-    marker = {"name": entry.name, "repo": entry.repo, "revision": entry.revision, "files": listed}
-    temporary = folder / f"{MARKER}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(marker, indent=2), encoding="utf-8")
-    temporary.replace(folder / MARKER)
-
-
-def _disk_error(error: OSError, folder: Path) -> HubError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return HubError(f"The disk of {folder} is full.", "Free some space and pull again.")
-    return HubError(f"Cannot write to {folder}: {error.strerror or error}.")
-
-
-def _hub_error(error: Exception, entry: Entry, folder: Path) -> HubError:
-    """One sentence for what the library raised; it often wraps the cause in something vaguer."""
-    from huggingface_hub import constants, errors
-
-    chain = list(_causes(error))
-    where = f"{constants.ENDPOINT}/{entry.repo}"
-    for cause in chain:
-        if isinstance(cause, errors.OfflineModeIsEnabled):
-            return HubError(
-                f"{entry.name} cannot be downloaded: HF_HUB_OFFLINE is set.", "Unset it to pull."
+        if not wanted.sha256:
+            self._say(f"The hub states no sha256 for {wanted.file.path}; its size was checked.")
+            wanted.sha256 = digest
+        if digest != wanted.sha256:
+            journal_of(partial).unlink(missing_ok=True)
+            raise HubError(
+                f"{wanted.file.path} arrived with other contents than expected; it was set aside "
+                f"as {_set_aside(partial, wanted.file.path)}.",
+                "Pull again; if it happens again, the file on the hub was changed.",
             )
-        if isinstance(cause, errors.HfHubHTTPError):
-            return _http_error(cause, entry, where)
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
-            return _disk_error(cause, folder)
-    return HubError(
-        f"Cannot download {entry.name} from {where}: {_first_line(chain[-1])}.",
-        "Check the network connection and pull again.",
-    )
+        return partial
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _commit(self) -> PairFiles:
+        """Both are verified: give them their names, and say so last."""
+        pinned = not (self.entry.own or hub_pairs.is_hub_name(self.entry.name))
+        if not pinned or any(w.sha256 != w.file.sha256 for w in self.wanted):
+            self._check_pair()
+        (self.folder / MARKER).unlink(missing_ok=True)
+        held = []
+        for wanted in self.wanted:
+            final = self.folder / wanted.file.path
+            if wanted.staged is not None and wanted.staged != final:
+                wanted.staged.replace(final)
+            self._forget_partial(wanted)
+            held.append(_held(self.entry, wanted, final.stat().st_size))
+        entry = self.entry
+        write_marker(self.folder, Marker(entry.name, entry.repo, self.revision, tuple(held)))
+        return PairFiles(entry.name, self.folder / entry.target.path,
+                         self.folder / entry.drafter.path)  # fmt: skip
+
+    def _check_pair(self) -> None:
+        """Pinned pairs are known to belong together; all others must show it."""
+        by_role = {w.file is self.entry.target: w.staged for w in self.wanted}
+        target, drafter = by_role[True], by_role[False]
+        assert target is not None
+        assert drafter is not None
+        pairing.check_pair(gguf.read_header(target), gguf.read_header(drafter))
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _path(self, wanted: Wanted, suffix: str) -> Path:
+        path = self.folder / (wanted.file.path + suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _forget_partial(self, wanted: Wanted) -> None:
+        partial = self._path(wanted, ".partial")
+        partial.unlink(missing_ok=True)
+        journal_of(partial).unlink(missing_ok=True)
+
+    def _hash(self, wanted: Wanted, path: Path, size: int) -> str:
+        return sha256_of(path, lambda done: self._progress(wanted, done, True, size))
+
+    def _progress(
+        self, wanted: Wanted, done: int, verifying: bool, size: int | None = None
+    ) -> None:
+        total = size or wanted.bytes or 0
+        others = [w for w in self.wanted if w is not wanted]
+        here = sum(w.bytes or 0 for w in others if w.staged) + (total if verifying else done)
+        both = total + sum(w.bytes or 0 for w in others)
+        self.on_event(PullProgress(wanted.file.path, done, total, verifying, here, both))
+
+    def _say(self, text: str) -> None:
+        self.on_event(PullNote(text))
+
+    def _wait(self, reason: str, seconds: float) -> None:
+        self.on_event(PullWait(reason, seconds))
 
 
-def _http_error(error: Any, entry: Entry, where: str) -> HubError:
-    from huggingface_hub import errors
-
-    status = error.response.status_code
-    if isinstance(error, errors.GatedRepoError) or status in (401, 403):
-        return HubError(
-            f"{where} refuses access (HTTP {status}).",
-            "Check HF_TOKEN or log in with `hf auth login`.",
-        )
-    if status == 404:
-        return HubError(
-            f"{where} no longer has {entry.name} at revision {entry.revision[:12]}.",
-            "A newer gemma-mtp may know where it went.",
-        )
-    return HubError(f"{where} answered with HTTP {status}.", "Try again later.")
+def _held(entry: Entry, wanted: Wanted, size: int) -> Held:
+    file = wanted.file
+    pinned = file.sha256 if file.sha256 != wanted.sha256 else ""
+    role = "target" if file is entry.target else "drafter"
+    return Held(role, file.path, size, wanted.sha256, file.quantization, pinned, wanted.origin)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+def _set_aside(path: Path, name: str | None = None) -> str:
+    aside = path.with_name((Path(name).name if name else path.name) + ".corrupt")
+    path.replace(aside)
+    return aside.name

@@ -44,6 +44,14 @@ class ModelNotAvailable(GemmaMtpError):
     status = ExitStatus.NO_MODEL
 
 
+class NotPulled(ModelNotAvailable):
+    """A model of the catalogue that is not on this machine, but could be."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not on this machine.", f"gemma-mtp pull {name}")
+        self.name = name
+
+
 class DoesNotFit(GemmaMtpError):
     """The prompt does not fit the context, or the model does not fit the memory."""
 

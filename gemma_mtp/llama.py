@@ -22,8 +22,15 @@ from numpy.typing import NDArray
 
 from gemma_mtp.amx import amx_refused
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError, UsageError
-from gemma_mtp.events import MAX_DRAFT
-from gemma_mtp.options import DEFAULT_CONTEXT, LoadOptions, PairFiles, PairInfo
+from gemma_mtp.options import (
+    CPU_PIECE,
+    DEFAULT_CONTEXT,
+    GPU_PIECE,
+    MAX_WIDTH,
+    LoadOptions,
+    PairFiles,
+    PairInfo,
+)
 from gemma_mtp.ring import Ring
 from gemma_mtp.threads import usable_threads
 
@@ -35,11 +42,12 @@ except (ImportError, AttributeError) as error:  # an older release, or one with 
     _ext_error = str(error)
 
 NEEDED_VERSION = "0.3.36"
-MAX_WIDTH = MAX_DRAFT + 1
 # Threads of a smaller model wait for each other longer than they compute; with other work on the
 # machine, many times longer.
 ONE_THREAD_PARAMETERS = 100_000_000
 LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
+DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel")  # in the order of ggml-backend.h
+_Handle = ctypes.c_void_p
 
 Row = NDArray[np.float32]
 KV_TYPES = {
@@ -68,6 +76,45 @@ def mtp_missing() -> str:
     if not {"ctx_type", "ctx_other"} <= fields or not hasattr(llama_cpp, "LLAMA_CONTEXT_TYPE_MTP"):
         return f"llama-cpp-python {llama_cpp.__version__} has no MTP context type"
     return ""
+
+
+def devices() -> list[tuple[str, str, str, int, int]]:
+    """llama.cpp's devices: name, description, kind ("cpu", "gpu", "igpu", "accel"), bytes free
+    and in all. Starting a GPU's backend takes a moment."""
+    lib = _ggml.libggml
+    llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
+    _start_backend()
+    lib.ggml_backend_dev_count.restype = ctypes.c_size_t
+    lib.ggml_backend_dev_get.argtypes, lib.ggml_backend_dev_get.restype = [ctypes.c_size_t], _Handle
+    for name in ("name", "description"):
+        call = getattr(lib, f"ggml_backend_dev_{name}")
+        call.argtypes, call.restype = [_Handle], ctypes.c_char_p
+    lib.ggml_backend_dev_type.argtypes = [_Handle]
+    size = ctypes.POINTER(ctypes.c_size_t)
+    lib.ggml_backend_dev_memory.argtypes, lib.ggml_backend_dev_memory.restype = (
+        [_Handle, size, size],
+        None,
+    )
+    return [_device(lib.ggml_backend_dev_get(i)) for i in range(lib.ggml_backend_dev_count())]
+
+
+def _device(handle: Any) -> tuple[str, str, str, int, int]:
+    lib, free, total = _ggml.libggml, ctypes.c_size_t(), ctypes.c_size_t()
+    lib.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
+    kind = lib.ggml_backend_dev_type(handle)
+    return (
+        lib.ggml_backend_dev_name(handle).decode(),
+        lib.ggml_backend_dev_description(handle).decode("utf-8", "replace"),
+        DEVICE_KINDS[kind] if kind < len(DEVICE_KINDS) else "other",
+        free.value,
+        total.value,
+    )
+
+
+def features() -> str:
+    """What llama.cpp was compiled for and found, e.g. "CPU : AVX2 = 1 | AVX512 = 1"."""
+    _start_backend()
+    return str(llama_cpp.llama_print_system_info().decode())
 
 
 class _Log:
@@ -369,9 +416,7 @@ def _load(
 ) -> tuple[LlamaTarget, LlamaDrafter | None, dict[str, Any]]:
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
     layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
-    # A long piece is faster on a GPU; a short one lets Ctrl-C land within a moment on a CPU. The
-    # size must not depend on time: other pieces give other last bits and exact mode other text.
-    piece = 512 if gpu and layers else 64
+    piece = GPU_PIECE if gpu and layers else CPU_PIECE
 
     # The target is nearly all of the bytes, so the drafter's share of the progress is its last bit.
     model = _load_model(files.target, layers, lambda f: progress(0.95 * f))

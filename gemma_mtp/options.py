@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemma_mtp.events import MAX_DRAFT
+
 DEFAULT_CONTEXT = 8192
+
+# Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
+# moment on a CPU. The size must not depend on time: other pieces give other last bits and exact
+# mode other text.
+GPU_PIECE, CPU_PIECE = 512, 64
+MAX_WIDTH = MAX_DRAFT + 1  # rows that one round checks at the most
 
 
 @dataclass(frozen=True)

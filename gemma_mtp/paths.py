@@ -39,6 +39,11 @@ def config_file() -> Path:
     return config_dir() / "config.toml"
 
 
+def own_models() -> Path:
+    """Models the user adds to the catalogue, or overrides."""
+    return config_dir() / "models.toml"
+
+
 def _place(kind: str, default: Path) -> Path:
     home = os.environ.get(HOME_VARIABLE)
     return Path(home).expanduser().absolute() / kind if home else default

@@ -37,7 +37,6 @@ class Printer:
         self._held = ""  # line ends of the answer that nothing has followed yet
         self._part = ""  # "thought" or "answer", whichever is being written
         self.said = ""  # the answer so far
-        self._arrived = 0  # bytes of a file that were there when it began
         # In a chat thoughts stand with the answer; in `run` they are a note.
         self._chat = screen.text is screen.notes
 
@@ -49,19 +48,6 @@ class Printer:
     def loading(self, fraction: float) -> None:
         """Progress of loading a pair."""
         self._waiting(f"loading {percent(fraction)}")
-
-    def fetching(self, file: str, done: int, total: int, verifying: bool) -> None:
-        """Progress of downloading or checking one file; without a terminal, a line for each."""
-        doing = f"{'checking' if verifying else 'fetching'} {file.rpartition('/')[2]}"
-        if not self.screen.live and doing != self._part:
-            self.line(doing)
-        if doing != self._part:
-            self._part, self._since, self._arrived = doing, self._clock(), done
-        seconds, size = self._clock() - self._since, f" of {total / 1e6:.0f}" if total else ""
-        rate = f"{(done - self._arrived) / 1e6 / seconds:.1f} MB/s" if seconds > 1 else ""
-        share = percent(done / total) if total else ""
-        parts = [(1, doing), (4, share), (2, f"{done / 1e6:.0f}{size} MB"), (3, rate)]
-        self.screen.transient(fit([p for p in parts if p[1]], self.screen.width - 1))
 
     def show(self, event: Event) -> None:
         """One event of a reply."""

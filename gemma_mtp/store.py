@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
-from gemma_mtp import gguf, pairing, paths
+from gemma_mtp import config, gguf, hub_pairs, pairing, paths
 from gemma_mtp.catalogue import Catalogue, Entry
 from gemma_mtp.download import ready_files
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
 
 BUILTIN = "tiny"
@@ -42,22 +42,38 @@ class Store:
 
     def folder(self, entry: Entry) -> Path:
         """Where a pull of this entry belongs."""
-        return paths.models_dir() / entry.name.replace(":", "-")  # Windows forbids colons
+        name = entry.name.replace("/", "--").replace(":", "-")  # Windows forbids colons
+        return paths.models_dir() / name
+
+    def known(self, name: str) -> Entry:
+        """The entry for `name`, or an error that suggests one."""
+        entry = self.find(name)
+        if entry is None:
+            raise self._unknown(name)
+        return entry
 
     def ready(self) -> list[Entry]:
         """All entries that can be loaded without the network."""
-        return [entry for entry in self.catalogue.entries if self.is_ready(entry)]
+        entries = [*self.catalogue.entries, *hub_pairs.pulled(paths.models_dir())]
+        return [entry for entry in entries if self.is_ready(entry)]
+
+    def find(self, name: str) -> Entry | None:
+        """The entry of the catalogue, or of a repository pulled before."""
+        if hub_pairs.is_hub_name(name):
+            return hub_pairs.find_pulled(name, paths.models_dir())
+        return self.catalogue.find(name)
 
     def remember_used(self, name: str) -> None:
         """Make `name` (or a path) what `resolve(None)` means; not being able to is no error."""
         if looks_like_path(name):
             name = str(Path(name).expanduser().absolute())
-        used = [name, *(other for other in _last_used() if other != name)][:REMEMBERED]
+        used = {name: _now(), **{k: v for k, v in last_used().items() if k != name}}
+        kept = dict(list(used.items())[:REMEMBERED])
         try:
             file = _used_file()
             file.parent.mkdir(parents=True, exist_ok=True)
             temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps({"used": used}), encoding="utf-8")
+            temporary.write_text(json.dumps({"used": list(kept), "when": kept}), encoding="utf-8")
             temporary.replace(file)
         except OSError:
             pass
@@ -66,10 +82,21 @@ class Store:
         if not model.strip():
             raise UsageError("The model name is empty.", "See gemma-mtp list for names.")
         entry = self.catalogue.find(model)
+        if entry is None and model.lower().startswith("hf:"):
+            return self._repository(model)
         if entry is None and looks_like_path(model):
             return _from_path(Path(model).expanduser().absolute(), look_around=drafter is None)
+        return self._ready_files(entry or self.known(model))
+
+    def _repository(self, name: str) -> PairFiles:
+        from gemma_mtp.hub_pairs import find_pulled
+
+        entry = find_pulled(name, paths.models_dir())
         if entry is None:
-            raise self._unknown(model)
+            raise NotPulled(name)
+        return self._ready_files(entry)
+
+    def _ready_files(self, entry: Entry) -> PairFiles:
         files = self._files(entry)
         if files is None:
             raise _not_here(entry)
@@ -79,7 +106,7 @@ class Store:
         configured = configured_model()
         if configured is not None:
             return self._named(configured, drafter)
-        for name in _last_used():
+        for name in last_used():
             try:
                 return self._named(name, drafter)
             except GemmaMtpError:  # removed since
@@ -104,25 +131,15 @@ class Store:
 
 def looks_like_path(model: str) -> bool:
     """A file, not a name: it has a folder in it, or ends as GGUF files do."""
+    if hub_pairs.is_hub_name(model):
+        return False
     separators = [os.sep, os.altsep or os.sep]
     return any(s in model for s in separators) or model.lower().endswith(".gguf")
 
 
 def configured_model() -> str | None:
     """`model = "12b"` of config.toml; None without the file or the key."""
-    file = paths.config_file()
-    try:
-        with open(file, "rb") as stream:
-            model = tomllib.load(stream).get("model")
-    except FileNotFoundError:
-        return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}.", "Correct or delete it.") from error
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
-    if model is not None and not isinstance(model, str):
-        raise UsageError(f'In {file}, model must be a name in quotes, such as "12b".')
-    return model
+    return config.read(paths.config_file()).get("model")
 
 
 def _not_here(entry: Entry) -> ModelNotAvailable:
@@ -130,9 +147,7 @@ def _not_here(entry: Entry) -> ModelNotAvailable:
         return ModelNotAvailable(
             "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
         )
-    return ModelNotAvailable(
-        f"{entry.name} is not on this machine.", f"gemma-mtp pull {entry.name}"
-    )
+    return NotPulled(entry.name)
 
 
 def _from_path(target: Path, look_around: bool) -> PairFiles:
@@ -158,9 +173,15 @@ def _used_file() -> Path:
     return paths.state_dir() / "used.json"
 
 
-def _last_used() -> list[str]:
+def last_used() -> dict[str, str]:
+    """Names and when each was last used (ISO 8601, UTC; "" where not known), the latest first."""
     try:
-        used = json.loads(_used_file().read_text(encoding="utf-8"))["used"]
-        return [name for name in used if isinstance(name, str)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        data = json.loads(_used_file().read_text(encoding="utf-8"))
+        when = data.get("when", {})
+        return {name: str(when.get(name, "")) for name in data["used"] if isinstance(name, str)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,16 +10,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.arguments import Names
-from gemma_mtp.errors import ModelNotAvailable
 from gemma_mtp.options import LoadOptions, PairFiles
 
 if TYPE_CHECKING:
     from gemma_mtp.catalogue import Catalogue
-    from gemma_mtp.download import PullProgress
+    from gemma_mtp.doctor import Finding
+    from gemma_mtp.machine import Machine
     from gemma_mtp.oneshot import Engine
+    from gemma_mtp.pull_events import OnEvent
+    from gemma_mtp.pull_request import PullRequest
     from gemma_mtp.store import Store
 
 
@@ -29,8 +31,9 @@ class World:
     @cached_property
     def catalogue(self) -> Catalogue:
         from gemma_mtp.catalogue import load_catalogue
+        from gemma_mtp.paths import own_models
 
-        return load_catalogue()
+        return load_catalogue(own_models())
 
     @cached_property
     def store(self) -> Store:
@@ -60,19 +63,30 @@ class World:
         log = state_dir() / "llama.log"
         return engine.load(files, replace(options, log_file=log), progress)
 
-    def pull(self, name: str, on_progress: Callable[[PullProgress], None]) -> str:
+    def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
         """Fetch a pair and return its name in the catalogue."""
-        from gemma_mtp.download import pull
+        from gemma_mtp.pull_request import PullRequest, fulfil
 
-        entry = self.catalogue.find(name)
-        if entry is None:
-            near = " or ".join(self.catalogue.nearest(name)[:3])
-            known = ", ".join(e.name for e in self.catalogue.entries if e.default)
-            hint = f"Did you mean {near}?" if near else f"Known models: {known}."
-            raise ModelNotAvailable(f'There is no model called "{name}".', hint)
-        if not entry.builtin:
-            pull(entry, self.store.folder(entry), on_progress)
-        return entry.name
+        return fulfil(name, request or PullRequest(), self.store, on_event)
+
+    def settings(self) -> dict[str, Any]:
+        """What the user's config.toml says."""
+        from gemma_mtp import config
+        from gemma_mtp.paths import config_file
+
+        return config.read(config_file())
+
+    def machine(self) -> Machine:
+        """What is free here just now."""
+        from gemma_mtp.doctor import this_machine
+
+        return this_machine()
+
+    def findings(self, offline: bool) -> list[Finding]:
+        """What `doctor` has to say but for the models; asks the hub unless `offline`."""
+        from gemma_mtp.doctor import examine
+
+        return examine(offline)
 
     def history(self) -> Path | None:
         from gemma_mtp.paths import state_dir

@@ -1,21 +1,26 @@
-"""Fixtures that more than one test file needs."""
+"""Fixtures that several test files share: terminals, a hub on this machine, a home of one's own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hub_server import Hub
+from pulls import CONTENTS
 
-try:
+from gemma_mtp import paths, retry, transfer
+
+if TYPE_CHECKING:
     from terminal import Terminal
-except ImportError:  # pseudo-terminals are POSIX
-    Terminal = None
 
 
 @pytest.fixture
 def open_terminal() -> Iterator[Callable[..., Terminal]]:
-    if Terminal is None:
-        pytest.skip("pseudo-terminals are POSIX")
+    """Starts the command line in pseudo-terminals; none outlives its test."""
+    from terminal import Terminal  # POSIX only
+
     opened: list[Terminal] = []
 
     def start(*arguments: str, **settings: object) -> Terminal:
@@ -25,3 +30,43 @@ def open_terminal() -> Iterator[Callable[..., Terminal]]:
     yield start
     for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home folder with nothing in it: no token, no caches, no models, no proxies."""
+    from huggingface_hub import constants
+
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(home / "gemma"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hf-cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    variables = "HF_TOKEN HUGGING_FACE_HUB_TOKEN OLLAMA_MODELS http_proxy https_proxy all_proxy"
+    for variable in (*variables.split(), *variables.upper().split()):
+        monkeypatch.delenv(variable, raising=False)
+    return home
+
+
+@pytest.fixture
+def hub(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The hub every pull of this test asks, quick to try again and to lose patience."""
+    from huggingface_hub import close_session, constants
+
+    hub = Hub(dict(CONTENTS))
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.002)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(transfer, "SMALLEST_PIECE", 256 << 10)
+    close_session()
+    yield hub
+    hub.close()
+    close_session()

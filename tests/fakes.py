@@ -17,11 +17,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gemma_mtp.catalogue import distance
 from gemma_mtp.cli import main
-from gemma_mtp.download import PullProgress
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError, ModelNotAvailable
+from gemma_mtp.doctor import Finding
+from gemma_mtp.errors import (
+    BadPair,
+    Cancelled,
+    DoesNotFit,
+    GemmaMtpError,
+    ModelNotAvailable,
+    NotPulled,
+)
 from gemma_mtp.events import (
     End,
     Event,
@@ -33,7 +41,10 @@ from gemma_mtp.events import (
     Stats,
     Text,
 )
+from gemma_mtp.machine import Machine
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.pull_events import OnEvent, PullProgress
+from gemma_mtp.pull_request import PullRequest
 from gemma_mtp.world import World
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
@@ -175,14 +186,16 @@ class FakeWorld(World):
         self.used: list[str] = []
         self.pulled: list[str] = []
         self.load_steps: tuple[float, int] = (0.0, 4)
+        self.configured: dict[str, Any] = {}
+        self.wrong: list[Finding] = []
         self._history = history
 
     def names(self) -> FakeNames:
         return FakeNames()
 
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
-        if model == "31b":
-            raise ModelNotAvailable("31b is not on this machine.", "gemma-mtp pull 31b fetches it.")
+        if model == "31b" and model not in self.pulled:
+            raise NotPulled("31b")
         return PairFiles(model or "tiny", Path("target.gguf"), drafter)
 
     def load(
@@ -204,18 +217,28 @@ class FakeWorld(World):
     def is_built_in(self, name: str) -> bool:
         return name == "tiny"
 
-    def pull(self, name: str, on_progress: Callable[[PullProgress], None]) -> str:
+    def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
+        assert name is not None
         if name not in NAMES:
             raise ModelNotAvailable(f'There is no model called "{name}".')
         for verifying in (False, True):
             for done in range(0, 61, 20):
-                on_progress(PullProgress(f"MTP/{name}.gguf", done << 20, 60 << 20, verifying))
+                on_event(PullProgress(f"MTP/{name}.gguf", done << 20, 60 << 20, verifying))
                 time.sleep(self.load_steps[0] / 8)
         self.pulled.append(name)
         return name
 
     def history(self) -> Path | None:
         return self._history
+
+    def settings(self) -> dict[str, Any]:
+        return self.configured
+
+    def machine(self) -> Machine:
+        return Machine(int(6e9), int(8e9), cores=4, disk_free=int(50e9))
+
+    def findings(self, offline: bool) -> list[Finding]:
+        return [Finding("hub", "not asked" if offline else "answers"), *self.wrong]
 
     def versions(self) -> tuple[str, str]:
         return "0.3.36", "0c1e570"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gemma_mtp import catalogue, gguf
-from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.events import Sampling
+from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.events import MAX_DRAFT, Sampling
 
 KNOWN = catalogue.load_catalogue()
 REMOTE = [entry for entry in KNOWN.entries if not entry.builtin]
@@ -137,3 +137,91 @@ def test_an_installation_without_models_toml_says_so(
     monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "a" / "b" / "catalogue.py"))
     with pytest.raises(GemmaMtpError, match="missing from this installation"):
         catalogue.load_catalogue()
+
+
+@pytest.mark.parametrize("entry", REMOTE, ids=lambda entry: entry.name)
+def test_every_model_states_what_the_fit_needs(entry: catalogue.Entry) -> None:
+    assert entry.shape is not None
+    assert entry.drafter_shape is not None
+    low, high = entry.draft_range
+    assert 0 <= low <= high <= MAX_DRAFT
+    # What llama.cpp takes on trust: the last layer that owns a cache is full, the one before not.
+    for end in (entry.shape.owners, entry.shape.layers):
+        assert entry.shape.is_full(end - 1)
+        assert not entry.shape.is_full(end - 2)
+
+
+def test_image_encoders_are_pinned_where_they_are_known() -> None:
+    encoders = {e.name: e.mmproj for e in REMOTE if e.mmproj}
+    assert list(encoders) == ["e2b", "e4b", "12b", "26b", "31b"]
+    for encoder in encoders.values():
+        assert re.fullmatch(r"[0-9a-f]{64}", encoder.sha256)
+        assert encoder.bytes
+    assert len({encoder.sha256 for encoder in encoders.values()}) == len(encoders)
+
+
+OWN = f"""
+[[model]]
+name = "12b"
+
+[[model.source]]
+repo = "me/mine"
+revision = "{"1" * 40}"
+drafter = {{ file = "mtp.gguf", quantization = "Q4_0", bytes = 5, sha256 = "{"a" * 64}" }}
+targets = [
+    {{ tag = "qat", file = "a.gguf", quantization = "Q4_0", bytes = 7, sha256 = "{"b" * 64}" }},
+    {{ tag = "q6_k", file = "b.gguf", quantization = "Q6_K", sha256 = "{"c" * 64}" }},
+]
+
+[[model]]
+name = "mine"
+context_length = 4096
+
+[[model.source]]
+repo = "me/other"
+drafter = {{ file = "mtp.gguf", quantization = "Q4_0", sha256 = "{"d" * 64}" }}
+targets = [{{ tag = "q4_0", file = "c.gguf", quantization = "Q4_0", sha256 = "{"e" * 64}" }}]
+"""
+
+
+def load_own(folder: Path, text: str) -> catalogue.Catalogue:
+    (folder / "models.toml").write_text(text)
+    return catalogue.load_catalogue(folder / "models.toml")
+
+
+def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
+    mine = load_own(tmp_path, OWN)
+    changed, added, fresh = mine.find("12b"), mine.find("12b:q6_k"), mine.find("mine")
+    assert changed is not None
+    assert added is not None
+    assert fresh is not None
+    assert (changed.repo, changed.target.bytes, changed.own) == ("me/mine", 7, True)
+    assert (changed.name, changed.default) == ("12b", True)
+    assert changed.shape == added.shape == KNOWN.find("12b").shape  # type: ignore[union-attr]
+    assert mine.find("gemma-4-12b-it") is changed
+    assert added.default is False
+    assert (fresh.revision, fresh.shape, fresh.default) == ("main", None, True)
+    names = [entry.name for entry in mine.entries]
+    assert names[names.index("12b:q8_0") + 1] == "12b:q6_k"
+    assert len(names) == len(set(names)) == len(KNOWN.entries) + 2
+
+
+def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
+    assert catalogue.load_catalogue(tmp_path / "models.toml").entries == KNOWN.entries
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model = ", "is no list of models"),
+        ("[[model]]\ncontext_length = 5", "the key 'name' is missing"),
+        ('[[model]]\nname = "x"', "the key"),
+        (OWN.replace("a" * 64, "a" * 63), "mtp.gguf needs a sha256"),
+        (OWN.replace("4096", "4096\nshape = { layer = 3 }"), "the key 'layer' is missing or"),
+        ("model = 3", "is no list of models"),
+    ],
+)
+def test_a_broken_file_of_ones_own_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        load_own(tmp_path, text)
+    assert str(tmp_path) in str(caught.value)

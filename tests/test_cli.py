@@ -225,7 +225,7 @@ def test_no_speculation_is_said() -> None:
         (["run", "cat.png"], 2, "gemma-mtp: cat.png is an image, and images are not supported"),
         (["run", "hi", "--tempreature", "1"], 2, "gemma-mtp: No such option: --tempreature"),
         (["rum"], 2, "gemma-mtp: No such command"),
-        (["pull"], 2, "gemma-mtp: Missing argument"),
+        (["pull", "--to", "a", "--from", "b"], 2, "gemma-mtp: --to and --from cannot"),
         (["pull", "e9b"], 4, "gemma-mtp: There is no model called"),
         (["run", "hi", "--ctx", "256", "--system", "a " * 300], 5, "gemma-mtp: The prompt has"),
     ],
@@ -304,7 +304,7 @@ def test_version_help_and_pull() -> None:
     outcome = invoke("pull", "e2b", world=there)
     assert (outcome.status, outcome.stdout) == (0, "")
     assert outcome.stderr == (
-        "fetching e2b.gguf\nchecking e2b.gguf\ne2b is ready: gemma-mtp chat e2b\n"
+        "fetching e2b.gguf, 63 MB\nchecking e2b.gguf, 63 MB\ne2b is ready: gemma-mtp chat e2b\n"
     )
     assert there.pulled == there.used == ["e2b"]
 

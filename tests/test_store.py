@@ -144,7 +144,7 @@ def test_a_configured_model_that_is_not_here_is_not_replaced(shop: store.Store) 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("model = ", "is not valid TOML"), ("model = 12", "must be a name in quotes")],
+    [("model = ", "is not valid TOML"), ("model = 12", "must be text in quotes")],
 )
 def test_a_broken_config_file_is_named(shop: store.Store, text: str, words: str) -> None:
     configure(text)

@@ -10,7 +10,7 @@ TERMINAL = {"rich", "prompt_toolkit", "typer"}
 ENGINE_SIDE = (
     *("engine", "llama", "ring", "amx", "threads", "session", "speculative", "sampling"),
     *("draft_length", "baseline", "events", "options", "errors", "streaming", "template"),
-    *("gguf", "pairing"),
+    *("gguf", "pairing", "shape", "memory"),
 )
 
 
@@ -38,7 +38,7 @@ def importers(library):
 
 def test_one_module_touches_llama_cpp_and_one_the_hub():
     assert importers("llama_cpp") == {"llama"}
-    assert importers("huggingface_hub") == {"download"}
+    assert importers("huggingface_hub") == {"hub"}
 
 
 @pytest.mark.parametrize("module", ENGINE_SIDE)
@@ -57,6 +57,20 @@ def test_the_engine_side_knows_no_terminal_network_or_command_line(module):
         "world",
     }
     assert not {n.removeprefix("gemma_mtp.") for n in names} & outer
+
+
+@pytest.mark.parametrize(
+    ("module", "known"),
+    [
+        ("shape", set()),
+        ("memory", {"shape", "options"}),
+        ("fit", {"catalogue", "machine", "memory", "options"}),
+        ("machine", set()),
+    ],
+)
+def test_what_fits_is_arithmetic(module, known):
+    names = {n for n in imports(PACKAGE / f"{module}.py") if n.startswith("gemma_mtp.")}
+    assert {n.removeprefix("gemma_mtp.") for n in names} == known
 
 
 @pytest.mark.parametrize("module", ["speculative", "sampling", "draft_length", "baseline", "ring"])

@@ -1,0 +1,128 @@
+"""`gemma-mtp pull`: its options, and what a person or a script sees of it.
+
+Knows words and streams; what is pulled and how is the world's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gemma_mtp.cli_fit import suggest
+from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
+
+if TYPE_CHECKING:
+    from gemma_mtp.pull_events import PullEvent
+    from gemma_mtp.pull_request import PullRequest
+    from gemma_mtp.pull_view import JsonView, PullView
+    from gemma_mtp.world import World
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="MODEL", help="A name such as 12b, or hf:OWNER/REPO[:QUANT]."),
+]
+Folder = Path | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(pull)
+
+
+def pull(
+    context: typer.Context,
+    model: Name = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="Another revision than the pinned one.")
+    ] = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A file, or a folder to look in, before downloading."),
+    ] = None,
+    to: Annotated[
+        Folder, typer.Option("--to", metavar="FOLDER", help="Make a copy to carry away.")
+    ] = None,
+    source: Annotated[
+        Folder, typer.Option("--from", metavar="FOLDER", help="Take what --to made.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only what is on this machine.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each event.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> int:
+    """Download a model and its drafter; from then on it is the model used when none is named."""
+    from gemma_mtp.pull_request import PullRequest
+
+    if to is not None and source is not None:
+        raise UsageError("--to and --from cannot be used together.")
+    if model is None and source is None:
+        model = suggest(context.obj)
+        if model is None:
+            return ExitStatus.OK
+    request = PullRequest(revision, offline, tuple(reuse or ()), to, source)
+    return show_pull(context.obj, model, request, as_json=as_json, quiet=quiet)
+
+
+def show_pull(
+    world: World,
+    model: str | None,
+    request: PullRequest | None = None,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Pull with progress on the screen; also for the offer to pull a model that is missing."""
+    from gemma_mtp.pull_events import PullReady
+    from gemma_mtp.pull_request import PullRequest
+    from gemma_mtp.pull_view import JsonView, PullView, ready_line
+    from gemma_mtp.render import Printer
+    from gemma_mtp.screen import Screen
+
+    request = request or PullRequest()
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    view: JsonView | PullView = JsonView(sys.stdout) if as_json else PullView(printer, quiet)
+    ready: list[PullReady] = []
+
+    def on_event(event: PullEvent) -> None:
+        view(event)
+        if isinstance(event, PullReady):
+            ready.append(event)
+
+    name = _pulled(world, model, request, on_event, view)
+    if request.to is None:
+        world.remember_used(name)
+    for event in ready or [PullReady(name, "", "")]:
+        if not as_json and not quiet:
+            printer.line(ready_line(event, request.to is not None))
+    return ExitStatus.OK
+
+
+def _pulled(
+    world: World,
+    model: str | None,
+    request: PullRequest,
+    on_event: Callable[[PullEvent], None],
+    view: JsonView | PullView,
+) -> str:
+    """The name of what was pulled; whatever went wrong is also an event for scripts."""
+    from gemma_mtp.pull_view import JsonView
+
+    failure: GemmaMtpError
+    try:
+        return world.pull(model, on_event, request)
+    except KeyboardInterrupt:
+        failure = Cancelled("Stopped.", "What has arrived is kept; the same command goes on.")
+    except GemmaMtpError as error:
+        failure = error
+    finally:
+        view.end()
+    if isinstance(view, JsonView):
+        view.error(str(failure), failure.hint, failure.status)
+    raise failure

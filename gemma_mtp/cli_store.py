@@ -1,0 +1,209 @@
+"""`list`, `show`, `rm` and `prune`, and the offer to pull a model that is asked for.
+
+Knows words, columns and questions; what is on the disk is `inventory`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gemma_mtp.cli_config import complain
+from gemma_mtp.errors import ExitStatus, NotPulled
+
+if TYPE_CHECKING:
+    from gemma_mtp.inventory import Item
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.world import World
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="A name such as 12b.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("list")(list_models)
+    app.command()(show)
+    app.command()(rm)
+    app.command()(prune)
+
+
+def list_models(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Also what could be pulled.")] = False,
+    as_json: Json = False,
+) -> int:
+    """List the models on this machine: size, variant, whether complete, when last used."""
+    from gemma_mtp.inventory import items
+
+    world: World = context.obj
+    here = items(world.store)
+    if everything:
+        here += _not_here(world, {item.name for item in here})
+    if as_json:
+        print(json.dumps([item.as_json() for item in here], ensure_ascii=False, indent=2))
+        return ExitStatus.OK
+    width = max([5, *(len(item.name) for item in here)])
+    print(f"{'name':{width}}  {'variant':10} {'size':>9}  {'state':8}  last used")
+    for item in here:
+        row = f"{item.name:{width}}  {item.variant:10} {_size(item.bytes):>9}"
+        print(f"{row}  {_state(item):8}  {_moment(item.last_used)}".rstrip())
+    return ExitStatus.OK
+
+
+def show(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name such as 12b, or a GGUF file.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the files again and compare their sha256.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Show a model: files, hashes, architecture, context, template, sampling, memory."""
+    from gemma_mtp.details import as_lines, details
+
+    world: World = context.obj
+    found = details(world, model)
+    if check:
+        found["checked"] = _check(world, model)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(as_lines(found)))
+    return ExitStatus.OK
+
+
+def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
+    """Remove a model from this machine; files of other programs that it links to stay."""
+    from gemma_mtp.inventory import find, remove
+
+    item = find(context.obj.store, model)
+    freed = remove(item)
+    if as_json:
+        print(json.dumps({"removed": item.name, "bytes": freed}))
+    else:
+        print(f"{item.name} is removed, {_size(freed)} freed.")
+    return ExitStatus.OK
+
+
+def prune(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Remove parts of downloads and other leftovers; without --yes, ask or only list them."""
+    from gemma_mtp.inventory import clear, leftovers
+
+    found = leftovers(context.obj.store)
+    total = sum(leftover.bytes for leftover in found)
+    if not as_json:
+        for leftover in found:
+            print(f"{_size(leftover.bytes):>9}  {leftover.path}  ({leftover.why})")
+    if found and not yes and not as_json and _can_ask():
+        yes = _ask(f"Remove these, {_size(total)}?", default=False)
+    if yes:
+        for leftover in found:
+            clear(leftover)
+    if as_json:
+        listed = [{"path": str(x.path), "bytes": x.bytes, "why": x.why} for x in found]
+        print(json.dumps({"removed": yes, "bytes": total, "leftovers": listed}))
+    elif not found:
+        print("Nothing is left over.")
+    elif yes:
+        print(f"{_size(total)} freed.")
+    else:
+        print("Nothing was removed; gemma-mtp prune --yes removes them.")
+    return ExitStatus.OK
+
+
+def resolve_or_offer(world: World, model: str | None, drafter: Path | None) -> PairFiles:
+    """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
+    complain(world)
+    try:
+        return world.resolve(model, drafter)
+    except NotPulled as error:
+        if not _can_ask() or not _ask(_offer(world, error.name), default=True):
+            raise
+        from gemma_mtp.cli_pull import show_pull
+
+        show_pull(world, error.name)
+        return world.resolve(model, drafter)
+
+
+def _offer(world: World, name: str) -> str:
+    entry = world.catalogue.find(name)
+    size = f" ({_size(entry.bytes)})" if entry is not None and entry.bytes else ""
+    return f"{name} is not on this machine. Pull it now{size}?"
+
+
+def _check(world: World, model: str) -> dict[str, str]:
+    from gemma_mtp.inventory import check, find
+    from gemma_mtp.render import Printer
+    from gemma_mtp.screen import Screen
+
+    printer = Printer(Screen(sys.stderr, sys.stderr))
+    try:
+        return check(
+            find(world.store, model),
+            lambda name, total, done: printer.screen.transient(
+                f"checking {name} {done / max(total, 1):.0%}"
+            ),
+        )
+    finally:
+        printer.screen.transient("")
+
+
+def _not_here(world: World, here: set[str]) -> list[Item]:
+    from gemma_mtp.inventory import Item
+
+    return [
+        Item(e.name, e.tag, e.bytes or 0, False, e.builtin, f"{e.repo}@{e.revision[:12]}", None)
+        for e in world.catalogue.entries
+        if e.name not in here
+    ]
+
+
+def _state(item: Item) -> str:
+    if item.ready:
+        return "built in" if item.builtin else "ready"
+    return "partial" if item.folder else "not here"
+
+
+def _moment(when: str | None) -> str:
+    """Local time, to the minute."""
+    if not when:
+        return "never" if when is None else ""
+    return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _size(size: int) -> str:
+    if not size:
+        return "?"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _can_ask() -> bool:
+    """Somebody sits at the keyboard and sees questions."""
+    return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+
+
+def _ask(question: str, default: bool) -> bool:
+    print(f"{question} [{'Y/n' if default else 'y/N'}] ", end="", file=sys.stderr)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:  # Ctrl-D
+        print(file=sys.stderr)
+        return False
+    word = line.strip().lower()
+    return default if not word else word in ("y", "yes")
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()

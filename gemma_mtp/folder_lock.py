@@ -1,0 +1,57 @@
+"""One process at a time in a folder. The system lets go of the lock when its holder dies.
+
+Knows nothing of what is done in the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = ".lock"
+BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+
+
+@contextmanager
+def locked(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold `folder`; when another process does, say so once and wait for it."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    told = False
+    try:
+        while not _try(descriptor):
+            if not told:
+                on_wait()
+            told = True
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)  # lets go as well
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno not in BUSY:
+                raise
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # Some network file systems know no locks; two pulls at once are rare enough there.
+            return error.errno not in BUSY
+        return True

@@ -1,0 +1,232 @@
+"""Pairs in any repository of the hub: `hf:OWNER/REPO` or `hf:OWNER/REPO:QUANT`.
+
+Finds the target and the drafter that was made for the same weights, and says why these two. A
+drafter comes from the target's own repository and revision only: drafters of other repositories
+carry the same file name and load as well, and only acceptance shows the mistake. Asks the hub for
+a listing, and reads what earlier pulls left in the folder of models; fetches nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gemma_mtp import hub
+from gemma_mtp.catalogue import Entry, RemoteFile
+from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
+from gemma_mtp.marker import Marker, read_marker
+from gemma_mtp.pull_events import OnEvent, PullNote, PullWait
+from gemma_mtp.retry import patiently
+
+PREFIX = "hf:"
+# Which target when none is asked for: the four-bit ones first, as in the catalogue.
+TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
+# Precision hardly changes what a drafter guesses, but how long it takes to guess.
+DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
+_NAME = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
+_QUANT = re.compile(r"((?:UD-)?(?:I?Q\d\w*|BF16|F16|F32|MXFP4\w*))$", re.IGNORECASE)
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The two files of a pair, and why these."""
+
+    target: hub.HubFile
+    drafter: hub.HubFile
+    reasons: tuple[str, str]
+
+
+def is_hub_name(name: str) -> bool:
+    """Not a name of the catalogue and not a path, but a repository."""
+    return name.startswith(PREFIX)
+
+
+def parse(name: str) -> tuple[str, str]:
+    """Repository and quantization ("" when none was named)."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise UsageError(f'"{name}" is not of the form hf:OWNER/REPO or hf:OWNER/REPO:QUANT.')
+    return match[1], match[2] or ""
+
+
+def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
+    """The pair of a repository as a catalogue entry; says what was chosen and why."""
+    repo, quantization = parse(name)
+    files = patiently(
+        f"{hub.endpoint()}/{repo} cannot be asked",
+        lambda: hub.list_files(repo, revision),
+        lambda reason, seconds: on_event(PullWait(reason, seconds)),
+    )
+    choice = choose(repo, files, quantization)
+    for file, reason in zip((choice.target, choice.drafter), choice.reasons, strict=True):
+        on_event(PullNote(f"{file.path}: {reason}"))
+    return _entry(repo, choice)
+
+
+def choose(repo: str, files: Sequence[hub.HubFile], quantization: str) -> Choice:
+    """The pair, by the names of the files; the headers are compared once both are here."""
+    target, why = _choose_target(repo, files, quantization)
+    drafter, because = _choose_drafter(repo, files, target)
+    return Choice(target, drafter, (why, because))
+
+
+def _choose_target(
+    repo: str, files: Sequence[hub.HubFile], quantization: str
+) -> tuple[hub.HubFile, str]:
+    targets = [file for file in files if _is_target(file)]
+    if not targets:
+        raise BadPair(f"{repo} holds no GGUF file of a model.", "Look for a repository with GGUF.")
+    offered = ", ".join(sorted({_quantization(file) or _stem(file) for file in targets}))
+    if quantization:
+        asked = _of_quantization(targets, quantization)
+        if not asked:
+            raise ModelNotAvailable(f"{repo} has no {quantization}.", f"It has: {offered}.")
+        return _only(repo, asked), "the target, in the quantization that was asked for."
+    if len(targets) == 1:
+        return _only(repo, targets), "the target, the only one there."
+    for preferred in TARGETS:
+        if found := _of_quantization(targets, preferred):
+            why = f"the target; of {offered} the one that suits most machines."
+            return _only(repo, found), why
+    hint = f"gemma-mtp pull hf:{repo}:QUANT"
+    raise ModelNotAvailable(f"{repo} offers {offered}: which one?", hint)
+
+
+def _choose_drafter(
+    repo: str, files: Sequence[hub.HubFile], target: hub.HubFile
+) -> tuple[hub.HubFile, str]:
+    """The drafter at the root first, which belongs to these weights; then those in MTP/."""
+    drafters = [file for file in files if _is_drafter(file)]
+    drafters = [file for file in drafters if _same_model(file, target)] or drafters
+    if not drafters:
+        raise BadPair(
+            f"{repo} holds no mtp-*.gguf, so there is no drafter made for its weights.",
+            "A drafter from elsewhere can be named: gemma-mtp chat TARGET.gguf --drafter FILE.",
+        )
+    if len({_model(file) for file in drafters}) > 1:
+        names = ", ".join(file.path for file in drafters)
+        raise BadPair(f"{repo} holds drafters of several models, and none is named as {target.path}"
+                      f" is: {names}.")  # fmt: skip
+    best = min(drafters, key=_drafter_rank)
+    beside = [file for file in drafters if "/" not in file.path] == [best]
+    which = "the one beside the target" if beside else "the quickest"
+    more = f"; of {len(drafters)} {which}" if len(drafters) > 1 else ""
+    return best, f"its drafter, from the same repository and revision{more}."
+
+
+def _drafter_rank(file: hub.HubFile) -> tuple[int, int, str]:
+    quant = _quantization(file).upper()
+    rank = DRAFTERS.index(quant) if quant in DRAFTERS else len(DRAFTERS)
+    return file.path.count("/"), rank, file.path
+
+
+def _is_target(file: hub.HubFile) -> bool:
+    name = PurePosixPath(file.path).name.lower()
+    return name.endswith(".gguf") and not name.startswith(("mtp-", "mmproj")) and _safe(file.path)
+
+
+def _is_drafter(file: hub.HubFile) -> bool:
+    name = PurePosixPath(file.path).name.lower()
+    return name.startswith("mtp-") and name.endswith(".gguf") and _safe(file.path)
+
+
+def _safe(path: str) -> bool:
+    """Stays inside the folder it is fetched to, on every system."""
+    parts = path.split("/")
+    return not any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts)
+
+
+def _of_quantization(files: Sequence[hub.HubFile], quantization: str) -> list[hub.HubFile]:
+    return [file for file in files if _quantization(file).lower() == quantization.lower()]
+
+
+def _only(repo: str, files: Sequence[hub.HubFile]) -> hub.HubFile:
+    """The one file, if it is one, and whole."""
+    if any(_PART.search(_stem(file)) for file in files):
+        raise BadPair(f"{files[0].path} is one part of several, which gemma-mtp does not join.")
+    if len(files) > 1:
+        names = ", ".join(file.path for file in files)
+        raise BadPair(f"{repo} holds several models: {names}.", "Download the one you mean.")
+    return files[0]
+
+
+def _stem(file: hub.HubFile) -> str:
+    return PurePosixPath(file.path).stem
+
+
+def _quantization(file: hub.HubFile) -> str:
+    match = _QUANT.search(_PART.sub("", _stem(file)))
+    return match[1] if match else ""
+
+
+def _model(file: hub.HubFile) -> str:
+    """The name without `mtp-`, quantization and training: gemma-4-12b-it."""
+    name = _QUANT.sub("", _PART.sub("", _stem(file))).rstrip("-_.").lower()
+    return name.removeprefix("mtp-").removesuffix("-qat")
+
+
+def _same_model(drafter: hub.HubFile, target: hub.HubFile) -> bool:
+    return _model(drafter) == _model(target)
+
+
+def _entry(repo: str, choice: Choice) -> Entry:
+    target, drafter = (_remote(file) for file in (choice.target, choice.drafter))
+    return _make(repo, choice.target.commit, target, drafter)
+
+
+def _remote(file: hub.HubFile) -> RemoteFile:
+    return RemoteFile(file.path, _quantization(file), file.sha256, file.bytes)
+
+
+def _make(repo: str, revision: str, target: RemoteFile, drafter: RemoteFile) -> Entry:
+    name = f"{PREFIX}{repo}" + (f":{target.quantization}" if target.quantization else "")
+    return Entry(
+        name=name,
+        title=repo,
+        parameters="",
+        context_length=0,
+        repo=repo,
+        revision=revision,
+        qat="qat" in repo.lower(),
+        target=target,
+        drafter=drafter,
+        default=False,
+        builtin=False,
+        spellings=(name.lower(), f"{PREFIX}{repo}".lower()),
+    )
+
+
+# --- pairs pulled before -------------------------------------------------------------------------
+
+
+def pulled(models: Path) -> list[Entry]:
+    """The pairs of repositories that are on this machine, from what their folders say."""
+    try:
+        folders = sorted(path for path in models.iterdir() if path.name.startswith("hf-"))
+    except OSError:
+        return []
+    markers = (read_marker(folder) for folder in folders)
+    entries = (entry_of(marker) for marker in markers if marker is not None)
+    return [entry for entry in entries if entry is not None]
+
+
+def find_pulled(name: str, models: Path) -> Entry | None:
+    """The pulled pair meant by `name`; without a quantization, the first of its repository."""
+    wanted = name.lower().replace("hf://", PREFIX)
+    return next((entry for entry in pulled(models) if wanted in entry.spellings), None)
+
+
+def entry_of(marker: Marker) -> Entry | None:
+    """What a folder holds, as an entry."""
+    roles = {held.role: held for held in marker.files}
+    known = is_hub_name(marker.name) and {"target", "drafter"} <= roles.keys()
+    if not known or not all(_safe(held.path) for held in marker.files):
+        return None
+    target, drafter = (
+        RemoteFile(held.path, held.quantization, held.asked, held.bytes)
+        for held in (roles["target"], roles["drafter"])
+    )
+    return _make(marker.repo, marker.revision, target, drafter)

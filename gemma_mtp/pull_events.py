@@ -1,0 +1,52 @@
+"""What happens during a pull, as plain data; the printer and scripts read the same events.
+
+Knows neither the hub nor the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    """`done` of `total` bytes of one file were fetched, or read to verify it.
+
+    `pair_done` and `pair_total` count the bytes of both files that are here and will be.
+    """
+
+    file: str
+    done: int
+    total: int
+    verifying: bool = False
+    pair_done: int = 0
+    pair_total: int = 0
+
+
+@dataclass(frozen=True)
+class PullNote:
+    """Something the user should know: a file was reused, a hash differs, another pull runs."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class PullWait:
+    """Nothing comes just now; the next attempt is in `seconds`."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PullReady:
+    """A pair is complete: its name, and where its files are."""
+
+    name: str
+    target: str
+    drafter: str
+
+
+PullEvent = PullProgress | PullNote | PullWait | PullReady
+OnEvent = Callable[[PullEvent], None]

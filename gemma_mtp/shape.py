@@ -1,0 +1,182 @@
+"""The architecture of a model in a dozen numbers, and what follows from them.
+
+Pure arithmetic: knows neither files nor machines. `models.toml` holds the numbers for each size,
+so that memory can be judged before anything is downloaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import ceil
+from typing import Any
+
+HEAD_SLIDING, HEAD_FULL = 256, 512  # the same in every size
+
+# Bytes of one cached value; quantized ones come in blocks of 32 with their scales.
+KV_BYTES = {
+    "f32": 4.0,
+    "f16": 2.0,
+    "bf16": 2.0,
+    "q8_0": 34 / 32,
+    "q5_1": 24 / 32,
+    "q5_0": 22 / 32,
+    "q4_1": 20 / 32,
+    "q4_0": 18 / 32,
+    "iq4_nl": 18 / 32,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Gemma 4 target. `pattern` is repeated over the layers: F attends to everything, S to a
+    sliding window. The last `shared` layers read the keys and values of earlier ones; `per_layer`
+    is the width of a layer's slice of the per-layer embeddings (0: none); `experts` 0 means dense.
+    """
+
+    layers: int
+    pattern: str
+    width: int
+    heads: int
+    kv_heads_sliding: int
+    kv_heads_full: int
+    feed_forward: int
+    window: int
+    vocabulary: int
+    shared: int = 0
+    feed_forward_shared: int = 0
+    per_layer: int = 0
+    experts: int = 0
+    experts_used: int = 0
+    expert_feed_forward: int = 0
+    values_are_keys: bool = False  # full layers keep no matrix for their values
+    head_sliding: int = HEAD_SLIDING
+    head_full: int = HEAD_FULL
+
+    def is_full(self, layer: int) -> bool:
+        """Whether `layer` (from 0) attends to the whole context."""
+        return self.pattern[layer % len(self.pattern)] == "F"
+
+    @property
+    def owners(self) -> int:
+        """Layers that own keys and values."""
+        return self.layers - self.shared
+
+    @property
+    def growing_layers(self) -> int:
+        """Layers whose cache grows with the context."""
+        return sum(map(self.is_full, range(self.owners)))
+
+    def kv_bytes_per_token(self, kind: str = "f16") -> float:
+        """What the growing layers keep of one token: keys and values."""
+        values = 2 * self.growing_layers * self.kv_heads_full * self.head_full
+        return values * KV_BYTES[kind]
+
+    def kv_bytes_per_cell(self, kind: str = "f16") -> float:
+        """What the sliding layers keep in one of their cells."""
+        sliding = self.owners - self.growing_layers
+        return 2 * sliding * self.kv_heads_sliding * self.head_sliding * KV_BYTES[kind]
+
+    def kv_bytes(self, context: int, piece: int, kind: str = "f16") -> int:
+        """The whole cache, in cells as llama.cpp rounds them; `piece` tokens are read at once."""
+        cells = padded(context)
+        window = padded(min(cells, self.window + piece))
+        total = cells * self.kv_bytes_per_token(kind) + window * self.kv_bytes_per_cell(kind)
+        return ceil(total)
+
+    @property
+    def tables(self) -> int:
+        """Weights of which a token reads one row only: the per-layer embeddings."""
+        return self.vocabulary * self.per_layer * self.layers
+
+    @property
+    def parameters(self) -> int:
+        """All weights but norms; input and output share one table."""
+        layers = sum(map(self._layer, range(self.layers)))
+        extra = self.width * self.per_layer * self.layers
+        return self.vocabulary * self.width + self.tables + extra + layers
+
+    @property
+    def active_parameters(self) -> int:
+        """Weights read for every token."""
+        idle = self.layers * (self.experts - self.experts_used) * self._expert
+        return self.parameters - self.tables - idle
+
+    @property
+    def _expert(self) -> int:
+        return 3 * self.width * self.expert_feed_forward
+
+    def _layer(self, layer: int) -> int:
+        full = self.is_full(layer)
+        head = self.head_full if full else self.head_sliding
+        kv_heads = self.kv_heads_full if full else self.kv_heads_sliding
+        owned = 0
+        if layer < self.owners:
+            owned = 1 if full and self.values_are_keys else 2
+        attention = self.width * head * (2 * self.heads + owned * kv_heads)
+        wide = self.feed_forward
+        if layer >= self.owners and self.feed_forward_shared:
+            wide = self.feed_forward_shared
+        dense = 3 * self.width * wide + 2 * self.width * self.per_layer
+        return attention + dense + self.experts * (self._expert + self.width)
+
+
+@dataclass(frozen=True)
+class DrafterShape:
+    """An MTP drafter: queries only, it reads the target's cache and owns none."""
+
+    width: int
+    feed_forward: int
+    heads: int
+    layers: int = 4
+
+
+def padded(cells: int) -> int:
+    """llama.cpp makes caches in steps of 256 cells."""
+    return -(-cells // 256) * 256
+
+
+def from_header(header: Any) -> Shape:
+    """The shape of a target file that passed `pairing.check_target`."""
+
+    def number(key: str, default: int = 0) -> int:
+        value = header.metadata.get(f"{header.architecture}.{key}", default)
+        return max(value) if isinstance(value, list) else int(value)
+
+    def listed(key: str, layers: int) -> list[int]:
+        value = header.metadata.get(f"{header.architecture}.{key}", 1)
+        return value if isinstance(value, list) else [value] * layers
+
+    layers = number("block_count")
+    sliding = listed("attention.sliding_window_pattern", layers)
+    kv_heads = listed("attention.head_count_kv", layers)
+    wide = listed("feed_forward_length", layers)
+    first_full = sliding.index(False)
+    return Shape(
+        layers=layers,
+        pattern="".join("S" if s else "F" for s in sliding),
+        width=number("embedding_length"),
+        heads=number("attention.head_count"),
+        kv_heads_sliding=kv_heads[sliding.index(True)],
+        kv_heads_full=kv_heads[first_full],
+        feed_forward=wide[0],
+        window=number("attention.sliding_window"),
+        vocabulary=int(header.tensors["token_embd.weight"].shape[1]),
+        shared=number("attention.shared_kv_layers"),
+        feed_forward_shared=wide[-1],
+        per_layer=number("embedding_length_per_layer_input"),
+        experts=number("expert_count"),
+        experts_used=number("expert_used_count"),
+        expert_feed_forward=number("expert_feed_forward_length"),
+        values_are_keys=f"blk.{first_full}.attn_v.weight" not in header.tensors,
+        head_sliding=number("attention.key_length_swa"),
+        head_full=number("attention.key_length"),
+    )
+
+
+def from_table(table: dict[str, Any]) -> Shape:
+    """The shape written in a `[model.shape]` table; KeyError names an unknown or missing key."""
+    known = {field.name: field for field in fields(Shape)}
+    unknown = next((key for key in table if key not in known), None)
+    if unknown is not None:
+        raise KeyError(unknown)
+    return Shape(**table)

@@ -1,0 +1,297 @@
+"""A hub on this machine for tests: metadata, redirects to a CDN on another port, ranges, faults.
+
+Speaks what huggingface_hub asks for: HEAD and GET on /OWNER/REPO/resolve/REVISION/FILE answer with
+X-Repo-Commit, X-Linked-Etag, X-Linked-Size and a redirect; /api/models/OWNER/REPO lists the files;
+the CDN serves signed addresses with ranges. Run as a program it serves a folder and prints its
+address, for measurements from another process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+REPO = "org/pair"
+BLOCK = 64 << 10
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One file of the repository: its bytes, or the path of a large one; its sha256."""
+
+    sha256: str
+    size: int
+    data: bytes = b""
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, data: bytes) -> Stored:
+        return cls(hashlib.sha256(data).hexdigest(), len(data), data)
+
+    @classmethod
+    def at(cls, path: Path) -> Stored:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while part := file.read(4 << 20):
+                digest.update(part)
+        return cls(digest.hexdigest(), path.stat().st_size, path=path)
+
+    def blocks(self, start: int, stop: int):
+        if self.path is None:
+            for at in range(start, stop, BLOCK):
+                yield self.data[at : min(at + BLOCK, stop)]
+            return
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            while start < stop:
+                part = file.read(min(BLOCK, stop - start))
+                start += len(part)
+                yield part
+
+
+@dataclass
+class Faults:
+    """What goes wrong. Lists are used up one by one: a status, or 0 for a proper answer."""
+
+    hub: list[int] = field(default_factory=list)
+    cdn: list[int] = field(default_factory=list)
+    hub_always: int = 0
+    cdn_always: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # sent with every such status
+    cut_every: int = 0  # bytes after which a connection of the CDN is closed
+    cuts: int = 1 << 30  # how often
+    stalls: int = 0  # answers of the CDN that stop after their first block
+    ranges: bool = True
+    corrupt: bool = False  # the CDN sends other bytes than the hub states
+    crowd: int = 0  # more connections than this at once are answered with 429
+    rate: float = 0.0  # bytes a second for each connection
+    claim: dict[str, Stored] = field(default_factory=dict)  # the CDN holds these instead
+
+
+class Hub:
+    """Two servers in threads of this process; everything they are asked is written down."""
+
+    def __init__(self, files: dict[str, Stored | bytes], token: str = "") -> None:
+        self.files = {
+            name: Stored.of(body) if isinstance(body, bytes) else body
+            for name, body in files.items()
+        }
+        self.token, self.gated = token, False
+        self.faults = Faults()
+        self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
+        self.sent: Counter[str] = Counter()  # bytes of the CDN by name
+        self.tokens_at_cdn: set[str] = set()
+        self.signature = secrets.token_hex(4)
+        self.connections = self.most_connections = 0
+        self.lock = threading.Lock()
+        self.closing = threading.Event()
+        self._hub = _serve(_HubHandler, self)
+        self._cdn = _serve(_CdnHandler, self)
+        self.url = f"http://127.0.0.1:{self._hub.server_port}"
+        self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
+
+    def expire(self) -> None:
+        """Addresses handed out so far are no longer valid."""
+        self.signature = secrets.token_hex(4)
+
+    def close(self) -> None:
+        self.closing.set()
+        for server in (self._hub, self._cdn):
+            server.shutdown()
+            server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    hub: Hub
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Killed clients are the point of some tests."""
+
+
+def _serve(handler: type[BaseHTTPRequestHandler], hub: Hub) -> _Server:
+    server = _Server(("127.0.0.1", 0), handler)
+    server.hub = hub
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    @property
+    def hub(self) -> Hub:
+        return self.server.hub
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def fault(self, planned: list[int], always: int) -> bool:
+        """Answer with a fault if one is due."""
+        with self.hub.lock:
+            status = planned.pop(0) if planned else always
+        if status:
+            self.reply(status, self.hub.faults.headers)
+        return bool(status)
+
+
+class _HubHandler(_Handler):
+    def do_HEAD(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        match = re.fullmatch(r"/(\w[\w.-]*/[\w.-]+)/resolve/([^/]+)/(.+)", path)
+        if path == "/api/agent-harnesses":  # the library's own affair
+            return self.reply(404, {})
+        self.hub.requests[f"{self.command} {match[3] if match else path}"] += 1
+        if self.fault(self.hub.faults.hub, self.hub.faults.hub_always) or self.refused():
+            return None
+        if match is None or match[1] != REPO:
+            return self.reply(404, {"X-Error-Code": "RepoNotFound"})
+        if match[2] not in (REVISION, "main"):
+            return self.reply(404, {"X-Error-Code": "RevisionNotFound"})
+        stored = self.hub.files.get(match[3])
+        if stored is None:
+            return self.reply(404, {"X-Error-Code": "EntryNotFound"})
+        return self.reply(302, {
+            "X-Repo-Commit": REVISION, "X-Linked-Etag": f'"{stored.sha256}"',
+            "X-Linked-Size": str(stored.size), "ETag": f'"{REVISION}"',
+            "Location": f"{self.hub.cdn_url}/{match[3]}?signature={self.hub.signature}",
+        })  # fmt: skip
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if not path.startswith("/api/models/"):
+            return self.do_HEAD()
+        self.hub.requests["API"] += 1
+        if self.fault(self.hub.faults.hub, self.hub.faults.hub_always) or self.refused():
+            return None
+        if not path.startswith(f"/api/models/{REPO}"):
+            return self.reply(404, {"X-Error-Code": "RepoNotFound"})
+        siblings = [
+            {"rfilename": name, "size": stored.size, "blobId": "0" * 40,
+             "lfs": {"sha256": stored.sha256, "size": stored.size, "pointerSize": 135}}
+            for name, stored in self.hub.files.items()
+        ]  # fmt: skip
+        body = {"id": REPO, "sha": REVISION, "siblings": siblings, "tags": [], "private": False}
+        kind = {"Content-Type": "application/json"}
+        return self.reply(200, kind, json.dumps(body).encode())
+
+    def refused(self) -> bool:
+        if self.hub.gated:
+            self.reply(403, {"X-Error-Code": "GatedRepo"})
+        elif self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+            self.reply(401, {"X-Error-Code": "RepoNotFound"})
+        else:
+            return False
+        return True
+
+
+class _CdnHandler(_Handler):
+    def do_GET(self) -> None:
+        hub, parts = self.hub, urlsplit(self.path)
+        name = unquote(parts.path).lstrip("/")
+        hub.requests[f"CDN {name}"] += 1
+        if self.headers.get("Authorization"):
+            hub.tokens_at_cdn.add(self.headers["Authorization"])
+        if self.fault(hub.faults.cdn, hub.faults.cdn_always):
+            return None
+        if parts.query != f"signature={hub.signature}":
+            return self.reply(403, {})
+        with hub.lock:
+            hub.connections += 1
+            hub.most_connections = max(hub.most_connections, hub.connections)
+            crowded = 0 < hub.faults.crowd < hub.connections
+        try:
+            if crowded:
+                self.reply(429, hub.faults.headers)
+            else:
+                self.serve(name, hub.faults.claim.get(name) or hub.files[name])
+        finally:
+            with hub.lock:
+                hub.connections -= 1
+
+    def serve(self, name: str, stored: Stored) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        start, stop = 0, stored.size
+        if asked and self.hub.faults.ranges:
+            start = int(asked[1])
+            stop = min(int(asked[2]) + 1 if asked[2] else stored.size, stored.size)
+            if start >= stored.size:
+                self.reply(416, {"Content-Range": f"bytes */{stored.size}"})
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{stored.size}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", '"an-etag-of-the-cdn"')
+        self.end_headers()
+        self.send_body(name, stored, start, stop)
+
+    def send_body(self, name: str, stored: Stored, start: int, stop: int) -> None:
+        faults = self.hub.faults
+        if stored.path is not None and not (faults.cut_every or faults.rate or faults.stalls):
+            with open(stored.path, "rb") as file:
+                self.hub.sent[name] += self.connection.sendfile(file, start, stop - start)
+            return
+        left = faults.cut_every if faults.cuts > 0 else 0
+        for block in stored.blocks(start, stop):
+            if faults.corrupt:
+                block = bytes(len(block))
+            if faults.cut_every and faults.cuts > 0 and left <= 0:
+                faults.cuts -= 1
+                self.hang_up()
+                return
+            self.connection.sendall(block)
+            left -= len(block)
+            with self.hub.lock:
+                self.hub.sent[name] += len(block)
+                stalled, faults.stalls = faults.stalls > 0, max(faults.stalls - 1, 0)
+            if stalled:
+                self.hub.closing.wait(30)
+                self.hang_up()
+                return
+            if faults.rate:
+                time.sleep(len(block) / faults.rate)
+
+    def hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def main(folder: Path) -> None:
+    """Serve every file of a folder until standard input ends."""
+    files = {path.name: Stored.at(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    hub = Hub(dict(files))
+    print(json.dumps({"url": hub.url, "files": {n: [s.size, s.sha256] for n, s in files.items()}}))
+    sys.stdout.flush()
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,89 @@
+"""A pair on the hub of the tests, and what tests of pulls have in common."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import gguf_writer as writer
+import pytest
+from hub_server import REPO, REVISION
+
+from gemma_mtp.catalogue import Entry, RemoteFile
+from gemma_mtp.download import PullOptions, pull, ready_files
+from gemma_mtp.errors import HubError
+from gemma_mtp.options import PairFiles
+from gemma_mtp.pull_events import PullEvent, PullNote
+
+CONTENTS = {
+    "target.gguf": bytes(range(256)) * 12_000 + b"target",
+    "mtp-target.gguf": b"drafter " * 10_000,
+}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def remote(path: str) -> RemoteFile:
+    body = CONTENTS[path]
+    return RemoteFile(path, "Q4_0", sha256(body), len(body))
+
+
+ENTRY = Entry(
+    name="12b",
+    title="Gemma 4 12B",
+    parameters="11.9B",
+    context_length=262144,
+    repo=REPO,
+    revision=REVISION,
+    qat=True,
+    target=remote("target.gguf"),
+    drafter=remote("mtp-target.gguf"),
+    default=True,
+    builtin=False,
+    spellings=("12b",),
+)
+
+
+class Events(list[PullEvent]):
+    """What a pull reported."""
+
+    @property
+    def notes(self) -> str:
+        return "\n".join(event.text for event in self if isinstance(event, PullNote))
+
+
+def fetch(folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY) -> Events:
+    """A pull that succeeds and leaves nothing but the pair."""
+    events = Events()
+    files = pull(entry, folder, events.append, options)
+    assert ready_files(entry, folder) == files
+    check(files)
+    left = {path.name for path in folder.iterdir() if path.is_file()}
+    assert not {name for name in left if name.endswith((".partial", ".journal", ".tmp", ".linked"))}
+    return events
+
+
+def check(files: PairFiles) -> None:
+    assert files.target.read_bytes() == CONTENTS["target.gguf"]
+    assert files.drafter is not None
+    assert files.drafter.read_bytes() == CONTENTS["mtp-target.gguf"]
+
+
+def failure(folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY) -> HubError:
+    """A pull that fails with one sentence and something to do next, and leaves no ready pair."""
+    with pytest.raises(HubError) as caught:
+        pull(entry, folder, Events().append, options)
+    assert ready_files(entry, folder) is None
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+    return caught.value
+
+
+def real_pair(folder: Path) -> dict[str, bytes]:
+    """The bytes of a small target and its drafter whose headers belong together."""
+    folder.mkdir(exist_ok=True)
+    target = writer.write(folder / "t", *writer.target()).read_bytes()
+    drafter = writer.write(folder / "d", *writer.drafter()).read_bytes()
+    return {"target": target, "drafter": drafter}

@@ -1,0 +1,244 @@
+"""`gemma-mtp pull` as a person and a script see it: words, JSON, plain lines, exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from fakes import Outcome, invoke
+from hub_server import Hub, Stored
+from pulls import real_pair
+
+from gemma_mtp import paths
+from gemma_mtp.catalogue import Catalogue
+from gemma_mtp.pull_events import PullNote, PullProgress, PullWait
+from gemma_mtp.pull_view import JsonView, PullView, Rate, amount, duration
+from gemma_mtp.render import Printer
+from gemma_mtp.screen import Screen
+from gemma_mtp.world import World
+
+CATALOGUE = """
+[sampling]
+temperature = 1.0
+
+[[model]]
+name = "tiny"
+title = "Built in"
+parameters = "1M"
+context_length = 4096
+[[model.source]]
+builtin = true
+drafter = {{ file = "tiny-drafter.gguf", quantization = "Q8_0" }}
+targets = [{{ tag = "default", file = "tiny-target.gguf", quantization = "Q4_0" }}]
+
+[[model]]
+name = "12b"
+title = "A small one"
+parameters = "1M"
+context_length = 4096
+[[model.source]]
+repo = "org/pair"
+revision = "0123456789abcdef0123456789abcdef01234567"
+qat = true
+drafter = {{ file = "mtp-target.gguf", quantization = "Q4_0", bytes = {d.size}, sha256 = "{d.sha256}" }}
+targets = [
+  {{ tag = "qat", file = "target.gguf", quantization = "Q4_0", bytes = {t.size}, sha256 = "{t.sha256}" }}
+]
+"""  # noqa: E501
+
+
+@pytest.fixture
+def world(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The real world, with a catalogue of one pair that is on the hub of this test."""
+    real = real_pair(tmp_path / "real")
+    hub.files = {"target.gguf": Stored.of(real["target"]),
+                 "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
+    there = World()
+    files = {"t": hub.files["target.gguf"], "d": hub.files["mtp-target.gguf"]}
+    there.__dict__["catalogue"] = Catalogue(CATALOGUE.format(**files))
+    return there
+
+
+def pull(world: World, *arguments: str) -> Outcome:
+    return invoke("pull", *arguments, world=world)
+
+
+def test_plain_lines_where_nothing_can_move(world: World) -> None:
+    outcome = pull(world, "12b")
+    assert (outcome.status, outcome.stdout) == (0, "")
+    assert outcome.stderr.splitlines()[-1] == "12b is ready: gemma-mtp chat 12b"
+    assert (
+        "fetching target.gguf, 0 MB" in outcome.stderr or "checking target.gguf" in outcome.stderr
+    )
+    assert "\x1b" not in outcome.stderr + outcome.stdout
+    assert world.resolve(None, None).name == "12b"
+    again = pull(world, "12b")
+    assert (again.status, again.stderr) == (0, "12b is ready: gemma-mtp chat 12b\n")
+
+
+def test_quiet_says_nothing(world: World) -> None:
+    outcome = pull(world, "12b", "-q")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "", "")
+
+
+def test_json_events_for_scripts(world: World) -> None:
+    outcome = pull(world, "12b", "--json")
+    events = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert outcome.status == 0
+    assert outcome.stderr == ""
+    assert {event["event"] for event in events} == {"progress", "ready"}
+    assert events[-1]["event"] == "ready"
+    assert Path(events[-1]["target"]).is_file()
+    last = events[-2]
+    assert last["done"] == last["total"]
+    assert last["pair_done"] == last["pair_total"]
+    assert {"file", "verifying", "bytes_per_second", "seconds_left"} <= last.keys()
+
+
+def test_a_failure_is_an_event_too(world: World, hub: Hub) -> None:
+    hub.faults.hub_always = 404
+    outcome = pull(world, "12b", "--json")
+    assert outcome.status == 7
+    event = json.loads(outcome.stdout.splitlines()[-1])
+    assert event["event"] == "error"
+    assert event["status"] == 7
+    assert outcome.stderr.startswith(f"gemma-mtp: {event['message']}\n  {event['hint']}")
+
+
+def test_ctrl_c_says_that_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world, "pull", interrupt)
+    outcome = pull(world, "12b")
+    assert outcome.status == 130
+    assert outcome.stderr == (
+        "gemma-mtp: Stopped.\n  What has arrived is kept; the same command goes on.\n"
+    )
+
+
+def test_a_repository_by_name(world: World) -> None:
+    outcome = pull(world, "hf:org/pair")
+    assert outcome.status == 0
+    assert "target.gguf: the target, the only one there." in outcome.stderr
+    assert "hf:org/pair is ready: gemma-mtp chat hf:org/pair" in outcome.stderr
+    assert world.resolve("hf:org/pair", None).drafter is not None
+
+
+def test_carrying(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = pull(world, "12b", "--to", str(tmp_path / "stick"))
+    assert f"12b is in {tmp_path / 'stick' / '12b'}" in outcome.stderr
+    hub.close()
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "other"))
+    assert pull(world, "12b", "--offline").status == 7
+    assert pull(world, "--from", str(tmp_path / "stick")).status == 0
+    assert world.resolve("12b", None).target.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["e9b"], 4, 'There is no model called "e9b".'),
+        (["hf:nonsense"], 2, "is not of the form hf:OWNER/REPO"),
+        (["12b", "--reuse", "/no/such/place"], 2, "There is nothing at /no/such/place."),
+        (["tiny", "--to", "stick"], 2, "tiny is part of gemma-mtp"),
+        (["12b", "--offline"], 7, "mtp-target.gguf is not on this machine, and --offline"),
+        (["hf:org/pair", "--offline"], 7, "--offline was given"),
+        (["12b", "--from", "/no/such/place"], 4, "does not hold 12b"),
+        (["12b", "--revision", "abc"], 7, "has no mtp-target.gguf at revision abc"),
+    ],
+)
+def test_what_cannot_be(world: World, arguments: list[str], status: int, words: str) -> None:
+    outcome = pull(world, *arguments)
+    assert outcome.status == status
+    assert words in outcome.stderr
+    assert outcome.stdout == ""
+
+
+# --- the view alone ------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def progress(done: int, verifying: bool = False) -> PullProgress:
+    return PullProgress("MTP/f.gguf", done, 60_000_000, verifying, done + 40_000_000, 100_000_000)
+
+
+def test_rate_and_remaining_time() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    assert rate.of(progress(0)) is None
+    clock.now = 2
+    assert rate.of(progress(20_000_000)) == 10e6
+    clock.now = 100  # what is long ago does not count
+    assert rate.of(progress(20_000_000)) is None
+    assert rate.of(progress(20_000_000, verifying=True)) is None
+
+
+def test_a_terminal_shows_the_file_the_pair_the_rate_and_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, stream = Clock(), Terminal()
+    monkeypatch.setenv("COLUMNS", "120")
+    view = PullView(Printer(Screen(StringIO(), stream, {"TERM": "xterm"})), clock=clock)
+    view(progress(0))
+    clock.now = 2
+    view(progress(20_000_000))
+    assert (
+        "fetching f.gguf · 33 % · 20 of 60 MB · 10 MB/s · 4 s left · pair 60 %" in stream.getvalue()
+    )
+    view(PullWait("HTTP 503", 4.0))
+    assert "HTTP 503; trying again in 4 s" in stream.getvalue()
+    view.end()
+
+
+def test_plain_lines_come_now_and_then() -> None:
+    clock, stream = Clock(), StringIO()
+    view = PullView(Printer(Screen(StringIO(), stream, {})), clock=clock)
+    for second in range(70):
+        clock.now = second
+        view(progress(second * 500_000))
+    view(PullNote("A note."))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "fetching f.gguf, 60 MB"
+    assert lines[1].startswith("fetching f.gguf · 25 % · 15 of 60 MB · 0 MB/s")
+    assert len(lines) == 4
+    assert lines[3] == "A note."
+
+
+def test_json_is_not_a_flood() -> None:
+    clock, stream = Clock(), StringIO()
+    view = JsonView(stream, clock)
+    for step in range(100):
+        clock.now = step / 100
+        view(progress(step))
+    assert len(stream.getvalue().splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (amount(12_000_000), "12 MB"),
+        (amount(12_000_000, 253_000_000), "12 of 253 MB"),
+        (amount(1_200_000_000, 6_700_000_000), "1.2 of 6.7 GB"),
+        (duration(45), "45 s"),
+        (duration(200), "3 min"),
+        (duration(4800), "80 min"),
+        (duration(6000), "1 h 40 min"),
+    ],
+)
+def test_words(text: str, words: str) -> None:
+    assert text == words

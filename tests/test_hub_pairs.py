@@ -1,0 +1,203 @@
+"""A repository becomes a pair by the names of its files, or a sentence says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf_writer as writer
+import pytest
+from hub_server import REVISION, Hub, Stored
+from pulls import Events, real_pair
+
+from gemma_mtp import hub_pairs, paths
+from gemma_mtp.catalogue import load_catalogue
+from gemma_mtp.download import ready_files
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.hub import HubFile
+from gemma_mtp.marker import Held, Marker
+from gemma_mtp.pull_request import PullRequest, fulfil
+from gemma_mtp.store import Store
+
+QAT = "unsloth/gemma-4-12B-it-qat-GGUF"
+QAT_FILES = (
+    "README.md imatrix.gguf_file gemma-4-12B-it-qat-UD-Q4_K_XL.gguf mtp-gemma-4-12B-it.gguf "
+    "mmproj-BF16.gguf mmproj-F16.gguf MTP/mtp-gemma-4-12B-it-Q8_0.gguf "
+    "MTP/mtp-gemma-4-12B-it-BF16.gguf"
+)
+PLAIN_FILES = (
+    "gemma-4-12b-it-Q4_K_M.gguf gemma-4-12b-it-UD-Q4_K_XL.gguf gemma-4-12b-it-Q8_0.gguf "
+    "BF16/gemma-4-12b-it-BF16-00001-of-00002.gguf BF16/gemma-4-12b-it-BF16-00002-of-00002.gguf "
+    "mtp-gemma-4-12b-it.gguf"
+)
+
+
+def choose(files: str, quantization: str = "") -> tuple[str, str]:
+    listing = [HubFile(name, 1, "0" * 64, REVISION) for name in files.split()]
+    choice = hub_pairs.choose("o/r", listing, quantization)
+    return choice.target.path, choice.drafter.path
+
+
+@pytest.mark.parametrize(
+    ("files", "quantization", "target", "drafter"),
+    [
+        (QAT_FILES, "", "gemma-4-12B-it-qat-UD-Q4_K_XL.gguf", "mtp-gemma-4-12B-it.gguf"),
+        (PLAIN_FILES, "", "gemma-4-12b-it-UD-Q4_K_XL.gguf", "mtp-gemma-4-12b-it.gguf"),
+        (PLAIN_FILES, "q8_0", "gemma-4-12b-it-Q8_0.gguf", "mtp-gemma-4-12b-it.gguf"),
+        ("m-Q8_0.gguf MTP/mtp-m-BF16.gguf MTP/mtp-m-Q8_0.gguf", "", "m-Q8_0.gguf",
+         "MTP/mtp-m-Q8_0.gguf"),
+        ("model.gguf mtp-other.gguf", "", "model.gguf", "mtp-other.gguf"),
+        ("a-Q4_0.gguf b-Q5_0.gguf mtp-a.gguf mtp-b.gguf", "q5_0", "b-Q5_0.gguf", "mtp-b.gguf"),
+    ],
+)  # fmt: skip
+def test_pairs(files: str, quantization: str, target: str, drafter: str) -> None:
+    assert choose(files, quantization) == (target, drafter)
+
+
+@pytest.mark.parametrize(
+    ("files", "quantization", "kind", "words"),
+    [
+        ("README.md model.safetensors", "", BadPair, "o/r holds no GGUF file of a model."),
+        ("m-Q4_0.gguf mmproj-F16.gguf", "", BadPair, "o/r holds no mtp-*.gguf"),
+        (PLAIN_FILES, "Q3_K_S", ModelNotAvailable, "o/r has no Q3_K_S."),
+        (PLAIN_FILES, "BF16", BadPair, "is one part of several"),
+        ("a-Q4_0.gguf b-Q4_0.gguf mtp-a.gguf", "", BadPair, "holds several models: a-Q4_0.gguf, b"),
+        ("m-Q2_K.gguf m-Q3_K.gguf mtp-m.gguf", "", ModelNotAvailable, "offers Q2_K, Q3_K: which"),
+        ("m-Q4_0.gguf mtp-a.gguf mtp-b.gguf", "", BadPair, "holds drafters of several models"),
+        ("../m-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
+        ("m-Q4_0.gguf c:/mtp-m.gguf", "", BadPair, "holds no mtp-"),
+    ],
+)
+def test_what_is_no_pair(
+    files: str, quantization: str, kind: type[GemmaMtpError], words: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        choose(files, quantization)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parsed"),
+    [
+        ("hf:a/b", ("a/b", "")),
+        ("hf://a/b", ("a/b", "")),
+        (f"hf:{QAT}:UD-Q4_K_XL", (QAT, "UD-Q4_K_XL")),
+    ],
+)
+def test_names(name: str, parsed: tuple[str, str]) -> None:
+    assert hub_pairs.parse(name) == parsed
+
+
+@pytest.mark.parametrize("name", ["hf:", "hf:a", "hf:a/b/c", "hf:a/b:", "hf:a b/c", "hf:a/../b"])
+def test_names_that_are_none(name: str) -> None:
+    with pytest.raises(UsageError, match="hf:OWNER/REPO"):
+        hub_pairs.parse(name)
+
+
+def test_why_this_drafter() -> None:
+    def reason(files: str) -> str:
+        listing = [HubFile(name, 1, "0" * 64, REVISION) for name in files.split()]
+        return hub_pairs.choose("o/r", listing, "").reasons[1].partition("; ")[2]
+
+    assert reason(QAT_FILES) == "of 3 the one beside the target."
+    assert reason("m-Q8_0.gguf MTP/mtp-m-BF16.gguf MTP/mtp-m-Q8_0.gguf") == "of 2 the quickest."
+    assert reason(PLAIN_FILES) == ""
+
+
+def test_a_marker_that_points_elsewhere_is_no_pair() -> None:
+    held = [Held("target", "../t.gguf", 1, "0" * 64), Held("drafter", "d.gguf", 1, "0" * 64)]
+    assert hub_pairs.entry_of(Marker("hf:o/r", "o/r", "main", tuple(held))) is None
+
+
+# --- from the hub to the store -------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(hub: Hub, tmp_path: Path) -> Store:
+    real = real_pair(tmp_path / "real")
+    hub.files = {
+        "gemma-4-12B-it-qat-UD-Q4_K_XL.gguf": Stored.of(real["target"]),
+        "mtp-gemma-4-12B-it.gguf": Stored.of(real["drafter"]),
+        "README.md": Stored.of(b"text"),
+    }
+    return Store(load_catalogue())
+
+
+def test_a_repository_is_pulled_and_then_found_by_its_name(hub: Hub, store: Store) -> None:
+    events = Events()
+    name = fulfil("hf:org/pair", PullRequest(), store, events.append)
+    assert name == "hf:org/pair:UD-Q4_K_XL"
+    assert "gemma-4-12B-it-qat-UD-Q4_K_XL.gguf: the target, the only one there." in events.notes
+    assert "its drafter, from the same repository and revision." in events.notes
+    for spelling in (name, "hf:org/pair", "hf:ORG/Pair:ud-q4_k_xl"):
+        files = store.resolve(spelling)
+        assert files.name == name
+        assert files.drafter is not None
+        assert files.drafter.name == "mtp-gemma-4-12B-it.gguf"
+    assert name in [entry.name for entry in store.ready()]
+    hub.requests.clear()
+    assert fulfil("hf:org/pair", PullRequest(), store, events.append) == name
+    assert not hub.requests
+
+
+def test_a_repository_that_was_not_pulled_names_the_command(store: Store) -> None:
+    with pytest.raises(NotPulled) as caught:
+        store.resolve("hf:org/pair:Q8_0")
+    assert caught.value.hint == "gemma-mtp pull hf:org/pair:Q8_0"
+
+
+def test_a_drafter_that_does_not_belong_is_refused(hub: Hub, store: Store, tmp_path: Path) -> None:
+    other = writer.write(tmp_path / "o", *writer.drafter(target_width=64)).read_bytes()
+    hub.files["mtp-gemma-4-12B-it.gguf"] = Stored.of(other)
+    with pytest.raises(BadPair, match="does not belong"):
+        fulfil("hf:org/pair", PullRequest(), store, Events().append)
+    assert not store.ready()[1:]
+
+
+def test_a_repository_that_is_not_there(hub: Hub, store: Store) -> None:
+    with pytest.raises(GemmaMtpError, match="/org/other is not there"):
+        fulfil("hf:org/other", PullRequest(), store, Events().append)
+
+
+def test_carrying_to_a_machine_without_a_network(
+    hub: Hub, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    name = fulfil("hf:org/pair", PullRequest(to=stick), store, Events().append)
+    (folder,) = stick.iterdir()
+    assert {path.name for path in folder.iterdir()} >= {"pair.json", "SHA256SUMS"}
+    assert not store.ready()[1:]
+    hub.close()
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "other machine"))
+    for asked in (name, None):
+        assert fulfil(asked, PullRequest(source=stick), store, Events().append) == name
+    assert store.resolve(name).target.is_file()
+
+
+def test_a_pair_that_is_here_is_carried_without_asking(
+    hub: Hub, store: Store, tmp_path: Path
+) -> None:
+    name = fulfil("hf:org/pair", PullRequest(), store, Events().append)
+    hub.close()
+    assert fulfil(name, PullRequest(to=tmp_path / "stick"), store, Events().append) == name
+    entry = hub_pairs.find_pulled(name, paths.models_dir())
+    assert entry is not None
+    assert ready_files(entry, tmp_path / "stick" / store.folder(entry).name)
+
+
+def test_a_carried_file_that_was_damaged_is_refused(
+    hub: Hub, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    fulfil("hf:org/pair", PullRequest(to=stick), store, Events().append)
+    file = next(stick.rglob("gemma*.gguf"))
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(GemmaMtpError, match="is not there with the sha256 that its"):
+        fulfil(None, PullRequest(source=stick), store, Events().append)
+
+
+@pytest.mark.parametrize("name", ["12b", None, "hf:org/pair"])
+def test_a_folder_that_holds_nothing(store: Store, tmp_path: Path, name: str | None) -> None:
+    with pytest.raises(ModelNotAvailable, match="does not hold"):
+        fulfil(name, PullRequest(source=tmp_path / "none"), store, Events().append)
