@@ -142,7 +142,11 @@ def _chat(world: World, model: str | None, prompt: str | None, options: Options)
         printer.line(fit(header, printer.screen.width), dim=True)
         _introduce(world, engine, model, options, printer)
         read = keyboard(world.history(), lambda line: printer.line(line, dim=True))
-        converse(Chat(engine, options, printer), read, prompt)
+        session = Chat(engine, options, printer)
+        try:
+            converse(session, read, prompt)
+        finally:
+            world.remember_speed(files.name, session.total)
     return ExitStatus.OK
 
 

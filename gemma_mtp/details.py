@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp import gguf, inventory, pairing
+from gemma_mtp import gguf, inventory, pairing, speeds
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled
 from gemma_mtp.fit import gigabytes, judge, thousands
@@ -55,7 +55,7 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
     header = _header(item.files)
     entry = item.entry
     memory = _memory(world, entry) if entry and entry.shape else _measured(item.files, header)
-    return {**found, **_architecture(header), **_sampling(world), **memory}
+    return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(item.name)}
 
 
 def _of_file(world: World, model: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _of_file(world: World, model: str) -> dict[str, Any]:
     header = _header(tuple(files))
     found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files]}
     memory = _measured(tuple(files), header)
-    return {**found, **_architecture(header), **_sampling(world), **memory}
+    return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(pair.name)}
 
 
 def _catalogued(entry: Entry, state: str) -> dict[str, Any]:
@@ -128,6 +128,12 @@ def _memory(world: World, entry: Entry) -> dict[str, Any]:
                        "longest_context": fit.context}}  # fmt: skip
 
 
+def _speed(name: str) -> dict[str, Any]:
+    """What its last chat here measured, if there was one."""
+    speed = speeds.recall(name)
+    return {"speed": speed} if speed else {}
+
+
 def _measured(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, Any]:
     """Where the catalogue has no shape, the file has."""
     shape = _shape(header)
@@ -165,7 +171,8 @@ def as_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {'template':13} {words if found['template'] else 'none'}")
     sampling = ", ".join(f"{key} {value:g}" for key, value in found["sampling"].items())
     lines.append(f"  {'sampling':13} {sampling}")
-    return lines + _memory_lines(found.get("memory", {})) + _file_lines(found)
+    lines += _memory_lines(found.get("memory", {})) + _speed_lines(found.get("speed", {}))
+    return lines + _file_lines(found)
 
 
 def _title(found: dict[str, Any]) -> str:
@@ -179,6 +186,13 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
     size = f"{gigabytes(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
     verdict = f"; {memory['verdict']}: {memory['reason']}" if "verdict" in memory else ""
     return [f"  {'memory':13} {size}{verdict}"]
+
+
+def _speed_lines(speed: dict[str, Any]) -> list[str]:
+    if not speed:
+        return []
+    gain = f", {speed['speedup']:.2f}x plain" if speed["speedup"] else ""
+    return [f"  {'speed':13} {speed['tokens_per_second']:.1f} tok/s{gain} in the last chat here"]
 
 
 def _file_lines(found: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from gemma_mtp.options import LoadOptions, PairFiles
 if TYPE_CHECKING:
     from gemma_mtp.catalogue import Catalogue
     from gemma_mtp.doctor import Finding
+    from gemma_mtp.events import Stats
     from gemma_mtp.machine import Machine
     from gemma_mtp.oneshot import Engine
     from gemma_mtp.pull_events import OnEvent
@@ -53,6 +54,12 @@ class World:
 
     def remember_used(self, name: str) -> None:
         self.store.remember_used(name)
+
+    def remember_speed(self, name: str, stats: Stats) -> None:
+        """Keep what a chat measured, for `show`."""
+        from gemma_mtp import speeds
+
+        speeds.remember(name, stats)
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]

@@ -214,6 +214,9 @@ class FakeWorld(World):
     def remember_used(self, name: str) -> None:
         self.used.append(name)
 
+    def remember_speed(self, name: str, stats: Stats) -> None:
+        pass
+
     def is_built_in(self, name: str) -> bool:
         return name == "tiny"
 

@@ -1,0 +1,50 @@
+"""How fast each model was in its last chat on this machine, as measured. Knows one small file."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from gemma_mtp import paths
+from gemma_mtp.events import Stats
+
+ENOUGH = 50  # tokens; fewer say little
+
+
+def remember(name: str, stats: Stats) -> None:
+    """Keep the figures of a chat; being unable to is no error."""
+    if stats.decoded < ENOUGH:
+        return
+    speeds = {**_read(), name: _figures(stats)}
+    try:
+        file = paths.state_dir() / "speeds.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(speeds, indent=1), encoding="utf-8")
+        temporary.replace(file)
+    except OSError:
+        pass
+
+
+def recall(name: str) -> dict[str, Any] | None:
+    """tokens_per_second, speedup (or None), draft_length and tokens of the last chat, or None."""
+    found = _read().get(name)
+    return found if isinstance(found, dict) else None
+
+
+def _figures(stats: Stats) -> dict[str, Any]:
+    return {
+        "tokens_per_second": round(stats.tokens_per_second, 2),
+        "speedup": None if stats.speedup is None else round(stats.speedup, 3),
+        "draft_length": stats.draft_length,
+        "tokens": stats.decoded,
+    }
+
+
+def _read() -> dict[str, Any]:
+    try:
+        data = json.loads((paths.state_dir() / "speeds.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
