@@ -15,9 +15,10 @@ from statistics import median
 LENGTHS = (0, 1, 2, 3, 5, 7)
 START = 3
 TRIAL_ROUNDS = 5  # rounds a length is kept for before it is judged; the first only rebuilds a graph
+FIRST_TRIAL_ROUNDS = 9  # the first rounds of all are slow: caches are cold, clocks are low
 SETTLED_ROUNDS = 16
-RIVAL_ROUNDS = 100  # rounds before the second best gets another trial; doubled each time in vain
-RIVAL = 0.85  # how good it must be for that, by what is known
+TRIAL_EVERY = 64  # rounds between trials of other lengths: a short reply should not pay for them
+RIVAL = 0.85  # how good a known length must be to be tried again, at twice the distance each time
 MARGIN = 1.04  # a change must promise this much, or noise would make it go to and fro
 MEMORY = 0.98  # weight of what was known of acceptance when one more draft is judged
 FIRST_GUESS = 0.7  # acceptance before anything is known
@@ -77,11 +78,11 @@ class AutoDraft:
         self.length = START
         self.acceptance = Acceptance()
         self._costs: dict[int, float] = {}
-        self._recent: deque[float] = deque(maxlen=9)
+        self._recent: deque[float] = deque(maxlen=5)
         self._rounds_here = 0
-        self._judge_at = TRIAL_ROUNDS
+        self._judge_at = FIRST_TRIAL_ROUNDS
         self._since_trial = 0
-        self._rival_at = RIVAL_ROUNDS
+        self._trial_at = TRIAL_EVERY
 
     def choose(self) -> int:
         """The draft length of the next round."""
@@ -106,11 +107,12 @@ class AutoDraft:
 
     def _judge(self) -> None:
         self._update_cost()
-        best = max(LENGTHS, key=self._rate)
+        best = max(self._costs, key=self._rate)
         if self._rate(best) < self._rate(self.length) * MARGIN:
             best = self.length
-        if best == self.length:
-            best = self._rival()
+        if best == self.length and self._since_trial >= self._trial_at:
+            self._since_trial = 0
+            best = self._worth_a_trial()
         if best == self.length:
             self._judge_at = self._rounds_here + SETTLED_ROUNDS
         else:
@@ -121,24 +123,24 @@ class AutoDraft:
     def _update_cost(self) -> None:
         """Take over the recent cost of this length; what it drifted by, the others did as well."""
         cost = median(self._recent)
-        if self._rounds_here > TRIAL_ROUNDS:
+        if self.length in self._costs and self._rounds_here > TRIAL_ROUNDS:
             drift = cost / self._costs[self.length]
             self._costs = {k: c * drift for k, c in self._costs.items()}
         self._costs[self.length] = cost
 
-    def _rival(self) -> int:
-        """The second best once in a while: it may have had a bad moment when it was tried."""
-        if self._since_trial < self._rival_at:
-            return self.length
-        self._since_trial = 0
-        self._rival_at *= 2
-        others = [k for k in LENGTHS if k != self.length]
-        rival = max(others, key=self._rate)
-        close = self._rate(rival) > RIVAL * self._rate(self.length)
-        return rival if close else START if self.length == 0 else self.length
+    def _worth_a_trial(self) -> int:
+        """A length never tried that may be better; else the second best: it may have had a bad
+        moment or, where drafting did not pay, another text."""
+        here = self._rate(self.length)
+        unknown = [k for k in LENGTHS if k not in self._costs]
+        if unknown and self._rate(best := max(unknown, key=self._rate)) > here * MARGIN:
+            return best
+        self._trial_at *= 2
+        rival = max((k for k in LENGTHS if k != self.length), key=self._rate)
+        return rival if self.length == 0 or self._rate(rival) > RIVAL * here else self.length
 
     def _rate(self, k: int) -> float:
-        """Expected tokens per second. A length never tried gets the benefit of the doubt, once."""
+        """Expected tokens per second; a length never tried gets the benefit of the doubt."""
         tokens = self.acceptance.expected_tokens(k)
         if k in self._costs:
             return tokens / self._costs[k]

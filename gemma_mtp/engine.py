@@ -35,6 +35,8 @@ from gemma_mtp.template import ChatTemplate, encode_prompt
 
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
 SPARE_CELLS = 2
+# The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
+ENOUGH_TO_COMPARE = 16
 
 
 def load(
@@ -249,7 +251,7 @@ class _Reply:
         if basis != "none":
             self.stats.plain_seconds += step * len(done.tokens)
             self.stats.compared_seconds += seconds
-        if self.stats.drafted:
+        if self.stats.drafted and self.stats.decoded >= ENOUGH_TO_COMPARE:
             self.stats.speedup_basis = basis
 
     def _end(self, reason: FinishReason) -> End:
