@@ -114,8 +114,8 @@ def clear(chat: Chat, rest: str) -> None:
 def stats(chat: Chat, rest: str) -> None:
     """Shows the figures of the last reply and of the whole session: how many drafted tokens were
     accepted in each round, where the time went, and what the caches take. A speedup is against
-    plain decoding on this machine: measured during the reply itself, or estimated from plain
-    steps timed earlier in the session."""
+    plain decoding on this machine: measured with plain steps timed in this session near this
+    length of context, or estimated from ones further away."""
     width = chat.printer.screen.width
     for line in report(chat.last, chat.total, chat.replies, chat.engine.info, width):
         chat.printer.line(line)
