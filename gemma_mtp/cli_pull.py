@@ -16,9 +16,9 @@ from gemma_mtp.cli_fit import suggest
 from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:
-    from gemma_mtp.pull_events import PullEvent
-    from gemma_mtp.pull_request import PullRequest
-    from gemma_mtp.pull_view import JsonView, PullView
+    from gemma_mtp.pull.events import PullEvent
+    from gemma_mtp.pull.request import PullRequest
+    from gemma_mtp.pull.view import JsonView, PullView
     from gemma_mtp.world import World
 
 Name = Annotated[
@@ -58,7 +58,7 @@ def pull(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
     """Download a model and its drafter; from then on it is the model used when none is named."""
-    from gemma_mtp.pull_request import PullRequest
+    from gemma_mtp.pull.request import PullRequest
 
     if to is not None and source is not None:
         raise UsageError("--to and --from cannot be used together.")
@@ -79,9 +79,9 @@ def show_pull(
     quiet: bool = False,
 ) -> int:
     """Pull with progress on the screen; also for the offer to pull a model that is missing."""
-    from gemma_mtp.pull_events import PullReady
-    from gemma_mtp.pull_request import PullRequest
-    from gemma_mtp.pull_view import JsonView, PullView, ready_line
+    from gemma_mtp.pull.events import PullReady
+    from gemma_mtp.pull.request import PullRequest
+    from gemma_mtp.pull.view import JsonView, PullView, ready_line
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
 
@@ -112,7 +112,7 @@ def _pulled(
     view: JsonView | PullView,
 ) -> str:
     """The name of what was pulled; whatever went wrong is also an event for scripts."""
-    from gemma_mtp.pull_view import JsonView
+    from gemma_mtp.pull.view import JsonView
 
     failure: GemmaMtpError
     try:

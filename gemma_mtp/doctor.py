@@ -188,7 +188,7 @@ def _unknown_default(model: str) -> Iterator[Finding]:
 
 
 def _hub(offline: bool) -> Iterator[Finding]:
-    from gemma_mtp import hub
+    from gemma_mtp.pull import hub
 
     where = hub.endpoint()
     if offline or hub.is_offline():

@@ -16,9 +16,9 @@ from typing import Any
 from gemma_mtp import paths
 from gemma_mtp.catalogue import Entry
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
-from gemma_mtp.folder_lock import LOCK, locked
-from gemma_mtp.marker import MARKER, SUMS, Marker, read_marker
-from gemma_mtp.reuse import sha256_of
+from gemma_mtp.pull.folder_lock import LOCK, locked
+from gemma_mtp.pull.marker import MARKER, SUMS, Marker, read_marker
+from gemma_mtp.pull.reuse import sha256_of
 from gemma_mtp.store import Store, last_used
 
 OnCheck = Callable[[str, int, int], None]

@@ -10,11 +10,12 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gemma_mtp import config, gguf, hub_pairs, pairing, paths
+from gemma_mtp import config, gguf, pairing, paths
 from gemma_mtp.catalogue import Catalogue, Entry
-from gemma_mtp.download import ready_files
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
+from gemma_mtp.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.pull.pair import ready_files
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("models")
@@ -89,7 +90,7 @@ class Store:
         return self._ready_files(entry or self.known(model))
 
     def _repository(self, name: str) -> PairFiles:
-        from gemma_mtp.hub_pairs import find_pulled
+        from gemma_mtp.pull.pairs_on_hub import find_pulled
 
         entry = find_pulled(name, paths.models_dir())
         if entry is None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gemma_mtp.events import Stats
     from gemma_mtp.machine import Machine
     from gemma_mtp.oneshot import Engine
-    from gemma_mtp.pull_events import OnEvent
-    from gemma_mtp.pull_request import PullRequest
+    from gemma_mtp.pull.events import OnEvent
+    from gemma_mtp.pull.request import PullRequest
     from gemma_mtp.store import Store
 
 
@@ -72,7 +72,7 @@ class World:
 
     def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
         """Fetch a pair and return its name in the catalogue."""
-        from gemma_mtp.pull_request import PullRequest, fulfil
+        from gemma_mtp.pull.request import PullRequest, fulfil
 
         return fulfil(name, request or PullRequest(), self.store, on_event)
 

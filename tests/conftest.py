@@ -10,7 +10,8 @@ import pytest
 from hub_server import Hub
 from pulls import CONTENTS
 
-from gemma_mtp import paths, retry, transfer
+from gemma_mtp import paths
+from gemma_mtp.pull import retry, transfer
 
 if TYPE_CHECKING:
     from terminal import Terminal

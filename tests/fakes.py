@@ -43,8 +43,8 @@ from gemma_mtp.events import (
 )
 from gemma_mtp.machine import Machine
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
-from gemma_mtp.pull_events import OnEvent, PullProgress
-from gemma_mtp.pull_request import PullRequest
+from gemma_mtp.pull.events import OnEvent, PullProgress
+from gemma_mtp.pull.request import PullRequest
 from gemma_mtp.world import World
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")

@@ -10,10 +10,10 @@ import pytest
 from hub_server import REPO, REVISION
 
 from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.download import PullOptions, pull, ready_files
 from gemma_mtp.errors import HubError
 from gemma_mtp.options import PairFiles
-from gemma_mtp.pull_events import PullEvent, PullNote
+from gemma_mtp.pull.events import PullEvent, PullNote
+from gemma_mtp.pull.pair import PullOptions, pull, ready_files
 
 CONTENTS = {
     "target.gguf": bytes(range(256)) * 12_000 + b"target",

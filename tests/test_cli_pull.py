@@ -14,8 +14,8 @@ from pulls import real_pair
 
 from gemma_mtp import paths
 from gemma_mtp.catalogue import Catalogue
-from gemma_mtp.pull_events import PullNote, PullProgress, PullWait
-from gemma_mtp.pull_view import JsonView, PullView, Rate, amount, duration
+from gemma_mtp.pull.events import PullNote, PullProgress, PullWait
+from gemma_mtp.pull.view import JsonView, PullView, Rate, amount, duration
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import Screen
 from gemma_mtp.world import World

@@ -15,9 +15,9 @@ from fakes import FakeWorld, invoke
 from gemma_mtp import cli_pull, inventory, paths, store
 from gemma_mtp.catalogue import Entry, load_catalogue
 from gemma_mtp.errors import NotPulled
-from gemma_mtp.folder_lock import locked
-from gemma_mtp.marker import MARKER, Held, Marker, write_marker
 from gemma_mtp.options import PairFiles
+from gemma_mtp.pull.folder_lock import locked
+from gemma_mtp.pull.marker import MARKER, Held, Marker, write_marker
 
 CATALOGUE = load_catalogue()
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from fakes import FakeWorld, invoke
 
-from gemma_mtp import doctor, hub, paths
+from gemma_mtp import doctor, paths
 from gemma_mtp.catalogue import Catalogue
 from gemma_mtp.cli_fit import suggest
 from gemma_mtp.doctor import Finding
 from gemma_mtp.errors import HubError, UsageError
 from gemma_mtp.machine import Machine
+from gemma_mtp.pull import hub
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,11 @@ import pytest
 from hub_server import REVISION, Hub, Stored
 from pulls import CONTENTS, ENTRY, Events, check, failure, fetch, real_pair, sha256
 
-from gemma_mtp import marker, transfer
-from gemma_mtp.download import PullOptions, pull, ready_files
 from gemma_mtp.errors import BadPair, HubError
-from gemma_mtp.marker import MARKER, SUMS
-from gemma_mtp.pull_events import PullProgress, PullWait
+from gemma_mtp.pull import marker, transfer
+from gemma_mtp.pull.events import PullProgress, PullWait
+from gemma_mtp.pull.marker import MARKER, SUMS
+from gemma_mtp.pull.pair import PullOptions, pull, ready_files
 
 SIZE = len(CONTENTS["target.gguf"])
 DRAFTER_SIZE = len(CONTENTS["mtp-target.gguf"])

@@ -9,13 +9,14 @@ import pytest
 from hub_server import REVISION, Hub, Stored
 from pulls import Events, real_pair
 
-from gemma_mtp import hub_pairs, paths
+from gemma_mtp import paths
 from gemma_mtp.catalogue import load_catalogue
-from gemma_mtp.download import ready_files
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
-from gemma_mtp.hub import HubFile
-from gemma_mtp.marker import Held, Marker
-from gemma_mtp.pull_request import PullRequest, fulfil
+from gemma_mtp.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.pull.hub import HubFile
+from gemma_mtp.pull.marker import Held, Marker
+from gemma_mtp.pull.pair import ready_files
+from gemma_mtp.pull.request import PullRequest, fulfil
 from gemma_mtp.store import Store
 
 QAT = "unsloth/gemma-4-12B-it-qat-GGUF"

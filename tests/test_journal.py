@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gemma_mtp import journal
-from gemma_mtp.journal import Journal, Ranges
+from gemma_mtp.pull import journal
+from gemma_mtp.pull.journal import Journal, Ranges
 
 SIZE = 1000
 

@@ -23,7 +23,7 @@ CLIENT = """
 import json, sys
 from pathlib import Path
 from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.download import pull
+from gemma_mtp.pull.pair import pull
 asked = json.loads(sys.argv[1])
 target, drafter = (RemoteFile(name, "Q4_0", sha, size) for name, (size, sha) in asked["files"])
 entry = Entry("x", "x", "", 1, asked["repo"], asked["revision"], True, target, drafter,

@@ -11,9 +11,10 @@ import pytest
 from hub_server import REVISION, Hub
 from pulls import CONTENTS, ENTRY, Events, failure, fetch
 
-from gemma_mtp import paths, reuse
-from gemma_mtp.download import PullOptions, pull, ready_files
+from gemma_mtp import paths
 from gemma_mtp.errors import UsageError
+from gemma_mtp.pull import reuse
+from gemma_mtp.pull.pair import PullOptions, pull, ready_files
 
 TARGET = CONTENTS["target.gguf"]
 SHA = ENTRY.target.sha256

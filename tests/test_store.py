@@ -10,9 +10,9 @@ import pytest
 
 from gemma_mtp import paths, store
 from gemma_mtp.catalogue import Entry, load_catalogue
-from gemma_mtp.download import MARKER
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.options import PairFiles
+from gemma_mtp.pull.pair import MARKER
 
 CATALOGUE = load_catalogue()
 

@@ -31,7 +31,7 @@ def imports(path):
 def importers(library):
     return {
         path.stem
-        for path in PACKAGE.glob("*.py")
+        for path in PACKAGE.rglob("*.py")
         if any(name.split(".")[0] == library for name in imports(path))
     }
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gemma_mtp import retry, transfer
 from gemma_mtp.errors import HubError
-from gemma_mtp.retry import Hiccup, Patience
-from gemma_mtp.transfer import Body, Transfer, journal_of
+from gemma_mtp.pull import retry, transfer
+from gemma_mtp.pull.retry import Hiccup, Patience
+from gemma_mtp.pull.transfer import Body, Transfer, journal_of
 
 DATA = bytes(i * 31 % 251 for i in range(40_000))
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp import hub_pairs, paths
+from gemma_mtp import paths
 from gemma_mtp.catalogue import Entry
-from gemma_mtp.download import PullOptions, pull, ready_files
 from gemma_mtp.errors import HubError, ModelNotAvailable, UsageError
-from gemma_mtp.marker import Marker, pair_files, read_marker
 from gemma_mtp.options import PairFiles
-from gemma_mtp.pull_events import OnEvent, PullReady
+from gemma_mtp.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.pull.events import OnEvent, PullReady
+from gemma_mtp.pull.marker import Marker, pair_files, read_marker
+from gemma_mtp.pull.pair import PullOptions, pull, ready_files
 from gemma_mtp.store import Store
 
 

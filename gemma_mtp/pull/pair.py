@@ -10,13 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gemma_mtp import gguf, hub, hub_pairs, pairing, paths
+from gemma_mtp import gguf, pairing, paths
 from gemma_mtp.catalogue import Entry
-from gemma_mtp.disk import disk_error, require_room, taken
 from gemma_mtp.errors import HubError
-from gemma_mtp.expected import Question, Wanted, expect
-from gemma_mtp.folder_lock import locked
-from gemma_mtp.marker import (
+from gemma_mtp.options import PairFiles
+from gemma_mtp.pull import hub
+from gemma_mtp.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.pull.disk import disk_error, require_room, taken
+from gemma_mtp.pull.events import OnEvent, PullNote, PullProgress, PullWait
+from gemma_mtp.pull.expected import Question, Wanted, expect
+from gemma_mtp.pull.folder_lock import locked
+from gemma_mtp.pull.marker import (
     MARKER,
     Held,
     Marker,
@@ -25,10 +29,8 @@ from gemma_mtp.marker import (
     ready_files,
     write_marker,
 )
-from gemma_mtp.options import PairFiles
-from gemma_mtp.pull_events import OnEvent, PullNote, PullProgress, PullWait
-from gemma_mtp.reuse import Places, links_to, place, sha256_of
-from gemma_mtp.transfer import Transfer, journal_of
+from gemma_mtp.pull.reuse import Places, links_to, place, sha256_of
+from gemma_mtp.pull.transfer import Transfer, journal_of
 
 __all__ = ["MARKER", "PullNote", "PullOptions", "PullProgress", "pull", "ready_files"]
 

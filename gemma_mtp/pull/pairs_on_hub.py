@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gemma_mtp import hub
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
-from gemma_mtp.marker import Marker, read_marker
-from gemma_mtp.pull_events import OnEvent, PullNote, PullWait
-from gemma_mtp.retry import patiently
+from gemma_mtp.pull import hub
+from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
+from gemma_mtp.pull.marker import Marker, read_marker
+from gemma_mtp.pull.retry import patiently
 
 PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp import hub
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import HubError
-from gemma_mtp.marker import MARKER, Held, Marker
-from gemma_mtp.pull_events import OnEvent, PullNote, PullWait
-from gemma_mtp.retry import Hiccup, patiently
+from gemma_mtp.pull import hub
+from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
+from gemma_mtp.pull.marker import MARKER, Held, Marker
+from gemma_mtp.pull.retry import Hiccup, patiently
 
 
 @dataclass

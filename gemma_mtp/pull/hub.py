@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from gemma_mtp.errors import HubError
-from gemma_mtp.retry import Hiccup
-from gemma_mtp.transfer import Body
+from gemma_mtp.pull.retry import Hiccup
+from gemma_mtp.pull.transfer import Body
 
 EXPIRED = (400, 401, 403, 404, 410)  # what a CDN says to an address that was signed too long ago
 

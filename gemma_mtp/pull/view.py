@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import TextIO
 
 from gemma_mtp.figures import percent
-from gemma_mtp.pull_events import PullEvent, PullNote, PullProgress, PullReady, PullWait
+from gemma_mtp.pull.events import PullEvent, PullNote, PullProgress, PullReady, PullWait
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import fit
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from gemma_mtp.errors import HubError
-from gemma_mtp.journal import Journal, Range
-from gemma_mtp.retry import Hiccup, OnWait, Patience, give_up
+from gemma_mtp.pull.journal import Journal, Range
+from gemma_mtp.pull.retry import Hiccup, OnWait, Patience, give_up
 
 CONNECTIONS = 4
 FLUSH = 64 << 10  # bytes between two lines of the journal; what a kill can cost a connection

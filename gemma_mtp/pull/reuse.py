@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from gemma_mtp.errors import UsageError
-from gemma_mtp.marker import read_marker
+from gemma_mtp.pull.marker import read_marker
 
 READ = 4 << 20
 LOOKED_AT = 20_000  # files of a folder named by the user; a home folder may hold millions

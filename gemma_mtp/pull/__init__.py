@@ -1,0 +1,1 @@
+"""Pulling: a pair from the hub, another program's store or a folder, verified and resumable."""
