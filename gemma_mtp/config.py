@@ -7,12 +7,12 @@ is in range is for `arguments.Options` to say.
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp import atomic
 from gemma_mtp.errors import UsageError
 
 KEYS: dict[str, type] = {
@@ -76,10 +76,7 @@ def write(file: Path, key: str, value: Any) -> None:
     if _parsed(file, text) != expected:
         raise UsageError(f"{file} is written in a way that cannot be edited here.", "Edit it.")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
+        atomic.write_text(file, text)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
 

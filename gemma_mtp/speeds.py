@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from typing import Any
 
-from gemma_mtp import paths
+from gemma_mtp import atomic, paths
 from gemma_mtp.events import Stats
 
 ENOUGH = 50  # tokens; fewer say little
@@ -17,14 +17,8 @@ def remember(name: str, stats: Stats) -> None:
     if stats.decoded < ENOUGH:
         return
     speeds = {**_read(), name: _figures(stats)}
-    try:
-        file = paths.state_dir() / "speeds.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(speeds, indent=1), encoding="utf-8")
-        temporary.replace(file)
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        atomic.write_text(paths.state_dir() / "speeds.json", json.dumps(speeds, indent=1))
 
 
 def recall(name: str) -> dict[str, Any] | None:

@@ -5,12 +5,13 @@ Knows folders and headers; knows neither llama.cpp nor the network.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gemma_mtp import config, gguf, pairing, paths
+from gemma_mtp import atomic, config, gguf, pairing, paths
 from gemma_mtp.catalogue import Catalogue, Entry
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
@@ -70,14 +71,8 @@ class Store:
             name = str(Path(name).expanduser().absolute())
         used = {name: _now(), **{k: v for k, v in last_used().items() if k != name}}
         kept = dict(list(used.items())[:REMEMBERED])
-        try:
-            file = _used_file()
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps({"used": list(kept), "when": kept}), encoding="utf-8")
-            temporary.replace(file)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            atomic.write_text(_used_file(), json.dumps({"used": list(kept), "when": kept}))
 
     def _named(self, model: str, drafter: Path | None) -> PairFiles:
         if not model.strip():

@@ -7,10 +7,10 @@ the files came there.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gemma_mtp import atomic
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.options import PairFiles
 
@@ -63,8 +63,8 @@ def read_marker(folder: Path) -> Marker | None:
 def write_marker(folder: Path, marker: Marker) -> None:
     """Declare the folder ready; a list that `sha256sum -c` reads stands beside it."""
     sums = "".join(f"{held.sha256}  {held.path}\n" for held in marker.files)
-    _replace(folder / SUMS, sums)
-    _replace(folder / MARKER, json.dumps(asdict(marker), indent=2) + "\n")
+    atomic.write_text(folder / SUMS, sums)
+    atomic.write_text(folder / MARKER, json.dumps(asdict(marker), indent=2) + "\n")
 
 
 def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
@@ -92,12 +92,3 @@ def _is_there(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except OSError:
         return False
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
