@@ -36,7 +36,7 @@ from gemma_mtp.template import ChatTemplate, encode_prompt
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
 SPARE_CELLS = 2
 # The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
-ENOUGH_TO_COMPARE = 16
+ENOUGH_TO_COMPARE = 32
 
 
 def load(
@@ -249,8 +249,12 @@ class _Reply:
         if done.width == 1:
             step, basis = seconds, "measured"
         if basis != "none":
-            self.stats.plain_seconds += step * len(done.tokens)
-            self.stats.compared_seconds += seconds
+            # The rounds before the first timed step count as well: the last ones alone, with the
+            # timing itself among them, would say something else.
+            first = self.stats.compared_seconds == 0
+            tokens = self.stats.decoded if first else len(done.tokens)
+            self.stats.plain_seconds += step * tokens
+            self.stats.compared_seconds += self.stats.decode_seconds if first else seconds
         if self.stats.drafted and self.stats.decoded >= ENOUGH_TO_COMPARE:
             self.stats.speedup_basis = basis
 

@@ -118,6 +118,8 @@ def converse(chat: Chat, read: Reader, first: str | None = None) -> None:
             line = read(again)
             again = ""
             again = chat.feed(line)
+            if again:
+                chat.printer.line("The message is back on the line; Ctrl-C empties it.", dim=True)
         except EOFError:
             return
         except KeyboardInterrupt:  # meant for a reply that had just ended

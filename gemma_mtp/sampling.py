@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gemma_mtp.errors import BadPair
 from gemma_mtp.events import Sampling
 
 Row = NDArray[np.float32]
@@ -56,7 +57,10 @@ class Sampler:
         if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
             _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
         if s.temperature <= 0:
-            return int(row.argmax())
+            best = int(row.argmax())
+            if not np.isfinite(row[best]):
+                raise _no_numbers()
+            return best
         ids, scores = filtered(row, s)
         if len(ids) == 1:
             return int(ids[0])
@@ -70,6 +74,8 @@ def filtered(row: Row, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
     constant, which is all that Gumbel-max needs.
     """
     ids = top_ids(row, sampling.top_k)
+    if len(ids) == 0 or not np.isfinite(row[ids[0]]):
+        raise _no_numbers()
     scores = row[ids].astype(np.float64)
     scores /= sampling.temperature
     if sampling.top_p < 1.0 or sampling.min_p > 0.0:
@@ -129,6 +135,14 @@ def _mix(x: int) -> int:
     x = ((x ^ (x >> 30)) * _MIX_1) & _MASK
     x = ((x ^ (x >> 27)) * _MIX_2) & _MASK
     return x ^ (x >> 31)
+
+
+def _no_numbers() -> BadPair:
+    """NaN or infinity, which damaged weights lead to."""
+    return BadPair(
+        "The model computed no usable numbers; its file is probably damaged.",
+        "gemma-mtp show MODEL --check compares it with its hash.",
+    )
 
 
 def _penalize(row: Row, recent: Sequence[int], penalty: float) -> None:

@@ -249,6 +249,17 @@ def test_statistics_are_consistent(engine, monkeypatch):
     assert s.speedup > 0
 
 
+def test_the_speedup_counts_every_round_of_a_reply(monkeypatch):
+    """Also those before the first plain step was timed."""
+    engine = load(TINY, OPTIONS)
+    endless(engine, monkeypatch)
+    short = finish(engine, ask(draft=3, max_tokens=20)).stats
+    assert (short.speedup, short.speedup_basis) == (None, "none")
+    stats = finish(engine, ask(draft=3, max_tokens=100)).stats
+    assert stats.compared_seconds == pytest.approx(stats.decode_seconds)
+    engine.close()
+
+
 def test_plain_decoding_claims_no_speedup(engine):
     stats = finish(engine, ask(draft=0)).stats
     assert (stats.speedup, stats.drafted, stats.acceptance_rate) == (None, 0, None)

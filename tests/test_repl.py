@@ -189,10 +189,14 @@ pair tiny
 """
 
 
+BACK = "The message is back on the line; Ctrl-C empties it.\n"
+
+
 def test_an_error_loses_neither_session_nor_message() -> None:
     talk = Talk(Script(error="The engine is on fire."), Script("Better."))
     shown = talk.run("a long question", "hi")
-    assert ">>> a long question\nThe engine is on fire.\nTry something else.\n>>> hi\n" in shown
+    wanted = f">>> a long question\nThe engine is on fire.\nTry something else.\n{BACK}>>> hi\n"
+    assert wanted in shown
     assert talk.offered == ["", "a long question", ""]
     assert talk.said == [("user", "hi"), ("assistant", "Better.")]
 
@@ -200,7 +204,7 @@ def test_an_error_loses_neither_session_nor_message() -> None:
 def test_a_crash_loses_neither_session_nor_message() -> None:
     talk = Talk(Script("a b", crash="out of luck"), Script("Better."))
     shown = talk.run("question", "hi")
-    assert ">>> question\na\nThe reply failed: out of luck\n>>> hi\nBetter.\n" in shown
+    assert f">>> question\na\nThe reply failed: out of luck\n{BACK}>>> hi\nBetter.\n" in shown
     assert talk.offered[1] == "question"
     assert talk.said == [("user", "hi"), ("assistant", "Better.")]
 

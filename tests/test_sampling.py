@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from gemma_mtp.errors import BadPair
 from gemma_mtp.events import Sampling
 from gemma_mtp.sampling import Sampler, filtered, gumbel, top_ids
 
@@ -91,6 +92,13 @@ def test_top_ids_are_those_of_a_full_sort(size, k):
         np.zeros(size, np.float32),
     ):
         assert top_ids(row, k).tolist() == np.argsort(-row, kind="stable")[:k].tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_without_numbers_is_a_damaged_pair(temperature):
+    row = np.full(2048, np.nan, np.float32)
+    with pytest.raises(BadPair, match="damaged"):
+        Sampler(Sampling(temperature), 1).sample(row, 0)
 
 
 def test_repeat_penalty_makes_recent_tokens_less_likely():
