@@ -1,29 +1,83 @@
-"""How many tokens to draft: a controller that knows only what rounds cost and what they brought.
+"""How many tokens to draft, and how many of them to verify: the controller.
 
-Expected tokens of a round are 1 + a1 + a1 a2 + ..., with a_i the chance that draft i is accepted
-when those before it were (Leviathan et al., arXiv 2211.17192, with one a for each position); the
-best draft length has the most of them per second. Costs are measured, since they differ by
-machine, quantization and model, and need not even grow with the length. Knows no engine.
+The rule. A round that verifies m drafts brings 1 + P1 + ... + Pm tokens, with Pi the chance that
+the first i drafts are all accepted (Leviathan et al., arXiv 2211.17192, with a chance for each
+draft), and costs its draft steps and the cheapest width that holds m + 1 rows. To have the most
+tokens per second in the long run, take in each round the choice with the largest
+
+    value = tokens - rate * seconds,
+
+where `rate` is the tokens per second reached lately: time is worth the tokens it would have
+brought otherwise (Dinkelbach, 1967, on ratios). While drafting, every new confidence makes the
+chances sharper; another token is drafted as long as some longer draft has more value than to stop
+here, and in the end as many drafts are verified as have the most value, which may be none.
+Drafting costs little, verifying much: where drafts have not paid of late, only now and then one is
+made, the target's next token judges it for free, and it grows longer only where that might pay.
+
+Knows no engine and no clock: invented curves and recorded traces drive it as rounds do.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from statistics import median
+from collections.abc import Sequence
+from itertools import accumulate
+from math import inf
+from operator import mul
+from typing import Protocol
 
-# With few CPU cores llama.cpp is fast at widths 4 and 8 (k + 1), elsewhere at small k.
-LENGTHS = (0, 1, 2, 3, 5, 7)
-START = 3
-TRIAL_ROUNDS = 5  # rounds a length is kept for before it is judged; the first only rebuilds a graph
-FIRST_TRIAL_ROUNDS = 9  # the first rounds of all are slow: caches are cold, clocks are low
-SETTLED_ROUNDS = 16
-TRIAL_EVERY = 64  # rounds between trials of other lengths: a short reply should not pay for them
-RIVAL = 0.85  # how good a known length must be to be tried again, at twice the distance each time
-MARGIN = 1.04  # a change must promise this much, or noise would make it go to and fro
-MEMORY = 0.98  # weight of what was known of acceptance when one more draft is judged
-FIRST_GUESS = 0.7  # acceptance before anything is known
-GUESS_WEIGHT = 4.0  # drafts it takes to overrule a guess
-CHEAPEST_STEP = 0.1  # plain steps that a further drafted token costs at the least
+from gemma_mtp.acceptance import Acceptance
+from gemma_mtp.costs import CostBook, CostCurve
+from gemma_mtp.survey import Survey
+
+LONGEST = 7  # drafts; hardly any text accepts more often enough
+# Rounds between single drafts where drafting does not pay: at first, and in the end.
+PEEK_EVERY, PEEK_SELDOM = 8, 32
+BENEFIT_OF_DOUBT = 2.0  # drafts granted as accepted when one is made to look again
+TRIAL_ROUNDS = 10  # for which that lasts
+RATE_MEMORY = 0.95  # weight of the rounds before in the tokens per second reached lately
+GAIN_MEMORY = 0.9  # and in what drafting brought lately
+
+
+class Outcome(Protocol):
+    """What a controller is told of a round; see `speculative.Round`."""
+
+    @property
+    def drafted(self) -> int: ...
+    @property
+    def matched(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def confidences(self) -> Sequence[float]: ...
+    @property
+    def draft_seconds(self) -> float: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class DraftPolicy(Protocol):
+    """Decides on a draft, token by token. One round is: begin, go_on ..., verify, record."""
+
+    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
+        """The longest draft this round, at most `limit`; 0 is a plain round. `position` is that
+        of the pending token, and no evaluation may be narrower than `min_width`."""
+        ...
+
+    def go_on(self, confidences: Sequence[float]) -> bool:
+        """Whether to draft one more, given the drafter's confidence in each so far."""
+        ...
+
+    def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
+        """How many of the drafts to verify, and the width to do it with (more rows are padding)."""
+        ...
+
+    def record(self, outcome: Outcome) -> None:
+        """What the round cost and brought."""
+        ...
+
+    def plain_step(self, seconds: float) -> None:
+        """A step of width 1, timed on the side."""
+        ...
 
 
 class FixedDraft:
@@ -31,121 +85,137 @@ class FixedDraft:
 
     def __init__(self, length: int) -> None:
         self.length = length
+        self._width = 1
 
-    def choose(self) -> int:
-        """The draft length of the next round."""
-        return self.length
+    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
+        longest = min(self.length, limit)
+        self._width = max(longest + 1, min_width)
+        return longest
 
-    def record(self, drafted: int, accepted: int, seconds: float) -> None:
+    def go_on(self, confidences: Sequence[float]) -> bool:
+        return True
+
+    def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
+        return len(confidences), self._width
+
+    def record(self, outcome: Outcome) -> None:
         """Nothing to learn."""
 
     def plain_step(self, seconds: float) -> None:
         """Nothing to learn."""
-
-
-class Acceptance:
-    """Chance of each draft position to be accepted when all before it were."""
-
-    def __init__(self) -> None:
-        self._accepted = [0.0] * max(LENGTHS)
-        self._judged = [0.0] * max(LENGTHS)
-
-    def record(self, drafted: int, accepted: int) -> None:
-        """`accepted` of `drafted` were right; the first wrong one was judged too."""
-        for i in range(min(accepted + 1, drafted, len(self._judged))):
-            self._accepted[i] = MEMORY * self._accepted[i] + (i < accepted)
-            self._judged[i] = MEMORY * self._judged[i] + 1
-
-    def expected_tokens(self, k: int) -> float:
-        """Tokens a round of draft length k commits; a position without data is like the last."""
-        tokens = chance = 1.0
-        rate = FIRST_GUESS
-        for accepted, judged in zip(self._accepted[:k], self._judged[:k], strict=True):
-            rate = (accepted + GUESS_WEIGHT * rate) / (judged + GUESS_WEIGHT)
-            chance *= rate
-            tokens += chance
-        return tokens
 
 
 class AutoDraft:
-    """The length with the most expected tokens per second, judged every few rounds.
+    """The choice of most value in each round; learns costs and acceptance from all of them."""
 
-    Costs grow with the context, but much alike: when the cost of the length in use drifts, the
-    others are taken to drift with it, so that old measurements stay comparable.
-    """
+    def __init__(self, book: CostBook | None = None) -> None:
+        self.book = book or CostBook()
+        self.curve: CostCurve = self.book.at(0)
+        self.acceptance = Acceptance(LONGEST)
+        self.survey = Survey()
+        self._tokens = self._seconds = 0.0
+        self._gain = 0.0
+        self._since_peek, self._peek_after = 0, PEEK_EVERY
+        self._last_width = 0
+        self._limit, self._min_width = LONGEST, 1
+        self._doubt, self._trial = 0.0, 0
+        self._timing: int | None = None  # the width being surveyed
 
-    def __init__(self) -> None:
-        self.length = START
-        self.acceptance = Acceptance()
-        self._costs: dict[int, float] = {}
-        self._recent: deque[float] = deque(maxlen=5)
-        self._rounds_here = 0
-        self._judge_at = FIRST_TRIAL_ROUNDS
-        self._since_trial = 0
-        self._trial_at = TRIAL_EVERY
+    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
+        self.curve = self.book.at(position)
+        self._limit, self._min_width = min(limit, LONGEST), min_width
+        if limit < 1:
+            return 0
+        self._timing = self.survey.next(
+            self.curve, min_width, self._limit + 1, self._rate(), self._chances([])
+        )
+        if self._timing is not None:
+            self._limit = self._timing - 1
+            return self._limit
+        if not self.curve.draft_step or self._cost(1) == inf:
+            return 0  # nothing to compare with yet
+        self._since_peek += 1
+        self._trial -= 1
+        self._doubt = BENEFIT_OF_DOUBT if self._trial > 0 else 0.0
+        if self._gain > 0 or self._promises([]):
+            self._peek_after = PEEK_EVERY
+            return self._limit
+        if self._since_peek < self._peek_after:
+            return 0
+        self._doubt, self._trial = BENEFIT_OF_DOUBT, TRIAL_ROUNDS
+        return self._limit
 
-    def choose(self) -> int:
-        """The draft length of the next round."""
-        if self._rounds_here >= self._judge_at:
-            self._judge()
-        return self.length
+    def go_on(self, confidences: Sequence[float]) -> bool:
+        return self._timing is not None or self._promises(confidences)
 
-    def record(self, drafted: int, accepted: int, seconds: float) -> None:
-        """A round at the chosen length took `seconds`, and `accepted` of `drafted` were right."""
-        self.acceptance.record(drafted, accepted)
-        self._rounds_here += 1
-        self._since_trial += 1
-        if self._rounds_here > 1:
-            self._recent.append(seconds)
+    def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
+        if self._timing is not None:
+            return len(confidences), max(self._timing, self._min_width)
+        chances = self._chances(confidences)[: len(confidences)]
+        values = self._values(chances)
+        kept = max(range(len(values)), key=values.__getitem__)
+        width = self._width(kept + 1)
+        self._judge(confidences, 1 + sum(chances[:kept]), width, values[kept] - values[0])
+        return kept, width
+
+    def _judge(self, confidences: Sequence[float], tokens: float, width: int, gain: float) -> None:
+        """Keep the rate, and whether drafting was worth its steps."""
+        drafting = len(confidences) * self.curve.draft_step
+        self._tokens = RATE_MEMORY * self._tokens + tokens
+        self._seconds = RATE_MEMORY * self._seconds + drafting + self.curve.verify(width)
+        if confidences:
+            self._since_peek = 0
+            self._peek_after = min(2 * self._peek_after, PEEK_SELDOM)
+            gain -= self._rate() * drafting
+            self._gain = GAIN_MEMORY * self._gain + (1 - GAIN_MEMORY) * gain
+
+    def record(self, outcome: Outcome) -> None:
+        if outcome.drafted:
+            self.curve.drafted(outcome.drafted, outcome.draft_seconds)
+            self.acceptance.record(outcome.confidences, outcome.matched)
+        seconds = outcome.seconds - outcome.draft_seconds
+        self.curve.verified(outcome.width, seconds, outcome.width != self._last_width)
+        self._last_width = outcome.width
 
     def plain_step(self, seconds: float) -> None:
-        """A plain step took `seconds`."""
-        if self.length == 0:
-            self._recent.append(seconds)
-        else:
-            self._costs[0] = seconds
+        self.curve.verified(1, seconds, changed=False)
+        self._last_width = 1
 
-    def _judge(self) -> None:
-        self._update_cost()
-        best = max(self._costs, key=self._rate)
-        if self._rate(best) < self._rate(self.length) * MARGIN:
-            best = self.length
-        if best == self.length and self._since_trial >= self._trial_at:
-            self._since_trial = 0
-            best = self._worth_a_trial()
-        if best == self.length:
-            self._judge_at = self._rounds_here + SETTLED_ROUNDS
-        else:
-            self.length, self._rounds_here = best, 0
-            self._judge_at = TRIAL_ROUNDS
-            self._recent.clear()
+    def _rate(self) -> float:
+        """Tokens per second reached lately, and at least those of plain decoding."""
+        plain = 1 / self._cost(1)
+        return max(plain, self._tokens / self._seconds) if self._seconds else plain
 
-    def _update_cost(self) -> None:
-        """Take over the recent cost of this length; what it drifted by, the others did as well."""
-        cost = median(self._recent)
-        if self.length in self._costs and self._rounds_here > TRIAL_ROUNDS:
-            drift = cost / self._costs[self.length]
-            self._costs = {k: c * drift for k, c in self._costs.items()}
-        self._costs[self.length] = cost
+    def _chances(self, confidences: Sequence[float]) -> list[float]:
+        """P1, P2, ...: by confidence for what is drafted, by position for what is not yet."""
+        each = self.acceptance.by_position(self._limit, self._doubt)
+        for i, confidence in enumerate(confidences):
+            each[i] = self.acceptance.of(i, confidence, self._doubt)
+        return list(accumulate(each, mul))
 
-    def _worth_a_trial(self) -> int:
-        """A length never tried that may be better; else the second best: it may have had a bad
-        moment or, where drafting did not pay, another text."""
-        here = self._rate(self.length)
-        unknown = [k for k in LENGTHS if k not in self._costs]
-        if unknown and self._rate(best := max(unknown, key=self._rate)) > here * MARGIN:
-            return best
-        self._trial_at *= 2
-        rival = max((k for k in LENGTHS if k != self.length), key=self._rate)
-        return rival if self.length == 0 or self._rate(rival) > RIVAL * here else self.length
+    def _promises(self, confidences: Sequence[float]) -> bool:
+        """Whether some longer draft has more value than to stop here."""
+        drafted, chances = len(confidences), self._chances(confidences)
+        values = self._values(chances)
+        step = self._rate() * self.curve.draft_step
+        longer = (values[m] - (m - drafted) * step for m in range(drafted + 1, len(values)))
+        return max(longer, default=0.0) > max(values[: drafted + 1])
 
-    def _rate(self, k: int) -> float:
-        """Expected tokens per second; a length never tried gets the benefit of the doubt."""
-        tokens = self.acceptance.expected_tokens(k)
-        if k in self._costs:
-            return tokens / self._costs[k]
-        shorter = max((j for j in self._costs if j < k), default=None)
-        if shorter is None:
-            return 0.0  # plain steps have not been timed yet
-        step = CHEAPEST_STEP * self._costs.get(0, 0.0)
-        return tokens / (self._costs[shorter] + step * (k - shorter))
+    def _values(self, chances: Sequence[float]) -> list[float]:
+        """Value of verifying the first 0, 1, ... drafts; the one token of every round left out."""
+        rate = self._rate()
+        tokens = accumulate(chances, initial=0.0)
+        return [t - rate * self._cost(m + 1) for m, t in enumerate(tokens)]
+
+    def _cost(self, rows: int) -> float:
+        """Seconds of verifying at least so many rows."""
+        width = self._width(rows)
+        # A change costs once, a width stays for a while.
+        rebuild = self.curve.rebuild / 2 if width != self._last_width else 0.0
+        return self.curve.verify(width) + rebuild
+
+    def _width(self, rows: int) -> int:
+        """The cheapest width that holds them; wider may well be cheaper."""
+        least = max(rows, self._min_width)
+        widths = range(least, max(self._limit + 1, least) + 1)
+        return min(widths, key=self.curve.verify)

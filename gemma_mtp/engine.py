@@ -9,9 +9,13 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from threading import Event as Flag
 from time import perf_counter
+from typing import Protocol
+
+import numpy as np
 
 from gemma_mtp.baseline import Baseline
-from gemma_mtp.draft_length import AutoDraft, FixedDraft
+from gemma_mtp.costs import CostBook, Costs
+from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.events import (
     DraftSetting,
@@ -22,38 +26,54 @@ from gemma_mtp.events import (
     Prefill,
     Progress,
     Request,
+    Sampling,
     Stats,
     Text,
 )
 from gemma_mtp.llama import LoadedPair, load_pair
-from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.session import Session
-from gemma_mtp.speculative import Round, Speculator
+from gemma_mtp.speculative import Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
 from gemma_mtp.template import ChatTemplate, encode_prompt
+from gemma_mtp.timing import measure_costs
 
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
 SPARE_CELLS = 2
+# What costs are measured with where nothing is cached yet: any text will do.
+SHORT_CONTEXT = 256  # tokens
+SOME_TEXT = "Every round drafts a few tokens, and the target checks all of them at once. "
 # The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
 ENOUGH_TO_COMPARE = 32
 
 
+class Memory(Protocol):
+    """Keeps measured costs from one run of the program to the next."""
+
+    def recall(self, info: PairInfo) -> CostBook: ...
+    def keep(self, info: PairInfo, book: CostBook) -> None: ...
+
+
 def load(
-    files: PairFiles, options: LoadOptions, progress: Callable[[float], bool] = lambda f: True
+    files: PairFiles,
+    options: LoadOptions,
+    progress: Callable[[float], bool] = lambda f: True,
+    memory: Memory | None = None,
 ) -> Engine:
     """Load a pair; `progress` gets 0..1 and answers whether to go on.
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
-    return Engine(load_pair(files, options, progress))
+    return Engine(load_pair(files, options, progress), memory)
 
 
 class Engine:
     """Writes replies, one at a time, and keeps what it learned from one to the next."""
 
-    def __init__(self, pair: LoadedPair) -> None:
+    def __init__(self, pair: LoadedPair, memory: Memory | None = None) -> None:
         self.pair = pair
+        self._memory = memory
         self.info: PairInfo = pair.info
         vocabulary = pair.target.vocabulary
         self._template = ChatTemplate(
@@ -62,12 +82,15 @@ class Engine:
         self._channel = Channel(
             open_id=vocabulary.id_of("<|channel>"), close_id=vocabulary.id_of("<channel|>")
         )
-        self._auto = AutoDraft()
+        self._book = memory.recall(pair.info) if memory else CostBook()
+        self._auto = AutoDraft(self._book)
         self.session = Session(pair.target)
         self.baseline = Baseline()
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
+        if self._memory:
+            self._memory.keep(self.info, self._book)
         self.pair.close()
 
     def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]:
@@ -96,8 +119,40 @@ class Engine:
             self.pair.target.vocabulary.end_of_generation,
         )
 
-    def controller(self, setting: DraftSetting) -> AutoDraft | FixedDraft:
-        """The draft-length controller for a request; "auto" goes on from what it has learned."""
+    def measure_costs(
+        self,
+        max_width: int = 9,
+        repeats: int = 5,
+        progress: Callable[[float], bool] = lambda fraction: True,
+    ) -> Costs:
+        """Time all widths now, behind what is cached; the controller uses them from now on."""
+        tokens = self.session.tokens
+        if len(tokens) < SHORT_CONTEXT:
+            vocabulary = self.pair.target.vocabulary
+            text = vocabulary.tokenize(SOME_TEXT, special=False)
+            room = self.info.context_size - max_width - SPARE_CELLS
+            prompt = [vocabulary.bos, *text * SHORT_CONTEXT][: min(SHORT_CONTEXT, room)]
+            for _ in self.session.prefill(prompt):
+                pass
+        target, drafter = self.pair.target, self.pair.drafter
+        self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
+        position = len(tokens)
+        costs = measure_costs(
+            target,
+            drafter,
+            Sampler(Sampling(), 0),
+            tokens[-1],
+            position,
+            np.zeros(target.embedding_width, np.float32),
+            min(max_width, target.widest(position)),
+            repeats,
+            progress,
+        )
+        self._book.learn(costs)
+        return costs
+
+    def policy(self, setting: DraftSetting) -> DraftPolicy:
+        """The controller for a request; "auto" goes on from what it has learned."""
         if self.pair.drafter is None:
             return FixedDraft(0)
         return self._auto if setting == "auto" else FixedDraft(setting)
@@ -115,7 +170,7 @@ class _Reply:
         self.stats = Stats(context_size=engine.info.context_size)
         self.ids: list[int] = []
         self.text = engine.reply_text(request.stop)
-        self.controller = engine.controller(request.draft)
+        self.policy = engine.policy(request.draft)
 
     def events(self) -> Iterator[Event]:
         """Prefill, then text and progress, then the end."""
@@ -152,9 +207,9 @@ class _Reply:
             started = perf_counter()
             position = len(rounds.history) - 1
             self._time_plain_step(rounds, position)
-            done, k = self._round(rounds, position)
+            done = self._round(rounds, position)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
-            self._count(done, k, position, perf_counter() - started)
+            self._count(done, position, perf_counter() - started)
             yield from texts
             yield Progress(self.stats)
         yield from self.text.finish()
@@ -166,36 +221,36 @@ class _Reply:
         sampler = Sampler(self.request.sampling, self.seed)
         assert self.session.last_row is not None
         first = sampler.sample(self.session.last_row, len(prompt), prompt)
+        request = self.request
+        chance = request.synthetic_acceptance
         return Speculator(
             target,
             drafter,
             sampler,
             [*prompt, first],
             target.hidden(0) if drafter else None,
-            target.vocabulary.end_of_generation,
+            () if request.ignore_end else target.vocabulary.end_of_generation,
             min_width=2 if self.exact else 1,
+            judge=agree if chance is None else synthetic(chance, self.seed),
         )
 
     def _time_plain_step(self, rounds: Speculator, position: int) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
-        if self.controller.choose() and self.baseline.is_due(self.stats.rounds, position):
+        if self.stats.drafted and self.baseline.is_due(self.stats.rounds, position):
             seconds = rounds.time_plain_step()
             self.baseline.record(position, seconds)
-            self.controller.plain_step(seconds)
+            self.policy.plain_step(seconds)
 
-    def _round(self, rounds: Speculator, position: int) -> tuple[Round, int]:
+    def _round(self, rounds: Speculator, position: int) -> Round:
         # A round commits up to k + 1 tokens; none may be more than the context or the user allows.
         room = self.engine.info.context_size - SPARE_CELLS - position
         if self.request.max_tokens is not None:
             room = min(room, self.request.max_tokens - len(self.ids))
-        wanted = self.controller.choose()
-        k = min(wanted, room - 1, self.engine.pair.target.widest(position) - 1)
-        done = rounds.round(k)
-        if k == wanted:
-            self.controller.record(done.drafted, done.accepted, done.seconds)
+        limit = min(room, self.engine.pair.target.widest(position), MAX_WIDTH) - 1
+        done = rounds.round(self.policy, limit)
         if done.width == 1:
             self.baseline.record(position, done.seconds)
-        return done, k
+        return done
 
     def _record(
         self, tokens: list[int], accepted: int, rounds: Speculator
@@ -226,18 +281,18 @@ class _Reply:
         self.stats.context_used = len(rounds.history)
         return reason, texts
 
-    def _count(self, done: Round, k: int, position: int, seconds: float) -> None:
+    def _count(self, done: Round, position: int, seconds: float) -> None:
         stats = self.stats
         stats.rounds += 1
         stats.decoded += len(done.tokens)
-        stats.drafted += done.drafted
+        stats.drafted += done.kept
         stats.accepted += done.accepted
-        stats.draft_length = k
+        stats.draft_length = done.kept
         stats.draft_seconds += done.draft_seconds
         stats.verify_seconds += done.verify_seconds
         stats.sampling_seconds += done.sampling_seconds
         stats.decode_seconds += seconds
-        if done.drafted:
+        if done.kept:
             histogram = stats.accepted_histogram
             histogram += [0] * (done.accepted + 1 - len(histogram))
             histogram[done.accepted] += 1

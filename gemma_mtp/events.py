@@ -48,7 +48,12 @@ class Request:
     """One reply to be written.
 
     `seed` None lets the engine pick one (reported in `End`). `exact` makes the text a function of
-    model, prompt, sampling and seed alone; None means: if a seed is given.
+    model, prompt, sampling and seed alone; None means: if a seed is given. A last message of the
+    assistant's is continued.
+
+    For measuring: `ignore_end` goes on to `max_tokens` whatever the model says, and
+    `synthetic_acceptance` accepts each draft with this chance, if those before it were, whatever
+    the tokens are: the text is worthless, the cost is real.
     """
 
     messages: tuple[Message, ...]
@@ -59,6 +64,8 @@ class Request:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     think: bool = False
+    ignore_end: bool = False
+    synthetic_acceptance: float | None = None
 
 
 SpeedupBasis = Literal["measured", "estimated", "none"]

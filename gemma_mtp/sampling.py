@@ -29,6 +29,9 @@ Ids = NDArray[np.int64]
 # for strong and weak drafters alike; at full temperature a weak one loses.
 DRAFT_TEMPERATURE_FACTOR = 0.7
 
+# What a drafter's confidence at temperature 0 is reckoned from: its few best candidates.
+_GREEDY = Sampling(temperature=1.0, top_k=8, top_p=1.0)
+
 _BLOCK = 256
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -47,6 +50,18 @@ class Sampler:
         """The same noise at a sharpened temperature: what to draft with."""
         temperature = self.sampling.temperature * DRAFT_TEMPERATURE_FACTOR
         return Sampler(replace(self.sampling, temperature=temperature), self.seed)
+
+    def propose(self, row: Row, position: int, recent: Sequence[int] = ()) -> tuple[int, float]:
+        """A token for `position` as `sample` would choose it, and its probability: among the
+        candidates that are left, or at temperature 0 among the few best."""
+        s = self.sampling
+        if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
+            _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
+        ids, scores = filtered(row, s if s.temperature > 0 else _GREEDY)
+        chosen = 0
+        if s.temperature > 0:
+            chosen = int((scores + gumbel(self.seed, position, ids)).argmax())
+        return int(ids[chosen]), float(1 / np.exp(scores - scores[chosen]).sum())
 
     def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
         """The token for `position`. `recent` are the ids before it, newest last.

@@ -5,12 +5,17 @@ Knows neither llama.cpp nor texts: a target and a drafter are whatever fits the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from random import Random
 from time import perf_counter
 from typing import Protocol
 
+from gemma_mtp.draft_length import DraftPolicy
 from gemma_mtp.sampling import Row, Sampler
+
+Judge = Callable[[int, int], int]
+"""Given the target's sample and the draft, the token to commit: the sample, but for benchmarks."""
 
 
 class Target(Protocol):
@@ -28,14 +33,38 @@ class Drafter(Protocol):
     def step(self, token: int) -> Row: ...
 
 
-@dataclass
+def agree(sample: int, draft: int) -> int:
+    """The target has the only say."""
+    return sample
+
+
+def synthetic(chance: float, seed: int) -> Judge:
+    """Accept each draft with this chance whatever the tokens are, to measure costs."""
+    random = Random(seed)
+
+    def judge(sample: int, draft: int) -> int:
+        if random.random() < chance:
+            return draft
+        return sample if sample != draft else sample ^ 1
+
+    return judge
+
+
+@dataclass(frozen=True)
 class Round:
-    """What one round committed: `accepted` drafts, then the bonus token, unless the text ended."""
+    """What one round committed: `accepted` drafts, then the bonus token, unless the text ended.
+
+    Of `drafted` tokens the first `kept` were verified; the first `matched` were what the target
+    chose, as far as that was seen: the bonus token judges a draft that was not verified, too.
+    """
 
     tokens: list[int]
     drafted: int
+    kept: int
     accepted: int
+    matched: int
     width: int
+    confidences: list[float]
     draft_seconds: float
     verify_seconds: float
     sampling_seconds: float
@@ -61,6 +90,7 @@ class Speculator:
         hidden: Row | None,
         end_of_generation: Collection[int],
         min_width: int = 1,
+        judge: Judge = agree,
     ) -> None:
         """`hidden`: the target's hidden state of the last evaluated token, if there is a drafter.
 
@@ -73,56 +103,72 @@ class Speculator:
         self.hidden = None if hidden is None else hidden.copy()
         self.end = end_of_generation
         self.min_width = min_width
+        self.judge = judge
 
-    def round(self, k: int) -> Round:
-        """Draft up to `k` tokens, verify them in one evaluation, commit what is agreed."""
+    def round(self, policy: DraftPolicy, limit: int) -> Round:
+        """Draft up to `limit` tokens, verify them in one evaluation, commit what is agreed."""
         started = perf_counter()
         position = len(self.history) - 1
         pending = self.history[-1]
-        drafts = self._draft(k, pending, position) if k and self.drafter else []
+        longest = policy.begin(limit if self.drafter else 0, self.min_width, position)
+        drafts, confidences = self._draft(policy, longest, pending, position)
+        kept, width = policy.verify(confidences)
         drafted_at = perf_counter()
 
-        width = max(k + 1, self.min_width)
-        padding = [pending] * (width - 1 - len(drafts))
-        rows = self.target.decode([pending, *drafts, *padding], position, width)
+        padding = [pending] * (width - 1 - kept)
+        rows = self.target.decode([pending, *drafts[:kept], *padding], position, width)
         verified_at = perf_counter()
 
-        tokens = self._accept(rows, drafts)
+        tokens = self._accept(rows, drafts, kept)
         if self.hidden is not None:
             self.hidden[:] = self.target.hidden(len(tokens) - 1)
         self.target.keep(position + len(tokens))
         matched = sum(a == b for a, b in zip(tokens, drafts, strict=False))
-        return Round(
+        done = Round(
             tokens,
             len(drafts),
+            kept,
+            min(matched, kept),
             matched,
             width,
+            confidences,
             drafted_at - started,
             verified_at - drafted_at,
             perf_counter() - verified_at,
         )
+        policy.record(done)
+        return done
 
-    def _draft(self, k: int, token: int, position: int) -> list[int]:
-        assert self.drafter is not None
+    def _draft(
+        self, policy: DraftPolicy, longest: int, token: int, position: int
+    ) -> tuple[list[int], list[float]]:
+        """Tokens and the drafter's confidence in each, as many as the policy wants."""
+        drafts: list[int] = []
+        confidences: list[float] = []
+        if longest < 1 or self.drafter is None:
+            return drafts, confidences
         assert self.hidden is not None
         self.drafter.begin(self.hidden, position)
         recent = self.history[-self.sampler.sampling.repeat_last_n :]
-        for step in range(1, k + 1):
+        while True:
             row = self.drafter.step(token)
-            token = self.draft_sampler.sample(row, position + step, recent)
+            token, confidence = self.draft_sampler.propose(row, position + len(drafts) + 1, recent)
             recent.append(token)
-            if token in self.end:
-                break
-        return recent[-step:]
+            drafts.append(token)
+            confidences.append(confidence)
+            if token in self.end or len(drafts) == longest or not policy.go_on(confidences):
+                return drafts, confidences
 
-    def _accept(self, rows: Row, drafts: list[int]) -> list[int]:
+    def _accept(self, rows: Row, drafts: list[int], kept: int) -> list[int]:
         """Sample row after row while the samples are what was drafted; commit them as they come."""
         tokens: list[int] = []
-        for i in range(len(drafts) + 1):
+        for i in range(kept + 1):
             token = self.sampler.sample(rows[i], len(self.history), self.history)
+            if i < len(drafts):
+                token = self.judge(token, drafts[i])
             tokens.append(token)
             self.history.append(token)
-            if token in self.end or i == len(drafts) or token != drafts[i]:
+            if token in self.end or i == kept or token != drafts[i]:
                 break
         return tokens
 

@@ -1,92 +1,208 @@
 """The controller on invented cost curves: no engine, no clock."""
 
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from gemma_mtp.draft_length import LENGTHS, AutoDraft, FixedDraft
+from gemma_mtp.costs import CostBook, Costs
+from gemma_mtp.draft_length import LONGEST, AutoDraft, FixedDraft
 
-SMOOTH = {k: 1.0 + 0.12 * k for k in range(17)}  # a dense model on a GPU
-GROUPS_OF_FOUR = dict(enumerate([1.0, 2.17, 3.1, 2.2, 3.2, 4.3, 4.7, 3.85]))  # Q4_0 on two cores
-HOPELESS = {k: 1.0 + 0.9 * k for k in range(17)}
-
-
-def drive(costs, acceptance, rounds=600, seed=0, cold=0, growth=0.0):
-    """Tokens per plain-step second of the controller, and the lengths it chose.
-
-    The first `cold` rounds take twice as long; all costs rise by `growth` until the end.
-    """
-    rng = np.random.default_rng(seed)
-    auto = AutoDraft()
-    tokens = seconds = 0.0
-    chosen = []
-    for n in range(rounds):
-        if n == 4:
-            auto.plain_step(1.0)
-            auto.plain_step(1.02)
-        k = auto.choose()
-        accepted = int((rng.random(k) < acceptance).cumprod().sum())
-        cost = costs[k] * rng.normal(1.0, 0.02) * (2 if n < cold else 1)
-        cost *= 1 + growth * n / rounds
-        auto.record(k, accepted, cost)
-        tokens, seconds = tokens + accepted + 1, seconds + cost
-        chosen.append(k)
-    return tokens / seconds, chosen
+DRAFT_STEP = 0.12  # plain steps, as all costs here
+SMOOTH = [1.0 + 0.1 * i for i in range(9)]  # a dense model on a GPU
+GROUPS_OF_FOUR = [1.0, 2.05, 2.86, 1.86, 2.72, 3.70, 4.00, 3.01, 4.16]  # Q4_0 on two cores
+CHEAP_ONLY_AT_EIGHT = [1.0, 2.64, 2.99, 3.09, 5.05, 5.54, 6.20, 3.81, 6.03]  # Q8_0 there
+HOPELESS = [1.0 + 0.9 * i for i in range(9)]
+CURVES = (SMOOTH, GROUPS_OF_FOUR, CHEAP_ONLY_AT_EIGHT, HOPELESS)
 
 
-def best_fixed(costs, acceptance):
-    return max(sum(acceptance**i for i in range(k + 1)) / costs[k] for k in LENGTHS)
+@dataclass
+class Outcome:
+    drafted: int
+    kept: int
+    matched: int
+    width: int
+    confidences: list
+    draft_seconds: float
+    seconds: float
 
 
-@pytest.mark.parametrize("costs", [SMOOTH, GROUPS_OF_FOUR, HOPELESS])
-@pytest.mark.parametrize("acceptance", [0.2, 0.5, 0.75, 0.9])
-def test_auto_comes_close_to_the_best_fixed_length(costs, acceptance):
-    rate, _ = drive(costs, acceptance)
-    assert rate > 0.93 * best_fixed(costs, acceptance)
+@dataclass
+class Machine:
+    """Plays rounds: `costs` by width, each draft right with a chance of its own."""
+
+    costs: list
+    seed: int = 0
+    noise: float = 0.03
+    stalls: float = 0.0
+    rebuild: float = 0.03
+    tokens: int = 0
+    seconds: float = 0.0
+    rounds: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.random = np.random.default_rng(self.seed)
+
+    def play(self, policy, tokens, chance, min_width=1, level=1.0):
+        """Rounds until so many tokens more; `chance()` gives (right, confidence) of a draft."""
+        end = self.tokens + tokens
+        while self.tokens < end:
+            self.round(policy, chance, min_width, level)
+        return self
+
+    def round(self, policy, chance, min_width, level):
+        longest = policy.begin(8, min_width, 100)
+        drafts = []
+        while len(drafts) < longest:
+            drafts.append(chance(self.random))
+            if len(drafts) < longest and not policy.go_on([c for _, c in drafts]):
+                break
+        confidences = [c for _, c in drafts]
+        kept, width = policy.verify(confidences)
+        assert max(min_width, kept + 1) <= width <= 9
+        assert kept <= len(drafts)
+        right = int(np.cumprod([r for r, _ in drafts]).sum()) if drafts else 0
+        seconds = self.cost(self.costs[width - 1], level)
+        seconds *= 5 if self.random.random() < self.stalls else 1
+        seconds += self.rebuild if self.rounds and self.rounds[-1].width != width else 0.0
+        drafting = self.cost(DRAFT_STEP * len(drafts), level)
+        done = Outcome(
+            *(len(drafts), kept, min(right, kept + 1), width, confidences),
+            *(drafting, drafting + seconds),
+        )
+        policy.record(done)
+        self.rounds.append(done)
+        self.tokens += min(right, kept) + 1
+        self.seconds += drafting + seconds
+
+    def cost(self, plain_steps, level):
+        return plain_steps * level * (1 + self.noise * abs(self.random.normal()))
+
+    @property
+    def rate(self):
+        return self.tokens / self.seconds
+
+
+def uninformed(acceptance):
+    """Confidence that says nothing."""
+    return lambda random: (random.random() < acceptance, random.random())
+
+
+def informed(acceptance):
+    """Confidence that tells easy tokens from hard ones."""
+
+    def chance(random):
+        confidence = random.beta(2 * acceptance, 2 * (1 - acceptance))
+        return random.random() < confidence, confidence
+
+    return chance
+
+
+def knowing(costs):
+    """A controller that has measured the curve."""
+    book = CostBook()
+    book.learn(Costs(dict(enumerate(costs, 1)), DRAFT_STEP, 0.0, 100))
+    return AutoDraft(book)
+
+
+def best_fixed(costs, chance, **machine):
+    return max(
+        Machine(costs, **machine).play(FixedDraft(k), 2000, chance).rate for k in range(LONGEST + 1)
+    )
+
+
+@pytest.mark.parametrize("costs", CURVES)
+@pytest.mark.parametrize("acceptance", [0.2, 0.5, 0.75])
+@pytest.mark.parametrize("kind", [uninformed, informed])
+def test_it_comes_close_to_the_best_fixed_length_or_beats_it(costs, acceptance, kind):
+    chance = kind(acceptance)
+    rates = [Machine(costs, seed=s).play(knowing(costs), 2000, chance).rate for s in range(4)]
+    assert np.mean(rates) > 0.96 * best_fixed(costs, chance)
+
+
+def test_confidence_that_tells_easy_from_hard_beats_every_fixed_length():
+    chance = informed(0.75)
+    for costs in (SMOOTH, GROUPS_OF_FOUR):
+        rates = [Machine(costs, seed=s).play(knowing(costs), 2000, chance).rate for s in range(4)]
+        assert np.mean(rates) > 1.02 * best_fixed(costs, chance)
+
+
+@pytest.mark.parametrize("costs", CURVES)
+def test_learning_the_curve_costs_little(costs):
+    for acceptance in (0.2, 0.75):
+        chance = informed(acceptance)
+        rate = Machine(costs, seed=1).play(AutoDraft(), 2000, chance).rate
+        assert rate > 0.93 * best_fixed(costs, chance)
 
 
 def test_it_finds_the_cheap_width_beyond_the_dear_ones():
-    _, chosen = drive(GROUPS_OF_FOUR, 0.85)
-    assert np.mean(np.array(chosen[-200:]) == 3) > 0.9
+    machine = Machine(GROUPS_OF_FOUR).play(AutoDraft(), 3000, uninformed(0.85))
+    late = [r.width for r in machine.rounds[-200:]]
+    assert np.mean([w in (4, 8) for w in late]) > 0.85
+
+
+def test_a_short_draft_is_padded_to_a_cheaper_width():
+    machine = Machine(GROUPS_OF_FOUR).play(knowing(GROUPS_OF_FOUR), 4000, informed(0.8))
+    short = [r.width for r in machine.rounds if r.kept == 2]
+    assert short
+    assert set(short) == {4}
 
 
 def test_it_stops_drafting_when_nothing_pays_and_looks_again_now_and_then():
-    _, chosen = drive(HOPELESS, 0.4)
-    assert np.mean(np.array(chosen[100:]) == 0) > 0.85
-    assert any(k > 0 for k in chosen[200:])
+    machine = Machine(HOPELESS).play(knowing(HOPELESS), 1500, uninformed(0.4))
+    late = machine.rounds[300:]
+    assert np.mean([r.drafted == 0 for r in late]) > 0.9
+    assert any(r.drafted for r in late)
 
 
-def test_a_cold_start_is_not_held_against_a_length_for_ever():
-    _, chosen = drive(GROUPS_OF_FOUR, 0.8, rounds=800, cold=5)
-    assert np.mean(np.array(chosen[-200:]) == 3) > 0.9
+def test_it_notices_that_the_text_has_become_easy():
+    policy, machine = knowing(GROUPS_OF_FOUR), Machine(GROUPS_OF_FOUR)
+    machine.play(policy, 1500, uninformed(0.1)).play(policy, 1500, uninformed(0.92))
+    assert np.mean([r.kept >= 3 for r in machine.rounds[-100:]]) > 0.8
 
 
-def test_costs_that_grow_with_the_context_do_not_confuse_it():
-    """Old measurements at a short context would otherwise look better and better."""
-    _, chosen = drive(GROUPS_OF_FOUR, 0.85, rounds=1200, growth=2.0)
-    assert np.mean(np.array(chosen[100:]) == 3) > 0.85
+def test_a_machine_that_gets_slower_does_not_confuse_it():
+    """Old measurements of other widths would otherwise look better and better."""
+    policy, machine = knowing(GROUPS_OF_FOUR), Machine(GROUPS_OF_FOUR)
+    for level in np.linspace(1, 3, 40):
+        machine.play(policy, 60, uninformed(0.85), level=level)
+    widths = [r.width for r in machine.rounds[60:]]
+    assert np.mean([w in (4, 8) for w in widths]) > 0.85
 
 
-def test_late_positions_that_are_never_right_are_not_drafted():
-    auto = AutoDraft()
-    auto.plain_step(1.0)
-    chosen = []
-    for _ in range(400):
-        k = auto.choose()
-        auto.record(k, min(k, 3), SMOOTH[k])
-        chosen.append(k)
-    assert np.mean(np.array(chosen[100:]) == 3) > 0.9
+def test_stalls_do_not_drive_it_from_the_best_width():
+    chance = uninformed(0.85)
+    machine = Machine(GROUPS_OF_FOUR, stalls=0.03).play(knowing(GROUPS_OF_FOUR), 3000, chance)
+    assert machine.rate > 0.93 * best_fixed(GROUPS_OF_FOUR, chance, stalls=0.03)
+
+
+def test_overconfidence_is_seen_through():
+    machine = Machine(GROUPS_OF_FOUR)
+    machine.play(knowing(GROUPS_OF_FOUR), 1500, lambda random: (random.random() < 0.2, 0.97))
+    assert np.mean([r.kept == 0 for r in machine.rounds[200:]]) > 0.9
+
+
+def test_exact_mode_never_uses_width_one():
+    machine = Machine(SMOOTH).play(AutoDraft(), 600, uninformed(0.3), min_width=2)
+    assert min(r.width for r in machine.rounds) == 2
 
 
 def test_it_settles():
-    _, chosen = drive(SMOOTH, 0.8)
-    changes = sum(a != b for a, b in pairwise(chosen[200:]))
-    assert changes <= 16
+    machine = Machine(GROUPS_OF_FOUR).play(knowing(GROUPS_OF_FOUR), 4000, uninformed(0.85))
+    late = [r.width for r in machine.rounds[-400:]]
+    assert sum(a != b for a, b in pairwise(late)) < 60
+
+
+def test_room_for_less_than_a_draft_is_respected():
+    policy = knowing(SMOOTH)
+    for limit in (0, 1, 2):
+        longest = policy.begin(limit, 1, 100)
+        assert longest <= limit
+        kept, width = policy.verify([0.9] * longest)
+        assert kept < width <= limit + 1
 
 
 def test_a_fixed_length_is_fixed():
-    fixed = FixedDraft(5)
-    fixed.record(5, 0, 1.0)
-    fixed.plain_step(0.01)
-    assert fixed.choose() == 5
+    machine = Machine(SMOOTH).play(FixedDraft(5), 200, uninformed(0.2))
+    assert {(r.kept, r.width) for r in machine.rounds} == {(5, 6)}

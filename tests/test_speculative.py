@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from gemma_mtp.draft_length import FixedDraft
 from gemma_mtp.events import Sampling
 from gemma_mtp.sampling import Sampler
-from gemma_mtp.speculative import Speculator
+from gemma_mtp.speculative import Speculator, agree, synthetic
 
 VOCABULARY = 16
 END = 15
@@ -59,7 +60,42 @@ class ScriptedDrafter:
         return (row + self.noise * blur).astype(np.float32)
 
 
-def write(k, noise=0.0, temperature=1.0, length=120, seed=4, min_width=2, end=()):
+class Whim(FixedDraft):
+    """Drafts, verifies and pads as the dice fall; whatever it does, the text must not show."""
+
+    def __init__(self, seed):
+        super().__init__(8)
+        self.random = np.random.default_rng(seed)
+        self.outcomes = []
+
+    def begin(self, limit, min_width=1, position=0):
+        self.limit, self.min_width = limit, min_width
+        return int(self.random.integers(0, min(limit, 8) + 1))
+
+    def go_on(self, confidences):
+        assert all(0 < c <= 1 for c in confidences)
+        return self.random.random() < 0.8
+
+    def verify(self, confidences):
+        kept = int(self.random.integers(0, len(confidences) + 1))
+        least = max(kept + 1, self.min_width)
+        return kept, int(self.random.integers(least, max(self.limit + 1, least) + 1))
+
+    def record(self, outcome):
+        self.outcomes.append(outcome)
+
+
+def write(
+    k,
+    noise=0.0,
+    temperature=1.0,
+    length=120,
+    seed=4,
+    min_width=2,
+    end=(),
+    policy=None,
+    judge=agree,
+):
     prompt = [1, 2, 3]
     target = ScriptedTarget(prompt)
     speculator = Speculator(
@@ -70,10 +106,12 @@ def write(k, noise=0.0, temperature=1.0, length=120, seed=4, min_width=2, end=()
         np.array([len(prompt) - 1], np.float32),
         end,
         min_width,
+        judge,
     )
+    policy = policy or FixedDraft(k)
     rounds = []
     while len(speculator.history) < length and speculator.history[-1] not in end:
-        rounds.append(speculator.round(k))
+        rounds.append(speculator.round(policy, 8))
         assert target.cache == speculator.history[:-1], "the cache holds all but the last token"
     return speculator.history, rounds, target
 
@@ -84,6 +122,33 @@ def test_the_text_is_the_same_for_every_draft_length_and_drafter(temperature, no
     plain, _, _ = write(0, temperature=temperature)
     for k in range(1, 9):
         assert write(k, noise, temperature)[0][:120] == plain[:120]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 2.0, 1e3])
+def test_the_text_is_the_same_whatever_a_controller_does(temperature, noise):
+    plain, _, _ = write(0, temperature=temperature)
+    for seed in range(5):
+        assert write(0, noise, temperature, policy=Whim(seed))[0][:120] == plain[:120]
+
+
+def test_drafts_that_are_not_verified_are_judged_by_the_next_token():
+    whim = Whim(3)
+    _, rounds, _ = write(0, 1.0, policy=whim, length=400)
+    assert whim.outcomes == rounds
+    beyond = [r for r in rounds if r.drafted > r.kept == r.accepted]
+    assert {r.matched - r.kept for r in beyond} == {0, 1}
+    assert all(r.accepted <= r.kept <= r.drafted == len(r.confidences) for r in rounds)
+    assert all(len(r.tokens) == r.accepted + 1 for r in rounds)
+
+
+def test_synthetic_acceptance_is_what_was_asked_for_whatever_the_drafter_says():
+    for noise in (0.0, 1e3):
+        _, rounds, _ = write(3, noise, length=6000, judge=synthetic(0.6, seed=1))
+        first = [r.accepted > 0 for r in rounds if r.kept]
+        second = [r.accepted > 1 for r in rounds if r.kept and r.accepted]
+        assert np.mean(first) == pytest.approx(0.6, abs=0.04)
+        assert np.mean(second) == pytest.approx(0.6, abs=0.05)
 
 
 def test_a_perfect_drafter_is_always_right_and_commits_the_bonus_token():
@@ -139,7 +204,7 @@ def test_repeat_penalty_does_not_depend_on_drafting():
             target, ScriptedDrafter(target, 0), sampler, list(prompt), np.array([2.0]), (), 2
         )
         while len(s.history) < 60:
-            s.round(k)
+            s.round(FixedDraft(k), 8)
         return s.history[:60]
 
     assert run(0) == run(3) == run(7)

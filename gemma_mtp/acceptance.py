@@ -1,0 +1,77 @@
+"""How likely a drafted token is accepted, given that those before it were.
+
+Two estimates: by position alone, for tokens not drafted yet, and by the drafter's own confidence
+once there is one. Confidence is calibrated, not trusted: what counts is how often drafts of like
+confidence were accepted. Old rounds fade, since texts change. Knows only numbers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+BOUNDS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)  # of confidence; seven buckets
+GUESSES = (0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.9)  # acceptance in each before anything is known
+FIRST_GUESS = 0.9  # acceptance by position before anything is known
+GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
+POOL_WEIGHT = 16.0  # and to tell a position from the others
+POSITION_MEMORY = 0.98  # weight of what was known, each draft
+CONFIDENCE_MEMORY = 0.995  # and each draft of a bucket: a drafter is the same in every text
+DEEP = 3  # positions from here on share their calibration
+
+
+class _Rate:
+    """A decayed share of successes."""
+
+    def __init__(self) -> None:
+        self.accepted = self.judged = 0.0
+
+    def fade(self, memory: float) -> None:
+        self.accepted *= memory
+        self.judged *= memory
+
+    def record(self, accepted: bool) -> None:
+        self.accepted += accepted
+        self.judged += 1
+
+    def towards(self, guess: float, weight: float, doubt: float) -> float:
+        return (self.accepted + weight * guess + doubt) / (self.judged + weight + doubt)
+
+
+class Acceptance:
+    """Chances of acceptance, learned from drafts that were judged."""
+
+    def __init__(self, longest: int) -> None:
+        self._positions = [_Rate() for _ in range(longest)]
+        self._pooled = [_Rate() for _ in GUESSES]
+        self._buckets = [[_Rate() for _ in GUESSES] for _ in range(DEEP)]
+
+    def record(self, confidences: Sequence[float], matched: int) -> None:
+        """The first `matched` drafts agreed with the target; the one after them, if there is one,
+        did not, and what lies behind it was not judged."""
+        for rate in self._positions:
+            rate.fade(POSITION_MEMORY)
+        for i, confidence in enumerate(confidences[: matched + 1]):
+            self._positions[i].record(i < matched)
+            bucket = bisect_right(BOUNDS, confidence)
+            for rate in (self._pooled[bucket], self._buckets[min(i, DEEP - 1)][bucket]):
+                rate.fade(CONFIDENCE_MEMORY)
+                rate.record(i < matched)
+
+    def by_position(self, longest: int, doubt: float = 0.0) -> list[float]:
+        """Chance of each position; one without data is like the one before it.
+
+        `doubt`: so many successes are granted that nobody saw, which lifts what little is known of.
+        """
+        chances: list[float] = []
+        guess = FIRST_GUESS
+        for rate in self._positions[:longest]:
+            guess = rate.towards(guess, GUESS_WEIGHT, doubt)
+            chances.append(guess)
+        return chances
+
+    def of(self, position: int, confidence: float, doubt: float = 0.0) -> float:
+        """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
+        bucket = bisect_right(BOUNDS, confidence)
+        pooled = self._pooled[bucket].towards(GUESSES[bucket], GUESS_WEIGHT, doubt)
+        return self._buckets[min(position, DEEP - 1)][bucket].towards(pooled, POOL_WEIGHT, doubt)

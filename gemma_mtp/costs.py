@@ -1,0 +1,201 @@
+"""What a round costs by its width, learned from the rounds themselves.
+
+Costs differ by machine, quantization and model and need not even grow with the width, so every
+width is timed; none is interpolated. Two things move: the cost of one width, learned when it is
+used, and the level of all of them, since a longer context or a busy machine slows every width
+much alike. Knows only numbers; times in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median, median_low
+from typing import Any
+
+ANCHOR_ROUNDS = 3  # timings at a width before it is taken to be known
+AWAY = 24  # rounds after which a width is timed afresh when it is used again
+LEVEL_WEIGHT = 0.15  # of one round when all widths are taken to have slowed down with it
+STALL = 0.25  # largest change of a logarithm that one round is believed to show
+CHANGED = 0.25  # a width this far (logarithm) from what was known casts doubt on the others
+FIRST_BUCKET = 1024  # positions; a bucket ends at twice its start
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of verifying by width and of one draft step, `overhead` seconds of a round outside
+    llama.cpp; all measured with about `position` tokens in the context."""
+
+    verify: dict[int, float]
+    draft_step: float
+    overhead: float
+    position: int
+
+
+@dataclass
+class _Width:
+    """Cost (logarithm) of one width, as it was when the level stood at `level`.
+
+    `before` is what it was taken for when the newest timings began.
+    """
+
+    cost: float
+    level: float
+    seen: int
+    before: float | None = None
+    samples: list[float] = field(default_factory=list)
+
+
+class CostCurve:
+    """Cost of a round by width without its drafting, of a draft step, and of changing the width."""
+
+    def __init__(self) -> None:
+        self._widths: dict[int, _Width] = {}
+        self._level = 0.0
+        self._rounds = 0
+        self._level_known = True
+        self._draft_steps: deque[float] = deque(maxlen=15)
+        self._rebuilds: deque[float] = deque(maxlen=7)
+        self.doubted: set[int] = set()
+
+    def __contains__(self, width: int) -> bool:
+        return width in self._widths
+
+    @property
+    def widths(self) -> list[int]:
+        """Widths timed so far, in ascending order."""
+        return sorted(self._widths)
+
+    def verify(self, width: int) -> float:
+        """Seconds of a round of this width, drafting left out; infinite when never timed."""
+        known = self._widths.get(width)
+        return math.inf if known is None else math.exp(self._now(known))
+
+    @property
+    def draft_step(self) -> float:
+        """Seconds of drafting one token; 0 before the first."""
+        return median(self._draft_steps) if self._draft_steps else 0.0
+
+    @property
+    def rebuild(self) -> float:
+        """Seconds that the first round after a change of width takes longer."""
+        return max(median(self._rebuilds), 0.0) if self._rebuilds else 0.0
+
+    def rounds_since(self, width: int) -> int:
+        """Rounds since this width was last timed."""
+        return self._rounds - self._widths[width].seen
+
+    def drafted(self, tokens: int, seconds: float) -> None:
+        """Drafting `tokens` took `seconds`."""
+        self._draft_steps.append(seconds / tokens)
+
+    def verified(self, width: int, seconds: float, changed: bool) -> None:
+        """A round took `seconds` besides its drafting; `changed`: the one before was not as wide,
+        so that llama.cpp had to rebuild its graph."""
+        self._rounds += 1
+        if changed and width in self._widths:
+            self._rebuilds.append(seconds - self.verify(width))
+        elif not changed:
+            self._time(width, math.log(max(seconds, 1e-9)))
+
+    def _time(self, width: int, cost: float) -> None:
+        known = self._widths.get(width)
+        if known is None:
+            known = self._widths[width] = _Width(cost, self._level, self._rounds)
+        elif self._rounds - known.seen > AWAY:
+            known.samples.clear()
+            known.before = self._now(known)
+        if len(known.samples) < ANCHOR_ROUNDS:
+            self._anchor(width, known, cost)
+        else:
+            drift = cost - self._now(known)
+            self._level += LEVEL_WEIGHT * max(-STALL, min(STALL, drift))
+        known.seen = self._rounds
+
+    def _anchor(self, width: int, known: _Width, cost: float) -> None:
+        """Take the first timings in a while for the cost of this width alone."""
+        known.samples.append(cost)
+        newest, before = median(known.samples), known.before
+        complete = len(known.samples) == ANCHOR_ROUNDS
+        if not self._level_known:
+            # Remembered costs: what this width differs by, the others may differ by as well.
+            if complete and before is not None:
+                self._level += newest - before
+                self._level_known = True
+            return
+        if complete and before is not None and abs(newest - before) > CHANGED:
+            self.doubted = set(self._widths) - {width}
+        self.doubted.discard(width)
+        # A stall makes a round longer, nothing makes it shorter: of two the smaller is believed.
+        known.cost, known.level = median_low(known.samples), self._level
+
+    def _now(self, known: _Width) -> float:
+        return known.cost + self._level - known.level
+
+    def copy(self) -> CostCurve:
+        """The same costs, to be timed afresh: what another context length starts from."""
+        return CostCurve.from_dict(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: seconds by width, of a draft step, and of a change of width."""
+        return {
+            "verify": {str(w): self.verify(w) for w in self.widths},
+            "draft_step": self.draft_step,
+            "rebuild": self.rebuild,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CostCurve:
+        """The curve that `as_dict` described. Raises ValueError for anything else."""
+        curve = cls()
+        try:
+            for width, seconds in data["verify"].items():
+                known = _Width(math.log(seconds), 0.0, -AWAY - 1)
+                curve._widths[int(width)] = known
+            curve._level_known = not curve._widths
+            for name, kept in (("draft_step", curve._draft_steps), ("rebuild", curve._rebuilds)):
+                if data[name] > 0:
+                    kept.append(float(data[name]))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError("not a cost curve") from error
+        return curve
+
+
+class CostBook:
+    """Cost curves by context bucket: 0 up to 1,024 tokens, 1 up to 2,048, 2 up to 4,096, ..."""
+
+    def __init__(self, curves: Mapping[int, CostCurve] | None = None) -> None:
+        self.curves = dict(curves or {})
+
+    def learn(self, costs: Costs) -> None:
+        """Take over costs that were measured all at once."""
+        verify = {str(w): seconds + costs.overhead for w, seconds in costs.verify.items()}
+        rebuild = self.at(costs.position).rebuild
+        data = {"verify": verify, "draft_step": costs.draft_step, "rebuild": rebuild}
+        self.curves[_bucket(costs.position)] = CostCurve.from_dict(data)
+
+    def at(self, position: int) -> CostCurve:
+        """The curve for this position; a bucket never seen starts from the one nearest to it."""
+        bucket = _bucket(position)
+        if bucket not in self.curves:
+            nearest = min(self.curves, key=lambda b: abs(b - bucket), default=None)
+            self.curves[bucket] = CostCurve() if nearest is None else self.curves[nearest].copy()
+        return self.curves[bucket]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data by bucket."""
+        return {str(b): curve.as_dict() for b, curve in self.curves.items() if curve.widths}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CostBook:
+        """The book that `as_dict` described. Raises ValueError for anything else."""
+        try:
+            return cls({int(b): CostCurve.from_dict(curve) for b, curve in data.items()})
+        except (AttributeError, TypeError) as error:
+            raise ValueError("not cost curves") from error
+
+
+def _bucket(position: int) -> int:
+    return (position // FIRST_BUCKET).bit_length()
