@@ -13,7 +13,7 @@ from statistics import median
 from gemma_mtp.events import SpeedupBasis
 
 FIRST_ROUNDS = (3, 10, 24)  # three looks in the first reply, so that one stall does not decide
-EVERY = 64  # rounds: the machine may get busier, and the context longer
+EVERY = 128  # rounds: the machine may get busier, and the context longer
 NEAR = 512  # tokens of context within which the cost of a step hardly changes
 
 

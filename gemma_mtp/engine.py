@@ -32,6 +32,7 @@ from gemma_mtp.events import (
 )
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
+from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.session import Session
 from gemma_mtp.speculative import Round, Speculator, agree, synthetic
@@ -84,6 +85,7 @@ class Engine:
         )
         self._book = memory.recall(pair.info) if memory else CostBook()
         self._auto = AutoDraft(self._book)
+        self.draft_temperature = DraftTemperature()
         self.session = Session(pair.target)
         self.baseline = Baseline()
 
@@ -232,6 +234,7 @@ class _Reply:
             () if request.ignore_end else target.vocabulary.end_of_generation,
             min_width=2 if self.exact else 1,
             judge=agree if chance is None else synthetic(chance, self.seed),
+            proposer=Proposer(sampler, self.engine.draft_temperature),
         )
 
     def _time_plain_step(self, rounds: Speculator, position: int) -> None:

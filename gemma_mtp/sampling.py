@@ -14,7 +14,6 @@ coupling two distributions this way needs no communication between them [2]. Kno
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +23,6 @@ from gemma_mtp.events import Sampling
 
 Row = NDArray[np.float32]
 Ids = NDArray[np.int64]
-
-# A drafter sharpened a little agrees with the target at least as often as its own top token does,
-# for strong and weak drafters alike; at full temperature a weak one loses.
-DRAFT_TEMPERATURE_FACTOR = 0.7
-
-# What a drafter's confidence at temperature 0 is reckoned from: its few best candidates.
-_GREEDY = Sampling(temperature=1.0, top_k=8, top_p=1.0)
 
 _BLOCK = 256
 _MASK = 2**64 - 1
@@ -46,31 +38,13 @@ class Sampler:
         self.sampling = sampling
         self.seed = seed
 
-    def for_drafter(self) -> Sampler:
-        """The same noise at a sharpened temperature: what to draft with."""
-        temperature = self.sampling.temperature * DRAFT_TEMPERATURE_FACTOR
-        return Sampler(replace(self.sampling, temperature=temperature), self.seed)
-
-    def propose(self, row: Row, position: int, recent: Sequence[int] = ()) -> tuple[int, float]:
-        """A token for `position` as `sample` would choose it, and its probability: among the
-        candidates that are left, or at temperature 0 among the few best."""
-        s = self.sampling
-        if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
-            _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
-        ids, scores = filtered(row, s if s.temperature > 0 else _GREEDY)
-        chosen = 0
-        if s.temperature > 0:
-            chosen = int((scores + gumbel(self.seed, position, ids)).argmax())
-        return int(ids[chosen]), float(1 / np.exp(scores - scores[chosen]).sum())
-
     def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
         """The token for `position`. `recent` are the ids before it, newest last.
 
         With a repeat penalty the row's entries of recent tokens are changed in place.
         """
         s = self.sampling
-        if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
-            _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
+        self.penalize(row, recent)
         if s.temperature <= 0:
             best = int(row.argmax())
             if not np.isfinite(row[best]):
@@ -81,6 +55,12 @@ class Sampler:
             return int(ids[0])
         return int(ids[(scores + gumbel(self.seed, position, ids)).argmax()])
 
+    def penalize(self, row: Row, recent: Sequence[int]) -> None:
+        """Apply the repeat penalty, if there is one, to the row itself."""
+        s = self.sampling
+        if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
+            _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
+
 
 def filtered(row: Row, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
     """Candidates left by top-k, temperature, top-p and min-p, in this order.
@@ -88,22 +68,33 @@ def filtered(row: Row, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
     Returns ids and logits / temperature, best first, ids breaking ties: log-probabilities up to a
     constant, which is all that Gumbel-max needs.
     """
-    ids = top_ids(row, sampling.top_k)
+    ids, scores = best_first(row, sampling.top_k, sampling.temperature)
+    n = kept(scores, sampling)
+    return ids[:n], scores[:n]
+
+
+def best_first(row: Row, k: int, temperature: float) -> tuple[Ids, NDArray[np.float64]]:
+    """The k likeliest ids (all for k <= 0) and their logits / temperature, in `top_ids` order."""
+    ids = top_ids(row, k)
     if len(ids) == 0 or not np.isfinite(row[ids[0]]):
         raise _no_numbers()
     scores = row[ids].astype(np.float64)
-    scores /= sampling.temperature
+    scores /= temperature
+    return ids, scores
+
+
+def kept(scores: NDArray[np.float64], sampling: Sampling) -> int:
+    """How many of the candidates top-p and min-p leave; `scores` are sorted, largest first."""
+    n = len(scores)
     if sampling.top_p < 1.0 or sampling.min_p > 0.0:
         weights = np.exp(scores - scores[0])
         if sampling.top_p < 1.0:
             mass = weights.cumsum()
             # The candidate that crosses top_p is still in.
-            keep = int(mass.searchsorted(sampling.top_p * mass[-1])) + 1
-            ids, scores, weights = ids[:keep], scores[:keep], weights[:keep]
+            n = int(mass.searchsorted(sampling.top_p * mass[-1])) + 1
         if sampling.min_p > 0.0:
-            keep = int((weights >= sampling.min_p).sum())
-            ids, scores = ids[: max(keep, 1)], scores[: max(keep, 1)]
-    return ids, scores
+            n = max(min(n, int((weights >= sampling.min_p).sum())), 1)
+    return n
 
 
 def top_ids(row: Row, k: int) -> Ids:

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Protocol
 
 from gemma_mtp.draft_length import DraftPolicy
+from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Row, Sampler
 
 Judge = Callable[[int, int], int]
@@ -91,6 +92,7 @@ class Speculator:
         end_of_generation: Collection[int],
         min_width: int = 1,
         judge: Judge = agree,
+        proposer: Proposer | None = None,
     ) -> None:
         """`hidden`: the target's hidden state of the last evaluated token, if there is a drafter.
 
@@ -98,7 +100,7 @@ class Speculator:
         rows evaluated together, and exact mode must not see that.
         """
         self.target, self.drafter, self.sampler = target, drafter, sampler
-        self.draft_sampler = sampler.for_drafter()
+        self.proposer = proposer or Proposer(sampler, DraftTemperature())
         self.history = history
         self.hidden = None if hidden is None else hidden.copy()
         self.end = end_of_generation
@@ -136,6 +138,7 @@ class Speculator:
             verified_at - drafted_at,
             perf_counter() - verified_at,
         )
+        self.proposer.judge(tokens)
         policy.record(done)
         return done
 
@@ -152,7 +155,7 @@ class Speculator:
         recent = self.history[-self.sampler.sampling.repeat_last_n :]
         while True:
             row = self.drafter.step(token)
-            token, confidence = self.draft_sampler.propose(row, position + len(drafts) + 1, recent)
+            token, confidence = self.proposer.propose(row, position + len(drafts) + 1, recent)
             recent.append(token)
             drafts.append(token)
             confidences.append(confidence)

@@ -69,6 +69,7 @@ def compare(
             exact=False,
             draft=d,
             max_tokens=tokens,
+            ignore_end=True,
         )
         for d in (0, draft)
     ]

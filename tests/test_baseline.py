@@ -26,9 +26,9 @@ def test_one_stall_does_not_decide():
 def test_the_first_reply_looks_three_times_and_later_ones_only_now_and_then():
     baseline = Baseline()
     looks = []
-    for rounds in range(200):
+    for rounds in range(300):
         if baseline.is_due(rounds, 50):
             baseline.record(50, 0.1)
             looks.append(rounds)
-    assert looks == [*FIRST_ROUNDS, 64, 128, 192]
-    assert [r for r in range(64) if baseline.is_due(r, 50)] == []
+    assert looks == [*FIRST_ROUNDS, 128, 256]
+    assert [r for r in range(128) if baseline.is_due(r, 50)] == []

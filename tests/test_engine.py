@@ -10,6 +10,7 @@ import pytest
 from divergence import compare
 from pairs import TINY, random_pair
 
+from gemma_mtp.cost_memory import CostMemory
 from gemma_mtp.engine import Engine, load
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
 from gemma_mtp.events import End, Message, Prefill, Progress, Request, Sampling, Text
@@ -23,6 +24,11 @@ STORY = "Tell me a very long story about a fox."
 def ask(text=STORY, **settings):
     settings.setdefault("max_tokens", 100)
     return Request((Message("user", text),), **settings)
+
+
+def endless(**settings):
+    """A reply up to its token limit: the models here end theirs too soon."""
+    return ask(ignore_end=True, **settings)
 
 
 def finish(engine: Engine, request: Request, fresh: bool = True) -> End:
@@ -47,44 +53,37 @@ def random_engine(tmp_path_factory):
     engine.close()
 
 
-def endless(engine, monkeypatch):
-    """Let replies run to their token limit: the models here end theirs too soon."""
-    monkeypatch.setattr(engine.pair.target.vocabulary, "end_of_generation", frozenset())
-
-
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-def test_in_exact_mode_the_draft_length_does_not_change_the_text(engine, monkeypatch, temperature):
-    endless(engine, monkeypatch)
+def test_in_exact_mode_the_draft_length_does_not_change_the_text(engine, temperature):
     sampling = Sampling(temperature)
-    plain = finish(engine, ask(sampling=sampling, seed=1, draft=0, max_tokens=600))
+    plain = finish(engine, endless(sampling=sampling, seed=1, draft=0, max_tokens=600))
     assert len(plain.token_ids) == 600
     for draft in LENGTHS:
-        drafted = finish(engine, ask(sampling=sampling, seed=1, draft=draft, max_tokens=600))
+        drafted = finish(engine, endless(sampling=sampling, seed=1, draft=draft, max_tokens=600))
         assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
         assert drafted.stats.accepted > 0
 
 
-def two_threads_agree(monkeypatch, temperature, tokens, drafts):
+def two_threads_agree(temperature, tokens, drafts):
     engine = load(TINY, LoadOptions(context=2048, threads=2))
-    endless(engine, monkeypatch)
     settings = {"sampling": Sampling(temperature), "seed": 2, "max_tokens": tokens}
-    plain = finish(engine, ask(draft=0, **settings))
+    plain = finish(engine, endless(draft=0, **settings))
     for draft in drafts:
-        drafted = finish(engine, ask(draft=draft, **settings))
+        drafted = finish(engine, endless(draft=draft, **settings))
         assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
     engine.close()
 
 
-def test_nor_with_two_threads(monkeypatch):
-    two_threads_agree(monkeypatch, 1.0, 100, [3])
+def test_nor_with_two_threads():
+    two_threads_agree(1.0, 100, [3])
 
 
 # On a machine with other work to do, two threads of llama.cpp wait for each other far longer than
 # they compute: minutes instead of seconds.
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-def test_nor_with_two_threads_over_long_replies(monkeypatch, temperature):
-    two_threads_agree(monkeypatch, temperature, 600, LENGTHS)
+def test_nor_with_two_threads_over_long_replies(temperature):
+    two_threads_agree(temperature, 600, LENGTHS)
 
 
 class ScriptedDrafter:
@@ -109,9 +108,8 @@ class ScriptedDrafter:
 @pytest.mark.parametrize("wrong", [0.0, 0.4])
 def test_nor_on_random_weights_with_scripted_drafts(random_engine, monkeypatch, temperature, wrong):
     engine = random_engine
-    endless(engine, monkeypatch)
     sampling = Sampling(temperature)
-    plain = finish(engine, ask(sampling=sampling, seed=3, draft=0, max_tokens=600))
+    plain = finish(engine, endless(sampling=sampling, seed=3, draft=0, max_tokens=600))
     for draft in (1, 3, 4, 8):
         script = ScriptedDrafter(
             plain.token_ids,
@@ -120,14 +118,13 @@ def test_nor_on_random_weights_with_scripted_drafts(random_engine, monkeypatch, 
             wrong,
         )
         monkeypatch.setattr(engine.pair, "drafter", script)
-        drafted = finish(engine, ask(sampling=sampling, seed=3, draft=draft, max_tokens=600))
+        drafted = finish(engine, endless(sampling=sampling, seed=3, draft=draft, max_tokens=600))
         assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
         rate = drafted.stats.acceptance_rate
         assert rate > 0.98 if wrong == 0 else 0.1 < rate < 0.9
 
 
-def test_outside_exact_mode_a_first_difference_is_a_near_tie(engine, monkeypatch):
-    endless(engine, monkeypatch)
+def test_outside_exact_mode_a_first_difference_is_a_near_tie(engine):
     found = [compare(engine, STORY, 1.0, seed, 300, 3) for seed in range(8)]
     assert all(difference is None or difference[1] < 0.3 for difference in found), found
 
@@ -158,25 +155,23 @@ def test_the_drafter_owns_no_kv_cache(engine):
     assert engine.info.target_kv_bytes > 0
 
 
-def test_the_token_limit_is_exact_at_every_draft_length(engine, monkeypatch):
-    endless(engine, monkeypatch)
+def test_the_token_limit_is_exact_at_every_draft_length(engine):
     for draft in (0, 3, 8):
         for limit in (1, 2, 7):
-            end = finish(engine, ask(draft=draft, max_tokens=limit, seed=1))
+            end = finish(engine, endless(draft=draft, max_tokens=limit, seed=1))
             assert (end.reason, len(end.token_ids)) == ("length", limit)
             assert len(engine.session.tokens) == end.stats.prompt_tokens + limit - 1
 
 
-def test_a_full_context_ends_the_reply_at_the_same_token_whatever_is_drafted(monkeypatch):
+def test_a_full_context_ends_the_reply_at_the_same_token_whatever_is_drafted():
     engine = load(TINY, LoadOptions(context=256, threads=1))
-    endless(engine, monkeypatch)
-    ends = [finish(engine, ask(draft=d, max_tokens=None, seed=1)) for d in (0, 1, 3, 8)]
+    ends = [finish(engine, endless(draft=d, max_tokens=None, seed=1)) for d in (0, 1, 3, 8)]
     assert {e.reason for e in ends} == {"context"}
     assert len({e.token_ids for e in ends}) == 1
     assert ends[0].stats.context_used >= 253
     with pytest.raises(DoesNotFit, match="256"):
-        finish(engine, ask("one two three " * 200))
-    assert finish(engine, ask("hi", seed=1)).message.content, "and the engine goes on"
+        finish(engine, endless("one two three " * 200))
+    assert finish(engine, endless("hi", seed=1)).message.content, "and the engine goes on"
     engine.close()
 
 
@@ -237,9 +232,8 @@ def test_a_second_turn_evaluates_only_what_is_new(engine):
     assert second.stats.prompt_tokens - second.stats.cached_tokens < 25
 
 
-def test_statistics_are_consistent(engine, monkeypatch):
-    endless(engine, monkeypatch)
-    s = finish(engine, ask(draft=3, max_tokens=200)).stats
+def test_statistics_are_consistent(engine):
+    s = finish(engine, endless(draft=3, max_tokens=200)).stats
     assert s.completion_tokens == s.decoded + 1 == 200
     assert sum(s.accepted_histogram) <= s.rounds
     assert sum(n * c for n, c in enumerate(s.accepted_histogram)) == s.accepted
@@ -249,13 +243,12 @@ def test_statistics_are_consistent(engine, monkeypatch):
     assert s.speedup > 0
 
 
-def test_the_speedup_counts_every_round_of_a_reply(monkeypatch):
+def test_the_speedup_counts_every_round_of_a_reply():
     """Also those before the first plain step was timed."""
     engine = load(TINY, OPTIONS)
-    endless(engine, monkeypatch)
-    short = finish(engine, ask(draft=3, max_tokens=20)).stats
+    short = finish(engine, endless(draft=3, max_tokens=20)).stats
     assert (short.speedup, short.speedup_basis) == (None, "none")
-    stats = finish(engine, ask(draft=3, max_tokens=100)).stats
+    stats = finish(engine, endless(draft=3, max_tokens=100)).stats
     assert stats.compared_seconds == pytest.approx(stats.decode_seconds)
     engine.close()
 
@@ -273,7 +266,7 @@ def test_without_a_drafter_decoding_is_plain_and_says_why():
 
 
 def test_without_the_mtp_functions_decoding_is_plain_and_names_the_version(monkeypatch):
-    monkeypatch.setattr("gemma_mtp.llama._ext", None)
+    monkeypatch.setattr("gemma_mtp.llama.library.ext", None)
     engine = load(TINY, OPTIONS)
     assert "0.3.36" in engine.info.plain_reason
     assert finish(engine, ask()).message.content
@@ -321,3 +314,40 @@ def test_other_kv_types_and_flash_attention_settings_work():
         engine = load(TINY, options)
         assert finish(engine, ask(max_tokens=20)).token_ids
         engine.close()
+
+
+def test_the_end_can_be_ignored_for_measuring(engine):
+    end = finish(engine, Request((Message("user", "Hi"),), ignore_end=True, max_tokens=150))
+    assert (end.reason, len(end.token_ids)) == ("length", 150)
+
+
+def test_synthetic_acceptance_is_met_on_any_weights(random_engine):
+    stats = finish(
+        random_engine, endless(draft=3, max_tokens=1200, synthetic_acceptance=0.5, seed=1)
+    ).stats
+    rounds = np.repeat(np.arange(4), stats.accepted_histogram)
+    assert np.mean(rounds > 0) == pytest.approx(0.5, abs=0.07)
+    assert np.mean(rounds[rounds > 0] > 1) == pytest.approx(0.5, abs=0.1)
+
+
+def test_measuring_costs_leaves_cache_and_text_alone(engine):
+    first = finish(engine, ask(seed=1, max_tokens=40))
+    held = list(engine.session.tokens)
+    costs = engine.measure_costs(max_width=5, repeats=2)
+    assert set(costs.verify) == {1, 2, 3, 4, 5}
+    assert 0 < costs.draft_step < costs.verify[5]
+    assert engine.session.tokens == held
+    assert costs.position == len(held)
+    again = finish(engine, ask(seed=1, max_tokens=40), fresh=False)
+    assert again.token_ids == first.token_ids
+    assert again.stats.cached_tokens == again.stats.prompt_tokens - 1
+
+
+def test_costs_learned_in_a_chat_are_remembered(tmp_path):
+    memory = CostMemory(tmp_path, TINY, OPTIONS, "1")
+    engine = load(TINY, OPTIONS, memory=memory)
+    finish(engine, endless(max_tokens=400, draft="auto"))
+    engine.close()
+    curve = memory.recall(engine.info).at(100)
+    assert {1, 4, 8} <= set(curve.widths)
+    assert curve.draft_step > 0

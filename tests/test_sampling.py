@@ -108,18 +108,3 @@ def test_repeat_penalty_makes_recent_tokens_less_likely():
     assert Sampler(sampling, 1).sample(row.copy(), 0, [0]) == 1
     assert Sampler(sampling, 1).sample(row.copy(), 0, [0, 1]) == 3
     assert Sampler(sampling, 1).sample(row.copy(), 0, [0, 3, 3]) == 0  # 0 is out of the last two
-
-
-def test_shared_noise_makes_drafter_and_target_agree_far_more_often_than_chance():
-    rng = np.random.default_rng(0)
-    sampler, stranger = Sampler(PLAIN, seed=11), Sampler(PLAIN, seed=12)
-    drafter = sampler.for_drafter()
-    shared = independent = 0
-    for position in range(500):
-        row = rng.normal(scale=2, size=50).astype(np.float32)
-        blurred = (row + rng.normal(scale=0.3, size=50)).astype(np.float32)
-        wanted = sampler.sample(row, position)
-        shared += wanted == drafter.sample(blurred, position)
-        independent += wanted == stranger.sample(blurred, position)
-    assert shared > 2 * independent
-    assert shared > 300
