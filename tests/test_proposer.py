@@ -56,9 +56,9 @@ def test_what_is_learned_is_about_as_good_as_the_best_fixed_factor(blur, sharpne
     assert learned > 0.97 * max(fixed)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
 def test_confidence_tells_good_drafts_from_bad_ones(temperature):
     _, right, sure = draft(1.0, temperature=temperature)
     order = sure.argsort()
-    assert right[order[-500:]].mean() > right[order[:500]].mean() + 0.3
+    assert right[order[-500:]].mean() > right[order[:500]].mean() + 0.25
     assert 0 < sure.min() <= sure.max() <= 1
