@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from threading import Event as Flag
 from time import perf_counter
 from typing import Protocol
@@ -34,10 +35,10 @@ from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Sampler
-from gemma_mtp.session import Session
+from gemma_mtp.session import Session, common_prefix
 from gemma_mtp.speculative import Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
-from gemma_mtp.template import ChatTemplate, encode_prompt
+from gemma_mtp.template import ChatTemplate, encode_prompt, turn_after
 from gemma_mtp.timing import measure_costs
 
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
@@ -112,6 +113,13 @@ class Engine:
         pieces = self._template.pieces(request.messages, request.think)
         return encode_prompt(pieces, vocabulary.tokenize, vocabulary.bos)
 
+    def lasting(self, request: Request, prompt: list[int]) -> int:
+        """How many tokens of `prompt` every later prompt begins with, whatever the reply is."""
+        if request.messages[-1].role == "assistant":
+            return len(prompt)
+        later = replace(request, messages=tuple(turn_after(request.messages)))
+        return common_prefix(prompt, self.prompt(later))
+
     def reply_text(self, stop: Sequence[str]) -> ReplyText:
         """A fresh assembler of this model's tokens into text."""
         return ReplyText(
@@ -129,7 +137,7 @@ class Engine:
     ) -> Costs:
         """Time all widths now, behind what is cached; the controller uses them from now on."""
         tokens = self.session.tokens
-        if len(tokens) < SHORT_CONTEXT:
+        if not tokens:
             vocabulary = self.pair.target.vocabulary
             text = vocabulary.tokenize(SOME_TEXT, special=False)
             room = self.info.context_size - max_width - SPARE_CELLS
@@ -192,7 +200,8 @@ class _Reply:
 
     def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
         started = perf_counter()
-        for event in self.session.prefill(prompt, self.exact):
+        lasting = self.engine.lasting(self.request, prompt)
+        for event in self.session.prefill(prompt, self.exact, lasting):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started
             self.stats.context_used = event.done

@@ -48,8 +48,8 @@ class Request:
     """One reply to be written.
 
     `seed` None lets the engine pick one (reported in `End`). `exact` makes the text a function of
-    model, prompt, sampling and seed alone; None means: if a seed is given. A last message of the
-    assistant's is continued.
+    model, prompt, sampling, seed and of what of the prompt was cached before, whatever is drafted;
+    None means: if a seed is given. A last message of the assistant's is continued.
 
     For measuring: `ignore_end` goes on to `max_tokens` whatever the model says, and
     `synthetic_acceptance` accepts each draft with this chance, if those before it were, whatever
@@ -118,6 +118,11 @@ class Stats:
     def mean_accepted_length(self) -> float | None:
         """Tokens committed per round, bonus token included; None before the first round."""
         return self.decoded / self.rounds if self.rounds else None
+
+    @property
+    def mean_draft_length(self) -> float:
+        """Drafts verified per round."""
+        return self.drafted / self.rounds if self.rounds else 0.0
 
     @property
     def speedup(self) -> float | None:

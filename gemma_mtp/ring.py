@@ -34,8 +34,9 @@ class Ring:
             self.in_order = False
         self.length = length
 
-    def clear(self) -> None:
-        self.length = 0
+    def reset(self, length: int) -> None:
+        """The cells are as after evaluating `length` tokens from the start."""
+        self.length = length
         self.in_order = True
 
     def widest(self, position: int, limit: int) -> int:

@@ -1,28 +1,38 @@
 """What the target's cache holds, and how a new prompt reuses it.
 
 Only what is new is evaluated: the longest common prefix of the cached tokens and the prompt stays.
-Knows tokens and positions, no texts.
+Where the cache cannot go back that far, the newest snapshot within the prefix is restored. Knows
+tokens and positions, no texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from gemma_mtp.events import Prefill
 from gemma_mtp.sampling import Row
+from gemma_mtp.snapshots import BYTES, SHARE, Saved, Snapshots
+
+# Pieces of a long prompt between two snapshots.
+PIECES_APART = 8
 
 
 class CachedTarget(Protocol):
     """The part of a target a session needs."""
 
     piece_size: int
+    model_bytes: int
 
     @property
     def in_order(self) -> bool: ...
 
     def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row: ...
-    def rewind(self, length: int) -> int: ...
+    def can_rewind(self, length: int) -> bool: ...
+    def rewind(self, length: int) -> None: ...
+    def saved_bytes(self) -> int: ...
+    def save(self, complete: bool) -> Saved | None: ...
+    def restore(self, saved: Any, length: int) -> bool: ...
 
 
 class Session:
@@ -32,33 +42,90 @@ class Session:
         self.target = target
         self.tokens: list[int] = []
         self.last_row: Row | None = None
+        self.snapshots = Snapshots(max(BYTES, target.model_bytes // SHARE))
 
-    def prefill(self, prompt: Sequence[int], exact: bool = False) -> Iterator[Prefill]:
+    def prefill(
+        self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
+    ) -> Iterator[Prefill]:
         """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits.
 
         `exact`: a cache whose cells are out of order is not reused, since the text would show it.
+        `lasting`: how much of it a later prompt begins with as well; there a snapshot is taken (at
+        its end by default). The same prompt again starts from it, so that the same seed gives the
+        same text: evaluated in other pieces, the rows would have other last bits.
         May be abandoned between pieces: `tokens` always says what the cache holds.
         """
         total = len(prompt)
-        # The last token is evaluated in any case: its row chooses the first token of the reply.
-        cached = self.rewind(min(common_prefix(self.tokens, prompt), total - 1))
-        if exact and not self.target.in_order:
-            cached = self.rewind(0)
+        lasting = total if lasting is None else lasting
+        cached = self._reuse(prompt, exact, lasting)
         yield Prefill(cached, total, cached)
         while (done := len(self.tokens)) < total:
-            piece = list(prompt[done : done + self.target.piece_size])
-            last = done + len(piece) == total
-            rows = self.target.decode(piece, done, 1 if last else 0)
-            self.tokens += piece
-            if last:
+            self._remember(done == cached, done == lasting)
+            end = min(done + self.target.piece_size, lasting if done < lasting else total)
+            rows = self.target.decode(prompt[done:end], done, 1 if end == total else 0)
+            self.tokens += prompt[done:end]
+            if end == total:
                 self.last_row = rows[0]
-            yield Prefill(len(self.tokens), total, cached)
+                if end == lasting:
+                    self._snapshot(complete=True)
+            yield Prefill(end, total, cached)
 
     def rewind(self, length: int) -> int:
-        """Forget tokens from `length` on; returns how many are left (0 if the window is lost)."""
-        left = self.target.rewind(length) if length < len(self.tokens) else length
-        del self.tokens[left:]
-        return left
+        """Forget tokens from `length` on; returns how many are left.
+
+        They are fewer where the cache has lost what it needs to go on from there.
+        """
+        if length < len(self.tokens):
+            if self.target.can_rewind(length):
+                self.target.rewind(length)
+                self._forget(length)
+            else:
+                self._restore(length)
+        return len(self.tokens)
+
+    def _reuse(self, prompt: Sequence[int], exact: bool, lasting: int) -> int:
+        """Keep what is cached of `prompt`; returns how many tokens that is."""
+        common, total = common_prefix(self.tokens, prompt), len(prompt)
+        newest = self.snapshots.cut(common)
+        again = newest is not None and common == total and newest.length == lasting
+        if newest and again and (lasting < total or newest.saved.row is not None):
+            self._restore(lasting)
+            self.last_row = newest.saved.row
+            return len(self.tokens)
+        # Without a snapshot the last token is evaluated again: its row chooses the first token.
+        self.rewind(min(common, total - 1))
+        if exact and not self.target.in_order:
+            self._restore(len(self.tokens))
+        return len(self.tokens)
+
+    def _remember(self, first: bool, lasting: bool) -> None:
+        """Take a snapshot before a piece where people are likely to come back to.
+
+        That is the end of the reply before, the lasting part of a prompt, and in a long prompt one
+        place now and then, if it need not make room for the next one.
+        """
+        pieces = (len(self.tokens) - self.snapshots.newest) / self.target.piece_size
+        room = 2 * self.target.saved_bytes() <= self.snapshots.limit
+        if (lasting and pieces > 0) or (room and pieces >= (1 if first else PIECES_APART)):
+            self._snapshot(complete=False)
+
+    def _snapshot(self, complete: bool) -> None:
+        """`complete`: with the last row, so that nothing is left to evaluate."""
+        size = self.target.saved_bytes()
+        self.snapshots.add(len(self.tokens), size, lambda: self.target.save(complete))
+
+    def _restore(self, length: int) -> None:
+        """Go back to the newest snapshot of at most `length` tokens, or else to nothing."""
+        newest = self.snapshots.cut(length)
+        if newest and self.target.restore(newest.saved, newest.length):
+            self._forget(newest.length)
+        else:
+            self.target.rewind(0)
+            self._forget(0)
+
+    def _forget(self, length: int) -> None:
+        del self.tokens[length:]
+        self.snapshots.cut(length)
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -82,9 +82,12 @@ class ReplyText:
         return self._taken()
 
     def finish(self) -> list[Text]:
-        """Whatever was held back, now that nothing follows; an open thought stays a thought."""
+        """Whatever was held back, now that nothing follows; an open thought stays a thought.
+
+        The beginning of a character is dropped, with its tokens: a continued reply writes it anew.
+        """
         if not self.stopped:
-            self._held += self._decoder.decode(b"", final=True)
+            self._decoder.reset()
             self._advance(ended=True)
         return self._taken()
 
@@ -98,7 +101,7 @@ class ReplyText:
                 return ids
             if not text.startswith(self.answer):
                 return []
-            ids.pop()  # it belongs to the stop string
+            ids.pop()  # it belongs to the stop string, or begins a character
         return []
 
     def _cross(self, opening: bool) -> None:

@@ -66,8 +66,16 @@ class ChatTemplate:
         return "".join(piece.text for piece in self.pieces(messages, think))
 
     def pieces(self, messages: Sequence[Message], think: bool) -> list[Piece]:
-        """The prompt in order. System text the template refuses or drops joins the first user's."""
+        """The prompt in order. System text the template refuses or drops joins the first user's.
+
+        A last message of the assistant's stays open: what the model writes continues it. Whatever
+        a template appends for a new turn, it was written after that; and nothing is trimmed.
+        """
         turns = list(messages)
+        if len(turns) > 1 and turns[-1].role == "assistant":
+            begun = turns.pop()
+            opened = self.pieces(turns, think)
+            return [*opened, Piece(begun.content, begun)] if begun.content else opened
         system = {id(turn) for turn in turns if turn.role == "system"}
         try:
             pieces = self._pieces(turns, think)
@@ -120,6 +128,14 @@ class ChatTemplate:
                 f"The chat template of this model failed: {reason}.",
                 "Start again with /clear, or use another pair.",
             ) from error
+
+
+def turn_after(messages: Sequence[Message]) -> list[Message]:
+    """How the conversation will go on: what its prompt shares with that of `messages` will stay.
+
+    Some templates append words to the prompt of a new turn that its history does not have.
+    """
+    return [*messages, Message("assistant", "."), Message("user", ".")]
 
 
 def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int]:

@@ -170,8 +170,8 @@ def test_a_full_context_ends_the_reply_at_the_same_token_whatever_is_drafted():
     assert len({e.token_ids for e in ends}) == 1
     assert ends[0].stats.context_used >= 253
     with pytest.raises(DoesNotFit, match="256"):
-        finish(engine, endless("one two three " * 200))
-    assert finish(engine, endless("hi", seed=1)).message.content, "and the engine goes on"
+        finish(engine, ask("one two three " * 200))
+    assert finish(engine, ask("hi", seed=1)).message.content, "and the engine goes on"
     engine.close()
 
 
@@ -340,7 +340,7 @@ def test_measuring_costs_leaves_cache_and_text_alone(engine):
     assert costs.position == len(held)
     again = finish(engine, ask(seed=1, max_tokens=40), fresh=False)
     assert again.token_ids == first.token_ids
-    assert again.stats.cached_tokens == again.stats.prompt_tokens - 1
+    assert again.stats.cached_tokens >= again.stats.prompt_tokens - 1
 
 
 def test_costs_learned_in_a_chat_are_remembered(tmp_path):

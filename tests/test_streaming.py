@@ -69,11 +69,17 @@ def test_a_character_is_shown_when_its_last_byte_comes() -> None:
     assert reply.answer_tokens == [one, two, three]
 
 
+def test_a_reply_cut_within_a_character_ends_before_it_and_so_do_its_tokens() -> None:
+    reply, _, ids = write([b"a", b"\xf0\x9f", b"\x98"])
+    assert reply.answer == "a"
+    assert reply.answer_tokens == ids[:1]
+
+
 @pytest.mark.parametrize(
     ("pieces", "shown"),
     [
         ([b"a\xf0\x9f", b"b"], "a\ufffdb"),
-        ([b"a\xf0\x9f"], "a\ufffd"),
+        ([b"a\xf0\x9f"], "a"),
         ([b"\xff\xfe"], "\ufffd\ufffd"),
         ([b"\xf0\x9f", END, b"\x98\x80"], "😀"),
         ([b"\xf0\x9f", OPEN, "thought\n", "t\n", CLOSE, b"b"], "\ufffdb"),

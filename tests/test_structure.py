@@ -7,10 +7,15 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "gemma_mtp"
 TERMINAL = {"rich", "prompt_toolkit", "typer"}
+CORE = (
+    *("speculative", "proposer", "sampling", "draft_length", "survey", "costs", "acceptance"),
+    *("timing", "baseline", "ring"),
+)
 ENGINE_SIDE = (
-    *("engine", "llama", "ring", "amx", "threads", "session", "speculative", "sampling"),
-    *("draft_length", "baseline", "events", "options", "errors", "streaming", "template"),
-    *("gguf", "pairing", "shape", "memory"),
+    *CORE,
+    *("engine", "snapshots", "session", "amx", "threads", "events", "options", "errors"),
+    *("streaming", "template", "gguf", "pairing", "shape", "memory"),
+    *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
 )
 
 
@@ -37,7 +42,8 @@ def importers(library):
 
 
 def test_one_module_touches_llama_cpp_and_one_the_hub():
-    assert importers("llama_cpp") == {"llama"}
+    folders = {p.parent for p in PACKAGE.rglob("*.py") if imports(p) & {"llama_cpp"}}
+    assert folders == {PACKAGE / "llama"}
     assert importers("huggingface_hub") == {"hub"}
 
 
@@ -45,18 +51,9 @@ def test_one_module_touches_llama_cpp_and_one_the_hub():
 def test_the_engine_side_knows_no_terminal_network_or_command_line(module):
     names = imports(PACKAGE / f"{module}.py")
     assert not {n.split(".")[0] for n in names} & (TERMINAL | {"huggingface_hub", "platformdirs"})
-    outer = {
-        "cli",
-        "repl",
-        "commands",
-        "render",
-        "screen",
-        "oneshot",
-        "arguments",
-        "store",
-        "world",
-    }
-    assert not {n.removeprefix("gemma_mtp.") for n in names} & outer
+    inside = {n.removeprefix("gemma_mtp.") for n in names}
+    assert not inside & {"cli", "render", "screen", "oneshot", "arguments", "store", "world"}
+    assert not any(n.startswith(("chat", "markdown", "pull", "bench")) for n in inside)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +70,38 @@ def test_what_fits_is_arithmetic(module, known):
     assert {n.removeprefix("gemma_mtp.") for n in names} == known
 
 
-@pytest.mark.parametrize("module", ["speculative", "sampling", "draft_length", "baseline", "ring"])
+@pytest.mark.parametrize("module", CORE)
 def test_the_core_is_pure(module):
     names = imports(PACKAGE / f"{module}.py")
     inner = {n for n in names if n.startswith("gemma_mtp")}
-    assert inner <= {"gemma_mtp.sampling", "gemma_mtp.events", "gemma_mtp.errors"}
+    assert inner <= {f"gemma_mtp.{name}" for name in (*CORE, "events", "errors")}
+    assert "llama_cpp" not in names
+
+
+PURE_CHAT = {
+    "turns": {"events"},
+    "conversation": {"chat.turns", "events"},
+    "overflow": {"chat.turns"},
+    "comparison": {"chat.turns", "events", "figures"},
+    "parameters": {"arguments", "errors"},
+}
+
+
+@pytest.mark.parametrize(("module", "known"), PURE_CHAT.items())
+def test_what_a_chat_decides_is_pure(module, known):
+    names = imports(PACKAGE / "chat" / f"{module}.py")
+    assert {n.removeprefix("gemma_mtp.") for n in names if n.startswith("gemma_mtp.")} == known
+    assert not names & {"os", "pathlib", "sys", "time"}
+
+
+def test_verbs_reach_engine_disk_and_keyboard_through_the_chat():
+    outer = {"engine", "world", "store", "cli", "screen", "render", "chat.keyboard"}
+    for path in (PACKAGE / "chat" / "verbs").glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert not {n.removeprefix("gemma_mtp.") for n in imports(path)} & outer, path
+        assert "prompt_toolkit" not in source
+
+
+def test_only_the_keyboard_draws_its_line():
+    keyboard = {"keyboard", "device", "history", "keys", "layout", "line", "menu", "picker"}
+    assert importers("prompt_toolkit") <= keyboard

@@ -1,0 +1,18 @@
+"""The only package that touches llama.cpp: load a pair, evaluate tokens, hand out rows.
+
+Knows nothing of sampling, rounds, templates or terminals.
+"""
+
+from gemma_mtp.llama.devices import devices
+from gemma_mtp.llama.library import NEEDED_VERSION, features, mtp_missing, versions
+from gemma_mtp.llama.loading import LoadedPair, load_pair
+
+__all__ = [
+    "NEEDED_VERSION",
+    "LoadedPair",
+    "devices",
+    "features",
+    "load_pair",
+    "mtp_missing",
+    "versions",
+]

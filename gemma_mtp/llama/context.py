@@ -1,0 +1,58 @@
+"""A context: a model's working memory, with room for one sequence and the rows of one round.
+
+Knows parameters, not what is evaluated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llama_cpp
+
+from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.llama.log import log
+from gemma_mtp.options import MAX_WIDTH, LoadOptions
+
+KV_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q5_1": llama_cpp.GGML_TYPE_Q5_1,
+    "q5_0": llama_cpp.GGML_TYPE_Q5_0,
+    "q4_1": llama_cpp.GGML_TYPE_Q4_1,
+    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+}
+
+
+def context_params(options: LoadOptions, threads: int, piece: int) -> Any:
+    """Parameters of a context that evaluates up to `piece` tokens at once."""
+    for name in (options.cache_type_k, options.cache_type_v):
+        if name not in KV_TYPES:
+            raise UsageError(f"Unknown KV cache type {name!r}.", f"One of: {', '.join(KV_TYPES)}.")
+    params = llama_cpp.llama_context_default_params()
+    params.n_batch = params.n_ubatch = max(piece, MAX_WIDTH) if piece > 1 else 1
+    # By default room for n_batch rows of 262k logits would be reserved.
+    params.n_outputs_max = params.n_outputs_max_per_seq = MAX_WIDTH if piece > 1 else 1
+    params.n_threads = params.n_threads_batch = threads
+    params.type_k = KV_TYPES[options.cache_type_k]
+    params.type_v = KV_TYPES[options.cache_type_v]
+    params.swa_full = False
+    params.no_perf = True
+    params.flash_attn_type = {
+        None: llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+        True: llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        False: llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+    }[options.flash_attention]
+    return params
+
+
+def new_context(model: Any, params: Any, whose: str) -> tuple[Any, int]:
+    """The context, and the bytes of its KV cache."""
+    log.kv_bytes = 0.0
+    context = llama_cpp.llama_init_from_model(model, params)
+    if not context:
+        raise DoesNotFit(
+            f"llama.cpp could not make the {whose}'s context of {params.n_ctx} tokens: {log.why()}",
+            "Try a smaller --ctx, or --kv-type q8_0.",
+        )
+    return context, int(log.kv_bytes)

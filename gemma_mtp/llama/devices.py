@@ -1,0 +1,46 @@
+"""The devices llama.cpp can compute on."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from llama_cpp import _ggml
+
+from gemma_mtp.llama import library, log
+
+DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel")  # in the order of ggml-backend.h
+_Handle = ctypes.c_void_p
+
+
+def devices() -> list[tuple[str, str, str, int, int]]:
+    """llama.cpp's devices: name, description, kind ("cpu", "gpu", "igpu", "accel"), bytes free
+    and in all. Starting a GPU's backend takes a moment."""
+    lib = _ggml.libggml
+    log.attach()
+    library.start()
+    lib.ggml_backend_dev_count.restype = ctypes.c_size_t
+    lib.ggml_backend_dev_get.argtypes, lib.ggml_backend_dev_get.restype = [ctypes.c_size_t], _Handle
+    for name in ("name", "description"):
+        call = getattr(lib, f"ggml_backend_dev_{name}")
+        call.argtypes, call.restype = [_Handle], ctypes.c_char_p
+    lib.ggml_backend_dev_type.argtypes = [_Handle]
+    size = ctypes.POINTER(ctypes.c_size_t)
+    lib.ggml_backend_dev_memory.argtypes, lib.ggml_backend_dev_memory.restype = (
+        [_Handle, size, size],
+        None,
+    )
+    return [_device(lib.ggml_backend_dev_get(i)) for i in range(lib.ggml_backend_dev_count())]
+
+
+def _device(handle: Any) -> tuple[str, str, str, int, int]:
+    lib, free, total = _ggml.libggml, ctypes.c_size_t(), ctypes.c_size_t()
+    lib.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
+    kind = lib.ggml_backend_dev_type(handle)
+    return (
+        lib.ggml_backend_dev_name(handle).decode(),
+        lib.ggml_backend_dev_description(handle).decode("utf-8", "replace"),
+        DEVICE_KINDS[kind] if kind < len(DEVICE_KINDS) else "other",
+        free.value,
+        total.value,
+    )

@@ -1,0 +1,57 @@
+"""The llama.cpp at hand: its version, whether it can run MTP, how it is started.
+
+The functions that make MTP work are not part of llama-cpp-python's stable interface, so they are
+looked up, never assumed. Knows no model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llama_cpp
+from llama_cpp import _ggml
+
+from gemma_mtp.amx import amx_refused
+
+ext: Any = None
+_ext_error = ""
+try:
+    from llama_cpp import llama_cpp_ext as ext
+except (ImportError, AttributeError) as error:  # an older release, or one with other symbols
+    _ext_error = str(error)
+
+NEEDED_VERSION = "0.3.36"
+
+
+def versions() -> tuple[str, str]:
+    """Versions of llama-cpp-python and of the llama.cpp inside it."""
+    commit = _ggml.libggml.ggml_commit
+    commit.restype = ctypes.c_char_p
+    return llama_cpp.__version__, commit().decode()
+
+
+def mtp_missing() -> str:
+    """Why this llama-cpp-python cannot run MTP drafters, or "" when it can."""
+    if ext is None:
+        return f"llama-cpp-python {llama_cpp.__version__} lacks MTP ({_ext_error})"
+    fields = {name for name, *_ in llama_cpp.llama_context_params._fields_}
+    if not {"ctx_type", "ctx_other"} <= fields or not hasattr(llama_cpp, "LLAMA_CONTEXT_TYPE_MTP"):
+        return f"llama-cpp-python {llama_cpp.__version__} has no MTP context type"
+    return ""
+
+
+def features() -> str:
+    """What llama.cpp was compiled for and found, e.g. "CPU : AVX2 = 1 | AVX512 = 1"."""
+    start()
+    return str(llama_cpp.llama_print_system_info().decode())
+
+
+def start() -> None:
+    """Let llama.cpp list its CPU buffer types now, while AMX is refused; the list is kept."""
+    llama_cpp.llama_backend_init()
+    list_types = getattr(_ggml.libggml, "_Z39ggml_backend_cpu_get_extra_buffer_typesv", None)
+    if list_types is not None:
+        list_types.restype = ctypes.c_void_p
+        with amx_refused():
+            list_types()

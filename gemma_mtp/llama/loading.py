@@ -1,0 +1,174 @@
+"""From two files to a loaded pair: each part in order, and freed in the reverse order.
+
+Knows nothing of what the pair is used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+
+from gemma_mtp.errors import BadPair, Cancelled, UsageError
+from gemma_mtp.llama import library
+from gemma_mtp.llama.context import context_params, new_context
+from gemma_mtp.llama.drafter import LlamaDrafter
+from gemma_mtp.llama.library import ext
+from gemma_mtp.llama.log import attach as attach_log
+from gemma_mtp.llama.log import log
+from gemma_mtp.llama.target import LlamaTarget
+from gemma_mtp.options import (
+    CPU_PIECE,
+    DEFAULT_CONTEXT,
+    GPU_PIECE,
+    LoadOptions,
+    PairFiles,
+    PairInfo,
+)
+from gemma_mtp.threads import usable_threads
+
+# Threads of a smaller model wait for each other longer than they compute; with other work on the
+# machine, many times longer.
+ONE_THREAD_PARAMETERS = 100_000_000
+
+
+@dataclass
+class LoadedPair:
+    """A target ready to evaluate, its drafter if there is one, and what they turned out to be."""
+
+    target: LlamaTarget
+    drafter: LlamaDrafter | None
+    chat_template: str
+    info: PairInfo
+
+    def close(self) -> None:
+        """Free contexts before models, the drafter before the target it reads."""
+        parts: list[LlamaDrafter | LlamaTarget] = [self.drafter] if self.drafter else []
+        parts.append(self.target)
+        for part in parts:
+            llama_cpp.llama_free(part.context)
+        for part in parts:
+            llama_cpp.llama_model_free(part.model)
+
+
+def load_pair(
+    files: PairFiles,
+    options: LoadOptions,
+    progress: Callable[[float], bool] = lambda fraction: True,
+) -> LoadedPair:
+    """Load target and drafter; `progress` is told 0..1 and answers whether to go on.
+
+    Raises BadPair when llama.cpp refuses a file, DoesNotFit when a context cannot be made,
+    Cancelled when `progress` says no.
+    """
+    log.open(options.log_file, options.verbose)
+    attach_log()
+    library.start()
+    missing = library.mtp_missing()
+    with_drafter = files.drafter is not None and not missing
+    undo: list[Callable[[], object]] = []
+    try:
+        loaded = _load(files, options, progress, undo, with_drafter)
+    except BaseException:
+        for free in reversed(undo):
+            free()
+        raise
+    if missing:
+        reason = f"{missing}; version {library.NEEDED_VERSION} is needed, so decoding is plain"
+    else:
+        reason = "" if with_drafter else "there is no drafter for this model"
+    target, drafter, info = loaded
+    template = llama_cpp.llama_model_chat_template(target.model, None)
+    return LoadedPair(
+        target,
+        drafter,
+        template.decode("utf-8", "replace") if template else "",
+        PairInfo(**info, plain_reason=reason),
+    )
+
+
+def _load(
+    files: PairFiles,
+    options: LoadOptions,
+    progress: Callable[[float], bool],
+    undo: list[Callable[[], object]],
+    with_drafter: bool,
+) -> tuple[LlamaTarget, LlamaDrafter | None, dict[str, Any]]:
+    gpu = bool(llama_cpp.llama_supports_gpu_offload())
+    layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
+    piece = GPU_PIECE if gpu and layers else CPU_PIECE
+
+    # The target is nearly all of the bytes, so the drafter's share of the progress is its last bit.
+    model = _load_model(files.target, layers, lambda f: progress(0.95 * f))
+    undo.append(lambda: llama_cpp.llama_model_free(model))
+    small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
+    threads = options.threads or (1 if small else usable_threads())
+    params = context_params(options, threads, piece)
+    trained = llama_cpp.llama_model_n_ctx_train(model)
+    if options.context and options.context > trained:
+        raise UsageError(
+            f"A context of {options.context} tokens is more than this model's {trained}.",
+            f"Use --ctx {trained} or less.",
+        )
+    params.n_ctx = options.context or min(DEFAULT_CONTEXT, trained)
+    context, target_kv = new_context(model, params, "target")
+    undo.append(lambda: llama_cpp.llama_free(context))
+    target = LlamaTarget(model, context, piece)
+
+    drafter, drafter_kv, drafter_parameters = None, 0, 0
+    if with_drafter and files.drafter is not None:
+        draft_model = _load_model(files.drafter, layers, lambda f: progress(0.95 + 0.05 * f))
+        undo.append(lambda: llama_cpp.llama_model_free(draft_model))
+        params = context_params(options, threads, 1)
+        params.n_ctx = llama_cpp.llama_n_ctx(context)
+        params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
+        params.ctx_other = context
+        draft_context, drafter_kv = new_context(draft_model, params, "drafter")
+        undo.append(lambda: llama_cpp.llama_free(draft_context))
+        ext.llama_set_embeddings_nextn(context, True, True)
+        target.gives_hidden = True
+        ext.llama_set_embeddings_nextn(draft_context, True, True)
+        drafter = LlamaDrafter(draft_model, draft_context, target.embedding_width)
+        drafter_parameters = llama_cpp.llama_model_n_params(draft_model)
+    progress(1.0)
+    info = {
+        "name": files.name,
+        "context_size": target.context_size,
+        "threads": threads,
+        "gpu_layers": layers,
+        "target_kv_bytes": target_kv,
+        "drafter_kv_bytes": drafter_kv,
+        "target_parameters": llama_cpp.llama_model_n_params(model),
+        "drafter_parameters": drafter_parameters,
+    }
+    return target, drafter, info
+
+
+def _load_model(path: Path, gpu_layers: int, progress: Callable[[float], bool]) -> Any:
+    stopped = False
+
+    def on_progress(fraction: float, _user_data: object) -> bool:
+        nonlocal stopped
+        try:
+            stopped = stopped or not progress(fraction)
+        except BaseException:  # an exception cannot cross C; saying "stop" can
+            stopped = True
+        return not stopped
+
+    params = llama_cpp.llama_model_default_params()
+    params.n_gpu_layers = gpu_layers
+    params.progress_callback = llama_cpp.llama_progress_callback(on_progress)
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+    if stopped:
+        if model:
+            llama_cpp.llama_model_free(model)
+        raise Cancelled("Loading was stopped.")
+    if not model:
+        raise BadPair(
+            f"llama.cpp cannot load {path.name}: {log.why()}",
+            "Run with --verbose to see its whole log.",
+        )
+    return model

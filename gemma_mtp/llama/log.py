@@ -1,0 +1,63 @@
+"""llama.cpp's log lines: where they go, and what is read out of them.
+
+There is one log for the whole process, as in llama.cpp. Knows no model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from pathlib import Path
+from typing import IO
+
+import llama_cpp
+
+LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
+
+
+class Log:
+    """Receives llama.cpp's log lines: to a file or stderr, and what we read out of them."""
+
+    def __init__(self) -> None:
+        self.stream: IO[str] | None = None
+        self.kv_bytes = 0.0
+        self.errors: list[str] = []
+
+    def write(self, level: int, text: bytes, _user_data: object) -> None:
+        line = text.decode("utf-8", "replace")
+        # There is no call for the size of a KV cache; its allocation is announced in the log.
+        if match := re.search(r"KV buffer size\s*=\s*([\d.]+) MiB", line):
+            self.kv_bytes += float(match[1]) * 2**20
+        if level == LOG_LEVEL_ERROR:
+            self.errors = [*self.errors[-4:], line.strip()]
+        if self.stream is not None:
+            self.stream.write(line)
+            self.stream.flush()
+
+    def open(self, path: Path | None, verbose: bool) -> None:
+        if self.stream not in (None, sys.stderr):
+            self.stream.close()
+        self.stream = None
+        if verbose:
+            self.stream = sys.stderr
+        elif path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.stream = path.open("w", encoding="utf-8")
+            except OSError:
+                pass  # a log that cannot be written must not stop a chat
+
+    def why(self) -> str:
+        """The last error line, for a message."""
+        return self.errors[-1] if self.errors else "llama.cpp gave no reason"
+
+
+log = Log()
+# ctypes frees a callback that nothing refers to, and llama.cpp would call into freed memory.
+_log_callback = llama_cpp.llama_log_callback(log.write)
+
+
+def attach() -> None:
+    """Send llama.cpp's lines to `log` from now on."""
+    llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))

@@ -1,0 +1,141 @@
+"""The target model: evaluates tokens, hands out rows, forgets positions.
+
+Knows where cells lie and what is left after a rewind; nothing of sampling, rounds or texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp
+
+from gemma_mtp.llama import window
+from gemma_mtp.llama.library import ext
+from gemma_mtp.llama.rows import Batch, Row, Rows, evaluate
+from gemma_mtp.llama.vocabulary import Vocabulary
+from gemma_mtp.options import MAX_WIDTH
+from gemma_mtp.ring import Ring
+
+
+@dataclass(frozen=True)
+class SavedTarget:
+    """The sliding window of the cache, and the last token's logits and hidden state."""
+
+    window: window.Bytes
+    row: Row | None = None
+    hidden: Row | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.window.nbytes + sum(r.nbytes for r in (self.row, self.hidden) if r is not None)
+
+
+class LlamaTarget:
+    """The target model with its KV cache; positions are 0-based tokens of the one sequence."""
+
+    def __init__(self, model: Any, context: Any, piece_size: int) -> None:
+        self.model, self.context = model, context
+        self.vocabulary = Vocabulary(model)
+        self.context_size: int = llama_cpp.llama_n_ctx(context)
+        self.piece_size = piece_size
+        self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
+        self.gives_hidden = False
+        self.model_bytes: int = llama_cpp.llama_model_size(model)
+        self._memory = llama_cpp.llama_get_memory(context)
+        self._window: int = llama_cpp.llama_model_n_swa(model)
+        # As llama.cpp sizes the cache of the sliding-window layers.
+        cells = min(self.context_size, self._window + llama_cpp.llama_n_ubatch(context))
+        self._ring = Ring(-(-cells // 256) * 256)
+        # Restored cells before this position are empty: no token looks at them, until a rewind.
+        self._oldest = 0
+        self._restored: Row | None = None
+        self._batch = Batch(max(piece_size, MAX_WIDTH))
+        self._logits = Rows(self.vocabulary.size)
+        self._hidden = Rows(self.embedding_width)
+
+    def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row:
+        """Evaluate `tokens` at `position`...; logits [outputs, vocabulary] of the last `outputs`.
+
+        The rows are llama.cpp's own memory, valid until the next call.
+        """
+        batch, n = self._batch, len(tokens)
+        for i in range(n):
+            batch.tokens[i] = tokens[i]
+            batch.positions[i] = position + i
+            batch.outputs[i] = i >= n - outputs
+        batch.struct.n_tokens = n
+        evaluate(self.context, batch)
+        self._ring.add(position + n)
+        self._first_output = n - outputs
+        self._restored = None
+        return self._logits.at(llama_cpp.llama_get_logits(self.context), outputs)
+
+    def hidden(self, row: int) -> Row:
+        """Final hidden state [embedding_width] of output `row` of the last `decode`."""
+        if self._restored is not None:
+            return self._restored
+        index = self._first_output + row
+        pointer = ext.llama_get_embeddings_nextn_ith(self.context, index)
+        return self._hidden.row(pointer)
+
+    def can_rewind(self, length: int) -> bool:
+        """Whether the window before `length` is still there, so that evaluation can go on."""
+        oldest = llama_cpp.llama_memory_seq_pos_min(self._memory, 0)
+        lost = oldest < 0 or max(oldest, self._oldest) > max(0, length - self._window)
+        return length == 0 or not lost
+
+    def rewind(self, length: int) -> None:
+        """Forget positions from `length` on; only where `can_rewind`, or everything."""
+        if length:
+            self.keep(length)
+            return
+        llama_cpp.llama_memory_clear(self._memory, False)
+        self._ring.reset(0)
+        self._oldest = 0
+
+    def keep(self, length: int) -> None:
+        """Forget positions from `length` on, a few at most: rejected drafts."""
+        llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1)
+        self._ring.cut(length)
+
+    def widest(self, position: int) -> int:
+        """The widest batch at `position` that leaves the cells in order whatever is rejected."""
+        return self._ring.widest(position, MAX_WIDTH)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the cache is laid out as it is after evaluating its tokens from the start."""
+        return self._ring.in_order
+
+    def saved_bytes(self) -> int:
+        """What `save` takes now."""
+        rows = 4 * (self.vocabulary.size + self.embedding_width)
+        return window.size(self.context) + rows
+
+    def save(self, complete: bool) -> SavedTarget | None:
+        """What a later `rewind` to here would miss; None where it cannot be had.
+
+        `complete`: also the rows of the last `decode`, which had one output.
+        """
+        state = window.save(self.context) if self._window else None
+        if state is None:
+            return None
+        if not complete:
+            return SavedTarget(state)
+        logits = self._logits.at(llama_cpp.llama_get_logits(self.context), 1)
+        hidden = self.hidden(0).copy() if self.gives_hidden else None
+        return SavedTarget(state, logits[0].copy(), hidden)
+
+    def restore(self, saved: SavedTarget, length: int) -> bool:
+        """Go back to the `length` positions at which `saved` was taken, which were kept since.
+
+        The cells are in order afterwards. False where it failed; then `rewind(0)` is what is left.
+        """
+        if not window.restore(self.context, saved.window, length, self._ring.size):
+            return False
+        self._ring.reset(length)
+        self._oldest = max(0, length - self._window)
+        self._restored = saved.hidden
+        return True

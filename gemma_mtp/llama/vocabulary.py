@@ -1,0 +1,51 @@
+"""Token ids and the bytes they stand for. Knows a model file's vocabulary, no context."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llama_cpp
+
+from gemma_mtp.errors import GemmaMtpError
+
+
+class Vocabulary:
+    """Token ids and the bytes they stand for."""
+
+    def __init__(self, model: Any) -> None:
+        self._vocab = llama_cpp.llama_model_get_vocab(model)
+        self.size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.bos: int = llama_cpp.llama_vocab_bos(self._vocab)
+        self.eos: int = llama_cpp.llama_vocab_eos(self._vocab)
+        self.end_of_generation: frozenset[int] = frozenset(
+            i for i in range(self.size) if llama_cpp.llama_vocab_is_eog(self._vocab, i)
+        )
+        self._buffer = ctypes.create_string_buffer(256)
+
+    def text(self, token: int) -> str:
+        """The token as the file spells it, e.g. "<bos>"."""
+        return str(llama_cpp.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
+
+    def id_of(self, text: str) -> int | None:
+        """The id of a special token spelled `text`, or None if it is not one token here."""
+        ids = self.tokenize(text, special=True)
+        return ids[0] if len(ids) == 1 else None
+
+    def piece(self, token: int, special: bool = False) -> bytes:
+        """Bytes the token adds to a text; b"" for control tokens unless `special`."""
+        n = llama_cpp.llama_token_to_piece(self._vocab, token, self._buffer, 256, 0, special)
+        if n < 0:
+            self._buffer = ctypes.create_string_buffer(-n)
+            n = llama_cpp.llama_token_to_piece(self._vocab, token, self._buffer, -n, 0, special)
+        return self._buffer.raw[:n]
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Ids of `text`; nothing is added. `special`: control tokens in the text are recognised."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        ids = (llama_cpp.llama_token * room)()
+        n = llama_cpp.llama_tokenize(self._vocab, data, len(data), ids, room, False, special)
+        if n < 0:
+            raise GemmaMtpError("llama.cpp could not tokenize this text.")
+        return ids[:n]
