@@ -1,0 +1,1 @@
+"""The chat: its conversations, its keyboard, its verbs."""
