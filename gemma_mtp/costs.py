@@ -20,6 +20,7 @@ AWAY = 24  # rounds after which a width is timed afresh when it is used again
 LEVEL_WEIGHT = 0.15  # of one round when all widths are taken to have slowed down with it
 STALL = 0.25  # largest change of a logarithm that one round is believed to show
 CHANGED = 0.25  # a width this far (logarithm) from what was known casts doubt on the others
+FEW_REBUILDS = 3  # fewer say nothing
 FIRST_BUCKET = 1024  # positions; a bucket ends at twice its start
 
 
@@ -81,7 +82,8 @@ class CostCurve:
     @property
     def rebuild(self) -> float:
         """Seconds that the first round after a change of width takes longer."""
-        return max(median(self._rebuilds), 0.0) if self._rebuilds else 0.0
+        known = len(self._rebuilds) >= FEW_REBUILDS
+        return max(median(self._rebuilds), 0.0) if known else 0.0
 
     def rounds_since(self, width: int) -> int:
         """Rounds since this width was last timed."""
@@ -96,7 +98,9 @@ class CostCurve:
         so that llama.cpp had to rebuild its graph."""
         self._rounds += 1
         if changed and width in self._widths:
-            self._rebuilds.append(seconds - self.verify(width))
+            # A stall in this one round would say more than all the others.
+            cheapest = min(self.verify(w) for w in self._widths)
+            self._rebuilds.append(min(seconds - self.verify(width), cheapest))
         elif not changed:
             self._time(width, math.log(max(seconds, 1e-9)))
 
@@ -105,8 +109,8 @@ class CostCurve:
         if known is None:
             known = self._widths[width] = _Width(cost, self._level, self._rounds)
         elif self._rounds - known.seen > AWAY:
-            known.samples.clear()
             known.before = self._now(known)
+            known.samples[:] = [known.before]
         if len(known.samples) < ANCHOR_ROUNDS:
             self._anchor(width, known, cost)
         else:
@@ -157,7 +161,7 @@ class CostCurve:
             curve._level_known = not curve._widths
             for name, kept in (("draft_step", curve._draft_steps), ("rebuild", curve._rebuilds)):
                 if data[name] > 0:
-                    kept.append(float(data[name]))
+                    kept.extend([float(data[name])] * FEW_REBUILDS)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("not a cost curve") from error
         return curve

@@ -123,6 +123,8 @@ class AutoDraft:
 
     def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
         self.curve = self.book.at(position)
+        self._trial -= 1
+        self._doubt = 0.0
         self._limit, self._min_width = min(limit, LONGEST), min_width
         if limit < 1:
             return 0
@@ -135,7 +137,6 @@ class AutoDraft:
         if not self.curve.draft_step or self._cost(1) == inf:
             return 0  # nothing to compare with yet
         self._since_peek += 1
-        self._trial -= 1
         self._doubt = BENEFIT_OF_DOUBT if self._trial > 0 else 0.0
         if self._gain > 0 or self._promises([]):
             self._peek_after = PEEK_EVERY

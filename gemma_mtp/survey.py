@@ -12,11 +12,12 @@ from gemma_mtp.costs import ANCHOR_ROUNDS, CostCurve
 
 # Likely winners first: llama.cpp has kernels for groups of four rows; 1 is plain decoding.
 ORDER = (4, 1, 8, 2, 3, 6, 5, 7)
-AT_ONCE = 3  # widths timed without a pause: without them nothing can be compared
-ROUNDS = ANCHOR_ROUNDS + 1  # at one width; the first only rebuilds llama.cpp's graph
+AT_ONCE = 2  # widths timed without a pause: without them nothing can be compared
+ROUNDS = ANCHOR_ROUNDS  # at one width; the first only rebuilds llama.cpp's graph
 PAUSE = 16  # rounds between two widths
 REVISIT = 256  # rounds, after which the width timed longest ago gets another chance
 BENEFIT_OF_DOUBT = 0.75  # of its known cost, when a width is timed again
+NARROWER = 0.8  # of the cost of a wider width that a width never timed may take at the least
 
 
 class Survey:
@@ -70,9 +71,8 @@ class Survey:
             seconds = cost + drafts * curve.draft_step
             return 1 + sum(chances[:drafts]) > rate * seconds
 
-        floor = min((curve.verify(w) for w in curve.widths), default=0.0)
         for width in unknown:
-            if useful(width, floor):
+            if useful(width, _least(curve, width)):
                 return width
         doubted = [w for w in possible if w in curve.doubted]
         old = [w for w in possible if w in curve and curve.rounds_since(w) > REVISIT]
@@ -80,3 +80,9 @@ class Survey:
             if useful(width, BENEFIT_OF_DOUBT * curve.verify(width)):
                 return width
         return None
+
+
+def _least(curve: CostCurve, width: int) -> float:
+    """What a width never timed can be hoped to cost."""
+    wider = [NARROWER * curve.verify(w) for w in curve.widths if w > width]
+    return max(min(wider, default=0.0), min(curve.verify(w) for w in curve.widths))
