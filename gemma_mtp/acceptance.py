@@ -17,7 +17,6 @@ GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
 POOL_WEIGHT = 16.0  # and to tell a position from the others
 POSITION_MEMORY = 0.98  # weight of what was known, each draft
 CONFIDENCE_MEMORY = 0.995  # and each draft of a bucket: a drafter is the same in every text
-DEEP = 3  # positions from here on share their calibration
 
 
 class _Rate:
@@ -44,7 +43,7 @@ class Acceptance:
     def __init__(self, longest: int) -> None:
         self._positions = [_Rate() for _ in range(longest)]
         self._pooled = [_Rate() for _ in GUESSES]
-        self._buckets = [[_Rate() for _ in GUESSES] for _ in range(DEEP)]
+        self._buckets = [[_Rate() for _ in GUESSES] for _ in range(longest)]
 
     def record(self, confidences: Sequence[float], matched: int) -> None:
         """The first `matched` drafts agreed with the target; the one after them, if there is one,
@@ -54,7 +53,7 @@ class Acceptance:
         for i, confidence in enumerate(confidences[: matched + 1]):
             self._positions[i].record(i < matched)
             bucket = bisect_right(BOUNDS, confidence)
-            for rate in (self._pooled[bucket], self._buckets[min(i, DEEP - 1)][bucket]):
+            for rate in (self._pooled[bucket], self._buckets[i][bucket]):
                 rate.fade(CONFIDENCE_MEMORY)
                 rate.record(i < matched)
 
@@ -74,4 +73,4 @@ class Acceptance:
         """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
         bucket = bisect_right(BOUNDS, confidence)
         pooled = self._pooled[bucket].towards(GUESSES[bucket], GUESS_WEIGHT, doubt)
-        return self._buckets[min(position, DEEP - 1)][bucket].towards(pooled, POOL_WEIGHT, doubt)
+        return self._buckets[position][bucket].towards(pooled, POOL_WEIGHT, doubt)

@@ -1,0 +1,258 @@
+"""`bench`: its options, progress while it measures, and where the results go.
+
+Knows words, streams and Ctrl-C; what is run and what follows from it is `bench/`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event as Flag
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from gemma_mtp.arguments import Options, clean
+from gemma_mtp.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from gemma_mtp.bench.report import Bench
+    from gemma_mtp.bench.runs import Engine, Plan, Run, Text
+    from gemma_mtp.costs import Costs
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.render import Printer
+    from gemma_mtp.world import World
+
+DRAFTS = "off,1,2,3,auto"
+WIDEST_LINE = 100  # columns; longer bars are no easier to read
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL", help="A name such as e2b, or a GGUF file; else the one used last."
+    ),
+]
+Drafter = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Use this GGUF file as the drafter.")
+]
+Ctx = Annotated[int | None, typer.Option(help="Context length in tokens.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
+GpuLayers = Annotated[int | None, typer.Option(help="Layers on the GPU; -1 is all.")]
+KvType = Annotated[str, typer.Option(metavar="TYPE", help="KV cache type.")]
+FlashAttention = Annotated[str, typer.Option(metavar="auto|on|off", help="Flash attention.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(bench)
+
+
+def bench(
+    context: typer.Context,
+    model: Model = None,
+    drafts: Annotated[
+        str, typer.Option("--draft", metavar="LIST", help="Draft lengths to compare.")
+    ] = DRAFTS,
+    drafter: Drafter = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens of each run; else so many as take a minute.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Runs of each draft length.")] = 3,
+    prompt_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ask this instead of three short prompts.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Randomness; 0 is none.")] = 1.0,
+    synthetic_acceptance: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Accept each draft with this chance; no valid text."),
+    ] = None,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 rows at once.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Write the picture to a file.")
+    ] = None,
+    ctx: Ctx = None,
+    threads: Threads = None,
+    gpu_layers: GpuLayers = None,
+    kv_type: KvType = "f16",
+    flash_attn: FlashAttention = "auto",
+    as_json: Json = False,
+) -> int:
+    """Measure the speed of each draft length here, side by side; Ctrl-C shows what there is."""
+    from gemma_mtp.bench.runs import TEXTS, Plan
+
+    loading = Options(
+        drafter=drafter,
+        temperature=temperature,
+        ctx=ctx,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        kv_type=kv_type,
+        flash_attn=flash_attn,
+    )
+    loading.check()
+    _check(tokens, repeat, synthetic_acceptance, plot)
+    plan = Plan(
+        read_drafts(drafts),
+        TEXTS if prompt_file is None else (_text(prompt_file),),
+        tokens or 0,
+        repeat,
+        temperature if synthetic_acceptance is None else 0.0,
+        synthetic_acceptance,
+    )
+    found = _measure(context.obj, model, loading, plan, costs)
+    if plot is not None:
+        from gemma_mtp import atomic
+
+        atomic.write_text(plot, _svg(found))
+    _print(found, as_json)
+    return ExitStatus.INTERRUPTED if found.interrupted else ExitStatus.OK
+
+
+def read_drafts(words: str) -> tuple[str, ...]:
+    """The draft lengths of a list such as "off,1,3,auto", each once, as they were written."""
+    drafts: dict[object, str] = {}
+    for word in (word.strip() for word in words.split(",")):
+        drafts.setdefault(Options(draft=word).draft_setting(), word)
+    return tuple(drafts.values())
+
+
+def _check(tokens: int | None, repeat: int, synthetic: float | None, plot: Path | None) -> None:
+    if tokens is not None and not 8 <= tokens <= 2**20:
+        raise UsageError(f"--tokens must be at least 8, not {tokens}.")
+    if not 1 <= repeat <= 1000:
+        raise UsageError(f"--repeat must be between 1 and 1000, not {repeat}.")
+    if synthetic is not None and not (math.isfinite(synthetic) and 0 <= synthetic <= 1):
+        raise UsageError(f"--synthetic-acceptance must be between 0 and 1, not {synthetic}.")
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise UsageError(f"--plot writes SVG; {plot.name} should end in .svg.")
+    if plot is not None and not plot.absolute().parent.is_dir():
+        raise UsageError(f"--plot: there is no folder {plot.parent}.")
+
+
+def _text(file: Path) -> Text:
+    from gemma_mtp.bench.runs import Text
+
+    try:
+        prompt = clean(file.read_bytes().decode("utf-8", "replace")).strip()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    if not prompt:
+        raise UsageError(f"{file} is empty.")
+    return Text(file.name, prompt)
+
+
+def _measure(
+    world: World, model: str | None, options: Options, plan: Plan, with_costs: bool
+) -> Bench:
+    """Load the pair and run the plan, or as much of it as there was time for."""
+    from gemma_mtp import cli_store
+    from gemma_mtp.loading import load
+    from gemma_mtp.oneshot import stoppable
+    from gemma_mtp.render import Printer
+    from gemma_mtp.screen import Screen
+
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    with closing(load(world, files, options, printer)) as loaded, stoppable() as cancel:
+        engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
+        if engine.info.plain_reason:
+            printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
+            plan = replace(plan, drafts=("off",))
+        try:
+            plan, runs, costs = _run(engine, plan, with_costs, cancel, printer)
+        finally:
+            printer.finish()
+        return _bench(world, files, options, engine, _Found(plan, runs, costs, cancel.is_set()))
+
+
+@dataclass(frozen=True)
+class _Found:
+    plan: Plan
+    runs: list[Run]
+    costs: Costs | None
+    interrupted: bool
+
+
+def _run(
+    engine: Engine, plan: Plan, with_costs: bool, cancel: Flag, printer: Printer
+) -> tuple[Plan, list[Run], Costs | None]:
+    from gemma_mtp.bench.runs import affordable, measure, warm_up
+
+    printer.screen.transient("warming up")
+    plain = warm_up(engine, plan, cancel)
+    total = len(plan.order())
+    if plain is not None and not plan.tokens:
+        rate = plain.tokens_per_second
+        plan = replace(plan, tokens=affordable(rate, total, engine.info.context_size))
+    runs: list[Run] = []
+    started = monotonic()
+    if plain is not None:
+        printer.screen.transient(f"run 1 of {total}")
+        for run in measure(engine, plan, cancel):
+            runs.append(run)
+            left = (monotonic() - started) / len(runs) * (total - len(runs))
+            printer.screen.transient(f"run {len(runs) + 1} of {total}, {left:.0f} s left")
+    costs = None
+    if with_costs and not cancel.is_set():
+        costs = engine.measure_costs(progress=_progress(printer, cancel))
+    return plan, runs, costs
+
+
+def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
+    def progress(fraction: float) -> bool:
+        printer.screen.transient(f"timing widths {fraction:.0%}")
+        return not cancel.is_set()
+
+    return progress
+
+
+def _bench(
+    world: World, files: PairFiles, options: Options, engine: Engine, found: _Found
+) -> Bench:
+    from gemma_mtp import conditions
+    from gemma_mtp.bench.advice import Weights, advise
+    from gemma_mtp.bench.report import Bench, settings_json
+    from gemma_mtp.bench.results import Results
+
+    results = Results(found.plan.drafts, found.runs)
+    about = conditions.files(files)
+    loaded = conditions.loaded(engine.info, options.load_options())
+    weights = Weights(about[0]["weights"], engine.info.gpu_layers == 0)
+    given: dict[str, Any] = {
+        "model": engine.info.name,
+        "files": about,
+        "settings": {**settings_json(found.plan), **loaded},
+        "versions": conditions.versions(world.versions()),
+    }
+    advice = advise(results, weights, found.costs)
+    return Bench(found.plan, results, found.costs, advice, given, found.interrupted)
+
+
+def _svg(found: Bench) -> str:
+    from gemma_mtp.bench.report import curve, svg_rows
+    from gemma_mtp.bench.svg import draw
+
+    title = f"{Path(found.conditions['model']).name}: tokens per second by draft length"
+    if found.plan.synthetic_acceptance is not None:
+        title += f", synthetic acceptance {found.plan.synthetic_acceptance:g}"
+    return draw(title, svg_rows(found.results), curve(found.costs))
+
+
+def _print(found: Bench, as_json: bool) -> None:
+    from gemma_mtp.bench import report
+    from gemma_mtp.screen import Screen
+
+    if as_json:
+        print(json.dumps(report.as_json(found), ensure_ascii=False))
+    else:
+        width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
+        print("\n".join(report.lines(found, width)))

@@ -1,0 +1,159 @@
+"""`verify`: its options, progress while it compares, and the receipt.
+
+Knows words, streams and Ctrl-C; what is compared and what follows from it is `verify/`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from functools import partial
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from gemma_mtp.arguments import Options
+from gemma_mtp.cli_bench import (
+    WIDEST_LINE,
+    Ctx,
+    Drafter,
+    FlashAttention,
+    GpuLayers,
+    Json,
+    KvType,
+    Model,
+    Threads,
+    read_drafts,
+)
+from gemma_mtp.errors import BadPair, ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.render import Printer
+    from gemma_mtp.verify.receipt import Comparison, Engine, Plan
+    from gemma_mtp.verify.report import Receipt
+    from gemma_mtp.world import World
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(verify)
+
+
+def verify(
+    context: typer.Context,
+    model: Model = None,
+    drafts: Annotated[
+        str, typer.Option("--draft", metavar="LIST", help="Draft lengths to check.")
+    ] = "3,auto",
+    drafter: Drafter = None,
+    tokens: Annotated[int, typer.Option(help="Length of each reply.")] = 64,
+    ctx: Ctx = None,
+    threads: Threads = None,
+    gpu_layers: GpuLayers = None,
+    kv_type: KvType = "f16",
+    flash_attn: FlashAttention = "auto",
+    as_json: Json = False,
+) -> int:
+    """Check here that drafting does not change the text, and say how far that can be relied on.
+
+    Ends with status 1 when it does, by more than rounding explains.
+    """
+    from gemma_mtp.verify.receipt import Plan
+    from gemma_mtp.verify.texts import TEXTS
+
+    loading = Options(
+        drafter=drafter,
+        ctx=ctx,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        kv_type=kv_type,
+        flash_attn=flash_attn,
+    )
+    loading.check()
+    if not 1 <= tokens <= 2**20:
+        raise UsageError(f"--tokens must be at least 1, not {tokens}.")
+    plan = Plan(read_drafts(drafts), TEXTS, tokens)
+    receipt = _receipt(context.obj, model, loading, plan)
+    _print(receipt, as_json)
+    return ExitStatus.OK if receipt.ok else ExitStatus.ERROR
+
+
+def _receipt(world: World, model: str | None, options: Options, plan: Plan) -> Receipt:
+    """Load the pair and compare."""
+    from gemma_mtp import cli_store, conditions
+    from gemma_mtp.loading import load
+    from gemma_mtp.oneshot import stoppable
+    from gemma_mtp.render import Printer
+    from gemma_mtp.screen import Screen
+    from gemma_mtp.verify.receipt import probe
+    from gemma_mtp.verify.report import Receipt
+
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    with closing(load(world, files, options, printer)) as loaded, stoppable() as cancel:
+        engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
+        if engine.info.plain_reason:
+            raise BadPair(f"There is nothing to verify: {engine.info.plain_reason}.")
+        try:
+            sums = _sums(files, printer)
+            printer.screen.transient("comparing rows by width")
+            probes = probe(engine, cancel)
+            comparisons = _compare(engine, plan, cancel, printer)
+        finally:
+            printer.finish()
+        settings = {
+            "draft": list(plan.drafts),
+            "tokens": plan.tokens,
+            "temperatures": list(plan.temperatures),
+            "seed": plan.seed,
+            **conditions.loaded(engine.info, options.load_options()),
+        }
+        about: dict[str, Any] = {
+            "model": engine.info.name,
+            "files": conditions.files(files, sums),
+            "settings": settings,
+            "versions": conditions.versions(world.versions()),
+        }
+        return Receipt(probes, comparisons, about)
+
+
+def _sums(files: PairFiles, printer: Printer) -> dict[str, str]:
+    """The sha256 of each file, by its role."""
+    from gemma_mtp.pull.reuse import sha256_of
+
+    def show(name: str, size: int, done: int) -> None:
+        printer.screen.transient(f"hashing {name} {done / max(size, 1):.0%}")
+
+    paths = {"target": files.target, "drafter": files.drafter}
+    return {
+        role: sha256_of(path, partial(show, path.name, path.stat().st_size))
+        for role, path in paths.items()
+        if path is not None
+    }
+
+
+def _compare(engine: Engine, plan: Plan, cancel: Flag, printer: Printer) -> list[Comparison]:
+    from gemma_mtp.verify.receipt import compare
+
+    done = 0
+
+    def written() -> None:
+        nonlocal done
+        done += 1
+        printer.screen.transient(f"reply {min(done + 1, plan.replies)} of {plan.replies}")
+
+    return list(compare(engine, plan, cancel, written))
+
+
+def _print(receipt: Receipt, as_json: bool) -> None:
+    from gemma_mtp.screen import Screen
+    from gemma_mtp.verify import report
+
+    if as_json:
+        print(json.dumps(report.as_json(receipt), ensure_ascii=False))
+    else:
+        width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
+        print("\n".join(report.lines(receipt, width)))

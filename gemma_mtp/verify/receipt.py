@@ -1,0 +1,190 @@
+"""The same replies with and without drafting, compared token by token, and what follows from it.
+
+In exact mode they must be equal. Outside it plain rounds evaluate one row at a time and rounds
+with drafts several, so they may part at a near-tie. Knows the engine by its public face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import Any, Protocol
+
+from gemma_mtp.bench.runs import Text, setting
+from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.events import End, Event, Message, Prefill, Request, Sampling
+from gemma_mtp.options import PairInfo
+from gemma_mtp.sampling import Row
+from gemma_mtp.verify.difference import Difference, first_difference, judge
+from gemma_mtp.verify.probe import ROWS, probe_rows, row_after, smooth_start
+from gemma_mtp.verify.texts import LONG
+
+WIDEST = 9
+PROBED_AT = (100, 700)  # tokens of context
+WIDTHS = (2, 4)  # that a reply which parted is gone through again with, besides the plain way
+
+
+class Session(Protocol):
+    """What the cache holds."""
+
+    @property
+    def last_row(self) -> Row | None: ...
+
+    def prefill(self, prompt: Sequence[int], exact: bool = False) -> Iterator[Prefill]: ...
+    def rewind(self, length: int) -> int: ...
+
+
+class Engine(Protocol):
+    """A loaded pair; `pair.target` evaluates (see `probe.Target`)."""
+
+    @property
+    def info(self) -> PairInfo: ...
+    @property
+    def pair(self) -> Any: ...
+    @property
+    def session(self) -> Session: ...
+    def prompt(self, request: Request) -> list[int]: ...
+    def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared; every draft length is set against plain decoding."""
+
+    drafts: tuple[str, ...]
+    texts: tuple[Text, ...]
+    tokens: int
+    temperatures: tuple[float, ...] = (0.0, 1.0)
+    seed: int = 1
+
+    @property
+    def replies(self) -> int:
+        """How many will be written."""
+        return 2 * len(self.texts) * len(self.temperatures) * (1 + len(self.drafts))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One reply with drafts against the plain one."""
+
+    text: str
+    temperature: float
+    draft: str
+    exact: bool
+    tokens: int
+    drafted: int
+    accepted: int
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Largest differences of rows by width, with `position` tokens in the context."""
+
+    position: int
+    differences: dict[int, float]
+
+    @property
+    def equal(self) -> bool:
+        """All widths that exact mode uses give the same bits."""
+        return not any(self.differences[width] for width in self.differences if width > 1)
+
+
+def probe(engine: Engine, cancel: Flag) -> list[Probe]:
+    """Rows of a long text, near its start and further on; the cache is empty afterwards."""
+    target = engine.pair.target
+    prompt = engine.prompt(Request((Message("user", LONG),)))
+    last = min(len(prompt), engine.info.context_size) - ROWS - WIDEST - 1
+    found = []
+    for wanted in sorted({min(position, last) for position in PROBED_AT}):
+        position = smooth_start(target, wanted, WIDEST)
+        _prefill(engine, prompt[:position])
+        tokens = prompt[position : position + ROWS + WIDEST]
+        found.append(Probe(position, probe_rows(target, tokens, position, WIDEST)))
+        engine.session.rewind(0)
+        _check(cancel)
+    return found
+
+
+def compare(
+    engine: Engine, plan: Plan, cancel: Flag, written: Callable[[], None] = lambda: None
+) -> Iterator[Comparison]:
+    """All comparisons of the plan; `written` is called after each reply. Raises Cancelled."""
+    for text in plan.texts:
+        for temperature in plan.temperatures:
+            for exact in (True, False):
+                plain = _write(engine, _request(text, plan, temperature, "off", exact), cancel)
+                written()
+                for draft in plan.drafts:
+                    request = _request(text, plan, temperature, draft, exact)
+                    drafted = _write(engine, request, cancel)
+                    written()
+                    difference = _explain(engine, request, exact, plain, drafted)
+                    yield Comparison(
+                        text.name,
+                        temperature,
+                        draft,
+                        exact,
+                        len(plain.token_ids),
+                        drafted.stats.drafted,
+                        drafted.stats.accepted,
+                        difference,
+                    )
+
+
+def _explain(
+    engine: Engine, request: Request, exact: bool, plain: End, drafted: End
+) -> Difference | None:
+    """The first difference, if there is one, and what rounding does at that token."""
+    at = first_difference(plain.token_ids, drafted.token_ids)
+    if at is None:
+        return None
+    if at >= min(len(plain.token_ids), len(drafted.token_ids)):
+        return Difference(at, float("inf"), 0.0, False)  # one goes on where the other ended
+    prompt = engine.prompt(request)
+    common = plain.token_ids[:at]
+    rows = []
+    for width in WIDTHS if exact else (1, *WIDTHS):
+        engine.session.rewind(0)
+        _prefill(engine, prompt)
+        if common:
+            rows.append(row_after(engine.pair.target, common, len(prompt), width))
+        elif engine.session.last_row is not None:
+            rows.append(engine.session.last_row.copy())
+    engine.session.rewind(0)
+    position, seed = len(prompt) + at, plain.seed
+    pair = plain.token_ids[at], drafted.token_ids[at]
+    return judge(rows, request.sampling, seed, position, at, *pair)
+
+
+def _request(text: Text, plan: Plan, temperature: float, draft: str, exact: bool) -> Request:
+    return Request(
+        (Message("user", text.prompt),),
+        Sampling(temperature=temperature),
+        seed=plan.seed,
+        exact=exact,
+        draft=setting(draft),
+        max_tokens=plan.tokens,
+        ignore_end=True,  # however short the model would be, so much is compared
+    )
+
+
+def _write(engine: Engine, request: Request, cancel: Flag) -> End:
+    """One reply from an empty cache."""
+    engine.session.rewind(0)
+    *_, end = engine.reply(request, cancel)
+    _check(cancel)
+    if not isinstance(end, End):
+        raise GemmaMtpError("The engine ended the reply without a result.")
+    return end
+
+
+def _prefill(engine: Engine, prompt: Sequence[int]) -> None:
+    for _ in engine.session.prefill(prompt, exact=True):
+        pass
+
+
+def _check(cancel: Flag) -> None:
+    if cancel.is_set():
+        raise Cancelled("Stopped; there is no verdict.")
