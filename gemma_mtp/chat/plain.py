@@ -1,0 +1,40 @@
+"""Reading where nothing can be drawn: whole lines, as the terminal hands them over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gemma_mtp.chat.message import CONTINUED, LEAVING, is_open
+from gemma_mtp.chat.modes import usual_keyboard
+
+
+def read_plain(prompt: str, default: str) -> str:
+    """One message; an empty line stands for the text that was offered. EOFError at the end."""
+    if default:
+        print(f"Enter alone stands for: {default.splitlines()[0]}")
+    with usual_keyboard():
+        while True:
+            try:
+                text = input(prompt)
+                while is_open(text):
+                    text += "\n" + input(CONTINUED)
+            except KeyboardInterrupt:
+                print(f"\n{LEAVING}")
+            else:
+                return text or default
+
+
+def ask_plain(question: str, choices: Sequence[str]) -> int | None:
+    """The index of a choice by its number, or None."""
+    for number, choice in enumerate(choices, 1):
+        print(f"{number:3}  {choice}")
+    with usual_keyboard():
+        while True:
+            try:
+                answer = input(f"{question} ").strip()
+            except (EOFError, KeyboardInterrupt):
+                print()
+                return None
+            if answer.isdecimal() and 1 <= int(answer) <= len(choices):
+                return int(answer) - 1
+            print(f"A number from 1 to {len(choices)}; Ctrl-C for none of them.")
