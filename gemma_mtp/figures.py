@@ -5,6 +5,10 @@ Knows what is important where room is short; knows no terminal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import zip_longest
+
 from gemma_mtp.events import FinishReason, Stats
 from gemma_mtp.options import PairInfo
 
@@ -27,6 +31,11 @@ def number(value: float) -> str:
 def percent(value: float) -> str:
     """A share in whole per cent."""
     return f"{value * 100:.0f} %"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: 1 token, 2 tokens."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def status_parts(stats: Stats) -> Parts:
@@ -61,63 +70,101 @@ def _context(stats: Stats) -> str:
     return f"ctx {stats.context_used}/{stats.context_size}"
 
 
+LABEL, COLUMN = 10, 14  # columns of `/stats`; two of the latter fit into 40
+MOST_BARS = 5  # rows of the histogram, so that all fits into 24
+
+
 def report(last: Stats | None, total: Stats, replies: int, info: PairInfo, width: int) -> list[str]:
-    """The lines of `/stats`."""
-    lines = ["last reply"] if last else ["nothing was said yet"]
-    if last:
-        lines += _figures(last) + _histogram(last.accepted_histogram, width)
+    """The lines of `/stats`: the last reply and, after several, the session next to it."""
+    if last is None:
+        return ["nothing was said yet", *_pair(info)]
+    heads = ["last reply"]
+    shown = [last]
     if replies > 1:
-        lines += [f"session, {replies} replies", *_figures(total)]
-        lines += _histogram(total.accepted_histogram, width)
-    kv = f"target {_bytes(info.target_kv_bytes)}, drafter {_bytes(info.drafter_kv_bytes)}"
-    lines += [f"pair {info.name}", f"  KV cache   {kv}", f"  threads    {info.threads}"]
-    if info.plain_reason:
-        lines.append(f"  plain      {info.plain_reason}")
+        heads.append(counted(replies, "reply", "replies"))
+        shown.append(replace(total, ttft_seconds=total.ttft_seconds / replies))
+    lines = [_row("", heads)]
+    for label, cell in _FIGURES.items():
+        cells = [cell(stats) for stats in shown]
+        if any(cells):
+            lines.append(_row(label, cells))
+    return [*lines, *_histogram([stats.accepted_histogram for stats in shown], width), *_pair(info)]
+
+
+def _row(label: str, cells: list[str]) -> str:
+    return (f"{label:{LABEL}}" + " ".join(f"{cell:{COLUMN}}" for cell in cells)).rstrip()
+
+
+def _share(part: Callable[[Stats], float]) -> Callable[[Stats], str]:
+    """Of the time of the rounds."""
+    return lambda stats: percent(part(stats) / stats.decode_seconds) if _timed(stats) else ""
+
+
+def _timed(stats: Stats) -> bool:
+    return stats.decode_seconds > 0
+
+
+def _speedup(stats: Stats) -> str:
+    return "" if stats.speedup is None else f"{stats.speedup:.2f}x {stats.speedup_basis}"
+
+
+def _accepted(stats: Stats) -> str:
+    return "" if stats.acceptance_rate is None else percent(stats.acceptance_rate)
+
+
+def _rounds(stats: Stats) -> str:
+    """How many, and what one of them brought."""
+    length = stats.mean_accepted_length
+    return "" if length is None else f"{stats.rounds} of {length:.1f}"
+
+
+_FIGURES: dict[str, Callable[[Stats], str]] = {
+    "read": lambda stats: counted(stats.prompt_tokens, "token"),
+    " cached": lambda stats: counted(stats.cached_tokens, "token"),
+    "written": lambda stats: counted(stats.completion_tokens, "token"),
+    "first": lambda stats: f"after {stats.ttft_seconds:.2f} s",
+    "speed": lambda stats: f"{number(stats.tokens_per_second)} tok/s" if _timed(stats) else "",
+    "speedup": _speedup,
+    "drafted": lambda stats: f"{stats.drafted}, k={stats.draft_length}" if stats.drafted else "",
+    " accepted": _accepted,
+    "rounds": _rounds,
+    "time": lambda stats: f"{stats.decode_seconds:.2f} s" if _timed(stats) else "",
+    " draft": _share(lambda stats: stats.draft_seconds),
+    " verify": _share(lambda stats: stats.verify_seconds),
+    " sampling": _share(lambda stats: stats.sampling_seconds),
+}
+
+
+def _histogram(histograms: list[list[int]], width: int) -> list[str]:
+    """In how many rounds so many drafts were accepted, with bars for the last column."""
+    binned = [_binned(rounds) for rounds in histograms]
+    if not any(map(any, binned)):
+        return []
+    lines = [_row("accepted", ["in rounds"])]
+    room = min(width - 1 - LABEL - (COLUMN + 1) * len(binned), 40)
+    longest = max(binned[-1])
+    for bin_, counts in enumerate(zip_longest(*binned, fillvalue=0)):
+        more = "+" if bin_ == MOST_BARS - 1 and len(histograms[-1]) > MOST_BARS else ""
+        bar = _bar(counts[-1] / longest, room) if room >= 4 and longest else ""
+        lines.append(_row(f" {bin_}{more}", [*map(str, counts), bar]))
     return lines
 
 
-def _figures(stats: Stats) -> list[str]:
-    rate, length = stats.acceptance_rate, stats.mean_accepted_length
-    lines = [
-        f"  tokens     {stats.completion_tokens} written, {stats.prompt_tokens} read "
-        f"({stats.cached_tokens} from the cache)"
-    ]
-    if stats.decode_seconds:
-        lines.append(f"  speed      {number(stats.tokens_per_second)} tok/s")
-    if stats.speedup is not None:
-        lines.append(f"  speedup    {stats.speedup:.2f}x plain ({stats.speedup_basis})")
-    if rate is not None:
-        lines.append(f"  accepted   {percent(rate)} ({stats.accepted} of {stats.drafted} drafted)")
-    if length is not None:
-        each = f"{length:.1f} tokens each, k={stats.draft_length} last"
-        lines.append(f"  rounds     {stats.rounds}, {each}")
-    lines.append(f"  first      {stats.ttft_seconds:.2f} s to the first token")
-    return lines + _time_split(stats)
+def _binned(rounds: list[int]) -> list[int]:
+    """Long drafts are one row together."""
+    long = rounds[MOST_BARS - 1 :]
+    return [*rounds[: MOST_BARS - 1], *([sum(long)] if long else [])]
 
 
-def _time_split(stats: Stats) -> list[str]:
-    """Where the time of the rounds went."""
-    if stats.decode_seconds <= 0:
-        return []
-    known = {
-        "draft": stats.draft_seconds,
-        "verify": stats.verify_seconds,
-        "sampling": stats.sampling_seconds,
-    }
-    known["other"] = max(stats.decode_seconds - sum(known.values()), 0.0)
-    shares = (f"{name} {percent(time / stats.decode_seconds)}" for name, time in known.items())
-    return [f"  time       {stats.decode_seconds:.2f} s: {', '.join(shares)}"]
+def _bar(share: float, room: int) -> str:
+    return "█" * round(room * share) or ("▏" if share else "")
 
 
-def _histogram(rounds: list[int], width: int) -> list[str]:
-    """One bar for each number of accepted drafts."""
-    if not any(rounds):
-        return []
-    room = max(min(width - 24, 40), 4)
-    lines = ["  drafts accepted, rounds"]
-    for accepted, count in enumerate(rounds):
-        bar = "█" * round(room * count / max(rounds)) or ("▏" if count else "")
-        lines.append(f"  {accepted:3} {count:6}  {bar}".rstrip())
+def _pair(info: PairInfo) -> list[str]:
+    kv = f"KV cache {_bytes(info.target_kv_bytes)}, drafter {_bytes(info.drafter_kv_bytes)}"
+    lines = [f"{info.name}, {counted(info.threads, 'thread')}", kv]
+    if info.plain_reason:
+        lines.append(f"plain decoding: {info.plain_reason}")
     return lines
 
 

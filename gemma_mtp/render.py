@@ -1,22 +1,45 @@
 """The one printer: events of a reply become text, progress and a line of figures.
 
-Knows what the figures mean and how they are worded, but neither the engine nor the keyboard, and
-leaves cursor and columns to `screen`.
+Knows what the figures mean and how they are worded, but neither the engine nor the keyboard. It
+leaves markup to `markdown`, cursor and columns to `screen`.
 """
 
 from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.events import End, Event, Prefill, Progress, Stats, Text
-from gemma_mtp.figures import percent, status_parts, summary_parts
+from gemma_mtp.figures import counted, percent, status_parts, summary_parts
+from gemma_mtp.markdown.pieces import DIM, DRAFTED, Look, Piece
+from gemma_mtp.markdown.raw import Raw
+from gemma_mtp.markdown.stream import Markdown
 from gemma_mtp.screen import Screen, fit
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.turns import Turn
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
 STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
+REPLAYED = 5  # turns that are shown again when a conversation goes on
+REPLAYED_LINES = 12  # of a message in them; attached files can be long
+
+Part = Literal["", "thought", "answer"]
+
+
+@dataclass
+class View:
+    """How replies look; changed while the chat runs. `highlight` marks what the drafter wrote,
+    `wrap` breaks lines between words."""
+
+    markdown: bool = True
+    highlight: bool = False
+    thoughts: Literal["show", "fold", "hide"] = "show"
+    wrap: bool = True
 
 
 class Printer:
@@ -28,14 +51,18 @@ class Printer:
         *,
         answers: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        view: View | None = None,
     ) -> None:
         self.screen = screen
+        self.view = view or View()
         self._answers = answers
         self._clock = clock
         self._since = clock()
         self._next_status = 0.0
-        self._held = ""  # line ends of the answer that nothing has followed yet
-        self._part = ""  # "thought" or "answer", whichever is being written
+        self._part: Part = ""  # what is being written
+        self._flow: Markdown | Raw = Raw()
+        self._thought_since: float | None = None  # while a thought is kept off the screen
+        self._thought_tokens = 0
         self.said = ""  # the answer so far
         # In a chat thoughts stand with the answer; in `run` they are a note.
         self._chat = screen.text is screen.notes
@@ -43,7 +70,9 @@ class Printer:
     def begin(self) -> None:
         """Something that may take long starts now."""
         self._since = self._clock()
-        self._held = self._part = self.said = ""
+        self._part = ""
+        self.said = ""
+        self._thought_since, self._thought_tokens = None, 0
 
     def loading(self, fraction: float) -> None:
         """Progress of loading a pair."""
@@ -64,44 +93,87 @@ class Printer:
     def finish(self) -> None:
         """End the reply's last line; harmless when that was done already."""
         self.screen.transient("")
+        self._fold()
         if self._part:
+            self._put(self._flow.finish())
             answered = self._part == "answer"
             self.screen.write("\n", note=not answered and not self._chat)
-        self._held = self._part = ""
+        self._part = ""
 
     def _text(self, event: Text) -> None:
+        if event.thought and self.view.thoughts != "show":
+            self._keep_thought()
+            return
         if not event.thought:
             self.said += event.text
-        if event.thought and not self._thoughts_shown:
+        if not (self._thoughts_shown if event.thought else self._answers):
             return
-        if not event.thought and not self._answers:
-            return
-        part = "thought" if event.thought else "answer"
-        piece = event.text
+        part: Part = "thought" if event.thought else "answer"
+        text = event.text
         if part != self._part:
-            piece = piece.lstrip("\n") if self._part else piece
+            self._fold()
+            text = text.lstrip("\n") if self._part else text
             self._change(part)
-        whole = self._held + piece
-        visible = whole.rstrip("\n")
-        self._held = whole[len(visible) :]
-        if visible:
-            self._write(visible, part)
+        self._put(self._flow.feed(text, event.drafted), self._flow.held)
 
     @property
     def _thoughts_shown(self) -> bool:
         return self._chat or self.screen.live
 
-    def _change(self, part: str) -> None:
-        """Set thought and answer apart, also where dim text cannot be shown."""
-        before, self._part, self._held = self._part, part, ""
-        if part == "thought":
-            self._write("\n\nthinking: " if before else "thinking: ", part)
-        elif before:
-            self._write("\n\n" if self.screen.dims else "\n\nanswer: ", "thought")
+    def _keep_thought(self) -> None:
+        if self._thought_since is None:
+            self._thought_since = self._clock()
+        self._thought_tokens += 1
 
-    def _write(self, text: str, part: str) -> None:
-        thought = part == "thought"
-        self.screen.write(text, dim=thought, note=thought and not self._chat)
+    def _fold(self) -> None:
+        """A line in place of a thought that was not shown."""
+        if self._thought_since is None:
+            return
+        seconds = self._clock() - self._thought_since
+        self._thought_since = None
+        if self.view.thoughts == "fold" and self._thoughts_shown:
+            tokens = counted(self._thought_tokens, "token")
+            line = f"thought for {seconds:.1f} s, {tokens}\n"
+            gap = "\n" if self._chat else ""
+            self.screen.write(line + gap, dim=True, note=not self._chat)
+        self._thought_tokens = 0
+
+    def _change(self, part: Part) -> None:
+        """Set thought and answer apart, also where dim text cannot be shown."""
+        before = self._part
+        if before:
+            self._put(self._flow.finish())
+        self._part = part
+        label = ""
+        if part == "thought":
+            label = "thinking: "
+        elif before and not self.screen.dims:
+            label = "answer: "
+        thought = "thought" in (part, before)
+        lead = "\n\n" + label if before else label
+        if lead:
+            self.screen.write(lead, dim=thought, note=thought and not self._chat)
+        self._flow = self._new_flow(part, len(label))
+
+    def _new_flow(self, part: Part, column: int = 0) -> Markdown | Raw:
+        """Markdown in a chat, on a terminal that has styles; the text as it is elsewhere."""
+        screen = self.screen
+        base = DIM if part == "thought" else ()
+        if not (self.view.markdown and self._chat and screen.live):
+            return Raw(base)
+        look = Look(lambda: screen.width, self.view.wrap, screen.colour, screen.unicode, base)
+        return Markdown(look, column)
+
+    def _put(self, pieces: list[Piece], held: Iterable[Piece] = ()) -> None:
+        thought = self._part == "thought"
+        show = self._tinted if self.view.highlight else _plain
+        self.screen.put(show(pieces), show(held), note=thought and not self._chat)
+
+    def _tinted(self, pieces: Iterable[Piece]) -> list[tuple[str, tuple[int, ...]]]:
+        return [
+            (text, style + DRAFTED if drafted and text.strip() else style)
+            for text, style, drafted in pieces
+        ]
 
     def _waiting(self, line: str) -> None:
         if self._clock() - self._since > PATIENCE:
@@ -112,7 +184,13 @@ class Printer:
         if now < self._next_status or not self.screen.text_shown or not self._answers:
             return
         self._next_status = now + STATUS_INTERVAL
-        self.screen.transient(" " + fit(status_parts(stats), self.screen.width - 2))
+        parts = status_parts(stats)
+        doing = self._flow.waiting if self._part else ""
+        if self._thought_since is not None:
+            doing = f"thinking, {counted(self._thought_tokens, 'token')}"
+        if doing:
+            parts.insert(0, (10, doing))
+        self.screen.transient(" " + fit(parts, self.screen.width - 2))
 
     def line(self, text: str, *, dim: bool = False) -> None:
         """A whole line that is not part of a reply."""
@@ -132,9 +210,29 @@ class Printer:
         )
         return rows or [text]
 
-    def message(self, prompt: str, text: str) -> None:
+    def message(self, prompt: str, text: str, *, dim: bool = False) -> None:
         """A message that was not typed at the prompt, as if it had been."""
-        self.screen.write(prompt + text.replace("\n", "\n... ") + "\n", note=True)
+        self.screen.write(prompt + text.replace("\n", "\n... ") + "\n", dim=dim, note=True)
+
+    def replay(self, turns: Sequence[Turn], prompt: str = ">>> ") -> None:
+        """Show the last turns of an earlier conversation again."""
+        above = len(turns) - REPLAYED
+        if above > 0:
+            self.line(f"{counted(above, 'earlier message')} above", dim=True)
+        for turn in turns[-REPLAYED:]:
+            self.message(prompt, _shortened(turn.user.content), dim=True)
+            self._replay_reply(turn)
+
+    def _replay_reply(self, turn: Turn) -> None:
+        if turn.thought and self.view.thoughts != "hide":
+            self.line(f"thought, {counted(len(turn.thought.split()), 'word')}", dim=True)
+        if turn.reply is None:
+            return
+        self._part, self._flow = "answer", self._new_flow("answer")
+        self._put(self._flow.feed(turn.reply.content))
+        self.finish()
+        if turn.reason != "stop":
+            self.line("stopped" if turn.reason == "cancelled" else _ENDED, dim=True)
 
     def error(self, error: GemmaMtpError) -> None:
         """An error inside a chat, which goes on."""
@@ -146,3 +244,19 @@ class Printer:
         """The one line below a reply."""
         width = self.screen.width if self.screen.live else 1000
         self.line(fit(summary_parts(end.stats, end.reason), width), dim=True)
+
+
+_ENDED = "not complete"
+
+
+def _plain(pieces: Iterable[Piece]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(text, style) for text, style, _ in pieces]
+
+
+def _shortened(text: str) -> str:
+    """The first lines of a long message."""
+    lines = text.split("\n")
+    if len(lines) <= REPLAYED_LINES:
+        return text
+    more = counted(len(lines) - REPLAYED_LINES + 1, "more line")
+    return "\n".join([*lines[: REPLAYED_LINES - 1], f"({more})"])

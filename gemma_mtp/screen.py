@@ -1,44 +1,37 @@
-"""Text on its way to the terminal, and one transient line below it.
+"""Text on its way to the terminal, and what is shown for the moment only: an unfinished end of
+the text, and one transient line below it.
 
-Knows columns and escape sequences, not what the words mean. The transient line is drawn under the
-text, never becomes part of it, and is erased before anything else is written; it appears only on
-a terminal that can move its cursor.
+Knows columns and escape sequences, not what the words mean. What is shown for the moment never
+becomes part of the text and is erased before anything else is written; it appears only on a
+terminal that can move its cursor.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import groupby
 from typing import TextIO
 
-DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+from gemma_mtp.markdown.pieces import DIM, Style
+from gemma_mtp.widths import char_width, cut, most, text_width
+
+PLAIN = "\x1b[0m"
 ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
 # Make room for a row below (index keeps the column, a newline would not), then draw in that row
 # and come back. Nothing here depends on knowing the column.
 ROW_BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r"
 BACK = "\x1b8"
 
+# Bold, italic, underlined, reversed and struck out are no colours.
+COLOURLESS = frozenset((1, 3, 4, 7, 9))
+
+Styled = tuple[str, Style]
+
 # A reply may contain any character; on a terminal, control characters must not act.
 _CONTROLS = {c: "\ufffd" for c in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(c) not in "\n\t"}
-
-
-def char_width(char: str) -> int | None:
-    """Columns `char` takes; None where terminals disagree (joined emoji, flags, marks)."""
-    if " " <= char <= "~":
-        return 1
-    if unicodedata.category(char) in ("Mn", "Me", "Mc", "Cf", "Cn", "Co", "Cs"):
-        return None
-    if "\U0001f1e6" <= char <= "\U0001f1ff" or "\U0001f3fb" <= char <= "\U0001f3ff":
-        return None
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def text_width(text: str) -> int:
-    """Columns of one line, for texts of our own making."""
-    return sum(char_width(c) or 0 for c in text)
 
 
 def fit(parts: list[tuple[int, str]], width: int) -> str:
@@ -60,21 +53,38 @@ class Screen:
         self.text, self.notes = text, notes
         self.text_shown = text.isatty()
         self.live = notes.isatty() and capable
-        self.dims = self.live and not env.get("NO_COLOR")
+        self.dims = self.colour = self.live and not env.get("NO_COLOR")
         if self.live and os.name == "nt":
             os.system("")  # makes older Windows consoles understand escape sequences
         self._column: int | None = 0
+        self._exact = True  # otherwise the column is the greatest it can be
         self._width = self.width
+        self._end: list[Styled] = []
+        self._end_width = 0  # columns of it that are on the screen
         self._wanted, self._shown = "", False
 
     @property
     def width(self) -> int:
         """Columns of the terminal that `notes` go to."""
+        return self._size()[0]
+
+    @property
+    def height(self) -> int:
+        """Rows of that terminal."""
+        return self._size()[1]
+
+    def _size(self) -> tuple[int, int]:
         try:
-            columns = os.get_terminal_size(self.notes.fileno()).columns
+            wide, high = os.get_terminal_size(self.notes.fileno())
         except (OSError, ValueError):
-            columns = 0
-        return max(columns or shutil.get_terminal_size().columns, 10)
+            wide, high = 0, 0
+        assumed = shutil.get_terminal_size()
+        return max(wide or assumed.columns, 10), max(high or assumed.lines, 4)
+
+    @property
+    def unicode(self) -> bool:
+        """Whether signs beyond ASCII arrive."""
+        return (getattr(self.notes, "encoding", None) or "utf-8").lower().startswith("utf")
 
     @property
     def at_line_start(self) -> bool:
@@ -83,67 +93,134 @@ class Screen:
 
     def write(self, piece: str, *, dim: bool = False, note: bool = False) -> None:
         """Write a piece where the text ended; the transient line moves along below it."""
+        self.put([(piece, DIM if dim else ())], note=note)
+
+    def put(
+        self, pieces: Iterable[Styled], end: Iterable[Styled] = (), *, note: bool = False
+    ) -> None:
+        """Write pieces where the text ended, all at once. `end` is shown after them until the
+        next time, as far as this row holds it."""
         stream = self.notes if note else self.text
         on_terminal = self.live if note else self.text_shown
-        if on_terminal:
-            piece = piece.translate(_CONTROLS)
-        styled = f"{DIM}{piece}{PLAIN}" if dim and self.dims and piece.strip() else piece
         erase = self._erase()
+        if on_terminal:
+            pieces = _harmless(pieces)
+        self._resized()
+        data = self.styled(pieces)
         if on_terminal or self.text is self.notes:
-            self._advance(piece)
+            for piece, _ in pieces:
+                self._advance(piece)
         else:
             self._wanted = ""
-        self._send((self.notes, erase), (stream, styled), (self.notes, self._draw()))
+        self._end = _harmless(end)
+        self._send((self.notes, erase), (stream, data), (self.notes, self._draw()))
 
     def transient(self, line: str) -> None:
         """Show `line` below the text, in place of an earlier one; "" takes it away."""
         if not self.live or line == self._wanted:
             return
+        erase = self._erase()
         self._resized()
         self._wanted = line
-        self._send((self.notes, self._erase() + self._draw()))
+        self._send((self.notes, erase + self._draw()))
+
+    def rows(self, lines: Iterable[list[Styled]], up: int = 0) -> None:
+        """Write whole lines, each over what its row may hold, from `up` rows above on; what is
+        below them is erased. Starts and ends at the start of a row."""
+        above = f"\x1b[{up}A" if up else ""
+        data = "".join(self.styled(_harmless(line)) + ERASE_LINE + "\n" for line in lines)
+        self._send((self.notes, self._erase() + above + data + ERASE_BELOW))
+
+    def styled(self, pieces: Iterable[Styled]) -> str:
+        """Pieces with escape sequences around them, as few as possible."""
+        if not self.live:
+            return "".join(piece for piece, _ in pieces)
+        parts: list[str] = []
+        for style, group in groupby(pieces, key=lambda piece: piece[1]):
+            text = "".join(piece for piece, _ in group)
+            codes = _sequence(style, self.colour) if style else ""
+            lines = text.split("\n") if codes else [text]
+            parts.append("\n".join(f"{codes}{x}{PLAIN}" if codes and x else x for x in lines))
+        return "".join(parts)
 
     def _draw(self) -> str:
-        """The transient line where the cursor is now, if that is possible here."""
-        line = _cut(self._wanted, self._width - 1)
-        styled = f"{DIM}{line}{PLAIN}" if self.dims else line
+        """The end and the transient line where the cursor is now, if that is possible here."""
+        end = self._draw_end()
+        line = cut(self._wanted, self._width - 1)
+        styled = self.styled([(line, DIM)])
+        column = None if self._column is None else self._column + self._end_width
         self._shown = True
-        if line and self._column == 0:
+        if line and column == 0:
             return styled + "\r"
-        if line and self._column is not None and self._column < self._width:
-            return ROW_BELOW + styled + BACK
+        if line and column is not None and column < self._width:
+            return end + ROW_BELOW + styled + BACK
         self._shown = False  # at the right edge a movement would lose the pending line break
-        return ""
+        return end
+
+    def _draw_end(self) -> str:
+        """As much of the unfinished end as this row holds; at the edge one could not go back."""
+        self._end_width = 0
+        if not self.live or self._column is None or not self._end:
+            return ""
+        kept: list[Styled] = []
+        for piece, style in self._end:
+            piece = piece.partition("\n")[0]
+            room = self._width - 1 - self._column - self._end_width
+            part = _plain_part(piece, room)
+            kept.append((part, style))
+            self._end_width += len(part) if part.isascii() else text_width(part)
+            if part != piece:
+                break
+        return self.styled(kept) if self._end_width else ""
 
     def _erase(self) -> str:
-        """Take the transient line away. In the top left corner of the screen, erasing all that is
-        below would make some terminals keep it in the scrollback, so a line of its own is erased
-        by itself."""
-        if not self._shown:
+        """Take away what is shown for the moment. In the top left corner of the screen, erasing
+        all that is below would make some terminals keep it in the scrollback, so a line of its own
+        is erased by itself."""
+        if not self._shown and not self._end_width:
             return ""
-        return ERASE_LINE if self._column == 0 else ERASE_BELOW
+        narrower = self.width < self._width
+        column = self._column or 0
+        if not self._end_width:
+            return ERASE_LINE if self._column == 0 and not narrower else ERASE_BELOW
+        below = ERASE_BELOW if self._shown else ""
+        if narrower and column + self._end_width >= self.width:
+            return below + _back_over_rows(column, self._end_width, self.width)
+        return f"{below}\x1b[{self._end_width}D{ERASE_LINE}"
 
     def _resized(self) -> None:
-        if self.width != self._width:
-            self._width = self.width
-            self._column = None if self._column else self._column
+        width = self.width
+        if width != self._width:
+            if self._column is not None and self._column >= width:
+                self._column = None
+            self._width = width
 
     def _advance(self, piece: str) -> None:
         """Follow the cursor; None: the column is not known until the next line starts."""
-        self._resized()
+        _, newline, piece = piece.rpartition("\n")
+        if newline:
+            self._column, self._exact = 0, True
+        if self._column is None:
+            return
+        if piece.isascii() and "\t" not in piece and self._column + len(piece) <= self._width:
+            self._column += len(piece)
+            return
         for char in piece:
-            if char == "\n":
-                self._column = 0
-            elif self._column is None:
-                continue
-            elif char == "\t":
-                self._column = min(self._column + 8 - self._column % 8, self._width - 1)
-            elif (width := char_width(char)) is None:
-                self._column = None
-            elif self._column + width > self._width:
-                self._column = width
-            else:
-                self._column += width
+            self._step(char)
+
+    def _step(self, char: str) -> None:
+        if self._column is None:
+            return
+        if char == "\t":
+            self._column = min(self._column + 8 - self._column % 8, self._width - 1)
+            return
+        width = char_width(char)
+        if width is None:
+            self._exact, width = False, most(char)
+        if self._column + width <= self._width:
+            self._column += width
+        else:
+            self._column = width if self._exact else None
 
     def _send(self, *parts: tuple[TextIO, str]) -> None:
         for stream, group in groupby((p for p in parts if p[1]), key=lambda part: part[0]):
@@ -151,7 +228,30 @@ class Screen:
             stream.flush()
 
 
-def _cut(line: str, width: int) -> str:
-    while text_width(line) > width:
-        line = line[:-1]
-    return line
+def _harmless(pieces: Iterable[Styled]) -> list[Styled]:
+    return [(piece.translate(_CONTROLS), style) for piece, style in pieces]
+
+
+@cache
+def _sequence(style: Style, colour: bool) -> str:
+    codes = [str(code) for code in style if colour or code in COLOURLESS]
+    return f"\x1b[{';'.join(codes)}m" if codes else ""
+
+
+def _plain_part(text: str, room: int) -> str:
+    """The start of `text` that fits and of which the columns are certain."""
+    if text.isascii():
+        return text[: max(room, 0)]
+    for at, char in enumerate(text):
+        width = char_width(char)
+        if width is None or width > room:
+            return text[:at]
+        room -= width
+    return text
+
+
+def _back_over_rows(column: int, after: int, width: int) -> str:
+    """Back over `after` columns that a narrower window has broken into rows, erasing them."""
+    rows = (column + after) // width - column // width
+    up = f"\x1b[{rows}A" if rows else ""
+    return f"{up}\x1b[{column % width + 1}G{ERASE_BELOW}"
