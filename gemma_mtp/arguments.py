@@ -1,19 +1,7 @@
-"""What was typed on the command line: which word is the model, and whether the options make sense.
+"""The options of `chat` and `run` as typed, and whether they make sense.
 
 Knows neither terminal nor engine; every complaint is a `GemmaMtpError`, so nothing that is out of
 range gets any further.
-
-How a single word after `chat` or `run` is read (two words are always MODEL and PROMPT):
-
-1. a name of the catalogue is the MODEL;
-2. so is anything without a space that holds `/`, or `:` before its end (`Summarise:` is no name),
-   and anything that ends in `.gguf`;
-3. a word that is nearly a name is an error that lists the names, rather than a question to the
-   wrong model. "Nearly" is two letters for names of six letters and more, one letter for shorter
-   ones, and only for words that could be names at all: letters, digits, `.`, `_`, `-`, and either
-   a digit or four letters. So `e3b` and `tinny` are mistakes, while `hi`, `why?`, `time` and `42`
-   are questions;
-4. everything else is the PROMPT.
 """
 
 from __future__ import annotations
@@ -28,7 +16,7 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 from typer import Option
 
-from gemma_mtp.errors import ModelNotAvailable, UsageError
+from gemma_mtp.errors import UsageError
 from gemma_mtp.events import MAX_DRAFT, DraftSetting, Message, Request, Sampling
 from gemma_mtp.options import LoadOptions
 
@@ -42,63 +30,6 @@ class Names(Protocol):
     def find(self, name: str) -> Any: ...
 
     def nearest(self, word: str) -> list[str]: ...
-
-
-@dataclass(frozen=True)
-class Words:
-    """The positional words, told apart."""
-
-    model: str | None = None
-    prompt: str | None = None
-
-
-def read_words(first: str | None, second: str | None, names: Names) -> Words:
-    """Tell MODEL and PROMPT apart by the rule in the module's docstring."""
-    if first is None:
-        return Words()
-    if second is not None:
-        refuse_image(second)
-        if not _is_model(first, names):
-            raise ModelNotAvailable(
-                f'There is no model called "{first}".',
-                _suggest(names.nearest(first)) or "A prompt of several words needs quotes.",
-            )
-        return Words(first, clean(second))
-    refuse_image(first)
-    if _is_model(first, names):
-        return Words(model=first)
-    near = _nearly(first, names)
-    if near:
-        raise ModelNotAvailable(
-            f'There is no model called "{first}".',
-            f'{_suggest(near)} To ask it as a question: gemma-mtp run tiny "{first}".',
-        )
-    return Words(prompt=clean(first))
-
-
-def _is_model(word: str, names: Names) -> bool:
-    if not word.strip():
-        return False
-    spaced = any(letter.isspace() for letter in word)
-    if word.lower().endswith(".gguf"):
-        return not spaced or Path(word).is_file()
-    return names.find(word) is not None or (not spaced and ("/" in word or ":" in word[:-1]))
-
-
-def _nearly(word: str, names: Names) -> list[str]:
-    """The names that `word` looks like a slip of; empty when it reads like a question."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", word):
-        return []
-    if len(word) < 4 and not any(letter.isdigit() for letter in word):
-        return []
-    from gemma_mtp.catalogue import distance  # only a mistake needs it
-
-    lower = word.lower()
-    return [n for n in names.nearest(word) if distance(lower, n) <= (2 if len(n) > 5 else 1)]
-
-
-def _suggest(near: list[str]) -> str:
-    return f"Did you mean {' or '.join(near[:3])}?" if near else ""
 
 
 def refuse_image(text: str) -> None:
@@ -226,7 +157,7 @@ class Options:
             messages,
             Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty),
             seed=self.seed,
-            exact=self.exact,
+            exact=self.exact or self.seed is not None,
             draft=self.draft_setting(),
             max_tokens=self.max_tokens,
             stop=tuple(map(clean, self.stop or ())),

@@ -6,26 +6,32 @@ heavy is imported when it is needed, so that `--help` and mistakes cost nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
-from gemma_mtp import __version__, cli_config, cli_fit, cli_pull, cli_store
-from gemma_mtp.arguments import Options, clean, read_words, takes_options
+from gemma_mtp import (
+    __version__,
+    cli_bench,
+    cli_chats,
+    cli_config,
+    cli_fit,
+    cli_pull,
+    cli_store,
+    cli_verify,
+)
+from gemma_mtp.arguments import Options, clean, takes_options
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.options import PairFiles
+from gemma_mtp.words import in_our_words, read_words
 from gemma_mtp.world import World
-
-if TYPE_CHECKING:
-    from gemma_mtp.oneshot import Engine
-    from gemma_mtp.render import Printer
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -33,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
 )
+UNWRITABLE = (errno.ENOSPC, errno.EIO)
 Model = Annotated[
     str | None,
     typer.Argument(
@@ -62,14 +69,47 @@ def root(
 @app.command()
 @takes_options
 def chat(
-    context: typer.Context, options: Options, model: Model = None, prompt: Prompt = None
+    context: typer.Context,
+    options: Options,
+    model: Model = None,
+    prompt: Prompt = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
+    ] = False,
+    latest: Annotated[
+        bool, typer.Option("--continue", help="Go on with the latest conversation.")
+    ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", "-i", help="Piped input goes along; talk on the terminal."),
+    ] = False,
+    overflow: Annotated[
+        str,
+        typer.Option(metavar="ask|drop-oldest|stop", help="What to do when the context is full."),
+    ] = "ask",
+    vi: Annotated[bool, typer.Option("--vi/--emacs", help="Keys of vi, or of Emacs.")] = False,
 ) -> int:
-    """Chat; a PROMPT becomes the first message. Piped input is answered as by `run`."""
-    words = read_words(model, prompt, context.obj.names())
+    """Chat; a PROMPT becomes the first message. Conversations are saved by themselves. Piped input
+    is answered as by `run`, or with --interactive goes along with the first message."""
+    talks = interactive or (_is_terminal(sys.stdin) and _is_terminal(sys.stdout))
+    words = read_words(model, prompt, context.obj.names(), chat=talks)
     options.check()
-    if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
-        return _chat(context.obj, words.model, words.prompt, options)
-    return _run(context.obj, words.model, words.prompt, options, {})
+    if not talks and (resume or latest):
+        raise UsageError("A saved conversation needs a terminal.", "gemma-mtp chat --continue")
+    if talks:
+        beginning = {"files": file or [], "resume": resume, "latest": latest}
+        beginning |= {"overflow": overflow, "vi": vi}
+        source = context.get_parameter_source("system")
+        if source is not None and source.name == "COMMANDLINE":  # not from config.toml
+            beginning["system"] = options.system
+        return _chat(context.obj, words.model, words.prompt, options, beginning)
+    return _run(context.obj, words.model, _with_files(words.prompt, file), options, {})
 
 
 @app.command()
@@ -86,28 +126,34 @@ def run(
         bool, typer.Option("--json", help="Print one JSON object with text and figures.")
     ] = False,
     fail_on_length: Annotated[
-        bool, typer.Option("--fail-on-length", help="Exit status 3 at the token limit.")
+        bool,
+        typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
     ] = False,
 ) -> int:
-    """Answer one PROMPT, from the command line, from standard input, or from both."""
+    """Answer one PROMPT, from the command line, from standard input, or from both; on a terminal
+    and without a PROMPT, open a chat."""
     words = read_words(model, prompt, context.obj.names())
     options.check()
     report = {"stats": stats, "json": as_json, "fail_on_length": fail_on_length}
     asked = words.prompt is not None or any(report.values())
     if not asked and _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
-        return _chat(context.obj, words.model, None, options)
+        return _chat(context.obj, words.model, None, options, {})
     return _run(context.obj, words.model, words.prompt, options, report)
 
 
 cli_pull.register(app)
 cli_store.register(app)
+cli_chats.register(app)
 cli_config.register(app)
 cli_fit.register(app)
+cli_bench.register(app)
+cli_verify.register(app)
 
 
 def _run(
     world: World, model: str | None, prompt: str | None, options: Options, report: dict[str, bool]
 ) -> int:
+    from gemma_mtp.loading import introduce, load
     from gemma_mtp.oneshot import Report, answer, join_prompt, piped_text, with_prompt
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
@@ -117,68 +163,31 @@ def _run(
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
     printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.get("json", False))
-    with closing(_load(world, files, options, printer)) as engine:
+    with closing(load(world, files, options, printer)) as engine:
         if model:
             world.remember_used(files.name)
-        _introduce(world, engine, model, options, printer)
+        introduce(world, engine, options, printer, named=model is not None)
         request = options.request(with_prompt(options.system_messages(), text))
         return answer(engine, request, printer, Report(**report))
 
 
-def _chat(world: World, model: str | None, prompt: str | None, options: Options) -> int:
-    from gemma_mtp.render import Printer
-    from gemma_mtp.repl import Chat, converse, keyboard, quiet_keyboard
-    from gemma_mtp.screen import Screen, fit
+def _chat(
+    world: World, model: str | None, prompt: str | None, options: Options, more: dict[str, Any]
+) -> int:
+    from gemma_mtp.chat.start import Beginning, start
 
     if prompt is not None and not prompt.strip():
         raise UsageError("The prompt is empty.")
-    printer = Printer(Screen(sys.stdout, sys.stdout))
-    files = cli_store.resolve_or_offer(world, model, options.drafter)
-    with quiet_keyboard(), closing(_load(world, files, options, printer)) as engine:
-        if model:
-            world.remember_used(files.name)
-        header = [(2, Path(files.name).name), (1, f"ctx {engine.info.context_size}")]
-        header += [(3, "/help lists the commands")]
-        printer.line(fit(header, printer.screen.width), dim=True)
-        _introduce(world, engine, model, options, printer)
-        read = keyboard(world.history(), lambda line: printer.line(line, dim=True))
-        session = Chat(engine, options, printer)
-        try:
-            converse(session, read, prompt)
-        finally:
-            world.remember_speed(files.name, session.total)
+    start(world, Beginning(model, prompt, **more), options)
     return ExitStatus.OK
 
 
-def _load(world: World, files: PairFiles, options: Options, printer: Printer) -> Engine:
-    """Load a pair with progress; Ctrl-C stops it."""
-    from gemma_mtp.oneshot import stoppable
+def _with_files(prompt: str | None, files: list[Path] | None) -> str | None:
+    if not files:
+        return prompt
+    from gemma_mtp.chat.attachments import compose, read_files
 
-    with stoppable() as cancel:
-
-        def progress(fraction: float) -> bool:
-            printer.loading(fraction)
-            return not cancel.is_set()
-
-        printer.begin()
-        try:
-            engine = world.load(files, options.load_options(), progress)
-        finally:
-            printer.finish()
-    return engine
-
-
-def _introduce(
-    world: World, engine: Engine, model: str | None, options: Options, printer: Printer
-) -> None:
-    """What should be known about this pair before its first word."""
-    info = engine.info
-    if info.plain_reason and options.draft_setting() != 0:
-        printer.line(f"No speculation, plain decoding only: {info.plain_reason}")
-    if model is None and world.is_built_in(info.name) and printer.screen.live:
-        printer.line(
-            "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.", dim=True
-        )
+    return compose(read_files([str(file) for file in files]), prompt or "")
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -200,13 +209,17 @@ def main(arguments: Sequence[str] | None = None, world: World | None = None) -> 
         return _complain(str(error), error.hint, error.status)
     except TyperException as error:
         where = getattr(error, "ctx", None)
-        hint = f"{where.command_path if where else 'gemma-mtp'} --help lists what there is."
-        return _complain(error.format_message(), hint, error.exit_code)
+        path = where.command_path if where else "gemma-mtp"
+        return _complain(*in_our_words(error.format_message(), path, words), error.exit_code)
     except BrokenPipeError:
         return ExitStatus.ERROR
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE and not error.filename:
+            return _complain(
+                f"The output cannot be written: {error.strerror}.", "", ExitStatus.ERROR
+            )
         if "--verbose" in words:
             traceback.print_exc(file=sys.stderr)
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol, TextIO
 
 from gemma_mtp.arguments import clean
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.events import End, Event, Message, Request
 from gemma_mtp.options import PairInfo
 from gemma_mtp.render import Printer
@@ -29,6 +29,8 @@ class Engine(Protocol):
     def info(self) -> PairInfo: ...
 
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]: ...
+
+    def prompt(self, request: Request) -> list[int]: ...
 
     def close(self) -> None: ...
 
@@ -59,8 +61,13 @@ def stoppable() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def write_reply(engine: Engine, request: Request, printer: Printer) -> End:
-    """Show every event of a reply and return the last one."""
+def write_reply(
+    engine: Engine,
+    request: Request,
+    printer: Printer,
+    observe: Callable[[Event], None] = lambda event: None,
+) -> End:
+    """Show every event of a reply and return the last one; `observe` gets each before it shows."""
     end: End | None = None
     with stoppable() as cancel:
         printer.begin()
@@ -69,6 +76,7 @@ def write_reply(engine: Engine, request: Request, printer: Printer) -> End:
             for event in events:
                 if isinstance(event, End):
                     end = event
+                observe(event)
                 printer.show(event)
         finally:
             close = getattr(events, "close", None)
@@ -98,6 +106,8 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
             printer.screen.write(text + "\n")
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
+    except DoesNotFit as error:
+        raise DoesNotFit(str(error), "Shorten it, or use a larger --ctx.") from error
     if report.stats:
         printer.summary(end)
     if end.reason == "cancelled":
@@ -105,7 +115,7 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
     if end.reason == "context" and not report.stats:
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
         printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
-    if end.reason == "length" and report.fail_on_length:
+    if end.reason in ("length", "context") and report.fail_on_length:
         return ExitStatus.LENGTH
     return ExitStatus.OK
 
@@ -131,7 +141,8 @@ def with_prompt(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ..
 
 
 def piped_text(stream: TextIO | None) -> str:
-    """What was piped in; "" when standard input is a terminal or closed. Never fails on bytes."""
+    """What was piped in; "" when standard input is a terminal or closed. Bytes that are no UTF-8
+    are replaced; a zero byte means that it is no text at all."""
     if stream is None or stream.closed or stream.isatty():
         return ""
     try:
@@ -139,6 +150,10 @@ def piped_text(stream: TextIO | None) -> str:
         text = raw.read().decode("utf-8", "replace") if raw else stream.read()
     except OSError:  # a descriptor that was closed or cannot be read
         return ""
+    if "\0" in text:
+        raise UsageError(
+            "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."
+        )
     return clean(text).strip("\n")
 
 

@@ -17,6 +17,7 @@ from gemma_mtp.options import LoadOptions, PairFiles
 
 if TYPE_CHECKING:
     from gemma_mtp.catalogue import Catalogue
+    from gemma_mtp.chat.archive import Archive
     from gemma_mtp.doctor import Finding
     from gemma_mtp.events import Stats
     from gemma_mtp.machine import Machine
@@ -65,10 +66,13 @@ class World:
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Engine:
         from gemma_mtp import engine
-        from gemma_mtp.paths import state_dir
+        from gemma_mtp.cost_memory import CostMemory
+        from gemma_mtp.paths import cache_dir, state_dir
 
         log = state_dir() / "llama.log"
-        return engine.load(files, replace(options, log_file=log), progress)
+        version = "/".join(self.versions())
+        memory = CostMemory(cache_dir() / "costs", files, options, version)
+        return engine.load(files, replace(options, log_file=log), progress, memory)
 
     def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
         """Fetch a pair and return its name in the catalogue."""
@@ -99,6 +103,12 @@ class World:
         from gemma_mtp.paths import state_dir
 
         return state_dir() / "history"
+
+    def archive(self) -> Archive:
+        from gemma_mtp.chat.archive import Archive
+        from gemma_mtp.paths import state_dir
+
+        return Archive(state_dir() / "chats.db")
 
     def versions(self) -> tuple[str, str]:
         from gemma_mtp.llama import versions

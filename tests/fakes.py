@@ -12,14 +12,16 @@ import json
 import os
 import re
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gemma_mtp.catalogue import distance
+from gemma_mtp.chat.archive import Archive
 from gemma_mtp.cli import main
 from gemma_mtp.doctor import Finding
 from gemma_mtp.errors import (
@@ -45,6 +47,7 @@ from gemma_mtp.machine import Machine
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.pull.events import OnEvent, PullProgress
 from gemma_mtp.pull.request import PullRequest
+from gemma_mtp.store import BUILTIN_FOLDER
 from gemma_mtp.world import World
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
@@ -85,15 +88,20 @@ class FakeEngine:
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
         roles = [m.role for m in request.messages if m.role != "system"]
         assert roles == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
-        assert roles[-1] == "user"
+        assert roles
+        assert not self.closed
         script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
         self.requests.append(request)
         if script.error:
             raise BadPair(script.error, "Try something else.")
         return self._events(script, request, cancel)
 
+    def prompt(self, request: Request) -> list[int]:
+        """A token for each word, and four more for each message."""
+        return [0] * sum(len(m.content.split()) + 4 for m in request.messages)
+
     def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
-        prompt = sum(len(m.content.split()) + 4 for m in request.messages)
+        prompt = len(self.prompt(request))
         stats = Stats(prompt_tokens=prompt, context_used=prompt, context_size=self.context)
         if prompt >= self.context:
             raise DoesNotFit(f"The prompt has {prompt} tokens; the context holds {self.context}.")
@@ -102,8 +110,9 @@ class FakeEngine:
 
         def end(reason: FinishReason) -> End:
             ids = tuple(range(len(said)))
+            seed = 7 if request.seed is None else request.seed
             return End(
-                reason, Message("assistant", "".join(said), ids), "".join(thought), ids, 7, stats
+                reason, Message("assistant", "".join(said), ids), "".join(thought), ids, seed, stats
             )
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
@@ -112,7 +121,7 @@ class FakeEngine:
                 yield end("cancelled")
                 return
         pieces = [(piece, True) for piece in tokens(script.thought)]
-        pieces += [(piece, False) for piece in tokens(script.text)]
+        pieces += [(piece, False) for piece in tokens(_still_to_say(script.text, request))]
         for i, (piece, thinking) in enumerate(pieces):
             (thought if thinking else said).append(piece)
             yield Text(piece, drafted=i % 2 == 1, thought=thinking)
@@ -135,6 +144,12 @@ class FakeEngine:
                 yield end("length")
                 return
         yield end("stop")
+
+
+def _still_to_say(text: str, request: Request) -> str:
+    """What is left of a reply of which the request already holds the beginning."""
+    last = request.messages[-1]
+    return text.removeprefix(last.content) if last.role == "assistant" else text
 
 
 def cancelled(cancel: threading.Event, seconds: float) -> bool:
@@ -180,8 +195,16 @@ class FakeNames:
 class FakeWorld(World):
     """Everything the command line reaches for, in memory."""
 
-    def __init__(self, engine: FakeEngine | None = None, history: Path | None = None) -> None:
+    def __init__(
+        self,
+        engine: FakeEngine | None = None,
+        history: Path | None = None,
+        home: Path | None = None,
+    ) -> None:
         self.engine = engine or FakeEngine()
+        self._own = None if home else tempfile.TemporaryDirectory()
+        self.home = home or Path(self._own.name if self._own else "")
+        self.broken: dict[str, str] = {}  # models that cannot be loaded, and why
         self.loaded: list[tuple[PairFiles, LoadOptions]] = []
         self.used: list[str] = []
         self.pulled: list[str] = []
@@ -193,10 +216,17 @@ class FakeWorld(World):
     def names(self) -> FakeNames:
         return FakeNames()
 
+    def archive(self) -> Archive:
+        return Archive(self.home / "chats.sqlite")
+
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
         if model == "31b" and model not in self.pulled:
             raise NotPulled("31b")
-        return PairFiles(model or "tiny", Path("target.gguf"), drafter)
+        if model == "nosuch":
+            raise ModelNotAvailable(
+                'There is no model called "nosuch".', "Known models: tiny, e2b."
+            )
+        return PairFiles(model or "tiny", BUILTIN_FOLDER / "tiny-target.gguf", drafter)
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
@@ -207,6 +237,9 @@ class FakeWorld(World):
             time.sleep(seconds / steps)
             if not progress((i + 1) / steps):
                 raise Cancelled("Loading was stopped.")
+        if files.name in self.broken:
+            raise BadPair(self.broken[files.name], "Pull it again.")
+        self.engine.closed = False
         self.engine.name = files.name
         self.engine.context = options.context or self.engine.context
         return self.engine
@@ -247,6 +280,38 @@ class FakeWorld(World):
         return "0.3.36", "0c1e570"
 
 
+class FakeConsole:
+    """Somebody at the keyboard: `lines` are typed (or raised), `answers` given to questions, and
+    `edited` is what comes back from the editor (None: nothing was changed)."""
+
+    def __init__(self, *lines: str | type[BaseException]) -> None:
+        self.lines = [*lines]
+        self.answers: list[int | None] = []
+        self.edited: str | None = None
+        self.offered: list[str] = []
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.shown = io.StringIO()
+        self.history_on = True
+        self.vi = False
+
+    def read(self, default: str) -> str:
+        self.offered.append(default)
+        if not self.lines:
+            raise EOFError
+        line = self.lines.pop(0)
+        if not isinstance(line, str):
+            raise line
+        self.shown.write(f">>> {line}\n")
+        return line
+
+    def edit(self, text: str) -> str | None:
+        return self.edited
+
+    def ask(self, question: str, choices: Sequence[str]) -> int | None:
+        self.asked.append((question, tuple(choices)))
+        return self.answers.pop(0)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left behind."""
@@ -284,12 +349,14 @@ def from_json(script: str) -> FakeWorld:
     engine = FakeEngine([Script(**s) for s in asked.get("scripts", [{}])])
     engine.context = asked.get("context", engine.context)
     engine.plain_reason = asked.get("plain_reason", "")
-    world = FakeWorld(engine, Path(asked["history"]) if "history" in asked else None)
+    history, home = (Path(asked[key]) if key in asked else None for key in ("history", "home"))
+    world = FakeWorld(engine, history, home)
+    world.broken = asked.get("broken", {})
     world.load_steps = (asked.get("load", 0.0), 20)
     return world
 
 
-__all__ = ["BrokenWorld", "FakeEngine", "FakeWorld", "GemmaMtpError", "Script"]
+__all__ = ["BrokenWorld", "FakeConsole", "FakeEngine", "FakeWorld", "GemmaMtpError", "Script"]
 
 if __name__ == "__main__":
     sys.exit(main(world=from_json(os.environ.get("FAKE", "{}"))))

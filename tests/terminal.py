@@ -29,7 +29,8 @@ CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
 class Terminal:
     """The command line in a pseudo-terminal, with an emulator that answers as terminals do.
 
-    Behind it is the scripted engine of fakes.py, or with `real` the true one.
+    Behind it is the scripted engine of fakes.py, or with `real` the true one. What is `piped` in
+    (64 kB at most) is its standard input, and the terminal all the rest.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Terminal:
         rows: int = 24,
         script: dict[str, object] | None = None,
         real: bool = False,
+        piped: bytes | None = None,
         **environment: str,
     ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
@@ -54,6 +56,11 @@ class Terminal:
             env |= {"FAKE": json.dumps(script or {}), **environment}
             size = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
             fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+            if piped is not None:
+                ready, end = os.pipe()
+                os.write(end, piped)
+                os.close(end)
+                os.dup2(ready, 0)
             program = ["-m", "gemma_mtp"] if real else [str(DRIVER)]
             os.execve(sys.executable, [sys.executable, *program, *arguments], env)
 
@@ -70,6 +77,17 @@ class Terminal:
         while rows and not rows[-1]:
             rows.pop()
         return rows
+
+    @property
+    def row(self) -> str:
+        """The row that is being typed: the last one, or above the bar; "" where there is none."""
+        rows = [row.strip() for row in self.lines[-2:]]
+        return next((row for row in reversed(rows) if row.startswith(">>>")), "")
+
+    @property
+    def above(self) -> list[str]:
+        """What the screen shows without the bar."""
+        return self.lines[:-1] if " · " in self.lines[-1] else self.lines
 
     @property
     def scrolled(self) -> list[str]:
@@ -103,13 +121,13 @@ class Terminal:
 
     def prompt(self) -> None:
         """Read until the chat waits for a line and has nothing on it."""
-        self.until(lambda: bool(self.lines) and self.lines[-1].strip() == ">>>")
+        self.until(lambda: self.row == ">>>")
 
     def say(self, text: str) -> None:
         """Type a message at an empty prompt, and see it there before sending it."""
         self.prompt()
         self.keys(text)
-        self.until(lambda: self.lines[-1].strip() != ">>>")
+        self.until(lambda: self.row != ">>>")
         self.keys(ENTER)
 
     def leave(self, *keys: str) -> int:

@@ -221,7 +221,7 @@ def test_no_speculation_is_said() -> None:
     [
         (["run", "31b", "hi"], 4, "gemma-mtp: 31b is not on this machine.\n  gemma-mtp pull 31b"),
         (["run", "tinny"], 4, 'gemma-mtp: There is no model called "tinny".\n  Did you mean tiny?'),
-        (["run", "tell", "me", "more"], 2, "gemma-mtp: Got unexpected extra argument"),
+        (["run", "tell", "me", "more"], 2, "gemma-mtp: The prompt is in several pieces."),
         (["run", "cat.png"], 2, "gemma-mtp: cat.png is an image, and images are not supported"),
         (["run", "hi", "--tempreature", "1"], 2, "gemma-mtp: No such option: --tempreature"),
         (["rum"], 2, "gemma-mtp: No such command"),
@@ -373,3 +373,65 @@ def test_closed_streams(redirect: str) -> None:
     assert process.returncode == 0
     assert out == (b"" if ">&-" in redirect.split() else b"Hello there.\n")
     assert err == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have /dev/full")
+@pytest.mark.parametrize("command", ["run hi", "config"])
+def test_output_that_cannot_be_written(command: str) -> None:
+    with start({}, shell=f'exec "{sys.executable}" "{DRIVER}" {command} > /dev/full') as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert err == b"gemma-mtp: The output cannot be written: No space left on device.\n"
+
+
+def test_what_is_no_text_is_refused() -> None:
+    there = world()
+    outcome = invoke("run", "What is it?", stdin=b"\x7fELF\0\0", world=there)
+    assert (outcome.status, there.loaded) == (2, [])
+    assert "What was piped in is not text" in outcome.stderr
+
+
+def test_a_full_context_is_a_limit_as_well() -> None:
+    limited = ("run", "hi", "--ctx", "256", "--fail-on-length")
+    assert invoke(*limited, world=world(Script("a " * 300))).status == 3
+
+
+def test_a_prompt_that_does_not_fit_says_nothing_of_a_chat() -> None:
+    outcome = invoke("run", "word " * 300, "--ctx", "256")
+    assert outcome.stderr.endswith("\n  Shorten it, or use a larger --ctx.\n")
+
+
+def test_a_seed_makes_a_reply_exact() -> None:
+    there = world()
+    invoke("run", "hi", "--seed", "5", world=there)
+    assert there.engine.requests[0].exact
+
+
+def test_numbers_that_are_none() -> None:
+    for option in ("--seed x", "--ctx=x"):
+        outcome = invoke("run", "hi", *option.split())
+        name = option.partition("=")[0].split()[0]
+        assert outcome.stderr.startswith(f'gemma-mtp: {name} must be a whole number, not "x".\n')
+    assert "--top-p must be a number" in invoke("run", "hi", "--top-p", "much").stderr
+
+
+def test_a_prompt_in_pieces_needs_quotes() -> None:
+    outcome = invoke("run", "tell", "me", "a", "story")
+    assert outcome.stderr.endswith('  It needs quotes: gemma-mtp run "tell me a story"\n')
+
+
+def test_files_of_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.md"
+    path.write_text("Rain falls.\n")
+    there = world()
+    invoke("chat", "Sum it up:", "-f", str(path), world=there)
+    sent = f'<file name="{path}">\nRain falls.\n</file>\n\nSum it up:'
+    assert there.engine.requests[0].messages == (Message("user", sent),)
+    assert "cannot be read" in invoke("chat", "-f", str(tmp_path / "none")).stderr
+
+
+def test_only_a_terminal_can_be_talked_on() -> None:
+    for option in ("--resume", "--continue"):
+        assert "needs a terminal" in invoke("chat", option).stderr
+    assert "There is no terminal to talk on." in invoke("chat", "-i", stdin=b"notes").stderr
+    assert "--overflow must be" in invoke("chat", "-i", "--overflow", "burst").stderr

@@ -1,4 +1,4 @@
-"""Which word is the model: the rule in the docstring of `arguments`, as a table."""
+"""Which word is the model: the rule in the docstring of `words`, as a table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from fakes import FakeNames
 
-from gemma_mtp.arguments import Words, clean, read_words
+from gemma_mtp.arguments import clean
 from gemma_mtp.errors import ModelNotAvailable, UsageError
+from gemma_mtp.words import Words, read_words
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,8 @@ from gemma_mtp.errors import ModelNotAvailable, UsageError
         ("why: is it so", None, None, "why: is it so"),
         ("either/or, which one", None, None, "either/or, which one"),
         ("what can read a .gguf", None, None, "what can read a .gguf"),
+        ("and/or", None, None, "and/or"),
+        ("1/2", None, None, "1/2"),
         ("雨", None, None, "雨"),
         ("", None, None, ""),
     ],
@@ -59,6 +62,7 @@ def test_words(
         ("26ba4b", "26b-a4b"),
         ("32b", "31b"),
         ("12", "12b"),
+        ("e2b:", "e2b"),
     ],
 )
 def test_a_slip_is_an_error_rather_than_a_question(word: str, near: str) -> None:
@@ -68,10 +72,33 @@ def test_a_slip_is_an_error_rather_than_a_question(word: str, near: str) -> None
     assert f'"{word}"' in caught.value.hint  # how to ask it nevertheless
 
 
+@pytest.mark.parametrize("word", ["/help", "./notes", "~/nothing/here"])
+def test_a_path_without_a_file_is_neither_model_nor_question(word: str) -> None:
+    with pytest.raises(ModelNotAvailable, match="There is no file") as caught:
+        read_words(word, None, FakeNames())
+    assert f'gemma-mtp run tiny "{word}"' in caught.value.hint
+
+
+@pytest.mark.parametrize("word", ["nosuch", "llama3", "qwen2.5"])
+def test_a_chat_is_opened_with_a_model_rather_than_with_a_word(word: str) -> None:
+    with pytest.raises(ModelNotAvailable) as caught:
+        read_words(word, None, FakeNames(), chat=True)
+    assert f'gemma-mtp chat tiny "{word}"' in caught.value.hint
+    assert read_words(word, None, FakeNames()).prompt == word
+
+
+@pytest.mark.parametrize("text", ["hi", "why?", "tell me", "雨"])
+def test_a_chat_may_be_opened_with_a_message(text: str) -> None:
+    assert read_words(text, None, FakeNames(), chat=True).prompt == text
+
+
 def test_two_words_need_a_model_first() -> None:
     with pytest.raises(ModelNotAvailable, match="hello") as caught:
         read_words("hello", "world", FakeNames())
     assert "quotes" in caught.value.hint
+    with pytest.raises(ModelNotAvailable) as caught:
+        read_words("nosuch", "hello world", FakeNames())
+    assert "quotes" not in caught.value.hint
     with pytest.raises(ModelNotAvailable) as caught:
         read_words("tinny", "world", FakeNames())
     assert "tiny" in caught.value.hint

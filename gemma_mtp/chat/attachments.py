@@ -1,0 +1,107 @@
+"""Text files that go along with a message: found, read, refused, and put into the text.
+
+Knows the disk, but neither engine nor terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemma_mtp.arguments import IMAGE_SUFFIXES, clean
+from gemma_mtp.errors import UsageError
+
+LARGEST = 16 << 20  # bytes; no context holds more
+_BLOCK = re.compile(r'<file name="([^"\n]*)">\n(.*?)\n</file>\n*', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A text and the name it is sent under."""
+
+    name: str
+    text: str
+
+
+def read_files(words: Sequence[str]) -> list[Attachment]:
+    """All files that the paths and patterns name; all of them can be read, or it is an error."""
+    paths = [path for word in words for path in _matching(word)]
+    return [read_file(path) for path in dict.fromkeys(paths)]
+
+
+def read_file(path: Path) -> Attachment:
+    """One text file."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise UsageError(f"{path} is an image, and images are not supported yet.")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    return Attachment(str(path), decoded(data, str(path)))
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Bytes as text. A zero byte gives away what is none; UTF-16 has them, too."""
+    if b"\0" in data:
+        raise UsageError(
+            f"{name} is not text: it holds zero bytes.", "Only UTF-8 text can be sent."
+        )
+    return clean(data.decode("utf-8", "replace")).strip("\n")
+
+
+def split_words(rest: str) -> list[str]:
+    """Paths as typed: quotes and backslashes keep spaces together."""
+    try:
+        return shlex.split(rest, posix=os.name != "nt")
+    except ValueError:  # a quote that is not closed, as in don't.txt
+        return rest.split()
+
+
+def _matching(word: str) -> list[Path]:
+    path = Path(word).expanduser()
+    if path.is_dir():
+        raise UsageError(f"{word} is a folder.", f"{word.rstrip('/')}/* names the files in it.")
+    if path.exists() or not re.search(r"[*?\[]", word):
+        return [path]
+    root = Path(path.anchor) if path.anchor else Path()
+    pattern = str(path.relative_to(path.anchor)) if path.anchor else str(path)
+    found = sorted(p for p in root.glob(pattern) if p.is_file())
+    if not found:
+        raise UsageError(f"No file matches {word}.")
+    return found
+
+
+def compose(attachments: Sequence[Attachment], text: str) -> str:
+    """The message that is sent: files first, then what was typed."""
+    blocks = [f'<file name="{a.name}">\n{a.text}\n</file>' for a in attachments]
+    return "\n\n".join([*blocks, text] if text.strip() else blocks)
+
+
+def shortened(message: str) -> str:
+    """A message as it is shown again: a file is only named."""
+
+    def name(block: re.Match[str]) -> str:
+        return f"[{block[1]}, {len(block[2].splitlines())} lines]\n"
+
+    return _BLOCK.sub(name, message).strip("\n")
+
+
+def image_in(text: str) -> str:
+    """The first word of a message that is the path of an image on this machine, or ""."""
+    for word in split_words(text):
+        if word.lower().endswith(IMAGE_SUFFIXES) and _is_file(word):
+            return word
+    return ""
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False

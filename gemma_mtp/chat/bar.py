@@ -1,0 +1,34 @@
+"""The line at the bottom of the screen while a message is typed. Pure: a chat in, words out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemma_mtp.figures import Parts, number
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+
+
+def parts(chat: Chat) -> Parts:
+    """What the bar says, each part with its importance."""
+    engine = chat.loaded
+    if engine is None:
+        return [(9, "no model"), (8, "/model NAME")]
+    found = [(7, Path(chat.model).name), (9, context(chat))]
+    found.append((4, f"draft {chat.options.draft}" if not engine.info.plain_reason else "plain"))
+    if chat.options.think:
+        found.append((5, "thinking"))
+    if chat.attached:
+        found.append((8, f"{len(chat.attached)} attached"))
+    if chat.last and chat.last.decode_seconds:
+        found.append((6, f"{number(chat.last.tokens_per_second)} tok/s"))
+    return found
+
+
+def context(chat: Chat) -> str:
+    """How full the context is, as of the last reply."""
+    size = chat.engine.info.context_size
+    used = chat.context_used()
+    return f"ctx {used}/{size} ({used * 100 // size} %)"

@@ -1,0 +1,169 @@
+"""A chat in progress: the conversation, the loaded pair, the settings, and what they need.
+
+Holds what verbs and exchanges act on; how a reply is written is `exchange`'s, what is typed
+`loop`'s. Knows no keyboard but through `Console`.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from gemma_mtp.arguments import Options
+from gemma_mtp.chat.attachments import Attachment
+from gemma_mtp.chat.conversation import Conversation
+from gemma_mtp.chat.overflow import Policy
+from gemma_mtp.chat.record import Record
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.events import Message, Request, Stats
+from gemma_mtp.loading import load
+from gemma_mtp.render import Printer
+
+if TYPE_CHECKING:
+    from gemma_mtp.oneshot import Engine
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.world import World
+
+
+class Console(Protocol):
+    """What a chat needs of a keyboard. `read` raises EOFError where there is no more; `edit` gives
+    None for a text that stayed as it was, `ask` for none of the choices."""
+
+    vi: bool
+
+    @property
+    def history_on(self) -> bool: ...
+
+    @history_on.setter
+    def history_on(self, on: bool) -> None: ...
+
+    def read(self, default: str) -> str: ...
+
+    def edit(self, text: str) -> str | None: ...
+
+    def ask(self, question: str, choices: Sequence[str]) -> int | None: ...
+
+
+class Chat:
+    """One person, one conversation, one pair at a time."""
+
+    def __init__(
+        self,
+        world: World,
+        console: Console,
+        printer: Printer,
+        options: Options,
+        overflow: Policy = "ask",
+    ) -> None:
+        self.world, self.console, self.printer = world, console, printer
+        self.options, self.overflow = replace(options), overflow
+        self.conversation = Conversation(options.system or "")
+        self.record = Record(world.archive(), printer.line)
+        self.attached: list[Attachment] = []
+        self.again = ""  # what the next prompt starts with
+        self.open = True
+        self.figures = True  # a line of them below each reply
+        self.files: PairFiles | None = None
+        self.last: Stats | None = None
+        self.total = Stats()
+        self.replies = 0
+        self.warned = False  # that the context is filling up
+        self._engine: Engine | None = None
+        self._measured = (self.conversation, 0)
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded pair; a load that failed may have left none."""
+        if self._engine is None:
+            raise GemmaMtpError("No model is loaded.", "/model NAME loads one.")
+        return self._engine
+
+    @property
+    def loaded(self) -> Engine | None:
+        return self._engine
+
+    @property
+    def model(self) -> str:
+        return self.files.name if self.files else ""
+
+    def use(self, files: PairFiles, *, remember: bool = True) -> None:
+        """Load another pair in place of this one, which comes back if that fails."""
+        before = self.files
+        self.close()
+        try:
+            self._load(files)
+        except BaseException:
+            if before is not None:
+                self._load(before)
+            raise
+        if before is not None and before != files:
+            self.conversation = self.conversation.without_tokens()
+        if remember:
+            self.world.remember_used(files.name)
+
+    def _load(self, files: PairFiles) -> None:
+        self._engine = load(self.world, files, self.options, self.printer)
+        self.files = files
+
+    def close(self) -> None:
+        """Unload the pair; what it measured is kept for `show`."""
+        if self._engine is None:
+            return
+        if self.files is not None:
+            self.world.remember_speed(self.files.name, self.total)
+        self._engine.close()
+        self._engine, self.files = None, None
+        self.last, self.total, self.replies = None, Stats(), 0
+
+    def count(self, stats: Stats) -> None:
+        """Add the figures of a reply."""
+        self.last, self.total = stats, self.total + stats
+        self.replies += 1
+
+    def measured(self, used: int) -> None:
+        """The conversation as it is now takes `used` tokens."""
+        self._measured = (self.conversation, used)
+
+    def context_used(self) -> int:
+        """Tokens of the conversation; counted only when it is not known from a reply."""
+        if self._measured[0] is not self.conversation:
+            self.measured(self._count_tokens())
+        return self._measured[1]
+
+    def _count_tokens(self) -> int:
+        messages = self.conversation.messages()
+        try:
+            return len(self.engine.prompt(self.options.request(messages))) if messages else 0
+        except GemmaMtpError:
+            return 0
+
+    def tokens(self, text: str) -> int:
+        """Tokens of a text as part of a message."""
+        empty, whole = (Request((Message("user", t),)) for t in ("", text))
+        return len(self.engine.prompt(whole)) - len(self.engine.prompt(empty))
+
+    def start_afresh(self, conversation: Conversation | None = None) -> None:
+        """Forget the conversation here; on the disk it stays."""
+        self.conversation = conversation or Conversation(self.conversation.system)
+        self.record.forget()
+        self.warned = False
+
+    def say(self, text: str) -> None:
+        """A line for the person."""
+        self.printer.line(text)
+
+    def note(self, text: str) -> None:
+        """A line that matters less."""
+        self.printer.line(text, dim=True)
+
+    def failed(self, error: Exception, what: str) -> None:
+        """Say in a sentence what went wrong; with --verbose also where."""
+        if isinstance(error, GemmaMtpError):
+            self.printer.error(error)
+        else:
+            self.say(f"{what} failed: {error or type(error).__name__}")
+        if self.options.verbose and not isinstance(error, GemmaMtpError):
+            traceback.print_exc(file=sys.stderr)

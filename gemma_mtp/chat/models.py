@@ -1,0 +1,35 @@
+"""What the verbs of a chat say about models: those here, and the loaded one in detail.
+
+Knows the store and file headers through the world; loads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.world import World
+
+
+def here(world: World) -> Iterator[tuple[str, str]]:
+    """Names that can be loaded at once, each with a description."""
+    for entry in world.store.ready():
+        size = f"{entry.bytes / 1e9:.1f} GB" if entry.bytes else "built in"
+        yield entry.name, ", ".join(part for part in (entry.title, entry.tag, size) if part)
+
+
+def described(world: World, name: str) -> list[str]:
+    """The lines of `gemma-mtp show NAME`."""
+    from gemma_mtp.details import as_lines, details
+
+    return as_lines(details(world, name))
+
+
+def from_header(files: PairFiles, key: str) -> str:
+    """A text of the target's header; "" where it has none."""
+    from gemma_mtp import gguf
+
+    value = gguf.read_header(files.target).metadata.get(key)
+    return value if isinstance(value, str) else ""

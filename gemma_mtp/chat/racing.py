@@ -1,0 +1,70 @@
+"""`/race`: one message answered twice, recorded, and shown side by side.
+
+Knows the chat; what the two lanes look like is `gemma_mtp.race`'s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gemma_mtp import race as lanes
+from gemma_mtp.chat.conversation import Conversation
+from gemma_mtp.chat.exchange import How, request
+from gemma_mtp.events import DraftSetting, Event, Progress
+from gemma_mtp.oneshot import stoppable
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+    from gemma_mtp.lanes import Recording
+
+WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
+SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+
+
+def race(chat: Chat, draft: Conversation, seed: int) -> None:
+    """Both replies to the last message of `draft`, then the replay; Ctrl-C stops either."""
+    setting = chat.options.draft_setting() or "auto"
+    with stoppable() as cancel:
+        plain = _record(chat, draft, seed, 0, "plain", cancel)
+        drafted = _record(chat, draft, seed, setting, "with drafts", cancel)
+        if cancel.is_set():
+            chat.note("stopped")
+            return
+        lanes.replay(
+            chat.printer.screen,
+            plain,
+            drafted,
+            highlight=chat.printer.view.highlight,
+            factor=pace(max(plain.seconds, drafted.seconds)),
+            stopped=cancel.is_set,
+        )
+
+
+def pace(seconds: float) -> float:
+    """How many times as fast as it was the race is shown."""
+    return next((factor for factor in SLOWER if seconds / factor >= WATCHABLE), SLOWER[-1])
+
+
+def _record(
+    chat: Chat,
+    draft: Conversation,
+    seed: int,
+    setting: DraftSetting,
+    title: str,
+    cancel: threading.Event,
+) -> Recording:
+    wanted = request(chat, draft, How(seed, exact=True, draft=setting))
+    screen = chat.printer.screen
+
+    def events() -> Iterator[Event]:
+        for event in chat.engine.reply(wanted, cancel):
+            if isinstance(event, Progress):
+                screen.transient(f"{title}: {event.stats.completion_tokens} tokens")
+            yield event
+
+    try:
+        return lanes.record(events())
+    finally:
+        screen.transient("")

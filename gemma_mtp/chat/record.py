@@ -1,0 +1,61 @@
+"""The saved side of a chat: every step goes to the archive, and no failure there ends the chat.
+
+Knows which saved conversation this is; what a file looks like is the archive's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat.conversation import Conversation
+from gemma_mtp.chat.turns import Turn
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.archive import Archive
+
+
+class Record:
+    """Saves one conversation after another; a problem is said once."""
+
+    def __init__(self, archive: Archive, say: Callable[[str], None]) -> None:
+        self.archive = archive
+        self.id: int | None = None
+        self._say = say
+        self._title = ""
+        self._told: set[str] = set()
+
+    def save(self, conversation: Conversation, model: str) -> None:
+        """Keep the whole conversation; one without a message is not worth keeping."""
+        if self.id is None:
+            if not conversation.turns:
+                return
+            self.id = self.archive.begin(model, conversation.system)
+            if self._title:
+                self.archive.rename(self.id, self._title)
+        self.id = self.archive.save(
+            self.id, conversation.turns, model=model, system=conversation.system
+        )
+        self._tell()
+
+    def progress(self, number: int, turn: Turn) -> None:
+        """Keep what is written so far of the reply in turn `number`."""
+        if self.id is not None:
+            self.archive.progress(self.id, number, turn)
+
+    def name(self, title: str) -> None:
+        """Give the conversation a title, once it is saved."""
+        self._title = title
+        if self.id is not None:
+            self.archive.rename(self.id, title)
+            self._tell()
+
+    def forget(self, id: int | None = None) -> None:
+        """From now on another conversation: the saved one with this `id`, or a new one."""
+        self.id, self._title = id, ""
+
+    def _tell(self) -> None:
+        for said in (self.archive.warning, self.archive.problem):
+            if said and said not in self._told:
+                self._say(said)
+                self._told.add(said)

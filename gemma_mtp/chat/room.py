@@ -1,0 +1,91 @@
+"""What happens when the context is full: the policy, carried out where the person can see it.
+
+Knows the chat; which turns have to go is `overflow`'s arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat.attachments import shortened
+from gemma_mtp.chat.conversation import Conversation
+from gemma_mtp.chat.overflow import is_filling, named, turns_to_drop
+from gemma_mtp.chat.turns import Turn
+from gemma_mtp.events import Request, Stats
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+
+ADVICE = "/clear starts afresh; a larger --ctx holds more."
+SHORTEN = "Shorten it, or use a larger --ctx."
+
+
+def make_room(
+    chat: Chat, draft: Conversation, problem: str, advice: str = SHORTEN
+) -> Conversation | None:
+    """The conversation with enough of its oldest turns left out; None if it is to be left.
+
+    `problem` is the sentence about it, `advice` what helps if there is nothing to leave out.
+    """
+    size = chat.engine.info.context_size
+
+    def tokens(dropped: int) -> int:
+        shorter = draft.skipping(dropped)
+        return len(chat.engine.prompt(Request(shorter.messages(), think=chat.options.think)))
+
+    count = turns_to_drop(tokens, len(draft.sent), size)
+    if count is None:
+        only = len(draft.sent) == 1
+        chat.say(problem if only else f"{problem} {_alone(tokens(len(draft.sent) - 1), size)}")
+        chat.note(advice if only else ADVICE)
+        return None
+    turns = draft.sent[:count]
+    if not _agreed(chat, problem, _oldest(turns)):
+        return None
+    chat.note(f"Left out of the prompt from here on: {_oldest(turns)}. It stays saved.")
+    chat.warned = False
+    return draft.skipping(count)
+
+
+def _agreed(chat: Chat, problem: str, what: str) -> bool:
+    if chat.overflow == "drop-oldest":
+        return True
+    chat.say(problem)
+    if chat.overflow == "ask":
+        chat.say(f"To make room, the model can do without {what}.")
+        if chat.console.ask("Leave it out?", ("yes, and go on", "no, stop here")) == 0:
+            return True
+        chat.note(ADVICE)
+        return False
+    chat.note(f"{ADVICE} With --overflow drop-oldest the oldest exchanges are left out.")
+    return False
+
+
+def _oldest(turns: tuple[Turn, ...]) -> str:
+    said = named([shortened(turn.user.content) for turn in turns])
+    return (
+        f"the oldest exchange, {said}"
+        if len(turns) == 1
+        else f"the oldest {len(turns)} exchanges, {said}"
+    )
+
+
+def warn_when_filling(chat: Chat, stats: Stats) -> None:
+    """One line, once, before it is too late."""
+    used, size = stats.context_used, stats.context_size
+    if not is_filling(used, size):
+        chat.warned = False
+    elif not chat.warned:
+        chat.warned = True
+        then = {
+            "ask": "when it is full, you will be asked what to do",
+            "drop-oldest": "when it is full, the oldest exchanges are left out",
+            "stop": "when it is full, nothing more can be said",
+        }[chat.overflow]
+        chat.note(f"The context is {used * 100 // size} % full ({used} of {size}); {then}.")
+
+
+def _alone(tokens: int, size: int) -> str:
+    if tokens > size:
+        return f"The last message alone has {tokens}."
+    return f"The last exchange alone has {tokens}, which leaves no room for a reply."

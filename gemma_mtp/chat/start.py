@@ -1,0 +1,141 @@
+"""How a chat begins: what was named, piped in or saved is found, loaded and shown.
+
+Knows the command line's words and the parts of a chat; what happens then is `loop`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gemma_mtp import cli_store
+from gemma_mtp.arguments import Options
+from gemma_mtp.chat import bar, verbs
+from gemma_mtp.chat.archive import Saved
+from gemma_mtp.chat.attachments import Attachment, read_files
+from gemma_mtp.chat.chat import Chat
+from gemma_mtp.chat.keyboard import Completion, Keyboard, paths, quiet_keyboard
+from gemma_mtp.chat.loop import converse
+from gemma_mtp.chat.overflow import POLICIES, Policy
+from gemma_mtp.chat.verbs.files import attach_all
+from gemma_mtp.chat.verbs.saved import pick, take_up
+from gemma_mtp.errors import UsageError
+from gemma_mtp.loading import introduce
+from gemma_mtp.oneshot import piped_text
+from gemma_mtp.render import Printer
+from gemma_mtp.screen import Screen, fit
+from gemma_mtp.world import World
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the command line says about a chat, besides the options of replies.
+
+    `system` is a system prompt that a saved conversation is to go on with, instead of its own.
+    """
+
+    model: str | None = None
+    prompt: str | None = None
+    files: Sequence[Path] = ()
+    resume: bool = False
+    latest: bool = False
+    overflow: str = "ask"
+    vi: bool = False
+    system: str | None = None
+
+    def policy(self) -> Policy:
+        """`--overflow` as a policy."""
+        for known in POLICIES:
+            if self.overflow == known:
+                return known
+        raise UsageError(f'--overflow must be {", ".join(POLICIES)}, not "{self.overflow}".')
+
+
+def start(world: World, beginning: Beginning, options: Options) -> None:
+    """Hold a chat from the first line to the last."""
+    policy = beginning.policy()
+    printer = Printer(Screen(sys.stdout, sys.stdout))
+    context = _context(beginning)
+    take_terminal()
+    with quiet_keyboard():
+        console = Keyboard(
+            history=world.history(),
+            complete=lambda typed: completions(chat, typed),
+            bar=lambda: bar.parts(chat),
+            vi=beginning.vi,
+        )
+        chat = Chat(world, console, printer, options, policy)
+        try:
+            _begin(chat, beginning, context)
+        finally:
+            chat.close()
+
+
+def _begin(chat: Chat, beginning: Beginning, context: list[Attachment]) -> None:
+    saved = _saved(chat, beginning)
+    if beginning.resume and saved is None:
+        return
+    named = beginning.model or (saved.model if saved else None)
+    files = cli_store.resolve_or_offer(chat.world, named, chat.options.drafter)
+    chat.use(files, remember=beginning.model is not None)
+    _header(chat)
+    introduce(chat.world, chat.engine, chat.options, chat.printer, named=named is not None)
+    if saved:
+        take_up(chat, saved)
+        if beginning.system is not None:
+            chat.conversation = replace(chat.conversation, system=beginning.system)
+    if context:
+        attach_all(chat, context)
+    converse(chat, beginning.prompt)
+
+
+def _context(beginning: Beginning) -> list[Attachment]:
+    """What goes along with the first message: files, and what was piped in."""
+    found = read_files([str(path) for path in beginning.files])
+    piped = piped_text(sys.stdin)
+    return [*found, Attachment("standard input", piped)] if piped else found
+
+
+def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
+    if beginning.latest:
+        latest = chat.record.archive.latest()
+        if latest is None:
+            raise UsageError("There is no saved conversation to go on with.", "gemma-mtp chat")
+        return chat.record.archive.read(latest)
+    return pick(chat, "") if beginning.resume else None
+
+
+def _header(chat: Chat) -> None:
+    parts = [(2, Path(chat.model).name), (1, f"ctx {chat.engine.info.context_size}")]
+    parts += [(3, "/help lists the commands")]
+    chat.note(fit(parts, chat.printer.screen.width))
+
+
+def completions(chat: Chat, typed: str) -> Iterator[Completion]:
+    """What the text before the cursor may become."""
+    for word, text, description in verbs.suggestions(chat, typed):
+        yield Completion(text, -len(word), description)
+    path = verbs.path_in(typed)
+    if path is not None:
+        yield from paths(path)
+
+
+def take_terminal() -> None:
+    """Make the terminal the standard input, where something was piped in."""
+    if sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():
+        return
+    try:
+        # By its own name, since some systems cannot wait for keys on /dev/tty.
+        name = "CONIN$" if os.name == "nt" else os.ttyname(sys.stdout.fileno())
+        keyboard = os.open(name, os.O_RDWR)
+    except OSError as error:
+        raise UsageError(
+            "There is no terminal to talk on.", "Without --interactive one answer is written."
+        ) from error
+    os.dup2(keyboard, 0)
+    if keyboard:
+        os.close(keyboard)
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115

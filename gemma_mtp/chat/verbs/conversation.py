@@ -1,0 +1,105 @@
+"""What can be done with the conversation: begun anew, taken back, changed, written to a file.
+
+Knows the chat and its archive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat.attachments import shortened
+from gemma_mtp.chat.exchange import hand_back, write
+from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.chat.verbs.replies import last_turn
+from gemma_mtp.errors import UsageError
+from gemma_mtp.events import Message
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.archive import Saved
+    from gemma_mtp.chat.chat import Chat
+
+GROUP = GROUPS[0]
+
+
+@verb("clear", group=GROUP, summary="begin a new conversation")
+def clear(chat: Chat, rest: str) -> None:
+    """Empties the context for a new conversation with the same model. The system prompt stays, and
+    so do the totals of /stats. The old conversation stays saved: /resume finds it."""
+    kept = chat.record.id is not None
+    chat.start_afresh()
+    chat.note(f"A new conversation.{' /resume finds the old one.' if kept else ''}")
+
+
+@verb("undo", group=GROUP, summary="take back the last message and its reply")
+def undo(chat: Chat, rest: str) -> None:
+    """Takes the last message and its reply out of the conversation, here and in what is saved. Up
+    arrow brings the message back to the line."""
+    turn = last_turn(chat)
+    chat.conversation = chat.conversation.without_last()
+    chat.record.save(chat.conversation, chat.model)
+    chat.note(f'Taken back: "{_short(turn.user.content)}" and its reply.')
+
+
+@verb("edit", group=GROUP, summary="change the last message in the editor, and send it again")
+def edit(chat: Chat, rest: str) -> None:
+    """Opens the last message in your editor ($VISUAL or $EDITOR). Saved and closed, it is sent in
+    place of the old one and gets a reply of its own; unchanged or empty, nothing happens."""
+    turn = last_turn(chat)
+    text = chat.console.edit(turn.user.content)
+    if text is None or not text.strip():
+        chat.note("Nothing was changed.")
+        return
+    chat.printer.message(">>> ", shortened(text))
+    if not write(chat, chat.conversation.without_last().asking(Message("user", text))):
+        hand_back(chat, text)
+
+
+@verb(
+    "export",
+    group=GROUP,
+    argument="md|json [PATH]",
+    words=None,
+    paths=True,
+    choices=choose([("md", "Markdown, to read"), ("json", "everything, for programs")]),
+    summary="write the conversation to a file",
+)
+def export(chat: Chat, rest: str) -> None:
+    """Writes this conversation to a file, as Markdown or as JSON. Without a path the file is named
+    after the conversation and lies in this folder. A file that is there is not replaced."""
+    from gemma_mtp.chat import export as formats
+
+    kind, _, name = rest.partition(" ")
+    known = {"md": formats.as_markdown, "json": formats.as_json}
+    if kind.lower() not in known:
+        raise UsageError("/export needs to know how.", "/export md, or /export json notes.json")
+    last_turn(chat)
+    if chat.record.id is None:
+        raise UsageError(chat.record.archive.problem or "Nothing is saved yet.")
+    saved = chat.record.archive.read(chat.record.id)
+    path = Path(name.strip().strip("'\"")).expanduser() if name.strip() else Path(_file_name(saved))
+    if path.is_dir():
+        path = path / _file_name(saved)
+    path = path.with_name(path.name + f".{kind.lower()}") if not path.suffix else path
+    _write_new(path, known[kind.lower()](saved))
+    chat.note(f"Written to {path}.")
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already.", "/export md OTHER_NAME.md") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _file_name(saved: Saved) -> str:
+    letters = "".join(c if c.isalnum() else " " for c in saved.title)
+    return "-".join(letters.lower().split())[:40].strip("-") or f"chat-{saved.id}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(shortened(text).split())
+    return line if len(line) <= 40 else line[:39].rstrip() + "…"

@@ -1,0 +1,68 @@
+"""Text files into messages. Knows the chat; reading files is `attachments`' job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat.attachments import Attachment, read_files, split_words
+from gemma_mtp.chat.exchange import say
+from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.errors import UsageError
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+
+GROUP = GROUPS[2]
+
+
+@verb(
+    "file",
+    group=GROUP,
+    argument="[PATH...]",
+    words=None,
+    paths=True,
+    summary="attach text files to the next message",
+)
+def attach(chat: Chat, rest: str) -> None:
+    """Attaches text files to the next message; patterns such as src/*.py and ~ work. Says how many
+    tokens each has. Without a path it lists what is attached; /file none takes it away. Images
+    and other binary files are refused."""
+    if rest == "none":
+        chat.attached.clear()
+    elif rest:
+        attach_all(chat, read_files(split_words(rest)))
+        return
+    for one in chat.attached:
+        chat.say(_described(chat, one))
+    if not chat.attached:
+        chat.note("Nothing is attached.")
+
+
+@verb(
+    "read",
+    group=GROUP,
+    argument="PATH...",
+    words=None,
+    paths=True,
+    summary="send text files as a message of their own",
+)
+def read(chat: Chat, rest: str) -> None:
+    """Sends text files at once, without a question; patterns such as src/*.py and ~ work. To ask
+    something about them, attach them with /file instead."""
+    if not rest:
+        raise UsageError("/read needs a path.", "/read notes.md")
+    attach_all(chat, read_files(split_words(rest)))
+    say(chat, "")
+
+
+def attach_all(chat: Chat, found: list[Attachment]) -> None:
+    """Attach texts to the next message and say what they amount to."""
+    known = {one.name for one in found}
+    chat.attached[:] = [*(one for one in chat.attached if one.name not in known), *found]
+    for one in found:
+        chat.note(f"attached: {_described(chat, one)}")
+
+
+def _described(chat: Chat, one: Attachment) -> str:
+    size = chat.engine.info.context_size
+    return f"{one.name}, {chat.tokens(one.text)} tokens of {size}"

@@ -1,0 +1,109 @@
+"""Which model answers, and what there is to know about it. Knows the chat and the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat import models, parameters
+from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.errors import UsageError
+from gemma_mtp.loading import introduce
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+
+GROUP = GROUPS[3]
+
+
+def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
+    if not before:
+        yield from models.here(chat.world)
+
+
+@verb(
+    *("model", "load"),
+    group=GROUP,
+    argument="[NAME]",
+    words=1,
+    choices=_models,
+    summary="switch to another model and keep the conversation",
+)
+def model(chat: Chat, rest: str) -> None:
+    """Loads another model, by name or GGUF file; the conversation goes on with it. If that fails,
+    the old model and the conversation stay. Without a name it says which one is loaded."""
+    if not rest:
+        chat.say(f"{chat.model or 'No model'} is loaded; /list names those on this machine.")
+        return
+    files = chat.world.resolve(rest, None)
+    chat.use(files)
+    chat.note(f"{files.name} is loaded, context {chat.engine.info.context_size}.")
+    introduce(chat.world, chat.engine, chat.options, chat.printer, named=True)
+
+
+@verb("list", group=GROUP, summary="models on this machine")
+def list_models(chat: Chat, rest: str) -> None:
+    """Lists the models that /model can load without fetching anything. Outside a chat, gemma-mtp
+    list says more, and gemma-mtp pull fetches others."""
+    found = list(models.here(chat.world))
+    width = max([len(name) for name, _ in found], default=0)
+    for name, description in found:
+        mark = "*" if name == chat.model else " "
+        chat.say(f" {mark} {name:{width}}  {description}".rstrip())
+
+
+def _info(chat: Chat) -> None:
+    for line in models.described(chat.world, chat.model):
+        chat.say(line)
+
+
+def _parameters(chat: Chat) -> None:
+    for name, value in parameters.shown(chat.options):
+        chat.say(f"  {name:15} {value}")
+
+
+def _system(chat: Chat) -> None:
+    chat.say(chat.conversation.system or "There is no system prompt.")
+
+
+def _from_file(key: str, otherwise: str) -> Callable[[Chat], None]:
+    def show(chat: Chat) -> None:
+        found = models.from_header(chat.files, key) if chat.files else ""
+        for line in (found or otherwise).splitlines():
+            chat.say(line)
+
+    return show
+
+
+SHOWN: dict[str, tuple[str, Callable[[Chat], None]]] = {
+    "info": ("what this model is", _info),
+    "parameters": ("sampling and limits as set now", _parameters),
+    "system": ("the system prompt", _system),
+    "template": (
+        "the chat template of the file",
+        _from_file(
+            "tokenizer.chat_template", "The file has no template; Gemma 4's turns are used."
+        ),
+    ),
+    "license": (
+        "the license the file names",
+        _from_file("general.license", "The file names none."),
+    ),
+}
+
+
+@verb(
+    "show",
+    group=GROUP,
+    argument="[WHAT]",
+    words=1,
+    choices=choose((name, summary) for name, (summary, _) in SHOWN.items()),
+    summary="what the model is, or what is set",
+)
+def show(chat: Chat, rest: str) -> None:
+    """Shows one of: info (files, architecture, memory), parameters (as /set parameter takes them),
+    system, template, license. Without a word it shows info."""
+    name = rest.lower() or "info"
+    if name not in SHOWN:
+        raise UsageError(f'/show knows no "{rest}".', f"Known: {', '.join(SHOWN)}.")
+    SHOWN[name][1](chat)

@@ -1,0 +1,117 @@
+"""What can be done with the last reply: again, otherwise, further, compared, copied.
+
+Knows the chat; the reply is written by `exchange`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat import clipboard
+from gemma_mtp.chat.comparison import compared
+from gemma_mtp.chat.exchange import How, write
+from gemma_mtp.chat.turns import Turn
+from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.errors import UsageError
+from gemma_mtp.events import DraftSetting
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+
+GROUP = GROUPS[1]
+MODES: dict[str, DraftSetting] = {"plain": 0, "mtp": "auto"}
+
+
+def last_turn(chat: Chat) -> Turn:
+    """The last exchange, or an error that there is none."""
+    turn = chat.conversation.last
+    if turn is None:
+        raise UsageError("Nothing was said yet.")
+    return turn
+
+
+@verb("regen", group=GROUP, summary="write the last reply again, with another seed")
+def regen(chat: Chat, rest: str) -> None:
+    """Writes another reply to the last message, with a new seed, in place of the last one. If it
+    is stopped before its first word, the last one stays."""
+    turn = last_turn(chat)
+    draft = chat.conversation.with_last(Turn(turn.user))
+    write(chat, draft, How(seed=secrets.randbits(32)))
+
+
+@verb(
+    "retry",
+    group=GROUP,
+    argument="plain|mtp",
+    words=1,
+    choices=choose([("plain", "without drafts"), ("mtp", "with drafts")]),
+    summary="the same reply without or with drafts, to compare",
+)
+def retry(chat: Chat, rest: str) -> None:
+    """Writes the last reply again with the same seed in exact mode, plain (every token by the
+    model alone) or mtp (with drafts), and says whether the text is the same and how the times
+    compare. A first reply that was not written in exact mode can differ by a near-tie between two
+    words; a second /retry compares two exact ones."""
+    turn = last_turn(chat)
+    draft = MODES.get(rest.lower())
+    if draft is None:
+        raise UsageError("/retry needs to know how.", "/retry plain, or /retry mtp")
+    if turn.seed is None:
+        raise UsageError("The seed of the last reply is not known; /regen writes another one.")
+    if draft != 0 and chat.options.draft_setting() != 0:
+        draft = chat.options.draft_setting()
+    how = How(seed=turn.seed, exact=True, draft=draft)
+    if write(chat, chat.conversation.with_last(Turn(turn.user)), how):
+        for line in compared(turn, last_turn(chat)):
+            chat.say(line)
+
+
+@verb("continue", group=GROUP, summary="go on with a reply that was stopped")
+def go_on(chat: Chat, rest: str) -> None:
+    """Goes on with a reply that was stopped by Ctrl-C, by the token limit, by a full context, or
+    by an error, at the very place where it broke off and with the same seed."""
+    turn = last_turn(chat)
+    if turn.reply is None:
+        raise UsageError("There is no reply yet.")
+    if turn.reason == "stop":
+        raise UsageError("The last reply ended by itself; /regen writes another one.")
+    write(chat, chat.conversation, How(seed=turn.seed, exact=turn.exact or None))
+
+
+@verb(
+    "copy",
+    group=GROUP,
+    argument="[code]",
+    words=1,
+    choices=choose([("code", "only the last code block")]),
+    summary="the last reply, or its last code block, to the clipboard",
+)
+def copy(chat: Chat, rest: str) -> None:
+    """Copies the last reply, or with `code` its last code block, by the clipboard program of this
+    desktop; without one, or on a remote machine, through the terminal (OSC 52), which not all
+    terminals take."""
+    turn = last_turn(chat)
+    text = turn.reply.content if turn.reply else ""
+    if rest and rest.lower() != "code":
+        raise UsageError(f'/copy copies the reply, /copy code its last code block; not "{rest}".')
+    if rest:
+        code = clipboard.last_code(text)
+        if code is None:
+            raise UsageError("There is no code block in the last reply.")
+        text = code
+    screen = chat.printer.screen
+    chat.note(clipboard.copy(text, screen.notes if screen.live else None))
+
+
+@verb("race", group=GROUP, summary="the last message once plain, once with drafts, side by side")
+def race(chat: Chat, rest: str) -> None:
+    """Writes the reply to the last message twice in exact mode with one seed, first plain and then
+    with drafts, and shows both side by side at the speed at which they were written; equal text
+    is marked. The conversation stays as it is."""
+    from gemma_mtp.chat import racing
+
+    turn = last_turn(chat)
+    draft = replace(chat.conversation.with_last(Turn(turn.user)))
+    racing.race(chat, draft, turn.seed if turn.seed is not None else secrets.randbits(32))

@@ -1,0 +1,160 @@
+"""Saved conversations: named, listed, found again, deleted. Knows the chat and its archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat.attachments import shortened
+from gemma_mtp.chat.conversation import Conversation, unanswered
+from gemma_mtp.chat.exchange import hand_back
+from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.errors import UsageError
+from gemma_mtp.figures import counted
+from gemma_mtp.widths import text_width
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.archive import Saved, Summary
+    from gemma_mtp.chat.chat import Chat
+
+GROUP = GROUPS[0]
+SHOWN = 15  # conversations in a list; a word finds the others
+
+
+@verb("title", group=GROUP, argument="[TEXT]", words=None, summary="name this conversation")
+def title(chat: Chat, rest: str) -> None:
+    """Gives this conversation a name under which /resume and chat --resume list it. Without a text
+    it says what it is called."""
+    if rest:
+        chat.record.name(rest)
+        chat.note(f"This conversation is called {rest}.")
+    elif chat.record.id is None:
+        chat.note("This conversation has no message and no title yet.")
+    else:
+        chat.say(chat.record.archive.read(chat.record.id).title)
+
+
+@verb("save", group=GROUP, argument="NAME", words=None, summary="name this conversation")
+def save(chat: Chat, rest: str) -> None:
+    """Gives this conversation a name, as /title does; it is saved by itself all the time. In
+    Ollama, /save makes a model of it instead. /resume NAME takes it up again."""
+    if not rest:
+        raise UsageError("The conversation is saved by itself; a name is what /save gives it.")
+    title(chat, rest)
+
+
+@verb("chats", group=GROUP, argument="[WORDS]", words=None, summary="list saved conversations")
+def chats(chat: Chat, rest: str) -> None:
+    """Lists the saved conversations, the latest first; with words, those that hold them."""
+    found = chat.record.archive.list(rest)
+    for line in _listed(found, chat.printer.screen.width):
+        chat.say(line)
+    if not found:
+        chat.note("There is none." if not rest else f'None holds "{rest}".')
+    elif len(found) > SHOWN:
+        chat.note(f"{len(found) - SHOWN} more; /chats WORDS finds them.")
+
+
+def _saved(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
+    if not before:
+        yield from ((str(one.id), one.title) for one in chat.record.archive.list()[:SHOWN])
+
+
+@verb(
+    "resume",
+    group=GROUP,
+    argument="[N|WORDS]",
+    words=None,
+    choices=_saved,
+    summary="take up a saved conversation",
+)
+def resume(chat: Chat, rest: str) -> None:
+    """Takes up a saved conversation: by its number in /chats, by words that only it holds, or
+    picked from a list. Its model is loaded, if it is here."""
+    saved = pick(chat, rest)
+    if saved is None:
+        chat.note("Nothing was changed.")
+        return
+    if saved.id == chat.record.id:
+        chat.note("This is that conversation.")
+        return
+    if saved.model and saved.model != chat.model:
+        chat.use(chat.world.resolve(saved.model, None), remember=False)
+    take_up(chat, saved)
+
+
+@verb(
+    "forget",
+    group=GROUP,
+    argument="N",
+    words=1,
+    choices=_saved,
+    summary="delete a saved conversation",
+)
+def forget(chat: Chat, rest: str) -> None:
+    """Deletes a saved conversation for good, by its number in /chats. The one that is going on is
+    deleted with /forget and its number, too, and a new one begins."""
+    if not rest.isdigit():
+        raise UsageError("/forget needs the number of a conversation; /chats lists them.")
+    saved = chat.record.archive.read(int(rest))
+    if chat.console.ask(f'Delete "{saved.title}" for good?', ("keep it", "delete it")) != 1:
+        chat.note("Nothing was deleted.")
+        return
+    chat.record.archive.delete(saved.id)
+    if saved.id == chat.record.id:
+        chat.start_afresh()
+    chat.note("It is deleted.")
+
+
+def pick(chat: Chat, words: str) -> Saved | None:
+    """The saved conversation that `words` mean, or that is picked from a list, if one is."""
+    archive = chat.record.archive
+    if words.isdigit():
+        return archive.read(int(words), afresh=True)
+    found = archive.list(words)
+    if not found:
+        none = f'No saved conversation holds "{words}".' if words else "Nothing is saved yet."
+        raise UsageError(archive.problem or none)
+    if words and len(found) == 1:
+        return archive.read(found[0].id, afresh=True)
+    choices = [f"{_moment(one.updated)}  {one.title}" for one in found]
+    answer = chat.console.ask("Which conversation?", choices)
+    return None if answer is None else archive.read(found[answer].id, afresh=True)
+
+
+def take_up(chat: Chat, saved: Saved) -> None:
+    """Go on with a saved conversation, and show it again."""
+    turns, waiting = unanswered(saved.turns)
+    conversation = Conversation(saved.system, turns)
+    if saved.model != chat.model:
+        conversation = conversation.without_tokens()
+    chat.start_afresh(conversation)
+    chat.record.forget(saved.id)
+    chat.note(f"{saved.title} ({_moment(saved.updated)})")
+    shown = (replace(t, user=replace(t.user, content=shortened(t.user.content))) for t in turns)
+    chat.printer.replay([*shown])
+    if waiting:
+        hand_back(chat, waiting)
+
+
+def _listed(found: list[Summary], width: int) -> Iterator[str]:
+    """One line each: number, when, how many turns, title."""
+    for one in found[:SHOWN]:
+        head = f"{one.id:>4}  {_moment(one.updated)}  {counted(one.turns, 'turn'):>8}  "
+        yield head + _cut(one.title, width - len(head))
+
+
+def _cut(text: str, width: int) -> str:
+    while text and text_width(text) > max(width, 8):
+        text = text[:-1]
+    return text
+
+
+def _moment(when: str) -> str:
+    """Local time, to the minute."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+    return when

@@ -1,0 +1,47 @@
+"""What `/retry` says about two replies with one seed."""
+
+from __future__ import annotations
+
+from gemma_mtp.chat.comparison import compared
+from gemma_mtp.chat.turns import Turn
+from gemma_mtp.events import FinishReason, Message, Stats
+
+PLAIN = Stats(decoded=100, decode_seconds=2.0)
+DRAFTED = Stats(decoded=100, decode_seconds=1.0, drafted=90)
+
+
+def turn(
+    text: str,
+    stats: Stats | None = None,
+    *,
+    exact: bool = True,
+    reason: FinishReason | None = "stop",
+) -> Turn:
+    reply = Message("assistant", text)
+    return Turn(Message("user", "hi"), reply, exact=exact, reason=reason, stats=stats)
+
+
+def test_the_same_text_at_another_speed() -> None:
+    assert compared(turn("a b", PLAIN), turn("a b", DRAFTED)) == [
+        "The text is the same as before.",
+        "  before  plain         50.0 tok/s  2.00 s",
+        "  now     with drafts    100 tok/s  1.00 s",
+        "With drafts it went at 2.00 times the speed.",
+    ]
+    assert compared(turn("a", DRAFTED), turn("a", PLAIN))[-1].startswith("With drafts it went at 2")
+
+
+def test_the_same_mode_twice_has_no_winner() -> None:
+    assert len(compared(turn("a", PLAIN), turn("a", PLAIN))) == 3
+
+
+def test_a_reply_that_was_stopped_is_compared_as_far_as_it_goes() -> None:
+    (line,) = compared(turn("a b", reason="cancelled"), turn("a b c"))
+    assert line == "The text is the same as before, as far as the shorter one goes."
+    (line,) = compared(turn("a b"), turn("a b c"))
+    assert line == "The text differs after 3 characters."
+
+
+def test_what_was_not_exact_need_not_be_the_same() -> None:
+    (line,) = compared(turn("a b", exact=False), turn("a c"))
+    assert line.startswith("The text differs after 2 characters. The reply before was not written")

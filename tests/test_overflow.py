@@ -1,0 +1,119 @@
+"""What is left out when the context is full: the arithmetic, and what a person sees of it."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import Script
+from talk import BACK, Talk
+
+from gemma_mtp.chat.overflow import named, turns_to_drop
+
+
+def dropping(sizes: list[int], size: int) -> int | None:
+    return turns_to_drop(lambda n: sum(sizes[n:]), len(sizes), size)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "dropped"),
+    [
+        ([400, 300, 300, 100], 1000, 1),  # 700 are left, room for a reply and more
+        ([100, 100, 700, 100], 1000, 3),  # a quarter is kept free if it can be
+        ([600, 100, 800], 1000, 1),  # else as few as possible
+        ([600, 990], 1000, None),  # which must be worth while
+        ([2000], 1000, None),  # the last turn is never left out
+        ([10, 2000], 1000, None),
+    ],
+)
+def test_as_many_of_the_oldest_as_needed(sizes: list[int], size: int, dropped: int | None) -> None:
+    assert dropping(sizes, size) == dropped
+
+
+def test_turns_are_named_by_what_was_said() -> None:
+    said = ("hi", "a\nb " + "long " * 20, "c", "d")
+    assert named(said) == '"hi", "a b long long long long long lo…", "c" and 1 more'
+
+
+def filled(overflow: str, *scripts: Script) -> Talk:
+    """Two exchanges of 64 tokens each in a context of 200."""
+    reply = Script("word " * 52)
+    talk = Talk(reply, reply, *(scripts or [Script("Yes.")]), context=200, overflow=overflow)  # type: ignore[arg-type]
+    talk.run("one " * 4, "two " * 4)
+    return talk
+
+
+LONG = "three " * 80
+
+
+def test_drop_oldest_says_what_it_leaves_out() -> None:
+    talk = filled("drop-oldest")
+    shown = talk.run(LONG)
+    assert (
+        'Left out of the prompt from here on: the oldest exchange, "one one one one". '
+        "It stays saved.\nYes.\n"
+    ) in shown
+    assert [text.split()[0] for _, text in talk.said] == ["two", "word", "three", "Yes."]
+    assert len(talk.saved.turns) == 3
+
+
+def test_ask_asks() -> None:
+    talk = filled("ask")
+    talk.console.answers = [1]
+    shown = talk.run(LONG)
+    ((question, choices),) = talk.console.asked
+    assert (question, choices) == ("Leave it out?", ("yes, and go on", "no, stop here"))
+    assert (
+        "The prompt has 212 tokens; the context holds 200.\n"
+        'To make room, the model can do without the oldest exchange, "one one one one".\n'
+    ) in shown
+    assert "/clear starts afresh" in shown
+    assert talk.offered[-1] == LONG.strip()
+    talk.console.answers = [0]
+    assert "Yes.\n" in talk.run(LONG)
+    assert len(talk.said) == 4
+
+
+def test_stop_hands_the_message_back() -> None:
+    talk = filled("stop")
+    shown = talk.run(LONG)
+    assert "The prompt has 212 tokens; the context holds 200.\n/clear starts afresh" in shown
+    assert "--overflow drop-oldest" in shown
+    assert BACK in shown
+    assert len(talk.said) == 4
+
+
+@pytest.mark.parametrize("overflow", ["ask", "drop-oldest", "stop"])
+def test_a_message_that_is_too_long_in_itself(overflow: str) -> None:
+    talk = Talk(context=300, overflow=overflow)  # type: ignore[arg-type]
+    shown = talk.run("hi", "word " * 400, "word")
+    assert "The prompt has 415 tokens; the context holds 300." in shown or overflow == "stop"
+    assert "The last message alone has 404." in shown
+    assert talk.offered[2].startswith("word word")
+    assert talk.console.asked == []
+    assert len(talk.said) == 4
+
+
+def test_a_reply_that_fills_the_context_goes_on_when_there_is_room() -> None:
+    whole = ("word " * 100).rstrip()
+    talk = filled("drop-oldest", Script(whole))
+    shown = talk.run("three " * 10)
+    assert "context full" in shown
+    assert "Left out of the prompt from here on" in shown
+    assert talk.said[-1] == ("assistant", whole)
+    assert talk.saved_texts[-1][1] == whole
+
+
+def test_a_reply_that_fills_the_context_by_itself() -> None:
+    talk = Talk(Script("word " * 400), context=300)
+    shown = talk.run("hi")
+    assert "ctx 300/300 · context full\nThe context is full: 300 of 300 tokens.\n/clear" in shown
+    assert "larger --ctx" in shown
+    assert talk.said[1][0] == "assistant"
+
+
+def test_a_warning_before_the_context_is_full() -> None:
+    talk = Talk(Script("word " * 150), Script("word " * 5), context=200, overflow="drop-oldest")
+    shown = talk.run("hi", "and", "so")
+    warning = "full, the oldest exchanges are left out."
+    assert shown.count(warning) == 1
+    assert "The context is 8" not in shown.partition(">>> and")[0]
+    assert "The context is 8" in shown
