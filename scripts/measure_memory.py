@@ -1,15 +1,19 @@
-"""What a loaded pair really takes, against the estimate of gemma_mtp/memory.py.
+"""What a loaded pair really takes, against the estimate of gemma_mtp/memory.py, and what MTP adds.
 
     .venv/bin/python scripts/measure_memory.py [TARGET DRAFTER] [--contexts 2048 8192 32768]
 
 Without files the built-in pair is measured. Every context is loaded in a process of its own, which
-reads a prompt and decodes some tokens. Linux only. Rows in MiB:
+reads a prompt and decodes some tokens; the last one once more without the drafter. Linux only.
+Rows in MiB:
 
     KV, compute   llama.cpp's own buffers, from its log, target and drafter together
     least         memory that cannot be given back: private memory, and those pages of the files
                   that decoding touches again after all of them were dropped
     resident      what the system lists for the process; where llama.cpp repacks weights, the file
                   pages they came from are counted as well until someone else wants the memory
+    peak          the most that was ever resident
+    vocabulary    what the drafter file's tokens and merges take when they are loaded alone, and
+                  how much of that only the allocator holds: it gives that back when told to
 """
 
 from __future__ import annotations
@@ -32,13 +36,13 @@ from gemma_mtp.store import BUILTIN_FOLDER
 MIB = 1 << 20
 MADV_DONTNEED = 4
 PROMPT = 128  # tokens; caches are cleared when they are made, so it need not fill them
-BUFFERS = re.compile(r"(model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
+BUFFERS = re.compile(r"(\S+)\s+(model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
 
 
 def resident() -> dict[str, int]:
-    """Bytes of this process: all, private, and pages of files."""
+    """Bytes of this process: all, private, pages of files, and the most there ever were."""
     status = Path("/proc/self/status").read_text()
-    fields = {"all": "VmRSS", "private": "RssAnon", "files": "RssFile"}
+    fields = {"all": "VmRSS", "private": "RssAnon", "files": "RssFile", "peak": "VmHWM"}
     found = {k: re.search(rf"{name}:\s+(\d+) kB", status) for k, name in fields.items()}
     return {k: int(match[1]) << 10 for k, match in found.items() if match}
 
@@ -53,14 +57,33 @@ def drop_file_pages(*paths: Path) -> None:
 
 
 def buffers(log: str) -> dict[str, float]:
-    """Bytes of llama.cpp's buffers by kind."""
+    """Bytes of llama.cpp's buffers by kind; weights in pages of their file are "mapped"."""
     sums: dict[str, float] = {}
-    for kind, size in BUFFERS.findall(log):
+    for name, kind, size in BUFFERS.findall(log):
+        kind = "mapped" if name.endswith("_Mapped") else kind
         sums[kind] = sums.get(kind, 0.0) + float(size) * MIB
     return sums
 
 
-def child(target: Path, drafter: Path, context: int) -> dict[str, Any]:
+def added(alone: dict[str, Any], pair: dict[str, Any]) -> list[tuple[str, float]]:
+    """What the memory is made of that the drafter adds and that cannot be given back."""
+    kinds = {
+        name: pair["buffers"].get(name, 0.0) - alone["buffers"].get(name, 0.0)
+        for name in ("model", "compute", "output", "KV")
+    }
+    own = sum(kinds.values())
+    private, needed = (pair[name] - alone[name] for name in ("private", "needed"))
+    return [
+        ("weights, repacked", kinds["model"]),
+        ("compute buffer", kinds["compute"]),
+        ("output rows", kinds["output"]),
+        ("KV", kinds["KV"]),
+        ("all else, private", private - own),
+        ("read from the file", needed - private),
+    ]
+
+
+def child(target: Path, drafter: Path | None, context: int) -> dict[str, Any]:
     """Load, work, and report; runs in a process of its own."""
     from gemma_mtp.llama import load_pair
 
@@ -70,7 +93,7 @@ def child(target: Path, drafter: Path, context: int) -> dict[str, Any]:
         pair = load_pair(PairFiles("measured", target, drafter), options)
         loaded = resident()
         work(pair, 0, PROMPT)
-        drop_file_pages(target, drafter)
+        drop_file_pages(*(path for path in (target, drafter) if path))
         work(pair, PROMPT, PROMPT)
         after = resident()
         text = Path(log.name).read_text()
@@ -80,73 +103,108 @@ def child(target: Path, drafter: Path, context: int) -> dict[str, Any]:
         "lines": [line for line in text.splitlines() if BUFFERS.search(line)],
         "base": before["all"],
         "resident": loaded["all"],
+        "peak": after["peak"],
         "needed": after["private"] + after["files"],
         "private": after["private"],
     }
 
 
 def work(pair: Any, position: int, count: int) -> None:
-    """Evaluate `count` made-up tokens in pieces, then one draft."""
+    """Evaluate `count` made-up tokens in pieces, then one draft if there is a drafter."""
     tokens = [100 + (7 * i) % 1000 for i in range(position, position + count)]
     piece = pair.target.piece_size
     for start in range(0, count, piece):
         part = tokens[start : start + piece]
         pair.target.decode(part, position + start, 1)
-    pair.drafter.begin(pair.target.hidden(0), position + count)
-    for token in tokens[:3]:
-        pair.drafter.step(token)
+    if pair.drafter:
+        pair.drafter.begin(pair.target.hidden(0), position + count)
+        for token in tokens[:3]:
+            pair.drafter.step(token)
 
 
-def measure(target: Path, drafter: Path, context: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", str(context), str(target), str(drafter)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+def vocabulary(path: Path) -> dict[str, int]:
+    """Bytes that the vocabulary of a file takes; runs in a process of its own."""
+    import llama_cpp
+
+    llama_cpp.llama_backend_init()
+    params = llama_cpp.llama_model_default_params()
+    params.vocab_only = True
+    before = resident()["private"]
+    llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+    loaded = resident()["private"]
+    ctypes.CDLL(None).malloc_trim(0)
+    return {"taken": loaded - before, "held": loaded - resident()["private"]}
+
+
+def in_child(*arguments: object) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def show_context(found: dict[str, Any], guess: memory.Estimate, context: int) -> None:
+    """The estimate of one context against what was measured."""
+    pairs = (
+        ("KV", guess.kv, found["buffers"].get("KV", 0.0)),
+        ("compute", guess.compute, found["buffers"].get("compute", 0.0)),
+        ("least", guess.least, found["needed"]),
+        ("resident", guess.repacked, found["resident"]),
+    )
+    for name, estimated, measured in pairs:
+        error = f"{(estimated / measured - 1) * 100:+.1f} %" if measured else ""
+        row = f"{estimated / MIB:10.1f} {measured / MIB:10.1f} {error:>9}"
+        print(f"{context:7}  {name:9} {row}")
+
+
+def show_drafter(pair: dict[str, Any], target: Path, drafter: Path, context: int) -> None:
+    """What the drafter adds at one context, and what that is."""
+    alone = in_child(context, target)
+    print(f"\nMTP adds at {context} tokens")
+    print("                         without       with      added")
+    for name, key in (("peak", "peak"), ("resident", "resident"), ("least", "needed")):
+        row = [found / MIB for found in (alone[key], pair[key], pair[key] - alone[key])]
+        print(f"  {name:20}" + "".join(f" {size:10.1f}" for size in row))
+    print(f"  {'the drafter file':20} {drafter.stat().st_size / MIB:32.1f}")
+    print("of the least")
+    for name, size in added(alone, pair):
+        print(f"  {name:20} {size / MIB:32.1f}")
+    words = in_child("vocabulary", drafter)
+    print("a vocabulary alone")
+    print(f"  {'taken':20} {words['taken'] / MIB:32.1f}")
+    print(f"  {'held by allocator':20} {words['held'] / MIB:32.1f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--contexts", nargs="+", type=int, default=[2048, 8192, 32768])
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--lines", action="store_true", help="show llama.cpp's lines as well")
     args = parser.parse_args()
-    target, drafter = (
-        (path.absolute() for path in args.files)
-        if args.files
-        else (
-            BUILTIN_FOLDER / "tiny-target.gguf",
-            BUILTIN_FOLDER / "tiny-drafter.gguf",
-        )
-    )
+    files = [path.absolute() for path in args.files] or [
+        BUILTIN_FOLDER / "tiny-target.gguf",
+        BUILTIN_FOLDER / "tiny-drafter.gguf",
+    ]
     if args.child:
-        print(json.dumps(child(target, drafter, args.child)))
+        target, drafter = files[0], files[1] if len(files) > 1 else None
+        words = args.child == "vocabulary"
+        print(json.dumps(vocabulary(target) if words else child(target, drafter, int(args.child))))
         return
+    target, drafter = files
     header = gguf.read_header(target)
     shape = from_header(header)
     trained = gguf.describe(header).context_length
     print("context  part       estimate   measured   error")
-    for context in args.contexts:
-        if context > trained:
-            continue
-        found = measure(target, drafter, context)
-        guess = memory.estimate(
-            shape, target.stat().st_size, drafter.stat().st_size, context, CPU_PIECE
-        )
-        pairs = (
-            ("KV", guess.kv, found["buffers"].get("KV", 0.0)),
-            ("compute", guess.compute, found["buffers"].get("compute", 0.0)),
-            ("least", guess.least, found["needed"]),
-            ("resident", guess.repacked, found["resident"]),
-        )
-        for name, estimated, measured in pairs:
-            error = f"{(estimated / measured - 1) * 100:+.1f} %" if measured else ""
-            row = f"{estimated / MIB:10.1f} {measured / MIB:10.1f} {error:>9}"
-            print(f"{context:7}  {name:9} {row}")
+    for context in (size for size in args.contexts if size <= trained):
+        found = in_child(context, target, drafter)
+        sizes = target.stat().st_size, drafter.stat().st_size
+        show_context(found, memory.estimate(shape, *sizes, context, CPU_PIECE), context)
         if args.lines:
             base, private = found["base"] / MIB, found["private"] / MIB
             print(f"         base {base:.1f} MiB, private {private:.1f} MiB")
             print("\n".join(f"         {line}" for line in found["lines"]))
+    show_drafter(found, target, drafter, context)
 
 
 if __name__ == "__main__":
