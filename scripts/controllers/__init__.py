@@ -1,0 +1,1 @@
+"""Draft-length controllers compared by replaying traces: no engine, no clock."""

@@ -1,0 +1,37 @@
+"""Costs of a round in plain steps: measured ones, and shapes that other machines have.
+
+The measured ones: Gemma 4 E2B shape, two CPU cores, one draft step with a Q8_0 drafter 0.12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`verify[w - 1]` is the cost of verifying w rows, `rebuild` that of changing the width."""
+
+    name: str
+    verify: tuple[float, ...]
+    draft_step: float = 0.12
+    rebuild: float = 0.03
+
+    def cost(self, width: int) -> float:
+        return self.verify[width - 1]
+
+
+def _line(slope: float) -> tuple[float, ...]:
+    return tuple(1 + slope * i for i in range(8))
+
+
+CURVES = (
+    Curve("CPU Q4_0", (1.00, 2.05, 2.86, 1.86, 2.72, 3.70, 4.00, 3.01)),
+    Curve("CPU Q8_0", (1.00, 2.64, 2.99, 3.09, 5.05, 5.54, 6.20, 3.81)),
+    Curve("CPU Q4_K_M", (1.00, 1.89, 2.54, 3.04, 4.15, 4.83, 5.13, 3.81)),
+    Curve("CPU IQ4_NL", (1.00, 1.85, 2.55, 2.31, 3.43, 3.64, 4.17, 3.20)),
+    Curve("CPU Q4_1", (1.00, 2.03, 2.68, 3.23, 4.07, 4.68, 6.42, 6.36)),
+    Curve("GPU dense", _line(0.02), 0.08, 0.01),
+    Curve("GPU experts", _line(0.12), 0.08, 0.01),
+    Curve("GPU cliff", (1.0, 1.05, 1.1, 1.15, 1.9, 1.95, 2.0, 2.05), 0.08, 0.01),
+)
