@@ -229,9 +229,10 @@ class _Reply:
     def _rounds(self, prompt: list[int]) -> Speculator:
         """The speculator; its history ends in the first token, chosen by the prompt's last row."""
         target, drafter = self.engine.pair.target, self.engine.pair.drafter
-        sampler = Sampler(self.request.sampling, self.seed)
+        sampler = Sampler(self.request.sampling, self.seed, target.softcap)
         assert self.session.last_row is not None
-        first = sampler.sample(self.session.last_row, len(prompt), prompt)
+        # A copy: a repeat penalty changes the row, and a later reply may start from it again.
+        first = sampler.sample(self.session.last_row.copy(), len(prompt), prompt)
         request = self.request
         chance = request.synthetic_acceptance
         return Speculator(

@@ -24,7 +24,7 @@ from gemma_mtp.events import Sampling
 Row = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-_BLOCK = 256
+LARGE, ROWS = 8192, 32  # entries from which on a row is searched in so many pieces
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
@@ -34,9 +34,9 @@ _MIX_2 = 0x94D049BB133111EB
 class Sampler:
     """`sample(row, position, recent)` picks the token for `position` (0-based, in the context)."""
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
-        self.sampling = sampling
-        self.seed = seed
+    def __init__(self, sampling: Sampling, seed: int, softcap: float = 0.0) -> None:
+        """`softcap`: rows come without the model's cap on logits; candidates get it here."""
+        self.sampling, self.seed, self.softcap = sampling, seed, softcap
 
     def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
         """The token for `position`. `recent` are the ids before it, newest last.
@@ -50,35 +50,58 @@ class Sampler:
             if not np.isfinite(row[best]):
                 raise _no_numbers()
             return best
-        ids, scores = filtered(row, s)
+        ids, scores = filtered(row, s, self.candidate_cap)
         if len(ids) == 1:
             return int(ids[0])
         return int(ids[(scores + gumbel(self.seed, position, ids)).argmax()])
 
+    @property
+    def _penalizes(self) -> bool:
+        return self.sampling.repeat_penalty != 1.0 and self.sampling.repeat_last_n > 0
+
+    @property
+    def candidate_cap(self) -> float:
+        """The cap that candidates still need: none where `penalize` has capped the whole row."""
+        return 0.0 if self._penalizes else self.softcap
+
     def penalize(self, row: Row, recent: Sequence[int]) -> None:
         """Apply the repeat penalty, if there is one, to the row itself."""
         s = self.sampling
-        if s.repeat_penalty != 1.0 and s.repeat_last_n > 0:
+        if self._penalizes:
+            if self.softcap:
+                row[:] = capped(row, self.softcap)
             _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
 
 
-def filtered(row: Row, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
+def capped(row: Row, softcap: float) -> Row:
+    """A copy of the row with every logit x as softcap * tanh(x / softcap), or as it is for 0."""
+    return softcap * np.tanh(row / softcap) if softcap else row.copy()
+
+
+def filtered(row: Row, sampling: Sampling, softcap: float = 0.0) -> tuple[Ids, NDArray[np.float64]]:
     """Candidates left by top-k, temperature, top-p and min-p, in this order.
 
     Returns ids and logits / temperature, best first, ids breaking ties: log-probabilities up to a
     constant, which is all that Gumbel-max needs.
     """
-    ids, scores = best_first(row, sampling.top_k, sampling.temperature)
+    ids, scores = best_first(row, sampling.top_k, sampling.temperature, softcap)
     n = kept(scores, sampling)
     return ids[:n], scores[:n]
 
 
-def best_first(row: Row, k: int, temperature: float) -> tuple[Ids, NDArray[np.float64]]:
-    """The k likeliest ids (all for k <= 0) and their logits / temperature, in `top_ids` order."""
+def best_first(
+    row: Row, k: int, temperature: float, softcap: float = 0.0
+) -> tuple[Ids, NDArray[np.float64]]:
+    """The k likeliest ids (all for k <= 0) and their logits / temperature, in `top_ids` order.
+
+    With `softcap` the logits are softcap * tanh(logit / softcap), which keeps their order.
+    """
     ids = top_ids(row, k)
     if len(ids) == 0 or not np.isfinite(row[ids[0]]):
         raise _no_numbers()
     scores = row[ids].astype(np.float64)
+    if softcap:
+        scores = softcap * np.tanh(scores / softcap)
     scores /= temperature
     return ids, scores
 
@@ -100,19 +123,23 @@ def kept(scores: NDArray[np.float64], sampling: Sampling) -> int:
 def top_ids(row: Row, k: int) -> Ids:
     """Ids of the k largest entries (all for k <= 0), largest first, the smaller id before a tie.
 
-    A large vocabulary is not searched whole: the k largest entries lie in the k blocks with the
-    largest maxima, and only those are looked at.
+    A large vocabulary is not searched whole. Laid out in a few long rows, its column maxima are
+    quickly found; the k-th largest of them bounds the k-th largest entry from below, and what
+    reaches the bound lies in columns whose maximum does.
     """
     n = len(row)
     if k <= 0 or k >= n:
         return np.argsort(-row, kind="stable")
-    if n >= 64 * _BLOCK and n % _BLOCK == 0 and k < n // _BLOCK:
-        blocks = _largest(row.reshape(-1, _BLOCK).max(axis=1), k)
-        places = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
-        ids = places[_largest(row[places], k)]
-    else:
+    if n < LARGE or n % ROWS or k > n // ROWS:
         ids = _largest(row, k)
-    return ids[np.argsort(-row[ids], kind="stable")]
+        return ids[np.argsort(-row[ids], kind="stable")]
+    width = n // ROWS
+    maxima = np.maximum.reduce(row.reshape(ROWS, width), axis=0)
+    bound = np.partition(maxima, width - k)[width - k]
+    columns = np.flatnonzero(maxima >= bound)
+    places = (np.arange(ROWS)[:, None] * width + columns).ravel()
+    found: Ids = places[row[places] >= bound]
+    return found[np.argsort(-row[found], kind="stable")][:k]
 
 
 def _largest(values: Row, k: int) -> Ids:

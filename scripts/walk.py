@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gemma_mtp.engine import Engine
 from gemma_mtp.events import Message, Request, Sampling
-from gemma_mtp.sampling import Row, Sampler
+from gemma_mtp.sampling import Row, Sampler, capped
 from gemma_mtp.speculative import Drafter
 
 PROMPTS = (
@@ -49,7 +49,7 @@ def walk(engine: Engine, prompt: str, sampling: Sampling, seed: int, tokens: int
     reads of the target's cache is then as it is in a real round."""
     request = Request((Message("user", prompt),), sampling, seed=seed)
     ids = engine.prompt(request)
-    sampler = Sampler(sampling, seed)
+    sampler = Sampler(sampling, seed, engine.pair.target.softcap)
     text = _write(engine, ids, sampler, tokens)
     rows = _rows(engine, ids, text)
     hidden = _prefill(engine, ids)
@@ -88,7 +88,8 @@ def _rows(engine: Engine, ids: list[int], text: list[int]) -> list[Row]:
     """The target's row after each token of the text but the last."""
     _prefill(engine, ids)
     target = engine.pair.target
-    return [target.decode([t], len(ids) + i, 1)[0].copy() for i, t in enumerate(text[:-1])]
+    rows = (target.decode([t], len(ids) + i, 1)[0] for i, t in enumerate(text[:-1]))
+    return [capped(row, target.softcap) for row in rows]
 
 
 def drafts_along(drafter: Drafter, stop: Stop, steps: int) -> list[Row]:

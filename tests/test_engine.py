@@ -7,7 +7,6 @@ import threading
 
 import numpy as np
 import pytest
-from divergence import compare
 from pairs import TINY, random_pair
 
 from gemma_mtp.cost_memory import CostMemory
@@ -122,11 +121,6 @@ def test_nor_on_random_weights_with_scripted_drafts(random_engine, monkeypatch, 
         assert drafted.token_ids == plain.token_ids, f"differs at draft {draft}"
         rate = drafted.stats.acceptance_rate
         assert rate > 0.98 if wrong == 0 else 0.1 < rate < 0.9
-
-
-def test_outside_exact_mode_a_first_difference_is_a_near_tie(engine):
-    found = [compare(engine, STORY, 1.0, seed, 300, 3) for seed in range(8)]
-    assert all(difference is None or difference[1] < 0.3 for difference in found), found
 
 
 def test_a_seed_gives_the_same_text_again_and_another_seed_another(engine):

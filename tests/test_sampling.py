@@ -108,3 +108,26 @@ def test_repeat_penalty_makes_recent_tokens_less_likely():
     assert Sampler(sampling, 1).sample(row.copy(), 0, [0]) == 1
     assert Sampler(sampling, 1).sample(row.copy(), 0, [0, 1]) == 3
     assert Sampler(sampling, 1).sample(row.copy(), 0, [0, 3, 3]) == 0  # 0 is out of the last two
+
+
+def test_the_soft_cap_is_applied_to_candidates_as_to_the_whole_row():
+    rng = np.random.default_rng(2)
+    for penalty in (1.0, 1.5):
+        sampling = Sampling(1.0, repeat_penalty=penalty)
+        for position in range(200):
+            row = rng.normal(scale=25, size=300).astype(np.float32)
+            capped_before = (30 * np.tanh(row / 30)).astype(np.float32)
+            recent = [int(row.argmax()), 7]
+            wanted = Sampler(sampling, 5).sample(capped_before, position, recent)
+            assert Sampler(sampling, 5, softcap=30.0).sample(row, position, recent) == wanted
+
+
+@pytest.mark.parametrize("k", [1, 8, 64, 300])
+def test_the_top_of_a_large_vocabulary_is_found_without_sorting_it(k):
+    rng = np.random.default_rng(3)
+    for row in (
+        rng.normal(size=32_768).astype(np.float32),
+        rng.integers(0, 40, size=32_768).astype(np.float32),  # many ties: the smaller id first
+        np.zeros(32_768, np.float32),
+    ):
+        assert top_ids(row, k).tolist() == np.argsort(-row, kind="stable")[:k].tolist()

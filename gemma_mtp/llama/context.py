@@ -24,8 +24,28 @@ KV_TYPES = {
 }
 
 
-def context_params(options: LoadOptions, threads: int, piece: int) -> Any:
-    """Parameters of a context that evaluates up to `piece` tokens at once."""
+# Without flash attention the scores of a whole piece are kept: 2 kB for each cell and 8 heads.
+LARGE_CONTEXT = 32_768
+
+
+def flash_attention(options: LoadOptions, on_cpu: bool, context: int) -> Any:
+    """llama.cpp's setting: as the user says; off on a CPU, where it is the slower way to attend to
+    16-bit keys with several tokens at once, and what makes a lone row differ from others."""
+    wanted = options.flash_attention
+    plain = {options.cache_type_k, options.cache_type_v} <= {"f16", "f32"}
+    if wanted is None and on_cpu and plain and context <= LARGE_CONTEXT:
+        wanted = False
+    return {
+        None: llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+        True: llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        False: llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+    }[wanted]
+
+
+def context_params(
+    options: LoadOptions, threads: int, piece: int, context: int, on_cpu: bool
+) -> Any:
+    """Parameters of a context of so many tokens that evaluates up to `piece` of them at once."""
     for name in (options.cache_type_k, options.cache_type_v):
         if name not in KV_TYPES:
             raise UsageError(f"Unknown KV cache type {name!r}.", f"One of: {', '.join(KV_TYPES)}.")
@@ -38,11 +58,8 @@ def context_params(options: LoadOptions, threads: int, piece: int) -> Any:
     params.type_v = KV_TYPES[options.cache_type_v]
     params.swa_full = False
     params.no_perf = True
-    params.flash_attn_type = {
-        None: llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
-        True: llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
-        False: llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
-    }[options.flash_attention]
+    params.n_ctx = context
+    params.flash_attn_type = flash_attention(options, on_cpu, context)
     return params
 
 

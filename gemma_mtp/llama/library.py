@@ -7,6 +7,7 @@ looked up, never assumed. Knows no model.
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import llama_cpp
@@ -55,3 +56,10 @@ def start() -> None:
         list_types.restype = ctypes.c_void_p
         with amx_refused():
             list_types()
+
+
+def give_back_memory() -> None:
+    """Hand what loading has left unused back to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(ctypes.c_size_t(0))

@@ -16,9 +16,16 @@ from gemma_mtp.errors import BadPair, Cancelled, UsageError
 from gemma_mtp.llama import library
 from gemma_mtp.llama.context import context_params, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
-from gemma_mtp.llama.library import ext
+from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import attach as attach_log
 from gemma_mtp.llama.log import log
+from gemma_mtp.llama.overrides import (
+    SOFTCAP,
+    TARGET_OVERRIDES,
+    Overrides,
+    drafter_overrides,
+    number_of,
+)
 from gemma_mtp.llama.target import LlamaTarget
 from gemma_mtp.options import (
     CPU_PIECE,
@@ -102,28 +109,31 @@ def _load(
     piece = GPU_PIECE if gpu and layers else CPU_PIECE
 
     # The target is nearly all of the bytes, so the drafter's share of the progress is its last bit.
-    model = _load_model(files.target, layers, lambda f: progress(0.95 * f))
+    model = _load_model(files.target, layers, TARGET_OVERRIDES, lambda f: progress(0.95 * f))
     undo.append(lambda: llama_cpp.llama_model_free(model))
     small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
     threads = options.threads or (1 if small else usable_threads())
-    params = context_params(options, threads, piece)
     trained = llama_cpp.llama_model_n_ctx_train(model)
     if options.context and options.context > trained:
         raise UsageError(
             f"A context of {options.context} tokens is more than this model's {trained}.",
             f"Use --ctx {trained} or less.",
         )
-    params.n_ctx = options.context or min(DEFAULT_CONTEXT, trained)
+    size, on_cpu = options.context or min(DEFAULT_CONTEXT, trained), not (gpu and layers)
+    params = context_params(options, threads, piece, size, on_cpu)
     context, target_kv = new_context(model, params, "target")
     undo.append(lambda: llama_cpp.llama_free(context))
-    target = LlamaTarget(model, context, piece)
+    target = LlamaTarget(model, context, piece, number_of(model, SOFTCAP))
 
     drafter, drafter_kv, drafter_parameters = None, 0, 0
     if with_drafter and files.drafter is not None:
-        draft_model = _load_model(files.drafter, layers, lambda f: progress(0.95 + 0.05 * f))
+        overrides = drafter_overrides(target.vocabulary.size)
+        draft_model = _load_model(
+            files.drafter, layers, overrides, lambda f: progress(0.95 + 0.05 * f)
+        )
         undo.append(lambda: llama_cpp.llama_model_free(draft_model))
-        params = context_params(options, threads, 1)
-        params.n_ctx = llama_cpp.llama_n_ctx(context)
+        size = llama_cpp.llama_n_ctx(context)
+        params = context_params(options, threads, 1, size, on_cpu)
         params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
         params.ctx_other = context
         draft_context, drafter_kv = new_context(draft_model, params, "drafter")
@@ -133,6 +143,7 @@ def _load(
         ext.llama_set_embeddings_nextn(draft_context, True, True)
         drafter = LlamaDrafter(draft_model, draft_context, target.embedding_width)
         drafter_parameters = llama_cpp.llama_model_n_params(draft_model)
+    give_back_memory()
     progress(1.0)
     info = {
         "name": files.name,
@@ -147,7 +158,9 @@ def _load(
     return target, drafter, info
 
 
-def _load_model(path: Path, gpu_layers: int, progress: Callable[[float], bool]) -> Any:
+def _load_model(
+    path: Path, gpu_layers: int, overrides: Overrides, progress: Callable[[float], bool]
+) -> Any:
     stopped = False
 
     def on_progress(fraction: float, _user_data: object) -> bool:
@@ -160,6 +173,7 @@ def _load_model(path: Path, gpu_layers: int, progress: Callable[[float], bool]) 
 
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
+    params.kv_overrides = overrides
     params.progress_callback = llama_cpp.llama_progress_callback(on_progress)
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     if stopped:

@@ -15,7 +15,7 @@ from gemma_mtp.bench.runs import Text, setting
 from gemma_mtp.errors import Cancelled, GemmaMtpError
 from gemma_mtp.events import End, Event, Message, Prefill, Request, Sampling
 from gemma_mtp.options import PairInfo
-from gemma_mtp.sampling import Row
+from gemma_mtp.sampling import Row, capped
 from gemma_mtp.verify.difference import Difference, first_difference, judge
 from gemma_mtp.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.verify.texts import LONG
@@ -143,15 +143,16 @@ def _explain(
     if at >= min(len(plain.token_ids), len(drafted.token_ids)):
         return Difference(at, float("inf"), 0.0, False)  # one goes on where the other ended
     prompt = engine.prompt(request)
-    common = plain.token_ids[:at]
+    target, common = engine.pair.target, plain.token_ids[:at]
     rows = []
     for width in WIDTHS if exact else (1, *WIDTHS):
         engine.session.rewind(0)
         _prefill(engine, prompt)
+        row = engine.session.last_row
         if common:
-            rows.append(row_after(engine.pair.target, common, len(prompt), width))
-        elif engine.session.last_row is not None:
-            rows.append(engine.session.last_row.copy())
+            row = row_after(target, common, len(prompt), width)
+        if row is not None:
+            rows.append(capped(row, target.softcap))
     engine.session.rewind(0)
     position, seed = len(prompt) + at, plain.seed
     pair = plain.token_ids[at], drafted.token_ids[at]
