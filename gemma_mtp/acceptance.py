@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 BOUNDS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)  # of confidence; seven buckets
-GUESSES = (0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.9)  # acceptance in each before anything is known
+GUESSES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)  # acceptance in each before anything is known
 FIRST_GUESS = 0.9  # acceptance by position before anything is known
 GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
 POOL_WEIGHT = 16.0  # and to tell a position from the others
