@@ -34,7 +34,9 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Look at engine, memory, folders and hub, say what is wrong, and which models run here.
+    """Say what is wrong here, and which models run.
+
+    Looks at engine, memory, folders and hub.
 
     Ends with status 1 when something is wrong.
     """

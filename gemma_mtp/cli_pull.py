@@ -57,7 +57,10 @@ def pull(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
-    """Download a model and its drafter; from then on it is the model used when none is named."""
+    """Download a model and its drafter.
+
+    From then on it is the model used when none is named.
+    """
     from gemma_mtp.pull.request import PullRequest
 
     if to is not None and source is not None:

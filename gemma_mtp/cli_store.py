@@ -38,7 +38,7 @@ def list_models(
     everything: Annotated[bool, typer.Option("--all", help="Also what could be pulled.")] = False,
     as_json: Json = False,
 ) -> int:
-    """List the models on this machine: size, variant, whether complete, when last used."""
+    """List the models on this machine, with size, state and last use."""
     from gemma_mtp.inventory import items
 
     world: World = context.obj
@@ -66,7 +66,7 @@ def show(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Show a model: files, hashes, architecture, context, template, sampling, memory."""
+    """Show what a model is: files, architecture, memory."""
     from gemma_mtp.details import as_lines, details
 
     world: World = context.obj
@@ -81,7 +81,10 @@ def show(
 
 
 def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
-    """Remove a model from this machine; files of other programs that it links to stay."""
+    """Remove a model from this machine.
+
+    Files of other programs that it links to stay.
+    """
     from gemma_mtp.inventory import find, remove
 
     item = find(context.obj.store, model)
@@ -98,7 +101,10 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Remove parts of downloads and other leftovers; without --yes, ask or only list them."""
+    """Remove parts of downloads and other leftovers.
+
+    Without --yes it asks, or only lists them.
+    """
     from gemma_mtp.inventory import clear, leftovers
 
     found = leftovers(context.obj.store)
@@ -127,7 +133,11 @@ def resolve_or_offer(world: World, model: str | None, drafter: Path | None) -> P
     """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
     complain(world)
     try:
-        return world.resolve(model, drafter)
+        files = world.resolve(model, drafter)
+        lost = "" if model else world.store.lost()
+        if lost:
+            print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
+        return files
     except NotPulled as error:
         if not _can_ask() or not _ask(_offer(world, error.name), default=True):
             raise

@@ -198,7 +198,11 @@ def _speed_lines(speed: dict[str, Any]) -> list[str]:
 def _file_lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for file in found["files"]:
-        size = f"{file['bytes']:,} bytes" if file["bytes"] else "size not known"
+        size = (
+            f"{file['bytes']:,} byte{'s' * (file['bytes'] != 1)}"
+            if file["bytes"]
+            else "size not known"
+        )
         origin = f", from {file['origin']}" if file.get("origin") not in (None, "", "hub") else ""
         lines.append(f"  {file['role']:13} {file['path']}")
         lines.append(f"  {'':13} {size}{origin}")

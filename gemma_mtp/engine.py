@@ -300,7 +300,6 @@ class _Reply:
         stats.decoded += len(done.tokens)
         stats.drafted += done.kept
         stats.accepted += done.accepted
-        stats.draft_length = done.kept
         stats.draft_seconds += done.draft_seconds
         stats.verify_seconds += done.verify_seconds
         stats.sampling_seconds += done.sampling_seconds

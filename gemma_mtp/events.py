@@ -100,7 +100,6 @@ class Stats:
     plain_seconds: float = 0.0
     compared_seconds: float = 0.0
     speedup_basis: SpeedupBasis = "none"
-    draft_length: int = 0
     context_used: int = 0
     context_size: int = 0
 
@@ -120,8 +119,8 @@ class Stats:
         return self.decoded / self.rounds if self.rounds else None
 
     @property
-    def mean_draft_length(self) -> float:
-        """Drafts verified per round."""
+    def draft_length(self) -> float:
+        """Drafts verified per round, on average."""
         return self.drafted / self.rounds if self.rounds else 0.0
 
     @property
@@ -132,7 +131,7 @@ class Stats:
         return self.plain_seconds / self.compared_seconds
 
     def __add__(self, later: Stats) -> Stats:
-        """Totals of two replies; context and draft length are those of the later one."""
+        """Totals of two replies; the context is that of the later one."""
         total = Stats(**{f.name: getattr(later, f.name) for f in fields(Stats)})
         for name in _SUMMED:
             setattr(total, name, getattr(self, name) + getattr(later, name))
@@ -154,6 +153,7 @@ class Stats:
             "drafted": self.drafted,
             "accepted": self.accepted,
             "acceptance_rate": _rounded(self.acceptance_rate),
+            "draft_length": _rounded(self.draft_length),
             "mean_accepted_length": _rounded(self.mean_accepted_length),
             "accepted_histogram": self.accepted_histogram,
             "speedup": _rounded(self.speedup),

@@ -38,6 +38,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
+def length_used(stats: Stats) -> str:
+    """The draft length, to one place where it was not the same in all rounds."""
+    return f"k={stats.draft_length:.1f}".removesuffix(".0")
+
+
 def status_parts(stats: Stats) -> Parts:
     """What the line below a growing reply says, each part with its importance."""
     parts = [(9, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
@@ -45,7 +50,7 @@ def status_parts(stats: Stats) -> Parts:
         parts.append((8, f"{stats.speedup:.1f}x"))
     if stats.acceptance_rate is not None:
         parts.append((6, f"accepted {percent(stats.acceptance_rate)}"))
-    parts.append((4, f"k={stats.draft_length}"))
+    parts.append((4, length_used(stats)))
     return [*parts, (5, _context(stats))]
 
 
@@ -59,7 +64,7 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     if stats.drafted and stats.mean_accepted_length is not None:
         parts.append((4, f"{stats.mean_accepted_length:.1f}/round"))
     if stats.rounds:
-        parts.append((3, f"k={stats.draft_length}"))
+        parts.append((3, length_used(stats)))
     parts.append((5, _context(stats)))
     if _REASONS[reason]:
         parts.append((9, _REASONS[reason]))
@@ -125,7 +130,7 @@ _FIGURES: dict[str, Callable[[Stats], str]] = {
     "first": lambda stats: f"after {stats.ttft_seconds:.2f} s",
     "speed": lambda stats: f"{number(stats.tokens_per_second)} tok/s" if _timed(stats) else "",
     "speedup": _speedup,
-    "drafted": lambda stats: f"{stats.drafted}, k={stats.draft_length}" if stats.drafted else "",
+    "drafted": lambda stats: f"{stats.drafted}, {length_used(stats)}" if stats.drafted else "",
     " accepted": _accepted,
     "rounds": _rounds,
     "time": lambda stats: f"{stats.decode_seconds:.2f} s" if _timed(stats) else "",

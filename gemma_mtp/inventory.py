@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import paths
+from gemma_mtp import paths, used
 from gemma_mtp.catalogue import Entry
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.pull.folder_lock import LOCK, locked
 from gemma_mtp.pull.marker import MARKER, SUMS, Marker, read_marker
 from gemma_mtp.pull.reuse import sha256_of
-from gemma_mtp.store import Store, last_used
+from gemma_mtp.store import Store
 
 OnCheck = Callable[[str, int, int], None]
 """File, bytes in all, bytes read so far."""
@@ -108,6 +108,7 @@ def remove(item: Item) -> int:
     if item.builtin or item.folder is None:
         raise UsageError(f"{item.name} belongs to the program and cannot be removed.")
     _clear(item.folder, item.name)
+    used.forget(item.name)
     return item.bytes
 
 
@@ -136,12 +137,12 @@ def clear(leftover: Leftover) -> None:
 
 
 def _builtin(store: Store, entry: Entry) -> Item:
-    files = store.resolve(entry.name)
-    named = (("target", files.target), ("drafter", files.drafter))
+    files = store.files(entry)
+    named = (("target", files.target), ("drafter", files.drafter)) if files else ()
     stored = tuple(StoredFile(role, p, p.stat().st_size, "") for role, p in named if p)
     size = sum(file.bytes for file in stored)
-    used = last_used().get(entry.name) or None
-    return Item(entry.name, entry.tag, size, True, True, "built in", used, stored, None, entry)
+    when = used.when(entry.name)
+    return Item(entry.name, entry.tag, size, True, True, "built in", when, stored, None, entry)
 
 
 def _in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
@@ -155,10 +156,9 @@ def _in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
         source, ready = f"{marker.repo}@{marker.revision[:12]}", _complete(folder, marker)
     else:
         return None
-    used = last_used().get(name) or None
     files = _held(folder, marker) if ready and marker else ()
     size = sum(file.bytes for file in files) if ready else _size(folder)
-    return Item(name, tag, size, ready, False, source, used, files, folder, entry)
+    return Item(name, tag, size, ready, False, source, used.when(name), files, folder, entry)
 
 
 def _held(folder: Path, marker: Marker) -> tuple[StoredFile, ...]:

@@ -31,7 +31,7 @@ def _figures(stats: Stats) -> dict[str, Any]:
     return {
         "tokens_per_second": round(stats.tokens_per_second, 2),
         "speedup": None if stats.speedup is None else round(stats.speedup, 3),
-        "draft_length": stats.draft_length,
+        "draft_length": round(stats.draft_length, 1),
         "tokens": stats.decoded,
     }
 

@@ -5,22 +5,22 @@ Knows folders and headers; knows neither llama.cpp nor the network.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from gemma_mtp import atomic, config, gguf, pairing, paths
+from gemma_mtp import config, gguf, pairing, paths, used
 from gemma_mtp.catalogue import Catalogue, Entry
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.checked import check_once
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
 from gemma_mtp.pull.pair import ready_files
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("models")
-REMEMBERED = 8
+GET_AGAIN = "The file is damaged or incomplete: get it again from where it came from."
 
 
 class Store:
@@ -28,19 +28,35 @@ class Store:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+        self._drafters: dict[str, Path] = {}  # those that the user named, by pair
 
     def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         """The pair to load; a drafter named by the user replaces the pair's own, or is an error."""
-        pair = self._named(model, drafter) if model is not None else self._unnamed(drafter)
-        if drafter is None:
-            return pair
-        drafter = Path(drafter).expanduser().absolute()
-        pairing.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
-        return PairFiles(pair.name, pair.target, drafter)
+        if model is not None:
+            return self._pair(model, drafter)
+        configured = configured_model()
+        if configured is not None:
+            return self._pair(configured, drafter)
+        latest = next((u for u in used.read() if self._problem(u) is None), used.Used(BUILTIN))
+        return self._pair(latest.name, drafter or latest.drafter)
+
+    def lost(self) -> str:
+        """A sentence about the pair used last if it cannot be opened any more, else ""."""
+        latest = None if configured_model() is not None else next(iter(used.read()), None)
+        problem = self._problem(latest) if latest is not None else None
+        return f"The model used last cannot be opened: {problem}" if problem else ""
+
+    def files(self, entry: Entry) -> PairFiles | None:
+        """Both files, if they are here, complete and verified."""
+        if not entry.builtin:
+            return ready_files(entry, self.folder(entry))
+        target, drafter = (BUILTIN_FOLDER / f.path for f in (entry.target, entry.drafter))
+        present = target.is_file() and drafter.is_file()
+        return PairFiles(entry.name, target, drafter) if present else None
 
     def is_ready(self, entry: Entry) -> bool:
         """Both files are here, complete and verified."""
-        return self._files(entry) is not None
+        return self.files(entry) is not None
 
     def folder(self, entry: Entry) -> Path:
         """Where a pull of this entry belongs."""
@@ -66,13 +82,29 @@ class Store:
         return self.catalogue.find(name)
 
     def remember_used(self, name: str) -> None:
-        """Make `name` (or a path) what `resolve(None)` means; not being able to is no error."""
+        """Make `name` (or a path) what `resolve(None)` means, with the drafter that the user named
+        when it was resolved."""
         if looks_like_path(name):
             name = str(Path(name).expanduser().absolute())
-        used = {name: _now(), **{k: v for k, v in last_used().items() if k != name}}
-        kept = dict(list(used.items())[:REMEMBERED])
-        with contextlib.suppress(OSError):
-            atomic.write_text(_used_file(), json.dumps({"used": list(kept), "when": kept}))
+        used.remember(name, self._drafters.get(name))
+
+    def _pair(self, model: str, drafter: Path | None) -> PairFiles:
+        pair = self._named(model, drafter)
+        self._drafters.pop(pair.name, None)
+        if drafter is None:
+            return pair
+        drafter = Path(drafter).expanduser().absolute()
+        with _advising(GET_AGAIN):
+            pairing.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
+        self._drafters[pair.name] = drafter
+        return PairFiles(pair.name, pair.target, drafter)
+
+    def _problem(self, latest: used.Used) -> GemmaMtpError | None:
+        try:
+            self._pair(latest.name, latest.drafter)
+        except GemmaMtpError as error:
+            return error
+        return None
 
     def _named(self, model: str, drafter: Path | None) -> PairFiles:
         if not model.strip():
@@ -93,36 +125,33 @@ class Store:
         return self._ready_files(entry)
 
     def _ready_files(self, entry: Entry) -> PairFiles:
-        files = self._files(entry)
+        files = self.files(entry)
         if files is None:
             raise _not_here(entry)
+        mend = f"gemma-mtp rm {entry.name}, then gemma-mtp pull {entry.name}"
+        if files.drafter is not None:
+            with _advising("Reinstall gemma-mtp." if entry.builtin else mend):
+                check_once(files.target, files.drafter)
         return files
 
-    def _unnamed(self, drafter: Path | None) -> PairFiles:
-        configured = configured_model()
-        if configured is not None:
-            return self._named(configured, drafter)
-        for name in last_used():
-            try:
-                return self._named(name, drafter)
-            except GemmaMtpError:  # removed since
-                continue
-        return self._named(BUILTIN, drafter)
-
-    def _files(self, entry: Entry) -> PairFiles | None:
-        if not entry.builtin:
-            return ready_files(entry, self.folder(entry))
-        target, drafter = (BUILTIN_FOLDER / f.path for f in (entry.target, entry.drafter))
-        present = target.is_file() and drafter.is_file()
-        return PairFiles(entry.name, target, drafter) if present else None
-
     def _unknown(self, model: str) -> ModelNotAvailable:
+        base = self.catalogue.find(model.partition(":")[0])
+        if base is not None:
+            return self._unknown_variant(model, base)
         nearest = self.catalogue.nearest(model)[:3]
         sizes = [entry.name for entry in self.catalogue.entries if entry.default]
         hint = "Did you mean " + " or ".join(nearest) + "?" if nearest else ""
         return ModelNotAvailable(
             f'There is no model called "{model}".', hint or f"Known models: {', '.join(sizes)}."
         )
+
+    def _unknown_variant(self, model: str, base: Entry) -> ModelNotAvailable:
+        siblings = [e for e in self.catalogue.entries if e.name.partition(":")[0] == base.name]
+        if len(siblings) == 1:
+            hint = f"{base.name} comes in one variant only, under that name."
+        else:
+            hint = f"{base.name} comes as {', '.join(f'{base.name}:{e.tag}' for e in siblings)}."
+        return ModelNotAvailable(f'There is no model called "{model}".', hint)
 
 
 def looks_like_path(model: str) -> bool:
@@ -147,8 +176,9 @@ def _not_here(entry: Entry) -> ModelNotAvailable:
 
 
 def _from_path(target: Path, look_around: bool) -> PairFiles:
-    header = gguf.read_header(target)
-    pairing.check_target(header)
+    with _advising(GET_AGAIN):
+        header = gguf.read_header(target)
+        pairing.check_target(header)
     drafter = _sibling_drafter(header) if look_around else None
     return PairFiles(str(target), target, drafter)  # the path is a name that resolves again
 
@@ -165,19 +195,12 @@ def _sibling_drafter(target: gguf.Header) -> Path | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _used_file() -> Path:
-    return paths.state_dir() / "used.json"
-
-
-def last_used() -> dict[str, str]:
-    """Names and when each was last used (ISO 8601, UTC; "" where not known), the latest first."""
+@contextmanager
+def _advising(hint: str) -> Iterator[None]:
+    """What to do about a damaged file depends on whose it is, which its reader cannot know."""
     try:
-        data = json.loads(_used_file().read_text(encoding="utf-8"))
-        when = data.get("when", {})
-        return {name: str(when.get(name, "")) for name in data["used"] if isinstance(name, str)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        yield
+    except BadPair as error:
+        if error.hint == gguf.PULL_AGAIN:
+            error.hint = hint
+        raise

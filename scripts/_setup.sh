@@ -10,6 +10,12 @@ engine=$(sed -n 's/.*"\(llama-cpp-python==[^"]*\)".*/\1/p' "$root/pyproject.toml
 
 say() { printf 'gemma-mtp: %s\n' "$*" >&2; }
 
+# Where a person looks on, and the program's own hints name a command that is not on the PATH.
+hint() {
+    [ -t 2 ] && [ "${TERM:-dumb}" != dumb ] && ! command -v gemma-mtp >/dev/null 2>&1 || return 0
+    printf '\033[2mHere "gemma-mtp pull e2b" is "%s pull e2b", and so for each command.\033[0m\n' "$0" >&2
+}
+
 die() {
     say "$*"
     exit 1

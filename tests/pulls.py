@@ -10,7 +10,7 @@ import pytest
 from hub_server import REPO, REVISION
 
 from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.errors import HubError
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull.events import PullEvent, PullNote
 from gemma_mtp.pull.pair import PullOptions, pull, ready_files
@@ -71,9 +71,11 @@ def check(files: PairFiles) -> None:
     assert files.drafter.read_bytes() == CONTENTS["mtp-target.gguf"]
 
 
-def failure(folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY) -> HubError:
+def failure(
+    folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY
+) -> GemmaMtpError:
     """A pull that fails with one sentence and something to do next, and leaves no ready pair."""
-    with pytest.raises(HubError) as caught:
+    with pytest.raises(GemmaMtpError) as caught:
         pull(entry, folder, Events().append, options)
     assert ready_files(entry, folder) is None
     assert "\n" not in str(caught.value)

@@ -266,7 +266,7 @@ def test_the_unexpected_is_one_sentence() -> None:
         (["run", "e3b"], 4, "Did you mean e2b"),
         (["pull", "e3b"], 4, "Did you mean e2b"),
         (["pull", "nothing-like-it"], 4, "Known models: tiny, e2b"),
-        (["pull", "tiny"], 0, "tiny is ready"),
+        (["pull", "tiny"], 0, "tiny is built in"),
     ],
 )
 def test_the_real_world(

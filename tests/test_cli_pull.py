@@ -79,6 +79,21 @@ def test_plain_lines_where_nothing_can_move(world: World) -> None:
     assert (again.status, again.stderr) == (0, "12b is ready: gemma-mtp chat 12b\n")
 
 
+def test_the_built_in_pair_needs_no_pull(world: World) -> None:
+    outcome = pull(world, "tiny")
+    assert outcome.stderr == "tiny is built in, nothing to pull: gemma-mtp chat tiny\n"
+
+
+def test_a_folder_that_cannot_be_made_is_not_the_hubs_fault(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "file"))
+    outcome = pull(world, "12b")
+    assert outcome.status == 1
+    assert str(tmp_path / "file") in outcome.stderr
+
+
 def test_quiet_says_nothing(world: World) -> None:
     outcome = pull(world, "12b", "-q")
     assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "", "")

@@ -26,7 +26,6 @@ LAST = Stats(
     plain_seconds=2.84,
     compared_seconds=2.0,
     speedup_basis="measured",
-    draft_length=3,
 )
 ONE_REPLY = """\
           last reply
@@ -59,7 +58,7 @@ def test_one_reply() -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_session_fits_a_small_window(width: int) -> None:
     long = [400, *[20] * 16]
-    last = LAST + Stats(accepted_histogram=long, draft_length=16)
+    last = LAST + Stats(accepted_histogram=long)
     lines = report(last, last + last, 2, INFO, width)
     assert len(lines) <= 22
     assert max(map(len, lines)) < width

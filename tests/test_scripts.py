@@ -104,6 +104,10 @@ def test_sets_up_once_then_is_quiet(checkout: Checkout) -> None:
     assert len(checkout.calls()) == 1
 
 
+def test_other_commands_are_passed_through(checkout: Checkout) -> None:
+    assert checkout.chat("pull", "e2b")[1] == f"<{checkout.folder}><pull><e2b>"
+
+
 @pytest.mark.parametrize("without", ["", "flock"])
 def test_two_at_once_set_up_once(checkout: Checkout, without: str) -> None:
     if without:

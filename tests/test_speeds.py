@@ -23,7 +23,8 @@ def chat(tokens: int) -> Stats:
         plain_seconds=3.0,
         compared_seconds=2.0,
         speedup_basis="measured",
-        draft_length=3,
+        rounds=20,
+        drafted=50,
     )
 
 
@@ -32,7 +33,7 @@ def test_the_last_chat_of_each_model_is_remembered() -> None:
     speeds.remember("12b", chat(60))
     speeds.remember("tiny", chat(200))
     assert speeds.recall("tiny") == {
-        "tokens_per_second": 100.0, "speedup": 1.5, "draft_length": 3, "tokens": 200,
+        "tokens_per_second": 100.0, "speedup": 1.5, "draft_length": 2.5, "tokens": 200,
     }  # fmt: skip
     assert speeds.recall("12b") is not None
     assert speeds.recall("e2b") is None

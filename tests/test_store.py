@@ -258,3 +258,41 @@ def test_one_variable_moves_everything(home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv(paths.HOME_VARIABLE)
     own = (paths.cache_dir(), paths.config_dir(), paths.state_dir())
     assert all("gemma-mtp" in str(place) and home not in place.parents for place in own)
+
+
+# --- what is remembered ----------------------------------------------------------------------
+
+
+def test_a_named_drafter_is_remembered_with_its_target(
+    shop: store.Store, target: Path, tmp_path: Path
+) -> None:
+    named = writer.write(tmp_path / "named.gguf", *writer.drafter())
+    shop.remember_used(shop.resolve(str(target), named).name)
+    fresh = store.Store(CATALOGUE)
+    assert fresh.resolve(None) == PairFiles(str(target), target, named)
+    assert fresh.lost() == ""
+    named.unlink()
+    assert fresh.resolve(None).name == "tiny"
+    assert f"There is no file {named}" in fresh.lost()
+
+
+def test_a_damaged_file_of_ones_own_was_never_pulled(shop: store.Store, target: Path) -> None:
+    target.write_bytes(target.read_bytes()[:200])
+    with pytest.raises(BadPair) as caught:
+        shop.resolve(str(target))
+    assert "pull" not in caught.value.hint
+
+
+def test_a_pulled_pair_is_checked_before_it_is_loaded(shop: store.Store) -> None:
+    folder = put(shop, "e2b")
+    shop.resolve("e2b")
+    file = folder / entry("e2b").target.path
+    file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(BadPair):
+        shop.resolve("e2b")
+
+
+def test_an_unknown_variant_names_the_known_ones(shop: store.Store) -> None:
+    with pytest.raises(ModelNotAvailable) as caught:
+        shop.resolve("tiny:q4_0")
+    assert caught.value.hint == "tiny comes in one variant only, under that name."

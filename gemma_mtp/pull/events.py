@@ -41,11 +41,12 @@ class PullWait:
 
 @dataclass(frozen=True)
 class PullReady:
-    """A pair is complete: its name, and where its files are."""
+    """A pair is complete: its name, and where its files are; or it came with the program."""
 
     name: str
     target: str
     drafter: str
+    builtin: bool = False
 
 
 PullEvent = PullProgress | PullNote | PullWait | PullReady

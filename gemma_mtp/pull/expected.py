@@ -42,6 +42,7 @@ class Question:
     revision: str
     offline: bool = False
     stated: Marker | None = None
+    unreachable: HubError | None = None  # the hub, as another file has shown
 
 
 def expect(ask: Question, file: RemoteFile, on_event: OnEvent) -> Wanted:
@@ -58,6 +59,9 @@ def expect(ask: Question, file: RemoteFile, on_event: OnEvent) -> Wanted:
         return pin
     if ask.offline or hub.is_offline():
         pin.unreachable = _offline(file, ask.offline)
+        return pin
+    if ask.unreachable:
+        pin.unreachable = ask.unreachable
         return pin
     blob = hub.Blob(ask.entry.repo, ask.revision, file.path)
     try:

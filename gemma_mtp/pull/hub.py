@@ -8,7 +8,9 @@ retries: a fault that may pass is raised as a Hiccup, every other one as a HubEr
 from __future__ import annotations
 
 import importlib
+import logging
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -205,6 +207,9 @@ def _origin(url: str) -> tuple[str, str]:
 @contextmanager
 def _translated(where: str, what: str = "") -> Iterator[None]:
     """Turn what the library and its HTTP client raise into a Hiccup or a HubError."""
+    from huggingface_hub.utils import logging as library_log
+
+    library_log.set_verbosity(logging.CRITICAL)  # retries and faults are told in our words
     try:
         yield
     except (HubError, Hiccup):
@@ -231,8 +236,19 @@ def _fault(error: Exception, where: str, what: str) -> Exception:
         )
     reason = _reason(error)
     if isinstance(error, http.TransportError):
+        if _is_unresolved(error):
+            return Hiccup(f"the name {urlsplit(where).hostname} is not found", once=True)
         return Hiccup(reason)
     return HubError(f"{where} cannot be used: {reason}.", "Check HF_ENDPOINT and the network.")
+
+
+def _is_unresolved(error: BaseException | None) -> bool:
+    """No network, or a name that does not exist; clients wrap what the system says."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ from gemma_mtp.pull.marker import (
     ready_files,
     write_marker,
 )
+from gemma_mtp.pull.retry import Hiccup
 from gemma_mtp.pull.reuse import Places, links_to, place, sha256_of
 from gemma_mtp.pull.transfer import Transfer, journal_of
 
@@ -88,10 +89,15 @@ class _Pull:
     wanted: list[Wanted] = field(default_factory=list)
 
     def run(self) -> PairFiles:
+        offline, stated = self.options.offline, self.options.stated
+        dead: HubError | None = None
         for file in pair_files(self.entry):
-            ask = Question(self.entry, self.revision, self.options.offline, self.options.stated)
+            ask = Question(self.entry, self.revision, offline, stated, dead)
             self.wanted.append(expect(ask, file, self.on_event))
             self.revision = self.wanted[-1].commit or self.revision  # both from one commit
+            failed = self.wanted[-1].unreachable
+            if failed is not None and isinstance(failed.__cause__, Hiccup):
+                dead = failed  # asking for the other file would only take as long again
         for wanted in self.wanted:
             wanted.staged = self._already_here(wanted) or self._reused(wanted)
         missing = [wanted for wanted in self.wanted if wanted.staged is None]

@@ -47,6 +47,8 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
     if entry.builtin:
         if request.to is not None:
             raise UsageError(f"{entry.name} is part of gemma-mtp and need not be carried.")
+        files = store.resolve(entry.name)
+        on_event(PullReady(entry.name, str(files.target), str(files.drafter), builtin=True))
         return entry.name
     if request.to is not None:
         return _ready(entry, _give(entry, request, store, on_event), on_event)

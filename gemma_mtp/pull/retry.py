@@ -24,12 +24,16 @@ OnWait = Callable[[str, float], None]
 
 
 class Hiccup(Exception):
-    """A fault that may pass. `wait`: seconds the server asks for; `crowded`: too many requests."""
+    """A fault that may pass. `wait`: seconds the server asks for; `crowded`: too many requests;
+    `once`: it hardly ever passes, so one more attempt is enough."""
 
-    def __init__(self, reason: str, wait: float | None = None, crowded: bool = False) -> None:
+    def __init__(
+        self, reason: str, wait: float | None = None, crowded: bool = False, once: bool = False
+    ) -> None:
         super().__init__(reason)
         self.wait = wait
         self.crowded = crowded
+        self.once = once
 
 
 @dataclass
@@ -48,7 +52,8 @@ class Patience:
         self.failures = 1 if gained else self.failures + 1
         self._unrewarding = 0 if own >= WORTHWHILE else self._unrewarding + 1
         asked = hiccup.wait or 0.0
-        if self.failures >= self.attempts or asked > LONGEST_REQUEST:
+        attempts = min(self.attempts, 2) if hiccup.once else self.attempts
+        if self.failures >= attempts or asked > LONGEST_REQUEST:
             return None
         if not self._unrewarding:
             return asked

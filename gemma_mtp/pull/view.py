@@ -122,6 +122,8 @@ def ready_line(event: PullReady, carried: bool) -> str:
     if carried:
         folder = event.target.rpartition("/")[0]
         return f"{event.name} is in {folder}; there: gemma-mtp pull {event.name} --from FOLDER"
+    if event.builtin:
+        return f"{event.name} is built in, nothing to pull: gemma-mtp chat {event.name}"
     return f"{event.name} is ready: gemma-mtp chat {event.name}"
 
 
