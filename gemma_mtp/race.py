@@ -90,10 +90,14 @@ def _texts(left: Recording, right: Recording) -> str:
     for count, (_, text, _) in enumerate(left.pieces):
         end += len(text)
         if end > same:
-            return f"The texts differ from token {count + 1} on."
+            return _differ(count + 1)
     if "cancelled" in (left.reason, right.reason):
         return f"The texts are equal as far as both go: {counted(len(left.pieces), 'token')}."
-    return f"The texts differ from token {len(left.pieces) + 1} on."
+    return _differ(len(left.pieces) + 1)
+
+
+def _differ(token: int) -> str:
+    return f"The texts differ from token {token} on: a near-tie, or gemma-mtp verify finds out."
 
 
 def _same(left: str, right: str) -> int:

@@ -551,8 +551,8 @@ def test_race_shows_both_and_changes_nothing() -> None:
     plain, drafted = talk.engine.requests[1:]
     assert (plain.draft, drafted.draft) == (0, "auto")
     assert plain.seed == drafted.seed == 7
-    assert plain.exact
-    assert drafted.exact
+    assert not plain.exact
+    assert not drafted.exact
     assert talk.said == [("user", "count"), ("assistant", "one two three")]
     assert talk.chat.replies == 1
 

@@ -107,8 +107,14 @@ def test_a_long_race_leaves_all_of_it_in_the_scrollback() -> None:
 @pytest.mark.parametrize(
     ("right", "said"),
     [
-        (TEXT.replace("four", "4"), "The texts differ from token 4 on."),
-        (TEXT + " eleven", "The texts differ from token 11 on."),
+        (
+            TEXT.replace("four", "4"),
+            "The texts differ from token 4 on: a near-tie, or gemma-mtp verify finds out.",
+        ),
+        (
+            TEXT + " eleven",
+            "The texts differ from token 11 on: a near-tie, or gemma-mtp verify finds out.",
+        ),
     ],
 )
 def test_different_texts(right: str, said: str) -> None:

@@ -55,7 +55,8 @@ def _record(
     title: str,
     cancel: threading.Event,
 ) -> Recording:
-    wanted = request(chat, draft, How(seed, exact=True, draft=setting))
+    # Not exact: plain decoding as people know it is what a race should be run against.
+    wanted = request(chat, draft, How(seed, exact=False, draft=setting))
     screen = chat.printer.screen
 
     def events() -> Iterator[Event]:
