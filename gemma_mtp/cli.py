@@ -130,8 +130,8 @@ def run(
         typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
     ] = False,
 ) -> int:
-    """Answer one PROMPT, from the command line, from standard input, or from both; on a terminal
-    and without a PROMPT, open a chat."""
+    """Answer one PROMPT. It comes from the command line, from standard input, or from both; on a
+    terminal and without a PROMPT, open a chat."""
     words = read_words(model, prompt, context.obj.names())
     options.check()
     report = {"stats": stats, "json": as_json, "fail_on_length": fail_on_length}

@@ -86,7 +86,10 @@ def bench(
     flash_attn: FlashAttention = "auto",
     as_json: Json = False,
 ) -> int:
-    """Measure the speed of each draft length here, side by side; Ctrl-C shows what there is."""
+    """Measure the speed of each draft length here, side by side.
+
+    Ctrl-C shows what there is.
+    """
     from gemma_mtp.bench.runs import TEXTS, Plan
 
     loading = Options(

@@ -34,7 +34,10 @@ def config(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Show or change what `chat` and `run` do when the command line does not say."""
+    """Show or change the settings of `chat` and `run`.
+
+    They hold where the command line says nothing.
+    """
     from gemma_mtp import config as settings
     from gemma_mtp.paths import config_file
 

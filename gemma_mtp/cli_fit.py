@@ -1,4 +1,4 @@
-"""`doctor`, and what `pull` does without a name: the table of what runs here.
+"""`doctor`, what `pull` does without a name, and a warning: what runs here and what does not.
 
 Knows how findings and verdicts are worded and shown; leaves looking to `doctor`, judging to `fit`.
 """
@@ -79,6 +79,22 @@ def suggest(world: World) -> str | None:
             print(file=sys.stderr)
         return None
     return best.entry.name if answer.lower() in ("", "y", "yes") else answer
+
+
+def warning(world: World, name: str) -> str:
+    """A sentence about a model that this machine has no memory for, else "".
+
+    What has no known shape is not judged; for the built-in pair nothing is looked at.
+    """
+    entry = world.catalogue.find(name)
+    if entry is None or entry.shape is None:
+        return ""
+    from gemma_mtp.fit import too_large
+
+    try:
+        return too_large(entry, world.machine())
+    except (ImportError, OSError, RuntimeError):  # no llama.cpp to ask for GPUs; others say so
+        return ""
 
 
 def table(fits: list[Fit], wanted: int) -> list[str]:

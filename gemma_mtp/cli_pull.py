@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma_mtp.cli_fit import suggest
+from gemma_mtp.cli_fit import suggest, warning
+from gemma_mtp.cli_store import _ask, _can_ask
 from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:
@@ -65,24 +66,34 @@ def pull(
 
     if to is not None and source is not None:
         raise UsageError("--to and --from cannot be used together.")
+    doubt = _doubt(context.obj, model) if model is not None and to is None else ""
     if model is None and source is None:
         model = suggest(context.obj)
         if model is None:
             return ExitStatus.OK
+    if doubt and not as_json and _can_ask():
+        print(doubt, file=sys.stderr)
+        if not _ask("Pull it nevertheless?", default=False):
+            return ExitStatus.OK
+        doubt = ""
     request = PullRequest(revision, offline, tuple(reuse or ()), to, source)
-    return show_pull(context.obj, model, request, as_json=as_json, quiet=quiet)
+    return show_pull(context.obj, model, request, doubt, as_json=as_json, quiet=quiet)
 
 
 def show_pull(
     world: World,
     model: str | None,
     request: PullRequest | None = None,
+    doubt: str = "",
     *,
     as_json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Pull with progress on the screen; also for the offer to pull a model that is missing."""
-    from gemma_mtp.pull.events import PullReady
+    """Pull with progress on the screen; also for the offer to pull a model that is missing.
+
+    `doubt` is a sentence to begin with.
+    """
+    from gemma_mtp.pull.events import PullNote, PullReady
     from gemma_mtp.pull.request import PullRequest
     from gemma_mtp.pull.view import JsonView, PullView, ready_line
     from gemma_mtp.render import Printer
@@ -91,6 +102,8 @@ def show_pull(
     request = request or PullRequest()
     printer = Printer(Screen(sys.stdout, sys.stderr))
     view: JsonView | PullView = JsonView(sys.stdout) if as_json else PullView(printer, quiet)
+    if doubt:
+        view(PullNote(doubt))
     ready: list[PullReady] = []
 
     def on_event(event: PullEvent) -> None:
@@ -105,6 +118,14 @@ def show_pull(
         if not as_json and not quiet:
             printer.line(ready_line(event, request.to is not None))
     return ExitStatus.OK
+
+
+def _doubt(world: World, model: str) -> str:
+    """Why not to pull this model, if anything speaks against it and it is not here yet."""
+    entry = world.catalogue.find(model)
+    if entry is None or world.store.is_ready(entry):
+        return ""
+    return warning(world, entry.name)
 
 
 def _pulled(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gemma_mtp.cli_config import complain
+from gemma_mtp.cli_fit import warning
 from gemma_mtp.errors import ExitStatus, NotPulled
 
 if TYPE_CHECKING:
@@ -130,27 +131,36 @@ def prune(
 
 
 def resolve_or_offer(world: World, model: str | None, drafter: Path | None) -> PairFiles:
-    """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
+    """The pair to load; one that is not here is pulled if somebody at a terminal says so.
+
+    Says what may go wrong: that another one is used than last time, or that memory is short.
+    """
     complain(world)
     try:
         files = world.resolve(model, drafter)
-        lost = "" if model else world.store.lost()
-        if lost:
-            print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
-        return files
     except NotPulled as error:
-        if not _can_ask() or not _ask(_offer(world, error.name), default=True):
+        if not _can_ask() or not _offer(world, error.name):
             raise
         from gemma_mtp.cli_pull import show_pull
 
         show_pull(world, error.name)
         return world.resolve(model, drafter)
+    lost = "" if model else world.store.lost()
+    if lost:
+        print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
+    if doubt := warning(world, files.name):
+        print(f"gemma-mtp: {doubt}", file=sys.stderr)
+    return files
 
 
-def _offer(world: World, name: str) -> str:
-    entry = world.catalogue.find(name)
+def _offer(world: World, name: str) -> bool:
+    """Whether to pull a model now; Enter means yes unless it does not fit."""
+    entry, doubt = world.catalogue.find(name), warning(world, name)
+    if doubt:
+        print(doubt, file=sys.stderr)
     size = f" ({_size(entry.bytes)})" if entry is not None and entry.bytes else ""
-    return f"{name} is not on this machine. Pull it now{size}?"
+    question = f"{name} is not on this machine. Pull it now{size}?"
+    return _ask(question, default=not doubt)
 
 
 def _check(world: World, model: str) -> dict[str, str]:

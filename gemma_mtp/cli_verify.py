@@ -57,9 +57,10 @@ def verify(
     flash_attn: FlashAttention = "auto",
     as_json: Json = False,
 ) -> int:
-    """Check here that drafting does not change the text, and say how far that can be relied on.
+    """Check that drafting does not change the text on this machine.
 
-    Ends with status 1 when it does, by more than rounding explains.
+    Says how far that can be relied on. Ends with status 1 when the text changes by more than
+    rounding explains.
     """
     from gemma_mtp.verify.receipt import Plan
     from gemma_mtp.verify.texts import TEXTS

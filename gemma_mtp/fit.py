@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
 from gemma_mtp.catalogue import Entry
 from gemma_mtp.machine import Machine
@@ -68,6 +69,14 @@ def judge(
     return _does_not_fit(entry, machine)
 
 
+def too_large(entry: Entry, machine: Machine) -> str:
+    """A sentence about a pair that the machine has no memory for, else ""."""
+    fit = judge(entry, machine, here=True)
+    if fit is None or fit.verdict != Verdict.NO:
+        return ""
+    return f"{entry.name} {fit.verdict} in memory: {fit.reason}."
+
+
 def judge_all(
     entries: Iterable[Entry],
     machine: Machine,
@@ -102,9 +111,13 @@ def needs(entry: Entry, context: int, place: str = "CPU") -> Estimate:
 
 
 def _longest(entry: Entry, machine: Machine, place: str) -> int:
-    """The longest of CONTEXTS that fits there, or 0."""
-    contexts = (c for c in reversed(CONTEXTS) if c <= entry.context_length)
-    return next((c for c in contexts if _missing(entry, machine, place, c) <= 0), 0)
+    """The longest of CONTEXTS up to which all fit there, or 0.
+
+    A longer one may need less: with flash attention, which a CPU uses for long ones only.
+    """
+    contexts = (c for c in CONTEXTS if c <= entry.context_length)
+    fitting = takewhile(lambda c: _missing(entry, machine, place, c) <= 0, contexts)
+    return max(fitting, default=0)
 
 
 def _missing(entry: Entry, machine: Machine, place: str, context: int) -> int:
@@ -113,7 +126,7 @@ def _missing(entry: Entry, machine: Machine, place: str, context: int) -> int:
     spare = max(int((machine.memory_total or 0) * SPARE_SHARE), SPARE_LEAST)
     if place == "CPU":
         return guess.needed + spare - free
-    host = guess.tables + guess.program + spare - free
+    host = guess.beside_gpu + spare - free
     if any(gpu.shares_memory for gpu in machine.gpus):
         host += guess.on_gpu
     return max(guess.on_gpu + SPARE_LEAST * len(machine.gpus) - machine.gpu_free, host)
@@ -142,7 +155,7 @@ def _does_not_fit(entry: Entry, machine: Machine) -> Fit:
     guess = needs(entry, CONTEXTS[0])
     reason = f"needs {_short(entry, machine, 'CPU', CONTEXTS[0])}"
     if machine.memory_total and guess.needed < machine.memory_total * (1 - SPARE_SHARE):
-        reason += ": closing other programs could do"
+        reason += "; closing other programs could do"
     return Fit(entry, Verdict.NO, 0, "", guess.needed, None, reason)
 
 

@@ -384,7 +384,8 @@ def _check_data(header: Header) -> None:
         expected = _padded(end, alignment)
     missing = header.data_offset + end - header.file_size
     if header.tensors and missing > 0:
-        raise BadPair(f"{name} is incomplete: {missing:,} bytes are missing.", PULL_AGAIN)
+        lacking = "1 byte is" if missing == 1 else f"{missing:,} bytes are"
+        raise BadPair(f"{name} is incomplete: {lacking} missing.", PULL_AGAIN)
 
 
 def _padded(size: int, alignment: int) -> int:

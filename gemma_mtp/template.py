@@ -188,7 +188,7 @@ def _compile(source: str) -> Template:
     except TemplateError as error:
         raise GemmaMtpError(
             f"The chat template of this model cannot be read: {error}.",
-            "The model file is damaged or newer than this program; pull it again.",
+            "The model file is damaged or newer than this program; get it again.",
         ) from error
 
 

@@ -3,17 +3,19 @@
     .venv/bin/python scripts/measure_memory.py [TARGET DRAFTER] [--contexts 2048 8192 32768]
 
 Without files the built-in pair is measured. Every context is loaded in a process of its own, which
-reads a prompt and decodes some tokens; the last one once more without the drafter. Linux only.
-Rows in MiB:
+reads a prompt, decodes some tokens and keeps one snapshot; the last one once more without the
+drafter. Linux only. Rows in MiB:
 
     KV, compute   llama.cpp's own buffers, from its log, target and drafter together
     least         memory that cannot be given back: private memory, and those pages of the files
-                  that decoding touches again after all of them were dropped
+                  that decoding touches again after all of them were dropped; the estimate next to
+                  it leaves out attention scores that so short a prompt does not write yet
+                  (`--tokens N` reads a longer one)
     resident      what the system lists for the process; where llama.cpp repacks weights, the file
                   pages they came from are counted as well until someone else wants the memory
     peak          the most that was ever resident
-    vocabulary    what the drafter file's tokens and merges take when they are loaded alone, and
-                  how much of that only the allocator holds: it gives that back when told to
+    vocabulary    what the target's tokens and merges take when they are loaded alone, and how much
+                  of that only the allocator holds: it gives that back when told to
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from gemma_mtp.store import BUILTIN_FOLDER
 
 MIB = 1 << 20
 MADV_DONTNEED = 4
-PROMPT = 128  # tokens; caches are cleared when they are made, so it need not fill them
+PROMPT = 640  # tokens, more than a window; caches are cleared when made, so it need not fill them
+AGAIN = 64  # tokens read once more when the pages of the files were dropped
 BUFFERS = re.compile(r"(\S+)\s+(model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
 
 
@@ -83,7 +86,7 @@ def added(alone: dict[str, Any], pair: dict[str, Any]) -> list[tuple[str, float]
     ]
 
 
-def child(target: Path, drafter: Path | None, context: int) -> dict[str, Any]:
+def child(target: Path, drafter: Path | None, context: int, tokens: int) -> dict[str, Any]:
     """Load, work, and report; runs in a process of its own."""
     from gemma_mtp.llama import load_pair
 
@@ -92,9 +95,11 @@ def child(target: Path, drafter: Path | None, context: int) -> dict[str, Any]:
         options = LoadOptions(context=context, log_file=Path(log.name))
         pair = load_pair(PairFiles("measured", target, drafter), options)
         loaded = resident()
-        work(pair, 0, PROMPT)
+        count = min(tokens, context - 1) - AGAIN  # the drafter needs a position after them
+        work(pair, 0, count)
         drop_file_pages(*(path for path in (target, drafter) if path))
-        work(pair, PROMPT, PROMPT)
+        work(pair, count, AGAIN)
+        snapshot = pair.target.save(complete=True)
         after = resident()
         text = Path(log.name).read_text()
         pair.close()
@@ -106,6 +111,7 @@ def child(target: Path, drafter: Path | None, context: int) -> dict[str, Any]:
         "peak": after["peak"],
         "needed": after["private"] + after["files"],
         "private": after["private"],
+        "snapshot": snapshot.nbytes if snapshot else 0,
     }
 
 
@@ -143,13 +149,16 @@ def in_child(*arguments: object) -> dict[str, Any]:
     return result
 
 
-def show_context(found: dict[str, Any], guess: memory.Estimate, context: int) -> None:
+def show_context(
+    found: dict[str, Any], guess: memory.Estimate, context: int, unwritten: int
+) -> None:
     """The estimate of one context against what was measured."""
     pairs = (
         ("KV", guess.kv, found["buffers"].get("KV", 0.0)),
         ("compute", guess.compute, found["buffers"].get("compute", 0.0)),
-        ("least", guess.least, found["needed"]),
+        ("least", guess.least - unwritten, found["needed"]),
         ("resident", guess.repacked, found["resident"]),
+        ("snapshot", guess.snapshot, found["snapshot"]),
     )
     for name, estimated, measured in pairs:
         error = f"{(estimated / measured - 1) * 100:+.1f} %" if measured else ""
@@ -157,9 +166,11 @@ def show_context(found: dict[str, Any], guess: memory.Estimate, context: int) ->
         print(f"{context:7}  {name:9} {row}")
 
 
-def show_drafter(pair: dict[str, Any], target: Path, drafter: Path, context: int) -> None:
+def show_drafter(
+    pair: dict[str, Any], target: Path, drafter: Path, context: int, tokens: int
+) -> None:
     """What the drafter adds at one context, and what that is."""
-    alone = in_child(context, target)
+    alone = in_child(context, target, "--tokens", tokens)
     print(f"\nMTP adds at {context} tokens")
     print("                         without       with      added")
     for name, key in (("peak", "peak"), ("resident", "resident"), ("least", "needed")):
@@ -169,8 +180,8 @@ def show_drafter(pair: dict[str, Any], target: Path, drafter: Path, context: int
     print("of the least")
     for name, size in added(alone, pair):
         print(f"  {name:20} {size / MIB:32.1f}")
-    words = in_child("vocabulary", drafter)
-    print("a vocabulary alone")
+    words = in_child("vocabulary", target)
+    print("the vocabulary alone")
     print(f"  {'taken':20} {words['taken'] / MIB:32.1f}")
     print(f"  {'held by allocator':20} {words['held'] / MIB:32.1f}")
 
@@ -179,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--contexts", nargs="+", type=int, default=[2048, 8192, 32768])
+    parser.add_argument("--tokens", type=int, default=PROMPT, help="length of the prompt")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--lines", action="store_true", help="show llama.cpp's lines as well")
     args = parser.parse_args()
@@ -188,8 +200,10 @@ def main() -> None:
     ]
     if args.child:
         target, drafter = files[0], files[1] if len(files) > 1 else None
-        words = args.child == "vocabulary"
-        print(json.dumps(vocabulary(target) if words else child(target, drafter, int(args.child))))
+        if args.child == "vocabulary":
+            print(json.dumps(vocabulary(target)))
+        else:
+            print(json.dumps(child(target, drafter, int(args.child), args.tokens)))
         return
     target, drafter = files
     header = gguf.read_header(target)
@@ -197,14 +211,17 @@ def main() -> None:
     trained = gguf.describe(header).context_length
     print("context  part       estimate   measured   error")
     for context in (size for size in args.contexts if size <= trained):
-        found = in_child(context, target, drafter)
+        found = in_child(context, target, drafter, "--tokens", args.tokens)
         sizes = target.stat().st_size, drafter.stat().st_size
-        show_context(found, memory.estimate(shape, *sizes, context, CPU_PIECE), context)
+        guess = memory.estimate(shape, *sizes, context, CPU_PIECE)
+        scores = memory.score_bytes(shape, context, CPU_PIECE)
+        share = 1 - min(args.tokens, context) / context
+        show_context(found, guess, context, int(1.5 * scores * share))  # they are written twice
         if args.lines:
-            base, private = found["base"] / MIB, found["private"] / MIB
-            print(f"         base {base:.1f} MiB, private {private:.1f} MiB")
+            parts = (f"{name} {found[name] / MIB:.1f}" for name in ("base", "private"))
+            print(f"         MiB: {', '.join(parts)}")
             print("\n".join(f"         {line}" for line in found["lines"]))
-    show_drafter(found, target, drafter, context)
+    show_drafter(found, target, drafter, context, args.tokens)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from fakes import Outcome, invoke
+from fakes import FakeWorld, Outcome, invoke
 from hub_server import Hub, Stored
 from pulls import real_pair
 
 from gemma_mtp import paths
-from gemma_mtp.catalogue import Catalogue
+from gemma_mtp.catalogue import Catalogue, load_catalogue
+from gemma_mtp.cli import main
+from gemma_mtp.machine import Machine
 from gemma_mtp.pull.events import PullNote, PullProgress, PullWait
 from gemma_mtp.pull.view import JsonView, PullView, Rate, amount, duration
 from gemma_mtp.render import Printer
@@ -173,6 +176,88 @@ def test_what_cannot_be(world: World, arguments: list[str], status: int, words: 
     assert outcome.stdout == ""
 
 
+# --- a model that does not fit -------------------------------------------------------------------
+
+DOUBT = "12b does not fit in memory: needs 7.7 GB, 6.0 GB are free."
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str) -> tuple[FakeWorld, str]:
+    """What `pull` says and does at a terminal of a machine with 6 GB where `answer` is typed."""
+    world, notes = FakeWorld(), Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    monkeypatch.setattr("sys.stderr", notes)
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["pull", *arguments], world) == 0
+    return world, notes.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answer", "pulled"), [("\n", []), ("", []), ("n\n", []), ("y\n", ["12b"])]
+)
+def test_a_model_that_does_not_fit_is_pulled_only_after_a_yes(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, answer: str, pulled: list[str]
+) -> None:
+    world, said = ask(monkeypatch, answer, "12b")
+    assert world.pulled == pulled
+    assert said.startswith(f"{DOUBT}\nPull it nevertheless? [y/N] ")
+    assert said.count("does not fit") == 1
+
+
+@pytest.mark.parametrize("arguments", [["e2b"], ["12b", "--to", "stick"]])
+def test_nothing_is_asked_about_what_fits_or_goes_elsewhere(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    world, said = ask(monkeypatch, "", *arguments)
+    assert world.pulled == arguments[:1]
+    assert "does not fit" not in said
+
+
+def test_scripts_at_a_terminal_are_not_asked(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, said = ask(monkeypatch, "", "12b", "--json")
+    assert (world.pulled, said) == (["12b"], "")
+
+
+def test_without_a_terminal_a_warning_comes_first(machine: Path) -> None:
+    world = FakeWorld()
+    outcome = invoke("pull", "12b", world=world)
+    assert (outcome.status, world.pulled) == (0, ["12b"])
+    assert outcome.stderr.splitlines()[0] == DOUBT
+
+
+def test_for_scripts_the_warning_is_an_event(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = invoke("pull", "12b", "--json")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert json.loads(outcome.stdout.splitlines()[0]) == {"event": "note", "text": DOUBT}
+
+
+def test_nothing_is_said_about_a_model_that_is_here(world: World) -> None:
+    known = world.catalogue.entries[1]
+    large = replace(known, shape=load_catalogue().entries[-1].shape)
+    world.catalogue.entries[1] = world.catalogue._found["12b"] = large
+    world.__dict__["machine"] = lambda: Machine(int(5e8), int(8e9), cores=4)
+    assert "12b does not fit in memory" in pull(world, "12b").stderr
+    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
+
+
+def test_an_engine_that_cannot_be_loaded_does_not_stop_a_pull(machine: Path) -> None:
+    class Broken(FakeWorld):
+        def machine(self) -> Machine:
+            raise ImportError("no llama.cpp")
+
+    world = Broken()
+    assert invoke("pull", "12b", world=world).status == 0
+    assert world.pulled == ["12b"]
+
+
 # --- the view alone ------------------------------------------------------------------------------
 
 
@@ -181,11 +266,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Terminal(StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def progress(done: int, verifying: bool = False) -> PullProgress:

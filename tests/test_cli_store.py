@@ -15,6 +15,7 @@ from fakes import FakeWorld, invoke
 from gemma_mtp import cli_pull, inventory, paths, store
 from gemma_mtp.catalogue import Entry, load_catalogue
 from gemma_mtp.errors import NotPulled
+from gemma_mtp.machine import Machine
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull.folder_lock import locked
 from gemma_mtp.pull.marker import MARKER, Held, Marker, write_marker
@@ -286,11 +287,14 @@ class Unpulled(FakeWorld):
         return super().resolve(model, drafter)
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, answer: str) -> tuple[Unpulled, str]:
+def offer(
+    monkeypatch: pytest.MonkeyPatch, answer: str, machine: Machine | None = None
+) -> tuple[Unpulled, str]:
     """What happens to `run 12b hi` at a terminal where `answer` is typed."""
     from gemma_mtp import cli_store
 
     world = Unpulled()
+    monkeypatch.setattr(world, "machine", lambda: machine or LARGE)
     monkeypatch.setattr(cli_pull, "show_pull", lambda w, name: world.pulled.append(name))
     monkeypatch.setattr("sys.stdin", Keyboard(answer))
     notes = Keyboard()
@@ -301,6 +305,11 @@ def offer(monkeypatch: pytest.MonkeyPatch, answer: str) -> tuple[Unpulled, str]:
         return world, notes.getvalue()
     assert world.pulled == ["12b"]
     return world, notes.getvalue()
+
+
+LARGE = Machine(int(60e9), int(64e9), cores=8)
+SMALL = Machine(int(6e9), int(8e9), cores=4)
+DOUBT = "12b does not fit in memory: needs 7.7 GB, 6.0 GB are free."
 
 
 @pytest.mark.parametrize("answer", ["\n", "y\n", "Yes\n"])
@@ -317,6 +326,47 @@ def test_a_missing_model_is_not_pulled_otherwise(
     monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     assert offer(monkeypatch, answer)[0].pulled == []
+
+
+@pytest.mark.parametrize(("answer", "pulled"), [("\n", []), ("n\n", []), ("y\n", ["12b"])])
+def test_enter_does_not_pull_what_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, answer: str, pulled: list[str]
+) -> None:
+    world, said = offer(monkeypatch, answer, SMALL)
+    assert world.pulled == pulled
+    assert said == f"{DOUBT}\n12b is not on this machine. Pull it now (7.0 GB)? [y/N] "
+
+
+@pytest.mark.parametrize("command", ["run", "bench", "verify"])
+def test_a_model_that_does_not_fit_is_loaded_after_a_warning(command: str) -> None:
+    world = FakeWorld()
+    world.broken = {"12b": "The file is damaged."}
+    words = ["12b", "hi"] if command == "run" else ["12b"]
+    outcome = invoke(command, *words, world=world)
+    assert [files.name for files, _ in world.loaded] == ["12b"]
+    assert (outcome.status, outcome.stdout) == (6, "")
+    first, *others = outcome.stderr.splitlines()
+    assert first == f"gemma-mtp: {DOUBT}"
+    assert others == ["gemma-mtp: The file is damaged.", "  Pull it again."]
+
+
+def test_the_answer_stays_apart_from_the_warning() -> None:
+    outcome = invoke("run", "12b", "hi")
+    assert (outcome.status, outcome.stdout) == (0, "Hello there.\n")
+    assert outcome.stderr == f"gemma-mtp: {DOUBT}\n"
+
+
+@pytest.mark.parametrize("model", ["tiny", "e2b"])
+def test_a_model_that_fits_is_loaded_without_a_word(model: str) -> None:
+    assert invoke("run", model, "hi").stderr == ""
+
+
+def test_for_the_built_in_pair_the_machine_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = FakeWorld()
+    monkeypatch.setattr(world, "machine", lambda: pytest.fail("looked at"))
+    assert invoke("run", "tiny", "hi", world=world).status == 0
 
 
 def test_a_script_is_told_the_command() -> None:

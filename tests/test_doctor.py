@@ -34,7 +34,7 @@ def test_a_healthy_machine() -> None:
     assert lines[2] == "model  download    needs  context"
     assert lines[3].startswith("e2b      2.7 GB   3.0 GB     128k  runs well")
     assert lines[7].startswith("31b     17.6 GB")
-    assert "does not fit: needs 19.1 GB, 6.0 GB are free" in lines[7]
+    assert "does not fit: needs 19.9 GB, 6.0 GB are free" in lines[7]
     assert lines[-2:] == ["  gemma-mtp pull e4b", "  gemma-mtp chat e4b --ctx 32768"]
     assert all(len(line) <= 100 for line in lines)
 

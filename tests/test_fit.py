@@ -8,11 +8,18 @@ from pathlib import Path
 import gguf_writer as writer
 import pytest
 
-from gemma_mtp import fit, gguf, memory
+from gemma_mtp import fit, gguf, memory, snapshots
 from gemma_mtp.catalogue import Entry, load_catalogue
-from gemma_mtp.fit import Verdict, judge, judge_all, recommend, recommended_context
+from gemma_mtp.fit import (
+    Verdict,
+    judge,
+    judge_all,
+    recommend,
+    recommended_context,
+    too_large,
+)
 from gemma_mtp.machine import Device, Machine
-from gemma_mtp.options import CPU_PIECE, GPU_PIECE, LoadOptions, PairFiles
+from gemma_mtp.options import CPU_PIECE, GPU_PIECE, MAX_WIDTH, LoadOptions, PairFiles
 from gemma_mtp.shape import Shape, from_header, padded
 
 CATALOGUE = load_catalogue()
@@ -73,6 +80,18 @@ def test_sliding_layers_get_the_window_and_one_piece_in_steps_of_256() -> None:
     assert e2b.kv_bytes(8192, GPU_PIECE) == 60 << 20
 
 
+def test_without_flash_attention_all_layers_values_are_as_wide_as_the_widest() -> None:
+    e2b, large = shape("e2b"), shape("12b")
+    # As llama.cpp 0.3.36 logged for this shape: 48 + 13.5 MiB, 192 + 13.5 MiB.
+    assert memory.kv_bytes(e2b, 8192, CPU_PIECE) == 61.5 * memory.MIB
+    assert memory.kv_bytes(e2b, 32768, CPU_PIECE) == 205.5 * memory.MIB
+    for flash in ((65536, CPU_PIECE, "f16"), (8192, GPU_PIECE, "f16"), (8192, CPU_PIECE, "q8_0")):
+        assert memory.kv_bytes(e2b, *flash) == e2b.kv_bytes(*flash)
+    # Keys of 512, values of 8 x 256 instead of 512.
+    growing = memory.kv_bytes(large, 16384, CPU_PIECE) - memory.kv_bytes(large, 8192, CPU_PIECE)
+    assert growing == 8 * 8192 * (512 + 2048) * 2
+
+
 def test_a_quantized_cache_is_smaller() -> None:
     e2b = shape("e2b")
     assert e2b.kv_bytes(8192, 64, "q8_0") == e2b.kv_bytes(8192, 64) * 34 // 64
@@ -114,7 +133,9 @@ def test_the_shape_of_the_built_in_pair_counts_its_weights() -> None:
 def test_an_estimate_adds_up() -> None:
     guess = fit.needs(entry("e2b"), 8192)
     assert guess.weights == entry("e2b").bytes
-    assert guess.needed == guess.weights + guess.kv + guess.compute + guess.program
+    parts = guess.weights + guess.kv + guess.compute + guess.program
+    assert guess.needed == parts + guess.snapshot
+    assert guess.needed == guess.on_gpu + guess.beside_gpu
     assert guess.least == guess.needed - guess.tables
     assert guess.tables == pytest.approx(1.33 * GB, rel=0.01)  # 35 x 256 x 262144 at 4.5 bits
     assert 2.8 * GB < guess.needed < 3.2 * GB
@@ -123,6 +144,62 @@ def test_an_estimate_adds_up() -> None:
 def test_more_context_needs_more() -> None:
     sizes = [fit.needs(entry("31b"), context).needed for context in fit.CONTEXTS]
     assert sizes == sorted(set(sizes))
+
+
+def parts(
+    context: int, piece: int = CPU_PIECE, kind: str = "f16", target: int = GB
+) -> memory.Estimate:
+    return memory.estimate(shape("e2b"), target, 0, context, piece, kind)
+
+
+def test_a_cpu_keeps_the_attention_scores_of_a_piece() -> None:
+    assert memory.score_bytes(shape("e2b"), 8192, CPU_PIECE) == 4 * 64 * 8 * 8192
+    assert memory.score_bytes(shape("e2b"), 8000, CPU_PIECE) == 4 * 64 * 8 * 8192
+    # As llama.cpp 0.3.36 logged for this shape: 26.75 + 1.01 MiB, 80.75 + 1.01 MiB.
+    assert parts(8192).compute == pytest.approx(27.76 * memory.MIB, rel=0.001)
+    assert parts(32768).compute == pytest.approx(81.76 * memory.MIB, rel=0.001)
+    short, long = parts(16384), parts(32768)
+    assert long.compute - short.compute > 4 * 64 * 8 * 16384
+    assert long.program - short.program == 2 * 64 * 8 * 16384
+
+
+@pytest.mark.parametrize(
+    ("context", "piece", "kind"),
+    [(65536, CPU_PIECE, "f16"), (8192, GPU_PIECE, "f16"), (8192, CPU_PIECE, "q8_0")],
+)
+def test_flash_attention_keeps_no_scores(context: int, piece: int, kind: str) -> None:
+    assert memory.score_bytes(shape("e2b"), context, piece, kind) == 0
+    assert parts(context, piece, kind).program == parts(65536).program
+
+
+def test_the_estimate_knows_when_the_engine_does_without_flash_attention() -> None:
+    context = pytest.importorskip("gemma_mtp.llama.context")
+    assert memory.PLAIN_ATTENTION == context.LARGE_CONTEXT
+
+
+def test_a_snapshot_is_a_window_and_its_last_row() -> None:
+    e2b = shape("e2b")
+    row = 4 * (e2b.vocabulary + e2b.width)
+    assert parts(8192).snapshot == 12 * 512 * 2 * 256 * 2 + row
+    assert parts(256).snapshot == 12 * 256 * 2 * 256 * 2 + row
+
+
+def test_a_snapshot_that_a_session_does_not_keep_is_not_counted() -> None:
+    large = replace(shape("31b"), window=4096)
+    row = 4 * (large.vocabulary + large.width)
+    size = int(4096 * large.kv_bytes_per_cell()) + row
+    assert size > snapshots.BYTES
+    kept = size * snapshots.SHARE
+    assert memory.snapshot_bytes(large, kept, 8192) == size
+    assert memory.snapshot_bytes(large, kept - snapshots.SHARE, 8192) == 0
+
+
+def test_one_vocabulary_is_loaded() -> None:
+    e2b = shape("e2b")
+    half = replace(e2b, vocabulary=e2b.vocabulary // 2)
+    programs = [memory.estimate(s, GB, 0, 65536, CPU_PIECE).program for s in (e2b, half)]
+    rows = 4 * MAX_WIDTH
+    assert programs[0] - programs[1] == half.vocabulary * (memory.TOKEN_BYTES + rows)
 
 
 def test_files_of_unknown_size_are_estimated() -> None:
@@ -158,6 +235,21 @@ def test_reasons_name_both_sides() -> None:
     assert closing.reason.endswith("closing other programs could do")
 
 
+def test_a_warning_names_what_is_needed_and_what_is_free() -> None:
+    words = "12b does not fit in memory: needs 7.7 GB, 6.0 GB are free."
+    assert too_large(entry("12b"), machine(6, 8)) == words
+    closing = too_large(entry("12b"), machine(6, 16))
+    assert closing == words[:-1] + "; closing other programs could do."
+
+
+def test_no_warning_where_it_fits_or_nobody_knows() -> None:
+    assert too_large(entry("12b"), machine(60, 64, disk_free=0)) == ""
+    assert too_large(entry("12b"), machine(6, 8, gpu=24)) == ""
+    assert too_large(entry("12b"), Machine(None, None, 8)) == ""
+    guess = fit.needs(entry("31b"), 8192).needed
+    assert too_large(entry("31b"), machine((guess + 1.1 * GB) / GB, 21)) == ""
+
+
 def test_a_context_that_is_too_long_becomes_a_smaller_one() -> None:
     guess = fit.needs(entry("31b"), 8192).needed
     found = judge(entry("31b"), machine((guess + 2 * GB) / GB, 24, cores=64), wanted=131072)
@@ -165,6 +257,17 @@ def test_a_context_that_is_too_long_becomes_a_smaller_one() -> None:
     assert found.verdict == Verdict.SMALLER
     assert 8192 <= found.context < 131072
     assert "128k tokens need" in found.reason
+
+
+def test_every_context_up_to_the_longest_fits() -> None:
+    """Without flash attention 32k tokens may need more than 64k with it."""
+    large = entry("12b")
+    without, flash = (fit.needs(large, context).needed for context in (32768, 65536))
+    assert without > flash
+    free = (without + flash) / 2 / GB
+    found = judge(large, machine(free / 0.95, free / 0.95), wanted=32768)
+    assert found is not None
+    assert (found.verdict, found.context) == (Verdict.SMALLER, 16384)
 
 
 def test_what_would_crawl_is_said_and_not_recommended() -> None:
@@ -225,7 +328,7 @@ def test_a_loaded_pair_has_the_cache_that_was_predicted() -> None:
         options = LoadOptions(context=context, cache_type_k=kind, cache_type_v=kind)
         pair = load_pair(PairFiles("tiny", target, MODELS / "tiny-drafter.gguf"), options)
         # llama.cpp states MiB with two digits.
-        predicted = found.kv_bytes(context, pair.target.piece_size, kind)
+        predicted = memory.kv_bytes(found, context, pair.target.piece_size, kind)
         assert pair.info.target_kv_bytes == pytest.approx(predicted, abs=0.02 * memory.MIB)
         assert pair.info.drafter_kv_bytes == 0
         pair.close()

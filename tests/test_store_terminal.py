@@ -21,8 +21,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_model_that_is_not_here_is_pulled_and_then_chats(open_terminal: Open) -> None:
     chat = open_terminal("chat", "31b")
-    chat.until("31b is not on this machine. Pull it now (17.6 GB)? [Y/n]")
-    chat.keys(ENTER)
+    chat.until("31b is not on this machine. Pull it now (17.6 GB)? [y/N]")
+    chat.keys("y", ENTER)
     chat.until("31b is ready")
     chat.say("hi")
     chat.until("Hello there.")
@@ -33,7 +33,7 @@ def test_a_model_that_is_not_here_is_pulled_and_then_chats(open_terminal: Open) 
 @pytest.mark.parametrize(("answer", "status"), [("n", 4), (CTRL_D, 4), (CTRL_C, 130)])
 def test_a_no_ends_with_the_command(open_terminal: Open, answer: str, status: int) -> None:
     chat = open_terminal("chat", "31b")
-    chat.until("[Y/n]")
+    chat.until("[y/N]")
     keys = (answer, ENTER) if answer == "n" else (answer,)
     assert chat.leave(*keys) == status
     if status == 4:

@@ -60,7 +60,7 @@ def test_the_engine_side_knows_no_terminal_network_or_command_line(module):
     ("module", "known"),
     [
         ("shape", set()),
-        ("memory", {"shape", "options"}),
+        ("memory", {"shape", "options", "snapshots"}),
         ("fit", {"catalogue", "machine", "memory", "options"}),
         ("machine", set()),
     ],

@@ -19,12 +19,14 @@ from gemma_mtp.chat.attachments import Attachment, read_files
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.keyboard import Completion, Keyboard, paths, quiet_keyboard
 from gemma_mtp.chat.loop import converse
+from gemma_mtp.chat.modes import usual_keyboard
 from gemma_mtp.chat.overflow import POLICIES, Policy
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.errors import UsageError
 from gemma_mtp.loading import introduce
 from gemma_mtp.oneshot import piped_text
+from gemma_mtp.options import PairFiles
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import Screen, fit
 from gemma_mtp.world import World
@@ -60,6 +62,9 @@ def start(world: World, beginning: Beginning, options: Options) -> None:
     printer = Printer(Screen(sys.stdout, sys.stdout))
     context = _context(beginning)
     take_terminal()
+    again = beginning.resume or beginning.latest
+    # Whether to pull a model is asked before the keyboard becomes the chat's.
+    files = None if again else _files(world, beginning.model, options)
     with quiet_keyboard():
         console = Keyboard(
             history=world.history(),
@@ -69,17 +74,21 @@ def start(world: World, beginning: Beginning, options: Options) -> None:
         )
         chat = Chat(world, console, printer, options, policy)
         try:
-            _begin(chat, beginning, context)
+            _begin(chat, beginning, context, files)
         finally:
             chat.close()
 
 
-def _begin(chat: Chat, beginning: Beginning, context: list[Attachment]) -> None:
+def _begin(
+    chat: Chat, beginning: Beginning, context: list[Attachment], files: PairFiles | None
+) -> None:
     saved = _saved(chat, beginning)
     if beginning.resume and saved is None:
         return
     named = beginning.model or (saved.model if saved else None)
-    files = cli_store.resolve_or_offer(chat.world, named, chat.options.drafter)
+    if files is None:
+        with usual_keyboard():
+            files = _files(chat.world, named, chat.options)
     chat.use(files, remember=beginning.model is not None)
     _header(chat)
     introduce(chat.world, chat.engine, chat.options, chat.printer, named=named is not None)
@@ -90,6 +99,10 @@ def _begin(chat: Chat, beginning: Beginning, context: list[Attachment]) -> None:
     if context:
         attach_all(chat, context)
     converse(chat, beginning.prompt)
+
+
+def _files(world: World, model: str | None, options: Options) -> PairFiles:
+    return cli_store.resolve_or_offer(world, model, options.drafter)
 
 
 def _context(beginning: Beginning) -> list[Attachment]:
