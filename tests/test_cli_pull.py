@@ -178,7 +178,7 @@ def test_what_cannot_be(world: World, arguments: list[str], status: int, words: 
 
 # --- a model that does not fit -------------------------------------------------------------------
 
-DOUBT = "12b does not fit in memory: needs 7.7 GB, 6.0 GB are free."
+DOUBT = "12b does not fit in memory: needs 8.0 GB, 6.0 GB are free."
 
 
 class Terminal(StringIO):

@@ -309,7 +309,7 @@ def offer(
 
 LARGE = Machine(int(60e9), int(64e9), cores=8)
 SMALL = Machine(int(6e9), int(8e9), cores=4)
-DOUBT = "12b does not fit in memory: needs 7.7 GB, 6.0 GB are free."
+DOUBT = "12b does not fit in memory: needs 8.0 GB, 6.0 GB are free."
 
 
 @pytest.mark.parametrize("answer", ["\n", "y\n", "Yes\n"])

@@ -229,14 +229,14 @@ def test_a_small_laptop() -> None:
 def test_reasons_name_both_sides() -> None:
     no = judge(entry("12b"), machine(6, 8))
     assert no is not None
-    assert no.reason == "needs 7.7 GB, 6.0 GB are free"
+    assert no.reason == "needs 8.0 GB, 6.0 GB are free"
     closing = judge(entry("12b"), machine(6, 16))
     assert closing is not None
     assert closing.reason.endswith("closing other programs could do")
 
 
 def test_a_warning_names_what_is_needed_and_what_is_free() -> None:
-    words = "12b does not fit in memory: needs 7.7 GB, 6.0 GB are free."
+    words = "12b does not fit in memory: needs 8.0 GB, 6.0 GB are free."
     assert too_large(entry("12b"), machine(6, 8)) == words
     closing = too_large(entry("12b"), machine(6, 16))
     assert closing == words[:-1] + "; closing other programs could do."

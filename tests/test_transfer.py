@@ -171,7 +171,8 @@ def test_an_interrupt_keeps_what_came(partial: Path) -> None:
         Transfer(source, partial, len(DATA), SHA).run(interrupt, lambda *_: None)
     source.plan = lambda number, start: None
     assert fetch(source, partial) == SHA
-    assert source.sent == len(DATA)
+    # What a connection had not yet written when it was stopped comes again.
+    assert source.sent <= len(DATA) + 4 * transfer.FLUSH
 
 
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_network(
