@@ -119,6 +119,8 @@ class AutoDraft:
         self._last_width = 0
         self._limit, self._min_width = LONGEST, 1
         self._doubt, self._trial = 0.0, 0
+        self._prices: list[tuple[float, int]] = []  # of this round, by rows
+        self._rate = 0.0  # as this round begins
         self._timing: int | None = None  # the width being surveyed
 
     def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
@@ -126,15 +128,17 @@ class AutoDraft:
         self._trial -= 1
         self._doubt = 0.0
         self._limit, self._min_width = min(limit, LONGEST), min_width
+        self._prices = self._price_list()
+        self._rate = self._rate_lately()
         if limit < 1:
             return 0
         self._timing = self.survey.next(
-            self.curve, min_width, self._limit + 1, self._rate(), self._chances([])
+            self.curve, min_width, self._limit + 1, self._rate, self._chances([])
         )
         if self._timing is not None:
             self._limit = self._timing - 1
             return self._limit
-        if not self.curve.draft_step or self._cost(1) == inf:
+        if not self.curve.draft_step or self._prices[0][0] == inf:
             return 0  # nothing to compare with yet
         self._since_peek += 1
         self._doubt = BENEFIT_OF_DOUBT if self._trial > 0 else 0.0
@@ -155,7 +159,7 @@ class AutoDraft:
         chances = self._chances(confidences)[: len(confidences)]
         values = self._values(chances)
         kept = max(range(len(values)), key=values.__getitem__)
-        width = self._width(kept + 1)
+        width = self._prices[kept][1]
         self._judge(confidences, 1 + sum(chances[:kept]), width, values[kept] - values[0])
         return kept, width
 
@@ -167,7 +171,7 @@ class AutoDraft:
         if confidences:
             self._since_peek = 0
             self._peek_after = min(2 * self._peek_after, PEEK_SELDOM)
-            gain -= self._rate() * drafting
+            gain -= self._rate * drafting
             self._gain = GAIN_MEMORY * self._gain + (1 - GAIN_MEMORY) * gain
 
     def record(self, outcome: Outcome) -> None:
@@ -182,9 +186,9 @@ class AutoDraft:
         self.curve.verified(1, seconds, changed=False)
         self._last_width = 1
 
-    def _rate(self) -> float:
+    def _rate_lately(self) -> float:
         """Tokens per second reached lately, and at least those of plain decoding."""
-        plain = 1 / self._cost(1)
+        plain = 1 / self._prices[0][0]
         return max(plain, self._tokens / self._seconds) if self._seconds else plain
 
     def _chances(self, confidences: Sequence[float]) -> list[float]:
@@ -198,25 +202,25 @@ class AutoDraft:
         """Whether some longer draft has more value than to stop here."""
         drafted, chances = len(confidences), self._chances(confidences)
         values = self._values(chances)
-        step = self._rate() * self.curve.draft_step
+        step = self._rate * self.curve.draft_step
         longer = (values[m] - (m - drafted) * step for m in range(drafted + 1, len(values)))
-        return max(longer, default=0.0) > max(values[: drafted + 1])
+        return max(longer, default=-inf) > max(values[: drafted + 1])
 
     def _values(self, chances: Sequence[float]) -> list[float]:
         """Value of verifying the first 0, 1, ... drafts; the one token of every round left out."""
-        rate = self._rate()
         tokens = accumulate(chances, initial=0.0)
-        return [t - rate * self._cost(m + 1) for m, t in enumerate(tokens)]
+        return [t - self._rate * cost for t, (cost, _) in zip(tokens, self._prices, strict=False)]
 
-    def _cost(self, rows: int) -> float:
-        """Seconds of verifying at least so many rows."""
-        width = self._width(rows)
-        # A change costs once, a width stays for a while.
-        rebuild = self.curve.rebuild / 2 if width != self._last_width else 0.0
-        return self.curve.verify(width) + rebuild
-
-    def _width(self, rows: int) -> int:
-        """The cheapest width that holds them; wider may well be cheaper."""
-        least = max(rows, self._min_width)
-        widths = range(least, max(self._limit + 1, least) + 1)
-        return min(widths, key=self.curve.verify)
+    def _price_list(self) -> list[tuple[float, int]]:
+        """Seconds of verifying 1, 2, ... rows, and the cheapest width that holds so many; wider
+        may well be cheaper."""
+        prices: list[tuple[float, int]] = []
+        cheapest, width = inf, 0
+        for wider in range(max(self._limit + 1, self._min_width), 0, -1):
+            cost = self.curve.verify(wider) if wider >= self._min_width else inf
+            if cost <= cheapest:
+                cheapest, width = cost, wider
+            # A change costs once, a width stays for a while.
+            rebuild = self.curve.rebuild / 2 if width != self._last_width else 0.0
+            prices.append((cheapest + rebuild, width))
+        return prices[::-1]
