@@ -40,21 +40,29 @@ class _Rate:
 class Acceptance:
     """Chances of acceptance, learned from drafts that were judged."""
 
-    def __init__(self, longest: int) -> None:
+    def __init__(
+        self,
+        longest: int,
+        guesses: Sequence[float] = GUESSES,
+        memory: float = CONFIDENCE_MEMORY,
+    ) -> None:
+        """`guesses`: acceptance by confidence before anything is known; `memory`: the weight that
+        what is known of a confidence keeps with each draft of it."""
+        self._guesses, self._memory = guesses, memory
         self._positions = [_Rate() for _ in range(longest)]
         self._pooled = [_Rate() for _ in GUESSES]
         self._buckets = [[_Rate() for _ in GUESSES] for _ in range(longest)]
 
     def record(self, confidences: Sequence[float], matched: int) -> None:
-        """The first `matched` drafts agreed with the target; the one after them, if there is one,
-        did not, and what lies behind it was not judged."""
+        """Of these drafts the first `matched` agreed with the target; the one after them, if there
+        is one, did not, and what lies behind it was not judged."""
         for rate in self._positions:
             rate.fade(POSITION_MEMORY)
         for i, confidence in enumerate(confidences[: matched + 1]):
             self._positions[i].record(i < matched)
             bucket = bisect_right(BOUNDS, confidence)
             for rate in (self._pooled[bucket], self._buckets[i][bucket]):
-                rate.fade(CONFIDENCE_MEMORY)
+                rate.fade(self._memory)
                 rate.record(i < matched)
 
     def by_position(self, longest: int, doubt: float = 0.0) -> list[float]:
@@ -72,5 +80,5 @@ class Acceptance:
     def of(self, position: int, confidence: float, doubt: float = 0.0) -> float:
         """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
         bucket = bisect_right(BOUNDS, confidence)
-        pooled = self._pooled[bucket].towards(GUESSES[bucket], GUESS_WEIGHT, doubt)
+        pooled = self._pooled[bucket].towards(self._guesses[bucket], GUESS_WEIGHT, doubt)
         return self._buckets[position][bucket].towards(pooled, POOL_WEIGHT, doubt)

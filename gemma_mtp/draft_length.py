@@ -13,6 +13,8 @@ chances sharper; another token is drafted as long as some longer draft has more 
 here, and in the end as many drafts are verified as have the most value, which may be none.
 Drafting costs little, verifying much: where drafts have not paid of late, only now and then one is
 made, the target's next token judges it for free, and it grows longer only where that might pay.
+What the text itself offers (see `lookup`) costs no drafting and is judged for free in every round;
+it is verified instead of a draft where by the same measure it has more value.
 
 Knows no engine and no clock: invented curves and recorded traces drive it as rounds do.
 """
@@ -20,7 +22,7 @@ Knows no engine and no clock: invented curves and recorded traces drive it as ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from math import inf
 from operator import mul
 from typing import Protocol
@@ -36,6 +38,10 @@ BENEFIT_OF_DOUBT = 2.0  # drafts granted as accepted when one is made to look ag
 TRIAL_ROUNDS = 10  # for which that lasts
 RATE_MEMORY = 0.95  # weight of the rounds before in the tokens per second reached lately
 GAIN_MEMORY = 0.9  # and in what drafting brought lately
+# Acceptance of what is found in the text, by how far it agrees, before anything is known. It is
+# judged in every round for free, so that nothing has to be tried out and little need be believed.
+FOUND_GUESSES = (0.2, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6)
+FOUND_MEMORY = 0.95  # texts differ in this more than drafters do
 
 
 class Outcome(Protocol):
@@ -48,7 +54,13 @@ class Outcome(Protocol):
     @property
     def width(self) -> int: ...
     @property
+    def judged(self) -> int: ...
+    @property
     def confidences(self) -> Sequence[float]: ...
+    @property
+    def found(self) -> Sequence[float]: ...
+    @property
+    def found_matched(self) -> int: ...
     @property
     def draft_seconds(self) -> float: ...
     @property
@@ -56,11 +68,17 @@ class Outcome(Protocol):
 
 
 class DraftPolicy(Protocol):
-    """Decides on a draft, token by token. One round is: begin, go_on ..., verify, record."""
+    """Decides on a draft, token by token. One round is: begin, take; where that is nothing,
+    go_on ..., verify; record."""
 
     def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
         """The longest draft this round, at most `limit`; 0 is a plain round. `position` is that
         of the pending token, and no evaluation may be narrower than `min_width`."""
+        ...
+
+    def take(self, found: Sequence[float]) -> tuple[int, int]:
+        """How many tokens found in the text to verify instead of a draft, given how far the text
+        agrees before each (see `lookup`), and the width to do it with; (0, 0) for a draft."""
         ...
 
     def go_on(self, confidences: Sequence[float]) -> bool:
@@ -92,6 +110,9 @@ class FixedDraft:
         self._width = max(longest + 1, min_width)
         return longest
 
+    def take(self, found: Sequence[float]) -> tuple[int, int]:
+        return 0, 0
+
     def go_on(self, confidences: Sequence[float]) -> bool:
         return True
 
@@ -112,6 +133,8 @@ class AutoDraft:
         self.book = book or CostBook()
         self.curve: CostCurve = self.book.at(0)
         self.acceptance = Acceptance(LONGEST)
+        self.found = Acceptance(LONGEST, FOUND_GUESSES, FOUND_MEMORY)
+        self._found_chances: list[float] = []  # of what was found last
         self.survey = Survey()
         self._tokens = self._seconds = 0.0
         self._gain = 0.0
@@ -126,15 +149,16 @@ class AutoDraft:
     def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
         self.curve = self.book.at(position)
         self._trial -= 1
-        self._doubt = 0.0
+        self._doubt, self._timing = 0.0, None
         self._limit, self._min_width = min(limit, LONGEST), min_width
         self._prices = self._price_list()
         self._rate = self._rate_lately()
         if limit < 1:
             return 0
-        self._timing = self.survey.next(
-            self.curve, min_width, self._limit + 1, self._rate, self._chances([])
-        )
+        at_best = [
+            max(pair) for pair in zip_longest(self._chances([]), self._found_chances, fillvalue=0.0)
+        ]
+        self._timing = self.survey.next(self.curve, min_width, self._limit + 1, self._rate, at_best)
         if self._timing is not None:
             self._limit = self._timing - 1
             return self._limit
@@ -149,6 +173,24 @@ class AutoDraft:
             return 0
         self._doubt, self._trial = BENEFIT_OF_DOUBT, TRIAL_ROUNDS
         return self._limit
+
+    def take(self, found: Sequence[float]) -> tuple[int, int]:
+        each = (self.found.of(i, agreed) for i, agreed in enumerate(found[: self._limit]))
+        self._found_chances = list(accumulate(each, mul))
+        if not found or self._timing is not None or self._prices[0][0] == inf:
+            return 0, 0
+        values = self._values(self._found_chances)
+        kept = max(range(len(values)), key=values.__getitem__)
+        if kept == 0 or values[kept] <= self._value_of_drafting():
+            return 0, 0
+        width = self._prices[kept][1]
+        self._judge([], 1 + sum(self._found_chances[:kept]), width, 0.0)
+        return kept, width
+
+    def _value_of_drafting(self) -> float:
+        """What the best draft is expected to be worth before it is made."""
+        values, step = self._values(self._chances([])), self._rate * self.curve.draft_step
+        return max(value - m * step for m, value in enumerate(values))
 
     def go_on(self, confidences: Sequence[float]) -> bool:
         return self._timing is not None or self._promises(confidences)
@@ -177,7 +219,9 @@ class AutoDraft:
     def record(self, outcome: Outcome) -> None:
         if outcome.drafted:
             self.curve.drafted(outcome.drafted, outcome.draft_seconds)
-            self.acceptance.record(outcome.confidences, outcome.matched)
+            self.acceptance.record(outcome.confidences[: outcome.judged], outcome.matched)
+        judged = min(outcome.judged, LONGEST)
+        self.found.record(outcome.found[:judged], outcome.found_matched)
         seconds = outcome.seconds - outcome.draft_seconds
         self.curve.verified(outcome.width, seconds, outcome.width != self._last_width)
         self._last_width = outcome.width

@@ -32,10 +32,11 @@ from gemma_mtp.events import (
     Text,
 )
 from gemma_mtp.llama import LoadedPair, load_pair
+from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Sampler
-from gemma_mtp.session import Session, common_prefix
+from gemma_mtp.session import Session
 from gemma_mtp.speculative import Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
 from gemma_mtp.template import ChatTemplate, encode_prompt, turn_after
@@ -235,16 +236,19 @@ class _Reply:
         first = sampler.sample(self.session.last_row.copy(), len(prompt), prompt)
         request = self.request
         chance = request.synthetic_acceptance
+        history = [*prompt, first]
+        looks_up = request.draft == "auto" and chance is None
         return Speculator(
             target,
             drafter,
             sampler,
-            [*prompt, first],
+            history,
             target.hidden(0) if drafter else None,
             () if request.ignore_end else target.vocabulary.end_of_generation,
             min_width=2 if self.exact else 1,
             judge=agree if chance is None else synthetic(chance, self.seed),
             proposer=Proposer(sampler, self.engine.draft_temperature),
+            lookup=Lookup(history) if looks_up else None,
         )
 
     def _time_plain_step(self, rounds: Speculator, position: int) -> None:
@@ -300,6 +304,7 @@ class _Reply:
         stats.decoded += len(done.tokens)
         stats.drafted += done.kept
         stats.accepted += done.accepted
+        stats.copied += done.accepted if done.copied else 0
         stats.draft_seconds += done.draft_seconds
         stats.verify_seconds += done.verify_seconds
         stats.sampling_seconds += done.sampling_seconds

@@ -78,6 +78,7 @@ class Stats:
 
     A round drafts, verifies and commits `accepted + 1` tokens (the bonus token counts). The very
     first token of a reply comes from the prompt's last row and belongs to no round.
+    Of the accepted drafts, `copied` were found in the text and not made by the drafter.
     `accepted_histogram[n]` is the number of rounds with a draft in which n drafts were accepted.
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
     `compared_seconds`, from timed plain steps; both are 0 while nothing was timed.
@@ -90,6 +91,7 @@ class Stats:
     decoded: int = 0
     drafted: int = 0
     accepted: int = 0
+    copied: int = 0
     accepted_histogram: list[int] = field(default_factory=list)
     prefill_seconds: float = 0.0
     ttft_seconds: float = 0.0
@@ -152,6 +154,7 @@ class Stats:
             "rounds": self.rounds,
             "drafted": self.drafted,
             "accepted": self.accepted,
+            "copied": self.copied,
             "acceptance_rate": _rounded(self.acceptance_rate),
             "draft_length": _rounded(self.draft_length),
             "mean_accepted_length": _rounded(self.mean_accepted_length),
@@ -178,6 +181,7 @@ _SUMMED = (
     "decoded",
     "drafted",
     "accepted",
+    "copied",
     "prefill_seconds",
     "ttft_seconds",
     "decode_seconds",
@@ -206,8 +210,8 @@ class Prefill:
 class Text:
     """A piece of the reply, whole characters only; concatenated, the answer pieces are the answer.
 
-    `drafted`: the token that completed it was proposed by the drafter. `thought`: it belongs to
-    the thought channel, not to the answer.
+    `drafted`: the token that completed it was proposed, by the drafter or as found in the text.
+    `thought`: it belongs to the thought channel, not to the answer.
     """
 
     text: str

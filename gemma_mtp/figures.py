@@ -132,6 +132,7 @@ _FIGURES: dict[str, Callable[[Stats], str]] = {
     "speedup": _speedup,
     "drafted": lambda stats: f"{stats.drafted}, {length_used(stats)}" if stats.drafted else "",
     " accepted": _accepted,
+    " copied": lambda stats: counted(stats.copied, "token") if stats.copied else "",
     "rounds": _rounds,
     "time": lambda stats: f"{stats.decode_seconds:.2f} s" if _timed(stats) else "",
     " draft": _share(lambda stats: stats.draft_seconds),

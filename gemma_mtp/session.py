@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from gemma_mtp.events import Prefill
+from gemma_mtp.lookup import common_prefix
 from gemma_mtp.sampling import Row
 from gemma_mtp.snapshots import BYTES, SHARE, Saved, Snapshots
 
@@ -126,13 +127,3 @@ class Session:
     def _forget(self, length: int) -> None:
         del self.tokens[length:]
         self.snapshots.cut(length)
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    n = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        n += 1
-    return n

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Protocol
 
 from gemma_mtp.draft_length import DraftPolicy
+from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Row, Sampler
 
@@ -57,6 +58,8 @@ class Round:
 
     Of `drafted` tokens the first `kept` were verified; the first `matched` were what the target
     chose, as far as that was seen: the bonus token judges a draft that was not verified, too.
+    `found` says of tokens found in the text how far it agrees before each; they are judged in the
+    same way. With `copied`, they were verified, and nothing was drafted.
     """
 
     tokens: list[int]
@@ -64,11 +67,19 @@ class Round:
     kept: int
     accepted: int
     matched: int
+    copied: bool
+    found: list[float]
+    found_matched: int
     width: int
     confidences: list[float]
     draft_seconds: float
     verify_seconds: float
     sampling_seconds: float
+
+    @property
+    def judged(self) -> int:
+        """Drafts that could be compared with what the target chose."""
+        return len(self.tokens)
 
     @property
     def seconds(self) -> float:
@@ -93,8 +104,10 @@ class Speculator:
         min_width: int = 1,
         judge: Judge = agree,
         proposer: Proposer | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
         """`hidden`: the target's hidden state of the last evaluated token, if there is a drafter.
+        `lookup` reads `history`.
 
         `min_width` 2 pads plain rounds: rows evaluated one at a time differ in the last bits from
         rows evaluated together, and exact mode must not see that.
@@ -106,15 +119,23 @@ class Speculator:
         self.end = end_of_generation
         self.min_width = min_width
         self.judge = judge
+        self.lookup = lookup
 
     def round(self, policy: DraftPolicy, limit: int) -> Round:
         """Draft up to `limit` tokens, verify them in one evaluation, commit what is agreed."""
         started = perf_counter()
         position = len(self.history) - 1
         pending = self.history[-1]
-        longest = policy.begin(limit if self.drafter else 0, self.min_width, position)
-        drafts, confidences = self._draft(policy, longest, pending, position)
-        kept, width = policy.verify(confidences)
+        limit = limit if self.drafter else 0
+        longest = policy.begin(limit, self.min_width, position)
+        found, agreement = self.lookup.find(limit) if self.lookup else ([], [])
+        kept, width = policy.take(agreement)
+        copied = kept > 0
+        if copied:
+            drafts, confidences = found, list[float]()
+        else:
+            drafts, confidences = self._draft(policy, longest, pending, position)
+            kept, width = policy.verify(confidences)
         drafted_at = perf_counter()
 
         padding = [pending] * (width - 1 - kept)
@@ -125,18 +146,21 @@ class Speculator:
         if self.hidden is not None:
             self.hidden[:] = self.target.hidden(len(tokens) - 1)
         self.target.keep(position + len(tokens))
-        matched = sum(a == b for a, b in zip(tokens, drafts, strict=False))
+        matched = common_prefix(tokens, drafts)
         done = Round(
             tokens,
-            len(drafts),
-            kept,
-            min(matched, kept),
-            matched,
-            width,
-            confidences,
-            drafted_at - started,
-            verified_at - drafted_at,
-            perf_counter() - verified_at,
+            drafted=0 if copied else len(drafts),
+            kept=kept,
+            accepted=min(matched, kept),
+            matched=0 if copied else matched,
+            copied=copied,
+            found=agreement,
+            found_matched=common_prefix(tokens, found),
+            width=width,
+            confidences=confidences,
+            draft_seconds=drafted_at - started,
+            verify_seconds=verified_at - drafted_at,
+            sampling_seconds=perf_counter() - verified_at,
         )
         self.proposer.judge(tokens)
         policy.record(done)

@@ -1,7 +1,9 @@
 """Our controller and the rules it is compared with, on recorded and invented traces."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from statistics import mean
 
 import pytest
@@ -18,8 +20,10 @@ from controllers.traces import (
     Trace,
     invented,
     recorded_traces,
+    with_lookup,
 )
 
+from gemma_mtp import draft_length
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, FixedDraft
 
@@ -113,6 +117,40 @@ def test_no_single_stall_while_learning_spoils_the_rest(stalled):
     assert run.rate > 0.95 * best_fixed(trace, GPU)[1]
 
 
+def edited(text, seed=0):
+    """A source text with a name changed, lines left out and others put in."""
+    random = Random(seed)
+    lines = text.replace("self.", "this.").splitlines()
+    new = [f"    new_{i} = {random.random()}" for i in range(len(lines))]
+    return "\n".join(
+        part
+        for i, line in enumerate(lines)
+        for part in ([new[i], line] if random.random() < 0.1 else [line])
+        if random.random() > 0.03
+    )
+
+
+def with_and_without_lookup(trace, curve):
+    bare = replace(trace, found=[], found_matched=[])
+    return [replay(knowing(curve), t, Machine(curve)).rate for t in (trace, bare)]
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda c: c.name)
+def test_editing_a_text_is_faster_when_it_is_looked_up(curve):
+    source = Path(draft_length.__file__).read_text()
+    trace = with_lookup(invented((CODE,)), source, edited(source))
+    looked_up, bare = with_and_without_lookup(trace, curve)
+    assert looked_up > 1.08 * bare
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda c: c.name)
+def test_looking_up_costs_next_to_nothing_where_nothing_is_copied(curve):
+    readme = Path(__file__).parent.parent / "README.md"
+    trace = with_lookup(invented((PROSE,)), "", readme.read_text())
+    looked_up, bare = with_and_without_lookup(trace, curve)
+    assert looked_up > 0.97 * bare
+
+
 def test_every_rule_lies_between_nothing_and_the_oracle():
     for trace in (invented((CODE, PROSE, HARD)), RECORDED["weak T=1"]):
         for curve in CURVES:
@@ -133,7 +171,9 @@ def rounds(policy, *outcomes, cost=lambda k: 1 + 0.1 * k):
     lengths = []
     for matched in outcomes:
         k = policy.begin(7)
-        policy.record(Replayed(k, k, min(matched, k), k + 1, [0.9] * k, 0.0, cost(k)))
+        policy.record(
+            Replayed(k, k, min(matched, k), k + 1, matched + 1, [0.9] * k, [], 0, 0.0, cost(k))
+        )
         lengths.append(k)
     return lengths
 

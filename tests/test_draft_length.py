@@ -23,9 +23,12 @@ class Outcome:
     kept: int
     matched: int
     width: int
+    judged: int
     confidences: list
     draft_seconds: float
     seconds: float
+    found: tuple = ()
+    found_matched: int = 0
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Machine:
         seconds += self.rebuild if self.rounds and self.rounds[-1].width != width else 0.0
         drafting = self.cost(DRAFT_STEP * len(drafts), level)
         done = Outcome(
-            *(len(drafts), kept, min(right, kept + 1), width, confidences),
+            *(len(drafts), kept, min(right, kept + 1), width, min(right, kept) + 1, confidences),
             *(drafting, drafting + seconds),
         )
         policy.record(done)
@@ -201,6 +204,55 @@ def test_room_for_less_than_a_draft_is_respected():
         assert longest <= limit
         kept, width = policy.verify([0.9] * longest)
         assert kept < width <= limit + 1
+
+
+def test_no_room_is_respected_while_a_width_is_being_timed():
+    policy = AutoDraft()
+    longest = policy.begin(8, 1, 100)
+    assert longest == 3
+    assert policy.verify([0.9] * 3) == (3, 4)
+    assert policy.begin(0, 1, 100) == 0
+    assert policy.verify([]) == (0, 1)
+
+
+def agreeing(policy, right, rounds=60, drafted=0):
+    """Rounds that find seven tokens in the text, of which `right` are what the target chose."""
+    found = [1 - 1 / (9 + i) for i in range(LONGEST)]
+    takes = []
+    for _ in range(rounds):
+        longest = policy.begin(8, 1, 100)
+        kept, width = policy.take(found)
+        takes.append(kept)
+        if not kept:
+            kept, width = policy.verify([0.5] * min(drafted, longest))
+        tokens = min(right, kept) + 1
+        cost = GROUPS_OF_FOUR[width - 1]
+        policy.record(
+            Outcome(0, kept, 0, width, tokens, [], 0.0, cost, tuple(found), min(right, tokens))
+        )
+    return takes
+
+
+def test_what_is_found_in_the_text_is_taken_once_it_has_proved_right():
+    takes = agreeing(knowing(GROUPS_OF_FOUR), right=LONGEST)
+    assert takes[0] == 0, "nothing is believed unseen"
+    assert set(takes[30:]) == {LONGEST}
+
+
+def test_what_is_found_but_wrong_is_left_alone_and_costs_nothing():
+    assert set(agreeing(knowing(GROUPS_OF_FOUR), right=0)) == {0}
+
+
+def test_as_much_is_taken_of_what_is_found_as_tends_to_be_right():
+    assert set(agreeing(knowing(GROUPS_OF_FOUR), right=3, rounds=120)[60:]) == {3}
+
+
+def test_a_copy_that_goes_wrong_is_given_up():
+    policy = knowing(GROUPS_OF_FOUR)
+    agreeing(policy, right=LONGEST, rounds=100)
+    takes = agreeing(policy, right=0, rounds=60)
+    assert sum(take > 0 for take in takes) < 20
+    assert set(takes[-20:]) == {0}
 
 
 def test_a_fixed_length_is_fixed():

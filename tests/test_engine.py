@@ -252,6 +252,25 @@ def test_plain_decoding_claims_no_speedup(engine):
     assert (stats.speedup, stats.drafted, stats.acceptance_rate) == (None, 0, None)
 
 
+def test_a_text_written_before_is_copied_and_stays_the_same_to_the_token():
+    """The second time the counting is found in the first reply; nothing else tells it so."""
+    question = Message("user", "Count from 1 to 40.")
+    texts, copied = set(), 0
+    for draft in (0, "auto"):
+        engine = load(TINY, OPTIONS)
+        messages = (question,)
+        for _ in range(3):
+            request = Request(messages, Sampling(0.0), seed=1, draft=draft, max_tokens=160)
+            end = finish(engine, request, fresh=False)
+            messages = (*messages, end.message, question)
+        texts.add(end.token_ids)
+        copied = end.stats.copied
+        assert copied <= end.stats.accepted
+        engine.close()
+    assert len(texts) == 1
+    assert copied > 0.5 * len(end.token_ids)
+
+
 def test_without_a_drafter_decoding_is_plain_and_says_why():
     engine = load(PairFiles("alone", TINY.target, None), OPTIONS)
     assert "no drafter" in engine.info.plain_reason

@@ -5,6 +5,7 @@ import pytest
 
 from gemma_mtp.draft_length import FixedDraft
 from gemma_mtp.events import Sampling
+from gemma_mtp.lookup import Lookup
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.speculative import Speculator, agree, synthetic
 
@@ -42,6 +43,14 @@ class ScriptedTarget:
         del self.cache[length:]
 
 
+class Repeating(ScriptedTarget):
+    """Goes on after a token as it did before."""
+
+    def row_after(self, tokens):
+        rng = np.random.default_rng(tokens[-1])
+        return (20 * rng.normal(size=VOCABULARY)).astype(np.float32)
+
+
 class ScriptedDrafter:
     """Knows the target's logits, blurred by `noise`; 0 is perfect, large is random."""
 
@@ -72,6 +81,12 @@ class Whim(FixedDraft):
         self.limit, self.min_width = limit, min_width
         return int(self.random.integers(0, min(limit, 8) + 1))
 
+    def take(self, found):
+        assert all(0 < f < 1 for f in found)
+        room = min(len(found), self.limit)
+        kept = int(self.random.integers(0, room + 1)) if self.random.random() < 0.5 else 0
+        return kept, max(kept + 1, self.min_width)
+
     def go_on(self, confidences):
         assert all(0 < c <= 1 for c in confidences)
         return self.random.random() < 0.8
@@ -95,18 +110,21 @@ def write(
     end=(),
     policy=None,
     judge=agree,
+    kind=ScriptedTarget,
 ):
     prompt = [1, 2, 3]
-    target = ScriptedTarget(prompt)
+    target = kind(prompt)
+    history = list(prompt)
     speculator = Speculator(
         target,
         ScriptedDrafter(target, noise),
         Sampler(Sampling(temperature), seed),
-        list(prompt),
+        history,
         np.array([len(prompt) - 1], np.float32),
         end,
         min_width,
         judge,
+        lookup=Lookup(history),
     )
     policy = policy or FixedDraft(k)
     rounds = []
@@ -126,10 +144,27 @@ def test_the_text_is_the_same_for_every_draft_length_and_drafter(temperature, no
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("noise", [0.0, 2.0, 1e3])
-def test_the_text_is_the_same_whatever_a_controller_does(temperature, noise):
-    plain, _, _ = write(0, temperature=temperature)
+@pytest.mark.parametrize("kind", [ScriptedTarget, Repeating])
+def test_the_text_is_the_same_whatever_a_controller_does(temperature, noise, kind):
+    plain, _, _ = write(0, temperature=temperature, kind=kind)
     for seed in range(5):
-        assert write(0, noise, temperature, policy=Whim(seed))[0][:120] == plain[:120]
+        whim = write(0, noise, temperature, policy=Whim(seed), kind=kind)[0]
+        assert whim[:120] == plain[:120]
+
+
+def test_tokens_found_in_the_text_are_verified_like_drafts_and_cost_no_drafting():
+    _, rounds, _ = write(0, 1e3, 0.0, policy=Whim(2), length=400, kind=Repeating)
+    copied = [r for r in rounds if r.copied]
+    assert all(r.drafted == r.matched == 0 and not r.confidences for r in copied)
+    assert np.mean([r.accepted == r.kept for r in copied]) > 0.9
+    assert max(r.accepted for r in copied) == 8
+
+
+def test_what_was_found_but_not_used_is_judged_all_the_same():
+    _, rounds, _ = write(3, 0.0, temperature=0.0, length=400, kind=Repeating)
+    late = rounds[-20:]
+    assert not any(r.copied for r in rounds)
+    assert {(len(r.tokens), r.found_matched) for r in late} == {(4, 4)}
 
 
 def test_drafts_that_are_not_verified_are_judged_by_the_next_token():
@@ -138,7 +173,8 @@ def test_drafts_that_are_not_verified_are_judged_by_the_next_token():
     assert whim.outcomes == rounds
     beyond = [r for r in rounds if r.drafted > r.kept == r.accepted]
     assert {r.matched - r.kept for r in beyond} == {0, 1}
-    assert all(r.accepted <= r.kept <= r.drafted == len(r.confidences) for r in rounds)
+    drafted = [r for r in rounds if not r.copied]
+    assert all(r.accepted <= r.kept <= r.drafted == len(r.confidences) for r in drafted)
     assert all(len(r.tokens) == r.accepted + 1 for r in rounds)
 
 

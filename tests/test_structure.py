@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "gemma_mtp"
 TERMINAL = {"rich", "prompt_toolkit", "typer"}
 CORE = (
     *("speculative", "proposer", "sampling", "draft_length", "survey", "costs", "acceptance"),
-    *("timing", "baseline", "ring"),
+    *("timing", "baseline", "ring", "lookup"),
 )
 ENGINE_SIDE = (
     *CORE,

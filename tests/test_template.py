@@ -8,7 +8,7 @@ import pytest
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.events import Message
-from gemma_mtp.session import common_prefix
+from gemma_mtp.lookup import common_prefix
 from gemma_mtp.template import ChatTemplate, Piece, encode_prompt, turn_after
 
 BOS, EOS = 2, 1

@@ -26,7 +26,10 @@ class Replayed:
     kept: int
     matched: int
     width: int
+    judged: int
     confidences: list[float]
+    found: list[float]
+    found_matched: int
     draft_seconds: float
     seconds: float
 
@@ -71,7 +74,7 @@ def replay(policy: DraftPolicy, trace: Trace, machine: Machine, min_width: int =
         done, cost = _round(policy, trace, machine, run.tokens, last_width, min_width)
         policy.record(done)
         run.rounds.append(done)
-        run.tokens += min(done.kept, trace.matched[run.tokens]) + 1
+        run.tokens += done.judged
         run.cost += cost
         last_width = done.width
     return run
@@ -81,18 +84,33 @@ def _round(
     policy: DraftPolicy, trace: Trace, machine: Machine, at: int, last_width: int, min_width: int
 ) -> tuple[Replayed, float]:
     drafts, curve = trace.confidences[at], machine.curve
+    found = trace.found[at] if trace.found else []
+    found_right = trace.found_matched[at] if trace.found else 0
     longest = policy.begin(STEPS, min_width, FIRST_POSITION + at)
-    drafted = min(longest, 1, len(drafts))
+    kept, width = policy.take(found)
+    copied = kept > 0
+    drafted = 0 if copied else min(longest, 1, len(drafts))
     while 0 < drafted < min(longest, len(drafts)) and policy.go_on(drafts[:drafted]):
         drafted += 1
-    kept, width = policy.verify(drafts[:drafted])
+    if not copied:
+        kept, width = policy.verify(drafts[:drafted])
     verify = curve.cost(width) + (curve.rebuild if width != last_width else 0.0)
     drafting = drafted * curve.draft_step
     shown = machine.shown(drafting) if drafted else 0.0
     # The bonus token judges one draft more than were verified.
-    matched = min(trace.matched[at], kept + 1, drafted)
-    seconds = shown + machine.shown(verify)
-    done = Replayed(drafted, kept, matched, width, drafts[:drafted], shown, seconds)
+    tokens = min(kept, found_right if copied else trace.matched[at]) + 1
+    done = Replayed(
+        drafted,
+        kept,
+        min(trace.matched[at], tokens, drafted),
+        width,
+        tokens,
+        drafts[:drafted],
+        found,
+        min(found_right, tokens),
+        shown,
+        shown + machine.shown(verify),
+    )
     return done, drafting + verify
 
 

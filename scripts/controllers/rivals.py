@@ -30,6 +30,9 @@ class _Rival:
         self._min_width = min_width
         return min(self.length(), limit, LONGEST)
 
+    def take(self, found: Sequence[float]) -> tuple[int, int]:
+        return 0, 0
+
     def go_on(self, confidences: Sequence[float]) -> bool:
         return True
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from gemma_mtp.lookup import Lookup, common_prefix
+
+WORDS = re.compile(r" ?\w{1,8}|\n+ *|[^\w\s]| +")  # about as long as Gemma's tokens
 STEPS = 7  # drafts asked for at every position
 Confidences = list[list[float]]
 
@@ -21,19 +25,23 @@ Confidences = list[list[float]]
 class Trace:
     """Per position of the text: how many drafts in a row are what the target wrote, and the
     drafter's confidence in each of its drafts. A draft ends with the text, so lists differ in
-    length."""
+    length. The same for what is found in the text; empty where nothing was looked up."""
 
     name: str
     matched: list[int]
     confidences: Confidences
+    found_matched: list[int] = field(default_factory=list)
+    found: Confidences = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.matched)
 
     def save(self, path: Path) -> None:
         """As gzipped JSON, confidences in thousandths."""
-        data = asdict(self) | {
-            "confidences": [[int(1000 * c) for c in each] for each in self.confidences]
+        data = {
+            "name": self.name,
+            "matched": self.matched,
+            "confidences": [[int(1000 * c) for c in each] for each in self.confidences],
         }
         text = json.dumps(data, separators=(",", ":"))
         path.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -87,6 +95,30 @@ def invented_traces() -> list[Trace]:
     steady = [invented((a,), c) for a in (0.2, 0.5, 0.75, 0.9) for c in (INFORMED, UNINFORMED)]
     mixed = [invented((CODE, PROSE, HARD), c) for c in (INFORMED, UNINFORMED, MISLEADING)]
     return [*steady, *mixed, invented((0.75,), MISLEADING)]
+
+
+def with_lookup(trace: Trace, prompt: str, text: str) -> Trace:
+    """As long as the trace lasts, with what is found in `prompt` and in `text` so far."""
+    ids: dict[str, int] = {}
+    before, after = (
+        [ids.setdefault(w, len(ids)) for w in WORDS.findall(t)] for t in (prompt, text)
+    )
+    tokens, history = after[: len(trace)], list(before)
+    lookup = Lookup(history)
+    matched, agreements = [], []
+    for at, token in enumerate(tokens):
+        found, agreement = lookup.find(STEPS)
+        matched.append(common_prefix(found, tokens[at:]))
+        agreements.append(agreement)
+        history.append(token)
+    n = len(tokens)
+    return replace(
+        trace,
+        matched=trace.matched[:n],
+        confidences=trace.confidences[:n],
+        found_matched=matched,
+        found=agreements,
+    )
 
 
 def recorded_traces(folder: Path) -> list[Trace]:
