@@ -123,9 +123,9 @@ class CostCurve:
         known.samples.append(cost)
         newest, before = median(known.samples), known.before
         complete = len(known.samples) == ANCHOR_ROUNDS
-        if not self._level_known:
+        if not self._level_known and before is not None:
             # Remembered costs: what this width differs by, the others may differ by as well.
-            if complete and before is not None:
+            if complete:
                 self._level += newest - before
                 self._level_known = True
             return

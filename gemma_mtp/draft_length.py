@@ -1,20 +1,12 @@
 """How many tokens to draft, and how many of them to verify: the controller.
 
-The rule. A round that verifies m drafts brings 1 + P1 + ... + Pm tokens, with Pi the chance that
-the first i drafts are all accepted (Leviathan et al., arXiv 2211.17192, with a chance for each
-draft), and costs its draft steps and the cheapest width that holds m + 1 rows. To have the most
-tokens per second in the long run, take in each round the choice with the largest
-
-    value = tokens - rate * seconds,
-
-where `rate` is the tokens per second reached lately: time is worth the tokens it would have
-brought otherwise (Dinkelbach, 1967, on ratios). While drafting, every new confidence makes the
-chances sharper; another token is drafted as long as some longer draft has more value than to stop
-here, and in the end as many drafts are verified as have the most value, which may be none.
-Drafting costs little, verifying much: where drafts have not paid of late, only now and then one is
-made, the target's next token judges it for free, and it grows longer only where that might pay.
-What the text itself offers (see `lookup`) costs no drafting and is judged for free in every round;
-it is verified instead of a draft where by the same measure it has more value.
+What a choice is worth, `worth` says. While drafting, every new confidence makes the chances
+sharper; another token is drafted as long as some longer draft has more value than to stop here,
+and in the end as many drafts are verified as have the most value, which may be none. Drafting
+costs little, verifying much: where drafts have not paid of late, only now and then one is made,
+the target's next token judges it for free, and it grows longer only where that might pay. What the
+text itself offers (see `lookup`) costs no drafting and is judged for free in every round; it is
+verified instead of a draft where it has more value.
 
 Knows no engine and no clock: invented curves and recorded traces drive it as rounds do.
 """
@@ -30,6 +22,7 @@ from typing import Protocol
 from gemma_mtp.acceptance import Acceptance
 from gemma_mtp.costs import CostBook, CostCurve
 from gemma_mtp.survey import Survey
+from gemma_mtp.worth import Worth, cheapest_widths
 
 LONGEST = 7  # drafts; hardly any text accepts more often enough
 # Rounds between single drafts where drafting does not pay: at first, and in the end.
@@ -142,31 +135,34 @@ class AutoDraft:
         self._last_width = 0
         self._limit, self._min_width = LONGEST, 1
         self._doubt, self._trial = 0.0, 0
-        self._prices: list[tuple[float, int]] = []  # of this round, by rows
-        self._rate = 0.0  # as this round begins
+        self._worth = Worth((), 0.0, 0.0)  # in this round
         self._timing: int | None = None  # the width being surveyed
+
+    def new_reply(self) -> None:
+        """Something else was evaluated meanwhile, so that the next round has a graph to build."""
+        self._last_width = 0
 
     def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
         self.curve = self.book.at(position)
         self._trial -= 1
         self._doubt, self._timing = 0.0, None
         self._limit, self._min_width = min(limit, LONGEST), min_width
-        self._prices = self._price_list()
-        self._rate = self._rate_lately()
+        widths = cheapest_widths(self.curve, self._limit, min_width, self._last_width)
+        self._worth = Worth(widths, self.curve.draft_step, self._rate_lately(widths[0][0]))
         if limit < 1:
             return 0
-        at_best = [
-            max(pair) for pair in zip_longest(self._chances([]), self._found_chances, fillvalue=0.0)
-        ]
-        self._timing = self.survey.next(self.curve, min_width, self._limit + 1, self._rate, at_best)
+        chances = self._chances([])
+        self._timing = self._to_be_timed(chances)
         if self._timing is not None:
             self._limit = self._timing - 1
             return self._limit
-        if not self.curve.draft_step or self._prices[0][0] == inf:
-            return 0  # nothing to compare with yet
+        if not self._worth.draft_step or not self._comparable:
+            return 0
         self._since_peek += 1
-        self._doubt = BENEFIT_OF_DOUBT if self._trial > 0 else 0.0
-        if self._gain > 0 or self._promises([]):
+        if self._trial > 0:
+            self._doubt = BENEFIT_OF_DOUBT
+            chances = self._chances([])
+        if self._gain > 0 or self._worth.longer_pays(chances, 0):
             self._peek_after = PEEK_EVERY
             return self._limit
         if self._since_peek < self._peek_after:
@@ -177,44 +173,32 @@ class AutoDraft:
     def take(self, found: Sequence[float]) -> tuple[int, int]:
         each = (self.found.of(i, agreed) for i, agreed in enumerate(found[: self._limit]))
         self._found_chances = list(accumulate(each, mul))
-        if not found or self._timing is not None or self._prices[0][0] == inf:
+        if not found or self._timing is not None or not self._comparable:
             return 0, 0
-        values = self._values(self._found_chances)
-        kept = max(range(len(values)), key=values.__getitem__)
-        if kept == 0 or values[kept] <= self._value_of_drafting():
+        kept, width, gain = self._worth.best(self._found_chances)
+        drafting = self._worth.drafting(self._chances([]))
+        if kept == 0 or gain <= max(drafting) - drafting[0]:
             return 0, 0
-        width = self._prices[kept][1]
-        self._judge([], 1 + sum(self._found_chances[:kept]), width, 0.0)
+        self._reached(1 + sum(self._found_chances[:kept]), width, 0)
         return kept, width
 
-    def _value_of_drafting(self) -> float:
-        """What the best draft is expected to be worth before it is made."""
-        values, step = self._values(self._chances([])), self._rate * self.curve.draft_step
-        return max(value - m * step for m, value in enumerate(values))
-
     def go_on(self, confidences: Sequence[float]) -> bool:
-        return self._timing is not None or self._promises(confidences)
+        if self._timing is not None:
+            return True
+        return self._worth.longer_pays(self._chances(confidences), len(confidences))
 
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
         if self._timing is not None:
             return len(confidences), max(self._timing, self._min_width)
         chances = self._chances(confidences)[: len(confidences)]
-        values = self._values(chances)
-        kept = max(range(len(values)), key=values.__getitem__)
-        width = self._prices[kept][1]
-        self._judge(confidences, 1 + sum(chances[:kept]), width, values[kept] - values[0])
-        return kept, width
-
-    def _judge(self, confidences: Sequence[float], tokens: float, width: int, gain: float) -> None:
-        """Keep the rate, and whether drafting was worth its steps."""
-        drafting = len(confidences) * self.curve.draft_step
-        self._tokens = RATE_MEMORY * self._tokens + tokens
-        self._seconds = RATE_MEMORY * self._seconds + drafting + self.curve.verify(width)
+        kept, width, gain = self._worth.best(chances)
+        self._reached(1 + sum(chances[:kept]), width, len(confidences))
         if confidences:
             self._since_peek = 0
             self._peek_after = min(2 * self._peek_after, PEEK_SELDOM)
-            gain -= self._rate * drafting
+            gain -= self._worth.rate * len(confidences) * self._worth.draft_step
             self._gain = GAIN_MEMORY * self._gain + (1 - GAIN_MEMORY) * gain
+        return kept, width
 
     def record(self, outcome: Outcome) -> None:
         if outcome.drafted:
@@ -230,10 +214,29 @@ class AutoDraft:
         self.curve.verified(1, seconds, changed=False)
         self._last_width = 1
 
-    def _rate_lately(self) -> float:
-        """Tokens per second reached lately, and at least those of plain decoding."""
-        plain = 1 / self._prices[0][0]
-        return max(plain, self._tokens / self._seconds) if self._seconds else plain
+    @property
+    def _comparable(self) -> bool:
+        """Whether it is known what a round without drafts costs."""
+        return self._worth.widths[0][0] < inf
+
+    def _to_be_timed(self, chances: list[float]) -> int | None:
+        """The width of this round, if it is to be one of the survey's."""
+        pairs = zip_longest(chances, self._found_chances, fillvalue=0.0)
+        at_best = [max(pair) for pair in pairs]
+        rate, widest = self._worth.rate, self._limit + 1
+        return self.survey.next(self.curve, self._min_width, widest, rate, at_best)
+
+    def _reached(self, tokens: float, width: int, drafted: int) -> None:
+        """Keep the rate; of a width never timed it is not known what it takes."""
+        seconds = drafted * self._worth.draft_step + self.curve.verify(width)
+        if seconds < inf:
+            self._tokens = RATE_MEMORY * self._tokens + tokens
+            self._seconds = RATE_MEMORY * self._seconds + seconds
+
+    def _rate_lately(self, plain: float) -> float:
+        """Tokens per second reached lately, and at least those of plain rounds."""
+        lately = self._tokens / self._seconds if self._seconds else 0.0
+        return max(1 / plain, lately)
 
     def _chances(self, confidences: Sequence[float]) -> list[float]:
         """P1, P2, ...: by confidence for what is drafted, by position for what is not yet."""
@@ -241,30 +244,3 @@ class AutoDraft:
         for i, confidence in enumerate(confidences):
             each[i] = self.acceptance.of(i, confidence, self._doubt)
         return list(accumulate(each, mul))
-
-    def _promises(self, confidences: Sequence[float]) -> bool:
-        """Whether some longer draft has more value than to stop here."""
-        drafted, chances = len(confidences), self._chances(confidences)
-        values = self._values(chances)
-        step = self._rate * self.curve.draft_step
-        longer = (values[m] - (m - drafted) * step for m in range(drafted + 1, len(values)))
-        return max(longer, default=-inf) > max(values[: drafted + 1])
-
-    def _values(self, chances: Sequence[float]) -> list[float]:
-        """Value of verifying the first 0, 1, ... drafts; the one token of every round left out."""
-        tokens = accumulate(chances, initial=0.0)
-        return [t - self._rate * cost for t, (cost, _) in zip(tokens, self._prices, strict=False)]
-
-    def _price_list(self) -> list[tuple[float, int]]:
-        """Seconds of verifying 1, 2, ... rows, and the cheapest width that holds so many; wider
-        may well be cheaper."""
-        prices: list[tuple[float, int]] = []
-        cheapest, width = inf, 0
-        for wider in range(max(self._limit + 1, self._min_width), 0, -1):
-            cost = self.curve.verify(wider) if wider >= self._min_width else inf
-            if cost <= cheapest:
-                cheapest, width = cost, wider
-            # A change costs once, a width stays for a while.
-            rebuild = self.curve.rebuild / 2 if width != self._last_width else 0.0
-            prices.append((cheapest + rebuild, width))
-        return prices[::-1]

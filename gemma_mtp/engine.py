@@ -136,7 +136,8 @@ class Engine:
         repeats: int = 5,
         progress: Callable[[float], bool] = lambda fraction: True,
     ) -> Costs:
-        """Time all widths now, behind what is cached; the controller uses them from now on."""
+        """Time all widths now, behind what is cached; the controller uses them from now on, unless
+        `progress` says to stop."""
         tokens = self.session.tokens
         if not tokens:
             vocabulary = self.pair.target.vocabulary
@@ -145,6 +146,13 @@ class Engine:
             prompt = [vocabulary.bos, *text * SHORT_CONTEXT][: min(SHORT_CONTEXT, room)]
             for _ in self.session.prefill(prompt):
                 pass
+        complete = True
+
+        def go_on(fraction: float) -> bool:
+            nonlocal complete
+            complete = complete and progress(fraction)
+            return complete
+
         target, drafter = self.pair.target, self.pair.drafter
         self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
         position = len(tokens)
@@ -157,16 +165,20 @@ class Engine:
             np.zeros(target.embedding_width, np.float32),
             min(max_width, target.widest(position)),
             repeats,
-            progress,
+            go_on,
         )
-        self._book.learn(costs)
+        if complete:
+            self._book.learn(costs)
         return costs
 
     def policy(self, setting: DraftSetting) -> DraftPolicy:
         """The controller for a request; "auto" goes on from what it has learned."""
         if self.pair.drafter is None:
             return FixedDraft(0)
-        return self._auto if setting == "auto" else FixedDraft(setting)
+        if setting != "auto":
+            return FixedDraft(setting)
+        self._auto.new_reply()
+        return self._auto
 
 
 class _Reply:
@@ -293,7 +305,7 @@ class _Reply:
         if reason is None and self.cancel.is_set():
             reason = "cancelled"
         # The last token is never evaluated, as in plain decoding, whatever the drafts were.
-        self.session.tokens[:] = rounds.history[:-1]
+        self.session.tokens += rounds.history[len(self.session.tokens) : -1]
         self.stats.completion_tokens = len(self.ids)
         self.stats.context_used = len(rounds.history)
         return reason, texts

@@ -43,7 +43,9 @@ class Survey:
             self._width = self._choose(curve, narrowest, widest, rate, chances)
             self._left = ROUNDS
             self._rest = 0 if self._width is not None else self._rest
-        if self._width is None or not narrowest <= self._width <= widest:
+        elif not narrowest <= self._width <= widest:
+            self._width = None  # another time
+        if self._width is None:
             return None
         width, self._left = self._width, self._left - 1
         if self._left == 0:

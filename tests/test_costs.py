@@ -63,6 +63,13 @@ def test_remembered_costs_follow_the_machine_as_it_is_today():
     assert curve.verify(1) == pytest.approx(0.15, rel=0.02)
 
 
+def test_a_stall_at_a_new_width_beside_remembered_ones_is_forgotten():
+    curve = CostCurve.from_dict({"verify": {"1": 0.1, "4": 0.2}, "draft_step": 0.01, "rebuild": 0})
+    timed(curve, 8, 0.9, 0.3, 0.3)
+    assert curve.verify(8) == pytest.approx(0.3, rel=0.02)
+    assert curve.verify(4) == pytest.approx(0.2, rel=0.02)
+
+
 @pytest.mark.parametrize("bad", [{}, {"verify": 3}, {"verify": {"x": 1}}, {"verify": {"1": -1}}])
 def test_other_data_is_no_curve(bad):
     with pytest.raises(ValueError, match=r"not a cost|domain|invalid"):

@@ -191,6 +191,59 @@ def test_exact_mode_never_uses_width_one():
     assert min(r.width for r in machine.rounds) == 2
 
 
+@pytest.mark.parametrize("known", [(), (1,), (4,), (1, 8)])
+def test_nor_at_the_end_of_a_reply_whatever_is_known_of_the_widths(known):
+    book = CostBook()
+    book.learn(Costs({w: SMOOTH[w - 1] for w in known}, DRAFT_STEP, 0.0, 100))
+    policy = AutoDraft(book)
+    for limit in (0, 1, 2, 3):
+        longest = policy.begin(limit, 2, 100)
+        kept, width = policy.verify([0.9] * longest)
+        assert kept < width
+        assert 2 <= width <= max(limit + 1, 2)
+
+
+def test_a_round_of_unknown_cost_does_not_upset_the_rate():
+    """A first reply that ends at once has a width that was never timed."""
+    policy = AutoDraft()
+    policy.begin(0, 1, 100)
+    policy.verify([])
+    for width in (1, 4):
+        for _ in range(4):
+            policy.curve.verified(width, GROUPS_OF_FOUR[width - 1], changed=False)
+    policy.curve.drafted(1, DRAFT_STEP)
+    easy = Machine(GROUPS_OF_FOUR).play(policy, 600, uninformed(0.95))
+    policy.begin(8, 1, 100)
+    assert policy._worth.rate > 1.2
+    assert easy.rate > 1.2
+
+
+def test_the_survey_goes_on_after_a_width_that_was_not_allowed_for_a_while():
+    policy = AutoDraft()
+    machine = Machine(SMOOTH)
+    for _ in range(4):  # 4 is timed; then comes 1
+        machine.round(policy, uninformed(0.5), 1, 1.0)
+    machine.play(policy, 400, uninformed(0.5), min_width=2)
+    assert {2, 3, 4, 8} <= set(policy.curve.widths)
+
+
+def test_the_first_round_of_a_reply_is_not_taken_for_the_cost_of_its_width():
+    def cost_after(announced):
+        policy, machine = knowing(SMOOTH), Machine(SMOOTH, noise=0.0)
+        machine.play(policy, 200, uninformed(0.95))
+        width = machine.rounds[-1].width
+        before = policy.curve.verify(width)
+        if announced:
+            policy.new_reply()
+        longest = policy.begin(8, 1, 100)
+        policy.verify([0.5] * longest)
+        policy.record(Outcome(0, 0, 0, width, 1, [], 0.0, 3 * before))
+        return policy.curve.verify(width) / before
+
+    assert cost_after(announced=True) == pytest.approx(1)
+    assert cost_after(announced=False) > 1.02
+
+
 def test_it_settles():
     machine = Machine(GROUPS_OF_FOUR).play(knowing(GROUPS_OF_FOUR), 4000, uninformed(0.85))
     late = [r.width for r in machine.rounds[-400:]]

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from pairs import TINY, random_pair
 
+from gemma_mtp.baseline import Baseline
 from gemma_mtp.cost_memory import CostMemory
+from gemma_mtp.draft_length import AutoDraft
 from gemma_mtp.engine import Engine, load
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
 from gemma_mtp.events import End, Message, Prefill, Progress, Request, Sampling, Text
@@ -354,6 +356,43 @@ def test_measuring_costs_leaves_cache_and_text_alone(engine):
     again = finish(engine, ask(seed=1, max_tokens=40), fresh=False)
     assert again.token_ids == first.token_ids
     assert again.stats.cached_tokens >= again.stats.prompt_tokens - 1
+
+
+def test_measuring_costs_that_was_stopped_changes_nothing_known(engine):
+    full = engine.measure_costs(repeats=1)
+    known = engine._book.at(full.position).as_dict()
+    stopped = engine.measure_costs(repeats=2, progress=lambda fraction: fraction < 0.2)
+    assert len(stopped.verify) < len(full.verify)
+    assert engine._book.at(full.position).as_dict() == known
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 5, 40])
+def test_exact_mode_never_evaluates_a_lone_row(engine, monkeypatch, tokens):
+    target, widths = engine.pair.target, []
+    decode = target.decode
+
+    def spy(tokens, position, outputs):
+        widths.append((len(tokens), outputs))
+        return decode(tokens, position, outputs)
+
+    monkeypatch.setattr(engine, "_auto", AutoDraft())  # knows nothing yet
+    monkeypatch.setattr(engine, "baseline", Baseline())
+    monkeypatch.setattr(engine.baseline, "is_due", lambda rounds, position: False)
+    monkeypatch.setattr(target, "decode", spy)
+    for seed in range(3):
+        widths.clear()
+        finish(engine, endless(seed=seed, exact=True, max_tokens=tokens))
+        after_prompt = widths[[outputs for _, outputs in widths].index(1) + 1 :]
+        assert all(width > 1 for width, _ in after_prompt)
+
+
+def test_a_reply_of_a_new_machine_ends_well_at_the_end_of_the_context():
+    """While widths are still being timed, none may be wider than there is room."""
+    for seed in range(12):
+        engine = load(TINY, LoadOptions(context=256, threads=1))
+        end = finish(engine, endless(seed=seed, max_tokens=None))
+        assert end.reason == "context"
+        engine.close()
 
 
 def test_costs_learned_in_a_chat_are_remembered(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "gemma_mtp"
 TERMINAL = {"rich", "prompt_toolkit", "typer"}
 CORE = (
-    *("speculative", "proposer", "sampling", "draft_length", "survey", "costs", "acceptance"),
-    *("timing", "baseline", "ring", "lookup"),
+    *("speculative", "proposer", "sampling", "draft_length", "worth", "survey", "costs"),
+    *("acceptance", "timing", "baseline", "ring", "lookup"),
 )
 ENGINE_SIDE = (
     *CORE,
