@@ -14,6 +14,7 @@ from typing import Any
 
 from gemma_mtp import __version__
 from gemma_mtp.gguf import read_header
+from gemma_mtp.machine import cpu_name
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
 
@@ -47,7 +48,7 @@ def versions(llama: tuple[str, str]) -> dict[str, str]:
         "llama_cpp": llama[1],
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": platform.machine(),
+        "cpu": cpu_name(),
     }
 
 

@@ -25,7 +25,7 @@ class CostMemory:
     def __init__(
         self, folder: Path, files: PairFiles, options: LoadOptions, llama_cpp: str
     ) -> None:
-        """`llama_cpp`: its version, since another one has other kernels."""
+        """`llama_cpp`: its version, how it was built and the processor: what decides on kernels."""
         self._folder = folder
         self._key: dict[str, Any] = {
             "format": FORMAT,

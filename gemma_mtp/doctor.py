@@ -96,7 +96,7 @@ def _engine() -> Iterator[Finding]:
     yield from _devices(llama.devices(), llama.NEEDED_VERSION)
     features = set(re.findall(r"(\w+) = 1", llama.features()))
     known = ", ".join(name for name in TELLING if name in features) or "none that matter"
-    yield Finding("CPU", f"{_cpu()}, {threads.usable_threads()} cores to use; {known}")
+    yield Finding("CPU", f"{machine.cpu_name()}, {threads.usable_threads()} cores to use; {known}")
     if amx.cpu_has_amx():
         yield Finding("AMX", "there, but refused: this llama.cpp crashes with it")
 
@@ -120,14 +120,6 @@ def _card_without_backend() -> str:
     if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists():
         return "There is an NVIDIA driver, but llama.cpp was built without CUDA."
     return ""
-
-
-def _cpu() -> str:
-    try:
-        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-        return match[1].strip() if match else platform.processor()
-    except OSError:
-        return platform.processor() or platform.machine()
 
 
 def _memory() -> Iterator[Finding]:

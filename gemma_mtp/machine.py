@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -60,6 +61,15 @@ def memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) ->
         total = min(total, limit)
         free = min(free or 0, max(limit - used, 0))
     return free, total
+
+
+def cpu_name() -> str:
+    """The processor as its maker calls it."""
+    try:
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        return match[1].strip() if match else platform.processor()
+    except OSError:
+        return platform.processor() or platform.machine()
 
 
 def disk_free(folder: Path) -> int | None:

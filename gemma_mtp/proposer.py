@@ -26,6 +26,7 @@ FIRST_GUESS, GUESS_WEIGHT = (0.97, 0.995, 0.985, 0.95), 8
 MEMORY = 0.999  # of what was known, each draft
 ALWAYS, SELDOM = 256, 4  # drafts judged one and all; from then on one round of so many
 GREEDY_RIVALS = 16  # candidates that confidence is reckoned among at temperature 0
+RIVALS = 64  # and otherwise, where top-k sets no bound: a guess need not weigh all tokens
 
 
 class DraftTemperature:
@@ -75,7 +76,7 @@ class Proposer:
         if sampling.temperature <= 0:
             ids, scores = best_first(row, GREEDY_RIVALS, 1.0)
             return int(ids[0]), _probability(scores, 0)
-        ids, scores = best_first(row, sampling.top_k, sampling.temperature)
+        ids, scores = best_first(row, sampling.top_k or RIVALS, sampling.temperature)
         found = _Candidates(ids, scores, gumbel(self.sampler.seed, position, ids))
         self._round.append(found)
         chosen = self._choice(found, self.temperature.factor)

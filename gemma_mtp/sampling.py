@@ -24,6 +24,7 @@ from gemma_mtp.events import Sampling
 Row = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
+SOME = 16  # tokens that are sorted at first to find how many top-p leaves, and how many times more
 LARGE, ROWS = 8192, 32  # entries from which on a row is searched in so many pieces
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -84,9 +85,29 @@ def filtered(row: Row, sampling: Sampling, softcap: float = 0.0) -> tuple[Ids, N
     Returns ids and logits / temperature, best first, ids breaking ties: log-probabilities up to a
     constant, which is all that Gumbel-max needs.
     """
+    if sampling.top_k <= 0:
+        return best_first(row, _left_of_all(row, sampling, softcap), sampling.temperature, softcap)
     ids, scores = best_first(row, sampling.top_k, sampling.temperature, softcap)
     n = kept(scores, sampling)
     return ids[:n], scores[:n]
+
+
+def _left_of_all(row: Row, sampling: Sampling, softcap: float) -> int:
+    """How many tokens top-p and min-p leave where all are candidates; few of them are sorted."""
+    scores = capped(row, softcap) / sampling.temperature
+    weights = np.exp(scores - scores.max())
+    n = len(row)
+    if sampling.min_p > 0.0:
+        n = int((weights >= sampling.min_p).sum())
+    if sampling.top_p < 1.0:
+        mass, some = sampling.top_p * weights.sum(dtype=np.float64), SOME
+        while True:
+            sums = weights[top_ids(row, some)].cumsum(dtype=np.float64)
+            if some >= n or sums[-1] >= mass:
+                break
+            some = some * SOME if some < LARGE else n
+        n = min(n, int(sums.searchsorted(mass)) + 1)
+    return max(n, 1)
 
 
 def best_first(
@@ -161,6 +182,11 @@ def gumbel(seed: int, position: int, ids: Ids) -> NDArray[np.float64]:
     x ^= x >> np.uint64(31)
     uniform = ((x >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     return -np.log(-np.log(uniform))
+
+
+def uniform(seed: int, position: int) -> float:
+    """From 0 to 1, a hash of (seed, position)."""
+    return (_mix(_mix(seed) ^ position) >> 11) * 2.0**-53
 
 
 def _mix(x: int) -> int:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from random import Random
 from time import perf_counter
 from typing import Protocol
 
 from gemma_mtp.draft_length import DraftPolicy
 from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.proposer import DraftTemperature, Proposer
-from gemma_mtp.sampling import Row, Sampler
+from gemma_mtp.sampling import Row, Sampler, uniform
 
-Judge = Callable[[int, int], int]
-"""Given the target's sample and the draft, the token to commit: the sample, but for benchmarks."""
+Judge = Callable[[int, int, int], int]
+"""Given the target's sample, the draft and their position, the token to commit: the sample, but
+for benchmarks."""
 
 
 class Target(Protocol):
@@ -35,19 +35,22 @@ class Drafter(Protocol):
     def step(self, token: int) -> Row: ...
 
 
-def agree(sample: int, draft: int) -> int:
+def agree(sample: int, draft: int, position: int) -> int:
     """The target has the only say."""
     return sample
 
 
 def synthetic(chance: float, seed: int) -> Judge:
-    """Accept each draft with this chance whatever the tokens are, to measure costs."""
-    random = Random(seed)
+    """Accept each draft with this chance whatever the tokens are, to measure costs.
 
-    def judge(sample: int, draft: int) -> int:
-        if random.random() < chance:
+    Whether a position can be foreseen is the same for every draft length, so that luck does not
+    decide between them.
+    """
+
+    def judge(sample: int, draft: int, position: int) -> int:
+        if uniform(seed, position) < chance:
             return draft
-        return sample if sample != draft else sample ^ 1
+        return sample if sample != draft else abs(sample - 1)
 
     return judge
 
@@ -192,7 +195,7 @@ class Speculator:
         for i in range(kept + 1):
             token = self.sampler.sample(rows[i], len(self.history), self.history)
             if i < len(drafts):
-                token = self.judge(token, drafts[i])
+                token = self.judge(token, drafts[i], len(self.history))
             tokens.append(token)
             self.history.append(token)
             if token in self.end or i == kept or token != drafts[i]:

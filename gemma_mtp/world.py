@@ -67,10 +67,13 @@ class World:
     ) -> Engine:
         from gemma_mtp import engine
         from gemma_mtp.cost_memory import CostMemory
+        from gemma_mtp.llama import features
+        from gemma_mtp.machine import cpu_name
         from gemma_mtp.paths import cache_dir, state_dir
 
         log = state_dir() / "llama.log"
-        version = "/".join(self.versions())
+        # Another build or another processor has other kernels.
+        version = "/".join([*self.versions(), features(), cpu_name()])
         memory = CostMemory(cache_dir() / "costs", files, options, version)
         return engine.load(files, replace(options, log_file=log), progress, memory)
 

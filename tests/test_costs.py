@@ -2,9 +2,11 @@
 
 import pytest
 
+from gemma_mtp import engine, machine
 from gemma_mtp.cost_memory import CostMemory
 from gemma_mtp.costs import CostBook, CostCurve, Costs
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.world import World
 
 
 def timed(curve, width, *seconds):
@@ -121,6 +123,19 @@ def test_other_threads_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pa
     assert memory(version="2").recall(info()).curves == {}
     pair.target.write_bytes(b"another target")
     assert memory().recall(info()).curves == {}
+
+
+def test_another_processor_or_build_is_measured_anew(tmp_path, monkeypatch, pair):
+    seen = []
+    monkeypatch.setattr(
+        engine, "load", lambda files, options, progress, memory: seen.append(memory)
+    )
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    for name in ("one processor", "another", "one processor"):
+        monkeypatch.setattr(machine, "cpu_name", lambda name=name: name)
+        World().load(pair, LoadOptions(), lambda fraction: True)
+    first, other, again = (memory._path(info()) for memory in seen)
+    assert first == again != other
 
 
 def test_a_damaged_or_unwritable_memory_is_no_error(tmp_path, pair):

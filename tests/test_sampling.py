@@ -82,6 +82,22 @@ def test_top_k_then_temperature_then_top_p_then_min_p():
     assert filtered(row, Sampling(1.0, 0, 1e-9, 1.0))[0].tolist() == [0]
 
 
+@pytest.mark.parametrize("scale", [0.1, 3.0, 30.0])
+@pytest.mark.parametrize(("top_p", "min_p"), [(0.95, 0.0), (1.0, 0.05), (0.9, 0.02), (1.0, 0.0)])
+def test_without_top_k_what_top_p_and_min_p_leave_is_found_without_sorting_all(scale, top_p, min_p):
+    row = np.random.default_rng(1).normal(scale=scale, size=32_768).astype(np.float32)
+    order = np.argsort(-row, kind="stable")
+    weights = np.exp((row[order] - row.max()).astype(np.float64) / 0.7)
+    n = len(row)
+    if top_p < 1:
+        n = int((weights.cumsum() < top_p * weights.sum()).sum()) + 1
+    if min_p > 0:
+        n = min(n, int((weights >= min_p).sum()))
+    ids, _ = filtered(row, Sampling(0.7, 0, top_p, min_p))
+    assert abs(len(ids) - n) <= 1, "sums of single precision end within one token"
+    assert ids.tolist() == order[: len(ids)].tolist()
+
+
 @pytest.mark.parametrize("size", [5, 2048, 262_144])
 @pytest.mark.parametrize("k", [1, 3, 64])
 def test_top_ids_are_those_of_a_full_sort(size, k):

@@ -187,6 +187,15 @@ def test_synthetic_acceptance_is_what_was_asked_for_whatever_the_drafter_says():
         assert np.mean(second) == pytest.approx(0.6, abs=0.05)
 
 
+def test_synthetic_luck_is_the_same_for_every_draft_length():
+    """A place that cannot be foreseen stops every draft that reaches it."""
+    judge, other = synthetic(0.6, seed=1), synthetic(0.6, seed=2)
+    luck = [judge(5, 9, position) == 9 for position in range(200)]
+    assert luck == [judge(0, 3, position) == 3 for position in range(200)]
+    assert luck != [other(5, 9, position) == 9 for position in range(200)]
+    assert all(judge(0, 0, position) in (0, 1) for position in range(200))
+
+
 def test_a_perfect_drafter_is_always_right_and_commits_the_bonus_token():
     _, rounds, target = write(3, temperature=0.0)
     assert {(r.drafted, r.accepted, len(r.tokens)) for r in rounds} == {(3, 3, 4)}

@@ -14,6 +14,7 @@ import llama_cpp
 from llama_cpp import _ggml
 
 from gemma_mtp.amx import amx_refused
+from gemma_mtp.llama.log import attach
 
 ext: Any = None
 _ext_error = ""
@@ -44,6 +45,7 @@ def mtp_missing() -> str:
 
 def features() -> str:
     """What llama.cpp was compiled for and found, e.g. "CPU : AVX2 = 1 | AVX512 = 1"."""
+    attach()
     start()
     return str(llama_cpp.llama_print_system_info().decode())
 
