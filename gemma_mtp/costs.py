@@ -50,7 +50,11 @@ class _Width:
 
 
 class CostCurve:
-    """Cost of a round by width without its drafting, of a draft step, and of changing the width."""
+    """Cost of a round by width without its drafting, of a draft step, and of changing the width.
+
+    `draft_step`: seconds of drafting one token, 0 before the first. `rebuild`: seconds that the
+    first round after a change of width takes longer.
+    """
 
     def __init__(self) -> None:
         self._widths: dict[int, _Width] = {}
@@ -59,7 +63,12 @@ class CostCurve:
         self._level_known = True
         self._draft_steps: deque[float] = deque(maxlen=15)
         self._rebuilds: deque[float] = deque(maxlen=7)
+        self.draft_step = 0.0
+        self.rebuild = 0.0
         self.doubted: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._widths)
 
     def __contains__(self, width: int) -> bool:
         return width in self._widths
@@ -74,17 +83,6 @@ class CostCurve:
         known = self._widths.get(width)
         return math.inf if known is None else math.exp(self._now(known))
 
-    @property
-    def draft_step(self) -> float:
-        """Seconds of drafting one token; 0 before the first."""
-        return median(self._draft_steps) if self._draft_steps else 0.0
-
-    @property
-    def rebuild(self) -> float:
-        """Seconds that the first round after a change of width takes longer."""
-        known = len(self._rebuilds) >= FEW_REBUILDS
-        return max(median(self._rebuilds), 0.0) if known else 0.0
-
     def rounds_since(self, width: int) -> int:
         """Rounds since this width was last timed."""
         return self._rounds - self._widths[width].seen
@@ -92,6 +90,7 @@ class CostCurve:
     def drafted(self, tokens: int, seconds: float) -> None:
         """Drafting `tokens` took `seconds`."""
         self._draft_steps.append(seconds / tokens)
+        self.draft_step = median(self._draft_steps)
 
     def verified(self, width: int, seconds: float, changed: bool) -> None:
         """A round took `seconds` besides its drafting; `changed`: the one before was not as wide,
@@ -101,6 +100,8 @@ class CostCurve:
             # A stall in this one round would say more than all the others.
             cheapest = min(self.verify(w) for w in self._widths)
             self._rebuilds.append(min(seconds - self.verify(width), cheapest))
+            if len(self._rebuilds) >= FEW_REBUILDS:
+                self.rebuild = max(median(self._rebuilds), 0.0)
         elif not changed:
             self._time(width, math.log(max(seconds, 1e-9)))
 
@@ -162,6 +163,7 @@ class CostCurve:
             for name, kept in (("draft_step", curve._draft_steps), ("rebuild", curve._rebuilds)):
                 if data[name] > 0:
                     kept.extend([float(data[name])] * FEW_REBUILDS)
+                    setattr(curve, name, kept[0])
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("not a cost curve") from error
         return curve

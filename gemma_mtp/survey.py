@@ -40,6 +40,8 @@ class Survey:
         a width is timed only if it could be of use at the very best."""
         self._rest += 1
         if self._width is None:
+            if self._rest % PAUSE and len(curve) >= AT_ONCE:
+                return None
             self._width = self._choose(curve, narrowest, widest, rate, chances)
             self._left = ROUNDS
             self._rest = 0 if self._width is not None else self._rest
