@@ -6,12 +6,16 @@ Replays recorded and invented traces, 2,000 tokens each, under every controller 
 5 % noise and stalls on the clock, and prints the speed against plain decoding, the best fixed
 length (off included) and an oracle that knows every acceptance. Ours starts in each run knowing
 nothing ("first use"), or with costs measured before. With --all every single case is printed.
+
+Then what looking things up in the text adds to drafts, on texts with a source: this project's own
+files copied, edited, gone on with, or unrelated. What is found is real, acceptance is invented.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -19,12 +23,20 @@ import numpy as np
 from controllers.curves import CURVES, Curve
 from controllers.replay import Machine, best_fixed, fixed_rate, oracle_rate, replay
 from controllers.rivals import Climb, Heuristic, LlamaCpp
-from controllers.traces import Trace, invented_traces, recorded_traces
+from controllers.traces import (
+    Trace,
+    edited,
+    invented,
+    invented_traces,
+    recorded_traces,
+    with_lookup,
+)
 
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy
 
-TRACES = Path(__file__).parent.parent / "tests" / "traces"
+ROOT = Path(__file__).parent.parent
+TRACES = ROOT / "tests" / "traces"
 TOKENS = 2000
 OURS = "ours, first use"
 
@@ -75,6 +87,7 @@ def main() -> None:
     if args.all:
         print_cases(cases)
     print_summary(cases)
+    print_lookup()
     print(f"{len(cases)} cases of {TOKENS} tokens, {perf_counter() - started:.0f} s")
 
 
@@ -99,6 +112,35 @@ def print_summary(cases: dict[tuple[str, str], dict[str, float]]) -> None:
         print(f"{name:22} " + " ".join(f"{c:>14}" for c in cells))
     below = sum(r[OURS] < 0.97 * r["best fixed"] for r in cases.values())
     print(f"{OURS}: below 0.97 of the best fixed length in {below} of {len(cases)} cases")
+
+
+def sourced_texts() -> dict[str, tuple[str, str]]:
+    """What a text is made from, and the text."""
+    code = (ROOT / "gemma_mtp" / "gguf.py").read_text(encoding="utf-8")
+    prose = (ROOT / "README.md").read_text(encoding="utf-8")
+    half = len(prose) // 2
+    return {
+        "a file copied": (code, code),
+        "a file edited": (code, edited(code)),
+        "a file gone on with": ("", code),
+        "prose gone on with": (prose[:half], prose[half:]),
+    }
+
+
+def print_lookup() -> None:
+    """Speed with lookup in the text over speed without, by cost curve; costs known."""
+    print("\nwith lookup against without" + "".join(f"{c.name:>13}" for c in CURVES))
+    for name, (source, text) in sourced_texts().items():
+        for acceptance in (0.6, 0.75, 0.9):
+            trace = with_lookup(invented((acceptance,)), source, text)
+            bare = replace(trace, found=[], found_matched=[])
+            ratios = [
+                replay(known(curve), trace, Machine(curve)).rate
+                / replay(known(curve), bare, Machine(curve)).rate
+                for curve in CURVES
+            ]
+            cells = "".join(f"{ratio:13.2f}" for ratio in ratios)
+            print(f"{name:20} {acceptance:6.2f} {cells}")
 
 
 if __name__ == "__main__":

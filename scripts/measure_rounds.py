@@ -1,6 +1,6 @@
 """What a round takes outside llama.cpp: sampling, Python, copies, and choosing the draft length.
 
-    .venv/bin/python scripts/measure_rounds.py [TARGET.gguf DRAFTER.gguf] [--tokens 200] [--threads 2]
+    .venv/bin/python scripts/measure_rounds.py [TARGET.gguf DRAFTER.gguf] [--threads 2]
 
 Writes the same text plainly, with k = 3 and with the automatic choice, A B C, C B A, at temperature
 1 (and 0), with synthetic acceptance. Prints what a round takes, how much of it passes inside

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from random import Random
 from statistics import mean
 
 import pytest
@@ -18,12 +17,13 @@ from controllers.traces import (
     PROSE,
     UNINFORMED,
     Trace,
+    edited,
     invented,
     recorded_traces,
     with_lookup,
 )
 
-from gemma_mtp import draft_length
+from gemma_mtp import gguf
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, FixedDraft
 
@@ -117,19 +117,6 @@ def test_no_single_stall_while_learning_spoils_the_rest(stalled):
     assert run.rate > 0.95 * best_fixed(trace, GPU)[1]
 
 
-def edited(text, seed=0):
-    """A source text with a name changed, lines left out and others put in."""
-    random = Random(seed)
-    lines = text.replace("self.", "this.").splitlines()
-    new = [f"    new_{i} = {random.random()}" for i in range(len(lines))]
-    return "\n".join(
-        part
-        for i, line in enumerate(lines)
-        for part in ([new[i], line] if random.random() < 0.1 else [line])
-        if random.random() > 0.03
-    )
-
-
 def with_and_without_lookup(trace, curve):
     bare = replace(trace, found=[], found_matched=[])
     return [replay(knowing(curve), t, Machine(curve)).rate for t in (trace, bare)]
@@ -137,7 +124,7 @@ def with_and_without_lookup(trace, curve):
 
 @pytest.mark.parametrize("curve", CURVES, ids=lambda c: c.name)
 def test_editing_a_text_is_faster_when_it_is_looked_up(curve):
-    source = Path(draft_length.__file__).read_text()
+    source = Path(gguf.__file__).read_text()
     trace = with_lookup(invented((CODE,)), source, edited(source))
     looked_up, bare = with_and_without_lookup(trace, curve)
     assert looked_up > 1.08 * bare

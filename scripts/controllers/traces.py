@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -95,6 +96,18 @@ def invented_traces() -> list[Trace]:
     steady = [invented((a,), c) for a in (0.2, 0.5, 0.75, 0.9) for c in (INFORMED, UNINFORMED)]
     mixed = [invented((CODE, PROSE, HARD), c) for c in (INFORMED, UNINFORMED, MISLEADING)]
     return [*steady, *mixed, invented((0.75,), MISLEADING)]
+
+
+def edited(text: str, seed: int = 0) -> str:
+    """A source text with a name changed, lines left out and others put in."""
+    random = Random(seed)
+    lines: list[str] = []
+    for line in text.replace("self.", "this.").splitlines():
+        if random.random() < 0.1:
+            lines.append(f"    new_{len(lines)} = {random.random()}")
+        if random.random() > 0.03:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def with_lookup(trace: Trace, prompt: str, text: str) -> Trace:
