@@ -110,6 +110,12 @@ def test_a_file_and_a_first_message(open_terminal: Open, home: Path) -> None:
     assert "Snow melts." in saved(home).turns[0].user.content
 
 
+def test_a_file_in_the_folder_of_nobody_is_refused(open_terminal: Open, home: Path) -> None:
+    chat = open_terminal("chat", "-f", "~nosuch/x", script=script(home))
+    assert chat.leave() == 2
+    assert "~nosuch/x cannot be read: there is no user of that name." in "\n".join(chat.lines)
+
+
 def test_binary_data_is_refused_before_anything_is_loaded(open_terminal: Open, home: Path) -> None:
     chat = open_terminal("chat", "-i", piped=b"\x7fELF\0\0", script=script(home))
     assert chat.leave() == 2

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import shortened
-from gemma_mtp.chat.exchange import hand_back, write
+from gemma_mtp.chat.exchange import write
+from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.errors import UsageError

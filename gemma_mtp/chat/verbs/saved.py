@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.conversation import Conversation, unanswered
-from gemma_mtp.chat.exchange import hand_back
+from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
 from gemma_mtp.errors import UsageError
 from gemma_mtp.figures import counted
