@@ -1,101 +1,18 @@
 """Two recorded replies as two columns of text, or as two bars where the window is narrow.
 
-Draws one moment at a time; knows no clock.
+Draws one moment at a time, and marks what is equal; knows no clock.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
-
-from gemma_mtp.events import FinishReason, Stats
-from gemma_mtp.figures import number
-from gemma_mtp.markdown.layout import wrapped
-from gemma_mtp.markdown.pieces import BOLD, DIM, DRAFTED, Piece
+from gemma_mtp.lane import Common, Lane, Recording, in_common, indented_rows
+from gemma_mtp.markdown.pieces import BOLD, DIM, Piece
 from gemma_mtp.screen import Screen, Styled
 from gemma_mtp.widths import columns, cut
 
 NARROW = 60  # columns; below, there are two bars instead of two texts
+ENDLESS = 10**9  # columns
 MARGIN = 6  # rows of the window that the show leaves alone
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What came when: pieces as (seconds, text, drafted), thoughts included.
-
-    The clock starts when the prompt has been read, which the cache makes quick the second time.
-    """
-
-    pieces: tuple[tuple[float, str, bool], ...]
-    stats: Stats
-    text: str
-    reason: FinishReason
-
-    @property
-    def seconds(self) -> float:
-        """From the prompt to the last piece."""
-        return self.pieces[-1][0] if self.pieces else 0.0
-
-    @property
-    def rate(self) -> float:
-        """Tokens a second, by the clock."""
-        return len(self.pieces) / self.seconds if self.seconds > 0 else 0.0
-
-
-class _Lane:
-    """One of the two, as far as it has come; its rows are only added to."""
-
-    def __init__(self, recording: Recording, title: str, highlight: bool) -> None:
-        self.recording, self.title = recording, title
-        self._times = [at for at, _, _ in recording.pieces]
-        self._highlight = highlight
-        self._width = 0
-        self._restart()
-
-    def _restart(self) -> None:
-        self._count = 0
-        self._rows: list[list[Styled]] = []
-        self._line: list[Piece] = []
-
-    def count(self, seconds: float) -> int:
-        return bisect_right(self._times, seconds)
-
-    def rows(self, seconds: float, width: int) -> list[list[Styled]]:
-        """The text so far in rows of `width` columns."""
-        if width != self._width:
-            self._width = width
-            self._restart()
-        count = self.count(seconds)
-        for _, text, drafted in self.recording.pieces[self._count : count]:
-            for place, part in enumerate(text.replace("\t", "    ").split("\n")):
-                if place:
-                    self._rows += self._wrapped()
-                    self._line = []
-                style = DRAFTED if drafted and self._highlight and part.strip() else ()
-                self._line += [Piece(part, style)] if part else []
-        self._count = count
-        return [*self._rows, *(self._wrapped() if self._line else [])]
-
-    def _wrapped(self) -> list[list[Styled]]:
-        return indented_rows(self._line, self._width)
-
-    def figures(self, seconds: float) -> str:
-        """Time and rate so far, or in the end."""
-        over = seconds >= self.recording.seconds
-        spent = min(seconds, self.recording.seconds)
-        rate = self.count(seconds) / spent if spent > 0 else 0.0
-        digits = 1 if self.recording.seconds >= 10 else 2
-        return f"{spent:.{digits}f} s · {number(rate)} tok/s{' · done' if over else ''}"
-
-
-def indented_rows(line: list[Piece], width: int) -> list[list[Styled]]:
-    """A line between words, its rows as far to the right as the line starts."""
-    text = "".join(piece.text for piece in line)
-    blanks = len(text) - len(text.lstrip(" "))
-    if blanks > width // 2:
-        blanks = 0
-    rows = wrapped(line, width - blanks)
-    return [[(" " * blanks, ()), *((p.text, p.style) for p in row)] for row in rows]
 
 
 class Lanes:
@@ -110,10 +27,17 @@ class Lanes:
     ) -> None:
         self._screen = screen
         self._lanes = [
-            _Lane(recording, title, highlight)
+            Lane(recording, title, highlight)
             for recording, title in zip(recordings, titles, strict=True)
         ]
+        self._alike = in_common(*(recording.text for recording in recordings))
         self._drawn: list[list[Styled]] = []
+
+    def begin(self) -> None:
+        """What the marks mean, where there will be some."""
+        if self._wide:
+            equal = "Green: equal in both. " if self._screen.colour else ""
+            self._screen.write(f"{equal}Bold: different.\n", dim=True, note=True)
 
     @property
     def _wide(self) -> bool:
@@ -132,8 +56,16 @@ class Lanes:
             return
         if self._screen.live:
             self._put(self._bars(seconds))
-        for text in dict.fromkeys(lane.recording.text for lane in self._lanes):
-            self.say(text.rstrip("\n"))
+        left, right = self._lanes
+        if left.recording.text == right.recording.text:
+            self.say(left.recording.text.rstrip("\n"))
+            return
+        common = self._common(seconds)
+        for lane in self._lanes:
+            self._screen.put([(f"{lane.title}:", BOLD), ("\n", ())], note=True)
+            width = self._screen.width - 1 if self._screen.live else ENDLESS
+            for row in lane.rows(seconds, width, common):
+                self._screen.put([*row, ("\n", ())], note=True)
 
     def say(self, text: str) -> None:
         """Lines that stay, broken between words."""
@@ -153,7 +85,8 @@ class Lanes:
 
     def _columns(self, seconds: float, room: int | None) -> list[list[Styled]]:
         width = (self._screen.width - 4) // 2
-        texts = [lane.rows(seconds, width) for lane in self._lanes]
+        common = self._common(seconds)
+        texts = [lane.rows(seconds, width, common) for lane in self._lanes]
         height = max(map(len, texts))
         if room is not None and height > room:
             height = room
@@ -165,6 +98,15 @@ class Lanes:
             rows.append(self._row(cells, width, bar))
         rows.append(self._row([[(x.figures(seconds), DIM)] for x in self._lanes], width, bar))
         return rows
+
+    def _common(self, seconds: float) -> Common:
+        """What both have by then; where one of them is at its end, the rest of the other differs,
+        unless it was stopped."""
+        length = min(self._alike, *(lane.length(seconds) for lane in self._lanes))
+        parted = all(
+            lane.length(seconds) > length or lane.complete(seconds) for lane in self._lanes
+        )
+        return Common(length, parted)
 
     def _row(self, cells: list[list[Styled]], width: int, bar: str) -> list[Styled]:
         left, right = cells

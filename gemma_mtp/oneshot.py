@@ -37,22 +37,23 @@ class Engine(Protocol):
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual.
+    """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual, and those
+    after it nothing more, so that whoever catches it can put things in order.
 
     Ask it `is_set()`: to `wait()` for it on the main thread, where the handler runs, can deadlock.
     """
     cancel = threading.Event()
-    pressed = False
+    pressed = 0
     if threading.current_thread() is not threading.main_thread():
         yield cancel
         return
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
+        pressed += 1
         cancel.set()
+        if pressed == 2:
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
@@ -61,28 +62,41 @@ def stoppable() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def breakable() -> Iterator[None]:
+    """For a question while something is `stoppable`: Ctrl-C raises `KeyboardInterrupt`."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def write_reply(
     engine: Engine,
     request: Request,
     printer: Printer,
+    cancel: threading.Event,
     observe: Callable[[Event], None] = lambda event: None,
 ) -> End:
     """Show every event of a reply and return the last one; `observe` gets each before it shows."""
     end: End | None = None
-    with stoppable() as cancel:
-        printer.begin()
-        events = engine.reply(request, cancel)
-        try:
-            for event in events:
-                if isinstance(event, End):
-                    end = event
-                observe(event)
-                printer.show(event)
-        finally:
-            close = getattr(events, "close", None)
-            if close:  # gives the engine the chance to roll back on every way out
-                close()
-            printer.finish()
+    printer.begin()
+    events = engine.reply(request, cancel)
+    try:
+        for event in events:
+            if isinstance(event, End):
+                end = event
+            observe(event)
+            printer.show(event)
+    finally:
+        close = getattr(events, "close", None)
+        if close:  # gives the engine the chance to roll back on every way out
+            close()
+        printer.finish()
     if end is None:
         raise GemmaMtpError("The engine ended the reply without a result.")
     return end
@@ -100,7 +114,8 @@ class Report:
 def answer(engine: Engine, request: Request, printer: Printer, report: Report) -> ExitStatus:
     """Write one answer to standard output; the status says how it ended."""
     try:
-        end = write_reply(engine, request, printer)
+        with stoppable() as cancel:
+            end = write_reply(engine, request, printer, cancel)
         if report.json:
             text = json.dumps(as_json(end, engine.info), ensure_ascii=False)
             printer.screen.write(text + "\n")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from gemma_mtp.events import End, Event, FinishReason, Prefill, Stats, Text
 from gemma_mtp.figures import counted, number
-from gemma_mtp.lanes import Lanes, Recording
+from gemma_mtp.lane import Recording, in_common
+from gemma_mtp.lanes import Lanes
 from gemma_mtp.screen import Screen
 
 FRAME = 0.05  # seconds
@@ -52,6 +53,7 @@ def replay(
         screen.write("\n", note=True)
     if factor != 1:
         lanes.say(_pace(factor))
+    lanes.begin()
     start = clock()
     seconds = 0.0
     while screen.live and seconds < max(left.seconds, right.seconds) and not stopped():
@@ -85,7 +87,7 @@ def _pace(factor: float) -> str:
 def _texts(left: Recording, right: Recording) -> str:
     if left.text == right.text:
         return f"The texts are equal: {counted(len(left.pieces), 'token')}."
-    same = _same(left.text, right.text)
+    same = in_common(left.text, right.text)
     end = 0
     for count, (_, text, _) in enumerate(left.pieces):
         end += len(text)
@@ -98,9 +100,3 @@ def _texts(left: Recording, right: Recording) -> str:
 
 def _differ(token: int) -> str:
     return f"The texts differ from token {token} on: a near-tie, or gemma-mtp verify finds out."
-
-
-def _same(left: str, right: str) -> int:
-    """Characters that both begin with."""
-    shorter = min(len(left), len(right))
-    return next((at for at in range(shorter) if left[at] != right[at]), shorter)

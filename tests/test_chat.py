@@ -11,7 +11,7 @@ from talk import BACK, LINE, Talk
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.events import Message, Text
-from gemma_mtp.oneshot import stoppable
+from gemma_mtp.oneshot import breakable, stoppable
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import Screen
 
@@ -126,6 +126,14 @@ def test_a_second_ctrl_c_does_not_wait_for_the_engine() -> None:
         assert cancel.is_set()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # things are being put in order
+
+
+def test_a_question_meanwhile_can_be_broken_off() -> None:
+    with stoppable():
+        with breakable(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_between_a_reply_and_the_prompt_does_no_harm() -> None:

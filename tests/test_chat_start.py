@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +108,12 @@ def test_a_file_and_a_first_message(open_terminal: Open, home: Path) -> None:
     assert "Snow melts." in saved(home).turns[0].user.content
 
 
+def test_a_file_in_the_folder_of_nobody_is_refused(open_terminal: Open, home: Path) -> None:
+    chat = open_terminal("chat", "-f", "~nosuch/x", script=script(home))
+    assert chat.leave() == 2
+    assert "~nosuch/x cannot be read: there is no user of that name." in "\n".join(chat.lines)
+
+
 def test_binary_data_is_refused_before_anything_is_loaded(open_terminal: Open, home: Path) -> None:
     chat = open_terminal("chat", "-i", piped=b"\x7fELF\0\0", script=script(home))
     assert chat.leave() == 2
@@ -194,26 +198,3 @@ def test_an_archive_that_cannot_be_written_is_said_once(open_terminal: Open, hom
     assert sum("Hello there." in row for row in chat.lines) == 2
     assert sum("Conversations are not saved" in row for row in chat.lines) == 1
     assert chat.leave(CTRL_D) == 0
-
-
-@pytest.mark.slow
-def test_fifty_kills_lose_no_token_that_was_seen(open_terminal: Open, home: Path) -> None:
-    words = [f"w{i}" for i in range(200)]
-    moments = random.Random(2)
-    for number in range(50):
-        chat = open_terminal(
-            "chat", columns=120, rows=60, script=script(home, " ".join(words), delay=0.004)
-        )
-        chat.say(f"message {number}")
-        until = time.monotonic() + moments.random()
-        chat.until(lambda end=until: time.monotonic() > end)
-        os.kill(chat.pid, signal.SIGKILL)
-        while chat.read():
-            pass
-        seen = sum(word in words for row in chat.lines for word in row.split())
-        turn = saved(home).turns[-1]
-        kept = turn.reply.content.split() if turn.reply else []
-        assert turn.user.content == f"message {number}"
-        assert kept == words[: len(kept)]
-        assert len(kept) >= seen
-    assert len(Archive(home / "chats.sqlite").list()) == 50

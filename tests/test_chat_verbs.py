@@ -13,6 +13,7 @@ from talk import BACK, LINE, Talk
 
 from gemma_mtp import figures
 from gemma_mtp.chat import verbs
+from gemma_mtp.chat.database import Database
 from gemma_mtp.chat.racing import pace
 from gemma_mtp.events import Message
 
@@ -291,6 +292,37 @@ def test_resume_loads_the_model_of_the_conversation(tmp_path: Path) -> None:
     assert talk.world.used == ["tiny"]
 
 
+def test_resume_goes_on_without_the_model_of_the_conversation(tmp_path: Path) -> None:
+    first = Talk(home=tmp_path)
+    first.world.pulled.append("31b")
+    first.run("/model 31b", "rain")
+    talk = Talk(home=tmp_path)
+    shown = talk.run("/resume rain", "and snow?")
+    assert "31b is not on this machine. tiny goes on with the conversation.\n" in shown
+    assert talk.said[:2] == [("user", "rain"), ("assistant", "Hello there.")]
+    assert (talk.saved.model, len(talk.saved.turns)) == ("tiny", 2)
+
+
+PARTED = (
+    "Another chat went on with this conversation, or deleted it; "
+    "yours is saved as one of its own, number 2 in /chats.\n"
+)
+
+
+def test_two_chats_with_one_conversation_keep_both_and_say_so(tmp_path: Path) -> None:
+    mine, other = Talk(home=tmp_path), Talk(home=tmp_path)
+    mine.run("one")
+    other.run("/resume one", "from the other")
+    assert "This is that conversation." in mine.run("/resume 1")
+    shown = mine.run("from me", "more")
+    assert f">>> from me\n{PARTED}Hello there.\n" in shown
+    assert shown.count("Another chat") == 1
+    archive = mine.world.archive()
+    texts = [[turn.user.content for turn in archive.read(id).turns] for id in (1, 2)]
+    assert texts == [["one", "from the other"], ["one", "from me", "more"]]
+    assert "Another chat" not in other.run("on")
+
+
 def test_a_message_without_a_reply_comes_back_on_resume(tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
@@ -331,6 +363,38 @@ def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "wet" in json.dumps(json.loads((tmp_path / "out.json").read_text(encoding="utf-8")))
     assert "/export md, or" in talk.run("/export")
     assert "cannot be written" in talk.run("/export md nowhere/x.md")
+
+
+def test_export_needs_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chats.sqlite").mkdir()
+    talk = Talk(Script("It is wet."), home=tmp_path, system="Be brief.")
+    assert "Written to how-is-rain.md.\n" in talk.run("How is rain?", "/export md", "/export json")
+    assert "It is wet." in (tmp_path / "how-is-rain.md").read_text(encoding="utf-8")
+    found = json.loads((tmp_path / "how-is-rain.json").read_text(encoding="utf-8"))
+    assert (found["title"], found["model"], found["system"]) == (
+        "How is rain?",
+        "tiny",
+        "Be brief.",
+    )
+    assert [one["content"] for one in found["turns"]] == ["How is rain?", "It is wet."]
+
+
+def test_export_has_what_could_no_longer_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    talk = Talk()
+    talk.run("/title Weather", "rain")
+
+    def full(self: Database, work: object) -> None:
+        self.problem = "The disk is full."
+
+    monkeypatch.setattr(Database, "write", full)
+    assert "The disk is full." in talk.run("snow", "/export md")
+    text = (tmp_path / "weather.md").read_text(encoding="utf-8")
+    assert "# Weather\n" in text
+    assert "> snow\n" in text
 
 
 # Files
@@ -374,6 +438,7 @@ def test_read_sends_files_at_once(tmp_path: Path) -> None:
         ("x.png", b"PNG", "is an image, and images are not supported yet."),
         ("missing.txt", None, "cannot be read: No such file or directory."),
         ("*.txt", None, "No file matches"),
+        ("x" * 300, None, "cannot be read: File name too long."),
         ("", None, "is a folder."),
     ],
 )
@@ -384,6 +449,12 @@ def test_files_that_are_refused(name: str, data: bytes | None, said: str, tmp_pa
     shown = talk.run(f"/file {tmp_path / name}", "hi")
     assert said in shown
     assert talk.said[0] == ("user", "hi")
+
+
+def test_the_folder_of_nobody_is_no_file() -> None:
+    assert "~nosuch/x cannot be read: there is no user of that name." in Talk().run(
+        "/file ~nosuch/x"
+    )
 
 
 # The model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from window import Window
@@ -77,12 +78,13 @@ def test_side_by_side_in_real_time() -> None:
     window = Window(120)
     frames, time = watch(window, recording(TEXT, 0.2), recording(TEXT, 0.1))
     assert time.now - 100 == pytest.approx(2.0, abs=0.06)
-    halfway = next(f for f in frames if f[1].endswith("nine"))
-    assert "four" in halfway[1].split("│")[0]
-    assert "five" not in halfway[1].split("│")[0]
+    halfway = next(f for f in frames if f[2].endswith("nine"))
+    assert "four" in halfway[2].split("│")[0]
+    assert "five" not in halfway[2].split("│")[0]
     assert " tok/s" in halfway[-1].split("│")[1]
-    assert window.rows[0].split() == ["plain", "│", "with", "drafts"]
-    assert window.rows[1].split("│")[0].strip().startswith("one two")
+    assert window.rows[0] == "Green: equal in both. Bold: different."
+    assert window.rows[1].split() == ["plain", "│", "with", "drafts"]
+    assert window.rows[2].split("│")[0].strip().startswith("one two")
     assert window.rows[-4:] == [
         "plain: 10 tokens in 2.00 s, 5.0 tok/s",
         "with drafts: 10 tokens in 1.00 s, 10.0 tok/s",
@@ -123,6 +125,70 @@ def test_different_texts(right: str, said: str) -> None:
     assert window.rows[-1] == said
 
 
+def marks(window: Window, side: int) -> dict[str, str]:
+    """How the words in one column look."""
+    found: dict[str, str] = {}
+    for y, row in enumerate(window.emulator.display):
+        bar = row.find("│")
+        start, end = (0, bar) if side == 0 else (bar + 1, len(row))
+        for word in row[start:end].split() if bar >= 0 else ():
+            cell = window.emulator.buffer[y][row.index(word, start)]
+            found[word] = "bold" if cell.bold else cell.fg
+    return found
+
+
+def moments(
+    window: Window, left: Recording, right: Recording, **environment: str
+) -> list[tuple[dict[str, str], dict[str, str]]]:
+    """The marks in both columns at every frame, and in the end."""
+    time = Time()
+    found: list[tuple[dict[str, str], dict[str, str]]] = []
+
+    def sleep(seconds: float) -> None:
+        found.append((marks(window, 0), marks(window, 1)))
+        time.sleep(seconds)
+
+    replay(window.screen(**environment), left, right, clock=time.clock, sleep=sleep)
+    return [*found, (marks(window, 0), marks(window, 1))]
+
+
+def test_text_is_marked_as_equal_once_both_have_it() -> None:
+    seen = moments(Window(80), recording(TEXT, 0.2), recording(TEXT, 0.1))
+    halfway = next(m for m in seen if "nine" in m[1])
+    assert halfway[0]["one"] == halfway[1]["one"] == halfway[1]["four"] == "green"
+    assert halfway[1]["six"] == halfway[1]["nine"] == "default"  # the other may yet say it
+    last = seen[-1]
+    assert {last[side][word] for side in (0, 1) for word in TEXT.split()} == {"green"}
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_what_differs_is_marked_from_there_on(environment: dict[str, str]) -> None:
+    other = TEXT.replace("four", "4")
+    last = moments(Window(80), recording(TEXT, 0.2), recording(other, 0.1), **environment)[-1]
+    equal = "default" if environment else "green"
+    assert last[0]["three"] == last[1]["three"] == equal
+    for word in ("five", "ten"):
+        assert last[0][word] == last[1][word] == "bold"
+    assert last[0]["four"] == last[1]["4"] == "bold"
+
+
+def test_what_goes_on_after_the_other_ended_differs() -> None:
+    right = recording(TEXT + " eleven", 0.1)
+    assert moments(Window(80), recording(TEXT, 0.1), right)[-1][1]["eleven"] == "bold"
+    stopped = replace(recording(TEXT, 0.1), reason="cancelled")
+    assert moments(Window(80), stopped, right)[-1][1]["eleven"] == "default"
+
+
+def test_a_narrow_window_shows_two_texts_that_differ_under_their_names() -> None:
+    window = Window(40, 30)
+    watch(window, recording(TEXT, 0.2), recording(TEXT.replace("four", "4"), 0.1))
+    rows = window.rows
+    first, second = rows.index("plain:"), rows.index("with drafts:")
+    assert " ".join(rows[first + 1 : second]) == TEXT
+    assert rows[second + 1].startswith("one two three 4 five")
+    assert window.styles["ten"].endswith("bold")
+
+
 def test_a_narrow_window_shows_bars_and_the_text_once() -> None:
     window = Window(40)
     frames, _ = watch(window, recording(TEXT, 0.2), recording(TEXT, 0.1))
@@ -140,7 +206,7 @@ def test_it_can_be_stopped_and_be_slower() -> None:
         window, recording(TEXT, 0.2), recording(TEXT, 0.1), stopped=lambda: next(asked)
     )
     assert len(frames) == 2
-    assert "ten" in window.rows[2]  # what there is to see is shown all the same
+    assert "ten" in window.rows[3]  # what there is to see is shown all the same
     window = Window(80)
     _, time = watch(window, recording(TEXT, 0.2), recording(TEXT, 0.1), factor=0.5)
     assert time.now - 100 == pytest.approx(4.0, abs=0.06)

@@ -64,6 +64,17 @@ def split_words(rest: str) -> list[str]:
 
 
 def _matching(word: str) -> list[Path]:
+    try:
+        return _named(word)
+    except OSError as error:
+        raise UsageError(f"{word} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"{word} is not a pattern of file names.") from error
+    except RuntimeError as error:
+        raise UsageError(f"{word} cannot be read: there is no user of that name.") from error
+
+
+def _named(word: str) -> list[Path]:
     path = Path(word).expanduser()
     if path.is_dir():
         raise UsageError(f"{word} is a folder.", f"{word.rstrip('/')}/* names the files in it.")

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 
 def parts(chat: Chat) -> Parts:
-    """What the bar says, each part with its importance."""
+    """What the bar says, each part with its importance.
+
+    Asked for while the line is drawn, where an error would end the program.
+    """
+    try:
+        return _parts(chat)
+    except Exception:
+        return [(9, Path(chat.model).name)]
+
+
+def _parts(chat: Chat) -> Parts:
     engine = chat.loaded
     if engine is None:
         return [(9, "no model"), (8, "/model NAME")]

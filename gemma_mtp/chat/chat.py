@@ -137,7 +137,7 @@ class Chat:
         messages = self.conversation.messages()
         try:
             return len(self.engine.prompt(self.options.request(messages))) if messages else 0
-        except GemmaMtpError:
+        except Exception:  # a figure for the bar is not worth a word, much less the chat
             return 0
 
     def tokens(self, text: str) -> int:

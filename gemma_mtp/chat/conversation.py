@@ -66,7 +66,7 @@ def _plain(turn: Turn) -> Turn:
 
 
 def unanswered(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], str]:
-    """Turns of a chat that was killed: those with a reply, and the message that got none."""
-    if turns and turns[-1].reply is None:
+    """Turns of a chat that was killed: those with a reply, and the message that got no word."""
+    if turns and not (turns[-1].reply and turns[-1].reply.content):
         return turns[:-1], turns[-1].user.content
     return turns, ""

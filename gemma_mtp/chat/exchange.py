@@ -5,33 +5,27 @@ Knows the chat, not the keyboard. A reply of which nothing was written changes n
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
-from time import monotonic
 from typing import TYPE_CHECKING
 
-from gemma_mtp.arguments import clean, refuse_image
-from gemma_mtp.chat.attachments import compose, image_in
 from gemma_mtp.chat.conversation import Conversation
 from gemma_mtp.chat.room import ADVICE, SHORTEN, make_room, warn_when_filling
 from gemma_mtp.chat.turns import Turn
-from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.events import (
     DraftSetting,
     End,
     Event,
     FinishReason,
     Message,
-    Progress,
     Request,
     Text,
 )
-from gemma_mtp.oneshot import write_reply
+from gemma_mtp.oneshot import stoppable, write_reply
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-
-
-AT_ONCE = 0.002  # seconds
 
 
 @dataclass(frozen=True)
@@ -54,41 +48,6 @@ def request(chat: Chat, conversation: Conversation, how: How) -> Request:
     )
 
 
-def say(chat: Chat, text: str) -> None:
-    """Send a message with all that is attached; without a word in reply it is handed back."""
-    text = clean(text)
-    if not text.strip() and not chat.attached:
-        return
-    try:
-        _check_images(chat, text)
-    except UsageError as error:
-        chat.failed(error, "")
-        hand_back(chat, text)
-        return
-    message = Message("user", compose(chat.attached, text))
-    if write(chat, chat.conversation.asking(message)):
-        chat.attached.clear()
-    else:
-        hand_back(chat, text)
-
-
-def _check_images(chat: Chat, text: str) -> None:
-    """A picture named by its path is meant to be looked at; one in this folder may be talk."""
-    refuse_image(text)
-    image = image_in(text)
-    if "/" in image:
-        raise UsageError(f"{image} is an image, and images are not supported yet.")
-    if image:
-        chat.note(f"Images are not supported yet: of {image}, only the name is sent.")
-
-
-def hand_back(chat: Chat, text: str) -> None:
-    """Put a message back on the line, to be corrected or sent again."""
-    chat.again = text
-    if text:
-        chat.note("The message is back on the line; Ctrl-C empties it.")
-
-
 def write(chat: Chat, draft: Conversation, how: How | None = None) -> bool:
     """Write the reply to the last message of `draft`, or go on with it.
 
@@ -102,67 +61,98 @@ class _Exchange:
 
     def __init__(self, chat: Chat, draft: Conversation, how: How) -> None:
         self.chat, self.draft, self.how = chat, draft, how
-        self.written = False
-        self.text = self.thought = ""
+        self.before = chat.conversation
+        self.new = len(draft.turns) > len(self.before.turns)  # else it takes the place of a turn
+        self.first = self.base = draft.last  # before the reply, and before this attempt
+        self.text = self.thought = ""  # of this attempt
         self.exact = False
-        self.recorded = 0.0  # when something was put on record last
         self.used = 0  # tokens in the context, where a reply said so
 
+    @property
+    def written(self) -> bool:
+        return self.draft.last is not self.first
+
     def run(self) -> bool:
-        before = self.chat.conversation
-        self.chat.record.save(self.draft, self.chat.model)
-        while self._attempt():
-            pass
-        self.chat.conversation = self.draft if self.written else before
+        # Ctrl-C at any moment stops the reply or comes too late; nothing that was written is lost.
+        with stoppable() as cancel:
+            try:
+                if self.new:
+                    self.chat.record.save(self.draft, self.chat.model)
+                while self._attempt(cancel):
+                    pass
+                self._settle()
+            except KeyboardInterrupt:  # the second, and `stoppable` raises no other
+                self._keep_part("cancelled")
+                self._settle()
+                self.chat.note("stopped")
+        return self.written
+
+    def _settle(self) -> None:
+        """The conversation as it is from now on, here and on the disk."""
+        self.chat.conversation = self.draft if self.written else self.before
         if self.used:
             self.chat.measured(self.used)
         self.chat.record.save(self.chat.conversation, self.chat.model)
-        return self.written
 
-    def _attempt(self) -> bool:
+    def _attempt(self, cancel: threading.Event) -> bool:
         """Write until it ends one way or another; True if there is to be another attempt."""
-        self.text = self.thought = ""
+        self.text, self.thought, self.base = "", "", self.draft.last
         try:
-            wanted = request(self.chat, self.draft, self.how)
-            self.exact = wanted.seed is not None if wanted.exact is None else wanted.exact
-            end = write_reply(self.chat.engine, wanted, self.chat.printer, self._observe)
-        except KeyboardInterrupt:  # a second Ctrl-C: the engine did not get to say goodbye
-            self.chat.note("stopped")
-            self._keep(self._partial("cancelled"))
-        except DoesNotFit as error:
-            return self._make_room(str(error))
+            return self._reply(cancel)
         except Exception as error:
-            self._keep(self._partial(None))
+            ended = self.draft.last is not self.base
+            self._keep_part(None)
             self.chat.failed(error, "The reply")
-            if self.text:
+            if self.text and not ended:
                 self.chat.note("What was written is kept: /continue goes on, /regen tries again.")
-        else:
-            return self._ended(end)
         return False
 
+    def _reply(self, cancel: threading.Event) -> bool:
+        wanted = request(self.chat, self.draft, self.how)
+        self.exact = wanted.seed is not None if wanted.exact is None else wanted.exact
+        try:
+            end = write_reply(self.chat.engine, wanted, self.chat.printer, cancel, self._observe)
+        except DoesNotFit as error:
+            return self._make_room(str(error))
+        return self._ended(end)
+
     def _observe(self, event: Event) -> None:
-        """Put what comes on record before it is shown; a round's tokens come at once, and the
-        first of them and the round's end are enough."""
-        if isinstance(event, Text) and event.thought:
-            self.thought += event.text
+        """Keep what comes before it is shown: the end in memory, each piece on the disk, too."""
+        if isinstance(event, End):
+            self._keep_end(event)
         elif isinstance(event, Text):
-            self.text += event.text
-        elif not isinstance(event, Progress):
-            return
-        now = monotonic()
-        if isinstance(event, Progress) or now - self.recorded > AT_ONCE:
-            self.recorded = now
-            self.chat.record.progress(len(self.draft.turns) - 1, self._partial(None))
+            if event.thought:
+                self.thought += event.text
+            else:
+                self.text += event.text
+            self._record()
+
+    def _record(self) -> None:
+        """On the disk an old reply gives way to the first word of a new one, not to its thought."""
+        turn = self._partial(None)
+        if self.new or turn.reply is not None:
+            self.chat.record.progress(len(self.draft.turns) - 1, turn)
+
+    def _keep_end(self, end: End) -> None:
+        turn = self._turn(end.message.content, end.thought, end.message.tokens, end.reason)
+        stats = turn.stats + end.stats if turn.stats else end.stats
+        self._keep(replace(turn, seed=end.seed, stats=stats))
+
+    def _keep_part(self, reason: FinishReason | None) -> None:
+        """What there is of a reply that did not come to an end of its own, if there is some."""
+        if self.text and self.draft.last is self.base:
+            self._keep(self._partial(reason))
+
+    def _keep(self, turn: Turn) -> None:
+        """Of a reply without a word nothing is kept, so that its message can be handed back."""
+        if turn.reply is not None:
+            self.draft = self.draft.with_last(turn)
 
     def _ended(self, end: End) -> bool:
+        """What is to be said and done about a reply that ended, and was kept."""
         chat = self.chat
-        before = self.draft.last.stats if self.draft.last else None
-        turn = self._turn(end.message.content, end.thought, end.message.tokens, end.reason)
-        stats = before + end.stats if before else end.stats
-        turn = replace(turn, seed=end.seed, stats=stats)
-        self._keep(turn)
         chat.count(end.stats)
-        self.used = end.stats.context_used if turn.reply and turn.reply.content else 0
+        self.used = end.stats.context_used if self.written else 0
         if chat.figures:
             chat.printer.summary(end)
         if end.reason == "context":
@@ -173,12 +163,6 @@ class _Exchange:
         if not end.message.content and end.reason == "stop":
             chat.note("The reply was empty.")
         return False
-
-    def _keep(self, turn: Turn) -> None:
-        """Of a reply without a word nothing is kept, so that its message can be handed back."""
-        if turn.reply is not None and turn.reply.content:
-            self.draft = self.draft.with_last(turn)
-            self.written = True
 
     def _make_room(self, problem: str, advice: str = SHORTEN) -> bool:
         shorter = make_room(self.chat, self.draft, problem, advice)
@@ -194,10 +178,10 @@ class _Exchange:
         self, text: str, thought: str, tokens: tuple[int, ...], reason: FinishReason | None
     ) -> Turn:
         """The last turn with what was written, after what had been written before."""
-        turn = self.draft.last
+        turn = self.base
         assert turn is not None
         if turn.reply is not None:
             text, thought = turn.reply.content + text, turn.thought + thought
             tokens = (*turn.reply.tokens, *tokens) if turn.reply.tokens and tokens else ()
-        reply = Message("assistant", text, tokens)
+        reply = Message("assistant", text, tokens) if text else None
         return replace(turn, reply=reply, thought=thought, exact=self.exact, reason=reason)

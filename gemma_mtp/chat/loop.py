@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gemma_mtp.arguments import clean
 from gemma_mtp.chat import verbs
-from gemma_mtp.chat.exchange import say
+from gemma_mtp.chat.saying import hand_back, say
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -32,12 +33,26 @@ def converse(chat: Chat, first: str | None = None) -> None:
     """Read and answer until the user leaves; `first` is a message that was given beforehand."""
     if first is not None:
         chat.printer.message(PROMPT, first)
-        say(chat, first)
+        _guarded(chat, say, first)
     while chat.open:
-        offered, chat.again = chat.again, ""
         try:
-            feed(chat, chat.console.read(offered))
+            offered, chat.again = chat.again, ""
+            _guarded(chat, feed, chat.console.read(offered))
         except EOFError:
             return
         except KeyboardInterrupt:  # meant for a reply that had just ended
-            continue
+            chat.again = chat.again or offered
+
+
+def _guarded(chat: Chat, act: Callable[[Chat, str], None], line: str) -> None:
+    """Whatever happens, the chat goes on, and a line that came to nothing is not lost."""
+    before = chat.conversation
+    try:
+        act(chat, line)
+        return
+    except KeyboardInterrupt:  # as a reply was about to begin, or had just ended
+        pass
+    except Exception as error:
+        chat.failed(error, "This")
+    if chat.conversation is before and not chat.again:
+        hand_back(chat, line)

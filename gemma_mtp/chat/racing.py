@@ -17,7 +17,7 @@ from gemma_mtp.oneshot import stoppable
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-    from gemma_mtp.lanes import Recording
+    from gemma_mtp.lane import Recording
 
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
 SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)

@@ -6,10 +6,15 @@ Knows which saved conversation this is; what a file looks like is the archive's 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gemma_mtp.chat import tables
 from gemma_mtp.chat.conversation import Conversation
+from gemma_mtp.chat.tables import Saved
 from gemma_mtp.chat.turns import Turn
+from gemma_mtp.errors import GemmaMtpError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Archive
@@ -33,10 +38,31 @@ class Record:
             self.id = self.archive.begin(model, conversation.system)
             if self._title:
                 self.archive.rename(self.id, self._title)
+        before = self.id
         self.id = self.archive.save(
-            self.id, conversation.turns, model=model, system=conversation.system
+            before, conversation.turns, model=model, system=conversation.system
         )
+        if before > 0 and self.id != before:
+            self._say(
+                "Another chat went on with this conversation, or deleted it; "
+                f"yours is saved as one of its own, number {self.id} in /chats."
+            )
         self._tell()
+
+    def as_saved(self, conversation: Conversation, model: str) -> Saved:
+        """The conversation as it is here, with what only the file knows of it, if that can say."""
+        first = conversation.turns[0].user.content
+        now = tables.now()
+        known = Saved(0, self._title or tables.title_of(first), "", "", now, now, ())
+        if self.id is not None:
+            with suppress(GemmaMtpError):
+                known = self.archive.read(self.id)
+        return replace(
+            known,
+            model=model or known.model,
+            system=conversation.system,
+            turns=conversation.turns,
+        )
 
     def progress(self, number: int, turn: Turn) -> None:
         """Keep what is written so far of the reply in turn `number`."""

@@ -12,6 +12,7 @@ from gemma_mtp.chat.conversation import Conversation
 from gemma_mtp.chat.overflow import is_filling, named, turns_to_drop
 from gemma_mtp.chat.turns import Turn
 from gemma_mtp.events import Request, Stats
+from gemma_mtp.oneshot import breakable
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -53,7 +54,9 @@ def _agreed(chat: Chat, problem: str, what: str) -> bool:
     chat.say(problem)
     if chat.overflow == "ask":
         chat.say(f"To make room, the model can do without {what}.")
-        if chat.console.ask("Leave it out?", ("yes, and go on", "no, stop here")) == 0:
+        with breakable():
+            answer = chat.console.ask("Leave it out?", ("yes, and go on", "no, stop here"))
+        if answer == 0:
             return True
         chat.note(ADVICE)
         return False

@@ -113,12 +113,13 @@ def _context(beginning: Beginning) -> list[Attachment]:
 
 
 def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
-    if beginning.latest:
-        latest = chat.record.archive.latest()
-        if latest is None:
-            raise UsageError("There is no saved conversation to go on with.", "gemma-mtp chat")
-        return chat.record.archive.read(latest)
-    return pick(chat, "") if beginning.resume else None
+    archive = chat.record.archive
+    id = archive.latest() if beginning.latest else None
+    if beginning.latest and id is None:
+        raise UsageError("There is no saved conversation to go on with.", "gemma-mtp chat")
+    if beginning.resume:
+        id = pick(chat, "")
+    return None if id is None else archive.read(id)
 
 
 def _header(chat: Chat) -> None:

@@ -183,13 +183,17 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
     if start == 0 and turns:
         sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
             WHERE id = ?"""
-        db.execute(sql, (*_first_words(turns[0].user.content), id))
+        first = turns[0].user.content
+        db.execute(sql, (_cut(_spoken(first), _WORDS), title_of(first), id))
 
 
-def _first_words(message: str) -> tuple[str, str]:
-    """What a list shows of the first message, and a title made of its first line."""
-    text = storable(shortened(message)).strip()
-    return _cut(text, _WORDS), _cut(text.split("\n")[0], _TITLE)
+def title_of(message: str) -> str:
+    """What a conversation that begins with `message` is called."""
+    return _cut(_spoken(message).split("\n")[0], _TITLE)
+
+
+def _spoken(message: str) -> str:
+    return storable(shortened(message)).strip()
 
 
 def _cut(text: str, length: int) -> str:

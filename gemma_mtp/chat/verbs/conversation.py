@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import shortened
-from gemma_mtp.chat.exchange import hand_back, write
+from gemma_mtp.chat.exchange import write
+from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.errors import UsageError
@@ -74,9 +75,7 @@ def export(chat: Chat, rest: str) -> None:
     if kind.lower() not in known:
         raise UsageError("/export needs to know how.", "/export md, or /export json notes.json")
     last_turn(chat)
-    if chat.record.id is None:
-        raise UsageError(chat.record.archive.problem or "Nothing is saved yet.")
-    saved = chat.record.archive.read(chat.record.id)
+    saved = chat.record.as_saved(chat.conversation, chat.model)
     path = Path(name.strip().strip("'\"")).expanduser() if name.strip() else Path(_file_name(saved))
     if path.is_dir():
         path = path / _file_name(saved)

@@ -5,10 +5,10 @@ Knows neither keyboard nor engine: a verb is a function that acts on the `Chat` 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.catalogue import distance
@@ -82,7 +82,7 @@ def read_verb(line: str) -> tuple[str, str] | None:
     if not match:
         return None
     name, rest = match[1].lower(), (match[2] or "").strip()
-    if rest and find(name) is None and Path(f"/{match[1]}").exists():
+    if rest and find(name) is None and os.path.exists(f"/{match[1]}"):  # also of endless names
         return None
     return name, rest
 

@@ -107,9 +107,10 @@ def copy(chat: Chat, rest: str) -> None:
 
 @verb("race", group=GROUP, summary="the last message once plain, once with drafts, side by side")
 def race(chat: Chat, rest: str) -> None:
-    """Writes the reply to the last message twice in exact mode with one seed, first plain and then
-    with drafts, and shows both side by side at the speed at which they were written; equal text
-    is marked. The conversation stays as it is."""
+    """Writes the reply to the last message twice with one seed, first plain and then with drafts,
+    and shows both side by side at the speed at which they were written, in slow motion if that was
+    less than 3 s; equal text is marked. Neither is written in exact mode, which slows plain
+    decoding down, so a near-tie may part them. The conversation stays as it is."""
     from gemma_mtp.chat import racing
 
     turn = last_turn(chat)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.conversation import Conversation, unanswered
-from gemma_mtp.chat.exchange import hand_back
+from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
-from gemma_mtp.errors import UsageError
+from gemma_mtp.errors import ModelNotAvailable, UsageError
 from gemma_mtp.figures import counted
 from gemma_mtp.widths import text_width
 
@@ -73,17 +73,27 @@ def _saved(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 )
 def resume(chat: Chat, rest: str) -> None:
     """Takes up a saved conversation: by its number in /chats, by words that only it holds, or
-    picked from a list. Its model is loaded, if it is here."""
-    saved = pick(chat, rest)
-    if saved is None:
+    picked from a list. Its model is loaded, if it is here; else the loaded one goes on with it."""
+    id = pick(chat, rest)
+    if id is None:
         chat.note("Nothing was changed.")
         return
-    if saved.id == chat.record.id:
+    if id == chat.record.id:
         chat.note("This is that conversation.")
         return
+    saved = chat.record.archive.read(id, afresh=True)
     if saved.model and saved.model != chat.model:
-        chat.use(chat.world.resolve(saved.model, None), remember=False)
+        _load(chat, saved.model)
     take_up(chat, saved)
+
+
+def _load(chat: Chat, model: str) -> None:
+    try:
+        chat.use(chat.world.resolve(model, None), remember=False)
+    except ModelNotAvailable as error:
+        if chat.loaded is None:
+            raise
+        chat.note(f"{error} {chat.model} goes on with the conversation.")
 
 
 @verb(
@@ -109,20 +119,20 @@ def forget(chat: Chat, rest: str) -> None:
     chat.note("It is deleted.")
 
 
-def pick(chat: Chat, words: str) -> Saved | None:
+def pick(chat: Chat, words: str) -> int | None:
     """The saved conversation that `words` mean, or that is picked from a list, if one is."""
     archive = chat.record.archive
     if words.isdigit():
-        return archive.read(int(words), afresh=True)
+        return int(words)
     found = archive.list(words)
     if not found:
         none = f'No saved conversation holds "{words}".' if words else "Nothing is saved yet."
         raise UsageError(archive.problem or none)
     if words and len(found) == 1:
-        return archive.read(found[0].id, afresh=True)
+        return found[0].id
     choices = [f"{_moment(one.updated)}  {one.title}" for one in found]
     answer = chat.console.ask("Which conversation?", choices)
-    return None if answer is None else archive.read(found[answer].id, afresh=True)
+    return None if answer is None else found[answer].id
 
 
 def take_up(chat: Chat, saved: Saved) -> None:

@@ -1,0 +1,52 @@
+"""A message of the person's: checked, sent with all that is attached, or handed back.
+
+Knows the chat; the reply is `exchange`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemma_mtp.arguments import clean, refuse_image
+from gemma_mtp.chat.attachments import compose, image_in
+from gemma_mtp.chat.exchange import write
+from gemma_mtp.errors import UsageError
+from gemma_mtp.events import Message
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.chat import Chat
+
+
+def say(chat: Chat, text: str) -> None:
+    """Send a message with all that is attached; without a word in reply it is handed back."""
+    text = clean(text)
+    if not text.strip() and not chat.attached:
+        return
+    try:
+        _check_images(chat, text)
+    except UsageError as error:
+        chat.failed(error, "")
+        hand_back(chat, text)
+        return
+    message = Message("user", compose(chat.attached, text))
+    if write(chat, chat.conversation.asking(message)):
+        chat.attached.clear()
+    else:
+        hand_back(chat, text)
+
+
+def _check_images(chat: Chat, text: str) -> None:
+    """A picture named by its path is meant to be looked at; one in this folder may be talk."""
+    refuse_image(text)
+    image = image_in(text)
+    if "/" in image:
+        raise UsageError(f"{image} is an image, and images are not supported yet.")
+    if image:
+        chat.note(f"Images are not supported yet: of {image}, only the name is sent.")
+
+
+def hand_back(chat: Chat, text: str) -> None:
+    """Put a message back on the line, to be corrected or sent again."""
+    chat.again = text
+    if text:
+        chat.note("The message is back on the line; Ctrl-C empties it.")
