@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -365,6 +368,42 @@ def test_read_sends_files_at_once(tmp_path: Path) -> None:
     ((_, sent), _) = talk.said
     assert sent.index("a.txt") < sent.index("b.txt")
     assert "c.md" not in sent
+
+
+def test_a_read_that_fails_attaches_nothing(tmp_path: Path) -> None:
+    kept, long = tmp_path / "kept.txt", tmp_path / "long.txt"
+    kept.write_text("short")
+    long.write_text("word " * 400)
+    talk = Talk(context=300)
+    shown = talk.run(f"/file {kept}", f"/read {long}", "/file", "what?")
+    assert "The message itself is too long, by " in shown
+    assert "Nothing was sent; /read attaches nothing to the next message.\n" in shown
+    assert talk.said[0][1] == f'<file name="{kept}">\nshort\n</file>\n\nwhat?'
+
+
+def test_clear_leaves_out_what_was_attached(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("text")
+    talk = Talk()
+    assert "What was attached is left out.\n" in talk.run(f"/file {path}", "/clear", "hi")
+    assert talk.said[0] == ("user", "hi")
+    assert "attached" not in talk.run("/clear")
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gemma_mtp.chat.attachments.LARGEST", 1 << 20)
+    assert "/dev/zero is a device, not a file" in Talk().run("/file /dev/zero")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: _write_to(pipe))
+    writer.start()
+    assert "pipe is larger than 1 MiB." in Talk().run(f"/file {pipe}")
+    writer.join()
+
+
+def _write_to(pipe: Path) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pipe.write_bytes(b"x" * (2 << 20))
 
 
 @pytest.mark.parametrize(
