@@ -50,6 +50,12 @@ def test_help_for_one_verb() -> None:
     assert "did you mean /clear?" in Talk().run("/help claer")
 
 
+def test_help_explains_the_figures() -> None:
+    shown = after(Talk().run("/help stats"), "/help stats")
+    for figure in ("1.42x plain", "accepted 33 %", "2.0/round", "k=", "ctx ", "copied"):
+        assert f"\n  {figure}" in shown
+
+
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
