@@ -52,7 +52,8 @@ class Screen:
         capable = env.get("TERM", "") != "dumb"
         self.text, self.notes = text, notes
         self.text_shown = text.isatty()
-        self.live = notes.isatty() and capable
+        self.notes_shown = notes.isatty()
+        self.live = self.notes_shown and capable
         self.dims = self.colour = self.live and not env.get("NO_COLOR")
         if self.live and os.name == "nt":
             os.system("")  # makes older Windows consoles understand escape sequences

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,7 +18,7 @@ from test_markdown import EVERYTHING, shown
 from window import Window
 
 from gemma_mtp.chat.turns import Turn
-from gemma_mtp.events import Message, Progress, Stats, Text
+from gemma_mtp.events import End, Message, Progress, Stats, Text
 from gemma_mtp.render import Printer, View
 
 Open = Callable[..., Terminal]
@@ -114,6 +115,35 @@ def test_markdown_off_and_dumb_terminals_show_the_text_itself() -> None:
         window = Window(60)
         written(window, [text], **settings)  # type: ignore[arg-type]
         assert window.rows == ["# A **title**", "", "- item"]
+
+
+@pytest.mark.parametrize("settings", [{"view": View(markdown=False)}, {"TERM": "dumb"}])
+def test_the_text_itself_is_broken_between_words_too(settings: dict[str, object]) -> None:
+    text = "- the quick brown fox\n    jumps over the lazy dog\n\nand sleeps."
+    for pieces in (tokens(text), list(text), [text]):
+        window = Window(20)
+        written(window, pieces, **settings)  # type: ignore[arg-type]
+        assert window.rows == [
+            "- the quick brown",
+            "fox",
+            "    jumps over the",
+            "    lazy dog",
+            "",
+            "and sleeps.",
+        ]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_line_of_figures_fits_a_dumb_terminal(width: int) -> None:
+    window = Window(width)
+    stats = replace(STATS, rounds=4, drafted=12, accepted=6, speedup_basis="measured")
+    stats = replace(stats, plain_seconds=1.42, compared_seconds=1.0)
+    printer = Printer(window.screen(TERM="dumb"))
+    printer.summary(End("length", Message("assistant", "x"), "", (), 1, stats))
+    printer.line("word " * 30)
+    assert "1.42x plain (measured)" in window.rows[0]
+    assert window.rows[1].startswith("word word")
+    assert max(map(len, window.rows)) <= width
 
 
 def test_without_colours_marks_tell_code_from_text() -> None:
