@@ -263,6 +263,24 @@ def test_drafted_tokens_are_marked_through_markup() -> None:
     assert 4 in DRAFTED  # an underline is visible without colours
 
 
+def test_tasks_have_boxes() -> None:
+    text = "- [x] done\n- [ ] to do\n  * [X] *in* it\n1. [x] first\n- [x](a)\n- [x]\n- [y] z\n- [ "
+    assert shown(text).split("\n") == [
+        "☑ done",
+        "☐ to do",
+        "  ☑ in it",
+        "1. ☑ first",
+        "• x (a)",
+        "• [x]",
+        "• [y] z",
+        "• [",
+    ]
+    assert shown("- [x] done\n- [ ] so", unicode=False) == "[x] done\n[ ] so"
+    whole = shown(text)
+    for cut in range(1, len(text)):
+        assert "".join(piece.text for piece in rendered(text, [cut])) == whole
+
+
 def test_raw_text_is_untouched() -> None:
     raw = Raw()
     out = [*raw.feed("**a**\n\n"), *raw.feed("- b\n", True), *raw.finish()]
