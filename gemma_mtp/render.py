@@ -196,11 +196,11 @@ class Printer:
         self.screen.transient(" " + fit(parts, self.screen.width - 2))
 
     def line(self, text: str, *, dim: bool = False) -> None:
-        """A whole line that is not part of a reply."""
+        """A whole line, or several, not part of a reply."""
         self.screen.transient("")
         if not self.screen.at_line_start and self._chat:
             self.screen.write("\n", note=True)
-        for row in self._rows(text):
+        for row in (row for line in text.split("\n") for row in self._rows(line)):
             self.screen.write(row + "\n", dim=dim, note=True)
 
     def _rows(self, text: str) -> list[str]:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -384,7 +385,7 @@ def test_a_read_that_fails_attaches_nothing(tmp_path: Path) -> None:
     talk = Talk(context=300)
     shown = talk.run(f"/file {kept}", f"/read {long}", "/file", "what?")
     assert "The message itself is too long, by " in shown
-    assert "Nothing was sent; /read attaches nothing to the next message.\n" in shown
+    assert "Nothing of it stays attached; /read tries again.\n" in shown
     assert talk.said[0][1] == f'<file name="{kept}">\nshort\n</file>\n\nwhat?'
 
 
@@ -578,6 +579,8 @@ def test_a_system_prompt_of_several_lines(verb: str) -> None:
     talk = Talk()
     talk.run(typed)
     assert talk.said == [("system", 'one\n\n  "two"')]
+    talk.show_on(Terminal())
+    assert '>>> /system\none\n\n  "two"\n' in re.sub(r"\x1b\[\w+", "", talk.run("/system"))
     assert "The system prompt is gone." in talk.run(f"{verb} none")
     talk.run(f'{verb} "none"')
     assert talk.said == [("system", "none")]

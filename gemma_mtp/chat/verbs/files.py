@@ -61,7 +61,7 @@ def read(chat: Chat, rest: str) -> None:
     finally:
         if chat.attached:  # there was no reply: only what was to go with a message still is
             chat.attached[:] = before
-            chat.note("Nothing was sent; /read attaches nothing to the next message.")
+            chat.note("Nothing of it stays attached; /read tries again.")
 
 
 def attach_all(chat: Chat, found: list[Attachment]) -> None:

@@ -129,7 +129,7 @@ def _keys(chat: Chat) -> object:
 SETTINGS: dict[str, Setting] = {
     "parameter": Setting(
         "NAME VALUE",
-        "sampling, limits, seed, draft length; without a name, list them",
+        "sampling, limits, seed; alone, list them",
         set_parameter,
     ),
     "system": Setting("TEXT", "the system prompt", system, _system_now),
