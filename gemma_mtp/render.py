@@ -188,11 +188,8 @@ class Printer:
             return
         self._next_status = now + STATUS_INTERVAL
         parts = status_parts(stats)
-        doing = self._flow.waiting if self._part else ""
         if self._thought_since is not None:
-            doing = f"thinking, {counted(self._thought_tokens, 'token')}"
-        if doing:
-            parts.insert(0, (10, doing))
+            parts.insert(0, (10, f"thinking, {counted(self._thought_tokens, 'token')}"))
         self.screen.transient(" " + fit(parts, self.screen.width - 2))
 
     def line(self, text: str, *, dim: bool = False) -> None:

@@ -69,6 +69,26 @@ def test_status_and_unfinished_words_leave_nothing_behind(width: int) -> None:
         assert printer.said == EVERYTHING
 
 
+def test_a_table_that_is_higher_than_the_window() -> None:
+    text = "Here:\n\n| n | square |\n|--:|--:|\n"
+    text += "".join(f"| {n} | {n * n} |\n" for n in range(40)) + "\nDone."
+    window = Window(40, rows=10)
+    written(window, tokens(text))
+    assert window.rows == expected(text, 40)
+
+
+def test_a_window_that_gets_wider_while_a_table_grows() -> None:
+    text = "| name | what it is |\n|---|---|\n| rain | water that falls |\n| sun | a star |\n"
+    window = Window(40)
+    printer = Printer(window.screen(), clock=Clock())
+    printer.begin()
+    printer.show(Text(text))
+    window.resize(60)
+    printer.show(Text("| moon | round |\n\nDone."))
+    printer.finish()
+    assert window.rows == expected(text + "| moon | round |\n\nDone.", 40)
+
+
 def test_a_word_shows_before_it_is_complete() -> None:
     window = Window(40)
     printer = Printer(window.screen())
@@ -81,7 +101,7 @@ def test_a_word_shows_before_it_is_complete() -> None:
     assert window.styles["bold"] == "default bold"
 
 
-def test_a_table_is_announced_while_it_is_read() -> None:
+def test_a_table_grows_while_it_is_read() -> None:
     window = Window(60)
     printer = Printer(window.screen(), clock=Clock())
     printer.begin()
@@ -89,8 +109,11 @@ def test_a_table_is_announced_while_it_is_read() -> None:
         printer.show(Text(piece))
         for _ in range(3):
             printer.show(Progress(STATS))
-    assert window.rows[0] == "| e | f"
-    assert window.rows[1].startswith(" table, 3 rows · 100 tok/s")
+    assert window.rows[:4] == ["a │ b", "──┼──", "c │ d", "| e | f"]
+    assert window.rows[4].startswith(" 100 tok/s")
+    drawn = len(window.getvalue())
+    printer.show(Text(" "))
+    assert "│" not in window.getvalue()[drawn:]  # the rows above stay as they are
     printer.finish()
     assert window.rows == ["a │ b", "──┼──", "c │ d", "e │ f"]
 

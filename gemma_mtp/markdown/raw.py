@@ -9,8 +9,6 @@ from gemma_mtp.markdown.wrap import TAB, Wrapper
 class Raw:
     """Gives out all it is fed, but keeps back line ends that nothing has followed yet."""
 
-    waiting = ""
-
     def __init__(self, base: Style = ()) -> None:
         self._base = base
         self._kept = ""
@@ -34,8 +32,6 @@ class Raw:
 class Rows:
     """The text as it is, but for line ends between words where a row is full. `column` is where
     the first line starts."""
-
-    waiting = ""
 
     def __init__(self, look: Look, column: int = 0) -> None:
         self._look = look
