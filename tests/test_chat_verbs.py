@@ -491,6 +491,7 @@ def test_show() -> None:
     talk = Talk(system="Be brief.")
     shown = talk.run("/show", "/show parameters", "/show system", "/show template", "/show license")
     assert "architecture" in shown
+    assert " characters (/show template has it)\n" in shown
     assert "temperature     1.0" in shown
     assert ">>> /show system\nBe brief.\n" in shown
     assert "<|turn>" in shown or "no template" in shown
