@@ -100,8 +100,18 @@ def chat(
     talks = interactive or (_is_terminal(sys.stdin) and _is_terminal(sys.stdout))
     words = read_words(model, prompt, context.obj.names(), chat=talks)
     options.check()
+    if resume and latest:
+        raise UsageError(
+            "--continue and --resume do not go together.",
+            "--continue takes the latest conversation, --resume lets you pick one.",
+        )
     if not talks and (resume or latest):
         raise UsageError("A saved conversation needs a terminal.", "gemma-mtp chat --continue")
+    if not talks and _is_terminal(sys.stdin) and words.prompt is None and not file:
+        raise UsageError(
+            "The output is no terminal, which a chat needs.",
+            'gemma-mtp run "Why is the sky blue?" writes one answer anywhere.',
+        )
     if talks:
         beginning = {"files": file or [], "resume": resume, "latest": latest}
         beginning |= {"overflow": overflow, "vi": vi}

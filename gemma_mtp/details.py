@@ -153,8 +153,8 @@ def _shape(header: gguf.Header) -> Shape | None:
         return None
 
 
-def as_lines(found: dict[str, Any]) -> list[str]:
-    """For a person: one fact a line."""
+def as_lines(found: dict[str, Any], template: str = "--json has it") -> list[str]:
+    """For a person: one fact a line; `template` says where the text of the template is shown."""
     lines = [_title(found)]
     for key in ("state", "variant", "parameters", "source", "last_used", "architecture"):
         if found.get(key):
@@ -167,7 +167,7 @@ def as_lines(found: dict[str, Any]) -> list[str]:
     if "draft_range" in found:
         lines.append(f"  {'draft lengths':13} {' to '.join(map(str, found['draft_range']))}")
     if "template" in found:
-        words = f"in the file, {len(found['template'])} characters (--json has it)"
+        words = f"in the file, {len(found['template'])} characters ({template})"
         lines.append(f"  {'template':13} {words if found['template'] else 'none'}")
     sampling = ", ".join(f"{key} {value:g}" for key, value in found["sampling"].items())
     lines.append(f"  {'sampling':13} {sampling}")

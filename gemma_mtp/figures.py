@@ -43,6 +43,11 @@ def length_used(stats: Stats) -> str:
     return f"k={stats.draft_length:.1f}".removesuffix(".0")
 
 
+def drafting(stats: Stats) -> str:
+    """The draft length; where nothing was drafted at all there is none."""
+    return length_used(stats) if stats.drafted else "plain"
+
+
 def status_parts(stats: Stats) -> Parts:
     """What the line below a growing reply says, each part with its importance."""
     parts = [(9, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
@@ -50,7 +55,7 @@ def status_parts(stats: Stats) -> Parts:
         parts.append((8, f"{stats.speedup:.1f}x"))
     if stats.acceptance_rate is not None:
         parts.append((6, f"accepted {percent(stats.acceptance_rate)}"))
-    parts.append((4, length_used(stats)))
+    parts.append((4, drafting(stats)))
     return [*parts, (5, _context(stats))]
 
 
@@ -64,7 +69,7 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     if stats.drafted and stats.mean_accepted_length is not None:
         parts.append((4, f"{stats.mean_accepted_length:.1f}/round"))
     if stats.rounds:
-        parts.append((3, length_used(stats)))
+        parts.append((3, drafting(stats)))
     parts.append((5, _context(stats)))
     if _REASONS[reason]:
         parts.append((9, _REASONS[reason]))

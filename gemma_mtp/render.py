@@ -16,7 +16,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.events import End, Event, Prefill, Progress, Stats, Text
 from gemma_mtp.figures import counted, percent, status_parts, summary_parts
 from gemma_mtp.markdown.pieces import DIM, DRAFTED, Look, Piece
-from gemma_mtp.markdown.raw import Raw
+from gemma_mtp.markdown.raw import Raw, Rows
 from gemma_mtp.markdown.stream import Markdown
 from gemma_mtp.screen import Screen, fit
 
@@ -60,7 +60,7 @@ class Printer:
         self._since = clock()
         self._next_status = 0.0
         self._part: Part = ""  # what is being written
-        self._flow: Markdown | Raw = Raw()
+        self._flow: Markdown | Raw | Rows = Raw()
         self._thought_since: float | None = None  # while a thought is kept off the screen
         self._thought_tokens = 0
         self.said = ""  # the answer so far
@@ -155,14 +155,17 @@ class Printer:
             self.screen.write(lead, dim=thought, note=thought and not self._chat)
         self._flow = self._new_flow(part, len(label))
 
-    def _new_flow(self, part: Part, column: int = 0) -> Markdown | Raw:
-        """Markdown in a chat, on a terminal that has styles; the text as it is elsewhere."""
+    def _new_flow(self, part: Part, column: int = 0) -> Markdown | Raw | Rows:
+        """In a chat on a terminal, Markdown if it has styles, and rows that end between words; the
+        text as it is elsewhere."""
         screen = self.screen
         base = DIM if part == "thought" else ()
-        if not (self.view.markdown and self._chat and screen.live):
-            return Raw(base)
         look = Look(lambda: screen.width, self.view.wrap, screen.colour, screen.unicode, base)
-        return Markdown(look, column)
+        if not (self._chat and screen.text_shown):
+            return Raw(base)
+        if self.view.markdown and screen.live:
+            return Markdown(look, column)
+        return Rows(look, column) if self.view.wrap else Raw(base)
 
     def _put(self, pieces: list[Piece], held: Iterable[Piece] = ()) -> None:
         thought = self._part == "thought"
@@ -185,24 +188,21 @@ class Printer:
             return
         self._next_status = now + STATUS_INTERVAL
         parts = status_parts(stats)
-        doing = self._flow.waiting if self._part else ""
         if self._thought_since is not None:
-            doing = f"thinking, {counted(self._thought_tokens, 'token')}"
-        if doing:
-            parts.insert(0, (10, doing))
+            parts.insert(0, (10, f"thinking, {counted(self._thought_tokens, 'token')}"))
         self.screen.transient(" " + fit(parts, self.screen.width - 2))
 
     def line(self, text: str, *, dim: bool = False) -> None:
-        """A whole line that is not part of a reply."""
+        """A whole line, or several, not part of a reply."""
         self.screen.transient("")
         if not self.screen.at_line_start and self._chat:
             self.screen.write("\n", note=True)
-        for row in self._rows(text):
+        for row in (row for line in text.split("\n") for row in self._rows(line)):
             self.screen.write(row + "\n", dim=dim, note=True)
 
     def _rows(self, text: str) -> list[str]:
         """On a terminal, break between words; indented lines go on indented."""
-        if not self.screen.live:
+        if not self.screen.notes_shown:
             return [text]
         indent = "    " if text.startswith(" ") else ""
         rows = textwrap.wrap(
@@ -242,7 +242,7 @@ class Printer:
 
     def summary(self, end: End) -> None:
         """The one line below a reply."""
-        width = self.screen.width if self.screen.live else 1000
+        width = self.screen.width if self.screen.notes_shown else 1000
         self.line(fit(summary_parts(end.stats, end.reason), width), dim=True)
 
 

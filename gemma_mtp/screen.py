@@ -1,5 +1,5 @@
 """Text on its way to the terminal, and what is shown for the moment only: an unfinished end of
-the text, and one transient line below it.
+the text, with rows above it where it begins at the start of a row, and one transient line below.
 
 Knows columns and escape sequences, not what the words mean. What is shown for the moment never
 becomes part of the text and is erased before anything else is written; it appears only on a
@@ -52,13 +52,16 @@ class Screen:
         capable = env.get("TERM", "") != "dumb"
         self.text, self.notes = text, notes
         self.text_shown = text.isatty()
-        self.live = notes.isatty() and capable
+        self.notes_shown = notes.isatty()
+        self.live = self.notes_shown and capable
         self.dims = self.colour = self.live and not env.get("NO_COLOR")
         if self.live and os.name == "nt":
             os.system("")  # makes older Windows consoles understand escape sequences
         self._column: int | None = 0
         self._exact = True  # otherwise the column is the greatest it can be
         self._width = self.width
+        self._above: list[list[Styled]] = []  # the rows of the end but for the last
+        self._above_widths: list[int] = []  # columns of those that are on the screen
         self._end: list[Styled] = []
         self._end_width = 0  # columns of it that are on the screen
         self._wanted, self._shown = "", False
@@ -99,10 +102,13 @@ class Screen:
         self, pieces: Iterable[Styled], end: Iterable[Styled] = (), *, note: bool = False
     ) -> None:
         """Write pieces where the text ended, all at once. `end` is shown after them until the
-        next time, as far as this row holds it."""
+        next time, as far as this row holds it; several lines only from the start of a row on."""
         stream = self.notes if note else self.text
         on_terminal = self.live if note else self.text_shown
-        erase = self._erase()
+        pieces = list(pieces)
+        *above, end = _lines(_harmless(end))
+        stays = not pieces and above == self._above and self.width == self._width
+        erase = self._erase(stays)
         if on_terminal:
             pieces = _harmless(pieces)
         self._resized()
@@ -112,17 +118,18 @@ class Screen:
                 self._advance(piece)
         else:
             self._wanted = ""
-        self._end = _harmless(end)
-        self._send((self.notes, erase), (stream, data), (self.notes, self._draw()))
+        self._above, self._end = above, end
+        self._send((self.notes, erase), (stream, data), (self.notes, self._draw(stays)))
 
     def transient(self, line: str) -> None:
         """Show `line` below the text, in place of an earlier one; "" takes it away."""
         if not self.live or line == self._wanted:
             return
-        erase = self._erase()
+        stays = self.width == self._width
+        erase = self._erase(stays)
         self._resized()
         self._wanted = line
-        self._send((self.notes, erase + self._draw()))
+        self._send((self.notes, erase + self._draw(stays)))
 
     def rows(self, lines: Iterable[list[Styled]], up: int = 0) -> None:
         """Write whole lines, each over what its row may hold, from `up` rows above on; what is
@@ -143,40 +150,49 @@ class Screen:
             parts.append("\n".join(f"{codes}{x}{PLAIN}" if codes and x else x for x in lines))
         return "".join(parts)
 
-    def _draw(self) -> str:
-        """The end and the transient line where the cursor is now, if that is possible here."""
-        end = self._draw_end()
+    def _draw(self, stays: bool = False) -> str:
+        """The end and the transient line where the cursor is now, if that is possible here; the
+        rows above them may have stayed."""
+        end = ("" if stays else self._draw_above()) + self._draw_end()
         line = cut(self._wanted, self._width - 1)
         styled = self.styled([(line, DIM)])
         column = None if self._column is None else self._column + self._end_width
         self._shown = True
         if line and column == 0:
-            return styled + "\r"
+            return end + styled + "\r"
         if line and column is not None and column < self._width:
             return end + ROW_BELOW + styled + BACK
         self._shown = False  # at the right edge a movement would lose the pending line break
         return end
 
+    def _draw_above(self) -> str:
+        """The last rows above the end that leave the screen room for what is around them."""
+        self._above_widths = []
+        if not self.live or self._column != 0:
+            return ""
+        drawn = ""
+        for row in self._above[-(self.height - 3) :]:
+            kept, width = _fitting(row, self._width - 1)
+            drawn += self.styled(kept) + "\n"
+            self._above_widths.append(width)
+        return drawn
+
     def _draw_end(self) -> str:
         """As much of the unfinished end as this row holds; at the edge one could not go back."""
         self._end_width = 0
-        if not self.live or self._column is None or not self._end:
+        if not self.live or self._column is None:
             return ""
-        kept: list[Styled] = []
-        for piece, style in self._end:
-            piece = piece.partition("\n")[0]
-            room = self._width - 1 - self._column - self._end_width
-            part = _plain_part(piece, room)
-            kept.append((part, style))
-            self._end_width += len(part) if part.isascii() else text_width(part)
-            if part != piece:
-                break
+        kept, self._end_width = _fitting(self._end, self._width - 1 - self._column)
         return self.styled(kept) if self._end_width else ""
 
-    def _erase(self) -> str:
-        """Take away what is shown for the moment. In the top left corner of the screen, erasing
-        all that is below would make some terminals keep it in the scrollback, so a line of its own
-        is erased by itself."""
+    def _erase(self, stays: bool = False) -> str:
+        """Take away what is shown for the moment, but for the rows above the end if it `stays`
+        with them. In the top left corner of the screen, erasing all that is below would make some
+        terminals keep it in the scrollback, so lines that may be there are erased by themselves."""
+        if self._above_widths and not stays:
+            rows = sum(max(width - 1, 0) // self.width + 1 for width in self._above_widths)
+            rows += self._end_width // self.width
+            return f"\r{ERASE_BELOW}" + f"\x1b[A{ERASE_LINE}" * rows
         if not self._shown and not self._end_width:
             return ""
         narrower = self.width < self._width
@@ -230,6 +246,29 @@ class Screen:
 
 def _harmless(pieces: Iterable[Styled]) -> list[Styled]:
     return [(piece.translate(_CONTROLS), style) for piece, style in pieces]
+
+
+def _lines(pieces: list[Styled]) -> list[list[Styled]]:
+    """Pieces parted at line ends; at least one line."""
+    lines: list[list[Styled]] = [[]]
+    for piece, style in pieces:
+        first, *more = piece.split("\n")
+        lines[-1].append((first, style))
+        lines += [[(part, style)] for part in more]
+    return lines
+
+
+def _fitting(pieces: list[Styled], room: int) -> tuple[list[Styled], int]:
+    """As much of a line as there is room for, and its columns."""
+    kept: list[Styled] = []
+    used = 0
+    for piece, style in pieces:
+        part = _plain_part(piece, room - used)
+        kept.append((part, style))
+        used += len(part) if part.isascii() else text_width(part)
+        if part != piece:
+            break
+    return kept, used
 
 
 @cache

@@ -132,6 +132,8 @@ def in_our_words(message: str, command: str, words: list[str]) -> tuple[str, str
         flag, kind = number[1], {"integer": "a whole number"}.get(number[2], "a number")
         typed = " ".join(words).partition(flag)[2][1:].partition(" ")[0]
         return f'{flag} must be {kind}, not "{typed}".', f"{command} --help says more."
+    if re.search(r"'ID(\.\.\.)?'.* valid integer", message):
+        return "A conversation is named by its number.", "gemma-mtp chats lists them."
     if "unexpected extra argument" in message and command.split()[-1] in ("chat", "run"):
         prompt = " ".join(word for word in words[1:] if not word.startswith("-"))
         return "The prompt is in several pieces.", f'It needs quotes: {command} "{prompt}"'

@@ -166,7 +166,7 @@ def test_completion_on_the_screen(open_terminal: Open, home: Path) -> None:
     chat.keys("/set thou\t")
     chat.until(">>> /set thoughts")
     chat.keys("f\t", ENTER)
-    chat.until("Thoughts: one line that says how many.")
+    chat.until("Thoughts become one line that says how many")
     chat.prompt()
     (home / "notes of rain.md").write_text("wet")
     chat.keys(f"/file {home}/no\t", ENTER)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import os
+import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ from talk import BACK, LINE, Talk
 from gemma_mtp import figures
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.database import Database
+from gemma_mtp.chat.message import is_open
 from gemma_mtp.chat.racing import pace
 from gemma_mtp.events import Message
 
@@ -45,6 +50,12 @@ def test_help_for_one_verb() -> None:
     assert "/bye (also /exit, /quit): leave\nLeaves the chat." in Talk().run("/help exit")
     assert after(Talk().run("/help /stats"), "/help /stats").startswith("/stats: speed")
     assert "did you mean /clear?" in Talk().run("/help claer")
+
+
+def test_help_explains_the_figures() -> None:
+    shown = after(Talk().run("/help stats"), "/help stats")
+    for figure in ("1.42x plain", "accepted 33 %", "2.0/round", "k=", "ctx ", "copied"):
+        assert f"\n  {figure}" in shown
 
 
 @pytest.mark.parametrize(
@@ -431,6 +442,42 @@ def test_read_sends_files_at_once(tmp_path: Path) -> None:
     assert "c.md" not in sent
 
 
+def test_a_read_that_fails_attaches_nothing(tmp_path: Path) -> None:
+    kept, long = tmp_path / "kept.txt", tmp_path / "long.txt"
+    kept.write_text("short")
+    long.write_text("word " * 400)
+    talk = Talk(context=300)
+    shown = talk.run(f"/file {kept}", f"/read {long}", "/file", "what?")
+    assert "The message itself is too long, by " in shown
+    assert "Nothing of it stays attached; /read tries again.\n" in shown
+    assert talk.said[0][1] == f'<file name="{kept}">\nshort\n</file>\n\nwhat?'
+
+
+def test_clear_leaves_out_what_was_attached(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("text")
+    talk = Talk()
+    assert "What was attached is left out.\n" in talk.run(f"/file {path}", "/clear", "hi")
+    assert talk.said[0] == ("user", "hi")
+    assert "attached" not in talk.run("/clear")
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gemma_mtp.chat.attachments.LARGEST", 1 << 20)
+    assert "/dev/zero is a device, not a file" in Talk().run("/file /dev/zero")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: _write_to(pipe))
+    writer.start()
+    assert "pipe is larger than 1 MiB." in Talk().run(f"/file {pipe}")
+    writer.join()
+
+
+def _write_to(pipe: Path) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pipe.write_bytes(b"x" * (2 << 20))
+
+
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
@@ -496,6 +543,17 @@ def test_a_chat_without_a_model_goes_on() -> None:
     assert len(talk.said) == 4
 
 
+def test_a_model_that_can_be_pulled() -> None:
+    talk = Talk()
+    assert (
+        "31b is not on this machine: gemma-mtp pull 31b in another terminal fetches it, then "
+        "/model 31b loads it.\n"
+    ) in talk.run("/model 31b")
+    assert ("31b", "not here: gemma-mtp pull 31b") in [
+        (text, what) for _, text, what in verbs.suggestions(talk.chat, "/model 3")
+    ]
+
+
 def test_list_marks_the_loaded_model() -> None:
     assert " * tiny  " in Talk().run("/list")
 
@@ -504,6 +562,7 @@ def test_show() -> None:
     talk = Talk(system="Be brief.")
     shown = talk.run("/show", "/show parameters", "/show system", "/show template", "/show license")
     assert "architecture" in shown
+    assert " characters (/show template has it)\n" in shown
     assert "temperature     1.0" in shown
     assert ">>> /show system\nBe brief.\n" in shown
     assert "<|turn>" in shown or "no template" in shown
@@ -527,10 +586,12 @@ def test_set_parameter() -> None:
     assert (request.seed, request.exact, request.draft) == (4, True, 3)
     talk.run("/set parameter max_tokens none", "/seed random", "hi")
     assert (talk.engine.requests[-1].max_tokens, talk.engine.requests[-1].seed) == (None, None)
-    assert "ctx is 512 once a model is loaded: /model tiny" in talk.run(
+    assert "ctx is 512 from the next load on (/model tiny)." in talk.run(
         "/set parameter num_ctx 512"
     )
+    assert "  ctx             8192; from the next load on: 512\n" in talk.run("/show parameters")
     talk.run("/model tiny")
+    assert "  ctx             512\n" in talk.run("/show parameters")
     assert talk.world.loaded[-1][1].context == 512
 
 
@@ -541,8 +602,11 @@ def test_set_parameter() -> None:
         ("parameter temperature 200", "temperature must be between 0 and 100, not 200.0."),
         ("parameter top_k", "top_k needs a value."),
         ("parameter top_k 1 2", "top_k takes one value, not 2."),
-        ("parameter warmth 1", 'There is no parameter "warmth".'),
-        ("colour red", 'There is no setting "colour".'),
+        ("parameter max_tokens 0", "\nmax_tokens must be at least 1, not 0."),
+        ("parameter warmth 1", 'There is no parameter "warmth".\nKnown: temperature,'),
+        ("parameter topk 1", 'There is no parameter "topk".\nDid you mean top_k?'),
+        ("colour red", 'There is no setting "colour".\nKnown: parameter,'),
+        ("paramter seed 1", 'There is no setting "paramter".\nDid you mean parameter?'),
         ("format json", "not supported in a chat."),
         ("markdown maybe", 'That is on or off, not "maybe".'),
         ("thoughts loud", "Thoughts are show, fold, hide"),
@@ -571,6 +635,37 @@ def test_system_think_and_draft() -> None:
     assert talk.saved.system == ""
 
 
+def test_what_is_not_set_reads_well() -> None:
+    shown = Talk().run(*(f"/set parameter {name} none" for name in ("stop", "max_tokens", "seed")))
+    assert "stop is not set: no text ends a reply.\n" in shown
+    assert "max_tokens is not set: no limit.\n" in shown
+    assert "seed is not set: another for each reply.\n" in shown
+    assert "  ctx             8192, chosen for this machine\n" in Talk().run("/show parameters")
+
+
+@pytest.mark.parametrize("verb", ["/system", "/set system", "/SET  system"])
+def test_a_system_prompt_of_several_lines(verb: str) -> None:
+    typed = f'{verb} """one\n\n  "two"\n"""'
+    assert not is_open(typed)
+    assert is_open(typed.removesuffix('"""'))
+    talk = Talk()
+    talk.run(typed)
+    assert talk.said == [("system", 'one\n\n  "two"')]
+    talk.show_on(Terminal())
+    assert '>>> /system\none\n\n  "two"\n' in re.sub(r"\x1b\[\w+", "", talk.run("/system"))
+    assert "The system prompt is gone." in talk.run(f"{verb} none")
+    talk.run(f'{verb} "none"')
+    assert talk.said == [("system", "none")]
+
+
+def test_a_draft_length_without_a_drafter() -> None:
+    talk = Talk()
+    talk.engine.plain_reason = "there is no drafter for this model"
+    for verb in ("/draft 4", "/draft", "/set parameter draft auto"):
+        assert "This model has no drafts: there is no drafter for" in after(talk.run(verb), verb)
+    assert "No drafts: plain decoding." in talk.run("/draft off")
+
+
 def test_settings_of_the_screen_and_the_keyboard() -> None:
     talk = Talk()
     view = talk.chat.printer.view
@@ -592,7 +687,11 @@ def test_quiet_and_verbose() -> None:
 
 def test_set_lists_the_settings() -> None:
     shown = Talk().run("/set", "/set parameter")
-    assert "  thoughts show|fold|hide" in shown
+    assert "  thoughts show|fold|hide  what to do with thoughts (now show)\n" in shown
+    assert "  emacs                    Emacs keys (now)\n" in shown
+    assert "format" not in shown
+    assert 'the system prompt (now "Be brief.")\n' in Talk(system="Be brief.").run("/set")
+    assert "Replies are in no given format" in Talk().run("/set noformat")
     assert "  min_p           0.0" in after(shown, "/set parameter")
 
 

@@ -88,6 +88,19 @@ def test_an_empty_prompt_is_a_mistake(arguments: list[str], stdin: bytes | None)
     assert not there.loaded
 
 
+def test_a_chat_needs_a_terminal_to_write_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gemma_mtp.cli._is_terminal", lambda stream: stream is sys.stdin)
+    outcome = invoke("chat")
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert "The output is no terminal, which a chat needs.\n  gemma-mtp run " in outcome.stderr
+
+
+def test_continue_and_resume_do_not_go_together() -> None:
+    outcome = invoke("chat", "--continue", "--resume")
+    assert outcome.status == 2
+    assert "--continue and --resume do not go together." in outcome.stderr
+
+
 def test_options_reach_the_engine() -> None:
     there = world()
     options = "--draft 3 --temperature 0 --top-k 0 --top-p 1 --min-p 0.1 --repeat-penalty 1.1"

@@ -140,6 +140,16 @@ def test_delete_with_a_yes(world: SavedWorld) -> None:
     assert ids(world) == []
 
 
+@pytest.mark.parametrize("words", ["show abc", "delete 1 abc", "rename abc x", "export abc"])
+def test_a_conversation_is_named_by_its_number(world: SavedWorld, words: str) -> None:
+    outcome = chats(world, *words.split())
+    assert (outcome.status, outcome.stderr) == (
+        2,
+        "gemma-mtp: A conversation is named by its number.\n  gemma-mtp chats lists them.\n",
+    )
+    assert sorted(ids(world)) == [1, 2]
+
+
 def test_all_are_there_or_none_is_deleted(world: SavedWorld) -> None:
     outcome = chats(world, "delete", "--yes", "1", "9")
     assert outcome.status == 2

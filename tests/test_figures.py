@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gemma_mtp.events import Stats
-from gemma_mtp.figures import counted, report
+from gemma_mtp.figures import counted, report, status_parts, summary_parts
 from gemma_mtp.options import PairInfo
 
 INFO = PairInfo("e2b", 8192, 1, 0, 60 << 20, 0, 10**7, 10**6)
@@ -64,6 +64,13 @@ def test_a_session_fits_a_small_window(width: int) -> None:
     assert max(map(len, lines)) < width
     assert lines[0].split("  ")[-1].strip() == "2 replies"
     assert any(line.startswith(" 4+") and "260" in line for line in lines)  # 13 times 20
+
+
+def test_a_reply_without_drafts_is_plain() -> None:
+    plain = Stats(rounds=3, decoded=3, decode_seconds=1.0)
+    for parts in (status_parts, lambda stats: summary_parts(stats, "stop")):
+        assert "plain" in [text for _, text in parts(plain)]
+        assert "k=3" in [text for _, text in parts(LAST)]
 
 
 def test_nothing_said_yet() -> None:

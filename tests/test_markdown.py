@@ -72,7 +72,8 @@ def rendered(text: str, cuts: list[int], width: int = 80, **look: object) -> lis
     out: list[Piece] = []
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         out += markdown.feed(text[start:end])
-        assert not markdown.held or "\n" not in "".join(p.text for p in markdown.held)
+        table = markdown._table
+        assert table or "\n" not in "".join(p.text for p in markdown.held)
     return out + markdown.finish()
 
 
@@ -251,7 +252,7 @@ def test_what_is_held_back_can_be_seen() -> None:
     assert held("one two ") == ""
     markdown = Markdown(Look(lambda: 80))
     markdown.feed("| a |\n|---|\n| b |\n| c")
-    assert markdown.waiting == "table, 3 rows"
+    assert "".join(piece.text for piece in markdown.held) == "a\n─\nb\n| c"
 
 
 def test_drafted_tokens_are_marked_through_markup() -> None:
@@ -261,6 +262,24 @@ def test_drafted_tokens_are_marked_through_markup() -> None:
     out += markdown.finish()
     assert [p.text.strip() for p in out if p.drafted and p.text.strip()] == ["c", "y"]
     assert 4 in DRAFTED  # an underline is visible without colours
+
+
+def test_tasks_have_boxes() -> None:
+    text = "- [x] done\n- [ ] to do\n  * [X] *in* it\n1. [x] first\n- [x](a)\n- [x]\n- [y] z\n- [ "
+    assert shown(text).split("\n") == [
+        "☑ done",
+        "☐ to do",
+        "  ☑ in it",
+        "1. ☑ first",
+        "• x (a)",
+        "• [x]",
+        "• [y] z",
+        "• [",
+    ]
+    assert shown("- [x] done\n- [ ] so", unicode=False) == "[x] done\n[ ] so"
+    whole = shown(text)
+    for cut in range(1, len(text)):
+        assert "".join(piece.text for piece in rendered(text, [cut])) == whole
 
 
 def test_raw_text_is_untouched() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,7 +18,7 @@ from test_markdown import EVERYTHING, shown
 from window import Window
 
 from gemma_mtp.chat.turns import Turn
-from gemma_mtp.events import Message, Progress, Stats, Text
+from gemma_mtp.events import End, Message, Progress, Stats, Text
 from gemma_mtp.render import Printer, View
 
 Open = Callable[..., Terminal]
@@ -68,6 +69,26 @@ def test_status_and_unfinished_words_leave_nothing_behind(width: int) -> None:
         assert printer.said == EVERYTHING
 
 
+def test_a_table_that_is_higher_than_the_window() -> None:
+    text = "Here:\n\n| n | square |\n|--:|--:|\n"
+    text += "".join(f"| {n} | {n * n} |\n" for n in range(40)) + "\nDone."
+    window = Window(40, rows=10)
+    written(window, tokens(text))
+    assert window.rows == expected(text, 40)
+
+
+def test_a_window_that_gets_wider_while_a_table_grows() -> None:
+    text = "| name | what it is |\n|---|---|\n| rain | water that falls |\n| sun | a star |\n"
+    window = Window(40)
+    printer = Printer(window.screen(), clock=Clock())
+    printer.begin()
+    printer.show(Text(text))
+    window.resize(60)
+    printer.show(Text("| moon | round |\n\nDone."))
+    printer.finish()
+    assert window.rows == expected(text + "| moon | round |\n\nDone.", 40)
+
+
 def test_a_word_shows_before_it_is_complete() -> None:
     window = Window(40)
     printer = Printer(window.screen())
@@ -80,7 +101,7 @@ def test_a_word_shows_before_it_is_complete() -> None:
     assert window.styles["bold"] == "default bold"
 
 
-def test_a_table_is_announced_while_it_is_read() -> None:
+def test_a_table_grows_while_it_is_read() -> None:
     window = Window(60)
     printer = Printer(window.screen(), clock=Clock())
     printer.begin()
@@ -88,8 +109,11 @@ def test_a_table_is_announced_while_it_is_read() -> None:
         printer.show(Text(piece))
         for _ in range(3):
             printer.show(Progress(STATS))
-    assert window.rows[0] == "| e | f"
-    assert window.rows[1].startswith(" table, 3 rows · 100 tok/s")
+    assert window.rows[:4] == ["a │ b", "──┼──", "c │ d", "| e | f"]
+    assert window.rows[4].startswith(" 100 tok/s")
+    drawn = len(window.getvalue())
+    printer.show(Text(" "))
+    assert "│" not in window.getvalue()[drawn:]  # the rows above stay as they are
     printer.finish()
     assert window.rows == ["a │ b", "──┼──", "c │ d", "e │ f"]
 
@@ -114,6 +138,35 @@ def test_markdown_off_and_dumb_terminals_show_the_text_itself() -> None:
         window = Window(60)
         written(window, [text], **settings)  # type: ignore[arg-type]
         assert window.rows == ["# A **title**", "", "- item"]
+
+
+@pytest.mark.parametrize("settings", [{"view": View(markdown=False)}, {"TERM": "dumb"}])
+def test_the_text_itself_is_broken_between_words_too(settings: dict[str, object]) -> None:
+    text = "- the quick brown fox\n    jumps over the lazy dog\n\nand sleeps."
+    for pieces in (tokens(text), list(text), [text]):
+        window = Window(20)
+        written(window, pieces, **settings)  # type: ignore[arg-type]
+        assert window.rows == [
+            "- the quick brown",
+            "fox",
+            "    jumps over the",
+            "    lazy dog",
+            "",
+            "and sleeps.",
+        ]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_line_of_figures_fits_a_dumb_terminal(width: int) -> None:
+    window = Window(width)
+    stats = replace(STATS, rounds=4, drafted=12, accepted=6, speedup_basis="measured")
+    stats = replace(stats, plain_seconds=1.42, compared_seconds=1.0)
+    printer = Printer(window.screen(TERM="dumb"))
+    printer.summary(End("length", Message("assistant", "x"), "", (), 1, stats))
+    printer.line("word " * 30)
+    assert "1.42x plain (measured)" in window.rows[0]
+    assert window.rows[1].startswith("word word")
+    assert max(map(len, window.rows)) <= width
 
 
 def test_without_colours_marks_tell_code_from_text() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fakes import Script
 from talk import BACK, Talk
 
-from gemma_mtp.chat.overflow import named, turns_to_drop
+from gemma_mtp.chat.overflow import quoted, turns_to_drop
 
 
 def dropping(sizes: list[int], size: int) -> int | None:
@@ -30,7 +32,7 @@ def test_as_many_of_the_oldest_as_needed(sizes: list[int], size: int, dropped: i
 
 def test_turns_are_named_by_what_was_said() -> None:
     said = ("hi", "a\nb " + "long " * 20, "c", "d")
-    assert named(said) == '"hi", "a b long long long long long lo…", "c" and 1 more'
+    assert quoted(said) == '"hi", "a b long long long long long lo…", "c" and 1 more'
 
 
 def filled(overflow: str, *scripts: Script) -> Talk:
@@ -86,10 +88,30 @@ def test_a_message_that_is_too_long_in_itself(overflow: str) -> None:
     talk = Talk(context=300, overflow=overflow)  # type: ignore[arg-type]
     shown = talk.run("hi", "word " * 400, "word")
     assert "The prompt has 415 tokens; the context holds 300." in shown or overflow == "stop"
-    assert "The last message alone has 404." in shown
+    assert "The message itself is too long, by 104 tokens.\nShorten it, or use a larger" in shown
     assert talk.offered[2].startswith("word word")
     assert talk.console.asked == []
     assert len(talk.said) == 4
+
+
+def test_what_makes_a_message_too_long_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("word " * 400)
+    talk = Talk(context=300)
+    shown = talk.run(f"/file {path}", "What is it?")
+    assert "Too much is attached: 403 tokens, and the context holds 300. /file none" in shown
+    assert "The message itself is too long, by 110 tokens.\n" in shown
+    assert f"Attached to it: {path}; /file none takes that away.\n" in shown
+    talk.run("/file none", "hi")
+    assert talk.said[0] == ("user", "hi")
+
+
+def test_several_exchanges_stay_saved() -> None:
+    talk = filled("ask")
+    talk.console.answers = [0]
+    shown = talk.run("three " * 150)
+    assert talk.console.asked[0][0] == "Leave them out?"
+    assert 'the oldest 2 exchanges, "one one one one", "two two two two". They stay saved' in shown
 
 
 def test_a_reply_that_fills_the_context_goes_on_when_there_is_room() -> None:

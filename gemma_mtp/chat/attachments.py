@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,22 @@ def read_file(path: Path) -> Attachment:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise UsageError(f"{path} is an image, and images are not supported yet.")
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB.")
-        data = path.read_bytes()
+        data = _bytes(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     return Attachment(str(path), decoded(data, str(path)))
+
+
+def _bytes(path: Path) -> bytes:
+    """All of it. What a device gives never ends, and the size of a pipe is not known before."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        raise UsageError(f"{path} is a device, not a file with a text in it.")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB.")
+    return data
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -92,6 +103,13 @@ def compose(attachments: Sequence[Attachment], text: str) -> str:
     """The message that is sent: files first, then what was typed."""
     blocks = [f'<file name="{a.name}">\n{a.text}\n</file>' for a in attachments]
     return "\n\n".join([*blocks, text] if text.strip() else blocks)
+
+
+def named(attachments: Sequence[Attachment], limit: int = 3) -> str:
+    """Their names in a line."""
+    names = [one.name for one in attachments[:limit]]
+    more = len(attachments) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def shortened(message: str) -> str:

@@ -67,6 +67,7 @@ class Chat:
         self.open = True
         self.figures = True  # a line of them below each reply
         self.files: PairFiles | None = None
+        self.loaded_with = self.options
         self.last: Stats | None = None
         self.total = Stats()
         self.replies = 0
@@ -106,6 +107,7 @@ class Chat:
 
     def _load(self, files: PairFiles) -> None:
         self._engine = load(self.world, files, self.options, self.printer)
+        self.loaded_with = self.options
         self.files = files
 
     def close(self) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 QUOTES, CONTINUED = '"""', "... "
 LEAVING = "Ctrl-D or /bye leaves."
 _CONTROLS = {c: "\ufffd" for c in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(c) not in "\n\t"}
+_TEXT = re.compile(rf"\s*(?:/(?:set\s+)?system\s+)?{QUOTES}(.*)", re.DOTALL | re.IGNORECASE)
 
 
 def is_open(text: str) -> bool:
-    """A message of several lines has begun and not ended."""
-    text = text.strip()
-    closed = len(text) >= 2 * len(QUOTES) and text.endswith(QUOTES)
-    return text.startswith(QUOTES) and not closed
+    """A message, or a system prompt, of several lines has begun and not ended."""
+    quoted = _TEXT.fullmatch(text)
+    return quoted is not None and not quoted[1].rstrip().endswith(QUOTES)
+
+
+def unquoted(text: str) -> str:
+    """A text without the quotes around it, or with those of several lines that begin it."""
+    if text.startswith(QUOTES):
+        return text.removeprefix(QUOTES).removesuffix(QUOTES).strip("\n")
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
 
 
 def shown(prompt: str, text: str) -> str:

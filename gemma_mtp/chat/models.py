@@ -20,11 +20,18 @@ def here(world: World) -> Iterator[tuple[str, str]]:
         yield entry.name, ", ".join(part for part in (entry.title, entry.tag, size) if part)
 
 
+def elsewhere(world: World) -> Iterator[tuple[str, str]]:
+    """Models of the catalogue that are not here, under their short names."""
+    for entry in world.catalogue.entries:
+        if entry.default and not world.store.is_ready(entry):
+            yield entry.name, f"not here: gemma-mtp pull {entry.name}"
+
+
 def described(world: World, name: str) -> list[str]:
     """The lines of `gemma-mtp show NAME`."""
     from gemma_mtp.details import as_lines, details
 
-    return as_lines(details(world, name))
+    return as_lines(details(world, name), template="/show template has it")
 
 
 def from_header(files: PairFiles, key: str) -> str:

@@ -36,7 +36,7 @@ def _least_room(size: int) -> int:
     return max(size // 16, 8)
 
 
-def named(said: Sequence[str], limit: int = 3) -> str:
+def quoted(said: Sequence[str], limit: int = 3) -> str:
     """Turns by what the user said in them, in a line."""
     shown = [f'"{_beginning(text)}"' for text in said[:limit]]
     more = len(said) - len(shown)

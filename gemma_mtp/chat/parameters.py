@@ -5,8 +5,9 @@ Pure: takes options, gives changed options. Knows no terminal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from gemma_mtp.arguments import Options
@@ -38,7 +39,7 @@ PARAMETERS = {
         Parameter("repeat_penalty", float, "above 1 discourages repetition"),
         Parameter("seed", int, "same seed, same text; or none", "another for each reply"),
         Parameter("max_tokens", int, "longest reply; or none", "no limit"),
-        Parameter("stop", str, "texts at which a reply ends; or none", "none"),
+        Parameter("stop", str, "texts at which a reply ends; or none", "no text ends a reply"),
         Parameter("draft", str, "draft length: auto, off or a number"),
         Parameter("ctx", int, "context in tokens", CHOSEN, reload=True),
         Parameter("threads", int, "CPU threads", CHOSEN, reload=True),
@@ -58,8 +59,17 @@ def find(name: str) -> Parameter:
     word = name.lower().replace("-", "_")
     known = PARAMETERS.get(ALIASES.get(word, word))
     if known is None:
-        raise UsageError(f'There is no parameter "{name}".', f"Known: {', '.join(PARAMETERS)}.")
+        names = [*PARAMETERS, *ALIASES]
+        raise UsageError(f'There is no parameter "{name}".', advice(word, names, PARAMETERS))
     return known
+
+
+def advice(word: str, names: Iterable[str], told: Iterable[str] = ()) -> str:
+    """What a name that does not exist may have been meant to be; else the names, or those that are
+    `told`."""
+    names = [*names]
+    near = get_close_matches(word.lower(), names, 1)
+    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(told or names)}."
 
 
 def changed(options: Options, name: str, words: list[str]) -> Options:
@@ -72,7 +82,8 @@ def changed(options: Options, name: str, words: list[str]) -> Options:
     try:
         after.check()
     except UsageError as error:
-        raise UsageError(str(error).removeprefix("--"), error.hint) from error
+        flag = f"--{known.field.replace('_', '-')}"
+        raise UsageError(str(error).replace(flag, known.field), error.hint) from error
     return after
 
 
@@ -90,12 +101,36 @@ def _value(known: Parameter, words: list[str]) -> Any:
         raise UsageError(f'{known.field} must be {kind}, not "{words[0]}".') from error
 
 
-def shown(options: Options) -> Iterator[tuple[str, str]]:
-    """Every parameter and its value."""
+@dataclass(frozen=True)
+class InUse:
+    """The options that the loaded pair was loaded with, and what came of them."""
+
+    options: Options
+    values: Mapping[str, int]
+
+
+def shown(options: Options, in_use: InUse | None = None) -> Iterator[tuple[str, str]]:
+    """Every parameter and its value; of those that count from the next load on, both values."""
     for field, known in PARAMETERS.items():
-        value = getattr(options, field)
-        yield field, known.unset if value in (None, []) else _words(value)
+        wanted = _words(known, getattr(options, field))
+        if in_use is None or not known.reload:
+            yield field, wanted
+        elif getattr(in_use.options, field) == getattr(options, field):
+            number = str(in_use.values[field])
+            yield field, f"{number}, {wanted}" if wanted == known.unset else number
+        else:
+            yield field, f"{in_use.values[field]}; from the next load on: {wanted}"
 
 
-def _words(value: object) -> str:
+def told(options: Options, known: Parameter, when: str = "") -> str:
+    """A sentence about one parameter; `when` it counts is put into it."""
+    value = getattr(options, known.field)
+    if value in (None, []):
+        return f"{known.field} is not set{when}: {known.unset}."
+    return f"{known.field} is {_words(known, value)}{when}."
+
+
+def _words(known: Parameter, value: object) -> str:
+    if value in (None, []):
+        return known.unset
     return " ".join(f'"{v}"' for v in value) if isinstance(value, list) else str(value)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.attachments import shortened
+from gemma_mtp.chat.attachments import compose, named, shortened
 from gemma_mtp.chat.conversation import Conversation
-from gemma_mtp.chat.overflow import is_filling, named, turns_to_drop
+from gemma_mtp.chat.overflow import is_filling, quoted, turns_to_drop
 from gemma_mtp.chat.turns import Turn
 from gemma_mtp.events import Request, Stats
+from gemma_mtp.figures import counted
 from gemma_mtp.oneshot import breakable
 
 if TYPE_CHECKING:
@@ -36,26 +37,57 @@ def make_room(
 
     count = turns_to_drop(tokens, len(draft.sent), size)
     if count is None:
-        only = len(draft.sent) == 1
-        chat.say(problem if only else f"{problem} {_alone(tokens(len(draft.sent) - 1), size)}")
-        chat.note(advice if only else ADVICE)
+        _nothing_to_leave_out(chat, draft, problem, advice, tokens(len(draft.sent) - 1))
         return None
     turns = draft.sent[:count]
-    if not _agreed(chat, problem, _oldest(turns)):
+    if not _agreed(chat, problem, turns):
         return None
-    chat.note(f"Left out of the prompt from here on: {_oldest(turns)}. It stays saved.")
+    stays = "It stays" if count == 1 else "They stay"
+    chat.note(f"Left out of the prompt from here on: {_oldest(turns)}. {stays} saved.")
     chat.warned = False
     return draft.skipping(count)
 
 
-def _agreed(chat: Chat, problem: str, what: str) -> bool:
+def _nothing_to_leave_out(
+    chat: Chat, draft: Conversation, problem: str, advice: str, alone: int
+) -> None:
+    """`alone`: the tokens of a prompt with nothing but the last exchange."""
+    size = chat.engine.info.context_size
+    last = draft.sent[-1]
+    if last.reply is None:
+        too_long = f"is too long, by {counted(alone - size, 'token')}"
+        chat.say(
+            f"{problem} The message itself "
+            f"{too_long if alone > size else 'leaves no room for a reply'}."
+        )
+        _name_attached(chat, last.user.content)
+        chat.note(SHORTEN)
+    elif len(draft.sent) == 1:
+        chat.say(problem)
+        chat.note(advice)
+    else:
+        chat.say(
+            f"{problem} The last exchange alone has {alone}, which leaves no room for a reply."
+        )
+        chat.note(ADVICE)
+
+
+def _name_attached(chat: Chat, message: str) -> None:
+    """What of a message that is too long was not typed. /read attaches nothing for good."""
+    files = compose(chat.attached, "")
+    if files and message != files and message.startswith(files):
+        chat.note(f"Attached to it: {named(chat.attached)}; /file none takes that away.")
+
+
+def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool:
     if chat.overflow == "drop-oldest":
         return True
     chat.say(problem)
     if chat.overflow == "ask":
-        chat.say(f"To make room, the model can do without {what}.")
+        chat.say(f"To make room, the model can do without {_oldest(turns)}.")
+        question = f"Leave {'it' if len(turns) == 1 else 'them'} out?"
         with breakable():
-            answer = chat.console.ask("Leave it out?", ("yes, and go on", "no, stop here"))
+            answer = chat.console.ask(question, ("yes, and go on", "no, stop here"))
         if answer == 0:
             return True
         chat.note(ADVICE)
@@ -65,7 +97,7 @@ def _agreed(chat: Chat, problem: str, what: str) -> bool:
 
 
 def _oldest(turns: tuple[Turn, ...]) -> str:
-    said = named([shortened(turn.user.content) for turn in turns])
+    said = quoted([shortened(turn.user.content) for turn in turns])
     return (
         f"the oldest exchange, {said}"
         if len(turns) == 1
@@ -86,9 +118,3 @@ def warn_when_filling(chat: Chat, stats: Stats) -> None:
             "stop": "when it is full, nothing more can be said",
         }[chat.overflow]
         chat.note(f"The context is {used * 100 // size} % full ({used} of {size}); {then}.")
-
-
-def _alone(tokens: int, size: int) -> str:
-    if tokens > size:
-        return f"The last message alone has {tokens}."
-    return f"The last exchange alone has {tokens}, which leaves no room for a reply."

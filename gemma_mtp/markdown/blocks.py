@@ -16,10 +16,12 @@ TAB = 4  # columns, at the start of a line
 
 @dataclass(frozen=True)
 class Item:
-    """A list item: its mark (a bullet or a number) and the column it stands in."""
+    """A list item: its mark (a bullet or a number) and the column it stands in; `box` of a task is
+    "x" when it is done and " " when it is not."""
 
     column: int
     mark: str
+    box: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Opening:
 
 
 _ITEM = re.compile(r"([-+*]|\d{1,9}[.)])(?=[ \t]|$)")
+_BOX = re.compile(r"[ \t]+\[([ xX])\](?=[ \t]+\S)")
+_BOX_BEGUN = re.compile(r"[ \t]+\[(?:[ xX](?:\][ \t]*)?)?")
 _HEADING = re.compile(r"(#{1,6})(?:[ \t]+|$)")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 _RULE = re.compile(r"([-*_])(?:[ \t]*\1){2,}[ \t]*")
@@ -82,9 +86,13 @@ def opening(line: str, whole: bool, continues: bool) -> Opening | None:
             continue
         item = _ITEM.match(rest)
         if item and not _RULE.fullmatch(rest):
-            here.items.append(Item(here.column, item[1]))
-            here.at += item.end()
-            here.column += item.end()
+            box = _BOX.match(line, here.at + item.end())
+            if not whole and _BOX_BEGUN.fullmatch(line, here.at + item.end()):
+                return None
+            here.items.append(Item(here.column, item[1], box[1].lower() if box else ""))
+            length = (box.end() - here.at) if box else item.end()
+            here.at += length
+            here.column += length
             continue
         deep = here.column - before >= TAB and not continues and not here.items
         return _leaf(here, rest, deep)

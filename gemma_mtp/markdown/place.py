@@ -9,6 +9,7 @@ from gemma_mtp.markdown.blocks import Item, Opening
 from gemma_mtp.markdown.pieces import DIM, Look, Piece
 
 BULLETS = "•◦▪"
+BOXES = {" ": "☐", "x": "☑"}
 
 
 class Place:
@@ -54,7 +55,10 @@ class Place:
 
     def _open(self, item: Item) -> str:
         mark = item.mark
-        if mark in "-+*" and self._look.unicode:
+        box = BOXES[item.box] if item.box and self._look.unicode else f"[{item.box}]"
+        if item.box:
+            mark = box if mark in "-+*" else f"{mark} {box}"
+        elif mark in "-+*" and self._look.unicode:
             mark = BULLETS[min(len(self._items), len(BULLETS) - 1)]
         self._items.append((item.column, self._indent + len(mark) + 1))
         return mark + " "

@@ -64,7 +64,12 @@ class Markdown:
 
     @property
     def held(self) -> list[Piece]:
-        """What is not given out, as it will probably look; never more than one line."""
+        """What is not given out, as it will probably look: the rows of a table so far, and never
+        more than one line."""
+        return [*(self._table.so_far if self._table else []), *self._held_line]
+
+    @property
+    def _held_line(self) -> list[Piece]:
         if not self._begun:
             return []
         if self._fence:
@@ -76,12 +81,6 @@ class Markdown:
         spans = as_if_closed(self._line.text, self._at, end, self._base) if self._at < end else []
         held = [*self._wrapper.held, *self._line.pieces(spans, self._look)]
         return held if any(piece.text.strip() for piece in held) else []
-
-    @property
-    def waiting(self) -> str:
-        """What is kept until it is complete, in words."""
-        rows = self._table.count if self._table else 0
-        return f"table, {rows} rows" if rows > 1 else ""
 
     def _taken(self) -> list[Piece]:
         out = self._out[:]

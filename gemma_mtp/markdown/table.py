@@ -25,15 +25,21 @@ class Table:
     def __init__(self, look: Look, before: list[Piece]) -> None:
         self._look, self._before = look, before
         self._rows: list[Source] = []
+        self._so_far: list[Piece] = []
+        self._width = 0  # of the window, when they were laid out
 
     @property
-    def count(self) -> int:
-        """Lines so far."""
-        return len(self._rows)
+    def so_far(self) -> list[Piece]:
+        """What it would be if nothing followed, with a line end."""
+        width = self._look.width()
+        if self._rows and (not self._so_far or width != self._width):
+            self._so_far, self._width = [*self.pieces(), Piece("\n")], width
+        return self._so_far
 
     def add(self, row: Source) -> bool:
         """One more line; False if these lines turn out to be plain text."""
         self._rows.append(row)
+        self._so_far = []
         return len(self._rows) != 2 or self._real
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.chat.saying import hand_back
+from gemma_mtp.chat.verbs.files import detach_all
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.errors import UsageError
@@ -30,6 +31,7 @@ def clear(chat: Chat, rest: str) -> None:
     kept = chat.record.id is not None
     chat.start_afresh()
     chat.note(f"A new conversation.{' /resume finds the old one.' if kept else ''}")
+    detach_all(chat)
 
 
 @verb("undo", group=GROUP, summary="take back the last message and its reply")

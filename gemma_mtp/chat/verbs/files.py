@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.attachments import Attachment, read_files, split_words
+from gemma_mtp.chat.attachments import Attachment, compose, read_files, split_words
 from gemma_mtp.chat.saying import say
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
 from gemma_mtp.errors import UsageError
@@ -27,14 +27,16 @@ def attach(chat: Chat, rest: str) -> None:
     """Attaches text files to the next message; patterns such as src/*.py and ~ work. Says how many
     tokens each has. Without a path it lists what is attached; /file none takes it away. Images
     and other binary files are refused."""
-    if rest == "none":
+    if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
         attach_all(chat, read_files(split_words(rest)))
         return
     for one in chat.attached:
         chat.say(_described(chat, one))
-    if not chat.attached:
+    if chat.attached:
+        _warn_if_too_long(chat)
+    else:
         chat.note("Nothing is attached.")
 
 
@@ -51,16 +53,46 @@ def read(chat: Chat, rest: str) -> None:
     something about them, attach them with /file instead."""
     if not rest:
         raise UsageError("/read needs a path.", "/read notes.md")
-    attach_all(chat, read_files(split_words(rest)))
-    say(chat, "")
+    found = read_files(split_words(rest))
+    before = chat.attached[:]
+    _attach(chat, found)
+    try:
+        say(chat, "")
+    finally:
+        if chat.attached:  # there was no reply: only what was to go with a message still is
+            chat.attached[:] = before
+            chat.note("Nothing of it stays attached; /read tries again.")
 
 
 def attach_all(chat: Chat, found: list[Attachment]) -> None:
     """Attach texts to the next message and say what they amount to."""
+    _attach(chat, found)
+    _warn_if_too_long(chat)
+
+
+def detach_all(chat: Chat) -> None:
+    """For a new conversation, to which they do not belong."""
+    if chat.attached:
+        chat.attached.clear()
+        chat.note("What was attached is left out.")
+
+
+def _attach(chat: Chat, found: list[Attachment]) -> None:
     known = {one.name for one in found}
     chat.attached[:] = [*(one for one in chat.attached if one.name not in known), *found]
     for one in found:
         chat.note(f"attached: {_described(chat, one)}")
+
+
+def _warn_if_too_long(chat: Chat) -> None:
+    """At once, not when the message has been written."""
+    tokens = chat.tokens(compose(chat.attached, ""))
+    size = chat.engine.info.context_size
+    if tokens >= size:
+        chat.say(
+            f"Too much is attached: {tokens} tokens, and the context holds {size}. "
+            "/file none takes it all away."
+        )
 
 
 def _described(chat: Chat, one: Attachment) -> str:

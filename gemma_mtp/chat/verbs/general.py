@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.verbs.registry import GROUPS, find, listed, unknown, verb
@@ -20,6 +20,14 @@ KEYS = (
     ("Ctrl-G", "opens the message in your editor ($EDITOR)"),
     ("Ctrl-C", "stops a reply, or empties the line"),
     ("Ctrl-D", "leaves"),
+)
+FIGURES = (
+    ("1.42x plain", "so many times as fast as plain decoding; below 1, drafts cost time"),
+    ("accepted 33 %", "of the tokens that were drafted, the model took so many"),
+    ("2.0/round", "tokens that a round brought on average; the model is asked once a round"),
+    ("k=2.5", "tokens drafted in a round on average; plain: none in the whole reply"),
+    ("ctx 40/8192", "tokens in the context, and how many it holds"),
+    ("copied", "of those accepted, the ones found in the text so far (prompt lookup), not drafted"),
 )
 
 
@@ -51,6 +59,9 @@ def show_help(chat: Chat, rest: str) -> None:
     also = f" (also {', '.join(others)})" if others else ""
     chat.say(f"{known.usage}{also}: {known.summary}")
     chat.say(known.details)
+    if known.act is stats:
+        chat.note("Figures")
+        _table(chat, FIGURES)
 
 
 def _list(chat: Chat) -> None:
@@ -62,8 +73,13 @@ def _list(chat: Chat) -> None:
             chat.note(group)
         _entry(chat, known.usage, known.summary, width)
     chat.note("Keys")
-    for key, does in KEYS:
-        _entry(chat, key, does, width)
+    _table(chat, KEYS, width)
+
+
+def _table(chat: Chat, entries: Sequence[tuple[str, str]], width: int = 0) -> None:
+    width = max(width, *(len(left) for left, _ in entries))
+    for left, right in entries:
+        _entry(chat, left, right, width)
 
 
 def _entry(chat: Chat, left: str, right: str, width: int) -> None:
@@ -71,7 +87,7 @@ def _entry(chat: Chat, left: str, right: str, width: int) -> None:
     if columns < NARROW:
         chat.say(f"  {left}")
         left, width = "", 2
-    room = columns - width - 4 if chat.printer.screen.live else 1000
+    room = columns - width - 4 if chat.printer.screen.notes_shown else 1000
     for row in textwrap.wrap(right, max(room, 20)):
         chat.say(f"  {left:{width}}  {row}")
         left = ""

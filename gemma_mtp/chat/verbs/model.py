@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat import models, parameters
+from gemma_mtp.chat import models
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
-from gemma_mtp.errors import UsageError
+from gemma_mtp.chat.verbs.settings import list_parameters
+from gemma_mtp.errors import ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.loading import introduce
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ GROUP = GROUPS[3]
 def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     if not before:
         yield from models.here(chat.world)
+        yield from models.elsewhere(chat.world)
 
 
 @verb(
@@ -35,7 +37,13 @@ def model(chat: Chat, rest: str) -> None:
     if not rest:
         chat.say(f"{chat.model or 'No model'} is loaded; /list names those on this machine.")
         return
-    files = chat.world.resolve(rest, None)
+    try:
+        files = chat.world.resolve(rest, None)
+    except NotPulled as error:
+        raise ModelNotAvailable(
+            f"{error.name} is not on this machine: gemma-mtp pull {error.name} in another terminal "
+            f"fetches it, then /model {error.name} loads it."
+        ) from error
     chat.use(files)
     chat.note(f"{files.name} is loaded, context {chat.engine.info.context_size}.")
     introduce(chat.world, chat.engine, chat.options, chat.printer, named=True)
@@ -57,11 +65,6 @@ def _info(chat: Chat) -> None:
         chat.say(line)
 
 
-def _parameters(chat: Chat) -> None:
-    for name, value in parameters.shown(chat.options):
-        chat.say(f"  {name:15} {value}")
-
-
 def _system(chat: Chat) -> None:
     chat.say(chat.conversation.system or "There is no system prompt.")
 
@@ -77,7 +80,7 @@ def _from_file(key: str, otherwise: str) -> Callable[[Chat], None]:
 
 SHOWN: dict[str, tuple[str, Callable[[Chat], None]]] = {
     "info": ("what this model is", _info),
-    "parameters": ("sampling and limits as set now", _parameters),
+    "parameters": ("sampling and limits as set now", list_parameters),
     "system": ("the system prompt", _system),
     "template": (
         "the chat template of the file",

@@ -6,14 +6,15 @@ Knows the chat; what has a verb of its own is done there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.verbs.registry import verb
 from gemma_mtp.chat.verbs.settings import (
     GROUP,
     SWITCH,
+    in_use,
     one_of,
     set_parameter,
     system,
@@ -24,54 +25,82 @@ from gemma_mtp.errors import UsageError
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-THOUGHTS: dict[Literal["show", "fold", "hide"], str] = {
-    "show": "show them, dim",
-    "fold": "one line that says how many",
-    "hide": "leave them out",
+THOUGHTS: dict[Literal["show", "fold", "hide"], tuple[str, str]] = {
+    "show": ("show them, dim", "Thoughts are shown, dim."),
+    "fold": (
+        "one line in their place",
+        "Thoughts become one line that says how many tokens they took.",
+    ),
+    "hide": ("leave them out", "Thoughts are left out."),
 }
-Setting = tuple[str, str, Callable[["Chat", str], None]]
-"""What follows the name, what it does, and the doing."""
 
 
-def _view(name: str) -> Callable[[Chat, str], None]:
-    def set_it(chat: Chat, rest: str) -> None:
+@dataclass(frozen=True)
+class Setting:
+    """What follows the name, what it does, the doing, and how it stands ("" where that is said
+    elsewhere)."""
+
+    argument: str
+    what: str
+    act: Callable[[Chat, str], None]
+    now: Callable[[Chat], str] = lambda chat: ""
+    listed: bool = True
+
+    def described(self, chat: Chat) -> str:
+        """What it does and how it stands."""
+        now = self.now(chat)
+        return f"{self.what} ({now})" if now else self.what
+
+
+def _view(name: str, what: str) -> Setting:
+    def act(chat: Chat, rest: str) -> None:
         on = one_of(rest, SWITCH, f"/set {name} on, or /set {name} off")
         setattr(chat.printer.view, name, on)
         chat.note(f"{name} is {'on' if on else 'off'}.")
 
-    return set_it
+    def now(chat: Chat) -> str:
+        return "now on" if getattr(chat.printer.view, name) else "now off"
+
+    return Setting("on|off", what, act, now)
 
 
 def _thoughts(chat: Chat, rest: str) -> None:
-    for word, meaning in THOUGHTS.items():
+    for word, (_, said) in THOUGHTS.items():
         if word == rest.lower():
             chat.printer.view.thoughts = word
-            chat.note(f"Thoughts: {meaning}.")
+            chat.note(said)
             return
     raise UsageError(f'Thoughts are {", ".join(THOUGHTS)}, not "{rest}".')
 
 
-def _fixed(change: Callable[[Chat], None], said: str) -> Callable[[Chat, str], None]:
-    """A setting that is its own value."""
+def _fixed(what: str, said: str, of: Callable[[Chat], object], name: str, value: object) -> Setting:
+    """A setting that is its own value: that attribute of what `of` finds in the chat."""
 
-    def set_it(chat: Chat, rest: str) -> None:
+    def act(chat: Chat, rest: str) -> None:
         if rest:
             raise UsageError("Nothing comes after that.")
-        change(chat)
+        setattr(of(chat), name, value)
         chat.note(said)
 
-    return set_it
+    def now(chat: Chat) -> str:
+        return "now" if getattr(of(chat), name) == value else ""
+
+    return Setting("", what, act, now)
 
 
-def _options(**values: Any) -> Callable[[Chat], None]:
-    def change(chat: Chat) -> None:
-        chat.options = replace(chat.options, **values)
-
-    return change
+def _think(chat: Chat, rest: str) -> None:
+    think(chat, rest or "on")
 
 
-def _of(what: Callable[[Chat], object], name: str, value: object) -> Callable[[Chat], None]:
-    return lambda chat: setattr(what(chat), name, value)
+def _nothink(chat: Chat, rest: str) -> None:
+    if rest:
+        raise UsageError("Nothing comes after that.")
+    think(chat, "off")
+
+
+def _system_now(chat: Chat) -> str:
+    text = " ".join(chat.conversation.system.split())
+    return f'now "{text if len(text) <= 30 else text[:29].rstrip() + "…"}"' if text else "now none"
 
 
 def _format(chat: Chat, rest: str) -> None:
@@ -81,66 +110,88 @@ def _format(chat: Chat, rest: str) -> None:
     )
 
 
+def _noformat(chat: Chat, rest: str) -> None:
+    chat.note("Replies are in no given format; a chat has no other.")
+
+
+def _chat(chat: Chat) -> object:
+    return chat
+
+
+def _printed(chat: Chat) -> object:
+    return chat.printer.view
+
+
+def _keys(chat: Chat) -> object:
+    return chat.console
+
+
 SETTINGS: dict[str, Setting] = {
-    "parameter": ("NAME VALUE", "sampling, limits, seed, draft length", set_parameter),
-    "system": ("TEXT", "the system prompt", system),
-    "think": ("", "let the model think first", lambda c, r: think(c, r or "on")),
-    "nothink": ("", "answer at once", _fixed(_options(think=False), "The model answers at once.")),
-    "verbose": (
-        "",
+    "parameter": Setting(
+        "NAME VALUE",
+        "sampling, limits, seed; alone, list them",
+        set_parameter,
+    ),
+    "system": Setting("TEXT", "the system prompt", system, _system_now),
+    "think": Setting(
+        "", "let the model think first", _think, lambda c: "now" if c.options.think else ""
+    ),
+    "nothink": Setting("", "answer at once", _nothink, lambda c: "" if c.options.think else "now"),
+    "verbose": _fixed(
         "figures below each reply",
-        _fixed(_of(lambda c: c, "figures", True), "Figures are shown below each reply."),
+        "Figures are shown below each reply.",
+        *(_chat, "figures", True),
     ),
-    "quiet": (
-        "",
+    "quiet": _fixed(
         "no figures below a reply",
-        _fixed(_of(lambda c: c, "figures", False), "Replies come without figures; see /stats."),
+        "Replies come without figures; see /stats.",
+        *(_chat, "figures", False),
     ),
-    "markdown": ("on|off", "render Markdown, or show it as written", _view("markdown")),
-    "highlight": ("on|off", "tint what the drafter proposed", _view("highlight")),
-    "thoughts": ("show|fold|hide", "what to do with thoughts", _thoughts),
-    "wordwrap": (
-        "",
-        "break lines between words",
-        _fixed(_of(lambda c: c.printer.view, "wrap", True), "Lines break between words."),
+    "markdown": _view("markdown", "render Markdown, or show it as written"),
+    "highlight": _view("highlight", "tint what the drafter proposed"),
+    "thoughts": Setting(
+        "show|fold|hide",
+        "what to do with thoughts",
+        _thoughts,
+        lambda c: f"now {c.printer.view.thoughts}",
     ),
-    "nowordwrap": (
-        "",
+    "wordwrap": _fixed(
+        "break lines between words", "Lines break between words.", *(_printed, "wrap", True)
+    ),
+    "nowordwrap": _fixed(
         "leave breaking lines to the terminal",
-        _fixed(_of(lambda c: c.printer.view, "wrap", False), "Lines break where the screen ends."),
+        "Lines break where the screen ends.",
+        *(_printed, "wrap", False),
     ),
-    "history": (
-        "",
-        "remember what is typed",
-        _fixed(_of(lambda c: c.console, "history_on", True), "What is typed is remembered."),
+    "history": _fixed(
+        "remember what is typed", "What is typed is remembered.", *(_keys, "history_on", True)
     ),
-    "nohistory": (
-        "",
-        "do not remember what is typed",
-        _fixed(_of(lambda c: c.console, "history_on", False), "Typed lines are not kept."),
+    "nohistory": _fixed(
+        "do not remember what is typed", "Typed lines are not kept.", *(_keys, "history_on", False)
     ),
-    "vi": ("", "vi keys", _fixed(_of(lambda c: c.console, "vi", True), "vi keys.")),
-    "emacs": ("", "emacs keys", _fixed(_of(lambda c: c.console, "vi", False), "emacs keys.")),
-    "format": ("json", "not supported", _format),
+    "vi": _fixed("vi keys", "Lines are edited with vi keys now.", *(_keys, "vi", True)),
+    "emacs": _fixed("Emacs keys", "Lines are edited with Emacs keys now.", *(_keys, "vi", False)),
+    "format": Setting("json", "not supported", _format, listed=False),
+    "noformat": Setting("", "as it is", _noformat, listed=False),
 }
-_VALUES = {
-    "markdown": tuple(SWITCH),
-    "highlight": tuple(SWITCH),
-    "thoughts": tuple(THOUGHTS),
+LISTED = {name: setting for name, setting in SETTINGS.items() if setting.listed}
+_VALUES: dict[str, dict[str, str]] = {
+    "markdown": dict.fromkeys(SWITCH, ""),
+    "highlight": dict.fromkeys(SWITCH, ""),
+    "thoughts": {word: what for word, (what, _) in THOUGHTS.items()},
 }
 
 
 def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     if not before:
-        for name, (argument, what, _) in SETTINGS.items():
-            if name != "format":
-                yield f"{name} " if argument else name, what
+        for name, setting in LISTED.items():
+            yield f"{name} " if setting.argument else name, setting.described(chat)
     elif before == ["parameter"]:
-        now = dict(parameters.shown(chat.options))
+        now = dict(parameters.shown(chat.options, in_use(chat)))
         for name, known in parameters.PARAMETERS.items():
             yield f"{name} ", f"{known.summary} (now {now[name]})"
     elif len(before) == 1:
-        yield from ((value, "") for value in _VALUES.get(before[0], ()))
+        yield from _VALUES.get(before[0], {}).items()
 
 
 @verb(
@@ -155,15 +206,16 @@ def set_(chat: Chat, rest: str) -> None:
     """Changes a setting for this chat: /set parameter NAME VALUE for sampling and limits,
     /set system TEXT, think or nothink, verbose or quiet, wordwrap or nowordwrap, history or
     nohistory, markdown on|off, highlight on|off, thoughts show|fold|hide, vi or emacs."""
-    name, _, value = rest.partition(" ")
+    name, *value = rest.split(maxsplit=1) or [""]
     if not name:
-        width = max(len(f"{n} {argument}") for n, (argument, _, _) in SETTINGS.items())
-        for known, (argument, what, _) in SETTINGS.items():
-            if known == "format":
-                continue
-            chat.say(f"  {f'{known} {argument}':{width}}  {what}")
-        return
-    if name.lower() not in SETTINGS:
-        known_names = ", ".join(SETTINGS)
-        raise UsageError(f'There is no setting "{name}".', f"Known: {known_names}.")
-    SETTINGS[name.lower()][2](chat, value.strip())
+        _list(chat)
+    elif name.lower() in SETTINGS:
+        SETTINGS[name.lower()].act(chat, "".join(value))
+    else:
+        raise UsageError(f'There is no setting "{name}".', parameters.advice(name, LISTED))
+
+
+def _list(chat: Chat) -> None:
+    width = max(len(f"{name} {setting.argument}") for name, setting in LISTED.items())
+    for name, setting in LISTED.items():
+        chat.say(f"  {f'{name} {setting.argument}':{width}}  {setting.described(chat)}")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from gemma_mtp.arguments import clean
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
+from gemma_mtp.chat.message import unquoted
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.errors import UsageError
+from gemma_mtp.figures import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -24,35 +26,46 @@ def one_of(word: str, known: dict[str, bool], usage: str) -> bool:
     return known[word.lower()]
 
 
+def in_use(chat: Chat) -> parameters.InUse | None:
+    """What the loaded pair came to have, where that is not known before."""
+    if chat.loaded is None:
+        return None
+    info = chat.loaded.info
+    values = {"ctx": info.context_size, "threads": info.threads, "gpu_layers": info.gpu_layers}
+    return parameters.InUse(chat.loaded_with, values)
+
+
+def list_parameters(chat: Chat) -> None:
+    for field, value in parameters.shown(chat.options, in_use(chat)):
+        chat.say(f"  {field:15} {value}")
+
+
 def set_parameter(chat: Chat, rest: str) -> None:
     name, *words = split_words(rest) or [""]
     if not name:
-        for field, value in parameters.shown(chat.options):
-            chat.say(f"  {field:15} {value}")
+        list_parameters(chat)
         return
     known = parameters.find(name)
     if known.field == "draft":
         draft(chat, " ".join(words))
         return
     chat.options = parameters.changed(chat.options, name, words)
-    value = dict(parameters.shown(chat.options))[known.field]
-    later = f" once a model is loaded: /model {chat.model}" if known.reload else ""
-    chat.note(f"{known.field} is {value}{later}.")
+    later = f" from the next load on (/model {chat.model or 'NAME'})" if known.reload else ""
+    chat.note(parameters.told(chat.options, known, later))
 
 
 @verb("system", group=GROUP, argument="[TEXT]", words=None, summary="set or show the system prompt")
 def system(chat: Chat, rest: str) -> None:
-    """Sets the system prompt for this conversation from here on; /system "" takes it away. Without
-    a text it shows the one that is set."""
-    quoted = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
-    text = clean(rest[1:-1] if quoted else rest)
+    """Sets the system prompt for this conversation from here on; several lines stand between
+    triple quotes. /system none takes it away. Without a text it shows the one that is set."""
     if not rest:
         chat.say(chat.conversation.system or "There is no system prompt; /system TEXT sets one.")
         return
-    chat.conversation = replace(chat.conversation, system=text.strip())
+    text = "" if rest.lower() == "none" else clean(unquoted(rest)).strip()
+    chat.conversation = replace(chat.conversation, system=text)
     if chat.conversation.turns:
         chat.record.save(chat.conversation, chat.model)
-    chat.note("The system prompt is set." if text.strip() else "The system prompt is gone.")
+    chat.note("The system prompt is set." if text else "The system prompt is gone.")
 
 
 @verb(
@@ -102,13 +115,17 @@ def seed(chat: Chat, rest: str) -> None:
 )
 def draft(chat: Chat, rest: str) -> None:
     """Sets how many tokens the drafter proposes in each round: auto measures what pays, off is
-    plain decoding, a number is fixed. Without a word it says what is set."""
+    plain decoding, a number is fixed. Without a word it says what is set. A model without a
+    drafter decodes plainly, whatever is set."""
     if rest:
         chat.options = parameters.changed(chat.options, "draft", [rest])
     setting = chat.options.draft_setting()
-    if setting == "auto":
+    reason = chat.loaded.info.plain_reason if chat.loaded else ""
+    if reason and setting != 0:
+        chat.note(f"This model has no drafts: {reason}. The setting is kept for other models.")
+    elif setting == "auto":
         chat.note("The draft length is chosen while a reply is written.")
     elif setting == 0:
         chat.note("No drafts: plain decoding.")
     else:
-        chat.note(f"Each round drafts {setting} {'token' if setting == 1 else 'tokens'}.")
+        chat.note(f"Each round drafts {counted(setting, 'token')}.")
