@@ -17,7 +17,7 @@ from gemma_mtp.engine import load
 from gemma_mtp.errors import Cancelled
 from gemma_mtp.events import Sampling
 from gemma_mtp.options import LoadOptions
-from gemma_mtp.sampling import Sampler, gumbel
+from gemma_mtp.sampling import Sampler, filtered, gumbel
 from gemma_mtp.verify.difference import Difference, first_difference, judge
 from gemma_mtp.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.verify.receipt import Comparison, Plan, Probe, compare, probe
@@ -132,6 +132,51 @@ def test_above_temperature_0_the_noise_counts():
     found = judge([row, row], sampling, 1, 5, 3, plain=int(best), other=int(second))
     assert found.gap == pytest.approx(noise[best] - noise[second])
     assert not found.near_tie
+
+
+def at_an_edge(sampling):
+    """Two hundred equal tokens by rank, and the noise of seed 1 at position 5 on them."""
+    row = np.linspace(2.0, 0.0, 200).astype(np.float32)
+    ids, _ = filtered(row, sampling)
+    return row, len(ids), row / sampling.temperature + gumbel(1, 5, np.arange(200))
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(top_k=60, top_p=1.0), Sampling(top_k=0), Sampling(top_k=0, top_p=1.0, min_p=0.5)],
+)
+def test_a_token_that_rounding_moves_out_of_the_candidates_is_a_near_tie(sampling):
+    row, kept, scores = at_an_edge(sampling)
+    moved = row + np.float32(0.02) * np.sin(np.arange(200)).astype(np.float32)
+    last, far = kept - 1, kept - 30
+    behind = int(scores[: kept - 40].argmin())  # a sure candidate, far behind either in score
+    assert min(scores[last], scores[far]) - scores[behind] > 0.1
+    found = judge([row, moved], sampling, 1, 5, 3, plain=last, other=behind)
+    assert not found.gap <= 2 * found.rounding
+    assert found.near_tie
+    assert not judge([row, moved], sampling, 1, 5, 3, plain=far, other=behind).near_tie
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_k=60, top_p=1.0), Sampling(top_k=0)])
+def test_a_token_that_rounding_cannot_make_a_candidate_is_an_error_at_any_gap(sampling):
+    row, kept, scores = at_an_edge(sampling)
+    outside = np.arange(kept + 20, 200)
+    other = int(outside[scores[outside].argmax()])
+    plain = int(np.abs(scores[: kept - 20] - scores[other]).argmin())
+    row[plain] += scores[other] - scores[plain] + 0.001  # as good as equal in score
+    found = judge([row, row], sampling, 1, 5, 3, plain=plain, other=other)
+    assert not replace(found, rounding=0.01).near_tie
+    assert replace(found, rounding=0.01, possible=True).near_tie
+
+
+def test_rounding_is_that_of_tokens_that_could_be_chosen():
+    row = np.linspace(9.0, 0.0, 500).astype(np.float32)
+    moved = row.copy()
+    moved[7] += 0.02
+    moved[400:] += 0.5
+    for sampling in (GREEDY, Sampling()):
+        found = judge([row, moved], sampling, 1, 5, 3, plain=0, other=1)
+        assert found.rounding == pytest.approx(0.02, abs=1e-5)
 
 
 EQUAL = Comparison("story", 1.0, "3", True, 64, 90, 50, None)
