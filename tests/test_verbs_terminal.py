@@ -394,7 +394,7 @@ def test_an_error_of_the_engine_costs_nothing(start: Start) -> None:
     )
     me.do("one")
     me.terminal.say("two")
-    me.waits("The drafter is broken.")
+    me.waits("The drafter is broken. Try something else. The message is back on the line")
     me.terminal.until(lambda: me.terminal.row == ">>> two")
     me.terminal.keys(CTRL_C)
     assert me.saved == [("one", "Fine.")]
@@ -418,7 +418,8 @@ def test_a_full_context_is_asked_about(start: Start) -> None:
     fill(me)
     last = f"three {WORDS}"
     me.terminal.say(last)
-    me.waits("Leave it out?")
+    me.waits("can do without the oldest exchange")
+    me.terminal.until("arrows, a number")
     me.terminal.keys(DOWN, ENTER)
     me.waits("/clear starts afresh; a larger --ctx holds more.")
     me.waits("The message is back on the line")
@@ -426,7 +427,7 @@ def test_a_full_context_is_asked_about(start: Start) -> None:
     me.terminal.keys(CTRL_C)
     assert len(me.saved) == 2
     me.terminal.say(last)
-    me.waits("Leave it out?")
+    me.terminal.until("arrows, a number")
     me.terminal.keys(ENTER)
     me.waits("It stays saved.")
     me.terminal.prompt()

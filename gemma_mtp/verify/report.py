@@ -104,8 +104,8 @@ def _told(difference: Difference | None) -> str:
     if math.isinf(difference.gap):
         return f"one reply ends at token {difference.token}, the other goes on"
     return (
-        f"token {difference.token} differs, the plain one ahead by {difference.gap:.2g}, while "
-        f"rounding moves rows by {difference.rounding:.2g}"
+        f"token {difference.token} differs, the two {difference.gap:.2g} apart, while rounding "
+        f"moves rows by {difference.rounding:.2g}"
     )
 
 
@@ -131,6 +131,7 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "gap": None if math.isinf(c.difference.gap) else c.difference.gap,
         "rounding": c.difference.rounding,
         "repeated": c.difference.repeated,
+        "edge": c.difference.edge,
         "near_tie": c.difference.near_tie,
     }
     return {
