@@ -206,10 +206,10 @@ def _is_terminal(stream: Any) -> bool:
 
 def main(arguments: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one command and return the exit status; nothing is raised but SystemExit."""
-    _prepare_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    command = typer.main.get_command(app)
     try:
+        _prepare_streams()
+        command = typer.main.get_command(app)
         status = command.main(
             args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world or World()
         )

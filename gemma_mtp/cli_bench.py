@@ -10,7 +10,8 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from gemma_mtp.arguments import Options, clean
+from gemma_mtp.arguments import Options
 from gemma_mtp.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
@@ -111,13 +112,9 @@ def bench(
         temperature if synthetic_acceptance is None else 0.0,
         synthetic_acceptance,
     )
-    found = _measure(context.obj, model, loading, plan, costs)
-    if plot is not None:
-        from gemma_mtp import atomic
-
-        atomic.write_text(plot, _svg(found))
-    _print(found, as_json)
-    return ExitStatus.INTERRUPTED if found.interrupted else ExitStatus.OK
+    show = partial(_show, as_json=as_json, plot=plot)
+    interrupted = _measure(context.obj, model, loading, plan, costs, show)
+    return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
 
 
 def read_drafts(words: str) -> tuple[str, ...]:
@@ -135,79 +132,83 @@ def _check(tokens: int | None, repeat: int, synthetic: float | None, plot: Path 
         raise UsageError(f"--repeat must be between 1 and 1000, not {repeat}.")
     if synthetic is not None and not (math.isfinite(synthetic) and 0 <= synthetic <= 1):
         raise UsageError(f"--synthetic-acceptance must be between 0 and 1, not {synthetic}.")
-    if plot is not None and plot.suffix.lower() != ".svg":
-        raise UsageError(f"--plot writes SVG; {plot.name} should end in .svg.")
-    if plot is not None and not plot.absolute().parent.is_dir():
-        raise UsageError(f"--plot: there is no folder {plot.parent}.")
+    if plot is not None:
+        from gemma_mtp.bench import picture
+
+        picture.check(plot)
 
 
 def _text(file: Path) -> Text:
     from gemma_mtp.bench.runs import Text
+    from gemma_mtp.chat.attachments import read_file
 
-    try:
-        prompt = clean(file.read_bytes().decode("utf-8", "replace")).strip()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    prompt = read_file(file).text.strip()
     if not prompt:
         raise UsageError(f"{file} is empty.")
     return Text(file.name, prompt)
 
 
 def _measure(
-    world: World, model: str | None, options: Options, plan: Plan, with_costs: bool
-) -> Bench:
-    """Load the pair and run the plan, or as much of it as there was time for."""
+    world: World,
+    model: str | None,
+    options: Options,
+    plan: Plan,
+    with_costs: bool,
+    show: Callable[[Bench], None],
+) -> bool:
+    """Load the pair, run the plan, or as much of it as there was time for, and show the results;
+    whether it was stopped."""
     from gemma_mtp import cli_store
+    from gemma_mtp.bench.interrupt import stopper
     from gemma_mtp.loading import load
-    from gemma_mtp.oneshot import stoppable
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
     files = cli_store.resolve_or_offer(world, model, options.drafter)
-    with closing(load(world, files, options, printer)) as loaded, stoppable() as cancel:
+    with closing(load(world, files, options, printer)) as loaded, stopper() as stop:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
             printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
             plan = replace(plan, drafts=("off",))
+        found = _Found(plan)
         try:
-            plan, runs, costs = _run(engine, plan, with_costs, cancel, printer)
+            stop.run(partial(_run, engine, found, with_costs, stop.cancel, printer))
         finally:
             printer.finish()
-        return _bench(world, files, options, engine, _Found(plan, runs, costs, cancel.is_set()))
+        show(_bench(world, files, options, engine, found, stop.cancel.is_set()))
+        return stop.cancel.is_set()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Found:
+    """What there is so far, however it ends."""
+
     plan: Plan
-    runs: list[Run]
-    costs: Costs | None
-    interrupted: bool
+    runs: list[Run] = field(default_factory=list)
+    costs: Costs | None = None
 
 
-def _run(
-    engine: Engine, plan: Plan, with_costs: bool, cancel: Flag, printer: Printer
-) -> tuple[Plan, list[Run], Costs | None]:
+def _run(engine: Engine, found: _Found, with_costs: bool, cancel: Flag, printer: Printer) -> None:
     from gemma_mtp.bench.runs import affordable, measure, warm_up
 
     printer.screen.transient("warming up")
-    plain = warm_up(engine, plan, cancel)
-    total = len(plan.order())
-    if plain is not None and not plan.tokens:
-        rate = plain.tokens_per_second
-        plan = replace(plan, tokens=affordable(rate, total, engine.info.context_size))
-    runs: list[Run] = []
+    plain = warm_up(engine, found.plan, cancel)
+    if plain is None:
+        return
+    total = len(found.plan.order())
+    if not found.plan.tokens:
+        tokens = affordable(plain.tokens_per_second, total, engine.info.context_size)
+        found.plan = replace(found.plan, tokens=tokens)
+    printer.screen.transient(f"run 1 of {total}")
     started = monotonic()
-    if plain is not None:
-        printer.screen.transient(f"run 1 of {total}")
-        for run in measure(engine, plan, cancel):
-            runs.append(run)
-            left = (monotonic() - started) / len(runs) * (total - len(runs))
-            printer.screen.transient(f"run {len(runs) + 1} of {total}, {left:.0f} s left")
-    costs = None
+    for run in measure(engine, found.plan, cancel):
+        found.runs.append(run)
+        done = len(found.runs)
+        left = (monotonic() - started) / done * (total - done)
+        printer.screen.transient(f"run {done + 1} of {total}, {left:.0f} s left")
     if with_costs and not cancel.is_set():
-        costs = engine.measure_costs(progress=_progress(printer, cancel))
-    return plan, runs, costs
+        found.costs = engine.measure_costs(progress=_progress(printer, cancel))
 
 
 def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
@@ -219,7 +220,12 @@ def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
 
 
 def _bench(
-    world: World, files: PairFiles, options: Options, engine: Engine, found: _Found
+    world: World,
+    files: PairFiles,
+    options: Options,
+    engine: Engine,
+    found: _Found,
+    interrupted: bool,
 ) -> Bench:
     from gemma_mtp import conditions
     from gemma_mtp.bench.advice import Weights, advise
@@ -237,17 +243,16 @@ def _bench(
         "versions": conditions.versions(world.versions()),
     }
     advice = advise(results, weights, found.costs)
-    return Bench(found.plan, results, found.costs, advice, given, found.interrupted)
+    return Bench(found.plan, results, found.costs, advice, given, interrupted)
 
 
-def _svg(found: Bench) -> str:
-    from gemma_mtp.bench.report import curve, svg_rows
-    from gemma_mtp.bench.svg import draw
+def _show(found: Bench, as_json: bool, plot: Path | None) -> None:
+    """The results first: a picture that cannot be written does not cost them."""
+    _print(found, as_json)
+    if plot is not None:
+        from gemma_mtp.bench import picture
 
-    title = f"{Path(found.conditions['model']).name}: tokens per second by draft length"
-    if found.plan.synthetic_acceptance is not None:
-        title += f", synthetic acceptance {found.plan.synthetic_acceptance:g}"
-    return draw(title, svg_rows(found.results), curve(found.costs))
+        picture.write(plot, found)
 
 
 def _print(found: Bench, as_json: bool) -> None:
@@ -259,3 +264,4 @@ def _print(found: Bench, as_json: bool) -> None:
     else:
         width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
         print("\n".join(report.lines(found, width)))
+    sys.stdout.flush()

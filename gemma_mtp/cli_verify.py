@@ -62,9 +62,6 @@ def verify(
     Says how far that can be relied on. Ends with status 1 when the text changes by more than
     rounding explains.
     """
-    from gemma_mtp.verify.receipt import Plan
-    from gemma_mtp.verify.texts import TEXTS
-
     loading = Options(
         drafter=drafter,
         ctx=ctx,
@@ -76,21 +73,33 @@ def verify(
     loading.check()
     if not 1 <= tokens <= 2**20:
         raise UsageError(f"--tokens must be at least 1, not {tokens}.")
-    plan = Plan(read_drafts(drafts), TEXTS, tokens)
-    receipt = _receipt(context.obj, model, loading, plan)
+    receipt = _receipt(context.obj, model, loading, _drafting(drafts), tokens)
     _print(receipt, as_json)
     return ExitStatus.OK if receipt.ok else ExitStatus.ERROR
 
 
-def _receipt(world: World, model: str | None, options: Options, plan: Plan) -> Receipt:
+def _drafting(words: str) -> tuple[str, ...]:
+    """The draft lengths of the list, without off: plain decoding is what they are set against."""
+    drafts = tuple(word for word in read_drafts(words) if Options(draft=word).draft_setting() != 0)
+    if not drafts:
+        raise UsageError(
+            f"--draft {words} drafts nothing, so there is nothing to check.", "Try --draft 3,auto."
+        )
+    return drafts
+
+
+def _receipt(
+    world: World, model: str | None, options: Options, drafts: tuple[str, ...], tokens: int
+) -> Receipt:
     """Load the pair and compare."""
     from gemma_mtp import cli_store, conditions
     from gemma_mtp.loading import load
     from gemma_mtp.oneshot import stoppable
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
-    from gemma_mtp.verify.receipt import probe
+    from gemma_mtp.verify.receipt import Plan, probe
     from gemma_mtp.verify.report import Receipt
+    from gemma_mtp.verify.texts import texts
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
     files = cli_store.resolve_or_offer(world, model, options.drafter)
@@ -98,10 +107,11 @@ def _receipt(world: World, model: str | None, options: Options, plan: Plan) -> R
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
             raise BadPair(f"There is nothing to verify: {engine.info.plain_reason}.")
+        plan = Plan(drafts, texts(engine, tokens), tokens)
         try:
             sums = _sums(files, printer)
             printer.screen.transient("comparing rows by width")
-            probes = probe(engine, cancel)
+            probes = probe(engine, plan.widest, cancel)
             comparisons = _compare(engine, plan, cancel, printer)
         finally:
             printer.finish()

@@ -21,13 +21,15 @@ STEEP = (1.0, 2.6, 3.0, 3.1, 5.0, 5.5, 6.2, 3.8, 6.0)
 @dataclass
 class CurveEngine:
     """Each draft is accepted with chance `accepts`, given those before it. `auto` drafts `chosen`
-    tokens. The n-th reply takes `slowness(n)` times as long."""
+    tokens and finds a share `copied` of what is accepted in the text. The n-th reply takes
+    `slowness(n)` times as long."""
 
     accepts: float = 0.75
     verify: tuple[float, ...] = GROUPS
     draft_step: float = 0.1
     plain_step: float = 0.05
     chosen: int = 3
+    copied: float = 0.0
     slowness: Callable[[int], float] = lambda number: 1.0
     on_reply: Callable[[int], None] = lambda number: None
     plain_reason: str = ""
@@ -76,6 +78,7 @@ class CurveEngine:
             decoded=tokens,
             drafted=rounds * drafts,
             accepted=tokens - rounds,
+            copied=round(self.copied * (tokens - rounds)) if request.draft == "auto" else 0,
             accepted_histogram=histogram if drafts else [],
             decode_seconds=seconds,
             ttft_seconds=0.2,

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 from bench_engine import GROUPS, STEEP, CurveEngine, runs
 
-from gemma_mtp.bench.advice import Weights, advise
+from gemma_mtp.bench.advice import ON_TWO_CORES, Weights, advise
 from gemma_mtp.bench.gain import break_even, round_cost, tokens_by_length
 from gemma_mtp.bench.results import Results
 from gemma_mtp.bench.runs import TEXTS, Plan, affordable, measure, warm_up
@@ -185,6 +185,41 @@ def test_advice_names_no_variant_that_would_not_gain(weights, accepts):
     sentence = advise(results(CurveEngine(accepts, verify=STEEP), ("off", "1", "3")), weights)
     assert "use --draft off." in sentence
     assert "could gain" not in sentence
+
+
+def steeper(factor, *widths):
+    """The curve of Q8_0 with some widths that many times as dear."""
+    return tuple(
+        cost * (factor if width in widths else 1.0)
+        for width, cost in enumerate(ON_TWO_CORES["Q8_0"], 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "verify", "named"),
+    [
+        (Q8, steeper(1.0), True),
+        (Q8, steeper(1.2, 2, 4), True),
+        (Q8, steeper(1.6, 4), False),  # one width that is quite different
+        (Q8, steeper(0.7, 2), False),
+        (Weights("F16", on_cpu=True), steeper(1.0), False),  # nothing to compare with
+    ],
+)
+def test_advice_names_a_variant_only_where_widths_cost_what_they_did_there(weights, verify, named):
+    engine = CurveEngine(0.75, verify=verify, draft_step=0.12, plain_step=0.03)
+    for costs in (None, engine.measure_costs()):
+        sentence = advise(results(engine, ("off", "1", "3")), weights, costs)
+        assert "Drafting does not pay here" in sentence
+        assert ("a Q4_0 target could gain" in sentence) is named
+
+
+def test_advice_has_the_article_that_a_name_needs():
+    engine = CurveEngine(0.9, verify=ON_TWO_CORES["Q4_0"], draft_step=0.12)
+    sentence = advise(results(engine, ("off", "2")), Weights("Q4_0", on_cpu=True))
+    assert sentence.endswith(
+        "; an IQ4_NL target could gain: on a similar machine its rounds of 2 drafts cost 2.5 plain "
+        "steps."
+    )
 
 
 def test_advice_where_auto_stops_drafting_by_itself():

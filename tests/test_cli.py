@@ -448,3 +448,21 @@ def test_only_a_terminal_can_be_talked_on() -> None:
         assert "needs a terminal" in invoke("chat", option).stderr
     assert "There is no terminal to talk on." in invoke("chat", "-i", stdin=b"notes").stderr
     assert "--overflow must be" in invoke("chat", "-i", "--overflow", "burst").stderr
+
+
+@posix
+def test_ctrl_c_while_the_program_starts_is_no_failure() -> None:
+    """The keys are pressed while the first of the large imports is under way."""
+    code = """
+import os, runpy, signal, sys
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+sys.argv = ["gemma-mtp", "--version"]
+runpy.run_module("gemma_mtp", run_name="__main__")
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

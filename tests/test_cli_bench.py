@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from bench_engine import STEEP, TINY, CurveEngine
 from fakes import FakeWorld, invoke
 
+from gemma_mtp import atomic
+from gemma_mtp.bench import report
 from gemma_mtp.options import PairFiles
 from gemma_mtp.world import World
 
@@ -125,6 +129,33 @@ def test_ctrl_c_shows_what_was_measured():
     assert "Stopped" in outcome.stdout
 
 
+def press_twice():
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_ctrl_c_shows_what_was_measured_as_well():
+    engine = CurveEngine(on_reply=lambda number: press_twice() if number == 5 else None)
+    outcome = bench("--json", "--draft", "off,1,3,auto", engine=engine)
+    assert outcome.status == 130
+    found = json.loads(outcome.stdout)
+    assert found["interrupted"] is True
+    assert [run["draft"] for run in found["runs"]] == ["off", "1", "3"]
+
+
+def test_ctrl_c_while_the_results_are_shown_costs_none(monkeypatch):
+    whole = report.as_json
+
+    def interrupted(found):
+        press_twice()
+        return whole(found)
+
+    monkeypatch.setattr(report, "as_json", interrupted)
+    outcome = bench("--json", "--draft", "off,1")
+    assert [run["draft"] for run in json.loads(outcome.stdout)["runs"]] == ["off", "1"]
+    assert outcome.status == 130
+
+
 def test_ctrl_c_before_anything_was_measured():
     engine = CurveEngine(on_reply=lambda number: os.kill(os.getpid(), signal.SIGINT))
     outcome = bench(engine=engine)
@@ -148,6 +179,56 @@ def test_the_picture_is_written_to_a_file(tmp_path):
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "e2b: tokens per second by draft length" in texts
     assert {"off", "auto", "width"} <= set(texts)
+
+
+def test_a_picture_that_cannot_be_written_costs_no_figures(tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(atomic, "write_text", full)
+    outcome = bench("--json", "--plot", str(tmp_path / "a.svg"), "--draft", "off,1")
+    assert [run["draft"] for run in json.loads(outcome.stdout)["runs"]] == ["off", "1"]
+    assert outcome.status == 1
+    assert "a.svg: No space left on device" in outcome.stderr
+
+
+def test_where_the_picture_cannot_go_is_known_before(tmp_path):
+    folder = tmp_path / "a.svg"
+    folder.mkdir()
+    places = [(folder, "is a folder"), (tmp_path / "file" / "b.svg", "no folder")]
+    if Path("/proc").is_dir():
+        places.append((Path("/proc/a.svg"), "cannot be written"))
+    for place, complaint in places:
+        engine = CurveEngine()
+        outcome = bench("--plot", str(place), engine=engine)
+        assert (outcome.status, engine.requests) == (2, [])
+        assert complaint in outcome.stderr
+
+
+def test_a_binary_prompt_file_is_refused(tmp_path):
+    file = tmp_path / "picture.bin"
+    file.write_bytes(b"\x89PNG\0\0")
+    outcome = bench("--prompt-file", str(file))
+    assert outcome.status == 2
+    assert "is not text: it holds zero bytes" in outcome.stderr
+
+
+def test_a_prompt_that_does_not_fit_gets_advice_that_helps_here(machine, tmp_path):
+    file = tmp_path / "long.txt"
+    file.write_text("a long story " * 300)
+    words = ["--prompt-file", str(file), "--ctx", "256", "--threads", "1"]
+    outcome = invoke("bench", "tiny", *words, world=World())
+    assert outcome.status == 5
+    assert "/clear" not in outcome.stderr
+    assert "larger --ctx" in outcome.stderr
+
+
+def test_what_was_copied_from_the_text_is_told(machine):
+    found = as_json("--draft", "off,3,auto", engine=CurveEngine(copied=0.25))
+    assert [run["copied"] for run in found["runs"]] == [None, 0.0, pytest.approx(0.25, abs=1e-3)]
+    told = "Of what auto got accepted, 25 % was copied from the text itself."
+    assert told in bench("--draft", "off,3,auto", engine=CurveEngine(copied=0.25)).stdout
+    assert "copied" not in bench("--draft", "off,3,auto").stdout
 
 
 def test_a_target_without_a_drafter_is_measured_plainly():

@@ -15,14 +15,14 @@ from pairs import TINY
 from gemma_mtp import engine as engine_module
 from gemma_mtp.engine import load
 from gemma_mtp.errors import Cancelled
-from gemma_mtp.events import Sampling
+from gemma_mtp.events import Message, Request, Sampling
 from gemma_mtp.options import LoadOptions
-from gemma_mtp.sampling import Sampler, gumbel
+from gemma_mtp.sampling import Sampler, filtered, gumbel
 from gemma_mtp.verify.difference import Difference, first_difference, judge
 from gemma_mtp.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.verify.receipt import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.verify.report import Receipt, as_json, lines, verdict
-from gemma_mtp.verify.texts import TEXTS
+from gemma_mtp.verify.texts import QUESTION, STORY, texts
 from gemma_mtp.world import World
 
 SIZE = 50
@@ -134,7 +134,53 @@ def test_above_temperature_0_the_noise_counts():
     assert not found.near_tie
 
 
+def at_an_edge(sampling):
+    """Two hundred equal tokens by rank, and the noise of seed 1 at position 5 on them."""
+    row = np.linspace(2.0, 0.0, 200).astype(np.float32)
+    ids, _ = filtered(row, sampling)
+    return row, len(ids), row / sampling.temperature + gumbel(1, 5, np.arange(200))
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(top_k=60, top_p=1.0), Sampling(top_k=0), Sampling(top_k=0, top_p=1.0, min_p=0.5)],
+)
+def test_a_token_that_rounding_moves_out_of_the_candidates_is_a_near_tie(sampling):
+    row, kept, scores = at_an_edge(sampling)
+    moved = row + np.float32(0.02) * np.sin(np.arange(200)).astype(np.float32)
+    last, far = kept - 1, kept - 30
+    behind = int(scores[: kept - 40].argmin())  # a sure candidate, far behind either in score
+    assert min(scores[last], scores[far]) - scores[behind] > 0.1
+    found = judge([row, moved], sampling, 1, 5, 3, plain=last, other=behind)
+    assert not found.gap <= 2 * found.rounding
+    assert found.near_tie
+    assert not judge([row, moved], sampling, 1, 5, 3, plain=far, other=behind).near_tie
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_k=60, top_p=1.0), Sampling(top_k=0)])
+def test_a_token_that_rounding_cannot_make_a_candidate_is_an_error_at_any_gap(sampling):
+    row, kept, scores = at_an_edge(sampling)
+    outside = np.arange(kept + 20, 200)
+    other = int(outside[scores[outside].argmax()])
+    plain = int(np.abs(scores[: kept - 20] - scores[other]).argmin())
+    row[plain] += scores[other] - scores[plain] + 0.001  # as good as equal in score
+    found = judge([row, row], sampling, 1, 5, 3, plain=plain, other=other)
+    assert not replace(found, rounding=0.01).near_tie
+    assert replace(found, rounding=0.01, possible=True).near_tie
+
+
+def test_rounding_is_that_of_tokens_that_could_be_chosen():
+    row = np.linspace(9.0, 0.0, 500).astype(np.float32)
+    moved = row.copy()
+    moved[7] += 0.02
+    moved[400:] += 0.5
+    for sampling in (GREEDY, Sampling()):
+        found = judge([row, moved], sampling, 1, 5, 3, plain=0, other=1)
+        assert found.rounding == pytest.approx(0.02, abs=1e-5)
+
+
 EQUAL = Comparison("story", 1.0, "3", True, 64, 90, 50, None)
+IDLE = replace(EQUAL, drafted=0, accepted=0)
 NEAR = replace(EQUAL, exact=False, difference=Difference(20, 0.01, 0.02, True))
 WRONG = replace(EQUAL, exact=False, difference=Difference(20, 4.0, 0.02, False))
 EVEN, UNEVEN = {1: 0.01, 2: 0.0, 4: 0.0}, {1: 0.01, 2: 0.0, 4: 0.03}
@@ -164,6 +210,16 @@ def receipt(*comparisons, differences=EVEN):
             "Exact mode does not hold here, rows depend",
         ),
         (receipt(EQUAL, WRONG), False, True, "by more than rounding: outside exact mode"),
+        (receipt(IDLE), True, False, "Nothing was drafted here"),
+        (receipt(IDLE, replace(IDLE, exact=False)), True, False, "Nothing was drafted here"),
+        (receipt(EQUAL, IDLE), True, True, "1 of 1 replies are the same with drafts"),
+        (receipt(EQUAL, replace(IDLE, exact=False)), True, True, "outside it nothing was drafted"),
+        (
+            receipt(replace(EQUAL, accepted=0)),
+            True,
+            False,
+            "not proved here, no draft was accepted in exact mode",
+        ),
         (receipt(replace(NEAR, exact=True)), False, False, "but rows are equal at all widths"),
     ],
 )
@@ -196,13 +252,13 @@ def tiny():
 
 
 def test_rows_of_the_built_in_pair_are_equal_at_all_widths_of_exact_mode(tiny):
-    found = probe(tiny, Event())
+    found = probe(tiny, 9, Event())
     assert [p.position > 300 for p in found] == [False, True]
     assert all(p.equal for p in found)
     assert tiny.session.tokens == []
 
 
-PLAN = Plan(("3",), TEXTS[:1], tokens=40, temperatures=(0.0, 1.0))
+PLAN = Plan(("3",), (STORY,), tokens=40, temperatures=(0.0, 1.0))
 
 
 def test_its_replies_are_the_same_with_drafts(tiny):
@@ -210,6 +266,46 @@ def test_its_replies_are_the_same_with_drafts(tiny):
     assert len(found) == 4
     assert all(c.difference is None for c in found if c.exact)
     assert all(c.accepted > 0 and c.tokens == 40 for c in found)
+
+
+@pytest.mark.parametrize("size", [None, 2048, 512])
+def test_a_reply_to_one_text_crosses_the_end_of_the_ring(machine, size):
+    engine = load(TINY, LoadOptions(context=size, threads=1))
+    try:
+        long = next(text for text in texts(engine, 64) if text.name == "ring")
+        end = next(iter(compare(engine, Plan(("3",), (long,), 64, (1.0,)), Event())))
+        ring = engine.pair.target.ring_size
+        length = len(engine.prompt(Request((Message("user", long.prompt),))))
+    finally:
+        engine.close()
+    assert end.tokens == 64
+    assert length // ring < (length + 32) // ring == (length + 64) // ring
+
+
+def test_no_reply_crosses_the_end_of_a_ring_that_holds_the_context():
+    engine = load(TINY, LoadOptions(context=256, threads=1))
+    try:
+        story, long, _ = texts(engine, 64)
+        found = list(compare(engine, Plan(("3",), (story, long), 64, (0.0,)), Event()))
+    finally:
+        engine.close()
+    assert long.name == "log"
+    assert {c.tokens for c in found} == {64}
+
+
+def test_a_reply_ends_inside_a_draft(tiny):
+    found = list(compare(tiny, Plan(("3", "8"), (QUESTION,), 64), Event()))
+    assert all(1 < c.tokens < 64 and c.accepted > 0 for c in found)
+    assert all(c.difference is None for c in found if c.exact)
+
+
+@pytest.mark.parametrize(
+    ("drafts", "widest"), [(("3",), 9), (("auto",), 9), (("3", "16"), 17), (("12", "auto"), 13)]
+)
+def test_the_probe_goes_up_to_the_widest_round(tiny, drafts, widest):
+    plan = Plan(drafts, (STORY,), 8)
+    assert plan.widest == widest
+    assert all(max(p.differences) == widest for p in probe(tiny, plan.widest, Event()))
 
 
 def test_drafts_accepted_by_mistake_are_found_and_are_no_near_tie(tiny, monkeypatch):
@@ -251,6 +347,25 @@ def test_the_command_ends_with_status_1_when_drafting_changes_the_text(machine, 
     outcome = verify()
     assert outcome.status == 1
     assert "Drafting changes the text here" in outcome.stdout
+
+
+def test_what_drafts_nothing_is_refused():
+    for drafts in ("off", "0", "off,0"):
+        outcome = invoke("verify", "tiny", "--draft", drafts, world=FakeWorld())
+        assert outcome.status == 2
+        assert f"--draft {drafts} drafts nothing" in outcome.stderr
+
+
+def test_plain_decoding_is_not_compared_with_itself(machine):
+    found = json.loads(verify("--json", "--draft", "off,2").stdout)
+    assert {c["draft"] for c in found["comparisons"]} == {"2"}
+    assert {c["text"] for c in found["comparisons"]} == {"story", "ring", "question"}
+
+
+def test_the_smallest_context_is_large_enough(machine):
+    outcome = verify("--ctx", "256", "--tokens", "64")
+    assert outcome.status == 0, outcome.stderr
+    assert "Exact mode holds here: 6 of 6 replies" in outcome.stdout
 
 
 def test_without_a_drafter_there_is_nothing_to_verify():

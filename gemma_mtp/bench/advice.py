@@ -25,6 +25,7 @@ ON_TWO_CORES = {
     "Q4_1": (1.00, 2.03, 2.68, 3.23, 4.07, 4.68, 6.42, 6.36, 7.07),
 }
 DRAFT_STEP = 0.12  # plain steps, measured there with a Q8_0 drafter
+ALIKE = 0.25  # relative difference up to which a cost measured here is as it was there
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def _loses(results: Results, weights: Weights, costs: Costs | None) -> str:
         f"at {_drafts(nearest)} a round brings {nearest.tokens:.1f} tokens and costs "
         f"{nearest.cost:.1f} plain steps{_needed(nearest)}"
     )
-    other = _variant(results, weights) if weights.on_cpu else ""
+    similar = weights.on_cpu and _resembles(results, weights, costs)
+    other = _variant(results, weights) if similar else ""
     return f"Drafting does not pay here, {reason}: {use}{other}."
 
 
@@ -119,6 +121,24 @@ def _by_costs(results: Results, costs: Costs | None) -> list[_Length]:
     return [_Length(k, tokens, cost) for k, tokens, cost in priced if cost]
 
 
+def _resembles(results: Results, weights: Weights, costs: Costs | None) -> bool:
+    """Whether widths cost about as much here as they did where the variants were measured."""
+    known = ON_TWO_CORES.get(weights.quantization)
+    here = _costs_here(results, costs)
+    if known is None or not here:
+        return False
+    there = {k: known[k] + k * DRAFT_STEP for k in here if k < len(known)}
+    return bool(there) and all(abs(here[k] / there[k] - 1) <= ALIKE for k in there)
+
+
+def _costs_here(results: Results, costs: Costs | None) -> dict[int, float]:
+    """Plain steps of a round by drafts: as verifying was timed, or else as runs took."""
+    if costs is None or 1 not in costs.verify:
+        return {length.drafts: length.cost for length in _measured(results)}
+    plain = costs.verify[1]
+    return {w - 1: s / plain + (w - 1) * DRAFT_STEP for w, s in costs.verify.items() if w > 1}
+
+
 def _variant(results: Results, weights: Weights) -> str:
     """The quantization that would have gained the most with drafts accepted like these."""
     best: _Length | None = None
@@ -132,9 +152,10 @@ def _variant(results: Results, weights: Weights) -> str:
                 best, name = length, quantization
     if best is None:
         return ""
+    article = "an" if name.startswith("I") else "a"
     return (
-        f"; a {name} target could gain, its rounds of {_drafts(best)} having cost "
-        f"{best.cost:.1f} plain steps on a 2-core CPU"
+        f"; {article} {name} target could gain: on a similar machine its rounds of "
+        f"{_drafts(best)} cost {best.cost:.1f} plain steps"
     )
 
 

@@ -17,6 +17,7 @@ from gemma_mtp.bench.results import Results, Summary
 from gemma_mtp.bench.runs import Plan
 from gemma_mtp.bench.svg import Bar
 from gemma_mtp.costs import Costs
+from gemma_mtp.events import Stats
 from gemma_mtp.figures import number, percent
 
 HEADS = ("draft", "tok/s", "from-to", "speedup", "accepted", "per round", "of limit", "first token")
@@ -74,6 +75,7 @@ def _run_json(bench: Bench, summary: Summary) -> dict[str, Any]:
         "tokens_per_second": _rounded(summary.tokens_per_second),
         "spread": _rounded(summary.spread),
         "acceptance_rate": _rounded(total.acceptance_rate),
+        "copied": _rounded(_copied(total)),
         "mean_accepted_length": _rounded(total.mean_accepted_length),
         "rounds": total.rounds,
         "ttft_seconds": _rounded(summary.ttft_seconds),
@@ -232,6 +234,9 @@ def _notes(bench: Bench) -> list[str]:
     if bench.plan.synthetic_acceptance is not None:
         chance = percent(bench.plan.synthetic_acceptance)
         notes.append(f"Drafts were accepted with a chance of {chance} each: costs, not valid text.")
+    if results.auto is not None and (copied := _copied(results[results.auto].total)):
+        share = "under 1 %" if copied < 0.005 else percent(copied)
+        notes.append(f"Of what auto got accepted, {share} was copied from the text itself.")
     if results.noise is not None:
         spread = f"Rounds of one length differed by {percent(results.noise)} in time"
         if results.busy:
@@ -241,6 +246,11 @@ def _notes(bench: Bench) -> list[str]:
     if bench.interrupted:
         notes.append("Stopped: these are the runs made until then.")
     return notes
+
+
+def _copied(stats: Stats) -> float | None:
+    """The share of accepted drafts that were found in the text and not made by the drafter."""
+    return stats.copied / stats.accepted if stats.accepted else None
 
 
 def _plain(costs: Costs) -> float:

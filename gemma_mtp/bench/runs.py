@@ -141,6 +141,8 @@ def _reply(
         *_, end = engine.reply(request, cancel)
     except Cancelled:
         return None
+    except DoesNotFit as error:
+        raise DoesNotFit(str(error), "Ask something shorter, or use a larger --ctx.") from error
     if not isinstance(end, End):
         raise GemmaMtpError("The engine ended the reply without a result.")
     if end.reason == "context":

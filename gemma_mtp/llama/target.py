@@ -106,6 +106,11 @@ class LlamaTarget:
         return self._ring.widest(position, MAX_WIDTH)
 
     @property
+    def ring_size(self) -> int:
+        """Cells of the sliding-window layers: position p lies in cell p modulo this."""
+        return self._ring.size
+
+    @property
     def in_order(self) -> bool:
         """Whether the cache is laid out as it is after evaluating its tokens from the start."""
         return self._ring.in_order

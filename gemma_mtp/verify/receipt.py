@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any, Protocol
 
-from gemma_mtp.bench.runs import Text, setting
+from gemma_mtp.bench.runs import setting
+from gemma_mtp.draft_length import LONGEST
 from gemma_mtp.errors import Cancelled, GemmaMtpError
 from gemma_mtp.events import End, Event, Message, Prefill, Request, Sampling
 from gemma_mtp.options import PairInfo
 from gemma_mtp.sampling import Row, capped
 from gemma_mtp.verify.difference import Difference, first_difference, judge
 from gemma_mtp.verify.probe import ROWS, probe_rows, row_after, smooth_start
-from gemma_mtp.verify.texts import LONG
+from gemma_mtp.verify.texts import LONG, Text
 
-WIDEST = 9
+WIDEST = 9  # that is probed in any case
 PROBED_AT = (100, 700)  # tokens of context
-WIDTHS = (2, 4)  # that a reply which parted is gone through again with, besides the plain way
+# A reply which parted is gone through again with these, besides the plain way and the widest.
+WIDTHS = (2, 4)
 
 
 class Session(Protocol):
@@ -31,7 +33,9 @@ class Session(Protocol):
     @property
     def last_row(self) -> Row | None: ...
 
-    def prefill(self, prompt: Sequence[int], exact: bool = False) -> Iterator[Prefill]: ...
+    def prefill(
+        self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
+    ) -> Iterator[Prefill]: ...
     def rewind(self, length: int) -> int: ...
 
 
@@ -45,12 +49,13 @@ class Engine(Protocol):
     @property
     def session(self) -> Session: ...
     def prompt(self, request: Request) -> list[int]: ...
+    def lasting(self, request: Request, prompt: list[int]) -> int: ...
     def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]: ...
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared; every draft length is set against plain decoding."""
+    """What is compared; every draft length, none of them 0, is set against plain decoding."""
 
     drafts: tuple[str, ...]
     texts: tuple[Text, ...]
@@ -62,6 +67,12 @@ class Plan:
     def replies(self) -> int:
         """How many will be written."""
         return 2 * len(self.texts) * len(self.temperatures) * (1 + len(self.drafts))
+
+    @property
+    def widest(self) -> int:
+        """The most rows that one round may evaluate."""
+        lengths = (setting(draft) for draft in self.drafts)
+        return max(WIDEST, *(1 + (LONGEST if k == "auto" else int(k)) for k in lengths))
 
 
 @dataclass(frozen=True)
@@ -91,17 +102,18 @@ class Probe:
         return not any(self.differences[width] for width in self.differences if width > 1)
 
 
-def probe(engine: Engine, cancel: Flag) -> list[Probe]:
-    """Rows of a long text, near its start and further on; the cache is empty afterwards."""
+def probe(engine: Engine, widest: int, cancel: Flag) -> list[Probe]:
+    """Rows of a long text at widths up to `widest`, near its start and further on; the cache is
+    empty afterwards."""
     target = engine.pair.target
     prompt = engine.prompt(Request((Message("user", LONG),)))
-    last = min(len(prompt), engine.info.context_size) - ROWS - WIDEST - 1
+    last = min(len(prompt), engine.info.context_size) - ROWS - widest - 1
     found = []
     for wanted in sorted({min(position, last) for position in PROBED_AT}):
-        position = smooth_start(target, wanted, WIDEST)
+        position = smooth_start(target, wanted, widest)
         _prefill(engine, prompt[:position])
-        tokens = prompt[position : position + ROWS + WIDEST]
-        found.append(Probe(position, probe_rows(target, tokens, position, WIDEST)))
+        tokens = prompt[position : position + ROWS + widest]
+        found.append(Probe(position, probe_rows(target, tokens, position, widest)))
         engine.session.rewind(0)
         _check(cancel)
     return found
@@ -120,7 +132,7 @@ def compare(
                     request = _request(text, plan, temperature, draft, exact)
                     drafted = _write(engine, request, cancel)
                     written()
-                    difference = _explain(engine, request, exact, plain, drafted)
+                    difference = _explain(engine, request, plan.widest, plain, drafted)
                     yield Comparison(
                         text.name,
                         temperature,
@@ -134,7 +146,7 @@ def compare(
 
 
 def _explain(
-    engine: Engine, request: Request, exact: bool, plain: End, drafted: End
+    engine: Engine, request: Request, widest: int, plain: End, drafted: End
 ) -> Difference | None:
     """The first difference, if there is one, and what rounding does at that token."""
     at = first_difference(plain.token_ids, drafted.token_ids)
@@ -145,9 +157,10 @@ def _explain(
     prompt = engine.prompt(request)
     target, common = engine.pair.target, plain.token_ids[:at]
     rows = []
-    for width in WIDTHS if exact else (1, *WIDTHS):
+    widths = (*WIDTHS, widest)
+    for width in widths if request.exact else (1, *widths):
         engine.session.rewind(0)
-        _prefill(engine, prompt)
+        _prefill(engine, prompt, engine.lasting(request, prompt))
         row = engine.session.last_row
         if common:
             row = row_after(target, common, len(prompt), width)
@@ -167,7 +180,7 @@ def _request(text: Text, plan: Plan, temperature: float, draft: str, exact: bool
         exact=exact,
         draft=setting(draft),
         max_tokens=plan.tokens,
-        ignore_end=True,  # however short the model would be, so much is compared
+        ignore_end=not text.ends,  # however short the model would be, so much is compared
     )
 
 
@@ -181,8 +194,8 @@ def _write(engine: Engine, request: Request, cancel: Flag) -> End:
     return end
 
 
-def _prefill(engine: Engine, prompt: Sequence[int]) -> None:
-    for _ in engine.session.prefill(prompt, exact=True):
+def _prefill(engine: Engine, prompt: Sequence[int], lasting: int | None = None) -> None:
+    for _ in engine.session.prefill(prompt, True, lasting):
         pass
 
 

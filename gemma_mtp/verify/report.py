@@ -29,8 +29,10 @@ class Receipt:
 
     @property
     def exact_holds(self) -> bool:
-        """Every exact reply was the same with drafts, and rows do not depend on the width."""
-        return self.rows_equal and not _parted([c for c in self.comparisons if c.exact])
+        """Rows do not depend on the width, drafts were accepted, and every exact reply was the
+        same with them."""
+        exact = [c for c in self.comparisons if c.exact]
+        return self.rows_equal and not _parted(exact) and any(c.accepted for c in exact)
 
     @property
     def rows_equal(self) -> bool:
@@ -56,9 +58,15 @@ def verdict(receipt: Receipt) -> str:
     """One sentence."""
     if receipt.broken:
         return f"Drafting changes the text here, by more than rounding: {_first(receipt)}."
-    exact = [c for c in receipt.comparisons if c.exact]
+    drafted = [c for c in receipt.comparisons if c.drafted]
+    if not drafted:
+        return "Nothing was drafted here, so there is nothing to say about drafts."
+    exact = [c for c in drafted if c.exact]
     parted = _parted(exact)
     same = f"{len(exact) - len(parted)} of {len(exact)} replies are the same with drafts"
+    if not any(c.accepted for c in exact):
+        rejected = "no draft was accepted in exact mode, so only their rejection was checked"
+        return f"Exact mode is not proved here, {rejected}: {same}; {_outside(receipt)}."
     if receipt.exact_holds:
         return f"Exact mode holds here: {same}; {_outside(receipt)}."
     widths = f"rows depend on how many are evaluated together (by up to {_moved(receipt):.2g})"
@@ -71,7 +79,9 @@ def verdict(receipt: Receipt) -> str:
 
 
 def _outside(receipt: Receipt) -> str:
-    other = [c for c in receipt.comparisons if not c.exact]
+    other = [c for c in receipt.comparisons if c.drafted and not c.exact]
+    if not other:
+        return "outside it nothing was drafted"
     parted = _parted(other)
     if not parted:
         return f"outside it {len(other)} of {len(other)} are, too"
@@ -94,8 +104,8 @@ def _told(difference: Difference | None) -> str:
     if math.isinf(difference.gap):
         return f"one reply ends at token {difference.token}, the other goes on"
     return (
-        f"token {difference.token} differs, the plain one ahead by {difference.gap:.2g}, while "
-        f"rounding moves rows by {difference.rounding:.2g}"
+        f"token {difference.token} differs, the two {difference.gap:.2g} apart, while rounding "
+        f"moves rows by {difference.rounding:.2g}"
     )
 
 
@@ -121,6 +131,7 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "gap": None if math.isinf(c.difference.gap) else c.difference.gap,
         "rounding": c.difference.rounding,
         "repeated": c.difference.repeated,
+        "edge": c.difference.edge,
         "near_tie": c.difference.near_tie,
     }
     return {
