@@ -12,6 +12,7 @@ import os
 import pty
 import select
 import signal
+import struct
 import sys
 import termios
 import time
@@ -24,6 +25,11 @@ DRIVER = Path(__file__).with_name("fakes.py")
 ROOT = DRIVER.parent.parent
 PATIENCE = 20.0
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
+
+
+def paste(text: str) -> str:
+    """What a terminal makes of a paste."""
+    return f"\x1b[200~{text}\x1b[201~"
 
 
 class Terminal:
@@ -46,7 +52,7 @@ class Terminal:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
         self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
         self.stream = pyte.Stream(self.screen)
-        self.decode = codecs.getincrementaldecoder("utf-8")().decode
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.raw = b""
         self.status: int | None = None
         self.pid, self.fd = pty.fork()
@@ -54,8 +60,7 @@ class Terminal:
             env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
             env |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
             env |= {"FAKE": json.dumps(script or {}), **environment}
-            size = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
-            fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             if piped is not None:
                 ready, end = os.pipe()
                 os.write(end, piped)
@@ -97,6 +102,25 @@ class Terminal:
 
     def keys(self, *keys: str) -> None:
         os.write(self.fd, "".join(keys).encode())
+
+    def pour(self, text: str) -> None:
+        """Press more keys than the terminal takes at once."""
+        data = text.encode()
+        deadline = time.monotonic() + PATIENCE
+        os.set_blocking(self.fd, False)
+        while data:
+            try:
+                data = data[os.write(self.fd, data) :]
+                deadline = time.monotonic() + PATIENCE
+            except BlockingIOError:
+                assert time.monotonic() < deadline, f"{len(data)} bytes were never taken"
+                assert self.read(0.01), f"the program has gone with {len(data)} bytes not taken"
+        os.set_blocking(self.fd, True)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size of the window; what no longer fits its rows is cut off, not wrapped."""
+        self.screen.resize(rows, columns)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def read(self, seconds: float = 0.05) -> bool:
         """Take what the program wrote; False when it has gone."""
