@@ -25,6 +25,9 @@ DRIVER = Path(__file__).with_name("fakes.py")
 ROOT = DRIVER.parent.parent
 PATIENCE = 20.0
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
+CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
+ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"
+DOWN, LEFT, RIGHT = "\x1b[B", "\x1b[D", "\x1b[C"
 
 
 def paste(text: str) -> str:
@@ -50,6 +53,7 @@ class Terminal:
         **environment: str,
     ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
+        self.widest = columns
         self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
         self.stream = pyte.Stream(self.screen)
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -97,7 +101,7 @@ class Terminal:
     @property
     def scrolled(self) -> list[str]:
         """The rows that have left the screen at the top."""
-        columns = range(self.screen.columns)
+        columns = range(self.widest)
         return ["".join(r[x].data for x in columns).rstrip() for r in self.screen.history.top]
 
     def keys(self, *keys: str) -> None:
@@ -118,9 +122,17 @@ class Terminal:
         os.set_blocking(self.fd, True)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size of the window; what no longer fits its rows is cut off, not wrapped."""
+        """Another size of the window, at a moment when nothing is on its way to it. What no longer
+        fits a row is cut off, not wrapped."""
+        os.kill(self.pid, signal.SIGSTOP)
+        seen = -1
+        while seen < len(self.raw):
+            seen = len(self.raw)
+            self.read(0.1)
         self.screen.resize(rows, columns)
+        self.widest = max(self.widest, columns)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.kill(self.pid, signal.SIGCONT)
 
     def read(self, seconds: float = 0.05) -> bool:
         """Take what the program wrote; False when it has gone."""

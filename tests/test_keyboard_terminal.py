@@ -13,11 +13,29 @@ import pytest
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
 import terminal
-from terminal import CTRL_C, CTRL_D, ENTER, ROOT, TAB, UP, Terminal, paste
+from terminal import (
+    ALT_ENTER,
+    BACKSPACE,
+    CTRL_C,
+    CTRL_D,
+    CTRL_E,
+    CTRL_G,
+    CTRL_L,
+    CTRL_R,
+    CTRL_X,
+    CTRL_Z,
+    DOWN,
+    ENTER,
+    ESCAPE,
+    LEFT,
+    RIGHT,
+    ROOT,
+    TAB,
+    UP,
+    Terminal,
+    paste,
+)
 
-CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
-ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"
-DOWN, LEFT, RIGHT = "\x1b[B", "\x1b[D", "\x1b[C"
 SIZES = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
 
 Start = Callable[..., Terminal]
