@@ -195,7 +195,7 @@ class Line:
     def _offered(self, default: str) -> str:
         """A text to start from; what was just sent comes back as it was typed."""
         sent, typed = self._sent
-        return typed if default and default == sent else self.pastes.folded(default)
+        return typed if default and default == sent.strip() else self.pastes.folded(default)
 
     def _cursor(self) -> CursorShapeConfig | None:
         """With vi keys the cursor shows which mode it is; otherwise it is left alone."""
