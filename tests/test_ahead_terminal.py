@@ -31,7 +31,7 @@ def sent(home: Path) -> list[str]:
 
 def asked(open_terminal: Open, home: Path, *keys: str, **size: int) -> Terminal:
     """A chat that asks whether to leave something out; the keys were typed during the reply."""
-    long = {"text": "word " * 400, "delay": 0.01}
+    long = {"text": "word " * 400, "delay": 0.02}
     replies = script(home, {"text": "word " * 20}, long, {"text": "Aha."}, context=100)
     chat = open_terminal("chat", script=replies, **size)
     chat.say("hello")
@@ -63,7 +63,7 @@ def test_it_does_not_answer_a_question(
 
 def stopped(open_terminal: Open, home: Path, *keys: str, vi: bool = False, **size: int) -> Terminal:
     """A chat that hands "count" back; the keys were typed while its prompt was read."""
-    slow = {"text": "Hm.", "prefill_delay": 0.3}
+    slow = {"text": "Hm.", "prefill_delay": 0.5}
     options = ("--vi",) if vi else ()
     chat = open_terminal("chat", *options, script=script(home, slow, {"text": "Aha."}), **size)
     chat.say("count")
@@ -119,7 +119,7 @@ def test_it_is_typed_and_no_command_with_vi_keys(open_terminal: Open, tmp_path: 
 
 def test_it_stays_apart_when_the_message_fails_again(open_terminal: Open, tmp_path: Path) -> None:
     fails = {"error": "It does not work.", "prefill_delay": 0.0}
-    slow = {"text": "Hm.", "prefill_delay": 0.3}
+    slow = {"text": "Hm.", "prefill_delay": 0.5}
     chat = open_terminal("chat", script=script(tmp_path, slow, fails, {"text": "Aha."}))
     chat.say("count")
     chat.until("reading prompt")

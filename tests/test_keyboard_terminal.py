@@ -23,7 +23,6 @@ from terminal import (
     CTRL_L,
     CTRL_R,
     CTRL_X,
-    CTRL_Z,
     DOWN,
     ENTER,
     ESCAPE,
@@ -567,32 +566,3 @@ def test_no_answer_of_the_terminal_is_waited_for(start: Start) -> None:
     assert typist.raw.rstrip().endswith(b"left")
     assert typist.raw.count(b"\x1b[?2004l") == 1  # pastes stayed marked all along
     assert b"\x1b[?2004h" not in typist.raw[typist.raw.index(b"\x1b[?2004l") :]
-
-
-def test_ctrl_z_gives_the_shell_its_terminal(start: Start, tmp_path: Path) -> None:
-    """While a line is typed, and during a reply."""
-    gate = tmp_path / "gate"
-    typist = start(shell=True, gate=str(gate))
-    typist.ready()
-    typist.keys("half")
-    typist.until(">>> half")
-    stop_and_go_on(typist)
-    typist.keys(" more")
-    typist.until(">>> half more")
-    typist.keys(CTRL_C, "work", ENTER)
-    typist.until("working")
-    stop_and_go_on(typist)
-    typist.keys("later")
-    gate.touch()
-    typist.until(">>> later")
-
-
-def stop_and_go_on(typist: Typist) -> None:
-    before = typist.raw.count(b"shell:")
-    typist.keys(CTRL_Z)
-    typist.until(lambda: typist.raw.count(b"shell:") > before)
-    typist.until(lambda: typist.last == "shell: ICRNL ICANON ECHO")
-    off, on = b"\x1b[?2004l", b"\x1b[?2004h"
-    assert typist.raw.rindex(off) > typist.raw.rindex(on)
-    typist.keys("fg", ENTER)
-    typist.until(lambda: typist.raw.rindex(on) > typist.raw.rindex(off))
