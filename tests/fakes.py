@@ -56,7 +56,8 @@ NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 @dataclass
 class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is
-    in seconds per token; the file `mark` is made after the first text."""
+    in seconds per token; the file `mark` is made after the first text. The reply waits before
+    each word of which there is a file in the folder `hold`."""
 
     text: str = "Hello there."
     thought: str = ""
@@ -65,6 +66,7 @@ class Script:
     delay: float = 0.0
     prefill_delay: float = 0.0
     mark: str = ""
+    hold: str = ""
 
 
 @dataclass
@@ -123,6 +125,8 @@ class FakeEngine:
         pieces = [(piece, True) for piece in tokens(script.thought)]
         pieces += [(piece, False) for piece in tokens(_still_to_say(script.text, request))]
         for i, (piece, thinking) in enumerate(pieces):
+            while script.hold and Path(script.hold, piece.strip()).is_file():
+                time.sleep(0.005)
             (thought if thinking else said).append(piece)
             yield Text(piece, drafted=i % 2 == 1, thought=thinking)
             if script.mark:

@@ -12,6 +12,7 @@ import os
 import pty
 import select
 import signal
+import struct
 import sys
 import termios
 import time
@@ -24,6 +25,14 @@ DRIVER = Path(__file__).with_name("fakes.py")
 ROOT = DRIVER.parent.parent
 PATIENCE = 20.0
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
+CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
+ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"
+DOWN, LEFT, RIGHT = "\x1b[B", "\x1b[D", "\x1b[C"
+
+
+def paste(text: str) -> str:
+    """What a terminal makes of a paste."""
+    return f"\x1b[200~{text}\x1b[201~"
 
 
 class Terminal:
@@ -44,9 +53,10 @@ class Terminal:
         **environment: str,
     ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
+        self.widest = columns
         self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
         self.stream = pyte.Stream(self.screen)
-        self.decode = codecs.getincrementaldecoder("utf-8")().decode
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.raw = b""
         self.status: int | None = None
         self.pid, self.fd = pty.fork()
@@ -54,8 +64,7 @@ class Terminal:
             env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
             env |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
             env |= {"FAKE": json.dumps(script or {}), **environment}
-            size = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(4)
-            fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             if piped is not None:
                 ready, end = os.pipe()
                 os.write(end, piped)
@@ -92,11 +101,38 @@ class Terminal:
     @property
     def scrolled(self) -> list[str]:
         """The rows that have left the screen at the top."""
-        columns = range(self.screen.columns)
+        columns = range(self.widest)
         return ["".join(r[x].data for x in columns).rstrip() for r in self.screen.history.top]
 
     def keys(self, *keys: str) -> None:
         os.write(self.fd, "".join(keys).encode())
+
+    def pour(self, text: str) -> None:
+        """Press more keys than the terminal takes at once."""
+        data = text.encode()
+        deadline = time.monotonic() + PATIENCE
+        os.set_blocking(self.fd, False)
+        while data:
+            try:
+                data = data[os.write(self.fd, data) :]
+                deadline = time.monotonic() + PATIENCE
+            except BlockingIOError:
+                assert time.monotonic() < deadline, f"{len(data)} bytes were never taken"
+                assert self.read(0.01), f"the program has gone with {len(data)} bytes not taken"
+        os.set_blocking(self.fd, True)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size of the window, at a moment when nothing is on its way to it. What no longer
+        fits a row is cut off, not wrapped."""
+        os.kill(self.pid, signal.SIGSTOP)
+        seen = -1
+        while seen < len(self.raw):
+            seen = len(self.raw)
+            self.read(0.1)
+        self.screen.resize(rows, columns)
+        self.widest = max(self.widest, columns)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.kill(self.pid, signal.SIGCONT)
 
     def read(self, seconds: float = 0.05) -> bool:
         """Take what the program wrote; False when it has gone."""

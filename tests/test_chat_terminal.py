@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
 import pyte
-from terminal import CTRL_C, CTRL_D, ENTER, TAB, UP, Terminal
+from terminal import BACKSPACE, CTRL_C, CTRL_D, ENTER, TAB, UP, Terminal
 
 Open = Callable[..., Terminal]
 
@@ -84,6 +84,9 @@ def test_an_interrupt_that_comes_too_late_does_not_end_the_chat(open_terminal: O
     for _ in range(3):
         os.kill(chat.pid, signal.SIGINT)
         chat.until(lambda: chat.lines[-1] == "Ctrl-D or /bye leaves.")
+        chat.keys("x")  # takes the notice away, so that it is not taken for the next one
+        chat.until(lambda: chat.row == ">>> x" and "leaves" not in chat.lines[-1])
+        chat.keys(BACKSPACE)
         chat.prompt()
     chat.say("are you there?")
     chat.until(">>> are you there?")

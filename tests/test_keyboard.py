@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
+from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.output import DummyOutput
 
-from gemma_mtp.chat import menu
+from gemma_mtp.chat import menu, modes
+from gemma_mtp.chat.ahead import Ahead
 from gemma_mtp.chat.device import Parser
 from gemma_mtp.chat.editor import command, edited
 from gemma_mtp.chat.history import Lines, Suggestions
+from gemma_mtp.chat.keyboard import Keyboard
 from gemma_mtp.chat.message import is_open, shown
 from gemma_mtp.chat.pastes import Pastes
 from gemma_mtp.chat.picker import Picker
@@ -270,6 +277,80 @@ def test_picking_with_arrows_goes_round() -> None:
     assert picker.taken() == 1
 
 
+def test_a_question_waits_until_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the waiting, and the question."""
+
+    def press_ctrl_c() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(modes, "wait_for_a_pause", press_ctrl_c)
+    with create_pipe_input() as keys:
+        assert Picker("Which?", ["one", "two"]).run((keys, DummyOutput())) is None
+
+
+# What is typed ahead
+
+
+@pytest.fixture
+def ahead() -> Iterator[tuple[Ahead, int]]:
+    """What collects, and where to type."""
+    keyboard, fingers = os.pipe()
+    collector = Ahead(keyboard)
+    collector.start()
+    yield collector, fingers
+    collector.stop()
+    os.close(keyboard)
+    os.close(fingers)
+
+
+def typed(collector: Ahead) -> bytes:
+    """What has come, as soon as something has."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with collector.paused():
+            if data := collector.take():
+                return data
+        time.sleep(0.01)
+    return b""
+
+
+def test_a_pause_is_half_a_second_without_a_key(ahead: tuple[Ahead, int]) -> None:
+    collector, fingers = ahead
+    collector.wait_for_a_pause()  # nothing was typed at all
+    typed_at = time.monotonic()
+    os.write(fingers, b"x")
+    assert typed(collector) == b"x"
+    collector.wait_for_a_pause()
+    assert time.monotonic() - typed_at >= 0.5
+
+
+def test_ctrl_z_while_it_stops(ahead: tuple[Ahead, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    collector, fingers = ahead
+    write = os.write
+
+    def write_and_suspend(file: int, data: bytes) -> int:
+        monkeypatch.undo()
+        written = write(file, data)
+        collector.stop()
+        return written
+
+    monkeypatch.setattr(os, "write", write_and_suspend)
+    with collector.paused():
+        pass
+    os.write(fingers, b"after")
+    assert typed(collector) == b"after"
+
+
+def test_a_signal_that_was_not_heard_ends_the_chat_at_the_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(modes, "told", signal.SIGTERM)
+    keyboard = Keyboard(history=None, complete=lambda typed: [], bar=list)
+    with pytest.raises(SystemExit) as ended:
+        keyboard.read()
+    assert ended.value.code == 143
+
+
 # The editor
 
 
@@ -312,6 +393,18 @@ def test_an_editor_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISUAL", "/no/such/editor")
     with pytest.raises(GemmaMtpError, match="/no/such/editor does not start"):
         edited("one")
+
+
+def test_an_editor_with_a_quote_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISUAL", "")
+    monkeypatch.setenv("EDITOR", "vim '")
+    with pytest.raises(GemmaMtpError, match=r"There is no closing quotation in EDITOR\.") as error:
+        edited("one")
+    assert "EDITOR" in error.value.hint
+
+
+def test_a_text_that_no_file_can_hold_is_edited_all_the_same(editor: Path) -> None:
+    assert edited("caf\udce9") == "caf?"
 
 
 def test_which_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,11 +13,28 @@ import pytest
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
 import terminal
-from terminal import CTRL_C, CTRL_D, ENTER, ROOT, TAB, UP, Terminal
+from terminal import (
+    ALT_ENTER,
+    BACKSPACE,
+    CTRL_C,
+    CTRL_D,
+    CTRL_E,
+    CTRL_G,
+    CTRL_L,
+    CTRL_R,
+    CTRL_X,
+    DOWN,
+    ENTER,
+    ESCAPE,
+    LEFT,
+    RIGHT,
+    ROOT,
+    TAB,
+    UP,
+    Terminal,
+    paste,
+)
 
-CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
-ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"
-DOWN, LEFT, RIGHT = "\x1b[B", "\x1b[D", "\x1b[C"
 SIZES = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
 
 Start = Callable[..., Terminal]
@@ -47,10 +64,6 @@ class Typist(Terminal):
     @property
     def all(self) -> list[str]:
         return [*self.scrolled, *self.lines]
-
-
-def paste(text: str) -> str:
-    return f"\x1b[200~{text}\x1b[201~"
 
 
 @pytest.fixture
@@ -151,7 +164,7 @@ def test_two_megabytes(start: Start, columns: int, rows: int) -> None:
     typist = start(columns, rows)
     typist.ready()
     typist.keys("Review ")
-    pour(typist, paste("a line of a long text\r" * 100_000))
+    typist.pour(paste("a line of a long text\r" * 100_000))
     typist.until("[pasted 100,000 lines]")
     assert typist.last.startswith("Ctrl-G shows the paste · ")
     typist.keys(" again!", BACKSPACE)
@@ -164,18 +177,6 @@ def test_two_megabytes(start: Start, columns: int, rows: int) -> None:
     typist.until(">>> Review [pasted 100,000 lines]")
     typist.keys(*[LEFT] * 6, BACKSPACE, ENTER)  # the whole paste is one character
     typist.until("got: 'Review  again'")
-
-
-def pour(typist: Typist, text: str) -> None:
-    """Write more than the terminal takes at once."""
-    data = text.encode()
-    os.set_blocking(typist.fd, False)
-    while data:
-        try:
-            data = data[os.write(typist.fd, data) :]
-        except BlockingIOError:
-            typist.read(0.01)
-    os.set_blocking(typist.fd, True)
 
 
 @SIZES
@@ -205,7 +206,7 @@ def test_ctrl_c_gets_past_a_paste(start: Start) -> None:
     typist.ready()
     typist.keys("work", ENTER)
     typist.until("working")
-    pour(typist, paste("row\r" * 50_000) + "雨" + CTRL_C)
+    typist.pour(paste("row\r" * 50_000) + "雨" + CTRL_C)
     typist.until("stopped")
     typist.until(">>> [pasted 50,000 lines]雨")
 
@@ -424,6 +425,33 @@ def test_ctrl_c_is_the_editors(start: Start, tmp_path: Path) -> None:
     typist.until(">>> kept interrupted")
 
 
+def test_bytes_that_are_no_text_are_replaced(start: Start, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf " and more" >> "$1"\n')
+    editor.chmod(0o700)
+    typist = start(VISUAL=editor)
+    typist.ready()
+    os.write(typist.fd, b"caf\xe9 ")  # Latin-1
+    typist.until(lambda: typist.line() == ">>> caf\ufffd")
+    typist.keys(CTRL_G)
+    typist.until(">>> caf\ufffd  and more")
+    typist.keys(ENTER)
+    typist.until("got: 'caf\ufffd  and more'")
+
+
+def test_an_editor_with_a_quote_too_many_leaves_the_line(start: Start) -> None:
+    typist = start(VISUAL="", EDITOR="vim '")
+    typist.ready()
+    typist.keys("some text", CTRL_G)
+    typist.until("There is no closing quotation in EDITOR.")
+    typist.keys(ENTER)
+    typist.until("got: 'some text'")
+    typist.ready()
+    typist.keys("edit", ENTER)
+    typist.until("There is no closing quotation in EDITOR.")
+    typist.until("edited: None")
+
+
 def test_a_message_handed_back_is_as_it_was(start: Start) -> None:
     typist = start()
     typist.ready()
@@ -483,21 +511,12 @@ def test_another_size(start: Start) -> None:
     typist.ready()
     typist.keys("hello")
     typist.until(">>> hello")
-    resize(typist, 30, 10)
+    typist.resize(30, 10)
     typist.until(lambda: typist.last == "tiny · 12/8192 (0 %)")
     typist.keys(" and a good morning to you", ENTER)
     typist.until("got:")
     typist.ready()
     assert typist.lines[1:3] == [">>> hello and a good morning t", "o you"]
-
-
-def resize(typist: Typist, columns: int, rows: int) -> None:
-    import fcntl
-    import struct
-    import termios
-
-    typist.screen.resize(rows, columns)
-    fcntl.ioctl(typist.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def test_a_dumb_terminal(start: Start) -> None:
@@ -529,6 +548,14 @@ def test_a_dumb_terminal(start: Start) -> None:
     assert typist.leave(CTRL_D) == 0
 
 
+def test_bytes_that_are_no_text_on_a_dumb_terminal(start: Start) -> None:
+    typist = start(TERM="dumb", PYTHONIOENCODING="utf-8:strict")
+    typist.until(lambda: typist.last == ">>>")
+    os.write(typist.fd, b"caf\xe9" + ENTER.encode())
+    typist.until("got: 'caf\ufffd'")
+    typist.until(lambda: typist.last == ">>>")
+
+
 def test_no_answer_of_the_terminal_is_waited_for(start: Start) -> None:
     typist = start()
     typist.screen.write_process_input = lambda text: pytest.fail("the terminal was asked")
@@ -539,32 +566,3 @@ def test_no_answer_of_the_terminal_is_waited_for(start: Start) -> None:
     assert typist.raw.rstrip().endswith(b"left")
     assert typist.raw.count(b"\x1b[?2004l") == 1  # pastes stayed marked all along
     assert b"\x1b[?2004h" not in typist.raw[typist.raw.index(b"\x1b[?2004l") :]
-
-
-def test_ctrl_z_gives_the_shell_its_terminal(start: Start, tmp_path: Path) -> None:
-    """While a line is typed, and during a reply."""
-    gate = tmp_path / "gate"
-    typist = start(shell=True, gate=str(gate))
-    typist.ready()
-    typist.keys("half")
-    typist.until(">>> half")
-    stop_and_go_on(typist)
-    typist.keys(" more")
-    typist.until(">>> half more")
-    typist.keys(CTRL_C, "work", ENTER)
-    typist.until("working")
-    stop_and_go_on(typist)
-    typist.keys("later")
-    gate.touch()
-    typist.until(">>> later")
-
-
-def stop_and_go_on(typist: Typist) -> None:
-    before = typist.raw.count(b"shell:")
-    typist.keys(CTRL_Z)
-    typist.until(lambda: typist.raw.count(b"shell:") > before)
-    typist.until(lambda: typist.last == "shell: ICRNL ICANON ECHO")
-    off, on = b"\x1b[?2004l", b"\x1b[?2004h"
-    assert typist.raw.rindex(off) > typist.raw.rindex(on)
-    typist.keys("fg", ENTER)
-    typist.until(lambda: typist.raw.rindex(on) > typist.raw.rindex(off))

@@ -207,21 +207,57 @@ def test_a_hidden_thought_is_seen_in_the_status() -> None:
     assert window.rows[0].startswith(" thinking, 1 token · 100 tok/s")
 
 
-def test_a_window_that_gets_narrower_keeps_what_was_printed() -> None:
+def test_another_width_while_something_is_shown_below() -> None:
     window = Window(60)
-    printer = Printer(window.screen(), clock=Clock())
+    screen = window.screen()
+    below = "0123456789" * 5
+    screen.write("one two")
+    screen.transient(below)
+    window.resize(40)
+    screen.write(" three")
+    assert window.rows == ["one two three", below[:39]]
+    window.resize(70)
+    screen.write(" four")
+    assert window.rows == ["one two three four", below]
+    screen.transient("")
+    assert window.rows == ["one two three four"]
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+@pytest.mark.parametrize("widths", [(60, 40, 70), (40, 70, 70)])
+def test_another_width_during_a_reply(widths: tuple[int, ...], wrap: bool) -> None:
+    """The emulator cuts rows and never joins them, so it gets narrower while there is a short one
+    only."""
+    words = [f"word{i}" for i in range(100, 200)]
+    text = " ".join(words) if wrap else "".join(words)
+    pieces = tokens(text) if wrap else [*text]
+    first, second = (4, 50) if wrap else (30, 400)
+    window = Window(widths[0], rows=8)
+    printer = Printer(window.screen(), view=View(wrap=wrap), clock=Clock())
     printer.begin()
-    words = [f" word{i}" for i in range(40)]
-    for piece in words[:8]:
-        printer.show(Text(piece))
-        printer.show(Progress(STATS))
-    window.resize(70)  # the emulator does not break rows anew when it gets narrower
-    for piece in words[8:30]:
-        printer.show(Text(piece))
-        printer.show(Progress(STATS))
+    for width, part in zip(
+        widths, (pieces[:first], pieces[first:second], pieces[second:]), strict=True
+    ):
+        window.resize(width)
+        for piece in part:
+            printer.show(Text(piece))
+            assert sum("ctx" in row or "tok/s" in row for row in window.rows) <= 1
+            printer.show(Progress(LONG_STATS))
+        assert window.rows[-1] == (STATUS[:33] if width == 40 else STATUS)
     printer.finish()
-    assert " ".join(window.rows).split() == [word.strip() for word in words[:30]]
-    assert max(map(len, window.rows)) < 70
+    assert (" " if wrap else "").join(window.rows) == text
+
+
+STATUS = " 100 tok/s · 2.0x · accepted 67 % · k=3 · ctx 9/99"
+LONG_STATS = replace(
+    STATS,
+    drafted=30,
+    accepted=20,
+    rounds=10,
+    plain_seconds=0.2,
+    compared_seconds=0.1,
+    speedup_basis="measured",
+)
 
 
 def test_a_conversation_is_shown_again() -> None:

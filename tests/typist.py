@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import termios
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from gemma_mtp.chat.keyboard import Completion, Keyboard, paths, quiet_keyboard
 
@@ -25,7 +22,6 @@ VERBS = {
     "/file": "send files along with the message",
 }
 BAR = [(7, "tiny"), (9, "12/8192 (0 %)"), (4, "draft auto"), (6, "43 tok/s")]
-MODES = [("ICRNL", 0), ("ICANON", 3), ("ECHO", 3)]
 FRUIT = ["apple tart", "banana bread", "cherry pie"]
 
 
@@ -76,26 +72,5 @@ def main(history: str = "", vi: bool = False, gate: str = "") -> None:
     print("left")
 
 
-def run_as_a_job(script: dict[str, Any]) -> None:
-    """What a shell does with a program: when it stops, take the terminal and say how it is."""
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        os.tcsetpgrp(0, os.getpgrp())
-        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-        main(**script)
-        return
-    while os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1]):
-        os.tcsetpgrp(0, os.getpgrp())
-        modes = termios.tcgetattr(0)
-        on = [name for name, i in MODES if modes[i] & getattr(termios, name)]
-        print("shell:", *on)
-        input()
-        os.tcsetpgrp(0, child)
-        os.killpg(child, signal.SIGCONT)
-
-
 if __name__ == "__main__":
-    asked = json.loads(os.environ.get("FAKE", "{}"))
-    run_as_a_job(asked) if asked.pop("shell", False) else main(**asked)
+    main(**json.loads(os.environ.get("FAKE", "{}")))

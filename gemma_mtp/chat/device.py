@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
-from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.posix_utils import PosixStdinReader
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding.key_processor import KeyPress
@@ -52,6 +53,7 @@ def open_terminal() -> tuple[Input, Output]:
     output.enable_cpr = False
     keys = create_input()
     if isinstance(keys, Vt100Input):
+        keys.stdin_reader = PosixStdinReader(keys.fileno(), "replace", sys.stdin.encoding)
         keys.vt100_parser = Parser(keys.vt100_parser.feed_key_callback)
     for sequence in NEW_LINES:
         ANSI_SEQUENCES[sequence] = NEW_LINE
@@ -69,6 +71,22 @@ def listening(keys: Input) -> Iterator[None]:
             )  # may end within a character
             store_typeahead(keys, keys.read_keys())
         yield
+
+
+@contextmanager
+def asking(keys: Input) -> Iterator[None]:
+    """Keys come here, but none that were typed before the question could be read: they wait."""
+    modes.wait_for_a_pause()
+    with listening(keys):
+        before = get_typeahead(keys)
+        try:
+            yield
+        finally:
+            store_typeahead(keys, before + get_typeahead(keys))
+
+
+class Held(KeyPress):
+    """A key typed before something went wrong: it types as it would have, but sends nothing."""
 
 
 class Terminal(Vt100_Output):

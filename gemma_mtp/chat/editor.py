@@ -24,7 +24,7 @@ def edited(text: str) -> str:
     handle, name = tempfile.mkstemp(prefix="gemma-mtp-", suffix=".md")
     file = Path(name)
     try:
-        with open(handle, "w", encoding="utf-8", newline="") as out:
+        with open(handle, "w", encoding="utf-8", errors="replace", newline="") as out:
             out.write(text)
         _run([*command(), name])
         return _as_given(file.read_text(encoding="utf-8", errors="replace"), text)
@@ -38,7 +38,12 @@ def edited(text: str) -> str:
 def command() -> list[str]:
     """The editor and its options."""
     for variable in ("VISUAL", "EDITOR"):
-        if words := shlex.split(os.environ.get(variable, ""), posix=os.name != "nt"):
+        try:
+            words = shlex.split(os.environ.get(variable, ""), posix=os.name != "nt")
+        except ValueError as error:
+            said = str(error).removeprefix("No ").lower()
+            raise GemmaMtpError(f"There is no {said} in {variable}.", HINT) from error
+        if words:
             return words
     for known in ("editor", "nano", "vim", "vi", "notepad"):
         if found := shutil.which(known):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.completion import Completion, paths
 from gemma_mtp.chat.editor import edited
-from gemma_mtp.chat.modes import is_dumb, quiet_keyboard
+from gemma_mtp.chat.modes import end_if_told, is_dumb, quiet_keyboard
 from gemma_mtp.chat.pastes import Pastes
 from gemma_mtp.errors import GemmaMtpError
 
@@ -53,6 +53,7 @@ class Keyboard:
 
     def read(self, default: str = "") -> str:
         """The next message, starting from a text; EOFError when the person leaves."""
+        end_if_told()
         if is_dumb():
             from gemma_mtp.chat.plain import read_plain
 

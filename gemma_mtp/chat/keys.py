@@ -26,7 +26,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.search import stop_search
 from prompt_toolkit.utils import suspend_to_background_supported
 
-from gemma_mtp.chat.device import NEW_LINE
+from gemma_mtp.chat.device import NEW_LINE, Held
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.line import Line
@@ -45,7 +45,10 @@ def _sending(line: Line) -> KeyBindings:
 
     @keys.add("enter", filter=typing)
     def _(event: KeyPressEvent) -> None:
-        line.send()
+        if isinstance(event.key_sequence[-1], Held):
+            line.hold()
+        else:
+            line.send()
 
     @keys.add(NEW_LINE, filter=typing)
     @keys.add("escape", "enter", filter=typing & emacs_mode)

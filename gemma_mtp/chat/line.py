@@ -20,10 +20,12 @@ from prompt_toolkit.cursor_shapes import (
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.output import Output
 
 from gemma_mtp.chat.completion import Completion
-from gemma_mtp.chat.device import ESCAPE_WAIT, is_styled, listening, style
+from gemma_mtp.chat.device import ESCAPE_WAIT, Held, is_styled, listening, style
 from gemma_mtp.chat.editor import edited
 from gemma_mtp.chat.history import Lines, Suggestions
 from gemma_mtp.chat.keys import bindings
@@ -36,6 +38,8 @@ from gemma_mtp.screen import fit
 
 Complete = Callable[[str], Iterable[Completion]]
 Bar = Callable[[], list[tuple[int, str]]]
+
+WAITING = "What you typed meanwhile comes next."
 
 
 class Line:
@@ -56,6 +60,7 @@ class Line:
         self._completer = Completions(complete)
         self._notice = ""
         self._sent = ("", "")
+        self._held: list[Held] = []  # typed before something went wrong, and not offered yet
         self._suggestions = Suggestions(pastes) if is_styled() else None
         self.buffer = Buffer(
             multiline=True,
@@ -85,6 +90,7 @@ class Line:
         self._notice = ""
         self.buffer.reset(Document(self._offered(default)))
         with listening(self.app.input):
+            self._hold_back(default)
             typed = self.app.run()
         self._write(self.pastes.labelled(typed))
         self.history.append_string(typed)
@@ -97,6 +103,13 @@ class Line:
             self.buffer.insert_text("\n")
         else:
             self.buffer.validate_and_handle()
+
+    def hold(self) -> None:
+        """The end of a line that was typed ahead, and is to be looked at before it is sent."""
+        if is_open(self.buffer.text):
+            self.buffer.insert_text("\n")
+        elif self.buffer.text:
+            self._held = _held(self.app.key_processor.empty_queue())
 
     def complete(self) -> None:
         """Finish the word as far as it is clear; list what it may become where it is not."""
@@ -114,6 +127,8 @@ class Line:
         if self.buffer.text:
             self.history.remember(self.buffer.text)
             self.buffer.reset()
+            self.app.vi_state.reset()
+            self.app.key_processor.feed_multiple(self._released(), first=True)
         else:
             self._notice = LEAVING
 
@@ -163,10 +178,24 @@ class Line:
             return f"{only.text.strip()}  {only.description}"
         return "  ".join(c.text.strip() for c in found)
 
+    def _hold_back(self, default: str) -> None:
+        """What was typed ahead does not run into a message that was handed back. It is offered
+        after that one, line by line, but sends nothing by itself: things are not as they were."""
+        if default or self._held:
+            self._held += _held(get_typeahead(self.app.input))
+        if not default:
+            store_typeahead(self.app.input, self._released())
+        elif self._held:
+            self._notice = WAITING
+
+    def _released(self) -> list[KeyPress]:
+        keys, self._held = self._held, []
+        return [*keys]
+
     def _offered(self, default: str) -> str:
         """A text to start from; what was just sent comes back as it was typed."""
         sent, typed = self._sent
-        return typed if default and default == sent else self.pastes.folded(default)
+        return typed if default and default == sent.strip() else self.pastes.folded(default)
 
     def _cursor(self) -> CursorShapeConfig | None:
         """With vi keys the cursor shows which mode it is; otherwise it is left alone."""
@@ -182,3 +211,7 @@ class Line:
 
     def _forget_notice(self, _: object) -> None:
         self._notice = ""
+
+
+def _held(keys: Iterable[KeyPress]) -> list[Held]:
+    return [Held(key.key, key.data) for key in keys]

@@ -25,6 +25,9 @@ quiet = False
 ahead: Ahead | None = None
 """Takes what is typed during that chat."""
 
+told = 0
+"""The signal that has told the program to end, if one has."""
+
 
 def is_dumb() -> bool:
     """The terminal cannot move its cursor, or is none."""
@@ -63,16 +66,19 @@ def quiet_keyboard() -> Iterator[None]:
     def leave() -> None:
         _set(keyboard, termios.TCSADRAIN, before, PLAIN_PASTES, now_quiet=False)
 
-    enter()
-    if not is_dumb():
-        collector.start()
-    try:
-        with _suspendable(enter, leave):
-            yield
-    finally:
-        collector.stop()
-        leave()
-        ahead = None
+    with _endable():
+        try:
+            enter()
+            if not is_dumb():
+                collector.start()
+            with _suspendable(enter, leave):
+                yield
+        finally:
+            try:
+                collector.stop()
+            finally:
+                leave()
+                ahead = None
 
 
 @contextmanager
@@ -85,6 +91,12 @@ def reading() -> Iterator[bytes]:
         yield ahead.take()
 
 
+def wait_for_a_pause() -> None:
+    """Until nobody is in the middle of typing something."""
+    if ahead is not None:
+        ahead.wait_for_a_pause()
+
+
 def _set(keyboard: int, when: int, modes: list[Any], pastes: str, *, now_quiet: bool) -> None:
     import termios
 
@@ -92,8 +104,7 @@ def _set(keyboard: int, when: int, modes: list[Any], pastes: str, *, now_quiet: 
     quiet = now_quiet
     with suppress(OSError, ValueError, termios.error):  # the terminal may have gone
         if not is_dumb():
-            sys.stdout.write(pastes)
-            sys.stdout.flush()
+            os.write(sys.stdout.fileno(), pastes.encode())  # a signal may come amid other output
         termios.tcsetattr(keyboard, when, modes)
 
 
@@ -117,6 +128,41 @@ def _suspendable(enter: Any, leave: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTSTP, earlier)
+
+
+@contextmanager
+def _endable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a chat as leaving it does: with a tidy terminal, and nothing lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        global told
+        told = number
+        if number != signal.SIGTERM:  # a terminal that goes says so, and then the shell does
+            signal.signal(number, signal.SIG_IGN)
+        end_if_told()
+
+    signals = [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
+    earlier = {n: signal.getsignal(n) or signal.SIG_DFL for n in signals}
+    for number, handler in earlier.items():
+        if handler is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, end)
+    try:
+        yield
+    except Exception:
+        end_if_told()  # what failed is that the terminal has gone, or what the signal stopped
+        raise
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def end_if_told() -> None:
+    """Leave, also where a signal came amid code that lets no exception through."""
+    if told:
+        raise SystemExit(128 + told)
 
 
 @contextmanager

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import FormattedTextControl, HSplit, Layout, VerticalAlign, Window
 from prompt_toolkit.output import Output
 
 from gemma_mtp.chat import menu
-from gemma_mtp.chat.device import ESCAPE_WAIT, listening, style
+from gemma_mtp.chat.device import ESCAPE_WAIT, asking, style
 
 HELP = "arrows, a number or a part of the name; Enter takes it, Ctrl-C none"
 
@@ -44,8 +45,11 @@ class Picker:
             output=output,
         )
         app.ttimeoutlen = ESCAPE_WAIT
-        with listening(keys):
-            taken = app.run()
+        try:
+            with asking(keys):
+                taken = app.run()
+        except KeyboardInterrupt:  # before the question was there
+            taken = None
         if taken is not None:
             output.write(f"{self.question} {self.choices[taken]}\n")
             output.flush()
@@ -135,5 +139,7 @@ def _keys(picker: Picker) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         if event.data.isprintable():
             picker.type(picker.typed + event.data)
+        elif event.key_sequence[0].key == Keys.BracketedPaste:  # no part of a name: for the line
+            store_typeahead(event.app.input, event.key_sequence)
 
     return keys

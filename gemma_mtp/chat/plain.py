@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from gemma_mtp.chat.message import CONTINUED, LEAVING, is_open
 from gemma_mtp.chat.modes import usual_keyboard
@@ -12,7 +15,7 @@ def read_plain(prompt: str, default: str) -> str:
     """One message; an empty line stands for the text that was offered. EOFError at the end."""
     if default:
         print(f"Enter alone stands for: {default.splitlines()[0]}")
-    with usual_keyboard():
+    with _whole_lines():
         while True:
             try:
                 text = input(prompt)
@@ -28,7 +31,7 @@ def ask_plain(question: str, choices: Sequence[str]) -> int | None:
     """The index of a choice by its number, or None."""
     for number, choice in enumerate(choices, 1):
         print(f"{number:3}  {choice}")
-    with usual_keyboard():
+    with _whole_lines():
         while True:
             try:
                 answer = input(f"{question} ").strip()
@@ -38,3 +41,12 @@ def ask_plain(question: str, choices: Sequence[str]) -> int | None:
             if answer.isdecimal() and 1 <= int(answer) <= len(choices):
                 return int(answer) - 1
             print(f"A number from 1 to {len(choices)}; Ctrl-C for none of them.")
+
+
+@contextmanager
+def _whole_lines() -> Iterator[None]:
+    """Bytes that are no text come as replacement characters."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    with usual_keyboard():
+        yield
