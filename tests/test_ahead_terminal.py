@@ -53,7 +53,7 @@ def test_it_does_not_answer_a_question(
     chat.keys("no", ENTER)
     chat.until("Leave it out? no, stop here")
     chat.until(">>> go on")  # sent as it was typed, and does not fit either
-    chat.until(lambda: chat.lines.count("Leave it out?") == 1)
+    chat.until("Leave them out?")
     chat.keys(CTRL_C)
     chat.until(lambda: chat.row == ">>> go on")
     chat.keys(CTRL_C)

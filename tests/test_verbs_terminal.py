@@ -153,7 +153,7 @@ def test_another_model(start: Start) -> None:
     me.sees("/load e2b", "e2b is loaded, context 8192.")
     me.sees("/model nosuch", 'There is no model called "nosuch".')
     me.sees("/model e4b", "e4b.gguf is damaged.", "Pull it again.")
-    me.sees("/model 31b", "31b is not on this machine.", "gemma-mtp pull 31b")
+    me.sees("/model 31b", "31b is not on this machine", "gemma-mtp pull 31b")
     me.sees("/model", "e2b is loaded")
     me.sees("still there?", "Hello there.")
     assert [said for said, _ in me.saved] == ["hi", "still there?"]
@@ -281,18 +281,19 @@ def test_settings(start: Start) -> None:
         "parameter temperature 0.5": "temperature is 0.5.",
         "system Be kind.": "The system prompt is set.",
         "think": "The model thinks before it answers.",
-        "nothink": "The model answers at once.",
+        "nothink": "The model does not think before it answers.",
         "verbose": "Figures are shown below each reply.",
         "quiet": "Replies come without figures; see /stats.",
         "markdown off": "markdown is off.",
         "highlight on": "highlight is on.",
-        "thoughts fold": "Thoughts: one line that says how many.",
+        "thoughts fold": "Thoughts become one line that says how many tokens they took.",
         "nowordwrap": "Lines break where the screen ends.",
         "wordwrap": "Lines break between words.",
         "nohistory": "Typed lines are not kept.",
         "history": "What is typed is remembered.",
-        "vi": "vi keys.",
-        "emacs": "emacs keys.",
+        "vi": "vi keys now.",
+        "emacs": "Emacs keys now.",
+        "noformat": "Replies are in no given format",
         "format json": "Replies in a given format are not supported in a chat.",
     }
     assert {setting.split()[0] for setting in expected} == set(SETTINGS)
@@ -335,7 +336,7 @@ def test_figures_can_be_left_out(start: Start) -> None:
 
 def test_vi_keys(start: Start) -> None:
     me = start()
-    me.sees("/set vi", "vi keys.")
+    me.sees("/set vi", "vi keys now.")
     chat = me.terminal
     chat.prompt()
     chat.keys("xhello", ESCAPE)
@@ -344,7 +345,7 @@ def test_vi_keys(start: Start) -> None:
     chat.until("Hello there.")
     chat.prompt()
     assert me.saved == [("hello", "Hello there.")]
-    me.sees("/set emacs", "emacs keys.")
+    me.sees("/set emacs", "Emacs keys now.")
     me.leave()
 
 
