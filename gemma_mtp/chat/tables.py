@@ -13,11 +13,10 @@ from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.rows import COLUMNS, from_row, storable, to_row
 from gemma_mtp.chat.turns import Turn
 
-VERSION = 1
 # `version` is another random number after every change, so that a writer sees that it is not the
 # only one. A reply that is being written is its row in `turns` and the `pieces` that came after:
 # what a round costs does not depend on how long the reply is.
-SCHEMA = """
+_FIRST = """
 CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL,
     named INTEGER NOT NULL, words TEXT NOT NULL, model TEXT NOT NULL, system TEXT NOT NULL,
     created TEXT NOT NULL, updated TEXT NOT NULL, version INTEGER NOT NULL);
@@ -36,6 +35,9 @@ CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, 
         WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) mused
   FROM turns t)
 """
+# So many of the first turns are saved, but no longer part of the prompt.
+_SKIPPED = "ALTER TABLE conversations ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"
+STEPS = (_FIRST, _SKIPPED)  # only ever added to: there are files that have had the ones before
 _LIST = """
 SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
@@ -61,7 +63,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Saved:
-    """A whole conversation; the two moments are ISO 8601 in UTC."""
+    """A whole conversation; the two moments are ISO 8601 in UTC. The model no longer got the first
+    `skipped` turns."""
 
     id: int
     title: str
@@ -70,6 +73,7 @@ class Saved:
     created: str
     updated: str
     turns: tuple[Turn, ...]
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Known:
     system: str = ""
     title: str = ""
     turns: tuple[Turn, ...] = ()
+    skipped: int = 0
     version: int = 0
     attempted: int = 0
 
@@ -102,8 +107,10 @@ def store(db: sqlite3.Connection, id: int, known: Known, wanted: Known) -> tuple
         keep = _in_common(known.turns, wanted.turns)
         if wanted == replace(known, attempted=wanted.attempted):
             return id, known
-    sql = "UPDATE conversations SET model = ?, system = ?, updated = ?, version = ? WHERE id = ?"
-    db.execute(sql, (wanted.model, wanted.system, now(), wanted.attempted, id))
+    sql = """UPDATE conversations SET model = ?, system = ?, skipped = ?, updated = ?, version = ?
+        WHERE id = ?"""
+    changed = (wanted.model, wanted.system, wanted.skipped, now(), wanted.attempted)
+    db.execute(sql, (*changed, id))
     _replace_tail(db, id, keep, wanted.turns[keep:])
     return id, replace(wanted, version=wanted.attempted)
 
@@ -127,15 +134,16 @@ def append(
 
 def read(db: sqlite3.Connection, id: int) -> tuple[Saved, int, bool] | None:
     """The conversation, its version, and whether its title was given by the user."""
-    sql = """SELECT title, model, system, created, updated, version, named
+    sql = """SELECT title, model, system, created, updated, skipped, version, named
         FROM conversations WHERE id = ?"""
     row = db.execute(sql, (id,)).fetchone()
     if row is None:
         return None
     sql = f"SELECT {COLUMNS} FROM whole WHERE conversation = ? ORDER BY number"
     turns = tuple(map(from_row, db.execute(sql, (id,))))
-    title, model, system, created, updated, version, named = row
-    return Saved(id, title, model, system, created, updated, turns), version, bool(named)
+    title, model, system, created, updated, skipped, version, named = row
+    saved = Saved(id, title, model, system, created, updated, turns, skipped)
+    return saved, version, bool(named)
 
 
 def search(db: sqlite3.Connection, text: str) -> list[Summary]:

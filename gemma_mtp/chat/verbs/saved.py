@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.conversation import Conversation, unanswered
+from gemma_mtp.chat.overflow import is_filling
+from gemma_mtp.chat.room import warn_when_filling
 from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
 from gemma_mtp.errors import ModelNotAvailable, UsageError
+from gemma_mtp.events import Stats
 from gemma_mtp.figures import counted
 from gemma_mtp.widths import text_width
 
@@ -146,8 +149,19 @@ def take_up(chat: Chat, saved: Saved) -> None:
     chat.note(f"{saved.title} ({_moment(saved.updated)})")
     shown = (replace(t, user=replace(t.user, content=shortened(t.user.content))) for t in turns)
     chat.printer.replay([*shown])
+    _leave_out(chat, min(saved.skipped, len(turns) - 1))
     if waiting:
         hand_back(chat, waiting)
+
+
+def _leave_out(chat: Chat, skipped: int) -> None:
+    """What was left out of the prompt still is, unless a larger context has room for it now."""
+    size = chat.engine.info.context_size
+    if skipped > 0 and is_filling(chat.context_used(), size):
+        chat.conversation = chat.conversation.skipping(skipped)
+        oldest = "exchange" if skipped == 1 else f"{skipped} exchanges"
+        chat.note(f"Still left out of the prompt: the oldest {oldest}.")
+    warn_when_filling(chat, Stats(context_used=chat.context_used(), context_size=size))
 
 
 def _listed(found: list[Summary], width: int) -> Iterator[str]:
