@@ -319,8 +319,34 @@ def test_resume_picks_from_a_list(tmp_path: Path) -> None:
     assert talk.said[0] == ("user", "rain")
     ((_, choices),) = talk.console.asked
     assert [choice.split()[-1] for choice in choices] == ["sun", "rain"]
+    assert talk.console.numbers == [2, 1]  # those of /chats
     assert "Nothing was changed." in talk.run("/resume")
     assert "No saved conversation holds" in talk.run("/resume hail")
+
+
+def test_the_list_marks_this_conversation_and_fits_any_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = Talk(home=tmp_path)
+    talk.run("How does rain form in clouds over the sea?", "/clear", "sun")
+    long = "How does rain form in clouds over the sea?"
+    for columns, rain in (
+        (80, f"1 turn  {long}"),
+        (55, f"  {long[:28]}"),
+        (40, f"  1  {long[:34]}"),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        head, this, other, *_ = talk.run("/chats").splitlines()
+        assert (head, this[0], other[0]) == (">>> /chats", "*", " ")
+        assert rain[:-1] in other
+        assert len(other) < columns
+
+
+@pytest.mark.parametrize("verb", ["/resume", "/forget"])
+def test_numbers_of_no_conversation(verb: str) -> None:
+    for number in ("9", "9" * 30):
+        shown = Talk().run(f"{verb} {number}")
+        assert f"There is no conversation {number}.\n/chats lists them.\n" in shown
 
 
 def test_resume_loads_the_model_of_the_conversation(tmp_path: Path) -> None:

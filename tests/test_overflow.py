@@ -63,7 +63,7 @@ def test_ask_asks() -> None:
     talk.console.answers = [1]
     shown = talk.run(LONG)
     ((question, choices),) = talk.console.asked
-    assert (question, choices) == ("Leave it out?", ("yes, and go on", "no, stop here"))
+    assert (question, choices) == ("Leave it out?", ("yes, leave out", "no, stop here"))
     assert (
         "The prompt has 212 tokens; the context holds 200.\n"
         'To make room, the model can do without the oldest exchange, "one one one one".\n'
