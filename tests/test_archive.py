@@ -362,6 +362,26 @@ def test_titles_and_first_words(path: Path) -> None:
     assert archive.list("xxx")[0].title == "x" * 47 + "…"
 
 
+FILE = '<file name="/tmp/sp ace.txt">\nRain falls.\n</file>'
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        (f"{FILE}\n\nSum it up.", "Sum it up."),
+        (FILE, "sp ace.txt"),
+        (f"{FILE}\n\n{FILE.replace('sp ace', 'b')}", "sp ace.txt, b.txt"),
+        ("\n\nWrite a poem\nabout rain.\n", "Write a poem about rain."),
+        ("x = 1\n" * 12 + "\nWhat does it do?", "What does it do?"),
+        ("What does it do?\n" + "y = x?\n" * 12, "What does it do? y = x? y = x? y = x? y = x? y…"),
+    ],
+)
+def test_titles_are_what_is_asked(path: Path, message: str, title: str) -> None:
+    archive = Archive(path)
+    stored(archive, asked(message))
+    assert archive.list()[0].title == title
+
+
 def test_a_title_may_come_before_the_first_message(path: Path) -> None:
     archive = Archive(path)
     id = archive.begin("tiny")

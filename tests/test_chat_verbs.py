@@ -486,6 +486,15 @@ def test_a_message_that_fails_keeps_its_files(tmp_path: Path) -> None:
     assert talk.said[0][1].endswith("</file>\n\nwhat?")
 
 
+def test_a_file_is_only_named_where_a_message_is_shown_again(tmp_path: Path) -> None:
+    path = tmp_path / "sp ace.txt"
+    path.write_text("Rain falls.\n")
+    talk = Talk()
+    shown = talk.run(f'/file "{path}"', "Sum it up.", "/clear", "/resume sum")
+    assert f"[{path}, 1 line]\n" in shown
+    assert after(shown, "/resume sum").startswith("Sum it up. (")
+
+
 def test_read_sends_files_at_once(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "c.md"):
         (tmp_path / name).write_text(name)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 
-from gemma_mtp.chat.attachments import shortened
+from gemma_mtp.chat.attachments import shortened, taken_apart
+from gemma_mtp.chat.pastes import PASTE_LINES
 from gemma_mtp.chat.rows import COLUMNS, from_row, storable, to_row
 from gemma_mtp.chat.turns import Turn
 
@@ -192,16 +194,23 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
         sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
             WHERE id = ?"""
         first = turns[0].user.content
-        db.execute(sql, (_cut(_spoken(first), _WORDS), title_of(first), id))
+        words = _cut(storable(shortened(first)), _WORDS)
+        db.execute(sql, (words, title_of(first), id))
 
 
 def title_of(message: str) -> str:
-    """What a conversation that begins with `message` is called."""
-    return _cut(_spoken(message).split("\n")[0], _TITLE)
+    """What a conversation that begins with `message` is called: by the question, or by the files
+    if there is none."""
+    files, text = taken_apart(storable(message))
+    return _cut(_question(text), _TITLE) or _cut(", ".join(PurePath(f).name for f in files), _TITLE)
 
 
-def _spoken(message: str) -> str:
-    return storable(shortened(message)).strip()
+def _question(text: str) -> str:
+    """What is asked at the end of a long text, which is one that was pasted; else all of it."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) >= PASTE_LINES and lines[-1].endswith("?") and lines[0][-1] not in "?:":
+        return lines[-1]
+    return text
 
 
 def _cut(text: str, length: int) -> str:
