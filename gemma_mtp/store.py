@@ -85,7 +85,7 @@ class Store:
         """Make `name` (or a path) what `resolve(None)` means, with the drafter that the user named
         when it was resolved."""
         if looks_like_path(name):
-            name = str(Path(name).expanduser().absolute())
+            name = str(_absolute(name))
         used.remember(name, self._drafters.get(name))
 
     def _pair(self, model: str, drafter: Path | None) -> PairFiles:
@@ -93,7 +93,7 @@ class Store:
         self._drafters.pop(pair.name, None)
         if drafter is None:
             return pair
-        drafter = Path(drafter).expanduser().absolute()
+        drafter = _absolute(drafter)
         with _advising(GET_AGAIN):
             pairing.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
         self._drafters[pair.name] = drafter
@@ -113,7 +113,7 @@ class Store:
         if entry is None and model.lower().startswith("hf:"):
             return self._repository(model)
         if entry is None and looks_like_path(model):
-            return _from_path(Path(model).expanduser().absolute(), look_around=drafter is None)
+            return _from_path(_absolute(model), look_around=drafter is None)
         return self._ready_files(entry or self.known(model))
 
     def _repository(self, name: str) -> PairFiles:
@@ -160,6 +160,13 @@ def looks_like_path(model: str) -> bool:
         return False
     separators = [os.sep, os.altsep or os.sep]
     return any(s in model for s in separators) or model.lower().endswith(".gguf")
+
+
+def _absolute(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{path} cannot be read: there is no user of that name.") from error
 
 
 def configured_model() -> str | None:

@@ -293,6 +293,7 @@ class FakeConsole:
         self.edited: str | None = None
         self.offered: list[str] = []
         self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.numbers: Sequence[int] | None = None  # of the choices asked for last
         self.shown = io.StringIO()
         self.history_on = True
         self.vi = False
@@ -310,7 +311,10 @@ class FakeConsole:
     def edit(self, text: str) -> str | None:
         return self.edited
 
-    def ask(self, question: str, choices: Sequence[str]) -> int | None:
+    def ask(
+        self, question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> int | None:
+        self.numbers = numbers
         self.asked.append((question, tuple(choices)))
         return self.answers.pop(0)
 

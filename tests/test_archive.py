@@ -14,7 +14,7 @@ from pathlib import Path
 import archive_writer
 import pytest
 
-from gemma_mtp.chat import database
+from gemma_mtp.chat import database, tables
 from gemma_mtp.chat.archive import Archive
 from gemma_mtp.chat.turns import Turn
 from gemma_mtp.errors import GemmaMtpError, UsageError
@@ -362,6 +362,26 @@ def test_titles_and_first_words(path: Path) -> None:
     assert archive.list("xxx")[0].title == "x" * 47 + "…"
 
 
+FILE = '<file name="/tmp/sp ace.txt">\nRain falls.\n</file>'
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        (f"{FILE}\n\nSum it up.", "Sum it up."),
+        (FILE, "sp ace.txt"),
+        (f"{FILE}\n\n{FILE.replace('sp ace', 'b')}", "sp ace.txt, b.txt"),
+        ("\n\nWrite a poem\nabout rain.\n", "Write a poem about rain."),
+        ("x = 1\n" * 12 + "\nWhat does it do?", "What does it do?"),
+        ("What does it do?\n" + "y = x?\n" * 12, "What does it do? y = x? y = x? y = x? y = x? y…"),
+    ],
+)
+def test_titles_are_what_is_asked(path: Path, message: str, title: str) -> None:
+    archive = Archive(path)
+    stored(archive, asked(message))
+    assert archive.list()[0].title == title
+
+
 def test_a_title_may_come_before_the_first_message(path: Path) -> None:
     archive = Archive(path)
     id = archive.begin("tiny")
@@ -511,3 +531,27 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
     assert stored(archive, asked("a")) < 0
     assert "newer gemma-mtp" in archive.problem
     assert [file.name for file in path.parent.glob("*damaged*")] == []
+
+
+def test_a_file_of_the_first_version_goes_on(path: Path) -> None:
+    path.parent.mkdir()
+    first = sqlite3.connect(path)
+    for statement in tables.STEPS[0].split(";"):
+        first.execute(statement)
+    first.execute("""INSERT INTO conversations (title, named, words, model, system, created,
+        updated, version) VALUES ('Rain', 1, '', 'tiny', '', '', '', 5)""")
+    first.execute("""INSERT INTO turns (conversation, number, user, thought, exact)
+        VALUES (1, 0, 'How is rain?', '', 0)""")
+    first.execute("PRAGMA user_version = 1")
+    first.commit()
+    first.close()
+    archive = Archive(path)
+    found = archive.read(1)
+    assert (found.title, found.turns, found.skipped) == ("Rain", (asked("How is rain?"),), 0)
+    assert archive.save(1, [*found.turns, asked("And snow?")], skipped=1) == 1
+    again = Archive(path).read(1)
+    assert ([t.user.content for t in again.turns], again.skipped) == (
+        ["How is rain?", "And snow?"],
+        1,
+    )
+    assert archive.problem == archive.warning == ""

@@ -25,6 +25,12 @@ from gemma_mtp.events import Message
 README = Path(__file__).parent.parent / "README.md"
 
 
+EXPORTS = (
+    "/export {}.\nKnown: /export md (Markdown, to read), /export json (everything, for programs)."
+)
+RETRIES = "/retry {}.\nKnown: /retry plain (without drafts), /retry mtp (with drafts)."
+
+
 def after(shown: str, line: str) -> str:
     """What was shown in answer to `line`."""
     return shown.split(f">>> {line}\n")[-1]
@@ -43,7 +49,8 @@ def test_help_lists_every_verb() -> None:
         assert f"  {entry.usage} " in shown
         assert entry.summary in shown
         assert entry.details.endswith(".")
-    assert after(Talk().run("/?"), "/?") == after(shown, "/help")
+    for typed in ("/?", "/", "?"):
+        assert after(Talk().run(typed), typed) == after(shown, "/help")
 
 
 def test_help_for_one_verb() -> None:
@@ -65,6 +72,12 @@ def test_help_explains_the_figures() -> None:
         ("/stat", "There is no command /stat; did you mean /stats?"),
         ("/exti", "There is no command /exti; did you mean /exit?"),
         ("/frobnicate it", "There is no command /frobnicate; /help lists the commands."),
+        ("/ help", "There is no command / help; did you mean /help?"),
+        ("/  Exit now", "There is no command /  exit; did you mean /exit?"),
+        ("/retry fast", RETRIES.format('knows no "fast"')),
+        ("/retry", RETRIES.format("needs a word after it")),
+        ("/export pdf", EXPORTS.format('knows no "pdf"')),
+        ("/export", EXPORTS.format("needs a word after it")),
         ("/bye now", "/bye takes nothing after it: /bye"),
         ("/retry plain please", "/retry takes one word after it: /retry plain|mtp"),
     ],
@@ -78,8 +91,12 @@ def test_mistakes_do_nothing(typed: str, answer: str) -> None:
 
 def test_a_folder_is_no_verb() -> None:
     talk = Talk()
-    talk.run("/tmp what is this?")
-    assert talk.said[0] == ("user", "/tmp what is this?")
+    talk.run("/tmp what is this?", "/ what is this?", "? what")
+    assert [text for role, text in talk.said if role == "user"] == [
+        "/tmp what is this?",
+        "/ what is this?",
+        "? what",
+    ]
 
 
 def test_a_verb_that_breaks_does_not_end_the_chat(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +161,7 @@ def test_retry_compares_text_and_time() -> None:
     talk.run("/seed 5")
     shown = after(talk.run("hi", "/retry plain"), "/retry plain")
     assert "The text is the same as before.\n" in shown
-    assert "  before  with drafts    400 tok/s  0.01 s\n  now " in shown
+    assert "before  with drafts, exact    400 tok/s\nnow " in shown
     _, again = talk.engine.requests
     assert (again.seed, again.exact, again.draft) == (5, True, 0)
     talk.run("/retry mtp")
@@ -155,11 +172,22 @@ def test_retry_compares_text_and_time() -> None:
 def test_retry_of_a_reply_that_was_not_exact() -> None:
     talk = Talk(Script("one two three"), Script("one two four"))
     shown = talk.run("hi", "/retry plain")
-    assert "The text differs after 8 characters. The reply before was not written in exact" in shown
+    assert "The text differs after 8 characters.\n" in shown
+    assert "The reply before was not in exact mode; another /retry" in shown
     assert talk.said[-1] == ("assistant", "one two four")
     assert talk.engine.requests[-1].seed == 7  # the one the engine chose
     assert talk.engine.requests[-1].exact
-    assert "/retry plain, or /retry mtp" in talk.run("/retry")
+
+
+@pytest.mark.parametrize("verb", ["/race", "/retry mtp"])
+def test_without_a_drafter_there_is_nothing_to_compare(verb: str) -> None:
+    talk = Talk()
+    talk.engine.plain_reason = "there is no drafter for this model"
+    shown = talk.run("hi", verb)
+    assert after(shown, verb) == (
+        "There is nothing to compare: there is no drafter for this model.\n"
+    )
+    assert len(talk.engine.requests) == 1
 
 
 def test_continue_goes_on_with_the_same_seed() -> None:
@@ -291,8 +319,34 @@ def test_resume_picks_from_a_list(tmp_path: Path) -> None:
     assert talk.said[0] == ("user", "rain")
     ((_, choices),) = talk.console.asked
     assert [choice.split()[-1] for choice in choices] == ["sun", "rain"]
+    assert talk.console.numbers == [2, 1]  # those of /chats
     assert "Nothing was changed." in talk.run("/resume")
     assert "No saved conversation holds" in talk.run("/resume hail")
+
+
+def test_the_list_marks_this_conversation_and_fits_any_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = Talk(home=tmp_path)
+    talk.run("How does rain form in clouds over the sea?", "/clear", "sun")
+    long = "How does rain form in clouds over the sea?"
+    for columns, rain in (
+        (80, f"1 turn  {long}"),
+        (55, f"  {long[:28]}"),
+        (40, f"  1  {long[:34]}"),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        head, this, other, *_ = talk.run("/chats").splitlines()
+        assert (head, this[0], other[0]) == (">>> /chats", "*", " ")
+        assert rain[:-1] in other
+        assert len(other) < columns
+
+
+@pytest.mark.parametrize("verb", ["/resume", "/forget"])
+def test_numbers_of_no_conversation(verb: str) -> None:
+    for number in ("9", "9" * 30):
+        shown = Talk().run(f"{verb} {number}")
+        assert f"There is no conversation {number}.\n/chats lists them.\n" in shown
 
 
 def test_resume_loads_the_model_of_the_conversation(tmp_path: Path) -> None:
@@ -372,8 +426,8 @@ def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "how-is-rain.md is there already." in shown
     assert "It is **wet**." in (tmp_path / "how-is-rain.md").read_text(encoding="utf-8")
     assert "wet" in json.dumps(json.loads((tmp_path / "out.json").read_text(encoding="utf-8")))
-    assert "/export md, or" in talk.run("/export")
     assert "cannot be written" in talk.run("/export md nowhere/x.md")
+    assert "There is no user of that name: ~nosuch/x." in talk.run("/export md ~nosuch/x")
 
 
 def test_export_needs_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,6 +484,15 @@ def test_a_message_that_fails_keeps_its_files(tmp_path: Path) -> None:
     talk.run(f"/file {path}", "what?", "what?")
     assert talk.offered[2] == "what?"
     assert talk.said[0][1].endswith("</file>\n\nwhat?")
+
+
+def test_a_file_is_only_named_where_a_message_is_shown_again(tmp_path: Path) -> None:
+    path = tmp_path / "sp ace.txt"
+    path.write_text("Rain falls.\n")
+    talk = Talk()
+    shown = talk.run(f'/file "{path}"', "Sum it up.", "/clear", "/resume sum")
+    assert f"[{path}, 1 line]\n" in shown
+    assert after(shown, "/resume sum").startswith("Sum it up. (")
 
 
 def test_read_sends_files_at_once(tmp_path: Path) -> None:

@@ -268,6 +268,25 @@ def test_picking_by_what_is_typed(typed: str, found: list[int], chosen: int | No
     assert picker.taken() == chosen
 
 
+def test_picking_by_numbers_of_their_own() -> None:
+    picker = Picker("Which?", ["rain 30", "sun 7", "snow"], numbers=[30, 7, 1])
+    for typed, chosen in (("1", 2), ("7", 1), ("3", 0), ("30", 0), ("sun", 1), ("2", None)):
+        picker.type(typed)
+        assert picker.taken() == chosen, typed
+
+
+@pytest.mark.parametrize(
+    "choices", [("no, keep it", "yes, delete it"), ("yes, leave out", "no, stop here")]
+)
+def test_y_and_n_answer_questions(choices: tuple[str, ...]) -> None:
+    for typed in ("y", "yes", "n", "no"):
+        picker = Picker("Sure?", choices)
+        picker.type(typed)
+        taken = picker.taken()
+        assert taken is not None
+        assert choices[taken].startswith(typed)
+
+
 def test_picking_with_arrows_goes_round() -> None:
     picker = Picker("Which?", ["one", "two", "three"])
     picker.move(-1)

@@ -540,7 +540,7 @@ def test_a_dumb_terminal(start: Start) -> None:
     typist.keys("ask", ENTER)
     typist.until(lambda: typist.last == "Which?")
     typist.keys("40", ENTER)
-    typist.until("A number from 1 to 30; Ctrl-C for none of them.")
+    typist.until("One of these numbers, please; Ctrl-C for none of them.")
     typist.keys("2", ENTER)
     typist.until("asked: 1")
     typist.until(waits)

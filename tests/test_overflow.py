@@ -35,10 +35,11 @@ def test_turns_are_named_by_what_was_said() -> None:
     assert quoted(said) == '"hi", "a b long long long long long lo…", "c" and 1 more'
 
 
-def filled(overflow: str, *scripts: Script) -> Talk:
+def filled(overflow: str, *scripts: Script, home: Path | None = None) -> Talk:
     """Two exchanges of 64 tokens each in a context of 200."""
     reply = Script("word " * 52)
-    talk = Talk(reply, reply, *(scripts or [Script("Yes.")]), context=200, overflow=overflow)  # type: ignore[arg-type]
+    replies = (reply, reply, *(scripts or [Script("Yes.")]))
+    talk = Talk(*replies, context=200, overflow=overflow, home=home)  # type: ignore[arg-type]
     talk.run("one " * 4, "two " * 4)
     return talk
 
@@ -62,7 +63,7 @@ def test_ask_asks() -> None:
     talk.console.answers = [1]
     shown = talk.run(LONG)
     ((question, choices),) = talk.console.asked
-    assert (question, choices) == ("Leave it out?", ("yes, and go on", "no, stop here"))
+    assert (question, choices) == ("Leave it out?", ("yes, leave out", "no, stop here"))
     assert (
         "The prompt has 212 tokens; the context holds 200.\n"
         'To make room, the model can do without the oldest exchange, "one one one one".\n'
@@ -139,3 +140,35 @@ def test_a_warning_before_the_context_is_full() -> None:
     assert shown.count(warning) == 1
     assert "The context is 8" not in shown.partition(">>> and")[0]
     assert "The context is 8" in shown
+
+
+@pytest.mark.parametrize("overflow", ["ask", "drop-oldest", "stop"])
+def test_what_was_left_out_still_is_after_resuming(overflow: str, tmp_path: Path) -> None:
+    filled("drop-oldest", home=tmp_path).run(LONG)
+    talk = Talk(context=200, overflow=overflow, home=tmp_path)  # type: ignore[arg-type]
+    shown = talk.run("/resume one", "and then?")
+    assert "Still left out of the prompt: the oldest exchange.\n" in shown
+    assert ">>> one one one one\n" in shown
+    assert "Hello there.\n" in shown
+    assert talk.console.asked == []
+    assert [text.split()[0] for _, text in talk.said[:2]] == ["two", "word"]
+    assert (len(talk.saved.turns), talk.saved.skipped) == (4, 1)
+    assert talk.chat.context_used() < 200
+
+
+def test_a_larger_context_has_room_for_what_was_left_out(tmp_path: Path) -> None:
+    filled("drop-oldest", home=tmp_path).run(LONG)
+    talk = Talk(context=2000, home=tmp_path)
+    shown = talk.run("/resume one", "and then?")
+    assert "left out" not in shown
+    assert len(talk.said) == 8
+    assert talk.saved.skipped == 0
+
+
+def test_a_saved_conversation_that_does_not_fit_says_so(tmp_path: Path) -> None:
+    filled("ask", home=tmp_path)
+    talk = Talk(context=100, home=tmp_path)
+    talk.console.answers = [0]
+    shown = talk.run("/resume one", "and then?")
+    assert "The context is 128 % full (128 of 100); when it is full, you will be asked" in shown
+    assert "Hello there.\n" in shown

@@ -219,6 +219,12 @@ def test_a_path_to_nothing(shop: store.Store, tmp_path: Path) -> None:
         shop.resolve(str(tmp_path / "gone.gguf"))
 
 
+def test_the_folder_of_nobody(shop: store.Store, target: Path) -> None:
+    for named in (("~nosuch/x.gguf", None), (str(target), Path("~nosuch/x.gguf"))):
+        with pytest.raises(UsageError, match="no user of that name"):
+            shop.resolve(*named)
+
+
 def test_a_drafter_as_the_model(shop: store.Store, tmp_path: Path) -> None:
     path = writer.write(tmp_path / "mtp.gguf", *writer.drafter())
     with pytest.raises(BadPair, match="is an MTP drafter, not a target"):

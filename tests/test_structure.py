@@ -82,7 +82,7 @@ PURE_CHAT = {
     "turns": {"events"},
     "conversation": {"chat.turns", "events"},
     "overflow": set(),
-    "comparison": {"chat.turns", "events", "figures"},
+    "comparison": {"chat.turns", "figures"},
     "parameters": {"arguments", "errors"},
 }
 

@@ -34,7 +34,7 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, tables.SCHEMA, tables.VERSION)
+        self._database = Database(path, tables.STEPS)
         self._known: dict[int, Known] = {}
         self._lasting: dict[int, int] = {}  # ids given by `begin` to those in the file
         self._forked: dict[int, int] = {}  # by `progress`; told by the next `save`
@@ -56,7 +56,13 @@ class Archive:
             return id
 
     def save(
-        self, id: int, turns: Sequence[Turn], *, model: str | None = None, system: str | None = None
+        self,
+        id: int,
+        turns: Sequence[Turn],
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        skipped: int | None = None,
     ) -> int:
         """Store all turns, and return the id from now on.
 
@@ -71,6 +77,7 @@ class Archive:
                 turns=tuple(map(snapshot, turns)),
                 model=known.model if model is None else storable(model),
                 system=known.system if system is None else storable(system),
+                skipped=known.skipped if skipped is None else skipped,
                 attempted=random.getrandbits(62),
             )
             if id < 0 and not wanted.turns:
@@ -113,7 +120,8 @@ class Archive:
             if afresh or id not in self._known:
                 self._forked.pop(id, None)
                 title = saved.title if named else ""
-                self._known[id] = Known(saved.model, saved.system, title, saved.turns, version)
+                about = (saved.model, saved.system, title, saved.turns, saved.skipped)
+                self._known[id] = Known(*about, version)
             return saved
 
     def list(self, search: str = "") -> builtins.list[Summary]:

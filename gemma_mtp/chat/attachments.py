@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gemma_mtp.arguments import IMAGE_SUFFIXES, clean
 from gemma_mtp.errors import UsageError
+from gemma_mtp.figures import counted
 
 LARGEST = 16 << 20  # bytes; no context holds more
 _BLOCK = re.compile(r'<file name="([^"\n]*)">\n(.*?)\n</file>\n*', re.DOTALL)
@@ -116,9 +117,14 @@ def shortened(message: str) -> str:
     """A message as it is shown again: a file is only named."""
 
     def name(block: re.Match[str]) -> str:
-        return f"[{block[1]}, {len(block[2].splitlines())} lines]\n"
+        return f"[{block[1]}, {counted(len(block[2].splitlines()), 'line')}]\n"
 
     return _BLOCK.sub(name, message).strip("\n")
+
+
+def taken_apart(message: str) -> tuple[list[str], str]:
+    """The names of the files in a message, and what was typed."""
+    return [block[1] for block in _BLOCK.finditer(message)], _BLOCK.sub("", message).strip()
 
 
 def image_in(text: str) -> str:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 class Console(Protocol):
     """What a chat needs of a keyboard. `read` raises EOFError where there is no more; `edit` gives
-    None for a text that stayed as it was, `ask` for none of the choices."""
+    None for a text that stayed as it was, `ask` for none of the choices, whose `numbers` are 1, 2
+    and so on where they have none of their own."""
 
     vi: bool
 
@@ -44,7 +45,9 @@ class Console(Protocol):
 
     def edit(self, text: str) -> str | None: ...
 
-    def ask(self, question: str, choices: Sequence[str]) -> int | None: ...
+    def ask(
+        self, question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> int | None: ...
 
 
 class Chat:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,13 +27,14 @@ _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 class Database:
-    """Transactions on the file at `path`; `schema` is what a new one gets, `version` its number."""
+    """Transactions on the file at `path`. `steps` make its tables: a new file gets all of them, an
+    old one those that came later."""
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, steps: Sequence[str]) -> None:
         self.path = path
         self.problem = ""  # why the last transaction came to nothing
         self.warning = ""  # what happened to a damaged file
-        self._schema, self._version = schema, version
+        self._steps = steps
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -103,18 +104,18 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """A new file gets its tables; one from the future is left alone."""
-        if _version(connection) == self._version:
+        """The tables as they are now; a file from the future is left alone."""
+        wanted = len(self._steps)
+        if _version(connection) == wanted:
             return
         connection.execute("BEGIN IMMEDIATE")  # of two that start at once, one makes the tables
         try:
             found = _version(connection)
-            if found > self._version:
+            if found > wanted:
                 raise sqlite3.NotSupportedError("a newer gemma-mtp wrote it")
-            if found == 0:
-                for statement in self._schema.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {self._version}")
+            for statement in ";".join(self._steps[found:]).split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {wanted}")
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:

@@ -71,15 +71,17 @@ class Keyboard:
             return None
         return after if after != text else None
 
-    def ask(self, question: str, choices: Sequence[str]) -> int | None:
-        """Which of the choices; None for none of them."""
+    def ask(
+        self, question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> int | None:
+        """Which of the choices, that have these numbers or 1, 2, ...; None for none of them."""
         if is_dumb():
             from gemma_mtp.chat.plain import ask_plain
 
-            return ask_plain(question, choices)
+            return ask_plain(question, choices, numbers)
         from gemma_mtp.chat.picker import Picker
 
-        return Picker(question, choices).run(self._terminal)
+        return Picker(question, choices, numbers).run(self._terminal)
 
     @cached_property
     def _terminal(self) -> tuple[Input, Output]:

@@ -22,8 +22,11 @@ HELP = "arrows, a number or a part of the name; Enter takes it, Ctrl-C none"
 class Picker:
     """A question with its choices on the screen, until one is taken."""
 
-    def __init__(self, question: str, choices: Sequence[str]) -> None:
+    def __init__(
+        self, question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> None:
         self.question, self.choices = question, choices
+        self.numbers = numbers or range(1, len(choices) + 1)
         self.typed, self.chosen = "", 0
 
     def run(self, terminal: tuple[Input, Output]) -> int | None:
@@ -83,7 +86,7 @@ class Picker:
 
     def _number(self) -> int | None:
         number = int(self.typed) if self.typed.isdecimal() else 0
-        return number - 1 if 1 <= number <= len(self.choices) else None
+        return self.numbers.index(number) if number in self.numbers else None
 
     def _head(self) -> StyleAndTextTuples:
         cursor = ("[SetCursorPosition]", "")
@@ -92,7 +95,8 @@ class Picker:
     def _rows(self, output: Output) -> StyleAndTextTuples:
         size = output.get_size()
         found = self.found()
-        items = [(f"{i + 1:{len(str(len(self.choices)))}}  {self.choices[i]}", "") for i in found]
+        width = len(str(max(self.numbers)))
+        items = [(f"{self.numbers[i]:{width}}  {self.choices[i]}", "") for i in found]
         chosen = found.index(self.chosen) if self.chosen in found else None
         height = max(size.rows - 4, 3)
         rows = menu.rows(items, chosen, size.columns - 1, height) if found else []

@@ -27,9 +27,12 @@ def read_plain(prompt: str, default: str) -> str:
                 return text or default
 
 
-def ask_plain(question: str, choices: Sequence[str]) -> int | None:
+def ask_plain(
+    question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
+) -> int | None:
     """The index of a choice by its number, or None."""
-    for number, choice in enumerate(choices, 1):
+    numbers = numbers or range(1, len(choices) + 1)
+    for number, choice in zip(numbers, choices, strict=True):
         print(f"{number:3}  {choice}")
     with _whole_lines():
         while True:
@@ -38,9 +41,9 @@ def ask_plain(question: str, choices: Sequence[str]) -> int | None:
             except (EOFError, KeyboardInterrupt):
                 print()
                 return None
-            if answer.isdecimal() and 1 <= int(answer) <= len(choices):
-                return int(answer) - 1
-            print(f"A number from 1 to {len(choices)}; Ctrl-C for none of them.")
+            if answer.isdecimal() and int(answer) in numbers:
+                return numbers.index(int(answer))
+            print("One of these numbers, please; Ctrl-C for none of them.")
 
 
 @contextmanager

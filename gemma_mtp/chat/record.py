@@ -40,7 +40,11 @@ class Record:
                 self.archive.rename(self.id, self._title)
         before = self.id
         self.id = self.archive.save(
-            before, conversation.turns, model=model, system=conversation.system
+            before,
+            conversation.turns,
+            model=model,
+            system=conversation.system,
+            skipped=conversation.skipped,
         )
         if before > 0 and self.id != before:
             self._say(

@@ -87,7 +87,7 @@ def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool:
         chat.say(f"To make room, the model can do without {_oldest(turns)}.")
         question = f"Leave {'it' if len(turns) == 1 else 'them'} out?"
         with breakable():
-            answer = chat.console.ask(question, ("yes, and go on", "no, stop here"))
+            answer = chat.console.ask(question, ("yes, leave out", "no, stop here"))
         if answer == 0:
             return True
         chat.note(ADVICE)

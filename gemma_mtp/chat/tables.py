@@ -8,16 +8,17 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 
-from gemma_mtp.chat.attachments import shortened
+from gemma_mtp.chat.attachments import shortened, taken_apart
+from gemma_mtp.chat.pastes import PASTE_LINES
 from gemma_mtp.chat.rows import COLUMNS, from_row, storable, to_row
 from gemma_mtp.chat.turns import Turn
 
-VERSION = 1
 # `version` is another random number after every change, so that a writer sees that it is not the
 # only one. A reply that is being written is its row in `turns` and the `pieces` that came after:
 # what a round costs does not depend on how long the reply is.
-SCHEMA = """
+_FIRST = """
 CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL,
     named INTEGER NOT NULL, words TEXT NOT NULL, model TEXT NOT NULL, system TEXT NOT NULL,
     created TEXT NOT NULL, updated TEXT NOT NULL, version INTEGER NOT NULL);
@@ -36,6 +37,9 @@ CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, 
         WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) mused
   FROM turns t)
 """
+# So many of the first turns are saved, but no longer part of the prompt.
+_SKIPPED = "ALTER TABLE conversations ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"
+STEPS = (_FIRST, _SKIPPED)  # only ever added to: there are files that have had the ones before
 _LIST = """
 SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
@@ -61,7 +65,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Saved:
-    """A whole conversation; the two moments are ISO 8601 in UTC."""
+    """A whole conversation; the two moments are ISO 8601 in UTC. The model no longer got the first
+    `skipped` turns."""
 
     id: int
     title: str
@@ -70,6 +75,7 @@ class Saved:
     created: str
     updated: str
     turns: tuple[Turn, ...]
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Known:
     system: str = ""
     title: str = ""
     turns: tuple[Turn, ...] = ()
+    skipped: int = 0
     version: int = 0
     attempted: int = 0
 
@@ -102,8 +109,10 @@ def store(db: sqlite3.Connection, id: int, known: Known, wanted: Known) -> tuple
         keep = _in_common(known.turns, wanted.turns)
         if wanted == replace(known, attempted=wanted.attempted):
             return id, known
-    sql = "UPDATE conversations SET model = ?, system = ?, updated = ?, version = ? WHERE id = ?"
-    db.execute(sql, (wanted.model, wanted.system, now(), wanted.attempted, id))
+    sql = """UPDATE conversations SET model = ?, system = ?, skipped = ?, updated = ?, version = ?
+        WHERE id = ?"""
+    changed = (wanted.model, wanted.system, wanted.skipped, now(), wanted.attempted)
+    db.execute(sql, (*changed, id))
     _replace_tail(db, id, keep, wanted.turns[keep:])
     return id, replace(wanted, version=wanted.attempted)
 
@@ -127,15 +136,16 @@ def append(
 
 def read(db: sqlite3.Connection, id: int) -> tuple[Saved, int, bool] | None:
     """The conversation, its version, and whether its title was given by the user."""
-    sql = """SELECT title, model, system, created, updated, version, named
+    sql = """SELECT title, model, system, created, updated, skipped, version, named
         FROM conversations WHERE id = ?"""
     row = db.execute(sql, (id,)).fetchone()
     if row is None:
         return None
     sql = f"SELECT {COLUMNS} FROM whole WHERE conversation = ? ORDER BY number"
     turns = tuple(map(from_row, db.execute(sql, (id,))))
-    title, model, system, created, updated, version, named = row
-    return Saved(id, title, model, system, created, updated, turns), version, bool(named)
+    title, model, system, created, updated, skipped, version, named = row
+    saved = Saved(id, title, model, system, created, updated, turns, skipped)
+    return saved, version, bool(named)
 
 
 def search(db: sqlite3.Connection, text: str) -> list[Summary]:
@@ -184,16 +194,23 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
         sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
             WHERE id = ?"""
         first = turns[0].user.content
-        db.execute(sql, (_cut(_spoken(first), _WORDS), title_of(first), id))
+        words = _cut(storable(shortened(first)), _WORDS)
+        db.execute(sql, (words, title_of(first), id))
 
 
 def title_of(message: str) -> str:
-    """What a conversation that begins with `message` is called."""
-    return _cut(_spoken(message).split("\n")[0], _TITLE)
+    """What a conversation that begins with `message` is called: by the question, or by the files
+    if there is none."""
+    files, text = taken_apart(storable(message))
+    return _cut(_question(text), _TITLE) or _cut(", ".join(PurePath(f).name for f in files), _TITLE)
 
 
-def _spoken(message: str) -> str:
-    return storable(shortened(message)).strip()
+def _question(text: str) -> str:
+    """What is asked at the end of a long text, which is one that was pasted; else all of it."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) >= PASTE_LINES and lines[-1].endswith("?") and lines[0][-1] not in "?:":
+        return lines[-1]
+    return text
 
 
 def _cut(text: str, length: int) -> str:

@@ -12,7 +12,7 @@ from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
-from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
 from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.errors import UsageError
 from gemma_mtp.events import Message
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
 GROUP = GROUPS[0]
+FORMATS = (("md", "Markdown, to read"), ("json", "everything, for programs"))
 
 
 @verb("clear", group=GROUP, summary="begin a new conversation")
@@ -64,7 +65,7 @@ def edit(chat: Chat, rest: str) -> None:
     argument="md|json [PATH]",
     words=None,
     paths=True,
-    choices=choose([("md", "Markdown, to read"), ("json", "everything, for programs")]),
+    choices=choose(FORMATS),
     summary="write the conversation to a file",
 )
 def export(chat: Chat, rest: str) -> None:
@@ -75,15 +76,22 @@ def export(chat: Chat, rest: str) -> None:
     kind, _, name = rest.partition(" ")
     known = {"md": formats.as_markdown, "json": formats.as_json}
     if kind.lower() not in known:
-        raise UsageError("/export needs to know how.", "/export md, or /export json notes.json")
+        raise unknown_word("export", kind, FORMATS)
     last_turn(chat)
     saved = chat.record.as_saved(chat.conversation, chat.model)
-    path = Path(name.strip().strip("'\"")).expanduser() if name.strip() else Path(_file_name(saved))
+    path = _expanded(name.strip().strip("'\"")) if name.strip() else Path(_file_name(saved))
     if path.is_dir():
         path = path / _file_name(saved)
     path = path.with_name(path.name + f".{kind.lower()}") if not path.suffix else path
     _write_new(path, known[kind.lower()](saved))
     chat.note(f"Written to {path}.")
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"There is no user of that name: {name}.") from error
 
 
 def _write_new(path: Path, text: str) -> None:

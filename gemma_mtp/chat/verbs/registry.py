@@ -78,6 +78,11 @@ def listed() -> list[Verb]:
 
 def read_verb(line: str) -> tuple[str, str] | None:
     """(verb, rest) of a command line; None for a message, which may well start with a path."""
+    if line.strip() in ("/", "?"):
+        return "help", ""
+    spaced = re.match(r"\s*/( +\w+)", line)
+    if spaced and find(spaced[1].strip().lower()):
+        return spaced[1].lower(), ""  # which is unknown, and answered by the one without spaces
     match = re.fullmatch(r"\s*/(\?|[A-Za-z]\w*)(?:\s+(.*))?", line, re.DOTALL)
     if not match:
         return None
@@ -126,6 +131,12 @@ def unknown(name: str) -> str:
     near.sort(key=lambda n: (not n.startswith(name), distance(name, n)))
     advice = f"did you mean /{near[0]}?" if near else "/help lists the commands."
     return f"There is no command /{name}; {advice}"
+
+
+def unknown_word(name: str, word: str, known: Iterable[tuple[str, str]]) -> UsageError:
+    """The error about a word that is missing after a verb, or is none of the known ones."""
+    problem = f'/{name} knows no "{word}".' if word else f"/{name} needs a word after it."
+    return UsageError(problem, f"Known: {', '.join(f'/{name} {w} ({does})' for w, does in known)}.")
 
 
 def choose(names: Iterable[tuple[str, str]]) -> Choices:

@@ -13,7 +13,7 @@ from gemma_mtp.chat import clipboard
 from gemma_mtp.chat.comparison import compared
 from gemma_mtp.chat.exchange import How, write
 from gemma_mtp.chat.turns import Turn
-from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
 from gemma_mtp.errors import UsageError
 from gemma_mtp.events import DraftSetting
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GROUP = GROUPS[1]
 MODES: dict[str, DraftSetting] = {"plain": 0, "mtp": "auto"}
+RETRIES = (("plain", "without drafts"), ("mtp", "with drafts"))
 
 
 def last_turn(chat: Chat) -> Turn:
@@ -30,6 +31,13 @@ def last_turn(chat: Chat) -> Turn:
     if turn is None:
         raise UsageError("Nothing was said yet.")
     return turn
+
+
+def need_drafter(chat: Chat) -> None:
+    """An error where there can be no drafts, and so nothing to compare."""
+    reason = chat.engine.info.plain_reason
+    if reason:
+        raise UsageError(f"There is nothing to compare: {reason}.")
 
 
 @verb("regen", group=GROUP, summary="write the last reply again, with another seed")
@@ -46,18 +54,20 @@ def regen(chat: Chat, rest: str) -> None:
     group=GROUP,
     argument="plain|mtp",
     words=1,
-    choices=choose([("plain", "without drafts"), ("mtp", "with drafts")]),
+    choices=choose(RETRIES),
     summary="the same reply without or with drafts, to compare",
 )
 def retry(chat: Chat, rest: str) -> None:
     """Writes the last reply again with the same seed in exact mode, plain (every token by the
-    model alone) or mtp (with drafts), and says whether the text is the same and how the times
-    compare. A first reply that was not written in exact mode can differ by a near-tie between two
-    words; a second /retry compares two exact ones."""
-    turn = last_turn(chat)
+    model alone) or mtp (with drafts), and says whether the text is the same. Exact mode slows plain
+    decoding down; /race compares the speeds. A first reply that was not written in exact mode can
+    differ by a near-tie between two words; a second /retry compares two exact ones."""
     draft = MODES.get(rest.lower())
     if draft is None:
-        raise UsageError("/retry needs to know how.", "/retry plain, or /retry mtp")
+        raise unknown_word("retry", rest, RETRIES)
+    turn = last_turn(chat)
+    if draft != 0:
+        need_drafter(chat)
     if turn.seed is None:
         raise UsageError("The seed of the last reply is not known; /regen writes another one.")
     if draft != 0 and chat.options.draft_setting() != 0:
@@ -113,6 +123,7 @@ def race(chat: Chat, rest: str) -> None:
     decoding down, so a near-tie may part them. The conversation stays as it is."""
     from gemma_mtp.chat import racing
 
+    need_drafter(chat)
     turn = last_turn(chat)
     draft = replace(chat.conversation.with_last(Turn(turn.user)))
     racing.race(chat, draft, turn.seed if turn.seed is not None else secrets.randbits(32))

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.conversation import Conversation, unanswered
+from gemma_mtp.chat.menu import clipped
+from gemma_mtp.chat.overflow import is_filling
+from gemma_mtp.chat.room import warn_when_filling
 from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
 from gemma_mtp.errors import ModelNotAvailable, UsageError
+from gemma_mtp.events import Stats
 from gemma_mtp.figures import counted
-from gemma_mtp.widths import text_width
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Saved, Summary
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 GROUP = GROUPS[0]
 SHOWN = 15  # conversations in a list; a word finds the others
+MARGIN = 5  # columns: a mark and three blanks around the number, and the last one of the screen
+LEAST_TITLE = 30  # columns; with less, what else is in the line has to go
 
 
 @verb("title", group=GROUP, argument="[TEXT]", words=None, summary="name this conversation")
@@ -48,9 +53,10 @@ def save(chat: Chat, rest: str) -> None:
 
 @verb("chats", group=GROUP, argument="[WORDS]", words=None, summary="list saved conversations")
 def chats(chat: Chat, rest: str) -> None:
-    """Lists the saved conversations, the latest first; with words, those that hold them."""
+    """Lists the saved conversations, the latest first; with words, those that hold them. A star
+    marks the one that is going on, the number is what /resume and /forget take."""
     found = chat.record.archive.list(rest)
-    for line in _listed(found, chat.printer.screen.width):
+    for line in _listed(found[:SHOWN], chat.record.id, chat.printer.screen.width):
         chat.say(line)
     if not found:
         chat.note("There is none." if not rest else f'None holds "{rest}".')
@@ -73,7 +79,8 @@ def _saved(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 )
 def resume(chat: Chat, rest: str) -> None:
     """Takes up a saved conversation: by its number in /chats, by words that only it holds, or
-    picked from a list. Its model is loaded, if it is here; else the loaded one goes on with it."""
+    picked from a list with the same numbers. Its model is loaded, if it is here; else the loaded
+    one goes on with it."""
     id = pick(chat, rest)
     if id is None:
         chat.note("Nothing was changed.")
@@ -81,7 +88,7 @@ def resume(chat: Chat, rest: str) -> None:
     if id == chat.record.id:
         chat.note("This is that conversation.")
         return
-    saved = chat.record.archive.read(id, afresh=True)
+    saved = _read(chat, id, afresh=True)
     if saved.model and saved.model != chat.model:
         _load(chat, saved.model)
     take_up(chat, saved)
@@ -107,10 +114,11 @@ def _load(chat: Chat, model: str) -> None:
 def forget(chat: Chat, rest: str) -> None:
     """Deletes a saved conversation for good, by its number in /chats. The one that is going on is
     deleted with /forget and its number, too, and a new one begins."""
-    if not rest.isdigit():
+    if not rest.isdecimal():
         raise UsageError("/forget needs the number of a conversation; /chats lists them.")
-    saved = chat.record.archive.read(int(rest))
-    if chat.console.ask(f'Delete "{saved.title}" for good?', ("keep it", "delete it")) != 1:
+    saved = _read(chat, int(rest))
+    choices = ("no, keep it", "yes, delete it")  # y and n are each in one of them only
+    if chat.console.ask(f'Delete "{saved.title}" for good?', choices) != 1:
         chat.note("Nothing was deleted.")
         return
     chat.record.archive.delete(saved.id)
@@ -122,7 +130,7 @@ def forget(chat: Chat, rest: str) -> None:
 def pick(chat: Chat, words: str) -> int | None:
     """The saved conversation that `words` mean, or that is picked from a list, if one is."""
     archive = chat.record.archive
-    if words.isdigit():
+    if words.isdecimal():
         return int(words)
     found = archive.list(words)
     if not found:
@@ -130,9 +138,18 @@ def pick(chat: Chat, words: str) -> int | None:
         raise UsageError(archive.problem or none)
     if words and len(found) == 1:
         return found[0].id
-    choices = [f"{_moment(one.updated)}  {one.title}" for one in found]
-    answer = chat.console.ask("Which conversation?", choices)
-    return None if answer is None else found[answer].id
+    numbers = [one.id for one in found]
+    room = chat.printer.screen.width - MARGIN - _digits(found)
+    choices = [f"{_about(one, room)}{one.title}" for one in found]
+    answer = chat.console.ask("Which conversation?", choices, numbers)
+    return None if answer is None else numbers[answer]
+
+
+def _read(chat: Chat, id: int, *, afresh: bool = False) -> Saved:
+    try:
+        return chat.record.archive.read(id, afresh=afresh)
+    except (UsageError, OverflowError) as error:
+        raise UsageError(f"There is no conversation {id}.", "/chats lists them.") from error
 
 
 def take_up(chat: Chat, saved: Saved) -> None:
@@ -146,21 +163,41 @@ def take_up(chat: Chat, saved: Saved) -> None:
     chat.note(f"{saved.title} ({_moment(saved.updated)})")
     shown = (replace(t, user=replace(t.user, content=shortened(t.user.content))) for t in turns)
     chat.printer.replay([*shown])
+    _leave_out(chat, min(saved.skipped, len(turns) - 1))
     if waiting:
         hand_back(chat, waiting)
 
 
-def _listed(found: list[Summary], width: int) -> Iterator[str]:
-    """One line each: number, when, how many turns, title."""
-    for one in found[:SHOWN]:
-        head = f"{one.id:>4}  {_moment(one.updated)}  {counted(one.turns, 'turn'):>8}  "
-        yield head + _cut(one.title, width - len(head))
+def _leave_out(chat: Chat, skipped: int) -> None:
+    """What was left out of the prompt still is, unless a larger context has room for it now."""
+    size = chat.engine.info.context_size
+    if skipped > 0 and is_filling(chat.context_used(), size):
+        chat.conversation = chat.conversation.skipping(skipped)
+        oldest = "exchange" if skipped == 1 else f"{skipped} exchanges"
+        chat.note(f"Still left out of the prompt: the oldest {oldest}.")
+    warn_when_filling(chat, Stats(context_used=chat.context_used(), context_size=size))
 
 
-def _cut(text: str, width: int) -> str:
-    while text and text_width(text) > max(width, 8):
-        text = text[:-1]
-    return text
+def _listed(found: list[Summary], current: int | None, width: int) -> Iterator[str]:
+    """One line each: a star for the current one, number, when, how many turns, title."""
+    room = width - MARGIN - _digits(found)
+    for one in found:
+        about = _about(one, room)
+        mark = "*" if one.id == current else " "
+        title = clipped(one.title, room - len(about))
+        yield f"{mark} {one.id:{_digits(found)}}  {about}{title}"
+
+
+def _about(one: Summary, room: int) -> str:
+    """What is said before the title, as far as that leaves most of it to be seen."""
+    known = [f"{_moment(one.updated)}  ", f"{counted(one.turns, 'turn'):>8}  "]
+    while known and room - len("".join(known)) < LEAST_TITLE:
+        known.pop()
+    return "".join(known)
+
+
+def _digits(found: list[Summary]) -> int:
+    return max((len(str(one.id)) for one in found), default=1)
 
 
 def _moment(when: str) -> str:
