@@ -15,7 +15,7 @@ ORDER = (4, 1, 8, 2, 3, 6, 5, 7)
 AT_ONCE = 2  # widths timed without a pause: without them nothing can be compared
 ROUNDS = ANCHOR_ROUNDS  # at one width; the first only rebuilds llama.cpp's graph
 PAUSE = 16  # rounds between two widths
-REVISIT = 256  # rounds, after which the width timed longest ago gets another chance
+REVISIT = 1024  # rounds, after which the width timed longest ago gets another chance
 BENEFIT_OF_DOUBT = 0.75  # of its known cost, when a width is timed again
 NARROWER = 0.8  # of the cost of a wider width that a width never timed may take at the least
 

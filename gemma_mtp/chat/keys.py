@@ -89,7 +89,6 @@ def _completing(line: Line) -> KeyBindings:
         line.buffer.complete_state = None
 
     @keys.add("escape", filter=listed, eager=True)
-    @keys.add("c-c", filter=listed)
     @keys.add("c-g", filter=listed)
     def _(event: KeyPressEvent) -> None:
         line.buffer.cancel_completion()
@@ -102,7 +101,7 @@ def _leaving(line: Line) -> KeyBindings:
     typing = has_focus(line.buffer)
     can_suspend = Condition(suspend_to_background_supported)
 
-    @keys.add("c-c", filter=typing & ~has_completions)
+    @keys.add("c-c", filter=typing)
     @keys.add("<sigint>", filter=~is_searching)
     def _(event: KeyPressEvent) -> None:
         line.discard()
