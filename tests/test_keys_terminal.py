@@ -300,3 +300,17 @@ def stop_and_go_on(chat: Terminal) -> None:
     assert chat.raw.rindex(off) > chat.raw.rindex(on)
     chat.keys("fg", ENTER)
     chat.until(lambda: chat.raw.rindex(on) > chat.raw.rindex(off))
+
+
+@SIZES
+def test_ctrl_c_clears_the_line_with_its_list_of_words(
+    start: Start, columns: int, rows: int
+) -> None:
+    chat = start(columns=columns, rows=rows)
+    chat.keys("/se", "\t")
+    chat.until("change a setting")
+    chat.keys("\t")
+    chat.until(">>> /seed")
+    chat.keys(CTRL_C)
+    chat.prompt()
+    assert chat.leave(CTRL_D) == 0
