@@ -148,7 +148,7 @@ SETTINGS: dict[str, Setting] = {
         *(_chat, "figures", False),
     ),
     "markdown": _view("markdown", "render Markdown, or show it as written"),
-    "highlight": _view("highlight", "tint what the drafter proposed"),
+    "highlight": _view("highlight", "tint the tokens that were proposed"),
     "thoughts": Setting(
         "show|fold|hide",
         "what to do with thoughts",
