@@ -2,21 +2,25 @@
 
 Two estimates: by position alone, for tokens not drafted yet, and by the drafter's own confidence
 once there is one. Confidence is calibrated, not trusted: what counts is how often drafts of like
-confidence were accepted. Old rounds fade, since texts change. Knows only numbers.
+confidence were accepted, and that only as far as it has foretold better than the position alone
+(dynamic model averaging: Raftery, Karny and Ettler, 2010). Old rounds fade, since texts change.
+Knows only numbers.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from math import exp, log
 
 BOUNDS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)  # of confidence; seven buckets
 GUESSES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)  # acceptance in each before anything is known
 FIRST_GUESS = 0.9  # acceptance by position before anything is known
 GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
 POOL_WEIGHT = 16.0  # and to tell a position from the others
-POSITION_MEMORY = 0.98  # weight of what was known, each draft
+POSITION_MEMORY = 0.985  # weight of what was known, each draft
 CONFIDENCE_MEMORY = 0.995  # and each draft of a bucket: a drafter is the same in every text
+EVIDENCE_MEMORY = 0.995  # and each draft, of what confidence has foretold
 
 
 class _Rate:
@@ -44,11 +48,13 @@ class Acceptance:
         self,
         longest: int,
         guesses: Sequence[float] = GUESSES,
+        first_guess: float = FIRST_GUESS,
         memory: float = CONFIDENCE_MEMORY,
     ) -> None:
-        """`guesses`: acceptance by confidence before anything is known; `memory`: the weight that
-        what is known of a confidence keeps with each draft of it."""
-        self._guesses, self._memory = guesses, memory
+        """`guesses` by confidence and `first_guess` by position: acceptance before anything is
+        known; `memory`: the weight that what is known of a confidence keeps with each draft."""
+        self._guesses, self._first_guess, self._memory = guesses, first_guess, memory
+        self._evidence = 0.0  # for confidence, against position alone: a logarithm of odds
         self._positions = [_Rate() for _ in range(longest)]
         self._pooled = [_Rate() for _ in GUESSES]
         self._buckets = [[_Rate() for _ in GUESSES] for _ in range(longest)]
@@ -58,7 +64,11 @@ class Acceptance:
         is one, did not, and what lies behind it was not judged."""
         for rate in self._positions:
             rate.fade(POSITION_MEMORY)
+        blind = self.by_position(len(confidences))
         for i, confidence in enumerate(confidences[: matched + 1]):
+            told = self._by_confidence(i, confidence)
+            odds = told / blind[i] if i < matched else (1 - told) / (1 - blind[i])
+            self._evidence = EVIDENCE_MEMORY * self._evidence + log(odds)
             self._positions[i].record(i < matched)
             bucket = bisect_right(BOUNDS, confidence)
             for rate in (self._pooled[bucket], self._buckets[i][bucket]):
@@ -71,7 +81,7 @@ class Acceptance:
         `doubt`: so many successes are granted that nobody saw, which lifts what little is known of.
         """
         chances: list[float] = []
-        guess = FIRST_GUESS
+        guess = self._first_guess
         for rate in self._positions[:longest]:
             guess = rate.towards(guess, GUESS_WEIGHT, doubt)
             chances.append(guess)
@@ -79,6 +89,12 @@ class Acceptance:
 
     def of(self, position: int, confidence: float, doubt: float = 0.0) -> float:
         """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
+        told = self._by_confidence(position, confidence, doubt)
+        blind = self.by_position(position + 1, doubt)[-1]
+        trust = 1 / (1 + exp(-self._evidence))
+        return trust * told + (1 - trust) * blind
+
+    def _by_confidence(self, position: int, confidence: float, doubt: float = 0.0) -> float:
         bucket = bisect_right(BOUNDS, confidence)
         pooled = self._pooled[bucket].towards(self._guesses[bucket], GUESS_WEIGHT, doubt)
         return self._buckets[position][bucket].towards(pooled, POOL_WEIGHT, doubt)

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from gemma_mtp.acceptance import Acceptance
 from gemma_mtp.costs import CostBook, CostCurve
-from gemma_mtp.survey import Survey
+from gemma_mtp.survey import Outlook, Survey
 from gemma_mtp.worth import Worth, cheapest_widths
 
 LONGEST = 7  # drafts; hardly any text accepts more often enough
@@ -126,7 +126,7 @@ class AutoDraft:
         self.book = book or CostBook()
         self.curve: CostCurve = self.book.at(0)
         self.acceptance = Acceptance(LONGEST)
-        self.found = Acceptance(LONGEST, FOUND_GUESSES, FOUND_MEMORY)
+        self.found = Acceptance(LONGEST, FOUND_GUESSES, FOUND_GUESSES[0], FOUND_MEMORY)
         self._found_chances: list[float] = []  # of what was found last
         self.survey = Survey()
         self._tokens = self._seconds = 0.0
@@ -223,8 +223,8 @@ class AutoDraft:
         """The width of this round, if it is to be one of the survey's."""
         pairs = zip_longest(chances, self._found_chances, fillvalue=0.0)
         at_best = [max(pair) for pair in pairs]
-        rate, widest = self._worth.rate, self._limit + 1
-        return self.survey.next(self.curve, self._min_width, widest, rate, at_best)
+        outlook = Outlook(self.curve, self._worth.rate, chances, at_best)
+        return self.survey.next(outlook, self._min_width, self._limit + 1)
 
     def _reached(self, tokens: float, width: int, drafted: int) -> None:
         """Keep the rate; of a width never timed it is not known what it takes."""
