@@ -17,7 +17,8 @@ BOUNDS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)  # of confidence; seven buckets
 GUESSES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)  # acceptance in each before anything is known
 FIRST_GUESS = 0.9  # acceptance by position before anything is known
 GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
-POOL_WEIGHT = 16.0  # and to tell a position from the others
+LIKE_WEIGHT = 6.0  # and to tell a position from the one before it
+POOL_WEIGHT = 16.0  # and, of one confidence, from all the others
 POSITION_MEMORY = 0.985  # weight of what was known, each draft
 CONFIDENCE_MEMORY = 0.995  # and each draft of a bucket: a drafter is the same in every text
 EVIDENCE_MEMORY = 0.995  # and each draft, of what confidence has foretold
@@ -81,9 +82,9 @@ class Acceptance:
         `doubt`: so many successes are granted that nobody saw, which lifts what little is known of.
         """
         chances: list[float] = []
-        guess = self._first_guess
+        guess, weight = self._first_guess, GUESS_WEIGHT
         for rate in self._positions[:longest]:
-            guess = rate.towards(guess, GUESS_WEIGHT, doubt)
+            guess, weight = rate.towards(guess, weight, doubt), LIKE_WEIGHT
             chances.append(guess)
         return chances
 

@@ -5,11 +5,12 @@ What `CostCurve` learns while working, all at once. Knows neither llama.cpp nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
 
 from gemma_mtp.costs import Costs
+from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Row, Sampler
 from gemma_mtp.speculative import Drafter, Target
 
@@ -20,15 +21,17 @@ def measure_costs(
     target: Target,
     drafter: Drafter | None,
     sampler: Sampler,
-    token: int,
+    text: Sequence[int],
     position: int,
     hidden: Row,
     max_width: int,
     repeats: int,
     progress: Callable[[float], bool] = lambda fraction: True,
 ) -> Costs:
-    """Evaluate `token` at `position`, behind all that is cached, in widths 1 to `max_width`.
+    """Evaluate tokens at `position`, behind all that is cached, in widths 1 to `max_width`.
 
+    They are taken from `text`, at least `max_width` tokens: where each token has experts of its
+    own, as many equal ones would cost too little.
     Widths are timed in turn, `repeats` times, so that a stall does not hit one of them alone.
     `progress` gets 0..1 and answers whether to go on; widths not timed by then are left out.
     """
@@ -43,15 +46,15 @@ def measure_costs(
         # The first evaluation after a change of width rebuilds llama.cpp's graph.
         for _ in range(2):
             started = perf_counter()
-            rows = target.decode([token] * width, position, width)
+            rows = target.decode(text[:width], position, width)
             seconds = perf_counter() - started
             target.keep(position)
         widths.setdefault(width, []).append(seconds)
         started = perf_counter()
-        sampler.sample(rows[0], position + 1, [token])
+        sampler.sample(rows[0], position + 1, text)
         samples.append(perf_counter() - started)
         if drafter is not None and width == 1:
-            drafts.append(_draft_step(drafter, hidden, token, position))
+            drafts.append(_draft_step(drafter, sampler, hidden, text[0], position))
     return Costs(
         {width: median(seconds) for width, seconds in widths.items()},
         median(drafts) if drafts else 0.0,
@@ -60,10 +63,14 @@ def measure_costs(
     )
 
 
-def _draft_step(drafter: Drafter, hidden: Row, token: int, position: int) -> float:
+def _draft_step(
+    drafter: Drafter, sampler: Sampler, hidden: Row, token: int, position: int
+) -> float:
+    """Seconds of drafting one token, the choice among its candidates included."""
+    proposer = Proposer(sampler, DraftTemperature())
     drafter.begin(hidden, position)
     drafter.step(token)
     started = perf_counter()
-    for _ in range(LONG_DRAFT):
-        drafter.step(token)
+    for i in range(LONG_DRAFT):
+        token, _ = proposer.propose(drafter.step(token), position + i)
     return (perf_counter() - started) / LONG_DRAFT

@@ -48,3 +48,15 @@ def test_little_knowledge_gets_the_benefit_of_the_doubt_and_much_does_not():
         acceptance.record([0.5], 0)
     many = acceptance.by_position(1, doubt=2.0)[0] - acceptance.by_position(1)[0]
     assert few > 0.04 > many >= 0
+
+
+def test_confidence_that_says_nothing_is_not_listened_to():
+    deviations = []
+    for seed in range(8):
+        acceptance, random = Acceptance(7), np.random.default_rng(seed)
+        for _ in range(1500):
+            acceptance.record([random.random()], int(random.random() < 0.6))
+        at_position = acceptance.by_position(1)[0]
+        told = [acceptance.of(0, c) for c in (0.1, 0.4, 0.6, 0.8, 0.9, 0.97, 0.995)]
+        deviations += [abs(chance - at_position) for chance in told]
+    assert np.mean(deviations) < 0.04

@@ -174,6 +174,18 @@ def test_a_machine_that_gets_slower_does_not_confuse_it():
     assert np.mean([w in (4, 8) for w in widths]) > 0.85
 
 
+@pytest.mark.parametrize("acceptance", [0.8, 0.85])
+def test_a_plain_step_that_was_measured_wrong_is_put_right(acceptance):
+    """Another program was busy then, or is now: what pays has to be found out again."""
+    near = [1.0, 1.9, 2.3, 2.4, 3.2, 4.0, 4.8, 4.9, 5.5]
+    chance = uninformed(acceptance)
+    rates = [
+        Machine(near, seed=seed).play(knowing([0.8, *near[1:]]), 700, chance).rate
+        for seed in range(8)
+    ]
+    assert np.mean(rates) > 0.95 * best_fixed(near, chance)
+
+
 def test_stalls_do_not_drive_it_from_the_best_width():
     chance = uninformed(0.85)
     machine = Machine(GROUPS_OF_FOUR, stalls=0.03).play(knowing(GROUPS_OF_FOUR), 3000, chance)
