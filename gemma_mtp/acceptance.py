@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import exp, log
+from math import log, tanh
 
 BOUNDS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)  # of confidence; seven buckets
 GUESSES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)  # acceptance in each before anything is known
@@ -92,7 +92,7 @@ class Acceptance:
         """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
         told = self._by_confidence(position, confidence, doubt)
         blind = self.by_position(position + 1, doubt)[-1]
-        trust = 1 / (1 + exp(-self._evidence))
+        trust = (1 + tanh(self._evidence / 2)) / 2  # of these odds; overflows nowhere
         return trust * told + (1 - trust) * blind
 
     def _by_confidence(self, position: int, confidence: float, doubt: float = 0.0) -> float:

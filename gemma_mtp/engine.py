@@ -160,7 +160,7 @@ class Engine:
             target,
             drafter,
             Sampler(Sampling(), 0),
-            (tokens * max_width)[-max_width:],
+            (tokens[-max_width:] * max_width)[:max_width],
             position,
             np.zeros(target.embedding_width, np.float32),
             min(max_width, target.widest(position)),

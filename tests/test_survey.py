@@ -43,7 +43,7 @@ def test_a_width_about_as_good_as_the_one_in_use_is_timed_often():
 
 
 def test_a_width_that_cannot_win_is_left_alone():
-    widths, _ = run(timed({1: 1.0, 8: 4.0}), 2000)
+    widths, _ = run(timed({1: 1.0, 8: 2.4}), 3000)
     assert 8 not in widths
 
 
@@ -73,6 +73,6 @@ def test_what_is_found_in_the_text_makes_a_width_useful_but_does_not_pay_for_tim
     """Rounds of the survey verify drafts, not what was found."""
     copying = [0.95**i for i in range(1, 8)]
     rate = (1 + sum(copying)) / 3.0
-    widths, lost = run(timed({4: 2.0, 8: 3.0}), 1000, rate, in_use=8, at_best=copying)
+    widths, lost = run(timed({4: 1.5, 8: 3.0}), 1000, rate, in_use=8, at_best=copying)
     assert lost <= SHARE * 1000 + FIRST_CREDIT
     assert len(widths) < 10
