@@ -127,12 +127,42 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
         printer.summary(end)
     if end.reason == "cancelled":
         return ExitStatus.INTERRUPTED
-    if end.reason == "context" and not report.stats:
+    if not report.json:
+        _say_why_nothing(printer, request, end)
+    if end.reason == "context" and not report.stats and end.message.content:
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
         printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
     if end.reason in ("length", "context") and report.fail_on_length:
         return ExitStatus.LENGTH
     return ExitStatus.OK
+
+
+def no_answer(end: End) -> str:
+    """A sentence about a reply without a word of an answer, and why; "" if there is one, or if it
+    was stopped on purpose."""
+    if end.message.content or end.reason == "cancelled":
+        return ""
+    if end.reason == "stop":
+        why = "the model ended its reply with its thought" if end.thought else "the reply was empty"
+    else:
+        limit = "the context was full" if end.reason == "context" else "the token limit came"
+        while_ = "while the model was still thinking" if end.thought else "before its first word"
+        why = f"{limit} {while_}"
+    return f"There is no answer: {why}."
+
+
+def _say_why_nothing(printer: Printer, request: Request, end: End) -> None:
+    problem = no_answer(end)
+    if not problem:
+        return
+    more = {
+        "length": "A larger --max-tokens leaves room for one",
+        "context": "A larger --ctx leaves room for one",
+    }
+    helps = more.get(end.reason, "Asking again may bring one")
+    thinks = end.thought and request.think
+    printer.line(f"gemma-mtp: {problem}")
+    printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
 
 
 def as_json(end: End, info: PairInfo) -> dict[str, Any]:
