@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from pairs import TINY, random_pair
+from pairs import TINY, random_pair, with_template
 
 from gemma_mtp.baseline import Baseline
 from gemma_mtp.cost_memory import CostMemory
@@ -216,6 +216,43 @@ def test_a_cancelled_prefill_ends_with_an_empty_reply(engine):
     assert events[-1].reason == "cancelled"
     assert events[-1].message.content == ""
     assert len(engine.session.tokens) < 200
+
+
+def test_a_prompt_that_opens_the_thought_gets_a_thought(tmp_path):
+    source = (
+        "{{ bos_token }}{% for m in messages %}<|turn>{{ m.role }}\n{{ m.content }}<turn|>\n"
+        "{% endfor %}<|turn>model\n<|channel>thought\n"
+    )
+    engine = load(with_template(tmp_path, source), OPTIONS)
+    channel = [engine.pair.target.vocabulary.id_of(text) for text in ("<|channel>", "<channel|>")]
+    end = finish(engine, ask(seed=1, max_tokens=20, ignore_end=True))
+    assert channel[1] not in end.token_ids  # the built-in model knows no thoughts
+    assert end.thought
+    assert end.message.content == ""
+    engine.close()
+
+
+def test_a_template_that_fails_leaves_the_engine_as_it_was(tmp_path):
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 6 // (messages | length - 3) }}"
+    engine = load(with_template(tmp_path, source), OPTIONS)
+    cut = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
+    assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
+    held = list(engine.session.tokens)
+    with pytest.raises(BadPair, match="failed: integer division or modulo by zero"):
+        finish(engine, Request(tuple(cut)), fresh=False)
+    assert engine.session.tokens == held
+    assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
+    engine.close()
+
+
+def test_a_template_without_end_can_be_cancelled(tmp_path):
+    loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    engine = load(with_template(tmp_path, loops), OPTIONS)
+    cancel = threading.Event()
+    cancel.set()
+    (end,) = engine.reply(ask(), cancel)
+    assert (end.reason, end.message.content) == ("cancelled", "")
+    engine.close()
 
 
 def test_a_second_turn_evaluates_only_what_is_new(engine):
