@@ -41,7 +41,6 @@ from gemma_mtp.session import Session
 from gemma_mtp.speculative import Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
 from gemma_mtp.template import ChatTemplate, Piece, encode_prompt, open_thought, turn_after
-from gemma_mtp.template_process import Apart
 from gemma_mtp.timing import measure_costs
 
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
@@ -72,10 +71,8 @@ def load(
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
-    renderer = Apart()
+    renderer = _renderer_for(files)
     try:
-        if files.target.stat().st_size >= WORTH_A_HEAD_START:
-            renderer.start()
         pair = load_pair(files, options, progress)
         try:
             return Engine(pair, memory, renderer, lambda: not progress(1.0))
@@ -83,8 +80,23 @@ def load(
             pair.close()
             raise
     except BaseException:
-        renderer.close()
+        if renderer is not None:
+            renderer.close()
         raise
+
+
+def _renderer_for(files: PairFiles) -> Renderer | None:
+    """A process for the model's template that starts while the model is loaded, if that is long."""
+    try:
+        if files.target.stat().st_size < WORTH_A_HEAD_START:
+            return None
+    except OSError:  # said when it is loaded
+        return None
+    from gemma_mtp.template_process import Apart
+
+    renderer = Apart()
+    renderer.start()
+    return renderer
 
 
 class Engine:

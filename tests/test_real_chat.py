@@ -53,14 +53,6 @@ def test_a_chat_from_the_first_word_to_the_last(open_terminal: Open, home: dict[
     assert chat.leave(CTRL_D) == 0
 
 
-TURNS = (
-    "{{ bos_token }}{% for m in messages %}<|turn>"
-    "{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content }}<turn|>\n{% endfor %}"
-    "<|turn>model\n"
-)
-LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-
-
 @pytest.mark.parametrize("template", ["{{ 'x' * 10 ** 10 }}", "{% break %}", "{{ nothing() }}"])
 def test_a_template_that_cannot_be_used(
     template: str, home: dict[str, str], tmp_path: Path
@@ -70,27 +62,6 @@ def test_a_template_that_cannot_be_used(
     assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr.startswith("gemma-mtp: The chat template of this model ")
     assert len(done.stderr.splitlines()) == 2
-
-
-def test_ctrl_c_ends_a_template_without_end_and_the_chat_goes_on(
-    open_terminal: Open, home: dict[str, str], tmp_path: Path
-) -> None:
-    template = "{% if messages | length > 3 %}" + LOOPS + "{% endif %}" + TURNS
-    files = with_template(tmp_path, template)
-    words = ("chat", files.name, "--drafter", str(files.drafter), "--threads", "1")
-    chat = open_terminal(*words, real=True, rows=60, **home)
-    chat.prompt()
-    chat.say("What is 3 + 4?")
-    chat.until(lambda: any("tok/s" in row for row in chat.lines))
-    chat.prompt()
-    chat.say("And 4 + 5?")
-    chat.keys(CTRL_C)
-    chat.until("The message is back on the line")
-    chat.keys(CTRL_C)  # empties it
-    chat.say("/undo")
-    chat.prompt()
-    chat.say("/bye")
-    assert chat.leave("") == 0
 
 
 def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(
