@@ -21,9 +21,11 @@ from typing import Protocol
 
 LOOK = 0.1  # seconds of evaluation that say how things are now
 LOOK_ROUNDS = 64  # at the most
-# Threads that nobody disturbs use nearly all of their time: on a quiet machine of two cores 0.96,
+# Threads that nobody disturbs use so much of their time: two on a quiet machine of two cores 0.96,
 # beside one busy program 0.65.
-UNDISTURBED = 0.85
+UNDISTURBED = 0.96
+MISSING = 0.3  # processors that threads must have been denied before others are taken to be there,
+MISSING_SHARE = 0.04  # or this much of the threads, if that is more
 # One thread less is worth a try where rounds take longer than it would, if a round takes longer in
 # the same proportion as there are fewer threads; and by as much again for noise.
 NOISE = 1.1
@@ -35,7 +37,7 @@ HOPELESS = 2.0  # times the time before: a trial ends at once
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the next trial in a direction
 BLIND = 8  # times as long before more are tried where nobody says whether processors are free
 REGRET = 10.0  # seconds; a thread added and taken away again within them comes back later
-USUAL_WEIGHT = 0.1  # of one round in what is usual
+USUAL_SECONDS = 5.0  # of rounds of one kind in which what is usual follows a change
 
 
 class ThreadPolicy(Protocol):
@@ -79,6 +81,19 @@ class FixedThreads:
 
 
 @dataclass
+class _Usual:
+    """Seconds of one kind of round: a mean that forgets."""
+
+    seconds: float = 0.0
+    rounds: int = 0
+
+    def add(self, seconds: float) -> None:
+        self.rounds += 1
+        weight = min(1.0, max(1 / self.rounds, seconds / USUAL_SECONDS))
+        self.seconds += weight * (seconds - self.seconds)
+
+
+@dataclass
 class _Trial:
     """Another number of threads than `before`, with which rounds took `slowness` times as long as
     usual. `ratios`: logarithms of the times now against those expected with `before`."""
@@ -98,7 +113,7 @@ class AutoThreads:
         found out; asked only where the answer matters."""
         self.most = self.count = most
         self._free = free
-        self._usual: dict[tuple[int, int], float] = {}  # seconds by threads and width
+        self._usual: dict[tuple[int, int], _Usual] = {}  # by threads and width
         self._rounds: deque[tuple[int, float, float]] = deque(maxlen=LOOK_ROUNDS)
         self._trial: _Trial | None = None
         self._time = 0.0
@@ -118,8 +133,7 @@ class AutoThreads:
         if self.most == 1 or seconds <= 0:
             return
         self._time += seconds
-        known = self._usual.get((self.count, width), seconds)
-        self._usual[self.count, width] = known + USUAL_WEIGHT * (seconds - known)
+        self._usual.setdefault((self.count, width), _Usual()).add(seconds)
         if self._trial is not None:
             self._judge(self._trial, width, seconds)
             return
@@ -133,7 +147,7 @@ class AutoThreads:
         for width, took, given in reversed(self._rounds):
             seconds += took
             processor_seconds += given
-            usual += self._usual[self.count, width]
+            usual += self._usual[self.count, width].seconds
             if seconds >= LOOK:
                 break
         return seconds, seconds / usual, processor_seconds / seconds
@@ -143,9 +157,10 @@ class AutoThreads:
         if seconds < LOOK:
             return
         count = self.count
-        disturbed = processors < UNDISTURBED * count
-        if count > 1 and (disturbed or slowness > NOISE * count / (count - 1)):
-            fewer = min(count - 1, self._within(processors))
+        given = processors / UNDISTURBED
+        denied = count - given > max(MISSING, MISSING_SHARE * count)
+        if count > 1 and (denied or slowness > NOISE * count / (count - 1)):
+            fewer = min(count - 1, self._within(self._left_by_others(given)))
             if self._time >= self._fewer_at or self._known_to_be_faster(fewer, slowness):
                 self._try(fewer, slowness)
         elif count < self.most and self._time >= self._more_at:
@@ -159,7 +174,8 @@ class AutoThreads:
         """Whether so many threads usually take less than `count` do now; True if not known."""
         width = self._rounds[-1][0]
         usual = self._usual.get((fewer, width))
-        return usual is None or usual * NOISE < slowness * self._usual[self.count, width]
+        now = slowness * self._usual[self.count, width].seconds
+        return usual is None or usual.seconds * NOISE < now
 
     def _try(self, count: int, slowness: float) -> None:
         self._trial = _Trial(self.count, slowness)
@@ -172,7 +188,7 @@ class AutoThreads:
         trial.seconds += seconds
         usual = self._usual.get((trial.before, width))
         if usual is not None:
-            trial.ratios.append(log(seconds / (usual * trial.slowness)))
+            trial.ratios.append(log(seconds / (usual.seconds * trial.slowness)))
         hopeless = bool(trial.ratios) and trial.ratios[-1] > log(HOPELESS)
         compared = len(trial.ratios) >= TRIAL_ROUNDS and trial.seconds >= LOOK
         if not (hopeless or compared or trial.rounds >= PATIENCE):
@@ -203,6 +219,14 @@ class AutoThreads:
             self._fewer_wait = min(2 * self._fewer_wait, LONGEST_WAIT)
             self._fewer_at = self._time + self._fewer_wait
 
+    def _left_by_others(self, given: float) -> float:
+        """Processors that nobody else would use, where `count` threads were given so many.
+
+        Systems share processors evenly: with r runnable threads on p processors, of which `count`
+        are ours, these get p * count / r. Others run r - `count`.
+        """
+        return self.most - self.count * (self.most / given - 1) if given else 0.0
+
     def _within(self, processors: float) -> int:
-        """Threads for so many processors."""
+        """Threads that so many processors have room for."""
         return max(1, min(self.most, int(processors + 1 - FREE_ENOUGH)))

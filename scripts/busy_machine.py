@@ -81,7 +81,9 @@ def rate(engine: Engine, args: argparse.Namespace, programs: int, during: bool, 
     return (end.stats.completion_tokens - 1) / seconds
 
 
-def server_rate(server: Server, prompt: list[int], args: argparse.Namespace, programs: int) -> float:
+def server_rate(
+    server: Server, prompt: list[int], args: argparse.Namespace, programs: int
+) -> float:
     with busy(programs):
         time.sleep(SETTLE)
         return server.run(prompt, args.tokens, 1).tokens_per_second
@@ -143,7 +145,9 @@ def against_server(args: argparse.Namespace, engine: Engine) -> None:
                 theirs = server_rate(server, prompt, args, programs)
                 ratios.append(ours / theirs)
                 print(f"{programs} busy: gemma-mtp {ours:.2f}, llama-server {theirs:.2f} tok/s")
-            print(f"{programs} busy: {statistics.median(ratios):.2f} times llama-server", flush=True)
+            print(
+                f"{programs} busy: {statistics.median(ratios):.2f} times llama-server", flush=True
+            )
 
 
 if __name__ == "__main__":
