@@ -19,12 +19,14 @@ class Misfit(ValueError):
     """A value that is not of the declared shape; the message says where it stands and why."""
 
 
-def text(most: int = 200, form: str | re.Pattern[str] = r".*", words: str = "") -> Check:
-    """One line of at most `most` characters, all of which can be shown; `form` must match all of
-    it, and `words` says in a message what that is."""
+def text(most: int = 200, form: str | re.Pattern[str] = r"(?s:.*)", words: str = "",
+         any_character: bool = False) -> Check:  # fmt: skip
+    """At most `most` characters that can be shown, which excludes line ends, unless
+    `any_character` will do. `form` must match all of it; `words` says in a message what that is."""
 
     def check(value: Any, where: str) -> Any:
-        fits = isinstance(value, str) and len(value) <= most and value.isprintable()
+        fits = isinstance(value, str) and len(value) <= most
+        fits = fits and (any_character or value.isprintable())
         if not fits or not re.fullmatch(form, value):
             raise _misfit(where, words or f"a line of at most {most} characters", value)
         return value

@@ -126,6 +126,18 @@ def test_a_failure_is_an_event_too(world: World, hub: Hub) -> None:
     assert outcome.stderr.startswith(f"gemma-mtp: {event['message']}\n  {event['hint']}")
 
 
+def test_files_that_are_not_the_pinned_ones_need_a_word_of_the_user(world: World, hub: Hub) -> None:
+    hub.files["target.gguf"] = Stored.of(hub.files["target.gguf"].data + bytes(32))
+    outcome = pull(world, "12b")
+    assert outcome.status == 7
+    assert "gemma-mtp: target.gguf is not the pinned file: " in outcome.stderr
+    assert "add --allow-changed" in outcome.stderr
+    outcome = pull(world, "12b", "--allow-changed")
+    assert outcome.status == 0
+    assert outcome.stderr.splitlines()[0].startswith("target.gguf is not the pinned file: ")
+    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
+
+
 def test_ctrl_c_says_that_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object) -> str:
         raise KeyboardInterrupt

@@ -40,7 +40,8 @@ __all__ = ["MARKER", "PullNote", "PullOptions", "PullProgress", "pull", "ready_f
 class PullOptions:
     """`stated`: the folder's own facts, which stand in for the hub's. Nothing else is asked then.
 
-    `symlinks` off: what is reused must stay where this folder goes.
+    `symlinks` off: what is reused must stay where this folder goes. `allow_changed`: files with
+    another sha256 than the pinned one will do.
     """
 
     revision: str | None = None
@@ -48,6 +49,7 @@ class PullOptions:
     reuse: tuple[Path, ...] = ()
     symlinks: bool = True
     stated: Marker | None = None
+    allow_changed: bool = False
 
 
 def pull(
@@ -92,7 +94,8 @@ class _Pull:
         offline, stated = self.options.offline, self.options.stated
         dead: HubError | None = None
         for file in pair_files(self.entry):
-            ask = Question(self.entry, self.revision, offline, stated, dead)
+            allowed = self.options.allow_changed
+            ask = Question(self.entry, self.revision, offline, stated, dead, allowed)
             self.wanted.append(expect(ask, file, self.on_event))
             self.revision = self.wanted[-1].commit or self.revision  # both from one commit
             failed = self.wanted[-1].unreachable
