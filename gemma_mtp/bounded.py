@@ -45,5 +45,5 @@ def parse_json(text: str | bytes | bytearray) -> Any:
     """What JSON says; raises ValueError."""
     try:
         return json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    except (ValueError, RecursionError):  # nested too deeply, or a number of thousands of digits
+        raise ValueError("it is not JSON") from None

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import HubError
-from gemma_mtp.pull import hub
-from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
+from gemma_mtp.pull import asking, hub
+from gemma_mtp.pull.events import OnEvent, PullNote
 from gemma_mtp.pull.marker import MARKER, Marker
-from gemma_mtp.pull.retry import Hiccup, patiently
+from gemma_mtp.pull.retry import Hiccup
 
 
 @dataclass
@@ -73,11 +73,7 @@ def expect(ask: Question, file: RemoteFile, on_event: OnEvent) -> Wanted:
         return pin
     blob = hub.Blob(ask.entry.repo, ask.revision, file.path)
     try:
-        facts = patiently(
-            f"{blob.where} cannot be asked",
-            blob.facts,
-            lambda reason, seconds: on_event(PullWait(reason, seconds)),
-        )
+        facts = asking.ask(blob.where, blob.facts, on_event)
     except HubError as error:
         if not isinstance(error.__cause__, Hiccup):
             raise

@@ -16,10 +16,9 @@ from pathlib import Path, PurePosixPath
 from gemma_mtp import names
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
-from gemma_mtp.pull import hub
-from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
+from gemma_mtp.pull import asking, hub
+from gemma_mtp.pull.events import OnEvent, PullNote
 from gemma_mtp.pull.marker import Marker, read_marker
-from gemma_mtp.pull.retry import patiently
 
 PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
@@ -58,11 +57,8 @@ def parse(name: str) -> tuple[str, str]:
 def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
     """The pair of a repository as a catalogue entry; says what was chosen and why."""
     repo, quantization = parse(name)
-    files = patiently(
-        f"{hub.endpoint()}/{repo} cannot be asked",
-        lambda: hub.list_files(repo, revision),
-        lambda reason, seconds: on_event(PullWait(reason, seconds)),
-    )
+    where = f"{hub.endpoint()}/{repo}"
+    files = asking.ask(where, lambda: hub.list_files(repo, revision), on_event)
     choice = choose(repo, files, quantization)
     for file, reason in zip((choice.target, choice.drafter), choice.reasons, strict=True):
         on_event(PullNote(f"{file.path}: {reason}"))
