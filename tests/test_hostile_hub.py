@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -258,8 +260,9 @@ def test_a_dead_proxy_is_named_without_its_password(
     hub: Hub, tmp_path: Path, proxied: Callable[[str, str], None], scheme: str
 ) -> None:
     proxied("HTTP_PROXY", f"{scheme}user:secret@127.0.0.1:1/")
-    error = str(failure(tmp_path))
-    assert error == (
+    error = failure(tmp_path)
+    assert "HTTPS_PROXY" in error.hint
+    assert str(error) == (
         f"{hub.url}/org/pair cannot be asked: the proxy 127.0.0.1:1 cannot be reached: connection "
         "refused, 4 times in a row."
     )
@@ -326,3 +329,13 @@ def test_what_the_system_says_comes_without_its_numbers(hub: Hub, tmp_path: Path
     hub.close()
     error = str(failure(tmp_path))
     assert error == f"{hub.url}/org/pair cannot be asked: connection refused, 4 times in a row."
+
+
+def test_a_variable_that_the_library_cannot_read() -> None:
+    command = [sys.executable, "-m", "gemma_mtp", "pull", "hf:org/pair"]
+    environment = {**os.environ, "HF_HUB_ETAG_TIMEOUT": "soon"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 7
+    assert "begins with HF_ is no number: invalid literal for int() with base 10: 'soon'" in (
+        ended.stderr
+    )

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from gemma_mtp.errors import HubError
 from gemma_mtp.pull.retry import Hiccup
 
+PROXIES = "Check HTTPS_PROXY and its kin."
 LOG_IN = "Check the name, and HF_TOKEN, or log in with `hf auth login`."
 _LONGEST = 200  # characters of what others say
 
@@ -43,11 +44,12 @@ def broken(error: Exception, url: str, kind: str) -> Hiccup:
     """A connection to `url` that failed; `kind` is the client's name for it."""
     proxy = proxy_of(url)
     if _is_unresolved(error):
-        return Hiccup(f"the name {proxy or urlsplit(url).hostname} is not found", once=True)
+        name, hint = (proxy, PROXIES) if proxy else (urlsplit(url).hostname, "")
+        return Hiccup(f"the name {name} is not found", once=True, hint=hint)
     if kind in ("ConnectError", "ConnectTimeout") and proxy and "SSL" not in str(error):
-        return Hiccup(f"the proxy {proxy} cannot be reached: {reason(error)}")
+        return Hiccup(f"the proxy {proxy} cannot be reached: {reason(error)}", hint=PROXIES)
     if kind == "ProxyError":
-        return Hiccup(f"the proxy {proxy} answers: {reason(error)}")
+        return Hiccup(f"the proxy {proxy} answers: {reason(error)}", hint=PROXIES)
     return Hiccup(reason(error))
 
 

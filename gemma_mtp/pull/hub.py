@@ -30,32 +30,36 @@ EXPIRED = (400, 401, 403, 404, 410)  # what a CDN says to an address that was si
 __all__ = ["Blob", "HubFile", "list_files"]
 
 
+def _constants() -> Any:
+    """The library's settings; the first look at them reads the environment."""
+    try:
+        from huggingface_hub import constants
+    except ValueError as error:
+        raise HubError(
+            f"A variable of the environment that begins with HF_ is no number: {error}.",
+            "Correct or unset it.",
+        ) from error
+    return constants
+
+
 def is_offline() -> bool:
     """HF_HUB_OFFLINE is set."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
+    return bool(_constants().HF_HUB_OFFLINE)
 
 
 def endpoint() -> str:
     """The hub, or the mirror named by HF_ENDPOINT."""
-    from huggingface_hub import constants
-
-    return constants.ENDPOINT
+    return str(_constants().ENDPOINT)
 
 
 def cache_folder() -> Path:
     """Where the library, `hf download` and others keep their files."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
+    return Path(_constants().HF_HUB_CACHE)
 
 
 def longest_answer() -> float:
     """Seconds after which a question that has no whole answer is asked again."""
-    from huggingface_hub import constants
-
-    return 3.0 * constants.HF_HUB_ETAG_TIMEOUT
+    return 3 * float(_constants().HF_HUB_ETAG_TIMEOUT)
 
 
 def list_files(repo: str, revision: str | None) -> list[HubFile]:

@@ -92,6 +92,5 @@ def give_up(what: str, hiccup: Hiccup, patience: Patience, hint: str = "") -> Hu
             "Run the same command then; it goes on from where it stopped.",
         )
     times = f", {patience.failures} times in a row" if patience.failures > 1 else ""
-    return HubError(
-        f"{what}: {hiccup}{times}.", hiccup.hint or hint or "Check the network and try again."
-    )
+    hints = f"{hint} {hiccup.hint}".strip()
+    return HubError(f"{what}: {hiccup}{times}.", hints or "Check the network and try again.")
