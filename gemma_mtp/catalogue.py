@@ -145,6 +145,8 @@ def _entries(model: dict[str, Any], named: bool = True) -> Iterator[Entry]:
     table = dict(model.get("shape", {}))
     drafter_shape = table.pop("drafter", None)
     low, high = model.get("draft_range", Entry.draft_range)
+    if low > high:
+        raise ValueError(f"draft_range goes from {low} down to {high}")
     default = named
     for source in model["source"]:
         for target in source["targets"]:

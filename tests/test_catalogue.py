@@ -267,6 +267,7 @@ def test_a_shape_of_ones_own(tmp_path: Path) -> None:
         ('pattern = "SF"', 'pattern = "x"', "pattern must be the letters S and F, not 'x'"),
         ("4096", "-1", "context_length must be a whole number from 1 to"),
         ("4096", "4096\ndraft_range = [0, 99]", r"draft_range.1. must be a whole number"),
+        ("4096", "4096\ndraft_range = [5, 2]", "draft_range goes from 5 down to 2"),
         ("4096", "4096\naliases = [3]", "aliases.0. must be letters, digits"),
         ("4096", '4096\ntitle = "a\\nb"', r"title must be a line .* not 'a\\nb'"),
         ("4096", '4096\ntitle = "\\u202Eb"', r"title must be a line .* not '\\u202eb'"),

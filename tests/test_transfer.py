@@ -155,6 +155,31 @@ def test_a_server_without_ranges_that_never_comes_further_is_given_up(partial: P
         fetch(source, partial)
 
 
+def test_bytes_one_by_one_are_no_progress(partial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "PROGRESS", 16 << 10)
+    source = Scripted(lambda number, start: 10)
+    with pytest.raises(HubError, match="cut, 8 times in a row"):
+        fetch(source, partial)
+
+
+def test_what_is_said_of_waiting_is_not_overwritten_by_what_was_said_before(
+    partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only news are reported: on a screen the last report stands until the next."""
+    monkeypatch.setattr(transfer, "REPORT_INTERVAL", 0.0)
+    plan = {3: Hiccup("HTTP 429", wait=1.0)}
+    waited: list[str] = []
+    seen: list[tuple[int, bool]] = []
+    job = Transfer(Scripted(lambda number, start: plan.get(number)), partial, len(DATA), SHA, 1)
+    job.run(
+        lambda done, verifying: seen.append((done, verifying)),
+        lambda reason, seconds: waited.append(reason),
+        lambda seconds: None,
+    )
+    assert waited == ["HTTP 429"]
+    assert len(set(seen)) >= len(seen) - 1  # the last is said in any case
+
+
 def test_another_size_means_that_the_file_changed(partial: Path) -> None:
     source = Scripted()
     source.total += 1

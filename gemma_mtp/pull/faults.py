@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import socket
-import urllib.request
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -99,16 +98,21 @@ def reason(error: BaseException) -> str:
 
 def proxy_of(url: str) -> str:
     """Host and port of the proxy that the environment names for `url`, or ""."""
-    parts, proxies = urlsplit(url), urllib.request.getproxies()
+    from urllib.request import getproxies, proxy_bypass  # slow to import, and seldom needed
+
+    parts, proxies = urlsplit(url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-    if urllib.request.proxy_bypass(parts.hostname or ""):
+    if proxy_bypass(parts.hostname or ""):
         return ""
     return proxy.rpartition("://")[2].rpartition("@")[2].rstrip("/")
 
 
 def _named_socks() -> str:
-    proxies = urllib.request.getproxies()
-    kind = next((k for k, proxy in proxies.items() if proxy.lower().startswith("socks")), "all")
+    from urllib.request import getproxies
+
+    kind = next(
+        (k for k, proxy in getproxies().items() if proxy.lower().startswith("socks")), "all"
+    )
     return f"{kind.upper()}_PROXY"
 
 

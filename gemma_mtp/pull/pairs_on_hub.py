@@ -12,13 +12,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from gemma_mtp import names
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
-from gemma_mtp.pull import asking, hub
 from gemma_mtp.pull.events import OnEvent, PullNote
 from gemma_mtp.pull.marker import Marker, read_marker
+
+if TYPE_CHECKING:
+    from gemma_mtp.pull import hub
 
 PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
@@ -56,6 +59,8 @@ def parse(name: str) -> tuple[str, str]:
 
 def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
     """The pair of a repository as a catalogue entry; says what was chosen and why."""
+    from gemma_mtp.pull import asking, hub  # every start reads this file, few ask a hub
+
     repo, quantization = parse(name)
     where = f"{hub.endpoint()}/{repo}"
     files = asking.ask(where, lambda: hub.list_files(repo, revision), on_event)

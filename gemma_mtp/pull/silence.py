@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gemma_mtp.pull.retry import Hiccup
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -56,6 +58,8 @@ def within(
     The action has a thread of its own, which is left alone when it takes too long and keeps no
     process alive; what it returns in the end is given to `discard`.
     """
+    from concurrent.futures import Future, wait
+
     result: Future[T] = Future()
     threading.Thread(target=_settle, args=(result, action), daemon=True).start()
     silence, deadline = Silence(), time.monotonic() + seconds
