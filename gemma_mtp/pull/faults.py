@@ -20,8 +20,9 @@ _LONGEST = 200  # characters of what others say
 
 def no_hub(where: str, why: str = "") -> Hiccup:
     """An answer that no hub gives: a web page, other types, other names."""
+    host = urlsplit(where).netloc or where
     return Hiccup(
-        f"{where} does not answer as a hub does" + (f" ({why})" if why else ""),
+        f"{host} does not answer as a hub does" + (f" ({why})" if why else ""),
         hint="Check HF_ENDPOINT, and whether a login page of the network stands in between.",
     )
 
