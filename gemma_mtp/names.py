@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from reprlib import Repr
 
-REPO = r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}"  # as a hub writes it; ASCII
+REPO = r"\w[\w.-]{0,95}/\w[\w.-]{0,95}"  # as a hub writes it; ASCII
 WORD = re.compile(r"[A-Za-z0-9](?:[\w.+-]{0,62}\w)?", re.ASCII)  # a model, an alias, a variant
 
 _DEEPEST = 8  # folders and the file itself

@@ -95,6 +95,7 @@ def test_what_is_no_pair(
     ("name", "parsed"),
     [
         ("hf:a/b", ("a/b", "")),
+        ("hf:_a/b_", ("_a/b_", "")),
         ("hf://a/b", ("a/b", "")),
         (f"hf:{QAT}:UD-Q4_K_XL", (QAT, "UD-Q4_K_XL")),
     ],
