@@ -16,7 +16,7 @@ from gemma_mtp.checked import check_once
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
-from gemma_mtp.pull.pair import ready_files
+from gemma_mtp.pull.marker import ready_files
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("models")
