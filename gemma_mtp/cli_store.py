@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,7 +201,9 @@ def _moment(when: str | None) -> str:
     """Local time, to the minute."""
     if not when:
         return "never" if when is None else ""
-    return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+    return "unknown"
 
 
 def _size(size: int) -> str:

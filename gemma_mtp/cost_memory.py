@@ -38,9 +38,8 @@ class CostMemory:
     def recall(self, info: PairInfo) -> CostBook:
         """The curves measured before, or an empty book."""
         try:
-            data = json.loads(self._path(info).read_text(encoding="utf-8"))
-            return CostBook.from_dict(data["costs"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+        except (ValueError, KeyError, TypeError):
             return CostBook()
 
     def keep(self, info: PairInfo, book: CostBook) -> None:
