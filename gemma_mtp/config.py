@@ -12,8 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import atomic
-from gemma_mtp.errors import UsageError
+from gemma_mtp import atomic, places
+from gemma_mtp.errors import GemmaMtpError, UsageError
 
 KEYS: dict[str, type] = {
     "model": str,
@@ -76,9 +76,11 @@ def write(file: Path, key: str, value: Any) -> None:
     if _parsed(file, text) != expected:
         raise UsageError(f"{file} is written in a way that cannot be edited here.", "Edit it.")
     try:
-        atomic.write_text(file, text)
+        atomic.write_text(file, text, private=True)  # a system prompt is a person's words
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
+        obstacle = places.obstacle(file)
+        why, hint = obstacle or error.strerror, places.HINT if obstacle else ""
+        raise GemmaMtpError(f"{file} cannot be written: {why}.", hint) from error
 
 
 def _edited(text: str, key: str, value: Any) -> str:
@@ -122,10 +124,6 @@ def _parsed(file: Path, text: str) -> dict[str, Any]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
+        return places.own_text(file)
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not valid TOML: {error}.", "Correct or delete it.") from error
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error

@@ -163,10 +163,7 @@ def looks_like_path(model: str) -> bool:
 
 
 def _absolute(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise UsageError(f"{path} cannot be read: there is no user of that name.") from error
+    return paths.expanded(path).absolute()
 
 
 def configured_model() -> str | None:
