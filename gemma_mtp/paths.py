@@ -60,7 +60,7 @@ def expanded(path: str | Path) -> Path:
 def _place(kind: str, default: Path) -> Path:
     home = os.environ.get(HOME_VARIABLE)
     if not home:
-        return expanded(default)  # XDG_CACHE_HOME and its kin may have a ~ too
+        return default
     try:
         return expanded(home).absolute() / kind
     except UsageError as error:

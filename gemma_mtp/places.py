@@ -25,6 +25,19 @@ def dangling(path: Path) -> str:
     return ""
 
 
+def dangling_below(folder: Path) -> list[str]:
+    """The links to nothing among `folder`, what lies in it, and what lies in the folders there."""
+    if lost := dangling(folder):
+        return [lost]
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    below = (Path(top, name) for entry in entries for top, _, names in os.walk(entry)
+             for name in sorted(names))  # fmt: skip
+    return [lost for path in (*entries, *below) if path.is_symlink() and (lost := dangling(path))]
+
+
 def obstacle(path: Path) -> str:
     """What keeps a file `path` from being there or being made, as a part of a sentence; else ""."""
     for place in reversed(path.parents):
