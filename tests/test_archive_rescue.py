@@ -209,6 +209,29 @@ def test_a_damaged_page_costs_what_is_on_it(path: Path) -> None:
     assert all(damaged.read(id).turns[0].reply for id in ids)
 
 
+def test_a_file_that_was_cut_off(path: Path) -> None:
+    archive = Archive(path)
+    for n in range(200):
+        archive.save(archive.begin("tiny"), [answered(f"question {n}", f"word{n} " * 100)])
+    archive.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    cut = Archive(path)
+    assert 50 < len(cut.list("word")) < 200
+    assert f"{len(cut.list())} of its conversations could be read and are kept" in cut.warning
+
+
+def test_a_table_whose_definition_is_no_text(home: Path, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        nonsense = "CAST(x'435245415445205441424c4520eaff2028' AS TEXT)"  # CREATE TABLE .. (
+        db.execute(f"UPDATE sqlite_master SET sql = {nonsense} WHERE name = 'pieces'")
+    outcome = chats(home)
+    assert outcome.status == 0
+    assert "2 of its conversations could be read and are kept" in outcome.stderr
+    assert texts(path) == BOTH
+
+
 def test_a_chat_says_what_happened_to_the_file(home: Path, path: Path) -> None:
     execute(path, "DROP TABLE pieces")
     shown = talk(home).run("/chats", "/chats")

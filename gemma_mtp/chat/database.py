@@ -23,6 +23,8 @@ Work = Callable[[sqlite3.Connection], T]
 Rescue = Callable[[sqlite3.Connection, sqlite3.Connection], int]
 """Copies what can be read of one database into another, new one; how many things that was."""
 
+# A message of SQLite's about a damaged table may hold bytes that Python cannot decode.
+FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
 BUSY_SECONDS = 2.0  # how long another process may hold the file before we give up for now
 # The log is copied into the file when a reply is complete; in the middle of one that would be felt.
 LOG_PAGES = 8000
@@ -57,11 +59,11 @@ class Database:
         try:
             result = self._mended("BEGIN", work)
             self.notice = ""
-        except (sqlite3.Error, OSError) as error:
+        except FAILURES as error:
             why = self._why(error)
             try:
                 result = self._only_read(work, error)
-            except (sqlite3.Error, OSError):
+            except FAILURES:
                 self.problem = f"Saved conversations cannot be read: {self.path}: {why}."
                 return None
             self.notice = f"{self.path} can be read, but not written: {why}."
@@ -72,7 +74,7 @@ class Database:
         """As `read`, but everything that `work` changes is stored, or nothing is."""
         try:
             result = self._mended("BEGIN IMMEDIATE", work)
-        except (sqlite3.Error, OSError) as error:
+        except FAILURES as error:
             self.problem = f"Conversations are not saved: {self.path}: {self._why(error)}."
             self.close()  # opened when there was no room, it would never be one that can be written
             return None
@@ -105,7 +107,7 @@ class Database:
         """The result of a transaction; a damaged file is replaced by a new one first."""
         try:
             return self._transaction(begin, work)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if not _is_damage(error) or not self._move_aside():
                 raise
             return self._transaction(begin, work)
@@ -147,10 +149,10 @@ class Database:
         if _is_busy(error):
             raise error
         for how in ("mode=ro", _undisturbed(self.path)):
-            with suppress(sqlite3.Error), closing(_connect_read_only(self.path, how)) as old:
+            with suppress(*FAILURES), closing(_connect_read_only(self.path, how)) as old:
                 try:
                     return _run(old, "BEGIN", work)
-                except sqlite3.Error:  # damaged, or its tables are others
+                except FAILURES:  # damaged, or its tables are others
                     with closing(_connect(":memory:")) as new:
                         self._prepare(new)
                         if self._rescue(old, new):
@@ -184,7 +186,7 @@ class Database:
 
     def _rescued(self, aside: Path) -> int:
         with (
-            suppress(sqlite3.Error, OSError),
+            suppress(*FAILURES),
             closing(_connect_read_only(aside, _undisturbed(aside))) as old,
         ):
             return self._transaction("BEGIN IMMEDIATE", lambda new: self._rescue(old, new))
@@ -195,6 +197,8 @@ class Database:
             return obstacle
         if isinstance(error, OSError):
             return error.strerror or str(error)
+        if isinstance(error, UnicodeDecodeError):
+            return "it is damaged"
         return "the disk is full" if self._is_full(error) else str(error)
 
     def _is_full(self, error: Exception) -> bool:
@@ -278,4 +282,6 @@ def _is_busy(error: Exception) -> bool:
 
 def _is_damage(error: Exception) -> bool:
     """Of the file, or of its tables, which are not those that its version has."""
-    return _code(error) in _DAMAGED or any(words in str(error) for words in _OTHER_TABLES)
+    if isinstance(error, sqlite3.Error):
+        return _code(error) in _DAMAGED or any(words in str(error) for words in _OTHER_TABLES)
+    return isinstance(error, UnicodeDecodeError)

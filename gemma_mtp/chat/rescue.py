@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import suppress
 
 from gemma_mtp.chat import tables
+from gemma_mtp.chat.database import FAILURES
 
 # Each table with the order of its rows in the file: a damaged page is met from both of its sides.
 _ORDER = {"conversations": "rowid", "turns": "rowid", "pieces": "conversation, number, place"}
@@ -16,8 +17,10 @@ _ORDER = {"conversations": "rowid", "turns": "rowid", "pieces": "conversation, n
 
 def rescue(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
     """Copy what can be read into the empty tables of `new`; how many conversations that is."""
+    with suppress(*FAILURES):  # else a file that was cut off, say, is refused as a whole
+        old.execute("PRAGMA writable_schema = ON")
     for table, order in _ORDER.items():
-        with suppress(sqlite3.Error):  # `old` may not even know which tables it has
+        with suppress(*FAILURES):  # `old` may not even know which tables it has
             _copy(old, new, table, order)
     _name_lost(new)
     for (id,) in new.execute("SELECT DISTINCT conversation FROM turns").fetchall():
@@ -36,7 +39,7 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, order: s
         values.append(f"ifnull({name}, {instead})" if name in there else instead)
     insert = f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(names))})"
     for each in (order, f"{order} DESC".replace(",", " DESC,")):
-        with suppress(sqlite3.Error):
+        with suppress(*FAILURES):
             new.executemany(
                 insert, old.execute(f"SELECT {', '.join(values)} FROM {table} ORDER BY {each}")
             )
