@@ -151,7 +151,7 @@ def export(
     try:
         private.write_new(output, _text(saved, format))
     except FileExistsError as error:
-        raise UsageError(f"{output} is there already.") from error
+        raise UsageError(f"{output} is there already.", "Name another file.") from error
     except OSError as error:
         raise GemmaMtpError(f"{output} cannot be written: {error.strerror}.") from error
     print(f"{output} is written.", file=sys.stderr)

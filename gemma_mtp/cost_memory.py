@@ -38,7 +38,9 @@ class CostMemory:
     def recall(self, info: PairInfo) -> CostBook:
         """The curves measured before, or an empty book."""
         try:
-            return CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+            book = CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+            json.dumps(book.as_dict(), allow_nan=False)  # costs without end are damage, too
+            return book
         except (ValueError, KeyError, TypeError):
             return CostBook()
 

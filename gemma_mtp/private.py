@@ -21,10 +21,13 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file that was not there, in a folder that is left as it is.
+    """Write a file that was not there, in a folder that is left as it is; a device takes it all.
 
     Raises FileExistsError if it was there, OSError if it cannot be written; no part of it stays.
     """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
