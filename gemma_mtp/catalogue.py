@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import bounded, catalogue_schema, names, shape
+from gemma_mtp import bounded, catalogue_schema, names, places, shape
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.events import Sampling
 from gemma_mtp.shape import DrafterShape, Shape
@@ -127,11 +127,7 @@ def load_catalogue(own: Path | None = None) -> Catalogue:
 
 def _with_own(text: str, own: Path) -> Catalogue:
     try:
-        return Catalogue(text, bounded.read_text(own))
-    except FileNotFoundError:
-        return Catalogue(text)
-    except OSError as error:
-        raise UsageError(f"{own} cannot be read: {error.strerror}.") from error
+        return Catalogue(text, places.own_text(own))
     except KeyError as error:
         why = f"the key {error} is missing"
     except ValueError as error:

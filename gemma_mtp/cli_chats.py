@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemma_mtp import private
 from gemma_mtp.cli_store import Json, _ask, _can_ask, _moment
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Archive, Saved
@@ -61,7 +62,9 @@ def list_chats(
     wanted = " ".join(search or ())
     archive = _archive(context)
     found = archive.list(wanted)
-    _check(archive)
+    _tell(archive)
+    if archive.problem:
+        raise GemmaMtpError(archive.problem)
     if as_json:
         print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
     elif not found:
@@ -77,7 +80,7 @@ def list_chats(
 
 def show(context: typer.Context, id: Id, as_json: Json = False) -> int:
     """Print a conversation as Markdown, or as the JSON of `export`."""
-    _write(_text(_archive(context).read(id), Format.json if as_json else Format.md))
+    _write(_text(_read(_archive(context), id), Format.json if as_json else Format.md))
     return ExitStatus.OK
 
 
@@ -91,7 +94,7 @@ def rename(
     archive = _archive(context)
     archive.rename(id, " ".join(title))
     if as_json:
-        print(json.dumps({"id": id, "title": archive.read(id).title}, ensure_ascii=False))
+        print(json.dumps({"id": id, "title": _read(archive, id).title}, ensure_ascii=False))
     return ExitStatus.OK
 
 
@@ -103,7 +106,10 @@ def delete(
 ) -> int:
     """Delete conversations for good; without --yes, ask or only name them."""
     archive = _archive(context)
-    found = [archive.read(id) for id in dict.fromkeys(ids)]  # all of them exist, or none is deleted
+    try:
+        found = [archive.read(id) for id in dict.fromkeys(ids)]  # all exist, or none is deleted
+    finally:
+        _tell(archive)
     if not as_json:
         for saved in found:
             turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
@@ -135,7 +141,7 @@ def export(
     ] = None,
 ) -> int:
     """Write a conversation to standard output or to FILE, as Markdown or JSON."""
-    saved = _archive(context).read(id)
+    saved = _read(_archive(context), id)
     if format is None:
         named_json = output is not None and output.suffix.lower() == ".json"
         format = Format.json if named_json else Format.md
@@ -143,7 +149,9 @@ def export(
         _write(_text(saved, format))
         return ExitStatus.OK
     try:
-        output.write_text(_text(saved, format), encoding="utf-8")
+        private.write_new(output, _text(saved, format))
+    except FileExistsError as error:
+        raise UsageError(f"{output} is there already.", "Name another file.") from error
     except OSError as error:
         raise GemmaMtpError(f"{output} cannot be written: {error.strerror}.") from error
     print(f"{output} is written.", file=sys.stderr)
@@ -155,12 +163,21 @@ def _archive(context: typer.Context) -> Archive:
     return archive
 
 
-def _check(archive: Archive) -> None:
-    """An empty list could also mean that the file cannot be read."""
-    if archive.warning:
-        print(f"gemma-mtp: {archive.warning}", file=sys.stderr)
-    if archive.problem:
-        raise GemmaMtpError(archive.problem)
+def _read(archive: Archive, id: int) -> Saved:
+    try:
+        saved = archive.read(id)
+    finally:
+        _tell(archive)
+    if saved.gaps:
+        print(f"gemma-mtp: Conversation {id}: {saved.gaps}", file=sys.stderr)
+    return saved
+
+
+def _tell(archive: Archive) -> None:
+    """What happened to the file, or that it is only read."""
+    for said in (archive.warning, archive.notice):
+        if said:
+            print(f"gemma-mtp: {said}", file=sys.stderr)
 
 
 def _text(saved: Saved, format: Format) -> str:

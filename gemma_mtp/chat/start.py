@@ -23,7 +23,7 @@ from gemma_mtp.chat.modes import usual_keyboard
 from gemma_mtp.chat.overflow import POLICIES, Policy
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
-from gemma_mtp.errors import UsageError
+from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.loading import introduce
 from gemma_mtp.oneshot import piped_text
 from gemma_mtp.options import PairFiles
@@ -115,6 +115,8 @@ def _context(beginning: Beginning) -> list[Attachment]:
 def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
     archive = chat.record.archive
     id = archive.latest() if beginning.latest else None
+    if archive.problem:
+        raise GemmaMtpError(archive.problem)
     if beginning.latest and id is None:
         raise UsageError("There is no saved conversation to go on with.", "gemma-mtp chat")
     if beginning.resume:

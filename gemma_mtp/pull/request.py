@@ -91,7 +91,7 @@ def _give(entry: Entry, request: PullRequest, store: Store, on_event: OnEvent) -
         stated=read_marker(own) if here else None,
         allow_changed=request.allow_changed or here,  # it was allowed when it was pulled
     )
-    return pull(entry, request.to.expanduser().absolute() / own.name, on_event, options)
+    return pull(entry, paths.expanded(request.to).absolute() / own.name, on_event, options)
 
 
 def _take(
@@ -117,7 +117,7 @@ def _take(
 
 def _carried(name: str | None, source: Path, store: Store) -> Iterator[tuple[Entry, Marker, Path]]:
     """The pairs in a carried folder, or the one that was named."""
-    source = source.expanduser().absolute()
+    source = paths.expanded(source).absolute()
     below = sorted(source.iterdir()) if source.is_dir() else []
     found = False
     for folder in (source, *below):
