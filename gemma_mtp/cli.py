@@ -30,6 +30,7 @@ from gemma_mtp import (
 )
 from gemma_mtp.arguments import Options, clean, takes_options
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.output import guarded
 from gemma_mtp.words import in_our_words, read_words
 from gemma_mtp.world import World
 
@@ -207,12 +208,15 @@ def _is_terminal(stream: Any) -> bool:
 def main(arguments: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one command and return the exit status; nothing is raised but SystemExit."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
+    with guarded():
+        return _main(words, world or World())
+
+
+def _main(words: list[str], world: World) -> int:
     try:
-        _prepare_streams()
         command = typer.main.get_command(app)
-        status = command.main(
-            args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world or World()
-        )
+        status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world)
         sys.stdout.flush()
         return int(status or 0)
     except GemmaMtpError as error:

@@ -5,7 +5,6 @@ Knows words, columns and questions; what is saved is `archive`'s, how it is writ
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -16,6 +15,7 @@ import typer
 
 from gemma_mtp.cli_store import Json, _ask, _can_ask, _moment
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Archive, Saved
@@ -63,7 +63,7 @@ def list_chats(
     found = archive.list(wanted)
     _check(archive)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
+        print(json_text([asdict(one) for one in found], indent=2))
     elif not found:
         print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
     else:
@@ -71,7 +71,7 @@ def list_chats(
         print(f"{'id':>4}  {'last change':16}  {'turns':>5}  {'model':{width}}  title")
         for one in found:
             row = f"{one.id:>4}  {_moment(one.updated):16}  {one.turns:>5}  {one.model:{width}}"
-            _write(f"{row}  {one.title}\n")
+            print(f"{row}  {one.title}")
     return ExitStatus.OK
 
 
@@ -91,7 +91,7 @@ def rename(
     archive = _archive(context)
     archive.rename(id, " ".join(title))
     if as_json:
-        print(json.dumps({"id": id, "title": archive.read(id).title}, ensure_ascii=False))
+        print(json_text({"id": id, "title": archive.read(id).title}))
     return ExitStatus.OK
 
 
@@ -107,7 +107,7 @@ def delete(
     if not as_json:
         for saved in found:
             turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
-            _write(f"{saved.id:>4}  {saved.title}  ({turns})\n")
+            print(f"{saved.id:>4}  {saved.title}  ({turns})")
     if not yes and not as_json and _can_ask():
         these = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
         yes = _ask(f"Delete {these}?", default=False)
@@ -115,7 +115,7 @@ def delete(
         for saved in found:
             archive.delete(saved.id)
     if as_json:
-        print(json.dumps({"deleted": yes, "ids": [saved.id for saved in found]}))
+        print(json_text({"deleted": yes, "ids": [saved.id for saved in found]}))
     elif yes:
         print("Deleted.")
     else:

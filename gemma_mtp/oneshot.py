@@ -6,7 +6,6 @@ reply at the other end of the pipe.
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from gemma_mtp.arguments import clean
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.events import End, Event, Message, Request
 from gemma_mtp.options import PairInfo
+from gemma_mtp.output import json_text
 from gemma_mtp.render import Printer
 
 
@@ -117,7 +117,7 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
         with stoppable() as cancel:
             end = write_reply(engine, request, printer, cancel)
         if report.json:
-            text = json.dumps(as_json(end, engine.info), ensure_ascii=False)
+            text = json_text(as_json(end, engine.info))
             printer.screen.write(text + "\n")
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
