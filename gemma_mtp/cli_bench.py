@@ -142,7 +142,7 @@ def _text(file: Path) -> Text:
     from gemma_mtp.bench.runs import Text
     from gemma_mtp.chat.attachments import read_file
 
-    prompt = read_file(file).text.strip()
+    prompt = read_file(file, partial(print, file=sys.stderr)).text.strip()
     if not prompt:
         raise UsageError(f"{file} is empty.")
     return Text(file.name, prompt)

@@ -31,6 +31,7 @@ from gemma_mtp.events import (
     Stats,
     Text,
 )
+from gemma_mtp.length import refuse_far_too_long
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
@@ -109,8 +110,16 @@ class Engine:
             self.pair.target.keep(len(self.session.tokens))
 
     def prompt(self, request: Request) -> list[int]:
-        """Token ids of the prompt that `request` amounts to."""
+        """Token ids of the prompt that `request` amounts to.
+
+        Raises DoesNotFit for a message that is far too long to be tokenized.
+        """
         vocabulary = self.pair.target.vocabulary
+        refuse_far_too_long(
+            request.messages,
+            lambda text: len(vocabulary.tokenize(text, special=False)),
+            self.info.context_size,
+        )
         pieces = self._template.pieces(request.messages, request.think)
         return encode_prompt(pieces, vocabulary.tokenize, vocabulary.bos)
 

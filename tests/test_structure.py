@@ -14,7 +14,7 @@ CORE = (
 ENGINE_SIDE = (
     *CORE,
     *("engine", "snapshots", "session", "amx", "threads", "events", "options", "errors"),
-    *("streaming", "template", "gguf", "pairing", "shape", "memory"),
+    *("streaming", "template", "length", "gguf", "pairing", "shape", "memory"),
     *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
 )
 
