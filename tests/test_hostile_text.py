@@ -6,6 +6,7 @@ import io
 import json
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import gguf_writer as writer
 import pytest
@@ -131,20 +132,22 @@ def test_settings_that_are_wrong(place: Path, command: str) -> None:
     check(invoke(*words(command), world=World()))
 
 
-@pytest.mark.parametrize("command", ["run --json", "bench --json", "bench", "verify"])
+@pytest.mark.parametrize("command", ["run --json", "bench --json", "bench --plot x.svg", "verify"])
 def test_a_model_with_such_a_name_at_work(
     machine: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     pair = World().resolve("tiny", None)
-    (machine / f"{HOSTILE}.gguf").symlink_to(pair.target)
+    file = f'"{HOSTILE}".gguf'
+    (machine / file).symlink_to(pair.target)
     monkeypatch.chdir(machine)
     few = {"run": ["hi", "--max-tokens", "2"], "bench": ["--tokens", "8", "--repeat", "1"]}
     name, *options = command.split()
     options += few.get(name, ["--tokens", "1", "--draft", "1"])
-    file = f"{HOSTILE}.gguf"
     outcome = check(invoke(name, file, *options, "--drafter", str(pair.drafter), world=World()))
     if "--json" in options:
         assert json.loads(outcome.stdout)["model"].endswith(file)
+    if "--plot" in options:
+        assert "evil" in (ElementTree.parse("x.svg").getroot().get("aria-label") or "")
 
 
 ENGINES = (
