@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.events import Message
 
-ROOMY = 16  # characters a token in texts that may fit after all, such as tables with much space
+ROOMY = 8  # characters a token; few texts have as many
 PIECE = 1 << 16  # characters tokenized at once
 
 

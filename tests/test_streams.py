@@ -224,9 +224,15 @@ def test_a_pipe_without_a_writer(pipe: Path, command: str) -> None:
 def test_a_pipe_in_a_chat(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "PATIENCE", 0)
     talk = Talk()
-    writing = subprocess.Popen(["sh", "-c", f"sleep 0.1; echo text > {pipe}"])
+    note = talk.chat.note
+
+    def noted(text: str) -> None:
+        note(text)
+        if text.startswith("Waiting"):
+            subprocess.Popen(["sh", "-c", f"echo text > {pipe}"])
+
+    monkeypatch.setattr(talk.chat, "note", noted)
     shown = talk.run(f"/file {pipe}")
-    writing.wait()
     assert shown.splitlines()[1:] == [
         f"Waiting for {pipe}.",
         f"attached: {pipe}, 1 tokens of 8192",
@@ -246,7 +252,7 @@ def test_a_text_that_is_far_too_long_is_refused_after_its_first_piece() -> None:
     with pytest.raises(DoesNotFit, match=r"about 5000000 tokens, and the context holds 8192"):
         length.refuse_far_too_long([Message("user", "x" * 20_000_000)], count, 8192)
     assert counted == [length.PIECE] * 2  # more than twice the context
-    length.refuse_far_too_long([Message("user", "x" * 100_000)], count, 8192)
+    length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 8192)
     assert len(counted) == 2  # of what others will say how much it is too long, nothing
 
 
