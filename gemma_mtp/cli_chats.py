@@ -5,7 +5,6 @@ Knows words, columns and questions; what is saved is `archive`'s, how it is writ
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -17,6 +16,7 @@ import typer
 from gemma_mtp import private
 from gemma_mtp.cli_store import Json, _ask, _can_ask, _moment
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Archive, Saved
@@ -66,7 +66,7 @@ def list_chats(
     if archive.problem:
         raise GemmaMtpError(archive.problem)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
+        print(json_text([asdict(one) for one in found], indent=2))
     elif not found:
         print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
     else:
@@ -74,7 +74,7 @@ def list_chats(
         print(f"{'id':>4}  {'last change':16}  {'turns':>5}  {'model':{width}}  title")
         for one in found:
             row = f"{one.id:>4}  {_moment(one.updated):16}  {one.turns:>5}  {one.model:{width}}"
-            _write(f"{row}  {one.title}\n")
+            print(f"{row}  {one.title}")
     return ExitStatus.OK
 
 
@@ -94,7 +94,7 @@ def rename(
     archive = _archive(context)
     archive.rename(id, " ".join(title))
     if as_json:
-        print(json.dumps({"id": id, "title": _read(archive, id).title}, ensure_ascii=False))
+        print(json_text({"id": id, "title": _read(archive, id).title}))
     return ExitStatus.OK
 
 
@@ -113,7 +113,7 @@ def delete(
     if not as_json:
         for saved in found:
             turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
-            _write(f"{saved.id:>4}  {saved.title}  ({turns})\n")
+            print(f"{saved.id:>4}  {saved.title}  ({turns})")
     if not yes and not as_json and _can_ask():
         these = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
         yes = _ask(f"Delete {these}?", default=False)
@@ -121,7 +121,7 @@ def delete(
         for saved in found:
             archive.delete(saved.id)
     if as_json:
-        print(json.dumps({"deleted": yes, "ids": [saved.id for saved in found]}))
+        print(json_text({"deleted": yes, "ids": [saved.id for saved in found]}))
     elif yes:
         print("Deleted.")
     else:

@@ -5,7 +5,6 @@ Knows words, columns and questions; what is on the disk is `inventory`'s.
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +17,7 @@ from gemma_mtp import paths, places
 from gemma_mtp.cli_config import complain
 from gemma_mtp.cli_fit import warning
 from gemma_mtp.errors import ExitStatus, NotPulled
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.inventory import Item
@@ -50,7 +50,7 @@ def list_models(
     if everything:
         here += _not_here(world, {item.name for item in here})
     if as_json:
-        print(json.dumps([item.as_json() for item in here], ensure_ascii=False, indent=2))
+        print(json_text([item.as_json() for item in here], indent=2))
         return ExitStatus.OK
     width = max([5, *(len(item.name) for item in here)])
     print(f"{'name':{width}}  {'variant':10} {'size':>9}  {'state':8}  last used")
@@ -79,7 +79,7 @@ def show(
     if check:
         found["checked"] = _check(world, model)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print(json_text(found, indent=2))
     else:
         print("\n".join(as_lines(found)))
     return ExitStatus.OK
@@ -96,7 +96,7 @@ def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
     item = find(context.obj.store, model)
     freed = remove(item)
     if as_json:
-        print(json.dumps({"removed": item.name, "bytes": freed}))
+        print(json_text({"removed": item.name, "bytes": freed}))
     else:
         print(f"{item.name} is removed, {_size(freed)} freed.")
     return ExitStatus.OK
@@ -126,7 +126,7 @@ def prune(
             clear(leftover)
     if as_json:
         listed = [{"path": str(x.path), "bytes": x.bytes, "why": x.why} for x in found]
-        print(json.dumps({"removed": yes, "bytes": total, "leftovers": listed}))
+        print(json_text({"removed": yes, "bytes": total, "leftovers": listed}))
     elif not found:
         print("Nothing is left over.")
     elif yes:

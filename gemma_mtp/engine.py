@@ -31,6 +31,7 @@ from gemma_mtp.events import (
     Stats,
     Text,
 )
+from gemma_mtp.length import refuse_far_too_long
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
@@ -155,11 +156,21 @@ class Engine:
             self.pair.target.keep(len(self.session.tokens))
 
     def prompt(self, request: Request) -> list[int]:
-        """Token ids of the prompt that `request` amounts to. Raises BadPair."""
+        """Token ids of the prompt that `request` amounts to.
+
+        Raises BadPair where the model's chat template fails, and DoesNotFit for a message that is
+        far too long to be tokenized.
+        """
         return self.encode(self.pieces(request))
 
     def pieces(self, request: Request, cancelled: Callable[[], bool] = never) -> list[Piece]:
-        """The prompt as text. Raises BadPair where the model's chat template fails, Cancelled."""
+        """The prompt as text. Raises what `prompt` raises, and Cancelled."""
+        tokenize = self.pair.target.vocabulary.tokenize
+        refuse_far_too_long(
+            request.messages,
+            lambda text: len(tokenize(text, special=False)),
+            self.info.context_size,
+        )
         return self._template.pieces(request.messages, request.think, cancelled)
 
     def encode(self, pieces: Sequence[Piece]) -> list[int]:

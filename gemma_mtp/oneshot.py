@@ -6,7 +6,6 @@ reply at the other end of the pipe.
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +18,12 @@ from gemma_mtp.arguments import clean
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.events import End, Event, Message, Request
 from gemma_mtp.options import PairInfo
+from gemma_mtp.output import json_text
+from gemma_mtp.reading import Say, is_begun, read_stream
 from gemma_mtp.render import Printer
+
+WAITING = "Waiting for standard input to end; with --no-stdin it is not read."
+LEFT_ALONE = "Standard input was read in part by something else and is left alone (--no-stdin)."
 
 
 class Engine(Protocol):
@@ -117,7 +121,7 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
         with stoppable() as cancel:
             end = write_reply(engine, request, printer, cancel)
         if report.json:
-            text = json.dumps(as_json(end, engine.info), ensure_ascii=False)
+            text = json_text(as_json(end, engine.info))
             printer.screen.write(text + "\n")
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
@@ -185,16 +189,24 @@ def with_prompt(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ..
     return (*messages, Message("user", prompt))
 
 
-def piped_text(stream: TextIO | None) -> str:
+def piped_text(stream: TextIO | None, say: Say, *, prompted: bool) -> str:
     """What was piped in; "" when standard input is a terminal or closed. Bytes that are no UTF-8
-    are replaced; a zero byte means that it is no text at all."""
+    are replaced; a zero byte means that it is no text at all.
+
+    `prompted`: there is a prompt already, so that a file may be meant for others, who have begun to
+    read it; then it is left to them. `say` gets a sentence about that, and about a long wait.
+    Raises UsageError for what is no text or too large.
+    """
     if stream is None or stream.closed or stream.isatty():
         return ""
+    if prompted and is_begun(stream.buffer):
+        say(LEFT_ALONE)
+        return ""
     try:
-        raw = getattr(stream, "buffer", None)
-        text = raw.read().decode("utf-8", "replace") if raw else stream.read()
+        data = read_stream(stream.buffer, "What was piped in", lambda: say(WAITING))
     except OSError:  # a descriptor that was closed or cannot be read
         return ""
+    text = data.decode("utf-8", "replace")
     if "\0" in text:
         raise UsageError(
             "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."

@@ -5,7 +5,6 @@ Knows amounts, rates and words; knows neither the hub nor the disk.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import asdict
 from typing import TextIO
 
 from gemma_mtp.figures import percent
+from gemma_mtp.output import json_text
 from gemma_mtp.pull.events import (
     PullEvent,
     PullNote,
@@ -135,7 +135,7 @@ class JsonView:
         """Nothing is left open."""
 
     def _write(self, data: dict[str, object]) -> None:
-        print(json.dumps(data), file=self._stream, flush=True)
+        print(json_text(data), file=self._stream, flush=True)
 
 
 def ready_line(event: PullReady, carried: bool) -> str:
