@@ -13,6 +13,7 @@ from pathlib import Path
 from gemma_mtp import config, gguf, pairing, paths, used
 from gemma_mtp.catalogue import Catalogue, Entry
 from gemma_mtp.checked import check_once
+from gemma_mtp.drafters import find_drafter
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
@@ -95,9 +96,10 @@ class Store:
             return pair
         drafter = _absolute(drafter)
         with _advising(GET_AGAIN):
-            pairing.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
-        self._drafters[pair.name] = drafter
-        return PairFiles(pair.name, pair.target, drafter)
+            header = gguf.read_header(drafter)
+            pairing.check_pair(gguf.read_header(pair.target), header)
+        self._drafters[pair.name] = header.path
+        return PairFiles(pair.name, pair.target, header.path)
 
     def _problem(self, latest: used.Used) -> GemmaMtpError | None:
         try:
@@ -113,8 +115,16 @@ class Store:
         if entry is None and model.lower().startswith("hf:"):
             return self._repository(model)
         if entry is None and looks_like_path(model):
-            return _from_path(_absolute(model), look_around=drafter is None)
+            return self._from_path(_absolute(model), look_around=drafter is None)
         return self._ready_files(entry or self.known(model))
+
+    def _from_path(self, model: Path, look_around: bool) -> PairFiles:
+        with _advising(GET_AGAIN):
+            header = gguf.read_header(model)
+            pairing.check_target(header)
+        target = header.path  # the first part, whichever was named
+        drafter, why = find_drafter(header, self.catalogue) if look_around else (None, "")
+        return PairFiles(str(target), target, drafter, why)  # its path is a name, too
 
     def _repository(self, name: str) -> PairFiles:
         from gemma_mtp.pull.pairs_on_hub import find_pulled
@@ -180,26 +190,6 @@ def _not_here(entry: Entry) -> ModelNotAvailable:
             "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
         )
     return NotPulled(entry.name)
-
-
-def _from_path(target: Path, look_around: bool) -> PairFiles:
-    with _advising(GET_AGAIN):
-        header = gguf.read_header(target)
-        pairing.check_target(header)
-    drafter = _sibling_drafter(header) if look_around else None
-    return PairFiles(str(target), target, drafter)  # the path is a name that resolves again
-
-
-def _sibling_drafter(target: gguf.Header) -> Path | None:
-    """The one drafter next to the target that belongs to it; two are one too many to guess."""
-    fitting = []
-    for candidate in sorted(target.path.parent.glob("mtp-*.gguf")):
-        try:
-            pairing.check_pair(target, gguf.read_header(candidate))
-        except GemmaMtpError:
-            continue
-        fitting.append(candidate)
-    return fitting[0] if len(fitting) == 1 else None
 
 
 @contextmanager
