@@ -47,8 +47,9 @@ def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
 def _of_item(world: World, item: Item) -> dict[str, Any]:
     state = "ready" if item.ready else f"part of it is here, {gigabytes(item.bytes)}"
     known = _catalogued(item.entry, state) if item.entry else {"name": item.name, "state": state}
-    if not item.ready and item.entry is not None:
-        return {**_of_entry(world, item.entry), **known}
+    if not item.ready:
+        about = _of_entry(world, item.entry) if item.entry else {"files": [], **_sampling(world)}
+        return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
     header = _header(item.files)

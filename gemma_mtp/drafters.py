@@ -6,15 +6,12 @@ its quantization, in the folder above. Knows neither llama.cpp nor the network.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from gemma_mtp import gguf, gguf_names, pairing
 from gemma_mtp.catalogue import Catalogue
 from gemma_mtp.errors import GemmaMtpError
-
-_QAT = re.compile(r"(?<![a-z])qat(?![a-z])", re.IGNORECASE)
 
 
 def find_drafter(target: gguf.Header, catalogue: Catalogue) -> tuple[Path | None, str]:
@@ -59,7 +56,7 @@ def _is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
     """Whether it was trained for its quantization: as it says, or as the catalogue says of a file
     of exactly this size, since published drafters of both kinds have the same name."""
     words = [str(value) for key, value in header.metadata.items() if key.startswith("general.")]
-    if any(_QAT.search(word) for word in (header.path.name, *words)):
+    if any(map(gguf_names.says_qat, (header.path.name, *words))):
         return True
     known = (e for e in catalogue.entries if header.file_size in (e.target.total, e.drafter.total))
     return any(entry.qat for entry in known)

@@ -12,7 +12,8 @@ import os
 import stat
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,18 @@ class Description:
     sliding_window: int
     quantization: str
     parameters: int
+
+
+@contextmanager
+def advising(hint: str) -> Iterator[None]:
+    """Give this hint with a damaged file: what helps depends on whose it is, which its reader
+    cannot know."""
+    try:
+        yield
+    except BadPair as error:
+        if error.hint == PULL_AGAIN:
+            error.hint = hint
+        raise
 
 
 def count(value: object) -> int:

@@ -15,6 +15,7 @@ QUICKEST_DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)")  # as llama.cpp writes and expects them
 _QUANT = re.compile(r"((?:UD-)?(?:I?Q\d\w*|BF16|F16|F32|MXFP4\w*))$", re.IGNORECASE)
+_QAT = re.compile(r"(?<![a-z])qat(?![a-z])", re.IGNORECASE)
 _ASSISTANT = re.compile(r"(?:^|[-_.])assistant(?=$|[-_.])")
 
 
@@ -23,6 +24,11 @@ def part_number(name: str) -> int:
     match = _PART.search(name)
     number, parts = (int(match[1]), int(match[2])) if match else (0, 0)
     return number if parts > 1 and 1 <= number <= parts else 0
+
+
+def first_part(name: str) -> str:
+    """The part of which llama.cpp is told; `name` itself when it is a model by itself."""
+    return _PART.sub(r"-00001-of-\2", name) if part_number(name) else name
 
 
 def part_names(name: str) -> list[str]:
@@ -61,6 +67,11 @@ def model(path: str) -> str:
     """The name without role, quantization and training: gemma-4-12b-it."""
     name = _QUANT.sub("", _bare(_name(path))).rstrip("-_.")
     return _ASSISTANT.sub("", name.removeprefix("mtp-")).removesuffix("-qat")
+
+
+def says_qat(text: str) -> bool:
+    """Whether a name or a description speaks of quantization-aware training."""
+    return _QAT.search(text) is not None
 
 
 def drafter_rank(path: str) -> int:

@@ -6,8 +6,6 @@ Knows folders and headers; knows neither llama.cpp nor the network.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from gemma_mtp import config, gguf, pairing, paths, used
@@ -95,7 +93,7 @@ class Store:
         if drafter is None:
             return pair
         drafter = _absolute(drafter)
-        with _advising(GET_AGAIN):
+        with gguf.advising(GET_AGAIN):
             header = gguf.read_header(drafter)
             pairing.check_pair(gguf.read_header(pair.target), header)
         self._drafters[pair.name] = header.path
@@ -119,7 +117,7 @@ class Store:
         return self._ready_files(entry or self.known(model))
 
     def _from_path(self, model: Path, look_around: bool) -> PairFiles:
-        with _advising(GET_AGAIN):
+        with gguf.advising(GET_AGAIN):
             header = gguf.read_header(model)
             pairing.check_target(header)
         target = header.path  # the first part, whichever was named
@@ -138,10 +136,13 @@ class Store:
         files = self.files(entry)
         if files is None:
             raise _not_here(entry)
-        mend = f"gemma-mtp rm {entry.name}, then gemma-mtp pull {entry.name}"
-        if files.drafter is not None:
-            with _advising("Reinstall gemma-mtp." if entry.builtin else mend):
+        mend = "Reinstall gemma-mtp." if entry.builtin else f"gemma-mtp pull {entry.name}"
+        try:
+            if files.drafter is not None:
                 check_once(files.target, files.drafter)
+        except BadPair as error:
+            error.hint = mend  # whatever it is, a pull finds out
+            raise
         return files
 
     def _unknown(self, model: str) -> ModelNotAvailable:
@@ -190,14 +191,3 @@ def _not_here(entry: Entry) -> ModelNotAvailable:
             "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
         )
     return NotPulled(entry.name)
-
-
-@contextmanager
-def _advising(hint: str) -> Iterator[None]:
-    """What to do about a damaged file depends on whose it is, which its reader cannot know."""
-    try:
-        yield
-    except BadPair as error:
-        if error.hint == gguf.PULL_AGAIN:
-            error.hint = hint
-        raise

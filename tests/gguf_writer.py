@@ -38,6 +38,18 @@ def write(
     alignment: int = 32,
 ) -> Path:
     """A file with zeros for weights; `tensors` maps names to (shape, ggml type)."""
+    path.write_bytes(contents(metadata, tensors, version, magic, alignment))
+    return path
+
+
+def contents(
+    metadata: Mapping[str, Any],
+    tensors: Tensors,
+    version: int = 3,
+    magic: bytes = b"GGUF",
+    alignment: int = 32,
+) -> bytes:
+    """What `write` writes."""
     out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
     for key, value in metadata.items():
         out += _string(key) + _value(value)
@@ -45,9 +57,7 @@ def write(
     for name, (shape, kind) in tensors.items():
         out += _tensor(name, shape, kind, offset)
         offset += _padded(_bytes(shape, kind), alignment)
-    out += bytes(_padded(len(out), alignment) - len(out) + offset)
-    path.write_bytes(out)
-    return path
+    return bytes(out) + bytes(_padded(len(out), alignment) - len(out) + offset)
 
 
 def part_path(path: Path, number: int, parts: int) -> Path:
