@@ -269,11 +269,12 @@ def _clear(folder: Path, name: str) -> None:
     def busy() -> None:
         raise UsageError(f"{name} is just being pulled.", "Stop the pull first, with Ctrl-C.")
 
-    if folder.is_symlink() and not os.access(folder, os.W_OK):
-        return folder.unlink()
+    linked = folder.is_symlink()
     try:
+        if linked and not os.access(folder, os.W_OK):
+            return folder.unlink()
         with locked(folder, busy):
-            if folder.is_symlink():
+            if linked:
                 (folder / LOCK).unlink()
                 return folder.unlink()
             (folder / MARKER).unlink(missing_ok=True)
