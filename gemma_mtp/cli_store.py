@@ -71,9 +71,10 @@ def show(
     from gemma_mtp.details import as_lines, details
 
     world: World = context.obj
+    sums = _check(world, model) if check else None  # first: it says most about a damaged file
     found = details(world, model)
-    if check:
-        found["checked"] = _check(world, model)
+    if sums is not None:
+        found["checked"] = sums
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp import gguf, inventory, pairing, speeds
 from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled
 from gemma_mtp.fit import gigabytes, judge, thousands
 from gemma_mtp.inventory import Item, StoredFile
 from gemma_mtp.memory import estimate
@@ -52,7 +52,13 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
         return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
-    header = _header(item.files)
+    try:
+        header = _header(item.files)
+    except BadPair as error:
+        if item.folder is not None:
+            inventory.distrust(item)
+            error.hint = f"gemma-mtp pull {item.name}"
+        raise
     entry = item.entry
     memory = _memory(world, entry) if entry and entry.shape else _measured(item.files, header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(item.name)}

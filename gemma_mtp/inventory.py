@@ -24,9 +24,9 @@ from gemma_mtp.pull.marker import (
     MARKER,
     SUMS,
     Marker,
-    distrust,
     read_claim,
     read_marker,
+    unmark,
 )
 from gemma_mtp.pull.pairs_on_hub import entry_of
 from gemma_mtp.pull.reuse import sha256_of
@@ -108,7 +108,7 @@ def check(item: Item, on_check: OnCheck) -> dict[str, str]:
         total = file.path.stat().st_size
         digest = sha256_of(file.path, partial(on_check, file.path.name, total))
         if file.sha256 and digest != file.sha256:
-            _distrust(item)
+            distrust(item)
             raise BadPair(
                 f"{file.path} is damaged: its sha256 is {digest}, not {file.sha256}.",
                 f"gemma-mtp pull {item.name}",
@@ -117,11 +117,11 @@ def check(item: Item, on_check: OnCheck) -> dict[str, str]:
     return sums
 
 
-def _distrust(item: Item) -> None:
-    """Damaged, it is not ready any more, so that a pull looks at it again."""
+def distrust(item: Item) -> None:
+    """A damaged pair is not ready any more, so that a pull looks at it again."""
     if item.folder is not None:
         with contextlib.suppress(OSError):
-            distrust(item.folder)
+            unmark(item.folder)
 
 
 def remove(item: Item) -> int:
