@@ -167,14 +167,16 @@ def _offer(world: World, name: str) -> bool:
 
 
 def _check(world: World, model: str) -> dict[str, str]:
-    from gemma_mtp.inventory import check, find
+    from gemma_mtp.details import is_file
+    from gemma_mtp.inventory import check, find, own
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
 
+    item = own(world.store.resolve(model)) if is_file(world, model) else find(world.store, model)
     printer = Printer(Screen(sys.stderr, sys.stderr))
     try:
         return check(
-            find(world.store, model),
+            item,
             lambda name, total, done: printer.screen.transient(
                 f"checking {name} {done / max(total, 1):.0%}"
             ),

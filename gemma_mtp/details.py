@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def details(world: World, model: str) -> dict[str, Any]:
     """For a name of the catalogue, here or not, a pair pulled before, or a file."""
     entry = world.catalogue.find(model)
-    if entry is None and looks_like_path(model) and not model.startswith("hf:"):
+    if is_file(world, model):
         return _of_file(world, model)
     try:
         item = inventory.find(world.store, model)
@@ -34,6 +34,11 @@ def details(world: World, model: str) -> dict[str, Any]:
             raise
         return _of_entry(world, entry)
     return _of_item(world, item)
+
+
+def is_file(world: World, model: str) -> bool:
+    """Whether the user named a file of their own."""
+    return world.catalogue.find(model) is None and looks_like_path(model)
 
 
 def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
@@ -66,14 +71,11 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
 
 def _of_file(world: World, model: str) -> dict[str, Any]:
     pair = world.store.resolve(model)
-    header = gguf.read_header(pair.target)
-    named = [("target", path) for path in header.files]
-    if pair.drafter:
-        named += [("drafter", path) for path in gguf.read_header(pair.drafter).files]
-    files = [StoredFile(role, path, path.stat().st_size, "") for role, path in named]
+    files = inventory.own(pair).files
+    header = _header(files)
     found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files],
              "no_drafter": pair.no_drafter}  # fmt: skip
-    memory = _measured(tuple(files), header)
+    memory = _measured(files, header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(pair.name)}
 
 

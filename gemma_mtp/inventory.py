@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import paths, used
+from gemma_mtp import gguf, paths, used
 from gemma_mtp.catalogue import Entry
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.options import PairFiles
 from gemma_mtp.pull.disk import taken
 from gemma_mtp.pull.folder_lock import LOCK, locked
 from gemma_mtp.pull.marker import (
@@ -97,6 +98,18 @@ def find(store: Store, name: str) -> Item:
     if entry is not None:
         raise NotPulled(entry.name)
     raise ModelNotAvailable(f'There is no model called "{name}" here.', "See gemma-mtp list.")
+
+
+def own(pair: PairFiles) -> Item:
+    """A pair of files that the user named."""
+    named = [("target", pair.target)] + ([("drafter", pair.drafter)] if pair.drafter else [])
+    files = tuple(
+        StoredFile(role, part, part.stat().st_size, "")
+        for role, path in named
+        for part in gguf.read_header(path).files
+    )
+    size = sum(file.bytes for file in files)
+    return Item(pair.name, "", size, True, False, "", used.when(pair.name), files)
 
 
 def check(item: Item, on_check: OnCheck) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,14 @@ def test_a_split_target_in_a_folder_of_its_quantization(folder: Path) -> None:
     assert resolve(parts[1]).drafter == split[0]
     files = store.Store(load_catalogue()).resolve(str(parts[1]), split[1])
     assert files == PairFiles(str(parts[0]), parts[0], split[0])
+
+
+def test_a_check_reads_every_part(folder: Path) -> None:
+    parts = writer.write_split(folder / "m.gguf", *writer.target())
+    text = invoke("show", str(parts[1]), "--check").stdout
+    for part in parts:
+        assert f"sha256 {hashlib.sha256(part.read_bytes()).hexdigest()}" in text
+    assert "read; nothing to compare with" in text
 
 
 def test_show_lists_the_parts_and_counts_them_as_one(folder: Path) -> None:
