@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import bounded, catalogue_schema, names, places, shape
+from gemma_mtp import bounded, catalogue_schema, gguf_names, names, places, shape
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.events import Sampling
 from gemma_mtp.shape import DrafterShape, Shape
@@ -24,13 +24,26 @@ from gemma_mtp.shape import DrafterShape, Shape
 class RemoteFile:
     """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program.
 
-    `path` leads nowhere but below the model's folder: ValueError otherwise.
+    Of a split model it is the first part, and `rest` are the others. `path` leads nowhere but below
+    the model's folder: ValueError otherwise.
     """
 
     path: str
     quantization: str
     sha256: str
     bytes: int | None
+    rest: tuple[RemoteFile, ...] = ()
+
+    @property
+    def parts(self) -> tuple[RemoteFile, ...]:
+        """All files of the model, in order."""
+        return self, *self.rest
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of all parts, or None when a size is not known."""
+        sizes = [part.bytes for part in self.parts]
+        return None if None in sizes else sum(size or 0 for size in sizes)
 
     def __post_init__(self) -> None:
         names.check(self.path)
@@ -69,9 +82,8 @@ class Entry:
     @property
     def bytes(self) -> int | None:
         """What a pull fetches, or None when a size is not known."""
-        if self.target.bytes is None or self.drafter.bytes is None:
-            return None
-        return self.target.bytes + self.drafter.bytes
+        target, drafter = self.target.total, self.drafter.total
+        return None if target is None or drafter is None else target + drafter
 
 
 class Catalogue:
@@ -174,10 +186,26 @@ def _size(entry: Entry) -> str:
 
 
 def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
-    digest = data.get("sha256", "").lower()
-    if not source.get("builtin") and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise ValueError(f"{names.shown(data['file'])} needs a sha256 of 64 digits")
-    return RemoteFile(data["file"], data["quantization"], digest, data.get("bytes"))
+    """Of a split model `file` names the first part; `sha256` and `bytes` list those of all."""
+    parts, shown = gguf_names.part_names(data["file"]), names.shown(data["file"])
+    sums, sizes = (_listed(data.get(key), len(parts)) for key in ("sha256", "bytes"))
+    if sums is None or sizes is None or parts[0] != data["file"]:
+        raise ValueError(f"{shown} has {len(parts)} parts: file names the first, and sha256 and "
+                         "bytes list those of all")  # fmt: skip
+    sums = [(digest or "").lower() for digest in sums]
+    if not source.get("builtin") and not all(re.fullmatch(r"[0-9a-f]{64}", s) for s in sums):
+        raise ValueError(f"{shown} needs a sha256 of 64 digits")
+    files = [
+        RemoteFile(name, data["quantization"], digest, size)
+        for name, digest, size in zip(parts, sums, sizes, strict=True)
+    ]
+    return replace(files[0], rest=tuple(files[1:]))
+
+
+def _listed(value: Any, count: int) -> list[Any] | None:
+    """One value for each of `count` parts; None when there is another number of them."""
+    found = value if isinstance(value, list) else [value] * (1 if value else count)
+    return found if len(found) == count else None
 
 
 def _spellings(sizes: list[str], tag: str, default: bool) -> Iterator[str]:

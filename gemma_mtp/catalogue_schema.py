@@ -9,9 +9,10 @@ import re
 
 from gemma_mtp import names
 from gemma_mtp.events import MAX_DRAFT
-from gemma_mtp.schema import rows, table, text, truth, whole
+from gemma_mtp.schema import one_or_rows, rows, table, text, truth, whole
 
 MOST_BYTES = 1 << 50  # of one file
+MOST_PARTS = 1000
 
 _WORD = text(64, names.WORD, "letters, digits and . _ + -, such as 12b")
 _WIDTH, _COUNT, _SOME = whole(1, 1 << 20), whole(1, 4096), whole(0, 4096)
@@ -46,7 +47,10 @@ _SHAPE = table(
 )
 
 _FILE = {"file": text(500), "quantization": _WORD}
-_FILE_TOO = {"sha256": text(64), "bytes": whole(1, MOST_BYTES)}
+_FILE_TOO = {  # of a split model those of all parts
+    "sha256": one_or_rows(text(64), MOST_PARTS),
+    "bytes": one_or_rows(whole(1, MOST_BYTES), MOST_PARTS),
+}
 _SOURCE = table(
     {
         "repo": text(200, re.compile(names.REPO, re.ASCII), "OWNER/REPO"),

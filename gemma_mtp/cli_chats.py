@@ -140,7 +140,10 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")
     ] = None,
 ) -> int:
-    """Write a conversation to standard output or to FILE, as Markdown or JSON."""
+    """Write a conversation to standard output or to FILE, as Markdown or JSON.
+
+    A file that is there is not replaced.
+    """
     saved = _read(_archive(context), id)
     if format is None:
         named_json = output is not None and output.suffix.lower() == ".json"

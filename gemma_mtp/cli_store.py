@@ -75,9 +75,10 @@ def show(
 
     world: World = context.obj
     _name_lost_links()
+    sums = _check(world, model) if check else None  # first: it says most about a damaged file
     found = details(world, model)
-    if check:
-        found["checked"] = _check(world, model)
+    if sums is not None:
+        found["checked"] = sums
     if as_json:
         print(json_text(found, indent=2))
     else:
@@ -94,11 +95,13 @@ def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
 
     _name_lost_links()
     item = find(context.obj.store, model)
+    kept = item.folder.resolve() if item.folder and item.folder.is_symlink() else None
     freed = remove(item)
     if as_json:
         print(json_text({"removed": item.name, "bytes": freed}))
     else:
-        print(f"{item.name} is removed, {_size(freed)} freed.")
+        where = f"the link is; its files stay in {kept}" if kept else f"{_size(freed)} freed"
+        print(f"{item.name} is removed, {where}.")
     return ExitStatus.OK
 
 
@@ -178,14 +181,16 @@ def _offer(world: World, name: str) -> bool:
 
 
 def _check(world: World, model: str) -> dict[str, str]:
-    from gemma_mtp.inventory import check, find
+    from gemma_mtp.details import is_file
+    from gemma_mtp.inventory import check, find, own
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
 
+    item = own(world.store.resolve(model)) if is_file(world, model) else find(world.store, model)
     printer = Printer(Screen(sys.stderr, sys.stderr))
     try:
         return check(
-            find(world.store, model),
+            item,
             lambda name, total, done: printer.screen.transient(
                 f"checking {name} {done / max(total, 1):.0%}"
             ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp import gguf, inventory, pairing, speeds
 from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled
 from gemma_mtp.fit import gigabytes, judge, thousands
 from gemma_mtp.inventory import Item, StoredFile
 from gemma_mtp.memory import estimate
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def details(world: World, model: str) -> dict[str, Any]:
     """For a name of the catalogue, here or not, a pair pulled before, or a file."""
     entry = world.catalogue.find(model)
-    if entry is None and looks_like_path(model) and not model.startswith("hf:"):
+    if is_file(world, model):
         return _of_file(world, model)
     try:
         item = inventory.find(world.store, model)
@@ -36,11 +36,15 @@ def details(world: World, model: str) -> dict[str, Any]:
     return _of_item(world, item)
 
 
+def is_file(world: World, model: str) -> bool:
+    """Whether the user named a file of their own."""
+    return world.catalogue.find(model) is None and looks_like_path(model)
+
+
 def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
     """A model that is not here: what is pinned. A pull leaves the image encoder out."""
-    files = [_remote("target", entry.target), _remote("drafter", entry.drafter)]
-    if entry.mmproj:
-        files.append(_remote("mmproj", entry.mmproj))
+    named = [("target", entry.target), ("drafter", entry.drafter), ("mmproj", entry.mmproj)]
+    files = [_remote(role, part) for role, file in named if file for part in file.parts]
     return {**_catalogued(entry, "not on this machine"), "files": files,
             **_sampling(world), **_memory(world, entry)}  # fmt: skip
 
@@ -48,11 +52,18 @@ def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
 def _of_item(world: World, item: Item) -> dict[str, Any]:
     state = "ready" if item.ready else f"part of it is here, {gigabytes(item.bytes)}"
     known = _catalogued(item.entry, state) if item.entry else {"name": item.name, "state": state}
-    if not item.ready and item.entry is not None:
-        return {**_of_entry(world, item.entry), **known}
+    if not item.ready:
+        about = _of_entry(world, item.entry) if item.entry else {"files": [], **_sampling(world)}
+        return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
-    header = _header(item.files)
+    try:
+        header = _header(item.files)
+    except BadPair as error:
+        if item.folder is not None:
+            inventory.distrust(item)
+            error.hint = f"gemma-mtp pull {item.name}"
+        raise
     entry = item.entry
     memory = _memory(world, entry) if entry and entry.shape else _measured(item.files, header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(item.name)}
@@ -60,12 +71,11 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
 
 def _of_file(world: World, model: str) -> dict[str, Any]:
     pair = world.store.resolve(model)
-    files = [StoredFile("target", pair.target, pair.target.stat().st_size, "")]
-    if pair.drafter:
-        files.append(StoredFile("drafter", pair.drafter, pair.drafter.stat().st_size, ""))
-    header = _header(tuple(files))
-    found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files]}
-    memory = _measured(tuple(files), header)
+    files = inventory.own(pair).files
+    header = _header(files)
+    found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files],
+             "no_drafter": pair.no_drafter}  # fmt: skip
+    memory = _measured(files, header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(pair.name)}
 
 
@@ -139,9 +149,11 @@ def _measured(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, A
     shape = _shape(header)
     if shape is None:
         return {}
-    sizes = {file.role: file.bytes for file in files}
+    target, drafter = (
+        sum(file.bytes for file in files if file.role == role) for role in ("target", "drafter")
+    )
     context = min(DEFAULT_CONTEXT, gguf.describe(header).context_length)
-    needed = estimate(shape, sizes["target"], sizes.get("drafter", 0), context, CPU_PIECE).needed
+    needed = estimate(shape, target, drafter, context, CPU_PIECE).needed
     return {"memory": {"context": context, "needed_bytes": needed}}
 
 
@@ -210,6 +222,8 @@ def _file_lines(found: dict[str, Any]) -> list[str]:
             lines.append(f"  {'':13} sha256 {file['sha256']}")
         elif "checked" in found:
             lines.append(f"  {'':13} sha256 {found['checked'].get(file['path'], '')}")
+    if found.get("no_drafter"):
+        lines.append(f"  {'drafter':13} none: {found['no_drafter']}")
     if "checked" in found:
         pinned = all(file["sha256"] for file in found["files"])
         words = "all files are as pulled" if pinned else "read; nothing to compare with"

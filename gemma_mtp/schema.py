@@ -77,6 +77,12 @@ def rows(of: Check, most: int, least: int = 0) -> Check:
     return check
 
 
+def one_or_rows(of: Check, most: int) -> Check:
+    """A value by itself, or a list of up to `most`."""
+    several = rows(of, most, least=1)
+    return lambda value, where: (several if isinstance(value, list) else of)(value, where)
+
+
 def table(
     needed: Mapping[str, Check], optional: Mapping[str, Check], others: bool = False
 ) -> Check:

@@ -7,11 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp.gguf import read_header
+
 WIDTH, HEAD, HEAD_SWA, FEED_FORWARD, DRAFTER_WIDTH = 32, 16, 8, 64, 16
 TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
 
 # ggml type: (elements in a block, bytes of a block); only what tests write
 SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 26: (1, 4)}
+KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 8: "Q8_0"}
+
+
+class U16(int):
+    """A number stored in 16 bits, as llama.cpp wants those of parts."""
+
+
+class I32(int):
+    """A number stored in 32 bits with a sign."""
+
 
 Metadata = dict[str, Any]
 Tensors = dict[str, tuple[tuple[int, ...], int]]
@@ -26,16 +38,84 @@ def write(
     alignment: int = 32,
 ) -> Path:
     """A file with zeros for weights; `tensors` maps names to (shape, ggml type)."""
+    path.write_bytes(contents(metadata, tensors, version, magic, alignment))
+    return path
+
+
+def contents(
+    metadata: Mapping[str, Any],
+    tensors: Tensors,
+    version: int = 3,
+    magic: bytes = b"GGUF",
+    alignment: int = 32,
+) -> bytes:
+    """What `write` writes."""
     out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
     for key, value in metadata.items():
         out += _string(key) + _value(value)
     offset = 0
     for name, (shape, kind) in tensors.items():
-        out += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+        out += _tensor(name, shape, kind, offset)
         offset += _padded(_bytes(shape, kind), alignment)
-    out += bytes(_padded(len(out), alignment) - len(out) + offset)
-    path.write_bytes(out)
-    return path
+    return bytes(out) + bytes(_padded(len(out), alignment) - len(out) + offset)
+
+
+def part_path(path: Path, number: int, parts: int) -> Path:
+    """The name of a part, from 0, as llama-gguf-split gives it."""
+    return path.with_name(f"{path.stem}-{number + 1:05d}-of-{parts:05d}.gguf")
+
+
+def split_keys(number: int, parts: int, tensors: int) -> Metadata:
+    """What every part says of itself."""
+    return {"split.no": U16(number), "split.tensors.count": I32(tensors), "split.count": U16(parts)}
+
+
+def write_split(path: Path, metadata: Metadata, tensors: Tensors, parts: int = 3) -> list[Path]:
+    """The same model in several files: all metadata in the first, tensors in each."""
+    names = list(tensors)
+    written = []
+    for number in range(parts):
+        keys = (metadata if number == 0 else {}) | split_keys(number, parts, len(names))
+        part = {name: tensors[name] for name in _share(names, number, parts)}
+        written.append(write(part_path(path, number, parts), keys, part))
+    return written
+
+
+def split(source: Path, path: Path, parts: int = 3) -> list[Path]:
+    """A real model in several files, with its metadata byte by byte."""
+    header, data = read_header(source), source.read_bytes()
+    names = list(header.tensors)
+    start, count = 24, struct.unpack_from("<Q", data, 16)[0]
+    metadata = data[start : data.index(_string(names[0]), start)]
+    written = []
+    for number in range(parts):
+        out = _split_start(metadata if number == 0 else b"", count, number, parts, names)
+        body = bytearray()
+        for name in _share(names, number, parts):
+            tensor = header.tensors[name]
+            kind = next(kind for kind, known in KINDS.items() if known == tensor.type)
+            out += _tensor(name, tensor.shape, kind, len(body))
+            at = header.data_offset + tensor.offset
+            body += data[at : at + tensor.bytes]
+            body += bytes(_padded(len(body), 32) - len(body))
+        out += bytes(_padded(len(out), 32) - len(out)) + body
+        written.append(part_path(path, number, parts))
+        written[-1].write_bytes(out)
+    return written
+
+
+def _share(names: list[str], number: int, parts: int) -> list[str]:
+    return names[len(names) * number // parts : len(names) * (number + 1) // parts]
+
+
+def _split_start(
+    metadata: bytes, count: int, number: int, parts: int, names: list[str]
+) -> bytearray:
+    """Magic, counts and metadata of a part; `metadata` holds `count` keys, or is empty."""
+    own, mine = split_keys(number, parts, len(names)), _share(names, number, parts)
+    keys = len(own) + (count if metadata else 0)
+    out = bytearray(struct.pack("<4sIQQ", b"GGUF", 3, len(mine), keys)) + metadata
+    return out + b"".join(_string(key) + _value(value) for key, value in own.items())
 
 
 def target(layers: int = 2, shared: int = 0, kind: int = 0) -> tuple[Metadata, Tensors]:
@@ -121,6 +201,11 @@ def _layer(layer: int, width: int, head: int, kind: int) -> Tensors:
     }
 
 
+def _tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
+    numbers = struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+    return _string(name) + numbers
+
+
 def _bytes(shape: tuple[int, ...], kind: int) -> int:
     block, size = SIZES[kind]
     elements = 1
@@ -139,7 +224,7 @@ def _string(text: str) -> bytes:
 
 
 def _type(value: Any) -> int:
-    return {bool: 7, int: 4, float: 6, str: 8, list: 9}[type(value)]
+    return {bool: 7, int: 4, float: 6, str: 8, list: 9, U16: 2, I32: 5}[type(value)]
 
 
 def _value(value: Any) -> bytes:
@@ -155,4 +240,5 @@ def _body(value: Any) -> bytes:
         if kind in (4, 6, 7):
             return head + struct.pack(f"<{len(value)}{ {4: 'I', 6: 'f', 7: '?'}[kind] }", *value)
         return head + b"".join(_body(item) for item in value)
-    return struct.pack({bool: "<?", int: "<I", float: "<f"}[type(value)], value)
+    formats = {bool: "<?", int: "<I", float: "<f", U16: "<H", I32: "<i"}
+    return struct.pack(formats[type(value)], value)

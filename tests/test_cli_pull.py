@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -367,3 +368,38 @@ def test_json_is_not_a_flood() -> None:
 )
 def test_words(text: str, words: str) -> None:
     assert text == words
+
+
+def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, world: World) -> None:
+    pull(world, "12b")
+    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+    for damage in (b"GGUF" + bytes(target.stat().st_size - 4), target.read_bytes()[:-9], b""):
+        target.write_bytes(damage)
+        outcome = invoke("run", "12b", "hi", world=world)
+        assert outcome.status in (4, 6)
+        assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
+        hub.sent.clear()
+        assert pull(world, "12b").status == 0
+        assert list(hub.sent) == ["target.gguf"]
+        assert world.resolve("12b", None).target.read_bytes() == hub.files["target.gguf"].data
+
+
+@pytest.mark.parametrize(("byte", "words"), [(-1, ["--check"]), (0, ["--check"]), (0, [])])
+def test_what_show_finds_is_mended_too(hub: Hub, world: World, byte: int, words: list[str]) -> None:
+    pull(world, "12b")
+    pull(world, "12b")  # from now on it is known that the headers are good
+    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+    before, data = target.stat(), bytearray(target.read_bytes())
+    data[byte] ^= 1
+    target.write_bytes(data)
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk leaves no trace
+    hub.sent.clear()
+    assert pull(world, "12b").status == 0
+    assert not hub.sent
+    outcome = invoke("show", "12b", *words, world=world)
+    assert outcome.status == 6
+    assert ("is damaged: its sha256" in outcome.stderr) == bool(words)
+    assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
+    assert pull(world, "12b").status == 0
+    assert list(hub.sent) == ["target.gguf"]
+    assert invoke("show", "12b", "--check", world=world).status == 0

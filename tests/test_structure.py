@@ -112,9 +112,9 @@ ALLOWED = {
     "unguarded(": {"output", "screen", "device"},
     ".write_raw(": {"device"},
     r"\x1b": {"screen", "device", "modes", "clipboard"},  # sequences of the program's own
-    "ensure_ascii": {"output", "template", "config"},  # others leave JSON to `json_text`
+    "ensure_ascii": {"output", "rendering", "config"},  # others leave JSON to `json_text`
     "sys.__std": set(),
-    "sys.stdout.buffer": set(),
+    "sys.stdout.buffer": {"rendering"},  # a pipe to this program
     "sys.stderr.buffer": set(),
     "os.write(sys.std": {"modes"},  # one of two constants
     "os.write(1": set(),
