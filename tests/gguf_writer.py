@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
 
 # ggml type: (elements in a block, bytes of a block); only what tests write
 SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 26: (1, 4)}
+
+# GGUF's types of metadata, and what struct calls them
+U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+FORMATS = {U32: "I", I32: "i", F32: "f", BOOL: "?"}
 
 Metadata = dict[str, Any]
 Tensors = dict[str, tuple[tuple[int, ...], int]]
@@ -94,8 +99,10 @@ def _common(arch: str, width: int, layers: int) -> Metadata:
         "tokenizer.ggml.model": "gemma4",
         "tokenizer.ggml.tokens": TOKENS,
         "tokenizer.ggml.scores": [0.0] * len(TOKENS),
-        "tokenizer.ggml.token_type": [1] * len(TOKENS),
+        "tokenizer.ggml.token_type": Typed(I32, [1] * len(TOKENS)),
         "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": TOKENS.index("<bos>"),
+        "tokenizer.ggml.eos_token_id": TOKENS.index("<eos>"),
     }
 
 
@@ -138,21 +145,30 @@ def _string(text: str) -> bytes:
     return struct.pack("<Q", len(raw)) + raw
 
 
-def _type(value: Any) -> int:
-    return {bool: 7, int: 4, float: 6, str: 8, list: 9}[type(value)]
+@dataclass(frozen=True)
+class Typed:
+    """A value, or a list of them, in another type than Python's suggests."""
+
+    kind: int
+    value: Any
 
 
 def _value(value: Any) -> bytes:
-    return struct.pack("<I", _type(value)) + _body(value)
+    kind = _type(value)
+    plain = value.value if isinstance(value, Typed) else value
+    if not isinstance(plain, list):
+        return struct.pack("<I", kind) + _body(kind, plain)
+    if not isinstance(value, Typed):
+        kind = _type(plain[0]) if plain else U32
+    head = struct.pack("<IIQ", ARRAY, kind, len(plain))
+    return head + b"".join(_body(kind, item) for item in plain)
 
 
-def _body(value: Any) -> bytes:
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, list):
-        kind = _type(value[0]) if value else 4
-        head = struct.pack("<IQ", kind, len(value))
-        if kind in (4, 6, 7):
-            return head + struct.pack(f"<{len(value)}{ {4: 'I', 6: 'f', 7: '?'}[kind] }", *value)
-        return head + b"".join(_body(item) for item in value)
-    return struct.pack({bool: "<?", int: "<I", float: "<f"}[type(value)], value)
+def _type(value: Any) -> int:
+    if isinstance(value, Typed):
+        return value.kind
+    return {bool: BOOL, int: U32, float: F32, str: STRING, list: ARRAY}[type(value)]
+
+
+def _body(kind: int, value: Any) -> bytes:
+    return _string(value) if kind == STRING else struct.pack(f"<{FORMATS[kind]}", value)
