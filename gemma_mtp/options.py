@@ -11,6 +11,7 @@ from pathlib import Path
 from gemma_mtp.events import MAX_DRAFT
 
 DEFAULT_CONTEXT = 8192
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 # Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
 # moment on a CPU. The size must not depend on time: other pieces give other last bits and exact

@@ -11,8 +11,12 @@ from typing import Any
 WIDTH, HEAD, HEAD_SWA, FEED_FORWARD, DRAFTER_WIDTH = 32, 16, 8, 64, 16
 TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
 
-# ggml type: (elements in a block, bytes of a block); only what tests write
-SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 26: (1, 4)}
+# ggml type: (elements in a block, bytes of a block)
+SIZES = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 20: (32, 18), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
+    30: (1, 2), 39: (32, 17), 40: (64, 36), 42: (64, 18),
+}  # fmt: skip
 
 # GGUF's types of metadata, and what struct calls them
 U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
@@ -29,8 +33,9 @@ def write(
     version: int = 3,
     magic: bytes = b"GGUF",
     alignment: int = 32,
+    fill: bytes = bytes(4),
 ) -> Path:
-    """A file with zeros for weights; `tensors` maps names to (shape, ggml type)."""
+    """A file with `fill` repeated for weights; `tensors` maps names to (shape, ggml type)."""
     out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
     for key, value in metadata.items():
         out += _string(key) + _value(value)
@@ -38,7 +43,8 @@ def write(
     for name, (shape, kind) in tensors.items():
         out += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
         offset += _padded(_bytes(shape, kind), alignment)
-    out += bytes(_padded(len(out), alignment) - len(out) + offset)
+    out += bytes(_padded(len(out), alignment) - len(out))
+    out += (fill * (offset // len(fill) + 1))[:offset]
     path.write_bytes(out)
     return path
 

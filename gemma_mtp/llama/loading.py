@@ -20,11 +20,10 @@ from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import attach as attach_log
 from gemma_mtp.llama.log import log
 from gemma_mtp.llama.overrides import (
-    SOFTCAP,
     TARGET_OVERRIDES,
     Overrides,
     drafter_overrides,
-    number_of,
+    softcap_of,
 )
 from gemma_mtp.llama.target import LlamaTarget
 from gemma_mtp.options import (
@@ -123,7 +122,7 @@ def _load(
     params = context_params(options, threads, piece, size, on_cpu)
     context, target_kv = new_context(model, params, "target")
     undo.append(lambda: llama_cpp.llama_free(context))
-    target = LlamaTarget(model, context, piece, number_of(model, SOFTCAP))
+    target = LlamaTarget(model, context, piece, softcap_of(model))
 
     drafter, drafter_kv, drafter_parameters = None, 0, 0
     if with_drafter and files.drafter is not None:
@@ -171,6 +170,7 @@ def _load_model(
             stopped = True
         return not stopped
 
+    log.forget()
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
     params.kv_overrides = overrides

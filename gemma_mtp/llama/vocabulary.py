@@ -24,7 +24,10 @@ class Vocabulary:
         self._buffer = ctypes.create_string_buffer(256)
 
     def text(self, token: int) -> str:
-        """The token as the file spells it, e.g. "<bos>"."""
+        """The token as the file spells it, e.g. "<bos>"; "" for an id that is none, such as that of
+        an end of text that a file does not have. llama.cpp ends the process over those."""
+        if not 0 <= token < self.size:
+            return ""
         return str(llama_cpp.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
 
     def id_of(self, text: str) -> int | None:
