@@ -50,7 +50,8 @@ class LoadOptions:
 class PairInfo:
     """What a loaded pair turned out to be; sizes in bytes.
 
-    `plain_reason` says why there is no speculation ("" when there is).
+    `plain_reason` says why there is no speculation ("" when there is); `warnings` are sentences
+    about what is wrong with a pair that can be used.
     """
 
     name: str
@@ -62,3 +63,4 @@ class PairInfo:
     target_parameters: int
     drafter_parameters: int
     plain_reason: str = ""
+    warnings: tuple[str, ...] = ()

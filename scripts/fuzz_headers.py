@@ -60,7 +60,7 @@ GENERAL_KEYS = (
     ("tokenizer.ggml.add_eos_token", True),
     ("tokenizer.ggml.eot_token_id", 2**31),
     ("tokenizer.ggml.padding_token_id", 9999),
-    ("tokenizer.ggml.suppress_tokens", Typed(I32, [-1, 5])),
+    ("tokenizer.ggml.suppress_tokens", Typed(I32, [9999, 5])),
 )
 EXTRA_TENSORS = ("{}.scale", "{}.input_scale", "{}.bias", "{}.lora_a")
 SOME_TOKENS = ["<|turn>", "<turn|>", "user", "model", *(f"<0x{byte:02X}>" for byte in range(256))]
@@ -116,7 +116,8 @@ def _add_experts(metadata: Metadata, tensors: Tensors, experts: int = 4, wide: i
 def _other(chance: random.Random, value: Any) -> Any:
     """Another value, most often of the same type."""
     if isinstance(value, Typed):
-        return Typed(value.kind, _other(chance, value.value))
+        changed = _other_list(chance, value.value)
+        return Typed(value.kind, changed) if chance.random() < 0.8 else changed
     if chance.random() < 0.15:
         return chance.choice([1, 2**32 - 1, 0.5, "text", True, [1], [0.5], [True, False]])
     if isinstance(value, list):
@@ -124,7 +125,7 @@ def _other(chance: random.Random, value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        near = max(0, value + chance.choice((-1, 1, 8, value)))
+        near = (value + chance.choice((-1, 1, 8, value))) % 2**32
         return chance.choice((*NUMBERS, near, near))
     return chance.choice(FRACTIONS if isinstance(value, float) else TEXTS)
 

@@ -68,7 +68,8 @@ def load_pair(
     """Load target and drafter; `progress` is told 0..1 and answers whether to go on.
 
     Raises BadPair when llama.cpp refuses a file, DoesNotFit when a context cannot be made,
-    Cancelled when `progress` says no.
+    UsageError when the options ask for what this file or machine does not have, Cancelled when
+    `progress` says no.
     """
     log.open(options.log_file, options.verbose)
     attach_log()
@@ -86,14 +87,12 @@ def load_pair(
         reason = f"{missing}; version {library.NEEDED_VERSION} is needed, so decoding is plain"
     else:
         reason = "" if with_drafter else "there is no drafter for this model"
-    target, drafter, info = loaded
-    template = llama_cpp.llama_model_chat_template(target.model, None)
-    return LoadedPair(
-        target,
-        drafter,
-        template.decode("utf-8", "replace") if template else "",
-        PairInfo(**info, plain_reason=reason),
-    )
+    target, drafter, known = loaded
+    found = llama_cpp.llama_model_chat_template(target.model, None)
+    template = found.decode("utf-8", "replace") if found else ""
+    warnings = target.vocabulary.warnings(template)
+    info = PairInfo(**known, plain_reason=reason, warnings=warnings)
+    return LoadedPair(target, drafter, template, info)
 
 
 def _load(
@@ -104,6 +103,11 @@ def _load(
     with_drafter: bool,
 ) -> tuple[LlamaTarget, LlamaDrafter | None, dict[str, Any]]:
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
+    if options.gpu_layers and not gpu:
+        raise UsageError(
+            f"--gpu-layers {options.gpu_layers} asks for a GPU, and llama.cpp finds none here.",
+            "Leave it out, or install llama.cpp for your GPU as the README says.",
+        )
     layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
     piece = GPU_PIECE if gpu and layers else CPU_PIECE
 
