@@ -87,6 +87,17 @@ GENERAL_KEYS = (
     Key("general.file_type", "u32"),
     Key("tokenizer.chat_template", "str"),
 )
+# Of a vocabulary that is loaded, which a drafter's is not. Ids beyond it count as missing.
+IDS = ("bos eos eot eom unknown seperator padding mask fim_pre fim_suf fim_mid fim_pad fim_rep "
+       "fim_sep prefix suffix middle")  # fmt: skip
+SWITCHES = "add_bos_token add_eos_token add_sep_token add_space_prefix remove_extra_whitespaces"
+TOKENIZER_KEYS = (
+    *(Key(f"tokenizer.ggml.{name}_token_id", "u32") for name in IDS.split()),
+    *(Key(f"tokenizer.ggml.{name}", "bool") for name in SWITCHES.split()),
+    Key("tokenizer.ggml.pre", "str"),
+    Key("tokenizer.ggml.token_type_count", "u32"),
+    Key("tokenizer.ggml.suppress_tokens", "[i32]"),
+)
 # llama.cpp takes any of these for the pattern; what it does not list is a full layer.
 PATTERN_KEY = "attention.sliding_window_pattern"
 PATTERN_TYPES = ("[bool]", "[u32]", "[i32]")
@@ -133,10 +144,8 @@ def hyperparameters(header: Header) -> Hyper:
     What is missing gets llama.cpp's own default.
     """
     arch = header.architecture
-    for key in GENERAL_KEYS:
-        _check(header, key, key.name)
-    for key in KEYS:
-        _check(header, key, f"{arch}.{key.name}")
+    check_keys(header, GENERAL_KEYS)
+    check_keys(header, KEYS, f"{arch}.")
 
     def value(key: str, default: int = 0) -> Any:
         return header.metadata.get(f"{arch}.{key}", default)
@@ -202,30 +211,30 @@ def shape_of(header: Header) -> Shape:
     )
 
 
-def _check(header: Header, key: Key, name: str) -> None:
-    """Raise unless the value has the declared type and range, or may be missing and is."""
-    found, value = header.types.get(name), header.metadata.get(name)
-    if found is None:
-        if key.required:
+def check_keys(header: Header, keys: tuple[Key, ...], prefix: str = "") -> None:
+    """Raise `BadPair` unless each value has its type and range, or may be missing and is."""
+    for key in keys:
+        name = prefix + key.name
+        if name in header.metadata:
+            _check_value(header, key, header.types[name], header.metadata[name])
+        elif key.required:
             raise refuse(header, f"lacks the hyperparameter {key.name}.")
-        return
-    values = [value]
-    if key.layered and found in ("[u32]", "[i32]"):
-        layers = header.metadata[f"{header.architecture}.block_count"]
-        values = value if isinstance(value, list) and len(value) == layers else []
-    elif found != key.type:
-        values = []
-    if not values:
+
+
+def _check_value(header: Header, key: Key, found: str, value: Any) -> None:
+    layered = key.layered and found in ("[u32]", "[i32]")
+    layers = header.metadata.get(f"{header.architecture}.block_count")
+    if not (found == key.type or (layered and isinstance(value, list) and len(value) == layers)):
         raise refuse(header, f"has an unusable {key.name}.")
-    wrong = next((v for v in values if not _is_good(key, v)), None)
-    if wrong is not None:
-        raise refuse(header, f"has an unusable {key.name} of {str(wrong)[:40]}.")
+    for number in value if layered else [value]:
+        if not _is_good(key, number):
+            raise refuse(header, f"has an unusable {key.name} of {str(number)[:40]}.")
 
 
 def _is_good(key: Key, value: Any) -> bool:
     if key.choices:
         return value in key.choices
-    return isinstance(value, str) or key.low <= value <= key.high  # also false for NaN
+    return not isinstance(value, int | float) or key.low <= value <= key.high  # false for NaN
 
 
 def _same(header: Header, key: str, values: list[int]) -> int:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from gemma_mtp.errors import BadPair
 from gemma_mtp.gguf import Header, count, vocabulary_size
-from gemma_mtp.hyperparameters import VOCABULARY_KIND, Hyper, hyperparameters, refuse
+from gemma_mtp.hyperparameters import (
+    TOKENIZER_KEYS,
+    VOCABULARY_KIND,
+    Hyper,
+    check_keys,
+    hyperparameters,
+    refuse,
+)
 from gemma_mtp.tensor_rules import check_drafter_tensors, check_target_tensors
 
 TARGET_ARCH = "gemma4"
@@ -144,14 +151,15 @@ def _check_vocabulary(header: Header) -> None:
         name = f"tokenizer.ggml.{key}"
         if name in metadata and (types[name] not in known or count(metadata[name]) < tokens):
             raise refuse(header, f"has fewer entries in {name} than tokens.")
+    check_keys(header, TOKENIZER_KEYS)
     if header.repeated_tokens:
         raise refuse(header, "has the same token twice in its vocabulary.")
     if BOS not in metadata:
         raise refuse(header, f"does not say which token begins a text: {BOS} is missing.")
     for key in (BOS, EOS):
-        if key in metadata and (types[key] != "u32" or metadata[key] >= tokens):
-            value = str(metadata[key])[:40]
-            raise refuse(header, f"says {value} for {key}, which is none of its {tokens} tokens.")
+        if key in metadata and metadata[key] >= tokens:
+            problem = f"says {metadata[key]} for {key}, which is none of its {tokens} tokens."
+            raise refuse(header, problem)
 
 
 def _check_layer_pattern(header: Header, hyper: Hyper) -> None:

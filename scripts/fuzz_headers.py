@@ -15,7 +15,6 @@ import os
 import random
 import resource
 import signal
-import struct
 import sys
 import tempfile
 import traceback
@@ -29,13 +28,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import gguf_writer as writer  # noqa: E402
 from gguf_writer import I32, Metadata, Tensors, Typed  # noqa: E402
+from loadable_pair import ONES, TOKENS, Parts, pair, written  # noqa: E402
 
 from gemma_mtp import engine, gguf, pairing  # noqa: E402
 from gemma_mtp.errors import GemmaMtpError  # noqa: E402
 from gemma_mtp.events import Message, Request, Sampling  # noqa: E402
 from gemma_mtp.options import LoadOptions, PairFiles  # noqa: E402
 
-Parts = tuple[Metadata, Tensors]
 NUMBERS = (0, 1, 2, 3, 5, 7, 31, 255, 256, 4096, 2**20, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 FRACTIONS = (0.0, -1.0, 1.0, 0.5, 1e-30, 1e30, float("inf"), float("-inf"), float("nan"))
 TEXTS = ("", "none", "no_vocab", "llama", "bert", "gpt2", "t5", "rwkv", "plamo2", "gemma4\0", "x\0")
@@ -63,54 +62,6 @@ GENERAL_KEYS = (
     ("tokenizer.ggml.suppress_tokens", Typed(I32, [9999, 5])),
 )
 EXTRA_TENSORS = ("{}.scale", "{}.input_scale", "{}.bias", "{}.lora_a")
-SOME_TOKENS = ["<|turn>", "<turn|>", "user", "model", *(f"<0x{byte:02X}>" for byte in range(256))]
-TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}<|turn>{{ m.role }}\n{{ m.content }}<turn|>\n"
-    "{% endfor %}<|turn>model\n"
-)
-NORMAL, CONTROL, BYTE = 1, 3, 6
-ONES = struct.pack("<f", 1.0)  # as weights, so that all that is computed is a number
-
-
-def pair() -> tuple[Parts, Parts]:
-    """A target with all that a Gemma 4 may have, and its drafter."""
-    writer.WIDTH, writer.HEAD, writer.HEAD_SWA, writer.DRAFTER_WIDTH = 64, 64, 32, 32
-    writer.TOKENS[:] = [*writer.TOKENS, *SOME_TOKENS]
-    target, drafter = writer.target(layers=4, shared=2, kind=2), writer.drafter(target_width=64)
-    for metadata, _ in (target, drafter):
-        kinds = [BYTE if t[:3] == "<0x" else CONTROL if "|" in t else NORMAL for t in writer.TOKENS]
-        metadata["tokenizer.ggml.token_type"] = Typed(I32, kinds)
-        metadata["tokenizer.chat_template"] = TEMPLATE
-    _add_slices(*target)
-    _add_experts(*target)
-    return target, drafter
-
-
-def _add_slices(metadata: Metadata, tensors: Tensors, slice_: int = 32) -> None:
-    width, slices = writer.WIDTH, 4 * slice_
-    metadata["gemma4.embedding_length_per_layer_input"] = slice_
-    tensors["per_layer_token_embd.weight"] = (slices, len(writer.TOKENS)), 2
-    tensors["per_layer_model_proj.weight"] = (width, slices), 0
-    tensors["per_layer_proj_norm.weight"] = (slice_,), 0
-    for layer in range(4):
-        tensors[f"blk.{layer}.inp_gate.weight"] = (width, slice_), 2
-        tensors[f"blk.{layer}.proj.weight"] = (slice_, width), 2
-        tensors[f"blk.{layer}.post_norm.weight"] = (width,), 0
-
-
-def _add_experts(metadata: Metadata, tensors: Tensors, experts: int = 4, wide: int = 32) -> None:
-    width = writer.WIDTH
-    metadata["gemma4.expert_count"], metadata["gemma4.expert_used_count"] = experts, 2
-    metadata["gemma4.expert_feed_forward_length"] = wide
-    for layer in range(4):
-        block = f"blk.{layer}"
-        tensors[f"{block}.ffn_gate_inp.weight"] = (width, experts), 0
-        tensors[f"{block}.ffn_gate_inp.scale"] = (width,), 0
-        for norm in ("pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2"):
-            tensors[f"{block}.{norm}.weight"] = (width,), 0
-        tensors[f"{block}.ffn_gate_up_exps.weight"] = (width, 2 * wide, experts), 2
-        tensors[f"{block}.ffn_down_exps.weight"] = (wide, width, experts), 2
-        tensors[f"{block}.ffn_down_exps.scale"] = (experts,), 0
 
 
 def _other(chance: random.Random, value: Any) -> Any:
@@ -210,7 +161,7 @@ def add_tensor(chance: random.Random, metadata: Metadata, tensors: Tensors) -> N
     if chance.random() < 0.4:
         name = chance.choice(("output.weight", "blk.0.attn_qkv.weight", "blk.2.attn_k.weight",
                               "blk.3.attn_v.weight", "blk.0.ffn_up_exps.weight", "x"))  # fmt: skip
-    shape = chance.choice(((1,), (4,), (64,), tensors[source][0], (64, len(writer.TOKENS))))
+    shape = chance.choice(((1,), (4,), (64,), tensors[source][0], (64, len(TOKENS))))
     tensors[name] = shape, chance.choice((0, 0, 1, 24, 26))
 
 
@@ -328,17 +279,15 @@ def run(arguments: argparse.Namespace) -> Counter[str]:
     target, drafter = pair()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        good = (
-            writer.write(folder / "target.gguf", *target, fill=ONES),
-            writer.write(folder / "drafter.gguf", *drafter, fill=ONES),
-        )
+        good = written(folder, target, drafter)
+        assert good.drafter is not None
         numbers = range(arguments.count) if arguments.only is None else [arguments.only]
         for number in numbers:
             chance = random.Random(f"{arguments.seed}/{number}")
             role = int(chance.random() < 0.25)
             path = folder / f"mutated-{number}.gguf"
             done = mutated((target, drafter)[role], chance, path)
-            pair_files = [path, good[1]] if role == 0 else [good[0], path]
+            pair_files = (good.target, path) if role else (path, good.drafter)
             said = in_a_child(
                 lambda pair_files=pair_files, chance=chance: use(*pair_files, chance),  # type: ignore[misc]
                 arguments.memory,
