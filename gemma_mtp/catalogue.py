@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import shape
+from gemma_mtp import gguf_names, shape
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.events import Sampling
 from gemma_mtp.shape import DrafterShape, Shape
@@ -21,12 +21,27 @@ from gemma_mtp.shape import DrafterShape, Shape
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program."""
+    """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program.
+
+    Of a split model it is the first part, and `rest` are the others.
+    """
 
     path: str
     quantization: str
     sha256: str
     bytes: int | None
+    rest: tuple[RemoteFile, ...] = ()
+
+    @property
+    def parts(self) -> tuple[RemoteFile, ...]:
+        """All files of the model, in order."""
+        return self, *self.rest
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of all parts, or None when a size is not known."""
+        sizes = [part.bytes for part in self.parts]
+        return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 @dataclass(frozen=True)
@@ -55,9 +70,8 @@ class Entry:
     @property
     def bytes(self) -> int | None:
         """What a pull fetches, or None when a size is not known."""
-        if self.target.bytes is None or self.drafter.bytes is None:
-            return None
-        return self.target.bytes + self.drafter.bytes
+        target, drafter = self.target.total, self.drafter.total
+        return None if target is None or drafter is None else target + drafter
 
 
 class Catalogue:
@@ -161,10 +175,28 @@ def _size(entry: Entry) -> str:
 
 
 def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
-    digest = data.get("sha256", "")
-    if not source.get("builtin") and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise ValueError(f"{data['file']} needs a sha256 of 64 digits")
-    return RemoteFile(data["file"], data["quantization"], digest, data.get("bytes"))
+    """Of a split model `file` names the first part; `sha256` and `bytes` list those of all."""
+    folder, _, name = data["file"].rpartition("/")
+    names = [f"{folder}/{part}" if folder else part for part in gguf_names.part_names(name)]
+    sums, sizes = (_listed(data.get(key), len(names)) for key in ("sha256", "bytes"))
+    if sums is None or sizes is None or names[0] != data["file"]:
+        raise ValueError(f"{data['file']} has {len(names)} parts: file names the first, and "
+                         "sha256 and bytes list those of all")  # fmt: skip
+    if not source.get("builtin"):
+        for digest in sums:
+            if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"{data['file']} needs a sha256 of 64 digits")
+    parts = [
+        RemoteFile(name, data["quantization"], digest or "", size)
+        for name, digest, size in zip(names, sums, sizes, strict=True)
+    ]
+    return replace(parts[0], rest=tuple(parts[1:]))
+
+
+def _listed(value: Any, count: int) -> list[Any] | None:
+    """One value for each of `count` parts; None when there is another number of them."""
+    found = value if isinstance(value, list) else [value] * (1 if value else count)
+    return found if len(found) == count else None
 
 
 def _spellings(sizes: list[str], tag: str, default: bool) -> Iterator[str]:

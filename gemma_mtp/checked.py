@@ -11,7 +11,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from gemma_mtp import __version__, atomic, gguf, pairing, paths
+from gemma_mtp import __version__, atomic, gguf, gguf_names, pairing, paths
 
 
 def check_once(target: Path, drafter: Path) -> None:
@@ -29,7 +29,7 @@ def check_once(target: Path, drafter: Path) -> None:
 def _state(*files: Path) -> str | None:
     """What a change of either file or of this program changes; None where a file is missing."""
     try:
-        found = [file.stat() for file in files]
+        found = [part.stat() for file in files for part in gguf_names.parts_of(file)]
     except OSError:
         return None
     return " ".join([__version__, *(f"{s.st_size}@{s.st_mtime_ns}" for s in found)])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gemma_mtp.cli_store import Json, _ask, _can_ask, _moment
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Archive, Saved
@@ -134,7 +134,10 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")
     ] = None,
 ) -> int:
-    """Write a conversation to standard output or to FILE, as Markdown or JSON."""
+    """Write a conversation to standard output or to FILE, as Markdown or JSON.
+
+    A file that is there is not replaced.
+    """
     saved = _archive(context).read(id)
     if format is None:
         named_json = output is not None and output.suffix.lower() == ".json"
@@ -142,8 +145,12 @@ def export(
     if output is None:
         _write(_text(saved, format))
         return ExitStatus.OK
+    mode = "w" if output.exists() and not output.is_file() else "x"  # a device takes it all
     try:
-        output.write_text(_text(saved, format), encoding="utf-8")
+        with output.open(mode, encoding="utf-8") as file:
+            file.write(_text(saved, format))
+    except FileExistsError as error:
+        raise UsageError(f"{output} is there already.", "Name another file.") from error
     except OSError as error:
         raise GemmaMtpError(f"{output} cannot be written: {error.strerror}.") from error
     print(f"{output} is written.", file=sys.stderr)

@@ -89,11 +89,13 @@ def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
     from gemma_mtp.inventory import find, remove
 
     item = find(context.obj.store, model)
+    kept = item.folder.resolve() if item.folder and item.folder.is_symlink() else None
     freed = remove(item)
     if as_json:
         print(json.dumps({"removed": item.name, "bytes": freed}))
     else:
-        print(f"{item.name} is removed, {_size(freed)} freed.")
+        where = f"the link is; its files stay in {kept}" if kept else f"{_size(freed)} freed"
+        print(f"{item.name} is removed, {where}.")
     return ExitStatus.OK
 
 

@@ -30,6 +30,8 @@ from gemma_mtp.cli_bench import (
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemma_mtp.options import PairFiles
     from gemma_mtp.render import Printer
     from gemma_mtp.verify.receipt import Comparison, Engine, Plan
@@ -131,18 +133,19 @@ def _receipt(
         return Receipt(probes, comparisons, about)
 
 
-def _sums(files: PairFiles, printer: Printer) -> dict[str, str]:
-    """The sha256 of each file, by its role."""
+def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
+    """The sha256 of each file, of a split model that of each part."""
+    from gemma_mtp.gguf import read_header
     from gemma_mtp.pull.reuse import sha256_of
 
     def show(name: str, size: int, done: int) -> None:
         printer.screen.transient(f"hashing {name} {done / max(size, 1):.0%}")
 
-    paths = {"target": files.target, "drafter": files.drafter}
+    named = [path for path in (files.target, files.drafter) if path is not None]
     return {
-        role: sha256_of(path, partial(show, path.name, path.stat().st_size))
-        for role, path in paths.items()
-        if path is not None
+        path: sha256_of(path, partial(show, path.name, path.stat().st_size))
+        for model in named
+        for path in read_header(model).files
     }
 
 

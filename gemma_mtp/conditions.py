@@ -13,28 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp import __version__
-from gemma_mtp.gguf import read_header
+from gemma_mtp.gguf import Header, read_header
 from gemma_mtp.machine import cpu_name
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
 
-def files(pair: PairFiles, sums: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Role, name, size and weights of each file; its sha256 if `sums` has one for the role."""
+def files(pair: PairFiles, sums: Mapping[Path, str] | None = None) -> list[dict[str, Any]]:
+    """Role, name, size and weights of each file, parts one by one; its sha256 if `sums` is given.
+
+    The weights of a part are those of the whole model.
+    """
     found = []
     for role, path in (("target", pair.target), ("drafter", pair.drafter)):
         if path is None:
             continue
-        size = path.stat().st_size
-        entry = {"role": role, "name": path.name, "bytes": size, "weights": weights(path)}
-        found.append({**entry, **({"sha256": sums[role]} if sums else {})})
+        header = read_header(path)
+        for file in header.files:
+            size = file.stat().st_size
+            entry = {"role": role, "name": file.name, "bytes": size, "weights": weights(header)}
+            found.append({**entry, **({"sha256": sums[file]} if sums else {})})
     return found
 
 
-def weights(path: Path) -> str:
+def weights(header: Header) -> str:
     """The type most of the layers' weights have, such as Q4_0; embeddings do not count, since a
     step reads but one row of them."""
     sizes: Counter[str] = Counter()
-    for name, tensor in read_header(path).tensors.items():
+    for name, tensor in header.tensors.items():
         if name.startswith("blk.") and len(tensor.shape) > 1:
             sizes[tensor.type] += tensor.bytes
     return sizes.most_common(1)[0][0] if sizes else ""

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import atomic
+from gemma_mtp import atomic, gguf_names
 from gemma_mtp.costs import CostBook
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
@@ -30,7 +30,12 @@ class CostMemory:
         self._key: dict[str, Any] = {
             "format": FORMAT,
             "llama_cpp": llama_cpp,
-            "files": [_identity(path) for path in (files.target, files.drafter) if path],
+            "files": [
+                _identity(part)
+                for path in (files.target, files.drafter)
+                if path
+                for part in gguf_names.parts_of(path)
+            ],
             "kv": [options.cache_type_k, options.cache_type_v],
             "flash_attention": options.flash_attention,
         }

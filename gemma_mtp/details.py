@@ -39,9 +39,8 @@ def details(world: World, model: str) -> dict[str, Any]:
 
 def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
     """A model that is not here: what is pinned. A pull leaves the image encoder out."""
-    files = [_remote("target", entry.target), _remote("drafter", entry.drafter)]
-    if entry.mmproj:
-        files.append(_remote("mmproj", entry.mmproj))
+    named = [("target", entry.target), ("drafter", entry.drafter), ("mmproj", entry.mmproj)]
+    files = [_remote(role, part) for role, file in named if file for part in file.parts]
     return {**_catalogued(entry, "not on this machine"), "files": files,
             **_sampling(world), **_memory(world, entry)}  # fmt: skip
 
@@ -49,8 +48,9 @@ def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
 def _of_item(world: World, item: Item) -> dict[str, Any]:
     state = "ready" if item.ready else f"part of it is here, {gigabytes(item.bytes)}"
     known = _catalogued(item.entry, state) if item.entry else {"name": item.name, "state": state}
-    if not item.ready and item.entry is not None:
-        return {**_of_entry(world, item.entry), **known}
+    if not item.ready:
+        about = _of_entry(world, item.entry) if item.entry else {"files": [], **_sampling(world)}
+        return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
     header = _header(item.files)
@@ -61,11 +61,13 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
 
 def _of_file(world: World, model: str) -> dict[str, Any]:
     pair = world.store.resolve(model)
-    files = [StoredFile("target", pair.target, pair.target.stat().st_size, "")]
+    header = gguf.read_header(pair.target)
+    named = [("target", path) for path in header.files]
     if pair.drafter:
-        files.append(StoredFile("drafter", pair.drafter, pair.drafter.stat().st_size, ""))
-    header = _header(tuple(files))
-    found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files]}
+        named += [("drafter", path) for path in gguf.read_header(pair.drafter).files]
+    files = [StoredFile(role, path, path.stat().st_size, "") for role, path in named]
+    found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files],
+             "no_drafter": pair.no_drafter}  # fmt: skip
     memory = _measured(tuple(files), header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(pair.name)}
 
@@ -140,9 +142,11 @@ def _measured(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, A
     shape = _shape(header)
     if shape is None:
         return {}
-    sizes = {file.role: file.bytes for file in files}
+    target, drafter = (
+        sum(file.bytes for file in files if file.role == role) for role in ("target", "drafter")
+    )
     context = min(DEFAULT_CONTEXT, gguf.describe(header).context_length)
-    needed = estimate(shape, sizes["target"], sizes.get("drafter", 0), context, CPU_PIECE).needed
+    needed = estimate(shape, target, drafter, context, CPU_PIECE).needed
     return {"memory": {"context": context, "needed_bytes": needed}}
 
 
@@ -211,6 +215,8 @@ def _file_lines(found: dict[str, Any]) -> list[str]:
             lines.append(f"  {'':13} sha256 {file['sha256']}")
         elif "checked" in found:
             lines.append(f"  {'':13} sha256 {found['checked'].get(file['path'], '')}")
+    if found.get("no_drafter"):
+        lines.append(f"  {'drafter':13} none: {found['no_drafter']}")
     if "checked" in found:
         pinned = all(file["sha256"] for file in found["files"])
         words = "all files are as pulled" if pinned else "read; nothing to compare with"

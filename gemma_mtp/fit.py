@@ -105,9 +105,9 @@ def recommended_context(fit: Fit, wanted: int = DEFAULT_CONTEXT) -> int:
 def needs(entry: Entry, context: int, place: str = "CPU") -> Estimate:
     """The estimate for an entry whose shape is known."""
     assert entry.shape is not None
-    target = entry.target.bytes or target_bytes(entry.shape, entry.target.quantization)
+    target = entry.target.total or target_bytes(entry.shape, entry.target.quantization)
     piece = GPU_PIECE if place == "GPU" else CPU_PIECE
-    return estimate(entry.shape, target, entry.drafter.bytes or 0, context, piece)
+    return estimate(entry.shape, target, entry.drafter.total or 0, context, piece)
 
 
 def _longest(entry: Entry, machine: Machine, place: str) -> int:
@@ -169,7 +169,7 @@ def _short(entry: Entry, machine: Machine, place: str, context: int) -> str:
 def _pace(entry: Entry, machine: Machine) -> float:
     """Tokens per second if reading the weights of a token is all there is to do."""
     assert entry.shape is not None
-    target = entry.target.bytes or target_bytes(entry.shape, entry.target.quantization)
+    target = entry.target.total or target_bytes(entry.shape, entry.target.quantization)
     read = target * entry.shape.active_parameters / entry.shape.parameters
     return min(machine.cores * CORE_RATE, CPU_RATE) / read
 

@@ -12,11 +12,14 @@ import os
 import stat
 import struct
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.errors import BadPair, ModelNotAvailable
+from gemma_mtp import gguf_names
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
 
 KEPT_ELEMENTS = 1024  # longer arrays are reduced to their count; no model has as many layers
 MAX_HEADER = 64 << 20  # a 262k vocabulary with its merges takes about 20 MiB
@@ -27,6 +30,7 @@ MIN_ALIGNMENT = 32  # bytes; what llama.cpp's kernels count on, and assumed wher
 MAX_ALIGNMENT = 1 << 20
 
 PULL_AGAIN = "The file is damaged or incomplete: pull it again."
+ALL_PARTS = "All parts must lie in one folder, under the names that llama-gguf-split gave them."
 
 # ggml type: (name, elements in a block, bytes of a block)
 _TYPES = {
@@ -76,6 +80,8 @@ _NAMES = {
     0: "u8", 1: "i8", 2: "u16", 3: "i16", 4: "u32", 5: "i32", 6: "f32", 7: "bool", 8: "str",
     10: "u64", 11: "i64", 12: "f64",
 }  # fmt: skip
+# llama.cpp ends the process where a part says this in another type.
+_SPLIT_KEYS = {"split.no": 2, "split.count": 2, "split.tensors.count": 5}
 
 _LOOKS_LIKE = (
     (b"<", "a web page"),
@@ -96,7 +102,8 @@ class Count(int):
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Shape as stored (fastest dimension first), ggml type name, offset into the data section."""
+    """Shape as stored (fastest dimension first), ggml type name, offset into the data section of
+    the file that holds it."""
 
     shape: tuple[int, ...]
     type: str
@@ -119,8 +126,12 @@ _BLOCKS = {name: (block, size) for name, block, size in _TYPES.values()}
 
 @dataclass(frozen=True)
 class Header:
-    """All of a GGUF file but its weights. `types` has a name such as "u32", or "[u32]" for an
-    array, for each key of the metadata; `repeated_tokens`: the vocabulary has duplicates."""
+    """All of a model but its weights; `path` is the file that llama.cpp is given.
+
+    `types` has a name such as "u32", or "[u32]" for an array, for each key of the metadata.
+    `files`: that file and, of a split model, the other parts; `file_size` is the bytes of all.
+    `repeated_tokens`: the vocabulary has duplicates.
+    """
 
     path: Path
     version: int
@@ -130,6 +141,7 @@ class Header:
     data_offset: int
     file_size: int
     repeated_tokens: bool = False
+    files: tuple[Path, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -153,6 +165,18 @@ class Description:
     parameters: int
 
 
+@contextmanager
+def advising(hint: str) -> Iterator[None]:
+    """Give this hint with a damaged file: what helps depends on whose it is, which its reader
+    cannot know."""
+    try:
+        yield
+    except BadPair as error:
+        if error.hint == PULL_AGAIN:
+            error.hint = hint
+        raise
+
+
 def count(value: object) -> int:
     """Elements of an array in the metadata, kept or only counted; 0 for anything else."""
     return len(value) if isinstance(value, list) else value if isinstance(value, Count) else 0
@@ -164,8 +188,49 @@ def vocabulary_size(header: Header) -> int:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a complete single-file GGUF, or a `GemmaMtpError` in one sentence."""
+    """The header of a complete model, or a `GemmaMtpError` in one sentence.
+
+    Any part of a split model stands for all of it.
+    """
     path = Path(path)
+    header = _read(path)
+    count = _part_count(header)
+    if count == 1:
+        return header
+    paths, number = gguf_names.parts_of(path), header.metadata.get("split.no", -1)
+    if len(paths) != count or not 0 <= number < count or paths[number] != path:
+        raise BadPair(
+            f"{path.name} says that it is part {number + 1} of {count}, and its name does not.",
+            ALL_PARTS,
+        )
+    return _joined([header if part == path else _read_part(part, path) for part in paths])
+
+
+def read_parts(paths: Sequence[Path]) -> Header:
+    """The header of the model that consists of these files, in this order, whatever their names.
+
+    Raises `GemmaMtpError` as `read_header` does.
+    """
+    return _joined([_read(path) for path in paths])
+
+
+def architecture(path: Path) -> str:
+    """The model family without reading more than needed; "" when the file is no usable GGUF."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+        cursor = _Cursor(start, path.name, whole=True)
+        cursor.take(20)  # version, numbers of tensors and keys
+        first = start[:4] == b"GGUF" and cursor.string() == "general.architecture"
+        if first and cursor.number("I") == _STRING:
+            return cursor.string()
+        return read_header(path).architecture
+    except (OSError, GemmaMtpError):
+        return ""
+
+
+def _read(path: Path) -> Header:
+    """The header of one file, which may be a part."""
     try:
         size = _size_of(path)
         with open(path, "rb") as file:
@@ -177,9 +242,40 @@ def read_header(path: Path) -> Header:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadPair(f"{path.name} cannot be read: {reason}.") from None
-    _check_single(header)
     _check_data(header)
     return header
+
+
+def _read_part(path: Path, named: Path) -> Header:
+    try:
+        return _read(path)
+    except ModelNotAvailable:
+        raise BadPair(f"{path.name} is missing, which belongs to {named.name}.", ALL_PARTS) from (
+            None
+        )
+
+
+def _part_count(header: Header) -> int:
+    """1 for a model in one file; llama.cpp takes 0 for that, too."""
+    return max(int(header.metadata.get("split.count", 1)), 1)
+
+
+def _joined(parts: Sequence[Header]) -> Header:
+    """One header for a model: metadata of the first part, tensors of all."""
+    first, tensors = parts[0], dict[str, TensorInfo]()
+    for number, part in enumerate(parts):
+        place = part.metadata.get("split.no") if len(parts) > 1 else 0
+        if (place, _part_count(part)) != (number, len(parts)):
+            raise BadPair(f"{part.path.name} is not part {number + 1} of {len(parts)}.", ALL_PARTS)
+        if not tensors.keys().isdisjoint(part.tensors):
+            raise BadPair(f"{part.path.name} repeats tensors of another part.", PULL_AGAIN)
+        tensors |= part.tensors
+    if len(parts) > 1 and first.metadata.get("split.tensors.count") != len(tensors):
+        raise BadPair(f"The parts of {first.path.name} do not hold the tensors that it names.",
+                      ALL_PARTS)  # fmt: skip
+    size = sum(part.file_size for part in parts)
+    files = tuple(part.path for part in parts)
+    return replace(first, tensors=tensors, file_size=size, files=files)
 
 
 def describe(header: Header) -> Description:
@@ -211,7 +307,7 @@ def describe(header: Header) -> Description:
 class _Cursor:
     """Walks the mapped header; every step is checked against its end."""
 
-    def __init__(self, data: mmap.mmap, name: str, whole: bool) -> None:
+    def __init__(self, data: mmap.mmap | bytes, name: str, whole: bool) -> None:
         self.data, self.end, self.name, self.whole = data, len(data), name, whole
         self.pos = 4
 
@@ -314,6 +410,7 @@ def _parse(path: Path, data: mmap.mmap, size: int) -> Header:
         data_offset=_padded(cursor.pos, alignment),
         file_size=size,
         repeated_tokens=len(tokens) < count(metadata.get("tokenizer.ggml.tokens")),
+        files=(path,),
     )
 
 
@@ -328,6 +425,8 @@ def _metadata(
         if not key or key in metadata:
             raise cursor.damaged(f"metadata key {key[:60]!r} is empty or appears twice")
         kind = cursor.number("I")
+        if _SPLIT_KEYS.get(key, kind) != kind:
+            raise cursor.damaged(f"metadata key {key!r} has type {kind}")
         types[key] = _NAMES.get(kind, "")
         if kind == _ARRAY:
             seen = tokens if key == "tokenizer.ggml.tokens" else None
@@ -383,15 +482,6 @@ def _tensors(cursor: _Cursor, count: int) -> dict[str, TensorInfo]:
             raise cursor.damaged(f"tensor {name!r} has an impossible shape")
         tensors[name] = TensorInfo(shape, type_name, offset)
     return tensors
-
-
-def _check_single(header: Header) -> None:
-    parts = header.metadata.get("split.count", 1)
-    if isinstance(parts, int) and parts > 1:
-        raise BadPair(
-            f"{header.path.name} is one of {parts} parts of a split model.",
-            "Use a single file, or merge the parts with llama-gguf-split --merge.",
-        )
 
 
 def _check_data(header: Header) -> None:

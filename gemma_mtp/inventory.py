@@ -7,6 +7,7 @@ neither terminal nor network.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,18 @@ from typing import Any
 from gemma_mtp import paths, used
 from gemma_mtp.catalogue import Entry
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.pull.disk import taken
 from gemma_mtp.pull.folder_lock import LOCK, locked
-from gemma_mtp.pull.marker import MARKER, SUMS, Marker, read_marker
+from gemma_mtp.pull.marker import (
+    CLAIM,
+    MARKER,
+    SUMS,
+    Marker,
+    distrust,
+    read_claim,
+    read_marker,
+)
+from gemma_mtp.pull.pairs_on_hub import entry_of
 from gemma_mtp.pull.reuse import sha256_of
 from gemma_mtp.store import Store
 
@@ -90,26 +101,38 @@ def find(store: Store, name: str) -> Item:
 
 def check(item: Item, on_check: OnCheck) -> dict[str, str]:
     """The sha256 of every file, by path; raises BadPair for the first that is not as pulled."""
+    if not item.ready:
+        raise BadPair(f"{item.name} is not complete.", f"gemma-mtp pull {item.name}")
     sums = {}
     for file in item.files:
         total = file.path.stat().st_size
         digest = sha256_of(file.path, partial(on_check, file.path.name, total))
         if file.sha256 and digest != file.sha256:
+            _distrust(item)
             raise BadPair(
                 f"{file.path} is damaged: its sha256 is {digest}, not {file.sha256}.",
-                f"gemma-mtp rm {item.name}, then gemma-mtp pull {item.name}",
+                f"gemma-mtp pull {item.name}",
             )
         sums[str(file.path)] = digest
     return sums
 
 
+def _distrust(item: Item) -> None:
+    """Damaged, it is not ready any more, so that a pull looks at it again."""
+    if item.folder is not None:
+        with contextlib.suppress(OSError):
+            distrust(item.folder)
+
+
 def remove(item: Item) -> int:
-    """Delete a pair's folder and return the bytes it took; a link goes, what it names stays."""
+    """Delete a pair's folder and return the bytes that this frees; a link goes, what it names
+    stays."""
     if item.builtin or item.folder is None:
         raise UsageError(f"{item.name} belongs to the program and cannot be removed.")
+    linked = item.folder.is_symlink()
     _clear(item.folder, item.name)
     used.forget(item.name)
-    return item.bytes
+    return 0 if linked else item.bytes
 
 
 def leftovers(store: Store) -> list[Leftover]:
@@ -122,7 +145,8 @@ def leftovers(store: Store) -> list[Leftover]:
         item = _in_folder(store, folder, known.get(folder))
         if item is None or not item.ready:
             why = f"part of {item.name}" if item else "no model"
-            found.append(Leftover(folder, _size(folder), why))
+            size = 0 if folder.is_symlink() else _size(folder)
+            found.append(Leftover(folder, size, why))
         else:
             found += _strays(folder, item)
     return found
@@ -148,13 +172,18 @@ def _builtin(store: Store, entry: Entry) -> Item:
 def _in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
     """What a folder of models holds; None if nothing says what it is for."""
     marker = read_marker(folder)
+    about = marker or read_claim(folder)
     if entry is not None:
         name, tag, source = entry.name, entry.tag, f"{entry.repo}@{entry.revision[:12]}"
         ready = store.is_ready(entry)
-    elif marker is not None and marker.name:
-        name, tag = marker.name, _tag(marker)
-        source, ready = f"{marker.repo}@{marker.revision[:12]}", _complete(folder, marker)
+    elif about is not None and about.name:
+        name, tag = about.name, _tag(about)
+        source = f"{about.repo}@{about.revision[:12]}"
+        ready = marker is not None and _complete(folder, marker)
+        entry = None if ready else entry_of(about)
     else:
+        return None
+    if not ready and _is_bare(folder):
         return None
     files = _held(folder, marker) if ready and marker else ()
     size = sum(file.bytes for file in files) if ready else _size(folder)
@@ -177,6 +206,15 @@ def _complete(folder: Path, marker: Marker) -> bool:
     return False
 
 
+def _is_bare(folder: Path) -> bool:
+    """Whether nothing of a model is here yet, only what a pull writes before its first byte."""
+    files = [path for path in folder.rglob("*") if not path.is_dir()]
+    return not any(
+        taken(path) and path.name not in (MARKER, SUMS, CLAIM, LOCK) and path.suffix != ".journal"
+        for path in files
+    )
+
+
 def _folders() -> list[Path]:
     try:
         return sorted(path for path in paths.models_dir().iterdir() if path.is_dir())
@@ -185,6 +223,9 @@ def _folders() -> list[Path]:
 
 
 def _strays(folder: Path, item: Item) -> Iterator[Leftover]:
+    """What is in a folder beside the pair; a folder elsewhere may have other uses."""
+    if folder.is_symlink():
+        return
     wanted = {file.path for file in item.files}
     wanted |= {folder / name for name in (MARKER, SUMS, LOCK)}
     for path in sorted(folder.rglob("*")):
@@ -222,13 +263,20 @@ def _is_busy(folder: Path) -> bool:
 
 
 def _clear(folder: Path, name: str) -> None:
-    """The marker goes first, so that no half pair is ever ready; the lock goes last."""
+    """The marker goes first, so that no half pair is ever ready; the lock goes last. Of a folder
+    that lies elsewhere only the link goes."""
 
     def busy() -> None:
         raise UsageError(f"{name} is just being pulled.", "Stop the pull first, with Ctrl-C.")
 
+    linked = folder.is_symlink()
     try:
+        if linked and not os.access(folder, os.W_OK):
+            return folder.unlink()
         with locked(folder, busy):
+            if linked:
+                (folder / LOCK).unlink()
+                return folder.unlink()
             (folder / MARKER).unlink(missing_ok=True)
             for path in sorted(folder.rglob("*"), reverse=True):
                 if path.is_dir() and not path.is_symlink():

@@ -22,11 +22,16 @@ MAX_WIDTH = MAX_DRAFT + 1  # rows that one round checks at the most
 
 @dataclass(frozen=True)
 class PairFiles:
-    """A pair on disk. `drafter` None: this target has no drafter here, decode plainly."""
+    """A pair on disk; of a split model, the first part.
+
+    `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
+    the rest of a sentence.
+    """
 
     name: str
     target: Path
     drafter: Path | None
+    no_drafter: str = ""
 
 
 @dataclass(frozen=True)

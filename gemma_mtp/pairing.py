@@ -101,7 +101,7 @@ def _check_target_arch(header: Header) -> None:
             "is an image encoder (mmproj), not a language model.",
             "Name the model file next to it.",
         )
-    if _is_drafter_arch(arch):
+    if is_drafter_arch(arch):
         raise refuse(
             header,
             "is an MTP drafter, not a target.",
@@ -130,7 +130,8 @@ def _check_drafter_arch(header: Header) -> None:
     raise refuse(header, problem, hint)
 
 
-def _is_drafter_arch(arch: str) -> bool:
+def is_drafter_arch(arch: str) -> bool:
+    """Whether a file of this architecture is a drafter, one that llama.cpp can load or not."""
     return arch in (DRAFTER_ARCH, "gemma4_assistant", "gemma4_mtp")
 
 

@@ -6,13 +6,12 @@ Knows folders and headers; knows neither llama.cpp nor the network.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from gemma_mtp import config, gguf, pairing, paths, used
 from gemma_mtp.catalogue import Catalogue, Entry
 from gemma_mtp.checked import check_once
+from gemma_mtp.drafters import find_drafter
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
@@ -94,10 +93,11 @@ class Store:
         if drafter is None:
             return pair
         drafter = _absolute(drafter)
-        with _advising(GET_AGAIN):
-            pairing.check_pair(gguf.read_header(pair.target), gguf.read_header(drafter))
-        self._drafters[pair.name] = drafter
-        return PairFiles(pair.name, pair.target, drafter)
+        with gguf.advising(GET_AGAIN):
+            header = gguf.read_header(drafter)
+            pairing.check_pair(gguf.read_header(pair.target), header)
+        self._drafters[pair.name] = header.path
+        return PairFiles(pair.name, pair.target, header.path)
 
     def _problem(self, latest: used.Used) -> GemmaMtpError | None:
         try:
@@ -113,8 +113,16 @@ class Store:
         if entry is None and model.lower().startswith("hf:"):
             return self._repository(model)
         if entry is None and looks_like_path(model):
-            return _from_path(_absolute(model), look_around=drafter is None)
+            return self._from_path(_absolute(model), look_around=drafter is None)
         return self._ready_files(entry or self.known(model))
+
+    def _from_path(self, model: Path, look_around: bool) -> PairFiles:
+        with gguf.advising(GET_AGAIN):
+            header = gguf.read_header(model)
+            pairing.check_target(header)
+        target = header.path  # the first part, whichever was named
+        drafter, why = find_drafter(header, self.catalogue) if look_around else (None, "")
+        return PairFiles(str(target), target, drafter, why)  # its path is a name, too
 
     def _repository(self, name: str) -> PairFiles:
         from gemma_mtp.pull.pairs_on_hub import find_pulled
@@ -128,10 +136,13 @@ class Store:
         files = self.files(entry)
         if files is None:
             raise _not_here(entry)
-        mend = f"gemma-mtp rm {entry.name}, then gemma-mtp pull {entry.name}"
-        if files.drafter is not None:
-            with _advising("Reinstall gemma-mtp." if entry.builtin else mend):
+        mend = "Reinstall gemma-mtp." if entry.builtin else f"gemma-mtp pull {entry.name}"
+        try:
+            if files.drafter is not None:
                 check_once(files.target, files.drafter)
+        except BadPair as error:
+            error.hint = mend  # whatever it is, a pull finds out
+            raise
         return files
 
     def _unknown(self, model: str) -> ModelNotAvailable:
@@ -180,34 +191,3 @@ def _not_here(entry: Entry) -> ModelNotAvailable:
             "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
         )
     return NotPulled(entry.name)
-
-
-def _from_path(target: Path, look_around: bool) -> PairFiles:
-    with _advising(GET_AGAIN):
-        header = gguf.read_header(target)
-        pairing.check_target(header)
-    drafter = _sibling_drafter(header) if look_around else None
-    return PairFiles(str(target), target, drafter)  # the path is a name that resolves again
-
-
-def _sibling_drafter(target: gguf.Header) -> Path | None:
-    """The one drafter next to the target that belongs to it; two are one too many to guess."""
-    fitting = []
-    for candidate in sorted(target.path.parent.glob("mtp-*.gguf")):
-        try:
-            pairing.check_pair(target, gguf.read_header(candidate))
-        except GemmaMtpError:
-            continue
-        fitting.append(candidate)
-    return fitting[0] if len(fitting) == 1 else None
-
-
-@contextmanager
-def _advising(hint: str) -> Iterator[None]:
-    """What to do about a damaged file depends on whose it is, which its reader cannot know."""
-    try:
-        yield
-    except BadPair as error:
-        if error.hint == gguf.PULL_AGAIN:
-            error.hint = hint
-        raise

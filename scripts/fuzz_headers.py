@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import gguf_writer as writer  # noqa: E402
-from gguf_writer import I32, Metadata, Tensors, Typed  # noqa: E402
+from gguf_writer import INT32, Metadata, Tensors, Typed  # noqa: E402
 from loadable_pair import ONES, TOKENS, Parts, pair, written  # noqa: E402
 
 from gemma_mtp import engine, gguf, pairing  # noqa: E402
@@ -59,7 +59,7 @@ GENERAL_KEYS = (
     ("tokenizer.ggml.add_eos_token", True),
     ("tokenizer.ggml.eot_token_id", 2**31),
     ("tokenizer.ggml.padding_token_id", 9999),
-    ("tokenizer.ggml.suppress_tokens", Typed(I32, [9999, 5])),
+    ("tokenizer.ggml.suppress_tokens", Typed(INT32, [9999, 5])),
 )
 EXTRA_TENSORS = ("{}.scale", "{}.input_scale", "{}.bias", "{}.lora_a")
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp.gguf import read_header
+
 WIDTH, HEAD, HEAD_SWA, FEED_FORWARD, DRAFTER_WIDTH = 32, 16, 8, 64, 16
 TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
 
@@ -19,8 +21,18 @@ SIZES = {
 }  # fmt: skip
 
 # GGUF's types of metadata, and what struct calls them
-U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
-FORMATS = {U32: "I", I32: "i", F32: "f", BOOL: "?"}
+UINT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
+FORMATS = {UINT16: "H", UINT32: "I", INT32: "i", FLOAT32: "f", BOOL: "?"}
+KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 8: "Q8_0"}
+
+
+class U16(int):
+    """A number stored in 16 bits, as llama.cpp wants those of parts."""
+
+
+class I32(int):
+    """A number stored in 32 bits with a sign."""
+
 
 Metadata = dict[str, Any]
 Tensors = dict[str, tuple[tuple[int, ...], int]]
@@ -36,17 +48,86 @@ def write(
     fill: bytes = bytes(4),
 ) -> Path:
     """A file with `fill` repeated for weights; `tensors` maps names to (shape, ggml type)."""
+    path.write_bytes(contents(metadata, tensors, version, magic, alignment, fill))
+    return path
+
+
+def contents(
+    metadata: Mapping[str, Any],
+    tensors: Tensors,
+    version: int = 3,
+    magic: bytes = b"GGUF",
+    alignment: int = 32,
+    fill: bytes = bytes(4),
+) -> bytes:
+    """What `write` writes."""
     out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
     for key, value in metadata.items():
         out += _string(key) + _value(value)
     offset = 0
     for name, (shape, kind) in tensors.items():
-        out += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+        out += _tensor(name, shape, kind, offset)
         offset += _padded(_bytes(shape, kind), alignment)
     out += bytes(_padded(len(out), alignment) - len(out))
-    out += (fill * (offset // len(fill) + 1))[:offset]
-    path.write_bytes(out)
-    return path
+    return bytes(out) + (fill * (offset // len(fill) + 1))[:offset]
+
+
+def part_path(path: Path, number: int, parts: int) -> Path:
+    """The name of a part, from 0, as llama-gguf-split gives it."""
+    return path.with_name(f"{path.stem}-{number + 1:05d}-of-{parts:05d}.gguf")
+
+
+def split_keys(number: int, parts: int, tensors: int) -> Metadata:
+    """What every part says of itself."""
+    return {"split.no": U16(number), "split.tensors.count": I32(tensors), "split.count": U16(parts)}
+
+
+def write_split(path: Path, metadata: Metadata, tensors: Tensors, parts: int = 3) -> list[Path]:
+    """The same model in several files: all metadata in the first, tensors in each."""
+    names = list(tensors)
+    written = []
+    for number in range(parts):
+        keys = (metadata if number == 0 else {}) | split_keys(number, parts, len(names))
+        part = {name: tensors[name] for name in _share(names, number, parts)}
+        written.append(write(part_path(path, number, parts), keys, part))
+    return written
+
+
+def split(source: Path, path: Path, parts: int = 3) -> list[Path]:
+    """A real model in several files, with its metadata byte by byte."""
+    header, data = read_header(source), source.read_bytes()
+    names = list(header.tensors)
+    start, count = 24, struct.unpack_from("<Q", data, 16)[0]
+    metadata = data[start : data.index(_string(names[0]), start)]
+    written = []
+    for number in range(parts):
+        out = _split_start(metadata if number == 0 else b"", count, number, parts, names)
+        body = bytearray()
+        for name in _share(names, number, parts):
+            tensor = header.tensors[name]
+            kind = next(kind for kind, known in KINDS.items() if known == tensor.type)
+            out += _tensor(name, tensor.shape, kind, len(body))
+            at = header.data_offset + tensor.offset
+            body += data[at : at + tensor.bytes]
+            body += bytes(_padded(len(body), 32) - len(body))
+        out += bytes(_padded(len(out), 32) - len(out)) + body
+        written.append(part_path(path, number, parts))
+        written[-1].write_bytes(out)
+    return written
+
+
+def _share(names: list[str], number: int, parts: int) -> list[str]:
+    return names[len(names) * number // parts : len(names) * (number + 1) // parts]
+
+
+def _split_start(
+    metadata: bytes, count: int, number: int, parts: int, names: list[str]
+) -> bytearray:
+    """Magic, counts and metadata of a part; `metadata` holds `count` keys, or is empty."""
+    own, mine = split_keys(number, parts, len(names)), _share(names, number, parts)
+    keys = len(own) + (count if metadata else 0)
+    out = bytearray(struct.pack("<4sIQQ", b"GGUF", 3, len(mine), keys)) + metadata
+    return out + b"".join(_string(key) + _value(value) for key, value in own.items())
 
 
 def target(layers: int = 2, shared: int = 0, kind: int = 0) -> tuple[Metadata, Tensors]:
@@ -105,7 +186,7 @@ def _common(arch: str, width: int, layers: int) -> Metadata:
         "tokenizer.ggml.model": "gemma4",
         "tokenizer.ggml.tokens": TOKENS,
         "tokenizer.ggml.scores": [0.0] * len(TOKENS),
-        "tokenizer.ggml.token_type": Typed(I32, [1] * len(TOKENS)),
+        "tokenizer.ggml.token_type": Typed(INT32, [1] * len(TOKENS)),
         "tokenizer.ggml.merges": ["a b"],
         "tokenizer.ggml.bos_token_id": TOKENS.index("<bos>"),
         "tokenizer.ggml.eos_token_id": TOKENS.index("<eos>"),
@@ -132,6 +213,11 @@ def _layer(layer: int, width: int, head: int, kind: int) -> Tensors:
         f"{block}.ffn_up.weight": ((width, FEED_FORWARD), kind),
         f"{block}.ffn_down.weight": ((FEED_FORWARD, width), kind),
     }
+
+
+def _tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
+    numbers = struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+    return _string(name) + numbers
 
 
 def _bytes(shape: tuple[int, ...], kind: int) -> int:
@@ -165,7 +251,7 @@ def _value(value: Any) -> bytes:
     if not isinstance(plain, list):
         return struct.pack("<I", kind) + _body(kind, plain)
     if not isinstance(value, Typed):
-        kind = _type(plain[0]) if plain else U32
+        kind = _type(plain[0]) if plain else UINT32
     head = struct.pack("<IIQ", ARRAY, kind, len(plain))
     return head + b"".join(_body(kind, item) for item in plain)
 
@@ -173,7 +259,9 @@ def _value(value: Any) -> bytes:
 def _type(value: Any) -> int:
     if isinstance(value, Typed):
         return value.kind
-    return {bool: BOOL, int: U32, float: F32, str: STRING, list: ARRAY}[type(value)]
+    return {
+        bool: BOOL, int: UINT32, float: FLOAT32, str: STRING, list: ARRAY, U16: UINT16, I32: INT32,
+    }[type(value)]  # fmt: skip
 
 
 def _body(kind: int, value: Any) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import gguf_writer as writer
-from gguf_writer import I32, Metadata, Tensors, Typed
+from gguf_writer import INT32, Metadata, Tensors, Typed
 
 from gemma_mtp.options import PairFiles
 
@@ -32,7 +32,7 @@ def pair() -> tuple[Parts, Parts]:
         target = writer.target(layers=LAYERS, shared=2, kind=Q4_0)
         drafter = writer.drafter(target_width=WIDTH)
     for metadata, _ in (target, drafter):
-        metadata["tokenizer.ggml.token_type"] = Typed(I32, KINDS)
+        metadata["tokenizer.ggml.token_type"] = Typed(INT32, KINDS)
         metadata["tokenizer.chat_template"] = TEMPLATE
     _add_slices(*target)
     _add_experts(*target)

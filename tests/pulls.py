@@ -13,11 +13,12 @@ from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull.events import PullEvent, PullNote
+from gemma_mtp.pull.marker import CLAIM
 from gemma_mtp.pull.pair import PullOptions, pull, ready_files
 
-CONTENTS = {
-    "target.gguf": bytes(range(256)) * 12_000 + b"target",
-    "mtp-target.gguf": b"drafter " * 10_000,
+CONTENTS = {  # headers of a pair, and more bytes than these need
+    "target.gguf": writer.contents(*writer.target()) + bytes(range(256)) * 12_000 + b"target",
+    "mtp-target.gguf": writer.contents(*writer.drafter()) + b"drafter " * 10_000,
 }
 
 
@@ -61,6 +62,7 @@ def fetch(folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY
     assert ready_files(entry, folder) == files
     check(files)
     left = {path.name for path in folder.iterdir() if path.is_file()}
+    assert CLAIM not in left
     assert not {name for name in left if name.endswith((".partial", ".journal", ".tmp", ".linked"))}
     return events
 

@@ -206,6 +206,26 @@ def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
     assert len(names) == len(set(names)) == len(KNOWN.entries) + 2
 
 
+SPLIT = OWN.replace(
+    f'file = "a.gguf", quantization = "Q4_0", bytes = 7, sha256 = "{"b" * 64}"',
+    'file = "x/a-00001-of-00002.gguf", quantization = "Q4_0", bytes = [7, 9], '
+    f'sha256 = ["{"b" * 64}", "{"f" * 64}"]',
+)
+
+
+def test_a_split_model_lists_sums_and_sizes_of_its_parts(tmp_path: Path) -> None:
+    entry = load_own(tmp_path, SPLIT).find("12b")
+    assert entry is not None
+    assert [(part.path, part.bytes, part.sha256[0]) for part in entry.target.parts] == [
+        ("x/a-00001-of-00002.gguf", 7, "b"),
+        ("x/a-00002-of-00002.gguf", 9, "f"),
+    ]
+    assert (entry.target.total, entry.bytes) == (16, 21)
+    unsized = load_own(tmp_path, SPLIT.replace("bytes = [7, 9], ", "")).find("12b")
+    assert unsized is not None
+    assert unsized.bytes is None
+
+
 def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
     assert catalogue.load_catalogue(tmp_path / "models.toml").entries == KNOWN.entries
 
@@ -218,6 +238,10 @@ def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
         ('[[model]]\nname = "x"', "the key"),
         (OWN.replace("a" * 64, "a" * 63), "mtp.gguf needs a sha256"),
         (OWN.replace("4096", "4096\nshape = { layer = 3 }"), "the key 'layer' is missing or"),
+        (SPLIT.replace("[7, 9]", "16"), "a-00001-of-00002.gguf has 2 parts"),
+        (SPLIT.replace(f', "{"f" * 64}"', ""), "sha256 and bytes list those of all"),
+        (SPLIT.replace("f" * 64, "f"), "needs a sha256"),
+        (SPLIT.replace("a-00001", "a-00002"), "file names the first"),
         ("model = 3", "is no list of models"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,20 @@ def test_export(world: SavedWorld, tmp_path: Path) -> None:
         assert outcome.stderr == f"{tmp_path / name} is written.\n"
         assert (tmp_path / name).read_text(encoding="utf-8") == text
     assert chats(world, "export", "1", "--format", "pdf").status == 2
+
+
+def test_a_file_that_is_there_is_not_replaced(world: SavedWorld, tmp_path: Path) -> None:
+    there = tmp_path / "notes.md"
+    there.write_text("mine")
+    outcome = chats(world, "export", "1", "-o", str(there))
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr == f"gemma-mtp: {there} is there already.\n  Name another file.\n"
+    assert there.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices")
+def test_a_device_takes_an_export_each_time(world: SavedWorld) -> None:
+    assert [chats(world, "export", "1", "-o", "/dev/null").status for _ in range(2)] == [0, 0]
 
 
 def test_what_cannot_be_done_is_said(world: SavedWorld, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -337,3 +338,35 @@ def test_json_is_not_a_flood() -> None:
 )
 def test_words(text: str, words: str) -> None:
     assert text == words
+
+
+def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, world: World) -> None:
+    pull(world, "12b")
+    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+    for damage in (b"GGUF" + bytes(target.stat().st_size - 4), target.read_bytes()[:-9], b""):
+        target.write_bytes(damage)
+        outcome = invoke("run", "12b", "hi", world=world)
+        assert outcome.status in (4, 6)
+        assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
+        hub.sent.clear()
+        assert pull(world, "12b").status == 0
+        assert list(hub.sent) == ["target.gguf"]
+        assert world.resolve("12b", None).target.read_bytes() == hub.files["target.gguf"].data
+
+
+def test_what_a_check_finds_is_mended_too(hub: Hub, world: World) -> None:
+    pull(world, "12b")
+    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+    before, data = target.stat(), bytearray(target.read_bytes())
+    data[-1] ^= 1
+    target.write_bytes(data)
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk leaves no trace
+    hub.sent.clear()
+    assert pull(world, "12b").status == 0
+    assert not hub.sent
+    outcome = invoke("show", "12b", "--check", world=world)
+    assert (outcome.status, "is damaged" in outcome.stderr) == (6, True)
+    assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
+    assert pull(world, "12b").status == 0
+    assert list(hub.sent) == ["target.gguf"]
+    assert invoke("show", "12b", "--check", world=world).status == 0

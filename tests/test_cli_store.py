@@ -175,7 +175,11 @@ def test_checking_reads_every_byte_again(home: Path) -> None:
     outcome = invoke("show", "e2b", "--check")
     assert (outcome.status, outcome.stdout) == (6, "")
     assert f"{drafter} is damaged" in outcome.stderr
-    assert "gemma-mtp rm e2b, then gemma-mtp pull e2b" in outcome.stderr
+    assert outcome.stderr.endswith("\n  gemma-mtp pull e2b\n")
+    assert json.loads(invoke("list", "--json").stdout)[1]["ready"] is False
+    outcome = invoke("show", "e2b", "--check")
+    assert (outcome.status, outcome.stdout) == (6, "")
+    assert outcome.stderr == "gemma-mtp: e2b is not complete.\n  gemma-mtp pull e2b\n"
 
 
 # --- rm --------------------------------------------------------------------------------------
@@ -209,6 +213,28 @@ def test_rm_of_a_part_of_a_download(home: Path) -> None:
     (folder / MARKER).unlink()
     assert invoke("rm", "12b").status == 0
     assert not folder.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_of_a_folder_that_lies_elsewhere_only_the_link_goes(home: Path, tmp_path: Path) -> None:
+    folder = put("12b")
+    elsewhere = folder.rename(tmp_path / "large disk")
+    folder.symlink_to(elsewhere)
+    (elsewhere / "notes.txt").write_text("of the user")
+    there = sorted(elsewhere.iterdir())
+    assert not inventory.leftovers(store.Store(CATALOGUE))
+    outcome = invoke("rm", "12b")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert outcome.stdout == f"12b is removed, the link is; its files stay in {elsewhere}.\n"
+    assert not folder.is_symlink()
+    assert sorted(elsewhere.iterdir()) == there
+    folder.symlink_to(elsewhere)
+    assert json.loads(invoke("rm", "12b", "--json").stdout) == {"removed": "12b", "bytes": 0}
+    (elsewhere / MARKER).unlink()
+    folder.symlink_to(elsewhere)
+    assert invoke("prune", "--yes").status == 0
+    assert not folder.is_symlink()
+    assert (elsewhere / "notes.txt").exists()
 
 
 def test_the_built_in_pair_stays() -> None:

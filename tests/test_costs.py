@@ -113,6 +113,17 @@ def test_what_was_measured_is_there_in_the_next_run(tmp_path, pair):
     assert book.at(100).draft_step == pytest.approx(0.01)
 
 
+def test_another_part_of_a_split_model_is_measured_anew(tmp_path):
+    parts = [tmp_path / f"t-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for part in parts:
+        part.write_bytes(b"part")
+    files = PairFiles("pair", parts[0], None)
+    CostMemory(tmp_path / "costs", files, LoadOptions(), "1").keep(info(), measured())
+    assert CostMemory(tmp_path / "costs", files, LoadOptions(), "1").recall(info()).curves
+    parts[1].write_bytes(b"another")
+    assert not CostMemory(tmp_path / "costs", files, LoadOptions(), "1").recall(info()).curves
+
+
 def test_other_threads_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
     def memory(options=None, version="1"):
         return CostMemory(tmp_path / "costs", pair, options or LoadOptions(), version)

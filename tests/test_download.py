@@ -370,3 +370,84 @@ def test_a_pair_that_is_not_what_the_marker_says_is_not_ready(
     assert ready_files(entry, tmp_path) is None
     if entry is ENTRY:
         fetch(tmp_path)
+
+
+# --- files that changed after they were verified -------------------------------------------------
+
+
+def flip(path: Path, at: int, keep_time: bool) -> None:
+    """Change one byte; with `keep_time` as a failing disk does, without a trace."""
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=times if keep_time else (times[0], times[1] + 10**9))
+
+
+def read_again(events: Events) -> set[str]:
+    """The files that were hashed where they lay."""
+    return {e.file for e in events if isinstance(e, PullProgress) and e.verifying}
+
+
+def test_a_file_with_another_time_is_verified_where_it_lies_and_only_once(
+    hub: Hub, tmp_path: Path
+) -> None:
+    fetch(tmp_path)
+    hub.requests.clear()
+    os.utime(tmp_path / "target.gguf", ns=(1, 1))
+    assert read_again(fetch(tmp_path)) == {"target.gguf"}
+    assert fetch(tmp_path) == []
+    assert not hub.requests
+
+
+def test_a_file_that_was_changed_is_fetched_again_and_no_other(hub: Hub, tmp_path: Path) -> None:
+    fetch(tmp_path)
+    hub.sent.clear()
+    flip(tmp_path / "target.gguf", -1, keep_time=False)
+    events = fetch(tmp_path)
+    assert "target.gguf is damaged; it was set aside as target.gguf.corrupt." in events.notes
+    assert hub.sent == {"target.gguf": SIZE}
+    assert fetch(tmp_path) == []
+
+
+def test_a_header_that_went_bad_is_noticed_by_itself(hub: Hub, tmp_path: Path) -> None:
+    fetch(tmp_path)
+    hub.sent.clear()
+    flip(tmp_path / "mtp-target.gguf", 0, keep_time=True)
+    assert "mtp-target.gguf is damaged" in fetch(tmp_path).notes
+    assert hub.sent == {"mtp-target.gguf": DRAFTER_SIZE}
+
+
+def test_a_damaged_file_stays_aside_when_the_hub_is_away(hub: Hub, tmp_path: Path) -> None:
+    fetch(tmp_path)
+    flip(tmp_path / "mtp-target.gguf", -1, keep_time=False)
+    hub.faults.hub_always = 404
+    assert "has no mtp-target.gguf" in str(failure(tmp_path))
+    hub.faults.hub_always = 0
+    hub.sent.clear()
+    assert read_again(fetch(tmp_path)) == {"mtp-target.gguf"}  # as it arrives; the other is known
+    assert hub.sent == {"mtp-target.gguf": DRAFTER_SIZE}
+
+
+def test_a_mark_without_times_is_believed(hub: Hub, tmp_path: Path) -> None:
+    fetch(tmp_path)
+    data = json.loads((tmp_path / MARKER).read_text())
+    for file in data["files"]:
+        del file["time"]
+    (tmp_path / MARKER).write_text(json.dumps(data))
+    assert fetch(tmp_path) == []
+
+
+def test_what_was_published_damaged_is_said_to_be_so(hub: Hub, tmp_path: Path) -> None:
+    data = CONTENTS["target.gguf"][:4] + b"\x04" + CONTENTS["target.gguf"][5:]
+    hub.files["target.gguf"] = Stored.of(data)
+    entry = replace(ENTRY, target=replace(ENTRY.target, sha256=sha256(data)))
+    for _ in range(2):
+        with pytest.raises(BadPair, match="GGUF version 4"):
+            pull(entry, tmp_path, Events().append)
+    cut = CONTENTS["target.gguf"][:500]
+    hub.files["target.gguf"] = Stored.of(cut)
+    entry = replace(ENTRY, target=replace(ENTRY.target, sha256=sha256(cut), bytes=500))
+    with pytest.raises(BadPair) as caught:
+        pull(entry, tmp_path, Events().append)
+    assert caught.value.hint.startswith("It is as it was published")

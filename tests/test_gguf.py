@@ -133,12 +133,6 @@ def test_a_header_that_ends_early(target: Path) -> None:
     assert "middle of its header" in refusal(target)
 
 
-def test_a_split_model_is_named_as_such(tmp_path: Path) -> None:
-    metadata, tensors = writer.target()
-    path = writer.write(tmp_path / "m-00001-of-00003.gguf", metadata | {"split.count": 3}, tensors)
-    assert "one of 3 parts" in refusal(path)
-
-
 def test_a_tensor_of_a_removed_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(writer.SIZES, 31, (32, 18))
     metadata, tensors = writer.target()

@@ -10,7 +10,7 @@ from typing import Any
 
 import gguf_writer as writer
 import pytest
-from gguf_writer import I32, Metadata, Tensors, Typed
+from gguf_writer import INT32, Metadata, Tensors, Typed
 from loadable_pair import KINDS, ONES, TOKENS, pair, written
 
 from gemma_mtp import engine, gguf, hyperparameters, pairing
@@ -162,7 +162,7 @@ ACCEPTED: dict[str, Change] = {
     "an output of its own": tensor_of("output.weight", F16, (64, len(TOKENS))),
     "a matrix in another type": tensor_of("blk.0.ffn_gate.weight", NVFP4),
     "no scale of a layer": metadata_with("gemma4.rope.scaling.type", "none"),
-    "heads for each layer": metadata_with("gemma4.attention.head_count", Typed(I32, [2] * 4)),
+    "heads for each layer": metadata_with("gemma4.attention.head_count", Typed(INT32, [2] * 4)),
 }
 
 

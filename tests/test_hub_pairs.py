@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import gguf_writer as writer
@@ -9,15 +10,18 @@ import pytest
 from hub_server import REVISION, Hub, Stored
 from pulls import Events, real_pair
 
-from gemma_mtp import paths
+from gemma_mtp import inventory, paths
 from gemma_mtp.catalogue import load_catalogue
+from gemma_mtp.details import details
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.pull.folder_lock import LOCK
 from gemma_mtp.pull.hub import HubFile
-from gemma_mtp.pull.marker import Held, Marker
+from gemma_mtp.pull.marker import Held, Marker, distrust, write_claim
 from gemma_mtp.pull.pair import ready_files
 from gemma_mtp.pull.request import PullRequest, fulfil
 from gemma_mtp.store import Store
+from gemma_mtp.world import World
 
 QAT = "unsloth/gemma-4-12B-it-qat-GGUF"
 QAT_FILES = (
@@ -46,6 +50,17 @@ def choose(files: str, quantization: str = "") -> tuple[str, str]:
         (PLAIN_FILES, "q8_0", "gemma-4-12b-it-Q8_0.gguf", "mtp-gemma-4-12b-it.gguf"),
         ("m-Q8_0.gguf MTP/mtp-m-BF16.gguf MTP/mtp-m-Q8_0.gguf", "", "m-Q8_0.gguf",
          "MTP/mtp-m-Q8_0.gguf"),
+        (PLAIN_FILES, "BF16", "BF16/gemma-4-12b-it-BF16-00001-of-00002.gguf",
+         "mtp-gemma-4-12b-it.gguf"),
+        ("m-Q8_0.gguf MTP/draft.gguf", "", "m-Q8_0.gguf", "MTP/draft.gguf"),
+        ("m-Q8_0.gguf m-assistant-Q4_0.gguf", "", "m-Q8_0.gguf", "m-assistant-Q4_0.gguf"),
+        ("m-qat-Q4_0.gguf m-assistant-Q8_0.gguf m-qat-assistant-Q8_0.gguf", "", "m-qat-Q4_0.gguf",
+         "m-qat-assistant-Q8_0.gguf"),
+        ("my-assistant-Q4_0.gguf mtp-my-assistant.gguf", "", "my-assistant-Q4_0.gguf",
+         "mtp-my-assistant.gguf"),
+        ("m-Q8_0-00001-of-00002.gguf m-Q8_0-00002-of-00002.gguf mtp-m-00002-of-00002.gguf "
+         "mtp-m-00001-of-00002.gguf", "", "m-Q8_0-00001-of-00002.gguf",
+         "mtp-m-00001-of-00002.gguf"),
         ("model.gguf mtp-other.gguf", "", "model.gguf", "mtp-other.gguf"),
         ("a-Q4_0.gguf b-Q5_0.gguf mtp-a.gguf mtp-b.gguf", "q5_0", "b-Q5_0.gguf", "mtp-b.gguf"),
     ],
@@ -60,7 +75,6 @@ def test_pairs(files: str, quantization: str, target: str, drafter: str) -> None
         ("README.md model.safetensors", "", BadPair, "o/r holds no GGUF file of a model."),
         ("m-Q4_0.gguf mmproj-F16.gguf", "", BadPair, "o/r holds no mtp-*.gguf"),
         (PLAIN_FILES, "Q3_K_S", ModelNotAvailable, "o/r has no Q3_K_S."),
-        (PLAIN_FILES, "BF16", BadPair, "is one part of several"),
         ("a-Q4_0.gguf b-Q4_0.gguf mtp-a.gguf", "", BadPair, "holds several models: a-Q4_0.gguf, b"),
         ("m-Q2_K.gguf m-Q3_K.gguf mtp-m.gguf", "", ModelNotAvailable, "offers Q2_K, Q3_K: which"),
         ("m-Q4_0.gguf mtp-a.gguf mtp-b.gguf", "", BadPair, "holds drafters of several models"),
@@ -202,3 +216,154 @@ def test_a_carried_file_that_was_damaged_is_refused(
 def test_a_folder_that_holds_nothing(store: Store, tmp_path: Path, name: str | None) -> None:
     with pytest.raises(ModelNotAvailable, match="does not hold"):
         fulfil(name, PullRequest(source=tmp_path / "none"), store, Events().append)
+
+
+# --- models in several files ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def split(hub: Hub, tmp_path: Path) -> dict[str, bytes]:
+    """A repository whose target is in three parts and whose drafter is in two."""
+    target = writer.write_split(tmp_path / "m-Q4_0.gguf", *writer.target())
+    drafter = writer.write_split(tmp_path / "mtp-m.gguf", *writer.drafter(), parts=2)
+    contents = {path.name: path.read_bytes() for path in (*drafter, *target)}
+    hub.files = {
+        f"Q4/{name}" if name.startswith("m-") else name: Stored.of(data)
+        for name, data in contents.items()
+    }
+    return {name: stored.data for name, stored in hub.files.items()}
+
+
+def test_all_parts_are_pulled_and_loaded_by_the_first(
+    hub: Hub, split: dict[str, bytes], tmp_path: Path
+) -> None:
+    shop, events = Store(load_catalogue()), Events()
+    name = fulfil("hf:org/pair", PullRequest(), shop, events.append)
+    assert "Q4/m-Q4_0-00001-of-00003.gguf and 2 more: the target" in events.notes
+    files, folder = shop.resolve(name), paths.models_dir() / "hf-org--pair-Q4_0"
+    assert files.target == folder / "Q4/m-Q4_0-00001-of-00003.gguf"
+    assert files.drafter == folder / "mtp-m-00001-of-00002.gguf"
+    assert {path: (folder / path).read_bytes() for path in split} == split
+    found = details(World(), name)
+    shown = [(file["role"], Path(file["path"])) for file in found["files"]]
+    names = [str(path.relative_to(folder)) for _, path in shown]
+    assert [role for role, _ in shown] == ["target"] * 3 + ["drafter"] * 2
+    assert names == sorted(split)
+    (item,) = [item for item in inventory.items(shop) if item.name == name]
+    assert (item.ready, item.bytes) == (True, sum(map(len, split.values())))
+    assert len(inventory.check(item, lambda *_: None)) == 5
+    assert inventory.remove(item) == item.bytes
+    assert not folder.exists()
+
+
+def test_a_part_that_is_damaged_is_fetched_alone(
+    hub: Hub, split: dict[str, bytes], tmp_path: Path
+) -> None:
+    shop = Store(load_catalogue())
+    name = fulfil("hf:org/pair", PullRequest(), shop, Events().append)
+    shop.resolve(name)  # headers that passed are not read again, but for a change of any part
+    part = paths.models_dir() / "hf-org--pair-Q4_0/Q4/m-Q4_0-00002-of-00003.gguf"
+    part.write_bytes(bytes(part.stat().st_size))
+    with pytest.raises(BadPair) as caught:
+        shop.resolve(name)
+    assert caught.value.hint == f"gemma-mtp pull {name}"
+    hub.sent.clear()
+    fulfil(name, PullRequest(), shop, Events().append)
+    assert list(hub.sent) == ["Q4/m-Q4_0-00002-of-00003.gguf"]
+    assert shop.resolve(name).target.is_file()
+
+
+def test_parts_are_carried_to_a_machine_without_a_network(
+    hub: Hub, split: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick, shop = tmp_path / "stick", Store(load_catalogue())
+    name = fulfil("hf:org/pair", PullRequest(to=stick), shop, Events().append)
+    hub.close()
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "other machine"))
+    assert fulfil(None, PullRequest(source=stick), shop, Events().append) == name
+    folder = paths.models_dir() / "hf-org--pair-Q4_0"
+    assert {path: (folder / path).read_bytes() for path in split} == split
+
+
+def test_a_part_that_the_repository_lacks_is_named(hub: Hub, split: dict[str, bytes]) -> None:
+    del hub.files["Q4/m-Q4_0-00001-of-00003.gguf"]
+    with pytest.raises(BadPair, match=r"does not hold Q4/m-Q4_0-00001-of-00003\.gguf"):
+        fulfil("hf:org/pair", PullRequest(), Store(load_catalogue()), Events().append)
+    assert not hub.sent
+
+
+# --- pulls that were interrupted -----------------------------------------------------------------
+
+
+def interrupted(hub: Hub, shop: Store, name: str = "hf:org/pair") -> None:
+    """The drafter arrives, the target does not."""
+    hub.faults.cdn = [0] + [403] * 9
+    with pytest.raises(GemmaMtpError, match="refuses access"):
+        fulfil(name, PullRequest(), shop, Events().append)
+    hub.faults.cdn = []
+
+
+def test_a_pull_that_was_interrupted_has_a_name(hub: Hub, store: Store) -> None:
+    name = "hf:org/pair:UD-Q4_K_XL"
+    interrupted(hub, store)
+    (_, item) = inventory.items(store)
+    assert (item.name, item.variant, item.ready) == (name, "ud-q4_k_xl", False)
+    assert item.bytes > 0
+    found = details(World(), "hf:org/pair")
+    assert found["state"].startswith("part of it is here")
+    assert [file["role"] for file in found["files"]] == ["target", "drafter"]
+    (left,) = inventory.leftovers(store)
+    assert left.why == f"part of {name}"
+    with pytest.raises(NotPulled):
+        store.resolve(name)
+    assert [entry.name for entry in store.ready()] == ["tiny"]
+    inventory.remove(inventory.find(store, "hf:org/pair"))
+    assert not list(paths.models_dir().iterdir())
+
+
+def test_a_pull_that_was_interrupted_goes_on_at_its_commit(hub: Hub, store: Store) -> None:
+    interrupted(hub, store)
+    hub.requests.clear()
+    hub.sent.clear()
+    assert fulfil("hf:org/pair", PullRequest(), store, Events().append) == "hf:org/pair:UD-Q4_K_XL"
+    assert not hub.requests["API"]
+    assert list(hub.sent) == ["gemma-4-12B-it-qat-UD-Q4_K_XL.gguf"]
+    assert inventory.items(store)[1].ready
+    assert not inventory.leftovers(store)
+
+
+def test_a_complete_pair_comes_before_a_part_of_another(hub: Hub, store: Store) -> None:
+    target = hub.files["gemma-4-12B-it-qat-UD-Q4_K_XL.gguf"]
+    hub.files["gemma-4-12B-it-qat-Q2_K.gguf"] = target
+    fulfil("hf:org/pair:UD-Q4_K_XL", PullRequest(), store, Events().append)
+    fulfil("hf:org/pair:Q2_K", PullRequest(), store, Events().append)
+    distrust(paths.models_dir() / "hf-org--pair-Q2_K")
+    assert store.resolve("hf:org/pair").name == "hf:org/pair:UD-Q4_K_XL"
+
+
+@pytest.mark.parametrize("fault", ["hub", "cdn", "room"])
+def test_a_pull_that_fetched_nothing_leaves_nothing(
+    hub: Hub, store: Store, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault == "room":
+        usage = shutil.disk_usage("/")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
+    else:
+        setattr(hub.faults, f"{fault}_always", 403)
+    for name in ("hf:org/pair", "12b"):
+        with pytest.raises(GemmaMtpError):
+            fulfil(name, PullRequest(), store, Events().append)
+    assert [item.name for item in inventory.items(store)] == ["tiny"]
+    assert not paths.models_dir().exists() or not list(paths.models_dir().iterdir())
+
+
+def test_a_pull_that_was_killed_before_its_first_byte_is_no_model(store: Store) -> None:
+    folder = paths.models_dir() / "12b"
+    folder.mkdir(parents=True)
+    (folder / LOCK).touch()
+    write_claim(folder, Marker("12b", "o/r", "main", ()))
+    with open(folder / "t.gguf.partial", "wb") as file:
+        file.truncate(1 << 20)
+    (folder / "t.gguf.partial.journal").write_text("gemma-mtp partial file 1 - 1048576 -\n")
+    assert [item.name for item in inventory.items(store)] == ["tiny"]
+    assert [left.why for left in inventory.leftovers(store)] == ["no model"]

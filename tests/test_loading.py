@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from gguf_writer import I32, Typed
+from gguf_writer import INT32, Typed
 from loadable_pair import KINDS, TOKENS, pair, written
 from pairs import TINY
 
@@ -24,7 +24,7 @@ SMALL = LoadOptions(context=512, threads=1)
 
 def test_marks_that_are_not_one_token_are_named(tmp_path: Path) -> None:
     target, drafter = pair()
-    target[0]["tokenizer.ggml.token_type"] = Typed(I32, [min(kind, 1) for kind in KINDS])
+    target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
     loaded = engine.load(written(tmp_path, target, drafter), SMALL)
     (said,) = loaded.info.warnings
     assert "<|turn> is ordinary text" in said
@@ -54,7 +54,7 @@ def test_a_vocabulary_without_an_end_is_named(tmp_path: Path) -> None:
 
 def test_warnings_are_shown_once_a_pair_is_loaded(tmp_path: Path) -> None:
     target, drafter = pair()
-    target[0]["tokenizer.ggml.token_type"] = Typed(I32, [min(kind, 1) for kind in KINDS])
+    target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
     output, errors = io.StringIO(), io.StringIO()
     files = written(tmp_path, target, drafter)
     loading.load(World(), files, Options(ctx=512), Printer(Screen(output, errors))).close()

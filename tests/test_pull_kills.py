@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import gguf_writer as writer
 import pytest
 from hub_server import REPO, REVISION, Hub
 from pulls import real_pair
@@ -69,8 +70,9 @@ class Pull:
 def killed_often(home: Path, size: int, kills: int, rate: float, seed: int) -> float:
     """Kill at random moments, then let it finish; returns the share of bytes fetched twice."""
     draw = random.Random(seed)
-    target = b"".join(draw.randbytes(1 << 20) for _ in range(size >> 20))
-    contents = {"target.gguf": target, "mtp-target.gguf": draw.randbytes(100_000)}
+    headers = [writer.contents(*parts()) for parts in (writer.target, writer.drafter)]
+    target = headers[0] + b"".join(draw.randbytes(1 << 20) for _ in range(size >> 20))
+    contents = {"target.gguf": target, "mtp-target.gguf": headers[1] + draw.randbytes(100_000)}
     hub = Hub(dict(contents))
     hub.faults.rate = rate
     whole = size / (4 * rate)  # seconds, with four connections
@@ -95,8 +97,8 @@ def test_a_few_kills(tmp_path: Path) -> None:
 
 
 def test_who_waits_for_a_pull_takes_over_when_it_is_killed(tmp_path: Path) -> None:
-    data = random.Random(3).randbytes(4 << 20)
-    hub = Hub({"target.gguf": data, "mtp-target.gguf": b"drafter"})
+    data = writer.contents(*writer.target()) + random.Random(3).randbytes(4 << 20)
+    hub = Hub({"target.gguf": data, "mtp-target.gguf": writer.contents(*writer.drafter())})
     hub.faults.rate = 3e6
     first = Pull(hub, tmp_path)
     assert first.process.stdout is not None

@@ -86,7 +86,7 @@ def load_pair(
     if missing:
         reason = f"{missing}; version {library.NEEDED_VERSION} is needed, so decoding is plain"
     else:
-        reason = "" if with_drafter else "there is no drafter for this model"
+        reason = "" if with_drafter else files.no_drafter or "there is no drafter for this model"
     target, drafter, known = loaded
     found = llama_cpp.llama_model_chat_template(target.model, None)
     template = found.decode("utf-8", "replace") if found else ""

@@ -1,7 +1,7 @@
-"""The file that says a folder holds a complete pair, and what exactly is in it.
+"""The files that say what a folder holds: a complete pair, or a pull on its way.
 
-Written last and moved into place, so that a folder is ready or it is not. Knows nothing of how
-the files came there.
+The marker of a complete pair is written last and moved into place, so that a folder is ready or it
+is not. Knows nothing of how the files came there.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.options import PairFiles
 
 MARKER = "pair.json"
+CLAIM = "pull.json"  # the same about a pair that is not complete yet
 SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
 class Held:
-    """One file that was verified. `pinned`: what the catalogue asked for, if that was another."""
+    """One file that was verified, one part of a split model.
+
+    `pinned`: what the catalogue asked for, if that was another. `time`: of the last change when it
+    was verified, in ns; 0 where nothing was noted.
+    """
 
     role: str
     path: str
@@ -29,6 +34,7 @@ class Held:
     quantization: str = ""
     pinned: str = ""
     origin: str = "hub"
+    time: int = 0
 
     @property
     def asked(self) -> str:
@@ -38,7 +44,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Marker:
-    """A complete pair: its name, where it comes from, and both files."""
+    """A pair: its name, where it comes from, and its files."""
 
     name: str
     repo: str
@@ -47,9 +53,18 @@ class Marker:
 
 
 def read_marker(folder: Path) -> Marker | None:
-    """What `folder` claims to hold; None when it claims nothing that can be understood."""
+    """What `folder` says it holds, complete; None when it says nothing that can be understood."""
+    return _read(folder / MARKER)
+
+
+def read_claim(folder: Path) -> Marker | None:
+    """What a pull that has not ended yet wants to put into `folder`; its sizes may be 0."""
+    return _read(folder / CLAIM)
+
+
+def _read(path: Path) -> Marker | None:
     try:
-        data = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
         fields = Held.__dataclass_fields__.keys()
         held = tuple(
             Held(**{"role": "", **{k: v for k, v in f.items() if k in fields}})
@@ -67,6 +82,25 @@ def write_marker(folder: Path, marker: Marker) -> None:
     atomic.write_text(folder / MARKER, json.dumps(asdict(marker), indent=2) + "\n")
 
 
+def write_claim(folder: Path, claim: Marker) -> None:
+    """Say what a pull is about, so that what an interrupted one leaves has a name."""
+    atomic.write_text(folder / CLAIM, json.dumps(asdict(claim), indent=2) + "\n")
+
+
+def distrust(folder: Path) -> None:
+    """The folder is not ready any more: a pull has to verify what it holds."""
+    (folder / MARKER).replace(folder / CLAIM)
+
+
+def is_as_verified(folder: Path, held: Held) -> bool:
+    """Neither size nor time of a file changed since its contents were verified."""
+    try:
+        status = (folder / held.path).stat()
+    except OSError:
+        return False
+    return status.st_size == held.bytes and held.time in (0, status.st_mtime_ns)
+
+
 def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
     """The pair in `folder`, if a pull of exactly this entry was completed there."""
     marker = read_marker(folder)
@@ -82,9 +116,9 @@ def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
     return PairFiles(entry.name, folder / entry.target.path, folder / entry.drafter.path)
 
 
-def pair_files(entry: Entry) -> tuple[RemoteFile, RemoteFile]:
-    """The small one first: what is wrong with access or network shows early."""
-    return entry.drafter, entry.target
+def pair_files(entry: Entry) -> tuple[RemoteFile, ...]:
+    """The drafter first, as it is small: what is wrong with access or network shows early."""
+    return *entry.drafter.parts, *entry.target.parts
 
 
 def _is_there(path: Path, size: int) -> bool:

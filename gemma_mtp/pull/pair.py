@@ -7,31 +7,44 @@ their catalogue entry, and prints nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp import gguf, pairing, paths
-from gemma_mtp.catalogue import Entry
+from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import HubError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import hub
-from gemma_mtp.pull import pairs_on_hub as hub_pairs
 from gemma_mtp.pull.disk import disk_error, require_room, taken
 from gemma_mtp.pull.events import OnEvent, PullNote, PullProgress, PullWait
 from gemma_mtp.pull.expected import Question, Wanted, expect
-from gemma_mtp.pull.folder_lock import locked
+from gemma_mtp.pull.folder_lock import LOCK, locked
 from gemma_mtp.pull.marker import (
+    CLAIM,
     MARKER,
     Held,
     Marker,
+    is_as_verified,
     pair_files,
     read_marker,
     ready_files,
+    write_claim,
     write_marker,
+)
+from gemma_mtp.pull.recheck import (
+    changed_at,
+    is_about,
+    ready_as_verified,
+    set_aside,
+    verify_again,
 )
 from gemma_mtp.pull.retry import Hiccup
 from gemma_mtp.pull.reuse import Places, links_to, place, sha256_of
 from gemma_mtp.pull.transfer import Transfer, journal_of
+
+AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 
 __all__ = ["MARKER", "PullNote", "PullOptions", "PullProgress", "pull", "ready_files"]
 
@@ -53,28 +66,45 @@ class PullOptions:
 def pull(
     entry: Entry, folder: Path, on_event: OnEvent, options: PullOptions | None = None
 ) -> PairFiles:
-    """Fetch and verify both files; returns at once when they are already there."""
+    """Fetch and verify both files; returns at once when they are already there, as they were
+    verified. What was damaged since is fetched again."""
     options = options or PullOptions()
     revision = options.revision or entry.revision
     if options.stated and options.revision is None:
         revision = options.stated.revision
-    ready = _complete(entry, folder, revision)
+    ready = ready_as_verified(entry, folder, revision)
     if ready:
         return ready
     try:
         folder.mkdir(parents=True, exist_ok=True)
         waiting = PullNote(f"Another pull of {entry.name} is running; waiting for it.")
         with locked(folder, lambda: on_event(waiting)):
-            ready = _complete(entry, folder, revision)
-            return ready or _Pull(entry, folder, revision, on_event, options).run()
+            ready = ready_as_verified(entry, folder, revision)
+            return ready or _run(_Pull(entry, folder, revision, on_event, options))
     except OSError as error:
         raise disk_error(error, folder) from error
 
 
-def _complete(entry: Entry, folder: Path, revision: str) -> PairFiles | None:
-    ready, marker = ready_files(entry, folder), read_marker(folder)
-    asked_before = marker is not None and marker.revision in ("", revision)
-    return ready if asked_before else None
+def _run(pull: _Pull) -> PairFiles:
+    """Leaves no folder behind if nothing at all was fetched."""
+    try:
+        return pull.run()
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _remove_empty(pull.folder)
+        raise
+
+
+def _remove_empty(folder: Path) -> None:
+    below = sorted(folder.rglob("*"), reverse=True)
+    if any(path.name not in (LOCK, CLAIM) for path in below if not path.is_dir()):
+        return
+    for path in below:
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+    folder.rmdir()
 
 
 @dataclass
@@ -89,6 +119,11 @@ class _Pull:
     wanted: list[Wanted] = field(default_factory=list)
 
     def run(self) -> PairFiles:
+        marker = read_marker(self.folder)
+        claimed = marker is not None and is_about(marker, self.entry, self.revision)
+        if marker and claimed and verify_again(self.folder, marker, self.on_event):
+            self._check_pair()
+            return self._files()
         offline, stated = self.options.offline, self.options.stated
         dead: HubError | None = None
         for file in pair_files(self.entry):
@@ -98,6 +133,7 @@ class _Pull:
             failed = self.wanted[-1].unreachable
             if failed is not None and isinstance(failed.__cause__, Hiccup):
                 dead = failed  # asking for the other file would only take as long again
+        write_claim(self.folder, self._marker([_held(self.entry, w) for w in self.wanted]))
         for wanted in self.wanted:
             wanted.staged = self._already_here(wanted) or self._reused(wanted)
         missing = [wanted for wanted in self.wanted if wanted.staged is None]
@@ -115,12 +151,25 @@ class _Pull:
         if not path.is_file():
             return None
         size = path.stat().st_size
+        if size == wanted.bytes and self._is_known(wanted):
+            return path
         if size == wanted.bytes and self._hash(wanted, path, size) == wanted.sha256:
             return path
         if read_marker(self.folder) is None:  # else it is a good file of another revision
-            aside = _set_aside(path)
+            aside = set_aside(path)
             self._say(f"{path.name} was here with other contents; it was set aside as {aside}.")
         return None
+
+    def _is_known(self, wanted: Wanted) -> bool:
+        """Whether the file has been verified and not changed since."""
+        marker = read_marker(self.folder)
+        return any(
+            held.path == wanted.file.path
+            and held.sha256 == wanted.sha256
+            and held.time
+            and is_as_verified(self.folder, held)
+            for held in (marker.files if marker else ())
+        )
 
     def _reused(self, wanted: Wanted) -> Path | None:
         places = Places(paths.models_dir(), hub.cache_folder(), self.options.reuse)
@@ -152,9 +201,15 @@ class _Pull:
         transfer = Transfer(wanted.blob, partial, wanted.bytes, wanted.sha256)
         if transfer.changed:
             self._say(f"{wanted.file.path} changed on the hub since; it is fetched anew.")
-        digest = transfer.run(
-            lambda done, verifying: self._progress(wanted, done, verifying), self._wait
-        )
+        try:
+            digest = transfer.run(
+                lambda done, verifying: self._progress(wanted, done, verifying), self._wait
+            )
+        except BaseException:
+            if not transfer.done:
+                with contextlib.suppress(OSError):
+                    self._forget_partial(wanted)
+            raise
         if not wanted.sha256:
             self._say(f"The hub states no sha256 for {wanted.file.path}; its size was checked.")
             wanted.sha256 = digest
@@ -162,7 +217,7 @@ class _Pull:
             journal_of(partial).unlink(missing_ok=True)
             raise HubError(
                 f"{wanted.file.path} arrived with other contents than expected; it was set aside "
-                f"as {_set_aside(partial, wanted.file.path)}.",
+                f"as {set_aside(partial, wanted.file.path)}.",
                 "Pull again; if it happens again, the file on the hub was changed.",
             )
         return partial
@@ -171,9 +226,7 @@ class _Pull:
 
     def _commit(self) -> PairFiles:
         """Both are verified: give them their names, and say so last."""
-        pinned = not (self.entry.own or hub_pairs.is_hub_name(self.entry.name))
-        if not pinned or any(w.sha256 != w.file.sha256 for w in self.wanted):
-            self._check_pair()
+        self._check_pair()
         (self.folder / MARKER).unlink(missing_ok=True)
         held = []
         for wanted in self.wanted:
@@ -181,19 +234,30 @@ class _Pull:
             if wanted.staged is not None and wanted.staged != final:
                 wanted.staged.replace(final)
             self._forget_partial(wanted)
-            held.append(_held(self.entry, wanted, final.stat().st_size))
-        entry = self.entry
-        write_marker(self.folder, Marker(entry.name, entry.repo, self.revision, tuple(held)))
-        return PairFiles(entry.name, self.folder / entry.target.path,
-                         self.folder / entry.drafter.path)  # fmt: skip
+            size = final.stat().st_size
+            held.append(replace(_held(self.entry, wanted), bytes=size, time=changed_at(final)))
+        write_marker(self.folder, self._marker(held))
+        (self.folder / CLAIM).unlink(missing_ok=True)
+        return self._files()
 
     def _check_pair(self) -> None:
-        """Pinned pairs are known to belong together; all others must show it."""
-        by_role = {w.file is self.entry.target: w.staged for w in self.wanted}
-        target, drafter = by_role[True], by_role[False]
-        assert target is not None
-        assert drafter is not None
-        pairing.check_pair(gguf.read_header(target), gguf.read_header(drafter))
+        """That both can be loaded and belong together; a good hash says neither."""
+        with gguf.advising(AS_PUBLISHED):
+            pairing.check_pair(self._header(self.entry.target), self._header(self.entry.drafter))
+
+    def _header(self, file: RemoteFile) -> gguf.Header:
+        staged = {w.file.path: w.staged for w in self.wanted}
+        final = [self.folder / part.path for part in file.parts]
+        now = [staged.get(part.path) or path for part, path in zip(file.parts, final, strict=True)]
+        return replace(gguf.read_parts(now), path=final[0])
+
+    def _files(self) -> PairFiles:
+        entry = self.entry
+        target, drafter = (self.folder / file.path for file in (entry.target, entry.drafter))
+        return PairFiles(entry.name, target, drafter)
+
+    def _marker(self, held: Sequence[Held]) -> Marker:
+        return Marker(self.entry.name, self.entry.repo, self.revision, tuple(held))
 
     # --- small things ------------------------------------------------------------------------
 
@@ -226,14 +290,10 @@ class _Pull:
         self.on_event(PullWait(reason, seconds))
 
 
-def _held(entry: Entry, wanted: Wanted, size: int) -> Held:
+def _held(entry: Entry, wanted: Wanted) -> Held:
+    """What is said of a file, as far as it is known before it is here."""
     file = wanted.file
     pinned = file.sha256 if file.sha256 != wanted.sha256 else ""
-    role = "target" if file is entry.target else "drafter"
+    role = "target" if file in entry.target.parts else "drafter"
+    size = wanted.bytes or 0
     return Held(role, file.path, size, wanted.sha256, file.quantization, pinned, wanted.origin)
-
-
-def _set_aside(path: Path, name: str | None = None) -> str:
-    aside = path.with_name((Path(name).name if name else path.name) + ".corrupt")
-    path.replace(aside)
-    return aside.name

@@ -9,30 +9,27 @@ a listing, and reads what earlier pulls left in the folder of models; fetches no
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from gemma_mtp import gguf_names
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
 from gemma_mtp.pull import hub
 from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
-from gemma_mtp.pull.marker import Marker, read_marker
+from gemma_mtp.pull.marker import Marker, read_claim, read_marker
 from gemma_mtp.pull.retry import patiently
 
 PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
 TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
-# Precision hardly changes what a drafter guesses, but how long it takes to guess.
-DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
 _NAME = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
-_QUANT = re.compile(r"((?:UD-)?(?:I?Q\d\w*|BF16|F16|F32|MXFP4\w*))$", re.IGNORECASE)
-_PART = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The two files of a pair, and why these."""
+    """The two models of a pair, each by its first part, and why these."""
 
     target: hub.HubFile
     drafter: hub.HubFile
@@ -61,22 +58,36 @@ def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
         lambda reason, seconds: on_event(PullWait(reason, seconds)),
     )
     choice = choose(repo, files, quantization)
-    for file, reason in zip((choice.target, choice.drafter), choice.reasons, strict=True):
-        on_event(PullNote(f"{file.path}: {reason}"))
-    return _entry(repo, choice)
+    entry = _entry(repo, choice, files)
+    for file, reason in zip((entry.target, entry.drafter), choice.reasons, strict=True):
+        parts = f" and {len(file.rest)} more" if file.rest else ""
+        on_event(PullNote(f"{file.path}{parts}: {reason}"))
+    return entry
 
 
 def choose(repo: str, files: Sequence[hub.HubFile], quantization: str) -> Choice:
     """The pair, by the names of the files; the headers are compared once both are here."""
-    target, why = _choose_target(repo, files, quantization)
-    drafter, because = _choose_drafter(repo, files, target)
+    models = _models(files)
+    named = set(gguf_names.drafters_among(file.path for file in models))
+    targets = [file for file in models if file.path not in named]
+    target, why = _choose_target(repo, targets, quantization)
+    drafter, because = _choose_drafter(repo, [f for f in models if f.path in named], target)
     return Choice(target, drafter, (why, because))
 
 
+def _models(files: Sequence[hub.HubFile]) -> list[hub.HubFile]:
+    """One file for each model that could be half of a pair: of a split one, its first part."""
+    found: dict[str, hub.HubFile] = {}
+    for file in sorted(files, key=lambda file: gguf_names.part_number(file.path)):
+        usable = file.path.lower().endswith(".gguf") and _safe(file.path)
+        if usable and not gguf_names.is_encoder(file.path):
+            found.setdefault(gguf_names.first_part(file.path), file)
+    return list(found.values())
+
+
 def _choose_target(
-    repo: str, files: Sequence[hub.HubFile], quantization: str
+    repo: str, targets: Sequence[hub.HubFile], quantization: str
 ) -> tuple[hub.HubFile, str]:
-    targets = [file for file in files if _is_target(file)]
     if not targets:
         raise BadPair(f"{repo} holds no GGUF file of a model.", "Look for a repository with GGUF.")
     offered = ", ".join(sorted({_quantization(file) or _stem(file) for file in targets}))
@@ -96,14 +107,15 @@ def _choose_target(
 
 
 def _choose_drafter(
-    repo: str, files: Sequence[hub.HubFile], target: hub.HubFile
+    repo: str, drafters: Sequence[hub.HubFile], target: hub.HubFile
 ) -> tuple[hub.HubFile, str]:
     """The drafter at the root first, which belongs to these weights; then those in MTP/."""
-    drafters = [file for file in files if _is_drafter(file)]
-    drafters = [file for file in drafters if _same_model(file, target)] or drafters
+    drafters = [file for file in drafters if _model(file) == _model(target)] or drafters
+    drafters = [file for file in drafters if _is_qat(file) == _is_qat(target)] or drafters
     if not drafters:
         raise BadPair(
-            f"{repo} holds no mtp-*.gguf, so there is no drafter made for its weights.",
+            f"{repo} holds no mtp-*.gguf or *-assistant*.gguf, so there is no drafter made for "
+            "its weights.",
             "A drafter from elsewhere can be named: gemma-mtp chat TARGET.gguf --drafter FILE.",
         )
     if len({_model(file) for file in drafters}) > 1:
@@ -118,19 +130,11 @@ def _choose_drafter(
 
 
 def _drafter_rank(file: hub.HubFile) -> tuple[int, int, str]:
-    quant = _quantization(file).upper()
-    rank = DRAFTERS.index(quant) if quant in DRAFTERS else len(DRAFTERS)
-    return file.path.count("/"), rank, file.path
+    return file.path.count("/"), gguf_names.drafter_rank(file.path), file.path
 
 
-def _is_target(file: hub.HubFile) -> bool:
-    name = PurePosixPath(file.path).name.lower()
-    return name.endswith(".gguf") and not name.startswith(("mtp-", "mmproj")) and _safe(file.path)
-
-
-def _is_drafter(file: hub.HubFile) -> bool:
-    name = PurePosixPath(file.path).name.lower()
-    return name.startswith("mtp-") and name.endswith(".gguf") and _safe(file.path)
+def _is_qat(file: hub.HubFile) -> bool:
+    return gguf_names.says_qat(file.path)
 
 
 def _safe(path: str) -> bool:
@@ -144,9 +148,7 @@ def _of_quantization(files: Sequence[hub.HubFile], quantization: str) -> list[hu
 
 
 def _only(repo: str, files: Sequence[hub.HubFile]) -> hub.HubFile:
-    """The one file, if it is one, and whole."""
-    if any(_PART.search(_stem(file)) for file in files):
-        raise BadPair(f"{files[0].path} is one part of several, which gemma-mtp does not join.")
+    """The one file, if it is one."""
     if len(files) > 1:
         names = ", ".join(file.path for file in files)
         raise BadPair(f"{repo} holds several models: {names}.", "Download the one you mean.")
@@ -158,27 +160,32 @@ def _stem(file: hub.HubFile) -> str:
 
 
 def _quantization(file: hub.HubFile) -> str:
-    match = _QUANT.search(_PART.sub("", _stem(file)))
-    return match[1] if match else ""
+    return gguf_names.quantization(file.path)
 
 
 def _model(file: hub.HubFile) -> str:
-    """The name without `mtp-`, quantization and training: gemma-4-12b-it."""
-    name = _QUANT.sub("", _PART.sub("", _stem(file))).rstrip("-_.").lower()
-    return name.removeprefix("mtp-").removesuffix("-qat")
+    return gguf_names.model(file.path)
 
 
-def _same_model(drafter: hub.HubFile, target: hub.HubFile) -> bool:
-    return _model(drafter) == _model(target)
-
-
-def _entry(repo: str, choice: Choice) -> Entry:
-    target, drafter = (_remote(file) for file in (choice.target, choice.drafter))
+def _entry(repo: str, choice: Choice, files: Sequence[hub.HubFile]) -> Entry:
+    listed = {file.path: file for file in files}
+    target, drafter = (_remote(repo, file, listed) for file in (choice.target, choice.drafter))
     return _make(repo, choice.target.commit, target, drafter)
 
 
-def _remote(file: hub.HubFile) -> RemoteFile:
-    return RemoteFile(file.path, _quantization(file), file.sha256, file.bytes)
+def _remote(repo: str, file: hub.HubFile, listed: Mapping[str, hub.HubFile]) -> RemoteFile:
+    """A model with all its parts."""
+    names = gguf_names.part_names(file.path)
+    missing = next((name for name in names if name not in listed), None)
+    if missing is not None:
+        raise BadPair(f"{repo} does not hold {missing}, which belongs to {file.path}.",
+                      f"Choose another quantization: gemma-mtp pull hf:{repo}:QUANT")  # fmt: skip
+    parts = [listed[name] for name in names]
+    return _joined([RemoteFile(p.path, _quantization(p), p.sha256, p.bytes) for p in parts])
+
+
+def _joined(parts: Sequence[RemoteFile]) -> RemoteFile:
+    return replace(parts[0], rest=tuple(parts[1:]))
 
 
 def _make(repo: str, revision: str, target: RemoteFile, drafter: RemoteFile) -> Entry:
@@ -203,13 +210,15 @@ def _make(repo: str, revision: str, target: RemoteFile, drafter: RemoteFile) -> 
 
 
 def pulled(models: Path) -> list[Entry]:
-    """The pairs of repositories that are on this machine, from what their folders say."""
+    """The pairs of repositories that are on this machine, from what their folders say; those that
+    an interrupted pull left there come last."""
     try:
         folders = sorted(path for path in models.iterdir() if path.name.startswith("hf-"))
     except OSError:
         return []
-    markers = (read_marker(folder) for folder in folders)
-    entries = (entry_of(marker) for marker in markers if marker is not None)
+    complete = {folder: read_marker(folder) for folder in folders}
+    claims = [read_claim(folder) for folder, marker in complete.items() if marker is None]
+    entries = (entry_of(marker) for marker in (*complete.values(), *claims) if marker is not None)
     return [entry for entry in entries if entry is not None]
 
 
@@ -221,12 +230,15 @@ def find_pulled(name: str, models: Path) -> Entry | None:
 
 def entry_of(marker: Marker) -> Entry | None:
     """What a folder holds, as an entry."""
-    roles = {held.role: held for held in marker.files}
-    known = is_hub_name(marker.name) and {"target", "drafter"} <= roles.keys()
+    target, drafter = (
+        [
+            RemoteFile(held.path, held.quantization, held.asked, held.bytes)
+            for held in marker.files
+            if held.role == role
+        ]
+        for role in ("target", "drafter")
+    )
+    known = is_hub_name(marker.name) and target and drafter
     if not known or not all(_safe(held.path) for held in marker.files):
         return None
-    target, drafter = (
-        RemoteFile(held.path, held.quantization, held.asked, held.bytes)
-        for held in (roles["target"], roles["drafter"])
-    )
-    return _make(marker.repo, marker.revision, target, drafter)
+    return _make(marker.repo, marker.revision, _joined(target), _joined(drafter))
