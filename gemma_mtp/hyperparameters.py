@@ -21,6 +21,9 @@ MIN_CONTEXT = 256  # llama.cpp shrinks its batches to the context and aborts on 
 MAX_CONTEXT = 1 << 24  # tokens; models of today have 2 ** 18, and llama.cpp counts in 32 bits
 MAX_SIZE = 1 << 20  # of anything that is a dimension of a matrix
 MAX_HEADS = 1 << 12
+# llama.cpp turns quantized keys by blocks of this size, in all layers or, as the first layer's head
+# decides, in none; it aborts where a head is no multiple of it.
+TURNED = 64
 ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 VOCABULARY_KIND = "gemma4"  # what tokenizer.ggml.model says; other tokenizers expect other tokens
 SOFTCAP = "final_logit_softcapping"
@@ -180,6 +183,9 @@ def hyperparameters(header: Header) -> Hyper:
     )
     if any(h % kv for h, kv in zip(hyper.heads, hyper.kv_heads, strict=True)):
         raise refuse(header, "has head counts that are no multiple of its KV heads.")
+    if not hyper.head(0) % TURNED and (head_full % TURNED or head_swa % TURNED):
+        problem = f"has heads of {head_full} and {head_swa}, which no quantized cache can hold."
+        raise refuse(header, problem)
     if (hyper.experts > 0) != (hyper.experts_used > 0) or hyper.experts_used > hyper.experts:
         raise refuse(header, "has expert counts that llama.cpp cannot use.")
     return hyper

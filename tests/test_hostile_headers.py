@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import gguf_writer as writer
 import pytest
@@ -173,6 +174,14 @@ def test_what_llama_cpp_takes_is_loaded_and_writes(tmp_path: Path, change: Chang
     loaded = load(checked(written(tmp_path, target, drafter)))
     assert isinstance(reply(loaded)[-1], End)
     loaded.close()
+
+
+def test_heads_that_a_quantized_cache_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with patch.multiple(writer, HEAD=96, HEAD_SWA=64):
+        target = writer.target()
+    path = writer.write(tmp_path / "target.gguf", *target)
+    with pytest.raises(BadPair, match="heads of 96 and 64"):
+        pairing.check_target(gguf.read_header(path))
 
 
 def test_of_a_drafter_s_vocabulary_only_the_size_counts(tmp_path: Path) -> None:
