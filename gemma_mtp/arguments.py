@@ -18,9 +18,8 @@ from typer import Option
 
 from gemma_mtp.errors import UsageError
 from gemma_mtp.events import MAX_DRAFT, DraftSetting, Message, Request, Sampling
-from gemma_mtp.options import LoadOptions
+from gemma_mtp.options import KV_TYPES, LoadOptions
 
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 

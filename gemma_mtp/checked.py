@@ -1,47 +1,70 @@
-"""Compares the headers of a pair once, before it is first loaded: llama.cpp ends the whole process
-over some damaged files.
+"""Looks at the headers of files once, not at every start: a vocabulary takes a moment to read.
 
-Remembers size and time of each file that passed, so that later starts cost nothing. Knows nothing
-of names and of where files come from.
+Remembers what came of it with path, size, time and inode of each file, so that any change to one of
+them is noticed without reading it. Knows nothing of names and of where files come from.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gemma_mtp import __version__, atomic, gguf, gguf_names, pairing, paths
 
+# Raised whenever headers are checked by other rules, so that all are checked again.
+RULES = 2
 
-def check_once(target: Path, drafter: Path) -> None:
-    """Raise unless both files are sound and belong together."""
-    pair, state = f"{target}\n{drafter}", _state(target, drafter)
-    passed = _read()
-    if state is not None and passed.get(pair) == state:
-        return
-    pairing.check_pair(gguf.read_header(target), gguf.read_header(drafter))
-    there = {known: seen for known, seen in passed.items() if _are_there(known)}
+
+def check_once(target: Path, drafter: Path | None = None) -> None:
+    """Raise unless the target is sound, and the drafter, if there is one, belongs to it."""
+
+    def check() -> str:
+        header = gguf.read_header(target)
+        if drafter is None:
+            pairing.check_target(header)
+        else:
+            pairing.check_pair(header, gguf.read_header(drafter))
+        return "sound"
+
+    remembered([target] if drafter is None else [target, drafter], check)
+
+
+def remembered(files: Sequence[Path], find: Callable[[], str]) -> str:
+    """What `find` says of these files; what it raises is raised again at the next call."""
+    key, state = "\n".join(map(str, files)), _state(files)
+    known = _read()
+    if known.get(key, [])[:1] == [state]:
+        return known[key][1]
+    found = find()
+    there = {key: value for key, value in known.items() if Path(key.split("\n")[0]).is_file()}
     with contextlib.suppress(OSError):
-        atomic.write_text(_file(), json.dumps({**there, pair: state}))
+        atomic.write_text(_file(), json.dumps({**there, key: [state, found]}))
+    return found
 
 
-def _state(*files: Path) -> str | None:
-    """What a change of either file or of this program changes; None where a file is missing."""
+def _state(files: Sequence[Path]) -> str:
+    """What a change of any file, of its other parts or of this program changes."""
+    parts = [part for file in files for part in gguf_names.parts_of(file)]
+    return " ".join([f"{__version__}/{RULES}", *map(_state_of, parts)])
+
+
+def _state_of(file: Path) -> str:
     try:
-        found = [part.stat() for file in files for part in gguf_names.parts_of(file)]
+        found = file.stat()
     except OSError:
-        return None
-    return " ".join([__version__, *(f"{s.st_size}@{s.st_mtime_ns}" for s in found)])
+        return "-"
+    return f"{found.st_size}@{found.st_mtime_ns}#{found.st_ino}"
 
 
-def _are_there(pair: str) -> bool:
-    return all(Path(file).is_file() for file in pair.split("\n"))
-
-
-def _read() -> dict[str, str]:
+def _read() -> dict[str, list[str]]:
     data = atomic.read_json(_file())
-    return data if isinstance(data, dict) else {}
+    good = isinstance(data, dict) and all(
+        isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
+        for value in data.values()
+    )
+    return data if good else {}
 
 
 def _file() -> Path:

@@ -12,10 +12,11 @@ from gemma_mtp import gguf, inventory, pairing, speeds
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled
 from gemma_mtp.fit import gigabytes, judge, thousands
+from gemma_mtp.hyperparameters import shape_of
 from gemma_mtp.inventory import Item, StoredFile
 from gemma_mtp.memory import estimate
 from gemma_mtp.options import CPU_PIECE, DEFAULT_CONTEXT
-from gemma_mtp.shape import Shape, from_header
+from gemma_mtp.shape import Shape
 from gemma_mtp.store import looks_like_path
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _measured(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, A
 def _shape(header: gguf.Header) -> Shape | None:
     try:
         pairing.check_target(header)
-        return from_header(header)
+        return shape_of(header)
     except (GemmaMtpError, ValueError, KeyError):
         return None
 

@@ -6,33 +6,47 @@ its quantization, in the folder above. Knows neither llama.cpp nor the network.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from gemma_mtp import gguf, gguf_names, pairing
+from gemma_mtp import gguf, gguf_names, pairing, paths
 from gemma_mtp.catalogue import Catalogue
+from gemma_mtp.checked import remembered
 from gemma_mtp.errors import GemmaMtpError
 
 
-def find_drafter(target: gguf.Header, catalogue: Catalogue) -> tuple[Path | None, str]:
-    """The drafter that belongs to `target`; else None, and why, if there was one to look at."""
+def find_drafter(target: Path, catalogue: Catalogue) -> tuple[Path | None, str]:
+    """The drafter that belongs to `target`; else None, and why, if there was one to look at.
+
+    The choice is remembered until one of the files changes.
+    """
+    near = list(_drafters_near(target))
+    if not near:
+        return None, ""
+    files = [target, *near, paths.own_models()]  # the catalogue has a say
+    drafter, why = json.loads(remembered(files, lambda: json.dumps(_find(target, near, catalogue))))
+    return Path(drafter) if drafter else None, why
+
+
+def _find(target: Path, near: list[Path], catalogue: Catalogue) -> tuple[str, str]:
+    ours = gguf.read_header(target)
     fitting: list[gguf.Header] = []
     problems: list[GemmaMtpError] = []
-    for path in _drafters_near(target.path):
+    for path in near:
         try:
             header = gguf.read_header(path)
-            pairing.check_pair(target, header)
+            pairing.check_pair(ours, header)
             fitting.append(header)
         except GemmaMtpError as error:
             problems.append(error)
-    best = _best(target, fitting, catalogue)
+    best = _best(ours, fitting, catalogue)
     if len(best) == 1:
-        return best[0].path, ""
+        return str(best[0].path), ""
     if best:
         names = ", ".join(drafter.path.name for drafter in best)
-        return None, f"several drafters fit it: {names}; name one with --drafter"
-    why = f"there is no drafter for this model: {problems[0]}".rstrip(".") if problems else ""
-    return None, why
+        return "", f"several drafters fit it: {names}; name one with --drafter"
+    return "", f"there is no drafter for this model: {problems[0]}".rstrip(".")
 
 
 def _best(

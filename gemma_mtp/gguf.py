@@ -26,6 +26,8 @@ MAX_HEADER = 64 << 20  # a 262k vocabulary with its merges takes about 20 MiB
 MAX_ENTRIES = 1 << 16  # metadata keys, and tensors; real files have a few hundred
 MAX_TOKENS = 1 << 21
 MAX_TENSOR_NAME = 63
+MIN_ALIGNMENT = 32  # bytes; what llama.cpp's kernels count on, and assumed where a file is silent
+MAX_ALIGNMENT = 1 << 20
 
 PULL_AGAIN = "The file is damaged or incomplete: pull it again."
 ALL_PARTS = "All parts must lie in one folder, under the names that llama-gguf-split gave them."
@@ -74,6 +76,10 @@ _SCALARS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
+_NAMES = {
+    0: "u8", 1: "i8", 2: "u16", 3: "i16", 4: "u32", 5: "i32", 6: "f32", 7: "bool", 8: "str",
+    10: "u64", 11: "i64", 12: "f64",
+}  # fmt: skip
 # llama.cpp ends the process where a part says this in another type.
 _SPLIT_KEYS = {"split.no": 2, "split.count": 2, "split.tensors.count": 5}
 
@@ -122,6 +128,7 @@ _BLOCKS = {name: (block, size) for name, block, size in _TYPES.values()}
 class Header:
     """All of a model but its weights; `path` is the file that llama.cpp is given.
 
+    `types` has a name such as "u32", or "[u32]" for an array, for each key of the metadata.
     `files`: that file and, of a split model, the other parts; `file_size` is the bytes of all.
     `repeated_tokens`: the vocabulary has duplicates.
     """
@@ -129,6 +136,7 @@ class Header:
     path: Path
     version: int
     metadata: dict[str, Any]
+    types: dict[str, str]
     tensors: dict[str, TensorInfo]
     data_offset: int
     file_size: int
@@ -329,7 +337,10 @@ class _Cursor:
     def string(self) -> str:
         size = self.number("Q")
         start = self.take(size)
-        return self.data[start : start + size].decode("utf-8", "replace")
+        text = self.data[start : start + size]
+        if b"\0" in text:  # llama.cpp reads no further, so it would see another text than we do
+            raise self.damaged(f"it has a null byte in {text[:60].decode('utf-8', 'replace')!r}")
+        return text.decode("utf-8", "replace")
 
     def skip_strings(self, count: int, seen: set[bytes] | None) -> None:
         """Step over `count` strings, collecting them in `seen` if given (one tight loop)."""
@@ -346,6 +357,8 @@ class _Cursor:
                 seen.add(data[start : min(pos, end)] or b"[EMPTY_%d]" % index)
         self.pos = pos
         self.take(0)
+        if seen is not None and b"\0" in b"".join(seen):
+            raise self.damaged("it has a null byte in a token")
 
 
 def _size_of(path: Path) -> int:
@@ -382,15 +395,17 @@ def _parse(path: Path, data: mmap.mmap, size: int) -> Header:
     if max(n_tensors, n_keys) > MAX_ENTRIES:
         raise cursor.damaged(f"{n_tensors} tensors and {n_keys} metadata keys")
     tokens: set[bytes] = set()
-    metadata = _metadata(cursor, n_keys, tokens)
+    metadata, types = _metadata(cursor, n_keys, tokens)
     tensors = _tensors(cursor, n_tensors)
-    alignment = metadata.get("general.alignment", 32)
-    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-        raise cursor.damaged(f"an alignment of {alignment}")
+    alignment = metadata.get("general.alignment", MIN_ALIGNMENT)
+    sound = type(alignment) is int and MIN_ALIGNMENT <= alignment <= MAX_ALIGNMENT
+    if not sound or alignment & (alignment - 1):
+        raise cursor.damaged(f"an alignment of {str(alignment)[:40]}")
     return Header(
         path=path,
         version=version,
         metadata=metadata,
+        types=types,
         tensors=tensors,
         data_offset=_padded(cursor.pos, alignment),
         file_size=size,
@@ -399,8 +414,12 @@ def _parse(path: Path, data: mmap.mmap, size: int) -> Header:
     )
 
 
-def _metadata(cursor: _Cursor, count: int, tokens: set[bytes]) -> dict[str, Any]:
+def _metadata(
+    cursor: _Cursor, count: int, tokens: set[bytes]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values and names of their types."""
     metadata: dict[str, Any] = {}
+    types: dict[str, str] = {}
     for _ in range(count):
         key = cursor.string()
         if not key or key in metadata:
@@ -408,35 +427,38 @@ def _metadata(cursor: _Cursor, count: int, tokens: set[bytes]) -> dict[str, Any]
         kind = cursor.number("I")
         if _SPLIT_KEYS.get(key, kind) != kind:
             raise cursor.damaged(f"metadata key {key!r} has type {kind}")
+        types[key] = _NAMES.get(kind, "")
         if kind == _ARRAY:
             seen = tokens if key == "tokenizer.ggml.tokens" else None
-            metadata[key] = _array(cursor, seen)
+            types[key], metadata[key] = _array(cursor, seen)
         elif kind == _STRING:
             metadata[key] = cursor.string()
         elif kind in _SCALARS:
             metadata[key] = cursor.number(_SCALARS[kind])
         else:
             raise cursor.damaged(f"metadata key {key[:60]!r} has unknown type {kind}")
-    return metadata
+    return metadata, types
 
 
-def _array(cursor: _Cursor, seen: set[bytes] | None) -> list[Any] | Count:
+def _array(cursor: _Cursor, seen: set[bytes] | None) -> tuple[str, list[Any] | Count]:
+    """The name of its type, and the elements or how many there are."""
     kind, count = cursor.number("I"), cursor.number("Q")
+    if kind not in _NAMES:
+        raise cursor.damaged(f"an array of unknown type {kind}")
+    name = f"[{_NAMES[kind]}]"
     if kind == _STRING:
         if seen is not None and count > MAX_TOKENS:
             raise cursor.damaged(f"a vocabulary of {count} tokens")
         start = cursor.pos
         cursor.skip_strings(count, seen)
         if count > KEPT_ELEMENTS:
-            return Count(count)
+            return name, Count(count)
         cursor.pos = start
-        return [cursor.string() for _ in range(count)]
-    if kind not in _SCALARS:
-        raise cursor.damaged(f"an array of unknown type {kind}")
+        return name, [cursor.string() for _ in range(count)]
     if count > KEPT_ELEMENTS:
         cursor.take(count * struct.calcsize(f"<{_SCALARS[kind]}"))
-        return Count(count)
-    return list(cursor.numbers(_SCALARS[kind], count))
+        return name, Count(count)
+    return name, list(cursor.numbers(_SCALARS[kind], count))
 
 
 def _tensors(cursor: _Cursor, count: int) -> dict[str, TensorInfo]:
@@ -465,7 +487,7 @@ def _tensors(cursor: _Cursor, count: int) -> dict[str, TensorInfo]:
 def _check_data(header: Header) -> None:
     """Tensors must follow each other without gaps and end inside the file."""
     name = header.path.name
-    alignment = header.metadata.get("general.alignment", 32)
+    alignment = header.metadata.get("general.alignment", MIN_ALIGNMENT)
     expected = end = 0
     for tensor, info in header.tensors.items():
         if info.offset != expected:

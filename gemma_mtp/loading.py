@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load(world: World, files: PairFiles, options: Options, printer: Printer) -> Engine:
-    """Load a pair with progress; Ctrl-C stops it."""
+    """Load a pair with progress, and say what is wrong with it; Ctrl-C stops it."""
     with stoppable() as cancel:
 
         def progress(fraction: float) -> bool:
@@ -27,9 +27,12 @@ def load(world: World, files: PairFiles, options: Options, printer: Printer) -> 
 
         printer.begin()
         try:
-            return world.load(files, options.load_options(), progress)
+            engine = world.load(files, options.load_options(), progress)
         finally:
             printer.finish()
+    for warning in engine.info.warnings:
+        printer.line(warning)
+    return engine
 
 
 def introduce(

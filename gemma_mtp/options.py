@@ -11,6 +11,7 @@ from pathlib import Path
 from gemma_mtp.events import MAX_DRAFT
 
 DEFAULT_CONTEXT = 8192
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 # Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
 # moment on a CPU. The size must not depend on time: other pieces give other last bits and exact
@@ -55,7 +56,8 @@ class PairInfo:
     """What a loaded pair turned out to be; sizes in bytes.
 
     `threads` are the most that evaluate; with `adaptive_threads` fewer while others use processors.
-    `plain_reason` says why there is no speculation ("" when there is).
+    `plain_reason` says why there is no speculation ("" when there is); `warnings` are sentences
+    about what is wrong with a pair that can be used.
     """
 
     name: str
@@ -68,3 +70,4 @@ class PairInfo:
     drafter_parameters: int
     plain_reason: str = ""
     adaptive_threads: bool = False
+    warnings: tuple[str, ...] = ()

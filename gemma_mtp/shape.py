@@ -135,44 +135,6 @@ def padded(cells: int) -> int:
     return -(-cells // 256) * 256
 
 
-def from_header(header: Any) -> Shape:
-    """The shape of a target file that passed `pairing.check_target`."""
-
-    def number(key: str, default: int = 0) -> int:
-        value = header.metadata.get(f"{header.architecture}.{key}", default)
-        return max(value) if isinstance(value, list) else int(value)
-
-    def listed(key: str, layers: int) -> list[int]:
-        value = header.metadata.get(f"{header.architecture}.{key}", 1)
-        return value if isinstance(value, list) else [value] * layers
-
-    layers = number("block_count")
-    sliding = listed("attention.sliding_window_pattern", layers)
-    kv_heads = listed("attention.head_count_kv", layers)
-    wide = listed("feed_forward_length", layers)
-    first_full = sliding.index(False)
-    return Shape(
-        layers=layers,
-        pattern="".join("S" if s else "F" for s in sliding),
-        width=number("embedding_length"),
-        heads=number("attention.head_count"),
-        kv_heads_sliding=kv_heads[sliding.index(True)],
-        kv_heads_full=kv_heads[first_full],
-        feed_forward=wide[0],
-        window=number("attention.sliding_window"),
-        vocabulary=int(header.tensors["token_embd.weight"].shape[1]),
-        shared=number("attention.shared_kv_layers"),
-        feed_forward_shared=wide[-1],
-        per_layer=number("embedding_length_per_layer_input"),
-        experts=number("expert_count"),
-        experts_used=number("expert_used_count"),
-        expert_feed_forward=number("expert_feed_forward_length"),
-        values_are_keys=f"blk.{first_full}.attn_v.weight" not in header.tensors,
-        head_sliding=number("attention.key_length_swa"),
-        head_full=number("attention.key_length"),
-    )
-
-
 def from_table(table: dict[str, Any]) -> Shape:
     """The shape written in a `[model.shape]` table; ValueError for numbers that cannot all be true.
 

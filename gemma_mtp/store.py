@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gemma_mtp import config, gguf, pairing, paths, places, used
+from gemma_mtp import config, gguf, gguf_names, paths, places, used
 from gemma_mtp.catalogue import Catalogue, Entry
 from gemma_mtp.checked import check_once
 from gemma_mtp.drafters import find_drafter
@@ -94,10 +94,9 @@ class Store:
             return pair
         drafter = _absolute(drafter)
         with gguf.advising(GET_AGAIN):
-            header = gguf.read_header(drafter)
-            pairing.check_pair(gguf.read_header(pair.target), header)
-        self._drafters[pair.name] = header.path
-        return PairFiles(pair.name, pair.target, header.path)
+            check_once(pair.target, drafter)
+        self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
+        return PairFiles(pair.name, pair.target, first)
 
     def _problem(self, latest: used.Used) -> GemmaMtpError | None:
         try:
@@ -118,10 +117,9 @@ class Store:
 
     def _from_path(self, model: Path, look_around: bool) -> PairFiles:
         with gguf.advising(GET_AGAIN):
-            header = gguf.read_header(model)
-            pairing.check_target(header)
-        target = header.path  # the first part, whichever was named
-        drafter, why = find_drafter(header, self.catalogue) if look_around else (None, "")
+            check_once(model)
+        target = gguf_names.parts_of(model)[0]  # the first part, whichever was named
+        drafter, why = find_drafter(target, self.catalogue) if look_around else (None, "")
         return PairFiles(str(target), target, drafter, why)  # its path is a name, too
 
     def _repository(self, name: str) -> PairFiles:
@@ -141,8 +139,7 @@ class Store:
             raise _not_here(entry)
         mend = "Reinstall gemma-mtp." if entry.builtin else f"gemma-mtp pull {entry.name}"
         try:
-            if files.drafter is not None:
-                check_once(files.target, files.drafter)
+            check_once(files.target, files.drafter)
         except BadPair as error:
             error.hint = mend  # whatever it is, a pull finds out
             raise

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp import gguf, memory
+from gemma_mtp.hyperparameters import shape_of
 from gemma_mtp.options import CPU_PIECE, LoadOptions, PairFiles
-from gemma_mtp.shape import from_header
 from gemma_mtp.store import BUILTIN_FOLDER
 
 MIB = 1 << 20
@@ -207,7 +207,7 @@ def main() -> None:
         return
     target, drafter = files
     header = gguf.read_header(target)
-    shape = from_header(header)
+    shape = shape_of(header)
     trained = gguf.describe(header).context_length
     print("context  part       estimate   measured   error")
     for context in (size for size in args.contexts if size <= trained):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,16 @@ from gemma_mtp.gguf import read_header
 WIDTH, HEAD, HEAD_SWA, FEED_FORWARD, DRAFTER_WIDTH = 32, 16, 8, 64, 16
 TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
 
-# ggml type: (elements in a block, bytes of a block); only what tests write
-SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 26: (1, 4)}
+# ggml type: (elements in a block, bytes of a block)
+SIZES = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 20: (32, 18), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
+    30: (1, 2), 39: (32, 17), 40: (64, 36), 42: (64, 18),
+}  # fmt: skip
+
+# GGUF's types of metadata, and what struct calls them
+UINT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
+FORMATS = {UINT16: "H", UINT32: "I", INT32: "i", FLOAT32: "f", BOOL: "?"}
 KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 8: "Q8_0"}
 
 
@@ -36,9 +45,10 @@ def write(
     version: int = 3,
     magic: bytes = b"GGUF",
     alignment: int = 32,
+    fill: bytes = bytes(4),
 ) -> Path:
-    """A file with zeros for weights; `tensors` maps names to (shape, ggml type)."""
-    path.write_bytes(contents(metadata, tensors, version, magic, alignment))
+    """A file with `fill` repeated for weights; `tensors` maps names to (shape, ggml type)."""
+    path.write_bytes(contents(metadata, tensors, version, magic, alignment, fill))
     return path
 
 
@@ -48,6 +58,7 @@ def contents(
     version: int = 3,
     magic: bytes = b"GGUF",
     alignment: int = 32,
+    fill: bytes = bytes(4),
 ) -> bytes:
     """What `write` writes."""
     out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
@@ -57,7 +68,8 @@ def contents(
     for name, (shape, kind) in tensors.items():
         out += _tensor(name, shape, kind, offset)
         offset += _padded(_bytes(shape, kind), alignment)
-    return bytes(out) + bytes(_padded(len(out), alignment) - len(out) + offset)
+    out += bytes(_padded(len(out), alignment) - len(out))
+    return bytes(out) + (fill * (offset // len(fill) + 1))[:offset]
 
 
 def part_path(path: Path, number: int, parts: int) -> Path:
@@ -174,8 +186,10 @@ def _common(arch: str, width: int, layers: int) -> Metadata:
         "tokenizer.ggml.model": "gemma4",
         "tokenizer.ggml.tokens": TOKENS,
         "tokenizer.ggml.scores": [0.0] * len(TOKENS),
-        "tokenizer.ggml.token_type": [1] * len(TOKENS),
+        "tokenizer.ggml.token_type": Typed(INT32, [1] * len(TOKENS)),
         "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": TOKENS.index("<bos>"),
+        "tokenizer.ggml.eos_token_id": TOKENS.index("<eos>"),
     }
 
 
@@ -223,22 +237,32 @@ def _string(text: str) -> bytes:
     return struct.pack("<Q", len(raw)) + raw
 
 
-def _type(value: Any) -> int:
-    return {bool: 7, int: 4, float: 6, str: 8, list: 9, U16: 2, I32: 5}[type(value)]
+@dataclass(frozen=True)
+class Typed:
+    """A value, or a list of them, in another type than Python's suggests."""
+
+    kind: int
+    value: Any
 
 
 def _value(value: Any) -> bytes:
-    return struct.pack("<I", _type(value)) + _body(value)
+    kind = _type(value)
+    plain = value.value if isinstance(value, Typed) else value
+    if not isinstance(plain, list):
+        return struct.pack("<I", kind) + _body(kind, plain)
+    if not isinstance(value, Typed):
+        kind = _type(plain[0]) if plain else UINT32
+    head = struct.pack("<IIQ", ARRAY, kind, len(plain))
+    return head + b"".join(_body(kind, item) for item in plain)
 
 
-def _body(value: Any) -> bytes:
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, list):
-        kind = _type(value[0]) if value else 4
-        head = struct.pack("<IQ", kind, len(value))
-        if kind in (4, 6, 7):
-            return head + struct.pack(f"<{len(value)}{ {4: 'I', 6: 'f', 7: '?'}[kind] }", *value)
-        return head + b"".join(_body(item) for item in value)
-    formats = {bool: "<?", int: "<I", float: "<f", U16: "<H", I32: "<i"}
-    return struct.pack(formats[type(value)], value)
+def _type(value: Any) -> int:
+    if isinstance(value, Typed):
+        return value.kind
+    return {
+        bool: BOOL, int: UINT32, float: FLOAT32, str: STRING, list: ARRAY, U16: UINT16, I32: INT32,
+    }[type(value)]  # fmt: skip
+
+
+def _body(kind: int, value: Any) -> bytes:
+    return _string(value) if kind == STRING else struct.pack(f"<{FORMATS[kind]}", value)

@@ -9,7 +9,9 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import Script
@@ -20,7 +22,9 @@ from gemma_mtp.chat import verbs
 from gemma_mtp.chat.database import Database
 from gemma_mtp.chat.message import is_open
 from gemma_mtp.chat.racing import pace
+from gemma_mtp.errors import UsageError
 from gemma_mtp.events import Message
+from gemma_mtp.options import LoadOptions, PairFiles
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -592,6 +596,22 @@ def test_a_model_that_does_not_load_leaves_the_old_one(name: str) -> None:
     assert talk.chat.model == "tiny"
     assert len(talk.said) == 4
     assert not talk.engine.closed
+
+
+def test_options_that_cannot_be_met_leave_the_old_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = Talk()
+    real = talk.world.load
+
+    def load(files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]) -> Any:
+        if options.gpu_layers:
+            raise UsageError("There is no GPU here.", "Leave it out.")
+        return real(files, options, progress)
+
+    monkeypatch.setattr(talk.world, "load", load)
+    shown = talk.run("hi", "/set parameter gpu_layers 9", "/model e2b", "still there?")
+    assert "There is no GPU here." in shown
+    assert talk.chat.model == "tiny"
+    assert len(talk.said) == 4
 
 
 def test_a_chat_without_a_model_goes_on() -> None:

@@ -18,9 +18,10 @@ from gemma_mtp.fit import (
     recommended_context,
     too_large,
 )
+from gemma_mtp.hyperparameters import shape_of
 from gemma_mtp.machine import Device, Machine
 from gemma_mtp.options import CPU_PIECE, GPU_PIECE, MAX_WIDTH, LoadOptions, PairFiles
-from gemma_mtp.shape import Shape, from_header, padded
+from gemma_mtp.shape import Shape, padded
 
 CATALOGUE = load_catalogue()
 REMOTE = [entry for entry in CATALOGUE.entries if not entry.builtin]
@@ -112,7 +113,7 @@ def test_expert_models_read_a_part_of_their_weights() -> None:
 
 def test_the_shape_of_a_file_is_found_in_its_header(tmp_path: Path) -> None:
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", *writer.target()))
-    found = from_header(header)
+    found = shape_of(header)
     assert (found.layers, found.pattern, found.width, found.vocabulary) == (2, "SF", 32, 8)
     assert (found.head_sliding, found.head_full) == (8, 16)
     assert (found.kv_heads_sliding, found.kv_heads_full) == (2, 1)
@@ -124,7 +125,7 @@ def test_the_shape_of_a_file_is_found_in_its_header(tmp_path: Path) -> None:
 def test_the_shape_of_the_built_in_pair_counts_its_weights() -> None:
     header = gguf.read_header(MODELS / "tiny-target.gguf")
     weights = sum(t.elements for t in header.tensors.values() if len(t.shape) > 1)
-    assert from_header(header).parameters == weights
+    assert shape_of(header).parameters == weights
 
 
 # --- the estimate -----------------------------------------------------------------------------
@@ -323,7 +324,7 @@ def test_a_loaded_pair_has_the_cache_that_was_predicted() -> None:
     from gemma_mtp.llama import load_pair
 
     target = MODELS / "tiny-target.gguf"
-    found = from_header(gguf.read_header(target))
+    found = shape_of(gguf.read_header(target))
     for kind, context in (("f16", 512), ("f16", 3000), ("q8_0", 2048)):
         options = LoadOptions(context=context, cache_type_k=kind, cache_type_v=kind)
         pair = load_pair(PairFiles("tiny", target, MODELS / "tiny-drafter.gguf"), options)

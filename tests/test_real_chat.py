@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
+from loadable_pair import pair, written
 from pairs import with_template
 from terminal import CTRL_C, CTRL_D, ROOT, Terminal
 
@@ -62,6 +63,24 @@ def test_a_template_that_cannot_be_used(
     assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr.startswith("gemma-mtp: The chat template of this model ")
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_hostile_file_leaves_the_model_that_is_loaded(
+    open_terminal: Open, home: dict[str, str], tmp_path: Path
+) -> None:
+    target, drafter = pair()
+    target[0]["gemma4.expert_used_count"] = [0, 2, 2, 2]
+    hostile = written(tmp_path, target, drafter).target
+    chat = open_terminal("chat", "tiny", "--threads", "1", real=True, **home)
+    chat.prompt()
+    chat.say(f"/model {hostile}")
+    chat.until("expert_used_count differ")
+    chat.prompt()
+    chat.say("What is 3 + 4?")
+    chat.until(lambda: any("tok/s" in row for row in chat.lines))
+    assert any("7" in row for row in chat.lines)
+    chat.prompt()
+    assert chat.leave(CTRL_D) == 0
 
 
 def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(

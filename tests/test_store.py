@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import gguf_writer as writer
 import pytest
 
-from gemma_mtp import paths, store
+from gemma_mtp import gguf, paths, store
 from gemma_mtp.catalogue import Entry, load_catalogue
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.options import PairFiles
@@ -296,6 +297,49 @@ def test_a_pulled_pair_is_checked_before_it_is_loaded(shop: store.Store) -> None
     file.write_bytes(bytes(file.stat().st_size))
     with pytest.raises(BadPair):
         shop.resolve("e2b")
+
+
+@pytest.mark.parametrize("where", ["named", "beside", "nowhere", "pulled"])
+def test_headers_are_read_once_and_again_after_a_change(
+    shop: store.Store, target: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    model, drafter = str(target), target.with_name("mtp-mine.gguf")
+    if where == "pulled":
+        folder = put(shop, "e2b")
+        model, drafter = "e2b", folder / entry("e2b").drafter.path
+    elif where != "nowhere":
+        writer.write(drafter, *writer.drafter())
+    named = drafter if where == "named" else None
+    found = shop.resolve(model, named)
+    read: list[Path] = []
+    real = gguf.read_header
+    monkeypatch.setattr(gguf, "read_header", lambda path: read.append(path) or real(path))
+    assert store.Store(CATALOGUE).resolve(model, named) == found
+    assert read == []
+    os.utime(found.target)
+    assert store.Store(CATALOGUE).resolve(model, named) == found
+    assert read
+
+
+def test_another_file_of_the_same_size_and_time_is_checked(shop: store.Store, target: Path) -> None:
+    shop.resolve(str(target))
+    before = target.stat()
+    other = target.with_name("other")
+    other.write_bytes(bytes(before.st_size))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(target)
+    with pytest.raises(BadPair):
+        shop.resolve(str(target))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": ["b"]}', "{"])
+def test_a_damaged_memory_of_checks_is_no_obstacle(
+    shop: store.Store, target: Path, content: str
+) -> None:
+    paths.cache_dir().mkdir(parents=True)
+    (paths.cache_dir() / "checked.json").write_text(content)
+    assert shop.resolve(str(target)).target == target
+    shop.resolve(str(target))
 
 
 def test_an_unknown_variant_names_the_known_ones(shop: store.Store) -> None:

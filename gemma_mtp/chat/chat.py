@@ -95,22 +95,22 @@ class Chat:
 
     def use(self, files: PairFiles, *, remember: bool = True) -> None:
         """Load another pair in place of this one, which comes back if that fails."""
-        before = self.files
+        before, loaded_with = self.files, self.loaded_with
         self.close()
         try:
-            self._load(files)
+            self._load(files, self.options)
         except BaseException:
             if before is not None:
-                self._load(before)
+                self._load(before, loaded_with)
             raise
         if before is not None and before != files:
             self.conversation = self.conversation.without_tokens()
         if remember:
             self.world.remember_used(files.name)
 
-    def _load(self, files: PairFiles) -> None:
-        self._engine = load(self.world, files, self.options, self.printer)
-        self.loaded_with = self.options
+    def _load(self, files: PairFiles, options: Options) -> None:
+        self._engine = load(self.world, files, options, self.printer)
+        self.loaded_with = options
         self.files = files
 
     def close(self) -> None:

@@ -9,20 +9,22 @@ from typing import Any
 
 import llama_cpp
 
-from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.llama.log import log
 from gemma_mtp.options import MAX_WIDTH, LoadOptions
 
-KV_TYPES = {
-    "f32": llama_cpp.GGML_TYPE_F32,
-    "f16": llama_cpp.GGML_TYPE_F16,
-    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
-    "q5_1": llama_cpp.GGML_TYPE_Q5_1,
-    "q5_0": llama_cpp.GGML_TYPE_Q5_0,
-    "q4_1": llama_cpp.GGML_TYPE_Q4_1,
-    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+# As in ggml.h, of which llama-cpp-python exports some.
+GGML_TYPES = {
+    "f32": 0,
+    "f16": 1,
+    "bf16": 30,
+    "q8_0": 8,
+    "q5_1": 7,
+    "q5_0": 6,
+    "q4_1": 3,
+    "q4_0": 2,
+    "iq4_nl": 20,
 }
-
 
 # Without flash attention the scores of a whole piece are kept: 2 kB for each cell and 8 heads.
 LARGE_CONTEXT = 32_768
@@ -46,16 +48,13 @@ def context_params(
     options: LoadOptions, threads: int, piece: int, context: int, on_cpu: bool
 ) -> Any:
     """Parameters of a context of so many tokens that evaluates up to `piece` of them at once."""
-    for name in (options.cache_type_k, options.cache_type_v):
-        if name not in KV_TYPES:
-            raise UsageError(f"Unknown KV cache type {name!r}.", f"One of: {', '.join(KV_TYPES)}.")
     params = llama_cpp.llama_context_default_params()
     params.n_batch = params.n_ubatch = max(piece, MAX_WIDTH) if piece > 1 else 1
     # By default room for n_batch rows of 262k logits would be reserved.
     params.n_outputs_max = params.n_outputs_max_per_seq = MAX_WIDTH if piece > 1 else 1
     params.n_threads = params.n_threads_batch = threads
-    params.type_k = KV_TYPES[options.cache_type_k]
-    params.type_v = KV_TYPES[options.cache_type_v]
+    params.type_k = GGML_TYPES[options.cache_type_k]
+    params.type_v = GGML_TYPES[options.cache_type_v]
     params.swa_full = False
     params.no_perf = True
     params.n_ctx = context
@@ -66,6 +65,7 @@ def context_params(
 def new_context(model: Any, params: Any, whose: str) -> tuple[Any, int]:
     """The context, and the bytes of its KV cache."""
     log.kv_bytes = 0.0
+    log.forget()
     context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise DoesNotFit(

@@ -20,11 +20,10 @@ from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import attach as attach_log
 from gemma_mtp.llama.log import log
 from gemma_mtp.llama.overrides import (
-    SOFTCAP,
     TARGET_OVERRIDES,
     Overrides,
     drafter_overrides,
-    number_of,
+    softcap_of,
 )
 from gemma_mtp.llama.target import LlamaTarget
 from gemma_mtp.options import (
@@ -82,7 +81,8 @@ def load_pair(
     """Load target and drafter; `progress` is told 0..1 and answers whether to go on.
 
     Raises BadPair when llama.cpp refuses a file, DoesNotFit when a context cannot be made,
-    Cancelled when `progress` says no.
+    UsageError when the options ask for what this file or machine does not have, Cancelled when
+    `progress` says no.
     """
     log.open(options.log_file, options.verbose)
     attach_log()
@@ -100,14 +100,12 @@ def load_pair(
         reason = f"{missing}; version {library.NEEDED_VERSION} is needed, so decoding is plain"
     else:
         reason = "" if with_drafter else files.no_drafter or "there is no drafter for this model"
-    target, drafter, info = loaded
-    template = llama_cpp.llama_model_chat_template(target.model, None)
-    return LoadedPair(
-        target,
-        drafter,
-        template.decode("utf-8", "replace") if template else "",
-        PairInfo(**info, plain_reason=reason),
-    )
+    target, drafter, known = loaded
+    found = llama_cpp.llama_model_chat_template(target.model, None)
+    template = found.decode("utf-8", "replace") if found else ""
+    warnings = target.vocabulary.warnings(template)
+    info = PairInfo(**known, plain_reason=reason, warnings=warnings)
+    return LoadedPair(target, drafter, template, info)
 
 
 def _load(
@@ -118,6 +116,11 @@ def _load(
     with_drafter: bool,
 ) -> tuple[LlamaTarget, LlamaDrafter | None, dict[str, Any]]:
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
+    if options.gpu_layers and not gpu:
+        raise UsageError(
+            f"--gpu-layers {options.gpu_layers} asks for a GPU, and llama.cpp finds none here.",
+            "Leave it out, or install llama.cpp for your GPU as the README says.",
+        )
     layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
     piece = GPU_PIECE if gpu and layers else CPU_PIECE
 
@@ -138,7 +141,7 @@ def _load(
     params = context_params(options, threads, piece, size, on_cpu)
     context, target_kv = new_context(model, params, "target")
     undo.append(lambda: llama_cpp.llama_free(context))
-    target = LlamaTarget(model, context, piece, number_of(model, SOFTCAP))
+    target = LlamaTarget(model, context, piece, softcap_of(model))
 
     drafter, drafter_kv, drafter_parameters = None, 0, 0
     if with_drafter and files.drafter is not None:
@@ -187,6 +190,7 @@ def _load_model(
             stopped = True
         return not stopped
 
+    log.forget()
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
     params.kv_overrides = overrides

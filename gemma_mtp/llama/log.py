@@ -18,6 +18,7 @@ import llama_cpp
 from gemma_mtp import private
 
 LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
+FUNCTION = re.compile(r"^(\w+: )+")  # of llama.cpp, in front of most lines
 
 
 class Log:
@@ -26,7 +27,7 @@ class Log:
     def __init__(self) -> None:
         self.stream: IO[str] | None = None
         self.kv_bytes = 0.0
-        self.errors: list[str] = []
+        self.error = ""  # the first line of an error since `forget`: it names the reason
 
     def write(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", "replace")
@@ -34,7 +35,7 @@ class Log:
         if match := re.search(r"KV buffer size\s*=\s*([\d.]+) MiB", line):
             self.kv_bytes += float(match[1]) * 2**20
         if level == LOG_LEVEL_ERROR:
-            self.errors = [*self.errors[-4:], line.strip()]
+            self.error = self.error or FUNCTION.sub("", line.strip())
         if self.stream is not None:
             try:
                 self.stream.write(line)
@@ -58,9 +59,14 @@ class Log:
             with suppress(OSError):  # of the end of a log, on a disk that is full
                 stream.close()
 
+    def forget(self) -> None:
+        """What went wrong before is no reason for what comes now."""
+        self.error = ""
+
     def why(self) -> str:
-        """The last error line, for a message."""
-        return self.errors[-1] if self.errors else "llama.cpp gave no reason"
+        """The reason of the last failure, for a message; without a full stop."""
+        reason, self.error = self.error.rstrip("."), ""
+        return reason or "llama.cpp gave no reason"
 
 
 log = Log()

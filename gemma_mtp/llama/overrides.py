@@ -13,6 +13,7 @@ from typing import Any
 import llama_cpp
 
 SOFTCAP = "gemma4.final_logit_softcapping"
+DEFAULT_SOFTCAP = 30.0  # what llama.cpp takes for a file that does not say
 INTEGER, FLOAT, TEXT = 0, 1, 3  # llama_model_kv_override_type in llama.h
 
 Overrides = Any
@@ -39,12 +40,9 @@ def drafter_overrides(vocabulary: int) -> Overrides:
     )
 
 
-def number_of(model: Any, key: str) -> float:
-    """What the file itself says, overridden or not; 0 when it says nothing."""
+def softcap_of(model: Any) -> float:
+    """The soft cap of the target's logits as the file has it, overridden or not; 0 is none."""
     buffer = ctypes.create_string_buffer(64)
-    if llama_cpp.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer)) < 0:
-        return 0.0
-    try:
-        return float(buffer.value)
-    except ValueError:
-        return 0.0
+    if llama_cpp.llama_model_meta_val_str(model, SOFTCAP.encode(), buffer, len(buffer)) < 0:
+        return DEFAULT_SOFTCAP
+    return float(buffer.value)

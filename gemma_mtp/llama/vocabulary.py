@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from typing import Any
 
 import llama_cpp
 
 from gemma_mtp.errors import GemmaMtpError
+
+MARK = re.compile(r"<\|[^\s<>]{1,40}>|<[^\s<>|]{1,40}\|>")  # such as <|turn> and <turn|>
+TURN = "<|turn><turn|>"  # what a file without a template is used with
 
 
 class Vocabulary:
@@ -24,13 +28,30 @@ class Vocabulary:
         self._buffer = ctypes.create_string_buffer(256)
 
     def text(self, token: int) -> str:
-        """The token as the file spells it, e.g. "<bos>"."""
+        """The token as the file spells it, e.g. "<bos>"; "" for an id that is none, such as that of
+        an end of text that a file does not have. llama.cpp ends the process over those."""
+        if not 0 <= token < self.size:
+            return ""
         return str(llama_cpp.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
 
     def id_of(self, text: str) -> int | None:
         """The id of a special token spelled `text`, or None if it is not one token here."""
         ids = self.tokenize(text, special=True)
         return ids[0] if len(ids) == 1 else None
+
+    def warnings(self, template: str) -> tuple[str, ...]:
+        """What should be said about this vocabulary to someone who uses it with `template`."""
+        marks = dict.fromkeys(MARK.findall(template or TURN))
+        split = [mark for mark in marks if self.id_of(mark) is None]
+        found = []
+        if split:
+            found.append(
+                f"In this file {', '.join(split)} {'is' if len(split) == 1 else 'are'} ordinary "
+                "text. The model was trained with single tokens there, so expect nonsense."
+            )
+        if not self.end_of_generation:
+            found.append("This file has no token that ends a reply: only a limit ends one.")
+        return tuple(found)
 
     def piece(self, token: int, special: bool = False) -> bytes:
         """Bytes the token adds to a text; b"" for control tokens unless `special`."""
