@@ -17,7 +17,7 @@ import numpy as np
 from gemma_mtp.baseline import Baseline
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
-from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.errors import DoesNotFit, GemmaMtpError
 from gemma_mtp.events import (
     DraftSetting,
     End,
@@ -37,7 +37,7 @@ from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.session import Session
-from gemma_mtp.speculative import Round, Speculator, agree, synthetic
+from gemma_mtp.speculative import Drafter, Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
 from gemma_mtp.template import ChatTemplate, encode_prompt, turn_after
 from gemma_mtp.timing import measure_costs
@@ -90,6 +90,7 @@ class Engine:
         self.draft_temperature = DraftTemperature()
         self.session = Session(pair.target)
         self.baseline = Baseline()
+        self._drafter_failed = False
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
@@ -153,7 +154,7 @@ class Engine:
             complete = complete and progress(fraction)
             return complete
 
-        target, drafter = self.pair.target, self.pair.drafter
+        target, drafter = self.pair.target, self.drafter
         self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
         position = len(tokens)
         costs = measure_costs(
@@ -171,9 +172,21 @@ class Engine:
             self._book.learn(costs)
         return costs
 
+    @property
+    def drafter(self) -> Drafter | None:
+        """The pair's drafter, if there is one and it has not failed."""
+        return None if self._drafter_failed else self.pair.drafter
+
+    def give_up_drafter(self, error: GemmaMtpError) -> str:
+        """Decode plainly from here on, since the drafter failed; what to say about that."""
+        reason = str(error).rstrip(".")
+        self._drafter_failed = True
+        self.info = replace(self.info, plain_reason=reason[:1].lower() + reason[1:])
+        return f"{reason}; decoding is plain until the pair is loaded again."
+
     def policy(self, setting: DraftSetting) -> DraftPolicy:
         """The controller for a request; "auto" goes on from what it has learned."""
-        if self.pair.drafter is None:
+        if self.drafter is None:
             return FixedDraft(0)
         if setting != "auto":
             return FixedDraft(setting)
@@ -194,6 +207,7 @@ class _Reply:
         self.ids: list[int] = []
         self.text = engine.reply_text(request.stop)
         self.policy = engine.policy(request.draft)
+        self.warning = ""
 
     def events(self) -> Iterator[Event]:
         """Prefill, then text and progress, then the end."""
@@ -241,7 +255,7 @@ class _Reply:
 
     def _rounds(self, prompt: list[int]) -> Speculator:
         """The speculator; its history ends in the first token, chosen by the prompt's last row."""
-        target, drafter = self.engine.pair.target, self.engine.pair.drafter
+        target, drafter = self.engine.pair.target, self.engine.drafter
         sampler = Sampler(self.request.sampling, self.seed, target.softcap)
         assert self.session.last_row is not None
         # A copy: a repeat penalty changes the row, and a later reply may start from it again.
@@ -279,6 +293,8 @@ class _Reply:
         done = rounds.round(self.policy, limit)
         if done.width == 1:
             self.baseline.record(position, done.seconds)
+        if rounds.failure and not self.warning:
+            self.warning = self.engine.give_up_drafter(rounds.failure)
         return done
 
     def _record(
@@ -350,4 +366,5 @@ class _Reply:
             tuple(self.ids),
             self.seed,
             self.stats,
+            self.warning,
         )

@@ -231,7 +231,8 @@ class End:
     """Always the last event, also when the reply was stopped.
 
     `message` is the answer as it belongs into the history (thoughts left out), `token_ids` all
-    generated ids, end-of-generation token included.
+    generated ids, end-of-generation token included. `warning` is a sentence about something that
+    failed and did not end the reply; it comes once, and "" means that nothing did.
     """
 
     reason: FinishReason
@@ -240,6 +241,7 @@ class End:
     token_ids: tuple[int, ...]
     seed: int
     stats: Stats
+    warning: str = ""
 
 
 Event = Prefill | Text | Progress | End

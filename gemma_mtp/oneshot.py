@@ -123,6 +123,8 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
         return ExitStatus.ERROR
     except DoesNotFit as error:
         raise DoesNotFit(str(error), "Shorten it, or use a larger --ctx.") from error
+    if end.warning:
+        printer.line(f"gemma-mtp: {end.warning}")
     if report.stats:
         printer.summary(end)
     if end.reason == "cancelled":
@@ -137,10 +139,10 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
 
 def as_json(end: End, info: PairInfo) -> dict[str, Any]:
     """The object that `run --json` prints."""
-    thought = {"thought": end.thought} if end.thought else {}
+    more = {"thought": end.thought, "warning": end.warning}
     return {
         "text": end.message.content,
-        **thought,
+        **{name: text for name, text in more.items() if text},
         "model": info.name,
         "seed": end.seed,
         "finish_reason": end.reason,

@@ -57,7 +57,7 @@ NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is
     in seconds per token; the file `mark` is made after the first text. The reply waits before
-    each word of which there is a file in the folder `hold`."""
+    each word of which there is a file in the folder `hold`. The end comes with `warning`."""
 
     text: str = "Hello there."
     thought: str = ""
@@ -67,6 +67,7 @@ class Script:
     prefill_delay: float = 0.0
     mark: str = ""
     hold: str = ""
+    warning: str = ""
 
 
 @dataclass
@@ -113,9 +114,8 @@ class FakeEngine:
         def end(reason: FinishReason) -> End:
             ids = tuple(range(len(said)))
             seed = 7 if request.seed is None else request.seed
-            return End(
-                reason, Message("assistant", "".join(said), ids), "".join(thought), ids, seed, stats
-            )
+            message = Message("assistant", "".join(said), ids)
+            return End(reason, message, "".join(thought), ids, seed, stats, script.warning)
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
             yield Prefill(done, prompt, 0)

@@ -85,6 +85,14 @@ def test_a_crash_keeps_what_was_written() -> None:
     assert talk.saved_texts == [("question", "a"), ("hi", "Better.")]
 
 
+def test_what_failed_without_ending_the_reply_is_said_below_it() -> None:
+    talk = Talk(Script("Hello there.", warning="The drafter broke."), Script("Still here."))
+    shown = talk.run("hi", "and now?")
+    assert f"Hello there.\n{LINE}7/8192\nThe drafter broke.\n>>> and now?\nStill here." in shown
+    assert shown.count("broke") == 1
+    assert talk.said[1] == ("assistant", "Hello there.")
+
+
 def test_a_picture_is_refused() -> None:
     talk = Talk()
     assert "images are not supported yet" in talk.run("~/cat.png")

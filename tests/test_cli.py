@@ -199,6 +199,15 @@ def test_stats_go_to_standard_error() -> None:
     )
 
 
+def test_a_warning_goes_to_standard_error() -> None:
+    failing = Script("a", warning="The drafter broke.")
+    outcome = invoke("run", "one", world=world(failing))
+    assert (outcome.status, outcome.stdout) == (0, "a\n")
+    assert outcome.stderr == "gemma-mtp: The drafter broke.\n"
+    found = json.loads(invoke("run", "one", "--json", world=world(failing)).stdout)
+    assert found["warning"] == "The drafter broke."
+
+
 def test_stats_without_a_comparison() -> None:
     outcome = invoke("run", "one", "--stats", world=world(Script("a")))
     assert outcome.stderr == "ctx 6/8192\n"

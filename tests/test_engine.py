@@ -13,7 +13,7 @@ from gemma_mtp.baseline import Baseline
 from gemma_mtp.cost_memory import CostMemory
 from gemma_mtp.draft_length import AutoDraft
 from gemma_mtp.engine import Engine, load
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.events import End, Message, Prefill, Progress, Request, Sampling, Text
 from gemma_mtp.options import LoadOptions, PairFiles
 
@@ -285,6 +285,61 @@ def test_without_the_mtp_functions_decoding_is_plain_and_names_the_version(monke
     engine = load(TINY, OPTIONS)
     assert "0.3.36" in engine.info.plain_reason
     assert finish(engine, ask()).message.content
+    engine.close()
+
+
+class FailingDrafter:
+    """Works for `good` steps; then its numbers are none, or it fails to evaluate."""
+
+    def __init__(self, drafter, good, error=None):
+        self.drafter, self.good, self.error, self.steps = drafter, good, error, 0
+
+    def begin(self, hidden, position):
+        self.drafter.begin(hidden, position)
+
+    def step(self, token):
+        self.steps += 1
+        if self.steps <= self.good:
+            return self.drafter.step(token)
+        if self.error:
+            raise self.error
+        return np.full_like(self.drafter.step(token), np.nan)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("error", [None, GemmaMtpError("llama.cpp failed.")])
+@pytest.mark.parametrize("good", [0, 4])  # none at all, or in the middle of the second draft
+def test_a_drafter_that_fails_ends_no_reply_and_is_not_asked_again(temperature, error, good):
+    engine = load(TINY, OPTIONS)
+    wanted = endless(sampling=Sampling(temperature), seed=1, draft=3, max_tokens=60)
+    whole = finish(engine, wanted)
+    failing = FailingDrafter(engine.pair.drafter, good, error)
+    engine.pair.drafter = failing
+    end = finish(engine, wanted)
+    assert (end.token_ids, end.reason) == (whole.token_ids, "length")
+    assert end.warning.startswith("llama.cpp failed" if error else "The drafter computed")
+    assert end.stats.drafted == good
+    assert failing.steps == good + 1
+    again = finish(engine, wanted)
+    assert (again.token_ids, again.warning) == (whole.token_ids, "")
+    assert (again.stats.drafted, failing.steps) == (0, good + 1)
+    assert engine.info.plain_reason in end.warning[:1].lower() + end.warning[1:]
+    engine.pair.drafter = failing.drafter  # to be freed
+    engine.close()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_target_without_numbers_is_an_error_that_keeps_what_was_written(temperature, monkeypatch):
+    engine = load(TINY, OPTIONS)
+    target, decode = engine.pair.target, engine.pair.target.decode
+    texts = []
+    reply = engine.reply(endless(sampling=Sampling(temperature), seed=1))
+    while len(texts) < 5:
+        texts += [e for e in [next(reply)] if isinstance(e, Text)]
+    monkeypatch.setattr(target, "decode", lambda *a: np.full_like(decode(*a), np.nan))
+    with pytest.raises(BadPair, match="model computed no usable numbers"):
+        texts += [e for e in reply if isinstance(e, Text)]
+    assert engine.info.plain_reason == ""
     engine.close()
 
 

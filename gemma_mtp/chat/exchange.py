@@ -155,6 +155,8 @@ class _Exchange:
         self.used = end.stats.context_used if self.written else 0
         if chat.figures:
             chat.printer.summary(end)
+        if end.warning:
+            chat.say(end.warning)
         if end.reason == "context":
             self.how = replace(self.how, seed=end.seed)
             used, size = end.stats.context_used, end.stats.context_size
