@@ -6,7 +6,8 @@ Joins the parts that each know one thing; knows no terminal, no network and no f
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event as Flag
 from time import perf_counter
@@ -14,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gemma_mtp.background import Background
 from gemma_mtp.baseline import Baseline
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
@@ -91,9 +93,12 @@ class Engine:
         self.session = Session(pair.target)
         self.baseline = Baseline()
         self._drafter_failed = False
+        self.background = Background()
+        self._prepared_for: Request | None = None
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
+        self.background.stop()
         if self._memory:
             self._memory.keep(self.info, self._book)
         self.pair.close()
@@ -103,10 +108,45 @@ class Engine:
 
         Raises DoesNotFit when the prompt leaves no room for a reply.
         """
+        reply = _Reply(self, request, cancel or Flag())  # its clock starts before the wait
+        self._prepared_for = None
+        self.background.stop()
+        yield from self._in_step(reply.events())
+
+    def prepare(self, request: Request | None) -> None:
+        """Evaluate in the background what the prompt after `request` will begin with, up to the
+        text of its new message; for None, leave off. The last message of `request` is a reply.
+
+        Templates drop from their history what they put in front of a new reply, and thoughts: then
+        nothing of the last reply can be reused. Done while the person reads or types, this makes
+        the next prompt as short as what is new in it. Returns at once; whatever else is asked of
+        the engine ends it within a piece, and its errors mean no more than that less is prepared.
+        """
+        if request == self._prepared_for:
+            return
+        self.background.cancel()
+        self._prepared_for = request
+        if request is None:
+            return
+        with suppress(Exception):  # the next reply meets it again, and then it is said
+            expected = self.expected(request)
+            if len(expected) + SPARE_CELLS < self.info.context_size:
+                pieces = self.session.prepare(expected, request.is_exact)
+                self.background.start(self._in_step(pieces))
+
+    def expected(self, request: Request) -> list[int]:
+        """What the prompts of all messages that may follow those of `request` begin with."""
+        one, other = (
+            self.prompt(replace(request, messages=(*request.messages, Message("user", text))))
+            for text in ("a", ".")
+        )
+        return one[: common_prefix(one, other)]
+
+    def _in_step(self, events: Iterator[Event]) -> Generator[Event, None, None]:
+        """Whatever happens, the cache holds what the session says, and not a token more."""
         try:
-            yield from _Reply(self, request, cancel or Flag()).events()
+            yield from events
         finally:
-            # Whatever happened, the cache holds what the session says, and not a token more.
             self.pair.target.keep(len(self.session.tokens))
 
     def prompt(self, request: Request) -> list[int]:
@@ -139,6 +179,7 @@ class Engine:
     ) -> Costs:
         """Time all widths now, behind what is cached; the controller uses them from now on, unless
         `progress` says to stop."""
+        self.background.stop()
         tokens = self.session.tokens
         if not tokens:
             vocabulary = self.pair.target.vocabulary
@@ -201,7 +242,6 @@ class _Reply:
         self.engine, self.request, self.cancel = engine, request, cancel
         self.session, self.baseline = engine.session, engine.baseline
         self.started = perf_counter()
-        self.exact = request.seed is not None if request.exact is None else request.exact
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
         self.stats = Stats(context_size=engine.info.context_size)
         self.ids: list[int] = []
@@ -228,7 +268,7 @@ class _Reply:
     def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
         started = perf_counter()
         lasting = self.engine.lasting(self.request, prompt)
-        for event in self.session.prefill(prompt, self.exact, lasting):
+        for event in self.session.prefill(prompt, self.request.is_exact, lasting):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started
             self.stats.context_used = event.done
@@ -271,7 +311,7 @@ class _Reply:
             history,
             target.hidden(0) if drafter else None,
             () if request.ignore_end else target.vocabulary.end_of_generation,
-            min_width=2 if self.exact else 1,
+            min_width=2 if self.request.is_exact else 1,
             judge=agree if chance is None else synthetic(chance, self.seed),
             proposer=Proposer(sampler, self.engine.draft_temperature),
             lookup=Lookup(history) if looks_up else None,

@@ -67,6 +67,11 @@ class Request:
     ignore_end: bool = False
     synthetic_acceptance: float | None = None
 
+    @property
+    def is_exact(self) -> bool:
+        """`exact`, with None resolved."""
+        return self.seed is not None if self.exact is None else self.exact
+
 
 SpeedupBasis = Literal["measured", "estimated", "none"]
 """measured: plain steps were timed during the reply itself; estimated: earlier in the session."""

@@ -80,6 +80,7 @@ class FakeEngine:
     name: str = "tiny"
     requests: list[Request] = field(default_factory=list)
     closed: bool = False
+    prepared: list[Request | None] = field(default_factory=list)
 
     @property
     def info(self) -> PairInfo:
@@ -98,6 +99,10 @@ class FakeEngine:
         if script.error:
             raise BadPair(script.error, "Try something else.")
         return self._events(script, request, cancel)
+
+    def prepare(self, request: Request | None) -> None:
+        assert not self.closed
+        self.prepared.append(request)
 
     def prompt(self, request: Request) -> list[int]:
         """A token for each word, and four more for each message."""

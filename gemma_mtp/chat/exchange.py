@@ -109,7 +109,7 @@ class _Exchange:
 
     def _reply(self, cancel: threading.Event) -> bool:
         wanted = request(self.chat, self.draft, self.how)
-        self.exact = wanted.seed is not None if wanted.exact is None else wanted.exact
+        self.exact = wanted.is_exact
         try:
             end = write_reply(self.chat.engine, wanted, self.chat.printer, cancel, self._observe)
         except DoesNotFit as error:
