@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from gemma_mtp.background import Background
-from gemma_mtp.baseline import Baseline
+from gemma_mtp.baseline import Baseline, Step
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError
@@ -50,7 +50,7 @@ SPARE_CELLS = 2
 SHORT_CONTEXT = 256  # tokens
 SOME_TEXT = "Every round drafts a few tokens, and the target checks all of them at once. "
 # The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
-ENOUGH_TO_COMPARE = 32
+ENOUGH_TO_COMPARE = 64
 
 
 class Memory(Protocol):
@@ -287,6 +287,7 @@ class _Reply:
             self._time_plain_step(rounds, position)
             done = self._round(rounds, position)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
+            done = done.cut(len(rounds.history) - 1 - position)  # at a stop string
             self._count(done, position, perf_counter() - started)
             yield from texts
             yield Progress(self.stats)
@@ -385,18 +386,19 @@ class _Reply:
 
     def _compare(self, done: Round, position: int, seconds: float) -> None:
         """Set what the round took against what plain decoding takes here and now."""
-        step, basis = self.baseline.step(position)
+        step = self.baseline.step(position)
         if done.width == 1:
-            step, basis = seconds, "measured"
-        if basis != "none":
+            step = Step(seconds, 0.0, "measured")
+        if step.basis != "none":
             # The rounds before the first timed step count as well: the last ones alone, with the
             # timing itself among them, would say something else.
             first = self.stats.compared_seconds == 0
             tokens = self.stats.decoded if first else len(done.tokens)
-            self.stats.plain_seconds += step * tokens
+            self.stats.plain_seconds += step.seconds * tokens
+            self.stats.plain_deviation += step.deviation * tokens
             self.stats.compared_seconds += self.stats.decode_seconds if first else seconds
         if self.stats.drafted and self.stats.decoded >= ENOUGH_TO_COMPARE:
-            self.stats.speedup_basis = basis
+            self.stats.speedup_basis = step.basis
 
     def _end(self, reason: FinishReason) -> End:
         return End(

@@ -73,6 +73,9 @@ class Request:
         return self.seed is not None if self.exact is None else self.exact
 
 
+# A comparison with plain steps that differ by a larger share says nothing.
+TOO_NOISY = 0.25
+
 SpeedupBasis = Literal["measured", "estimated", "none"]
 """measured: plain steps were timed during the reply itself; estimated: earlier in the session."""
 
@@ -87,6 +90,7 @@ class Stats:
     `accepted_histogram[n]` is the number of rounds with a draft in which n drafts were accepted.
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
     `compared_seconds`, from timed plain steps; both are 0 while nothing was timed.
+    `plain_deviation` is how many seconds it may be off, going by how those steps differ.
     """
 
     prompt_tokens: int = 0
@@ -105,6 +109,7 @@ class Stats:
     verify_seconds: float = 0.0
     sampling_seconds: float = 0.0
     plain_seconds: float = 0.0
+    plain_deviation: float = 0.0
     compared_seconds: float = 0.0
     speedup_basis: SpeedupBasis = "none"
     context_used: int = 0
@@ -132,10 +137,22 @@ class Stats:
 
     @property
     def speedup(self) -> float | None:
-        """Against plain decoding on this machine, or None when plain steps were never timed."""
-        if self.speedup_basis == "none" or self.compared_seconds <= 0:
+        """Against plain decoding on this machine; None where too few plain steps were timed, or
+        differ too much.
+
+        Never more than a round brings, since it takes a plain step at the least.
+        """
+        length = self.mean_accepted_length
+        if self.speedup_basis == "none" or self.compared_seconds <= 0 or length is None:
             return None
-        return self.plain_seconds / self.compared_seconds
+        if self.speedup_error > TOO_NOISY:
+            return None
+        return min(self.plain_seconds / self.compared_seconds, length)
+
+    @property
+    def speedup_error(self) -> float:
+        """How far `speedup` may be off, as a share of it."""
+        return self.plain_deviation / self.plain_seconds if self.plain_seconds else 0.0
 
     def __add__(self, later: Stats) -> Stats:
         """Totals of two replies; the context is that of the later one."""
@@ -165,6 +182,7 @@ class Stats:
             "mean_accepted_length": _rounded(self.mean_accepted_length),
             "accepted_histogram": self.accepted_histogram,
             "speedup": _rounded(self.speedup),
+            "speedup_error": None if self.speedup is None else _rounded(self.speedup_error),
             "speedup_basis": self.speedup_basis,
             "ttft_seconds": _rounded(self.ttft_seconds),
             "prefill_seconds": _rounded(self.prefill_seconds),
@@ -194,6 +212,7 @@ _SUMMED = (
     "verify_seconds",
     "sampling_seconds",
     "plain_seconds",
+    "plain_deviation",
     "compared_seconds",
 )
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol, TextIO
 
@@ -106,20 +107,24 @@ def write_reply(
 
 @dataclass(frozen=True)
 class Report:
-    """What `run` says besides the answer."""
+    """What `run` says besides the answer; `load_seconds` went by before it."""
 
     stats: bool = False
     json: bool = False
     fail_on_length: bool = False
+    load_seconds: float = 0.0
 
 
 def answer(engine: Engine, request: Request, printer: Printer, report: Report) -> ExitStatus:
     """Write one answer to standard output; the status says how it ended."""
+    started = perf_counter()
     try:
         with stoppable() as cancel:
             end = write_reply(engine, request, printer, cancel)
         if report.json:
-            text = json.dumps(as_json(end, engine.info), ensure_ascii=False)
+            seconds = perf_counter() - started
+            found = as_json(end, engine.info, report.load_seconds, seconds)
+            text = json.dumps(found, ensure_ascii=False)
             printer.screen.write(text + "\n")
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
@@ -139,8 +144,9 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
     return ExitStatus.OK
 
 
-def as_json(end: End, info: PairInfo) -> dict[str, Any]:
-    """The object that `run --json` prints."""
+def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, Any]:
+    """The object that `run --json` prints; seconds that loading and the whole reply took."""
+    times = {"load_seconds": round(load, 4), "total_seconds": round(load + reply, 4)}
     more = {"thought": end.thought, "warning": end.warning}
     return {
         "text": end.message.content,
@@ -150,7 +156,7 @@ def as_json(end: End, info: PairInfo) -> dict[str, Any]:
         "finish_reason": end.reason,
         "prompt_tokens": end.stats.prompt_tokens,
         "completion_tokens": end.stats.completion_tokens,
-        "stats": end.stats.as_json(),
+        "stats": {**end.stats.as_json(), **times},
     }
 
 

@@ -6,7 +6,7 @@ Knows neither llama.cpp nor texts: a target and a drafter are whatever fits the 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -84,6 +84,13 @@ class Round:
     def judged(self) -> int:
         """Drafts that could be compared with what the target chose."""
         return len(self.tokens)
+
+    def cut(self, count: int) -> Round:
+        """As if the text had ended after `count` of its tokens: what stood behind was never a
+        part of it, neither as a token nor as a draft."""
+        if count >= len(self.tokens):
+            return self
+        return replace(self, tokens=self.tokens[:count], kept=count, accepted=count)
 
     @property
     def seconds(self) -> float:

@@ -179,6 +179,7 @@ def test_json() -> None:
         "completion_tokens": 3,
     }
     assert (stats["speedup"], stats["speedup_basis"]) == (1.42, "measured")
+    assert 0 <= stats["load_seconds"] <= stats["total_seconds"]
 
 
 def test_json_with_a_thought() -> None:
@@ -197,6 +198,13 @@ def test_stats_go_to_standard_error() -> None:
     assert outcome.stderr == (
         "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · k=3 · ctx 9/8192\n"
     )
+
+
+def test_a_single_answer_prepares_nothing() -> None:
+    asked = world(Script("a"))
+    invoke("run", "one", world=asked)
+    assert asked.engine.requests
+    assert not asked.engine.prepared
 
 
 def test_a_warning_goes_to_standard_error() -> None:

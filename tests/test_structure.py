@@ -13,7 +13,17 @@ CORE = (
 )
 ENGINE_SIDE = (
     *CORE,
-    *("engine", "snapshots", "session", "amx", "threads", "events", "options", "errors"),
+    *(
+        "engine",
+        "background",
+        "snapshots",
+        "session",
+        "amx",
+        "threads",
+        "events",
+        "options",
+        "errors",
+    ),
     *("streaming", "template", "gguf", "pairing", "shape", "memory"),
     *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
 )
