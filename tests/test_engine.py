@@ -179,12 +179,22 @@ def test_a_stop_string_ends_the_reply_and_the_cache_forgets_the_rest(engine):
         assert cut.reason == "stop"
         assert cut.message.content == whole.message.content.split(stop)[0]
         assert len(engine.session.tokens) == cut.stats.prompt_tokens + len(cut.token_ids) - 1
+
+
+def test_what_stands_behind_a_stop_string_is_not_counted(engine):
+    whole = finish(engine, ask(sampling=Sampling(0.0), max_tokens=60))
+    text, inside = whole.message.content, 0
+    for at in range(len(text) // 3, len(text) // 3 + 30, 3):
+        wanted = ask(sampling=Sampling(0.0), stop=(text[at : at + 4],), draft=7)
+        cut = finish(engine, wanted)
         counted = cut.stats
+        inside += counted.decoded < counted.rounds + counted.accepted
         assert counted.completion_tokens == counted.decoded + 1 == len(cut.token_ids)
         assert counted.accepted <= counted.drafted
         assert counted.decoded - counted.rounds <= counted.accepted <= counted.decoded
         histogram = enumerate(counted.accepted_histogram)
         assert sum(n * rounds for n, rounds in histogram) == counted.accepted
+    assert inside, "a stop string was met within a draft"
 
 
 def test_cancelling_keeps_what_was_written_and_the_next_turn_continues(engine):
