@@ -39,6 +39,15 @@ def say(engine: Engine, messages: list[Message], tokens: int, seed: int = 1) -> 
     return end
 
 
+def prepare(engine: Engine, messages: list[Message]) -> tuple[float, float]:
+    """As while the person reads and types; seconds until it was under way, and until it ended."""
+    started = perf_counter()
+    engine.prepare(Request(tuple(messages), seed=1))
+    begun = perf_counter() - started
+    engine.background.wait()
+    return begun, perf_counter() - started
+
+
 def chat(engine: Engine, turns: int, tokens: int) -> dict[str, Stats]:
     """Statistics by what was done."""
     found: dict[str, Stats] = {}
@@ -52,6 +61,7 @@ def chat(engine: Engine, turns: int, tokens: int) -> dict[str, Stats]:
             end = say(engine, messages, tokens, seed=2)
             found[f"turn {turn}, regen"] = end.stats
         messages.append(end.message)
+        prepare(engine, messages)
     edited = replace(messages[-2], content="Tell me something else.")
     end = say(engine, [*messages[:-2], edited], tokens)
     found[f"turn {turns}, edit"] = end.stats
@@ -66,13 +76,8 @@ def prepared_and_not(engine: Engine, turns: int, tokens: int) -> None:
     found: dict[bool, list[float]] = {True: [], False: []}
     messages: list[Message] = []
     for turn in range(1, turns + 1):
-        prepared, spent = turn % 2 == 0, 0.0
-        if messages and prepared:
-            started = perf_counter()
-            engine.prepare(Request(tuple(messages), seed=1))
-            returned = perf_counter() - started
-            engine.background.wait()
-            spent = perf_counter() - started
+        prepared = turn % 2 == 0
+        begun, spent = prepare(engine, messages) if prepared else (0.0, 0.0)
         topic = TOPICS[turn % len(TOPICS)]
         messages.append(Message("user", f"Tell me a long story about a {topic}, please."))
         end = say(engine, messages, tokens)
@@ -84,7 +89,7 @@ def prepared_and_not(engine: Engine, turns: int, tokens: int) -> None:
             f"turn {turn:2}  prompt {stats.prompt_tokens:5}"
             f"  evaluated {stats.prompt_tokens - stats.cached_tokens:4}"
             f"  first token {1000 * stats.ttft_seconds:7.1f} ms"
-            + (f"  prepared in {spent:.3f} s, begun in {1000 * returned:.1f} ms" if spent else "")
+            + (f"  prepared in {spent:.3f} s, begun in {1000 * begun:.1f} ms" if spent else "")
         )
     ratio = median(found[False]) / median(found[True])
     print(f"first token without preparing: {ratio:.2f} times as late")
