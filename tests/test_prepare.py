@@ -7,12 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import talk
+from fakes import FakeConsole, FakeWorld
 from pairs import TINY
 
+from gemma_mtp.arguments import Options
+from gemma_mtp.chat.loop import converse
 from gemma_mtp.engine import Engine
 from gemma_mtp.events import End, Message, Request
 from gemma_mtp.llama import load_pair
 from gemma_mtp.options import LoadOptions
+from gemma_mtp.render import Printer
+from gemma_mtp.screen import Screen
 from gemma_mtp.template import FALLBACK
 
 DATA = Path(__file__).parent / "data"
@@ -224,3 +230,45 @@ def test_an_engine_can_be_closed_meanwhile(monkeypatch):
     assert begun.wait(20)
     engine.close()
     assert threading.active_count() == 1
+
+
+class Patient(FakeConsole):
+    """Somebody who reads every reply before typing on."""
+
+    def __init__(self, engine: Engine, *lines: str) -> None:
+        super().__init__(*lines)
+        self.engine = engine
+
+    def read(self, default: str) -> str:
+        self.engine.background.wait()
+        return super().read(default)
+
+
+class Holding(FakeWorld):
+    """Loads one engine that is there."""
+
+    def load(self, *_: object) -> Engine:
+        return self.engine
+
+
+def test_in_a_chat_every_turn_reads_only_what_is_new(engine):
+    engine.session.rewind(0)
+    lines = ["Tell me a story about a fox.", "And then?", "/help", "/regen", "Why?", "/undo", "So?"]
+    console = Patient(engine, *lines)
+    printer = Printer(Screen(console.shown, console.shown, {}))
+    chat = talk.Chat(Holding(engine), console, printer, Options(seed=3, max_tokens=300))
+    chat.use(TINY)
+    read = []
+    count = chat.count
+    chat.count = lambda stats: (
+        read.append(stats.prompt_tokens - stats.cached_tokens),
+        count(stats),
+    )
+    converse(chat)
+    assert all(turn.reason == "stop" for turn in chat.conversation.turns)
+    assert len(chat.conversation.turns) == 3
+    assert len(read) == 5
+    assert max(read[1:]) < 20
+    text = chat.conversation.turns[0].reply.content
+    assert len(text) > 200
+    engine.prepare(None)
