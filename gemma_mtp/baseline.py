@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import median
+from typing import NamedTuple
 
 from gemma_mtp.events import SpeedupBasis
 
 FIRST_ROUNDS = (3, 10, 24)  # three looks in the first reply, so that one stall does not decide
 EVERY = 128  # rounds: the machine may get busier, and the context longer
 NEAR = 512  # tokens of context within which the cost of a step hardly changes
+ENOUGH = 2  # one alone does not tell how far it can be relied on
+
+
+class Step(NamedTuple):
+    """Seconds of a plain step, how far the timed ones differ from that (the median of the
+    differences), and whether they were timed near by."""
+
+    seconds: float
+    deviation: float
+    basis: SpeedupBasis
 
 
 class Baseline:
@@ -32,16 +43,16 @@ class Baseline:
     def record(self, position: int, seconds: float) -> None:
         self._steps.append((position, seconds))
 
-    def step(self, position: int) -> tuple[float, SpeedupBasis]:
-        """Seconds of a plain step at `position`, and what that rests on.
-
-        "measured" on steps timed near this position, else "estimated".
-        """
-        if not self._steps:
-            return 0.0, "none"
-        if near := self._near(position):
-            return median(near), "measured"
-        return median(seconds for _, seconds in self._steps), "estimated"
+    def step(self, position: int) -> Step:
+        """What a plain step at `position` takes: "measured" on steps timed near this position,
+        else "estimated", and "none" where there are too few to say."""
+        near = self._near(position)
+        known = near if len(near) >= ENOUGH else [seconds for _, seconds in self._steps]
+        if len(known) < ENOUGH:
+            return Step(0.0, 0.0, "none")
+        middle = median(known)
+        deviation = median(abs(seconds - middle) for seconds in known)
+        return Step(middle, deviation, "measured" if known is near else "estimated")
 
     def _near(self, position: int) -> list[float]:
         reach = max(NEAR, position // 4)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
 
 import typer
@@ -189,12 +190,14 @@ def _run(
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
     printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.get("json", False))
+    started = perf_counter()
     with closing(load(world, files, options, printer)) as engine:
+        loaded = perf_counter() - started
         if model:
             world.remember_used(files.name)
         introduce(world, engine, options, printer, named=model is not None)
         request = options.request(with_prompt(options.system_messages(), text))
-        return answer(engine, request, printer, Report(**report))
+        return answer(engine, request, printer, Report(**report, load_seconds=loaded))
 
 
 def _chat(

@@ -6,7 +6,8 @@ Joins the parts that each know one thing; knows no terminal, no network and no f
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event as Flag
 from time import perf_counter, process_time
@@ -14,10 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
-from gemma_mtp.baseline import Baseline
+from gemma_mtp.background import Background
+from gemma_mtp.baseline import Baseline, Step
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
 from gemma_mtp.events import (
     DraftSetting,
     End,
@@ -39,7 +41,7 @@ from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.rendering import Renderer, never
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.session import Session
-from gemma_mtp.speculative import Round, Speculator, agree, synthetic
+from gemma_mtp.speculative import Drafter, Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
 from gemma_mtp.template import ChatTemplate, Piece, encode_prompt, open_thought, turn_after
 from gemma_mtp.thread_count import AutoThreads, FixedThreads, ThreadPolicy
@@ -55,7 +57,7 @@ SOME_TEXT = "Every round drafts a few tokens, and the target checks all of them 
 # Bytes of a target that takes long enough to load for the template's process to start meanwhile.
 WORTH_A_HEAD_START = 500 << 20
 # The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
-ENOUGH_TO_COMPARE = 32
+ENOUGH_TO_COMPARE = 64
 
 
 class Memory(Protocol):
@@ -136,9 +138,13 @@ class Engine:
         self.writing_threads = self._thread_policy()
         self.equal_rows = EqualRows(pair)
         self._baselines: dict[int, Baseline] = {}
+        self._drafter_failed = False
+        self.background = Background()
+        self._prepared_for: Request | None = None
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
+        self.background.stop()
         self._template.close()
         if self._memory:
             self._memory.keep(self.info, self._book)
@@ -149,10 +155,46 @@ class Engine:
 
         Raises DoesNotFit when the prompt leaves no room for a reply.
         """
+        reply = _Reply(self, request, cancel or Flag())  # its clock starts before the wait
+        self._prepared_for = None
+        self.background.stop()
+        yield from self._in_step(reply.events())
+
+    def prepare(self, request: Request | None) -> None:
+        """Evaluate in the background what the prompt after `request` will begin with, up to the
+        text of its new message; for None, leave off. The last message of `request` is a reply.
+
+        Templates drop from their history what they put in front of a new reply, and thoughts: then
+        nothing of the last reply can be reused. Done while the person reads or types, this makes
+        the next prompt as short as what is new in it. Returns at once; whatever else is asked of
+        the engine ends it within a piece, and its errors mean no more than that less is prepared.
+        """
+        if request == self._prepared_for:
+            return
+        self.background.cancel()
+        self._prepared_for = request
+        if request is None:
+            return
+        with suppress(Exception):  # the next reply meets it again, and then it is said
+            expected = self.expected(request)
+            if len(expected) + SPARE_CELLS < self.info.context_size:
+                pieces = self.session.prepare(expected, request.is_exact)
+                events = self.in_pieces(pieces, expected, request.is_exact)
+                self.background.start(self._in_step(events))
+
+    def expected(self, request: Request) -> list[int]:
+        """What the prompts of all messages that may follow those of `request` begin with."""
+        one, other = (
+            self.prompt(replace(request, messages=(*request.messages, Message("user", text))))
+            for text in ("a", ".")
+        )
+        return one[: common_prefix(one, other)]
+
+    def _in_step(self, events: Iterator[Event]) -> Generator[Event, None, None]:
+        """Whatever happens, the cache holds what the session says, and not a token more."""
         try:
-            yield from _Reply(self, request, cancel or Flag()).events()
+            yield from events
         finally:
-            # Whatever happened, the cache holds what the session says, and not a token more.
             self.pair.target.keep(len(self.session.tokens))
 
     def prompt(self, request: Request) -> list[int]:
@@ -207,6 +249,7 @@ class Engine:
     ) -> Costs:
         """Time all widths now, behind what is cached; the controller uses them from now on, unless
         `progress` says to stop."""
+        self.background.stop()
         tokens = self.session.tokens
         if not tokens:
             vocabulary = self.pair.target.vocabulary
@@ -222,9 +265,9 @@ class Engine:
             complete = complete and progress(fraction)
             return complete
 
-        target, drafter = self.pair.target, self.pair.drafter
         self.writing_threads.begin()
         self.use_threads(self.writing_threads.count)
+        target, drafter = self.pair.target, self.drafter
         self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
         position = len(tokens)
         costs = measure_costs(
@@ -241,6 +284,33 @@ class Engine:
         if complete:
             self._book.learn(costs)
         return costs
+
+    def in_pieces(
+        self, pieces: Iterator[Prefill], tokens: Sequence[int], exact: bool
+    ) -> Iterator[Prefill]:
+        """Prefill of `tokens`, each piece with as many threads as are best now."""
+        threads = self.reading_threads
+        threads.begin()
+        event = next(pieces, None)  # nothing is evaluated yet
+        while event is not None:
+            yield event
+            if (done := event.done) == event.total:
+                return
+            self.choose_threads(threads, tokens[done : done + MAX_WIDTH], done, exact)
+            started, given = perf_counter(), process_time()
+            event = next(pieces)
+            threads.record(event.done - done, perf_counter() - started, process_time() - given)
+
+    def choose_threads(
+        self, policy: ThreadPolicy, tokens: Sequence[int], position: int, exact: bool
+    ) -> None:
+        """Evaluate with as many threads as `policy` says; if `exact`, only where the text is the
+        same as with all of them, for which `tokens` may be evaluated at `position`."""
+        count, most = policy.count, policy.most
+        if exact and count != most:
+            equal = self.equal_rows.between(most, count, tokens, position)
+            count = count if equal else most
+        self.use_threads(count)
 
     def use_threads(self, count: int) -> None:
         """Evaluate with so many threads, at whose costs rounds are valued from now on."""
@@ -262,9 +332,21 @@ class Engine:
             return FixedThreads(self.info.threads)
         return AutoThreads(self.info.threads, FreeProcessors())
 
+    @property
+    def drafter(self) -> Drafter | None:
+        """The pair's drafter, if there is one and it has not failed."""
+        return None if self._drafter_failed else self.pair.drafter
+
+    def give_up_drafter(self, error: GemmaMtpError) -> str:
+        """Decode plainly from here on, since the drafter failed; what to say about that."""
+        reason = str(error).rstrip(".")
+        self._drafter_failed = True
+        self.info = replace(self.info, plain_reason=reason[:1].lower() + reason[1:])
+        return f"{reason}; decoding is plain until the pair is loaded again."
+
     def policy(self, setting: DraftSetting) -> DraftPolicy:
         """The controller for a request; "auto" goes on from what it has learned."""
-        if self.pair.drafter is None:
+        if self.drafter is None:
             return FixedDraft(0)
         if setting != "auto":
             return FixedDraft(setting)
@@ -279,12 +361,12 @@ class _Reply:
         self.engine, self.request, self.cancel = engine, request, cancel
         self.session = engine.session
         self.started = perf_counter()
-        self.exact = request.seed is not None if request.exact is None else request.exact
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
         self.stats = Stats(context_size=engine.info.context_size)
         self.ids: list[int] = []
         self.text = engine.reply_text(request.stop)
         self.policy = engine.policy(request.draft)
+        self.warning = ""
 
     def events(self) -> Iterator[Event]:
         """Prefill, then text and progress, then the end."""
@@ -313,36 +395,14 @@ class _Reply:
 
     def _prefill(self, prompt: list[int], lasting: int) -> Iterator[Prefill]:
         started = perf_counter()
-        for event in self._read(prompt, lasting):
+        pieces = self.session.prefill(prompt, self.request.is_exact, lasting)
+        for event in self.engine.in_pieces(pieces, prompt, self.request.is_exact):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started
             self.stats.context_used = event.done
             yield event
             if self.cancel.is_set():
                 return
-
-    def _read(self, prompt: list[int], lasting: int) -> Iterator[Prefill]:
-        """Prefill, each piece with as many threads as are best now."""
-        threads = self.engine.reading_threads
-        threads.begin()
-        pieces = self.session.prefill(prompt, self.exact, lasting)
-        event = next(pieces)  # nothing is evaluated yet
-        yield event
-        while (done := event.done) < event.total:
-            self._use(threads, prompt[done : done + MAX_WIDTH], done)
-            started, given = perf_counter(), process_time()
-            event = next(pieces)
-            threads.record(event.done - done, perf_counter() - started, process_time() - given)
-            yield event
-
-    def _use(self, policy: ThreadPolicy, tokens: Sequence[int], position: int) -> None:
-        """As many threads as `policy` says; in exact mode only where the text is the same as with
-        all of them, for which `tokens` may be evaluated at `position`."""
-        count, most = policy.count, policy.most
-        if self.exact and count != most:
-            equal = self.engine.equal_rows.between(most, count, tokens, position)
-            count = count if equal else most
-        self.engine.use_threads(count)
 
     def _generate(self, prompt: list[int]) -> Iterator[Event]:
         rounds = self._rounds(prompt)
@@ -355,11 +415,13 @@ class _Reply:
             started = perf_counter()
             position = len(rounds.history) - 1
             room = min(self.engine.info.context_size - position, MAX_WIDTH)
-            self._use(threads, rounds.history[-room:], position)
+            tokens = rounds.history[-room:]
+            self.engine.choose_threads(threads, tokens, position, self.request.is_exact)
             self._time_plain_step(rounds, position)
             done = self._round(rounds, position)
             threads.record(done.width, done.verify_seconds, done.verify_processor_seconds)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
+            done = done.cut(len(rounds.history) - 1 - position)  # at a stop string
             self._count(done, position, perf_counter() - started)
             yield from texts
             yield Progress(self.stats)
@@ -368,7 +430,7 @@ class _Reply:
 
     def _rounds(self, prompt: list[int]) -> Speculator:
         """The speculator; its history ends in the first token, chosen by the prompt's last row."""
-        target, drafter = self.engine.pair.target, self.engine.pair.drafter
+        target, drafter = self.engine.pair.target, self.engine.drafter
         sampler = Sampler(self.request.sampling, self.seed, target.softcap)
         assert self.session.last_row is not None
         # A copy: a repeat penalty changes the row, and a later reply may start from it again.
@@ -384,7 +446,7 @@ class _Reply:
             history,
             target.hidden(0) if drafter else None,
             () if request.ignore_end else target.vocabulary.end_of_generation,
-            min_width=2 if self.exact else 1,
+            min_width=2 if self.request.is_exact else 1,
             judge=agree if chance is None else synthetic(chance, self.seed),
             proposer=Proposer(sampler, self.engine.draft_temperature),
             lookup=Lookup(history) if looks_up else None,
@@ -406,6 +468,8 @@ class _Reply:
         done = rounds.round(self.policy, limit)
         if done.width == 1:
             self.engine.baseline.record(position, done.seconds)
+        if rounds.failure and not self.warning:
+            self.warning = self.engine.give_up_drafter(rounds.failure)
         return done
 
     def _record(
@@ -458,18 +522,19 @@ class _Reply:
 
     def _compare(self, done: Round, position: int, seconds: float) -> None:
         """Set what the round took against what plain decoding takes here and now."""
-        step, basis = self.engine.baseline.step(position)
+        step = self.engine.baseline.step(position)
         if done.width == 1:
-            step, basis = seconds, "measured"
-        if basis != "none":
+            step = Step(seconds, 0.0, "measured")
+        if step.basis != "none":
             # The rounds before the first timed step count as well: the last ones alone, with the
             # timing itself among them, would say something else.
             first = self.stats.compared_seconds == 0
             tokens = self.stats.decoded if first else len(done.tokens)
-            self.stats.plain_seconds += step * tokens
+            self.stats.plain_seconds += step.seconds * tokens
+            self.stats.plain_deviation += step.deviation * tokens
             self.stats.compared_seconds += self.stats.decode_seconds if first else seconds
         if self.stats.drafted and self.stats.decoded >= ENOUGH_TO_COMPARE:
-            self.stats.speedup_basis = basis
+            self.stats.speedup_basis = step.basis
 
     def _end(self, reason: FinishReason) -> End:
         return End(
@@ -479,4 +544,5 @@ class _Reply:
             tuple(self.ids),
             self.seed,
             self.stats,
+            self.warning,
         )

@@ -67,6 +67,14 @@ class Request:
     ignore_end: bool = False
     synthetic_acceptance: float | None = None
 
+    @property
+    def is_exact(self) -> bool:
+        """`exact`, with None resolved."""
+        return self.seed is not None if self.exact is None else self.exact
+
+
+# A comparison with plain steps that differ by a larger share says nothing.
+TOO_NOISY = 0.25
 
 SpeedupBasis = Literal["measured", "estimated", "none"]
 """measured: plain steps were timed during the reply itself; estimated: earlier in the session."""
@@ -83,6 +91,7 @@ class Stats:
     `threads[n]` is the number of rounds that n threads evaluated.
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
     `compared_seconds`, from timed plain steps; both are 0 while nothing was timed.
+    `plain_deviation` is how many seconds it may be off, going by how those steps differ.
     """
 
     prompt_tokens: int = 0
@@ -102,6 +111,7 @@ class Stats:
     verify_seconds: float = 0.0
     sampling_seconds: float = 0.0
     plain_seconds: float = 0.0
+    plain_deviation: float = 0.0
     compared_seconds: float = 0.0
     speedup_basis: SpeedupBasis = "none"
     context_used: int = 0
@@ -129,10 +139,22 @@ class Stats:
 
     @property
     def speedup(self) -> float | None:
-        """Against plain decoding on this machine, or None when plain steps were never timed."""
-        if self.speedup_basis == "none" or self.compared_seconds <= 0:
+        """Against plain decoding on this machine; None where too few plain steps were timed, or
+        differ too much.
+
+        Never more than a round brings, since it takes a plain step at the least.
+        """
+        length = self.mean_accepted_length
+        if self.speedup_basis == "none" or self.compared_seconds <= 0 or length is None:
             return None
-        return self.plain_seconds / self.compared_seconds
+        if self.speedup_error > TOO_NOISY:
+            return None
+        return min(self.plain_seconds / self.compared_seconds, length)
+
+    @property
+    def speedup_error(self) -> float:
+        """How far `speedup` may be off, as a share of it."""
+        return self.plain_deviation / self.plain_seconds if self.plain_seconds else 0.0
 
     def __add__(self, later: Stats) -> Stats:
         """Totals of two replies; the context is that of the later one."""
@@ -167,6 +189,7 @@ class Stats:
             "accepted_histogram": self.accepted_histogram,
             "threads": {str(count): rounds for count, rounds in sorted(self.threads.items())},
             "speedup": _rounded(self.speedup),
+            "speedup_error": None if self.speedup is None else _rounded(self.speedup_error),
             "speedup_basis": self.speedup_basis,
             "ttft_seconds": _rounded(self.ttft_seconds),
             "prefill_seconds": _rounded(self.prefill_seconds),
@@ -196,6 +219,7 @@ _SUMMED = (
     "verify_seconds",
     "sampling_seconds",
     "plain_seconds",
+    "plain_deviation",
     "compared_seconds",
 )
 
@@ -238,7 +262,8 @@ class End:
     """Always the last event, also when the reply was stopped.
 
     `message` is the answer as it belongs into the history (thoughts left out), `token_ids` all
-    generated ids, end-of-generation token included.
+    generated ids, end-of-generation token included. `warning` is a sentence about something that
+    failed and did not end the reply; it comes once, and "" means that nothing did.
     """
 
     reason: FinishReason
@@ -247,6 +272,7 @@ class End:
     token_ids: tuple[int, ...]
     seed: int
     stats: Stats
+    warning: str = ""
 
 
 Event = Prefill | Text | Progress | End

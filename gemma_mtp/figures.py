@@ -15,6 +15,8 @@ from gemma_mtp.options import PairInfo
 Parts = list[tuple[int, str]]
 """Texts with their importance; the least important go first where they do not all fit."""
 
+ROUGH = 0.05  # of a speedup; what may be further off is given to one place only
+
 _REASONS: dict[FinishReason, str] = {
     "stop": "",
     "length": "token limit",
@@ -48,6 +50,14 @@ def drafting(stats: Stats) -> str:
     return length_used(stats) if stats.drafted else "plain"
 
 
+def factor(stats: Stats) -> str:
+    """The speedup as exactly as it is known, where it is known at all."""
+    if stats.speedup is None:
+        return ""
+    rough = stats.speedup_error > ROUGH
+    return f"about {stats.speedup:.1f}x" if rough else f"{stats.speedup:.2f}x"
+
+
 def status_parts(stats: Stats) -> Parts:
     """What the line below a growing reply says, each part with its importance."""
     parts = [(9, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
@@ -63,7 +73,7 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     """What is said after a reply."""
     parts = [(7, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
     if stats.speedup is not None:
-        parts.append((8, f"{stats.speedup:.2f}x plain ({stats.speedup_basis})"))
+        parts.append((8, f"{factor(stats)} plain ({stats.speedup_basis})"))
     if stats.acceptance_rate is not None:
         parts.append((6, f"accepted {percent(stats.acceptance_rate)}"))
     if stats.drafted and stats.mean_accepted_length is not None:
@@ -115,7 +125,7 @@ def _timed(stats: Stats) -> bool:
 
 
 def _speedup(stats: Stats) -> str:
-    return "" if stats.speedup is None else f"{stats.speedup:.2f}x {stats.speedup_basis}"
+    return "" if stats.speedup is None else f"{factor(stats)} {stats.speedup_basis}"
 
 
 def _accepted(stats: Stats) -> str:

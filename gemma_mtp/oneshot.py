@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol, TextIO
 
@@ -35,6 +36,8 @@ class Engine(Protocol):
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]: ...
 
     def prompt(self, request: Request) -> list[int]: ...
+
+    def prepare(self, request: Request | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -108,25 +111,30 @@ def write_reply(
 
 @dataclass(frozen=True)
 class Report:
-    """What `run` says besides the answer."""
+    """What `run` says besides the answer; `load_seconds` went by before it."""
 
     stats: bool = False
     json: bool = False
     fail_on_length: bool = False
+    load_seconds: float = 0.0
 
 
 def answer(engine: Engine, request: Request, printer: Printer, report: Report) -> ExitStatus:
     """Write one answer to standard output; the status says how it ended."""
+    started = perf_counter()
     try:
         with stoppable() as cancel:
             end = write_reply(engine, request, printer, cancel)
         if report.json:
-            text = json_text(as_json(end, engine.info))
+            seconds = perf_counter() - started
+            text = json_text(as_json(end, engine.info, report.load_seconds, seconds))
             printer.screen.write(text + "\n")
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
     except DoesNotFit as error:
         raise DoesNotFit(str(error), "Shorten it, or use a larger --ctx.") from error
+    if end.warning:
+        printer.line(f"gemma-mtp: {end.warning}")
     if report.stats:
         printer.summary(end)
     if end.reason == "cancelled":
@@ -169,18 +177,19 @@ def _say_why_nothing(printer: Printer, request: Request, end: End) -> None:
     printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
 
 
-def as_json(end: End, info: PairInfo) -> dict[str, Any]:
-    """The object that `run --json` prints."""
-    thought = {"thought": end.thought} if end.thought else {}
+def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, Any]:
+    """The object that `run --json` prints; seconds that loading and the whole reply took."""
+    times = {"load_seconds": round(load, 4), "total_seconds": round(load + reply, 4)}
+    more = {"thought": end.thought, "warning": end.warning}
     return {
         "text": end.message.content,
-        **thought,
+        **{name: text for name, text in more.items() if text},
         "model": info.name,
         "seed": end.seed,
         "finish_reason": end.reason,
         "prompt_tokens": end.stats.prompt_tokens,
         "completion_tokens": end.stats.completion_tokens,
-        "stats": end.stats.as_json(),
+        "stats": {**end.stats.as_json(), **times},
     }
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gemma_mtp.errors import BadPair
 from gemma_mtp.sampling import Ids, Row, Sampler, best_first, gumbel, kept
 
 # Factors of the request's temperature; 0 drafts the drafter's top token.
@@ -70,13 +71,14 @@ class Proposer:
 
         That is its probability among the candidates, at temperature 1 whatever the request's is:
         it tells right drafts from wrong ones best, and one calibration serves all requests.
+        Raises BadPair for a row without usable numbers.
         """
         sampling = self.sampler.sampling
         self.sampler.penalize(row, recent)
         if sampling.temperature <= 0:
-            ids, scores = best_first(row, GREEDY_RIVALS, 1.0)
+            ids, scores = _best(row, GREEDY_RIVALS, 1.0)
             return int(ids[0]), _probability(scores, 0)
-        ids, scores = best_first(row, sampling.top_k or RIVALS, sampling.temperature)
+        ids, scores = _best(row, sampling.top_k or RIVALS, sampling.temperature)
         found = _Candidates(ids, scores, gumbel(self.sampler.seed, position, ids))
         self._round.append(found)
         chosen = self._choice(found, self.temperature.factor)
@@ -98,6 +100,14 @@ class Proposer:
                 choices = (found.ids[self._choice(found, factor)] for factor in FACTORS)
                 self.temperature.record([choice == token for choice in choices])
         self._round.clear()
+
+
+def _best(row: Row, k: int, temperature: float) -> tuple[Ids, NDArray[np.float64]]:
+    """`best_first` of a row of the drafter's, which is the one to blame if there is nothing."""
+    try:
+        return best_first(row, k, temperature)
+    except BadPair as error:
+        raise BadPair("The drafter computed no usable numbers.", error.hint) from error
 
 
 def _probability(logits: NDArray[np.float64], chosen: int) -> float:

@@ -17,6 +17,8 @@ from gemma_mtp.snapshots import BYTES, SHARE, Saved, Snapshots
 
 # Pieces of a long prompt between two snapshots.
 PIECES_APART = 8
+# Tokens that are left to the next prompt: the end of a turn and the opening of another.
+FEW = 16
 
 
 class CachedTarget(Protocol):
@@ -43,6 +45,7 @@ class Session:
         self.target = target
         self.tokens: list[int] = []
         self.last_row: Row | None = None
+        self.expected: list[int] = []  # what a later prompt will begin with
         self.snapshots = Snapshots(max(BYTES, target.model_bytes // SHARE))
 
     def prefill(
@@ -59,10 +62,12 @@ class Session:
         total = len(prompt)
         lasting = total if lasting is None else lasting
         cached = self._reuse(prompt, exact, lasting)
+        expected = len(self.expected) if _begins(prompt, self.expected) else 0
         yield Prefill(cached, total, cached)
         while (done := len(self.tokens)) < total:
-            self._remember(done == cached, done == lasting)
-            end = min(done + self.target.piece_size, lasting if done < lasting else total)
+            self._remember(done == max(cached, expected), done == lasting)
+            ends = (end for end in (expected, lasting, total) if end > done)
+            end = min(done + self.target.piece_size, *ends)
             rows = self.target.decode(prompt[done:end], done, 1 if end == total else 0)
             self.tokens += prompt[done:end]
             if end == total:
@@ -70,6 +75,20 @@ class Session:
                 if end == lasting:
                     self._snapshot(complete=True)
             yield Prefill(end, total, cached)
+
+    def prepare(self, expected: Sequence[int], exact: bool = False) -> Iterator[Prefill]:
+        """Evaluate what a later prompt will begin with, unless that is cached but for a few tokens.
+
+        May be abandoned like `prefill`, which then evaluates the rest in the pieces that were left:
+        how far this came must not show in the last bits.
+        """
+        common = common_prefix(self.tokens, expected)
+        if common == len(expected) or (
+            common == len(self.tokens) and common >= len(expected) - FEW
+        ):
+            return
+        self.expected = list(expected)
+        yield from self.prefill(expected, exact, lasting=0)
 
     def rewind(self, length: int) -> int:
         """Forget tokens from `length` on; returns how many are left.
@@ -88,7 +107,7 @@ class Session:
         """Keep what is cached of `prompt`; returns how many tokens that is."""
         common, total = common_prefix(self.tokens, prompt), len(prompt)
         newest = self.snapshots.cut(common)
-        again = newest is not None and common == total and newest.length == lasting
+        again = newest is not None and newest.length == lasting <= common
         if newest and again and (lasting < total or newest.saved.row is not None):
             self._restore(lasting)
             self.last_row = newest.saved.row
@@ -127,3 +146,7 @@ class Session:
     def _forget(self, length: int) -> None:
         del self.tokens[length:]
         self.snapshots.cut(length)
+
+
+def _begins(prompt: Sequence[int], tokens: Sequence[int]) -> bool:
+    return common_prefix(prompt, tokens) == len(tokens)

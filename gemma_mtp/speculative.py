@@ -5,12 +5,13 @@ Knows neither llama.cpp nor texts: a target and a drafter are whatever fits the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter, process_time
 from typing import Protocol
 
 from gemma_mtp.draft_length import DraftPolicy
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.proposer import DraftTemperature, Proposer
 from gemma_mtp.sampling import Row, Sampler, uniform
@@ -86,6 +87,13 @@ class Round:
         """Drafts that could be compared with what the target chose."""
         return len(self.tokens)
 
+    def cut(self, count: int) -> Round:
+        """As if the text had ended after `count` of its tokens: what stood behind was never a
+        part of it, neither as a token nor as a draft."""
+        if count >= len(self.tokens):
+            return self
+        return replace(self, tokens=self.tokens[:count], kept=count, accepted=count)
+
     @property
     def seconds(self) -> float:
         return self.draft_seconds + self.verify_seconds + self.sampling_seconds
@@ -95,7 +103,8 @@ class Speculator:
     """Runs rounds over one reply.
 
     `history` are all tokens so far; the last one, *pending*, is sampled but not yet evaluated. The
-    target holds exactly the others before and after each round, whatever was drafted.
+    target holds exactly the others before and after each round, whatever was drafted. A drafter
+    that fails is not asked again; `failure` says why, and decoding goes on plainly.
     """
 
     def __init__(
@@ -118,6 +127,7 @@ class Speculator:
         rows evaluated together, and exact mode must not see that.
         """
         self.target, self.drafter, self.sampler = target, drafter, sampler
+        self.failure: GemmaMtpError | None = None
         self.proposer = proposer or Proposer(sampler, DraftTemperature())
         self.history = history
         self.hidden = None if hidden is None else hidden.copy()
@@ -180,17 +190,29 @@ class Speculator:
         confidences: list[float] = []
         if longest < 1 or self.drafter is None:
             return drafts, confidences
+        try:
+            for draft, confidence in self._proposals(self.drafter, token, position):
+                drafts.append(draft)
+                confidences.append(confidence)
+                if draft in self.end or len(drafts) == longest or not policy.go_on(confidences):
+                    break
+        except GemmaMtpError as error:
+            self.drafter, self.failure = None, error
+        return drafts, confidences
+
+    def _proposals(
+        self, drafter: Drafter, token: int, position: int
+    ) -> Iterator[tuple[int, float]]:
+        """Draft after draft with the drafter's confidence in it, without end."""
         assert self.hidden is not None
-        self.drafter.begin(self.hidden, position)
+        drafter.begin(self.hidden, position)
         recent = self.history[-self.sampler.sampling.repeat_last_n :]
         while True:
-            row = self.drafter.step(token)
-            token, confidence = self.proposer.propose(row, position + len(drafts) + 1, recent)
+            row = drafter.step(token)
+            position += 1
+            token, confidence = self.proposer.propose(row, position, recent)
             recent.append(token)
-            drafts.append(token)
-            confidences.append(confidence)
-            if token in self.end or len(drafts) == longest or not policy.go_on(confidences):
-                return drafts, confidences
+            yield token, confidence
 
     def _accept(self, rows: Row, drafts: list[int], kept: int) -> list[int]:
         """Sample row after row while the samples are what was drafted; commit them as they come."""

@@ -57,7 +57,7 @@ NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is
     in seconds per token; the file `mark` is made after the first text. The reply waits before
-    each word of which there is a file in the folder `hold`."""
+    each word of which there is a file in the folder `hold`. The end comes with `warning`."""
 
     text: str = "Hello there."
     thought: str = ""
@@ -67,6 +67,7 @@ class Script:
     prefill_delay: float = 0.0
     mark: str = ""
     hold: str = ""
+    warning: str = ""
 
 
 @dataclass
@@ -79,6 +80,7 @@ class FakeEngine:
     name: str = "tiny"
     requests: list[Request] = field(default_factory=list)
     closed: bool = False
+    prepared: list[Request | None] = field(default_factory=list)
 
     @property
     def info(self) -> PairInfo:
@@ -98,6 +100,10 @@ class FakeEngine:
             raise BadPair(script.error, "Try something else.")
         return self._events(script, request, cancel)
 
+    def prepare(self, request: Request | None) -> None:
+        assert not self.closed
+        self.prepared.append(request)
+
     def prompt(self, request: Request) -> list[int]:
         """A token for each word, and four more for each message."""
         return [0] * sum(len(m.content.split()) + 4 for m in request.messages)
@@ -113,9 +119,8 @@ class FakeEngine:
         def end(reason: FinishReason) -> End:
             ids = tuple(range(len(said)))
             seed = 7 if request.seed is None else request.seed
-            return End(
-                reason, Message("assistant", "".join(said), ids), "".join(thought), ids, seed, stats
-            )
+            message = Message("assistant", "".join(said), ids)
+            return End(reason, message, "".join(thought), ids, seed, stats, script.warning)
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
             yield Prefill(done, prompt, 0)

@@ -1,26 +1,33 @@
 """When plain steps are timed, and what is said of them."""
 
+import pytest
+
 from gemma_mtp.baseline import FIRST_ROUNDS, Baseline
 
 
 def test_nothing_is_claimed_before_a_step_was_timed():
-    assert Baseline().step(100) == (0.0, "none")
+    baseline = Baseline()
+    assert baseline.step(100) == (0.0, 0.0, "none")
+    baseline.record(100, 0.5)
+    assert baseline.step(100).basis == "none", "one alone may be off by any factor"
 
 
 def test_steps_near_by_count_as_measured_and_distant_ones_as_estimated():
     baseline = Baseline()
-    baseline.record(100, 0.5)
-    assert baseline.step(400) == (0.5, "measured")
-    assert baseline.step(5000) == (0.5, "estimated")
-    baseline.record(5000, 0.8)
-    assert baseline.step(5000) == (0.8, "measured")
+    for seconds in (0.5, 0.5):
+        baseline.record(100, seconds)
+    assert baseline.step(400) == (0.5, 0.0, "measured")
+    assert baseline.step(5000) == (0.5, 0.0, "estimated")
+    for seconds in (0.8, 0.9):
+        baseline.record(5000, seconds)
+    assert baseline.step(5000) == pytest.approx((0.85, 0.05, "measured"))
 
 
 def test_one_stall_does_not_decide():
     baseline = Baseline()
     for seconds in (0.1, 9.0, 0.1):
         baseline.record(10, seconds)
-    assert baseline.step(10)[0] == 0.1
+    assert baseline.step(10) == (0.1, 0.0, "measured")
 
 
 def test_the_first_reply_looks_three_times_and_later_ones_only_now_and_then():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -12,7 +13,7 @@ from gemma_mtp.bench.gain import break_even, round_cost, tokens_by_length
 from gemma_mtp.bench.results import Results
 from gemma_mtp.bench.runs import TEXTS, Plan, affordable, measure, warm_up
 from gemma_mtp.costs import Costs
-from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.errors import BadPair, DoesNotFit
 
 DRAFTS = ("off", "1", "3", "auto")
 Q8 = Weights("Q8_0", on_cpu=True)
@@ -69,6 +70,16 @@ def test_what_was_measured_before_an_interruption_is_kept():
     found = list(measure(engine, plan(), cancel))
     assert [run.draft for run in found] == [*DRAFTS, "auto"]
     assert Results(DRAFTS, found)["auto"].speedup == pytest.approx(Results(DRAFTS, found).speedup)
+
+
+def test_a_drafter_that_fails_is_an_error_and_no_measurement_of_plain_decoding():
+    class Failing(CurveEngine):
+        def reply(self, request, cancel=None):
+            for end in super().reply(request, cancel):
+                yield replace(end, warning="The drafter broke.")
+
+    with pytest.raises(BadPair, match="Drafting cannot be measured: The drafter broke"):
+        list(measure(Failing(), plan(), Event()))
 
 
 def test_a_run_that_does_not_fit_the_context_is_an_error():

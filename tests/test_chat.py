@@ -108,6 +108,36 @@ def test_a_crash_keeps_what_was_written() -> None:
     assert talk.saved_texts == [("question", "a"), ("hi", "Better.")]
 
 
+def test_what_failed_without_ending_the_reply_is_said_below_it() -> None:
+    talk = Talk(Script("Hello there.", warning="The drafter broke."), Script("Still here."))
+    shown = talk.run("hi", "and now?")
+    assert f"Hello there.\n{LINE}7/8192\nThe drafter broke.\n>>> and now?\nStill here." in shown
+    assert shown.count("broke") == 1
+    assert talk.said[1] == ("assistant", "Hello there.")
+
+
+def test_while_the_next_message_is_typed_what_comes_before_it_is_prepared() -> None:
+    talk = Talk(Script("Hello there."), seed=5, think=True)
+    talk.run("hi", "/help")
+    before, after, again = talk.engine.prepared
+    assert before is None
+    assert after == again
+    assert after is not None
+    assert [m.content for m in after.messages] == ["hi", "Hello there."]
+    assert (after.seed, after.think) == (5, True)
+    talk.run("/clear")
+    assert talk.engine.prepared[-1] is None
+
+
+def test_after_a_reply_that_was_broken_off_the_cache_stays_for_going_on() -> None:
+    talk = Talk(Script("one two three"), max_tokens=2)
+    talk.run("count", "/help")
+    assert set(talk.engine.prepared) == {None}
+    talk.run("/continue")
+    assert talk.said[1] == ("assistant", "one two three")
+    assert talk.engine.prepared[-1] is not None
+
+
 def test_a_picture_is_refused() -> None:
     talk = Talk()
     assert "images are not supported yet" in talk.run("~/cat.png")

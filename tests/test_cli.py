@@ -219,6 +219,7 @@ def test_json() -> None:
         "completion_tokens": 3,
     }
     assert (stats["speedup"], stats["speedup_basis"]) == (1.42, "measured")
+    assert 0 <= stats["load_seconds"] <= stats["total_seconds"]
 
 
 def test_json_with_a_thought() -> None:
@@ -237,6 +238,22 @@ def test_stats_go_to_standard_error() -> None:
     assert outcome.stderr == (
         "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · k=3 · ctx 9/8192\n"
     )
+
+
+def test_a_single_answer_prepares_nothing() -> None:
+    asked = world(Script("a"))
+    invoke("run", "one", world=asked)
+    assert asked.engine.requests
+    assert not asked.engine.prepared
+
+
+def test_a_warning_goes_to_standard_error() -> None:
+    failing = Script("a", warning="The drafter broke.")
+    outcome = invoke("run", "one", world=world(failing))
+    assert (outcome.status, outcome.stdout) == (0, "a\n")
+    assert outcome.stderr == "gemma-mtp: The drafter broke.\n"
+    found = json.loads(invoke("run", "one", "--json", world=world(failing)).stdout)
+    assert found["warning"] == "The drafter broke."
 
 
 def test_stats_without_a_comparison() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gemma_mtp.events import Stats
@@ -71,6 +73,32 @@ def test_a_reply_without_drafts_is_plain() -> None:
     for parts in (status_parts, lambda stats: summary_parts(stats, "stop")):
         assert "plain" in [text for _, text in parts(plain)]
         assert "k=3" in [text for _, text in parts(LAST)]
+
+
+@pytest.mark.parametrize(
+    ("plain", "deviation", "said"),
+    [
+        (2.84, 0.05, "1.42x plain (measured)"),
+        (2.84, 0.2, "about 1.4x plain (measured)"),  # timed steps differ by 7 %
+        (2.84, 0.8, None),  # by 28 %
+        (9.0, 0.0, "2.64x plain (measured)"),  # a round brought no more than that
+    ],
+)
+def test_a_factor_is_as_exact_as_it_is_known_and_never_more_than_there_can_be(
+    plain: float, deviation: float, said: str | None
+) -> None:
+    stats = replace(LAST, plain_seconds=plain, plain_deviation=deviation)
+    shown = [text for _, text in summary_parts(stats, "stop") if "plain" in text]
+    assert shown == ([said] if said else [])
+    in_report = [line for line in report(stats, stats, 1, INFO, 80) if line.startswith("speedup")]
+    wanted = said.replace(" plain (", " ").rstrip(")") if said else ""
+    assert in_report == ([f"speedup   {wanted}"] if said else [])
+    assert (stats.as_json()["speedup"] is None) == (said is None)
+
+
+def test_without_an_accepted_draft_nothing_can_have_been_gained() -> None:
+    none = replace(LAST, decoded=80, accepted=0, plain_seconds=2.5, compared_seconds=2.0)
+    assert none.speedup == 1.0
 
 
 def test_nothing_said_yet() -> None:

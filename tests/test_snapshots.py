@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from pairs import TINY
 
-from gemma_mtp.engine import load
+from gemma_mtp.engine import Engine
 from gemma_mtp.events import End, Message, Request
 from gemma_mtp.llama import load_pair
 from gemma_mtp.options import LoadOptions
 from gemma_mtp.snapshots import Snapshots
+from gemma_mtp.template import FALLBACK
 
 
 class Saved:
@@ -177,7 +178,10 @@ def test_after_a_state_that_llama_cpp_refuses_all_is_evaluated_again(probe):
 
 @pytest.fixture(scope="module")
 def engine():
-    engine = load(TINY, LoadOptions(context=3072, threads=1))
+    """With a template whose history is what was generated."""
+    pair = load_pair(TINY, LoadOptions(context=3072, threads=1))
+    pair.chat_template = FALLBACK
+    engine = Engine(pair)
     yield engine
     engine.close()
 

@@ -13,8 +13,8 @@ CORE = (
 )
 ENGINE_SIDE = (
     *CORE,
-    *("engine", "snapshots", "session", "amx", "threads", "events", "options", "errors"),
-    *("streaming", "template", "rendering", "template_process", "length"),
+    *("engine", "background", "snapshots", "session", "amx", "threads", "events", "options"),
+    *("errors", "streaming", "template", "rendering", "template_process", "length"),
     *("gguf", "pairing", "shape", "memory"),
     *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
 )

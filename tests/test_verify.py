@@ -14,7 +14,7 @@ from pairs import TINY
 
 from gemma_mtp import engine as engine_module
 from gemma_mtp.engine import load
-from gemma_mtp.errors import Cancelled
+from gemma_mtp.errors import BadPair, Cancelled
 from gemma_mtp.events import Message, Request, Sampling
 from gemma_mtp.options import LoadOptions
 from gemma_mtp.sampling import Sampler, filtered, gumbel
@@ -313,6 +313,15 @@ def test_drafts_accepted_by_mistake_are_found_and_are_no_near_tie(tiny, monkeypa
     found = list(compare(tiny, PLAN, Event()))
     assert any(c.difference is not None and not c.difference.near_tie for c in found)
     assert not receipt(*found).ok
+
+
+def test_a_drafter_that_fails_gives_no_verdict():
+    engine = load(TINY, LoadOptions(context=2048, threads=1))
+    step = engine.pair.drafter.step
+    engine.pair.drafter.step = lambda token: np.full_like(step(token), np.nan)
+    with pytest.raises(BadPair, match="nothing to verify: The drafter computed no usable numbers"):
+        list(compare(engine, Plan(("3",), (QUESTION,), 8), Event()))
+    engine.close()
 
 
 def test_a_cancelled_comparison_gives_no_verdict(tiny):

@@ -11,7 +11,7 @@ from threading import Event as Flag
 from typing import Protocol
 
 from gemma_mtp.costs import Costs
-from gemma_mtp.errors import Cancelled, DoesNotFit, GemmaMtpError
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
 from gemma_mtp.events import DraftSetting, End, Event, Message, Request, Sampling, Stats
 from gemma_mtp.options import PairInfo
 
@@ -145,6 +145,8 @@ def _reply(
         raise DoesNotFit(str(error), "Ask something shorter, or use a larger --ctx.") from error
     if not isinstance(end, End):
         raise GemmaMtpError("The engine ended the reply without a result.")
+    if end.warning:
+        raise BadPair(f"Drafting cannot be measured: {end.warning}")
     if end.reason == "context":
         raise DoesNotFit(
             f"{tokens} tokens and their prompt do not fit a context of {end.stats.context_size}.",

@@ -132,6 +132,17 @@ class Chat:
         """The conversation as it is now takes `used` tokens."""
         self._measured = (self.conversation, used)
 
+    def prepare(self) -> None:
+        """While the person reads and types, let the pair read what comes before the next message.
+
+        After a reply that was broken off the cache is left as it is: /continue goes on from there.
+        """
+        if self._engine is not None:
+            turn = self.conversation.last
+            complete = turn is not None and turn.reply is not None and turn.reason == "stop"
+            messages = self.conversation.messages()
+            self._engine.prepare(self.options.request(messages) if complete else None)
+
     def context_used(self) -> int:
         """Tokens of the conversation; counted only when it is not known from a reply."""
         if self._measured[0] is not self.conversation:

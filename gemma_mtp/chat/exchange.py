@@ -109,7 +109,7 @@ class _Exchange:
 
     def _reply(self, cancel: threading.Event) -> bool:
         wanted = request(self.chat, self.draft, self.how)
-        self.exact = wanted.seed is not None if wanted.exact is None else wanted.exact
+        self.exact = wanted.is_exact
         try:
             end = write_reply(self.chat.engine, wanted, self.chat.printer, cancel, self._observe)
         except DoesNotFit as error:
@@ -155,6 +155,8 @@ class _Exchange:
         self.used = end.stats.context_used if self.written else 0
         if chat.figures:
             chat.printer.summary(end)
+        if end.warning:
+            chat.say(end.warning)
         if end.reason == "context":
             self.how = replace(self.how, seed=end.seed)
             used, size = end.stats.context_used, end.stats.context_size

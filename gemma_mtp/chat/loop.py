@@ -37,6 +37,7 @@ def converse(chat: Chat, first: str | None = None) -> None:
     while chat.open:
         try:
             offered, chat.again = chat.again, ""
+            chat.prepare()
             _guarded(chat, feed, chat.console.read(offered))
         except EOFError:
             return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp import race as lanes
 from gemma_mtp.chat.conversation import Conversation
 from gemma_mtp.chat.exchange import How, request
-from gemma_mtp.events import DraftSetting, Event, Progress
+from gemma_mtp.events import DraftSetting, End, Event, Progress
 from gemma_mtp.oneshot import stoppable
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def _record(
         for event in chat.engine.reply(wanted, cancel):
             if isinstance(event, Progress):
                 screen.transient(f"{title}: {event.stats.completion_tokens} tokens")
+            elif isinstance(event, End) and event.warning:
+                chat.say(event.warning)
             yield event
 
     try:

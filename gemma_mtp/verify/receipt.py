@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gemma_mtp.bench.runs import setting
 from gemma_mtp.draft_length import LONGEST
-from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.errors import BadPair, Cancelled, GemmaMtpError
 from gemma_mtp.events import End, Event, Message, Prefill, Request, Sampling
 from gemma_mtp.options import PairInfo
 from gemma_mtp.sampling import Row, capped
@@ -191,6 +191,8 @@ def _write(engine: Engine, request: Request, cancel: Flag) -> End:
     _check(cancel)
     if not isinstance(end, End):
         raise GemmaMtpError("The engine ended the reply without a result.")
+    if end.warning:
+        raise BadPair(f"There is nothing to verify: {end.warning}")
     return end
 
 

@@ -47,6 +47,9 @@ CHARACTERS = [SPACE, "\t", *(chr(c) for c in range(0x21, 0x7F)), *_SIGNS]
 # Whole words that must be one token, whatever the text they are learned from.
 KEPT_WORDS = ["system", "user", "model", "thought"]
 
+# As with the real models, an answer without a thought begins behind a mark that the history drops.
+# They put an empty thought there, which this one was never trained on: it then ends 77 of 300
+# held-out chats as the corpus does, without a mark 216, behind the mark that ends a thought 209.
 CHAT_TEMPLATE = """\
 {{- bos_token -}}
 {%- macro without_thoughts(text) -%}
@@ -76,7 +79,10 @@ CHAT_TEMPLATE = """\
         {{- '<turn|>\\n' -}}
     {%- endif -%}
 {%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|turn>model\\n' -}}{%- endif -%}
+{%- if add_generation_prompt -%}
+    {{- '<|turn>model\\n' -}}
+    {%- if not thinking -%}{{- '<channel|>' -}}{%- endif -%}
+{%- endif -%}
 """
 
 _LINES = re.compile(r"[^\n]+|\n+")

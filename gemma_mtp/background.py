@@ -1,0 +1,57 @@
+"""Work that goes on while nobody waits for it: in a thread of its own, step by step.
+
+Whoever needs what it works with stops it first. Knows neither engine nor chat.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import closing, suppress
+
+
+class Background:
+    """At most one work at a time; `start`, `cancel` and `stop` are called by one thread only."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._cancelled = threading.Event()
+
+    def start(self, steps: Generator[object, None, None]) -> None:
+        """Take the first of `steps` in any case, and the others until this is cancelled.
+
+        An error ends the work and is nobody's concern: what it was to do is done later, or fails
+        again where somebody waits for it.
+        """
+        self.cancel()
+        before, self._cancelled = self._thread, threading.Event()
+        self._thread = threading.Thread(target=_work, args=(steps, self._cancelled, before))
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Let the step under way be the last one; does not wait for it."""
+        self._cancelled.set()
+
+    def stop(self) -> None:
+        """Cancel, and wait for the step under way."""
+        self.cancel()
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the work is done, or was cancelled."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+
+def _work(
+    steps: Generator[object, None, None],
+    cancelled: threading.Event,
+    before: threading.Thread | None,
+) -> None:
+    if before is not None:
+        before.join()
+    with suppress(Exception), closing(steps):
+        for _ in steps:
+            if cancelled.is_set():
+                return
