@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event as Flag
 from time import perf_counter, process_time
@@ -17,7 +18,7 @@ import numpy as np
 from gemma_mtp.baseline import Baseline
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
 from gemma_mtp.events import (
     DraftSetting,
     End,
@@ -98,7 +99,8 @@ def _renderer_for(files: PairFiles) -> Renderer | None:
     from gemma_mtp.template_process import Apart
 
     renderer = Apart()
-    renderer.start()
+    with suppress(GemmaMtpError):  # not needed for every template; said if it is
+        renderer.start()
     return renderer
 
 
