@@ -101,7 +101,8 @@ def _renderer_for(files: PairFiles) -> Renderer | None:
     from gemma_mtp.template_process import Apart
 
     renderer = Apart()
-    renderer.start()
+    with suppress(GemmaMtpError):  # not needed for every template; said if it is
+        renderer.start()
     return renderer
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from time import process_time
 from typing import Any, Protocol
 
 # jinja2 comes with llama-cpp-python, which requires it for the same purpose.
@@ -94,7 +95,7 @@ def serve() -> None:
     _limit("RLIMIT_AS", MEMORY)
     renderer = Here()
     for line in sys.stdin.buffer:
-        _limit("RLIMIT_CPU", int(_processor_seconds()) + ORPHAN_SECONDS)
+        _limit("RLIMIT_CPU", int(process_time()) + ORPHAN_SECONDS)
         answer: dict[str, Any] = {}
         try:
             answer["text"] = _serve(renderer, json.loads(line))
@@ -121,12 +122,6 @@ def _limit(name: str, most: int) -> None:
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)
         resource.setrlimit(kind, (most, hard))
-
-
-def _processor_seconds() -> float:
-    from time import process_time
-
-    return process_time()
 
 
 def _failure(error: Exception) -> Failure:

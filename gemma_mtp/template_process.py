@@ -52,7 +52,8 @@ class Apart:
         """
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", PROGRAM],
+                # Not from this folder (-P), nor anything that is found besides the path (-S).
+                [sys.executable, "-P", "-S", "-c", PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pairs import TINY
 
 from gemma_mtp.errors import BadPair
 from gemma_mtp.events import Message
+from gemma_mtp.gguf import read_header
 from gemma_mtp.lookup import common_prefix
 from gemma_mtp.rendering import Here
-from gemma_mtp.template import ChatTemplate, Piece, encode_prompt, open_thought, turn_after
+from gemma_mtp.template import (
+    HARMLESS,
+    ChatTemplate,
+    Piece,
+    encode_prompt,
+    open_thought,
+    turn_after,
+)
 
 BOS, EOS = 2, 1
 SPECIAL = {
@@ -165,6 +175,12 @@ def test_the_real_templates(path: Path) -> None:
     assert encode_prompt(template.pieces(begun, False), tokenize, BOS) == [*ids, 7002]
     later = encode_prompt(template.pieces(turn_after(CONVERSATION), False), tokenize, BOS)
     assert text_of(ids[common_prefix(ids, later) :]) == no_thought
+
+
+def test_the_known_templates_are_known() -> None:
+    built_in = read_header(TINY.target).metadata["tokenizer.chat_template"]
+    sources = [built_in, *(path.read_text(encoding="utf-8") for path in REAL)]
+    assert {sha256(source.strip().encode()).hexdigest() for source in sources} == HARMLESS
 
 
 def test_the_last_words_tell_whether_a_thought_is_open() -> None:

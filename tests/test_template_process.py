@@ -34,7 +34,7 @@ TOO_MUCH = {
     "text": ("{{ bos_token * 1000000 }}", "writes more than"),
     "text a little at a time": ("{% for i in range(99999) %}{{ bos_token }}{% endfor %}", "writes"),
     "a message again and again": (
-        "{% for i in range(9999) %}{{ messages[0].content }}{% endfor %}",
+        "{% for i in range(99) %}{{ messages[1].content }}{% endfor %}",
         "writes more than",
     ),
     "parentheses": ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested"),
@@ -73,7 +73,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[b
 def render(source: str) -> str:
     template = ChatTemplate(source, "<bos>", "<eos>")
     try:
-        return template.render(TURNS, think=False)
+        return template.render([Message("system", "Be brief."), *TURNS], think=False)
     finally:
         template.close()
 
