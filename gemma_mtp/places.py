@@ -54,7 +54,7 @@ def obstacle(path: Path) -> str:
 
 def folder_obstacle(folder: Path) -> str:
     """As `obstacle`, for what has to be a folder."""
-    return "" if folder.is_dir() else obstacle(folder / "file")
+    return "" if os.path.isdir(folder) else obstacle(folder / "file")
 
 
 def own_text(file: Path) -> str:

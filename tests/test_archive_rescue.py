@@ -209,6 +209,15 @@ def test_a_damaged_page_costs_what_is_on_it(path: Path) -> None:
     assert all(damaged.read(id).turns[0].reply for id in ids)
 
 
+def test_a_part_of_a_reply_without_its_turn_stops_no_rescue(path: Path) -> None:
+    piece = "INSERT INTO pieces VALUES (1, {}, 1, '{}', '')"
+    execute(path, piece.format(1, " And on."), piece.format(2, "whose?"))
+    execute(path, "DELETE FROM turns WHERE conversation = 1 AND number = 0",
+            piece.format(0, "lost"), "UPDATE turns SET conversation = 'x' WHERE conversation = 2",
+            "DROP VIEW whole")  # fmt: skip
+    assert texts(path) == {1: ["And another?", "The Elbe. And on."]}
+
+
 def test_a_file_that_was_cut_off(path: Path) -> None:
     archive = Archive(path)
     for n in range(200):

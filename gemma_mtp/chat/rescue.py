@@ -22,6 +22,7 @@ def rescue(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
     for table, order in _ORDER.items():
         with suppress(*FAILURES):  # `old` may not even know which tables it has
             _copy(old, new, table, order)
+    _drop_strays(new)
     _name_lost(new)
     for (id,) in new.execute("SELECT DISTINCT conversation FROM turns").fetchall():
         _renumber(new, id)
@@ -44,6 +45,13 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, order: s
                 insert, old.execute(f"SELECT {', '.join(values)} FROM {table} ORDER BY {each}")
             )
             return
+
+
+def _drop_strays(db: sqlite3.Connection) -> None:
+    """Turns of no conversation that can be, and pieces of turns that are lost."""
+    db.execute("DELETE FROM turns WHERE typeof(conversation) != 'integer'")
+    db.execute("""DELETE FROM pieces WHERE NOT EXISTS (SELECT 1 FROM turns t
+        WHERE t.conversation = pieces.conversation AND t.number = pieces.number)""")
 
 
 def _name_lost(db: sqlite3.Connection) -> None:
