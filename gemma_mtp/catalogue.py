@@ -176,8 +176,7 @@ def _size(entry: Entry) -> str:
 
 def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
     """Of a split model `file` names the first part; `sha256` and `bytes` list those of all."""
-    folder, _, name = data["file"].rpartition("/")
-    names = [f"{folder}/{part}" if folder else part for part in gguf_names.part_names(name)]
+    names = gguf_names.part_names(data["file"])
     sums, sizes = (_listed(data.get(key), len(names)) for key in ("sha256", "bytes"))
     if sums is None or sizes is None or names[0] != data["file"]:
         raise ValueError(f"{data['file']} has {len(names)} parts: file names the first, and "

@@ -71,9 +71,10 @@ def show(
     from gemma_mtp.details import as_lines, details
 
     world: World = context.obj
+    sums = _check(world, model) if check else None  # first: it says most about a damaged file
     found = details(world, model)
-    if check:
-        found["checked"] = _check(world, model)
+    if sums is not None:
+        found["checked"] = sums
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -166,14 +167,16 @@ def _offer(world: World, name: str) -> bool:
 
 
 def _check(world: World, model: str) -> dict[str, str]:
-    from gemma_mtp.inventory import check, find
+    from gemma_mtp.details import is_file
+    from gemma_mtp.inventory import check, find, own
     from gemma_mtp.render import Printer
     from gemma_mtp.screen import Screen
 
+    item = own(world.store.resolve(model)) if is_file(world, model) else find(world.store, model)
     printer = Printer(Screen(sys.stderr, sys.stderr))
     try:
         return check(
-            find(world.store, model),
+            item,
             lambda name, total, done: printer.screen.transient(
                 f"checking {name} {done / max(total, 1):.0%}"
             ),

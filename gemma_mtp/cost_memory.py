@@ -1,7 +1,8 @@
 """Cost curves on disk, so that a machine measures a pair once.
 
-One small file for each pair of files, number of threads and way of loading; any change of these
-is another file. Losing one costs a few rounds of measuring, so nothing here ever fails.
+One small file for each pair of files and way of loading, with costs for each number of threads; any
+change of these is another file. Losing one costs a few rounds of measuring, so nothing here ever
+fails.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gemma_mtp import atomic, gguf_names
 from gemma_mtp.costs import CostBook
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CostMemory:
@@ -57,7 +58,7 @@ class CostMemory:
                 atomic.write_text(self._path(info), text)
 
     def _full_key(self, info: PairInfo) -> dict[str, Any]:
-        return {**self._key, "threads": info.threads, "gpu_layers": info.gpu_layers}
+        return {**self._key, "gpu_layers": info.gpu_layers}
 
     def _path(self, info: PairInfo) -> Path:
         key = json.dumps(self._full_key(info), sort_keys=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp import gguf, inventory, pairing, speeds
 from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled
 from gemma_mtp.fit import gigabytes, judge, thousands
 from gemma_mtp.hyperparameters import shape_of
 from gemma_mtp.inventory import Item, StoredFile
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def details(world: World, model: str) -> dict[str, Any]:
     """For a name of the catalogue, here or not, a pair pulled before, or a file."""
     entry = world.catalogue.find(model)
-    if entry is None and looks_like_path(model) and not model.startswith("hf:"):
+    if is_file(world, model):
         return _of_file(world, model)
     try:
         item = inventory.find(world.store, model)
@@ -35,6 +35,11 @@ def details(world: World, model: str) -> dict[str, Any]:
             raise
         return _of_entry(world, entry)
     return _of_item(world, item)
+
+
+def is_file(world: World, model: str) -> bool:
+    """Whether the user named a file of their own."""
+    return world.catalogue.find(model) is None and looks_like_path(model)
 
 
 def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
@@ -53,7 +58,13 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
         return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
-    header = _header(item.files)
+    try:
+        header = _header(item.files)
+    except BadPair as error:
+        if item.folder is not None:
+            inventory.distrust(item)
+            error.hint = f"gemma-mtp pull {item.name}"
+        raise
     entry = item.entry
     memory = _memory(world, entry) if entry and entry.shape else _measured(item.files, header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(item.name)}
@@ -61,14 +72,11 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
 
 def _of_file(world: World, model: str) -> dict[str, Any]:
     pair = world.store.resolve(model)
-    header = gguf.read_header(pair.target)
-    named = [("target", path) for path in header.files]
-    if pair.drafter:
-        named += [("drafter", path) for path in gguf.read_header(pair.drafter).files]
-    files = [StoredFile(role, path, path.stat().st_size, "") for role, path in named]
+    files = inventory.own(pair).files
+    header = _header(files)
     found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files],
              "no_drafter": pair.no_drafter}  # fmt: skip
-    memory = _measured(tuple(files), header)
+    memory = _measured(files, header)
     return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(pair.name)}
 
 

@@ -85,7 +85,7 @@ def _drafters_near(target: Path) -> Iterator[Path]:
         for place in (near, *below):
             for path in _entries(place):
                 first = path.suffix.lower() == ".gguf" and gguf_names.part_number(path.name) < 2
-                if first and pairing.is_drafter_arch(gguf.architecture(path)):
+                if first and path.is_file() and pairing.is_drafter_arch(gguf.architecture(path)):
                     yield path
 
 

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event as Flag
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,9 @@ from gemma_mtp.session import Session
 from gemma_mtp.speculative import Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
 from gemma_mtp.template import ChatTemplate, encode_prompt, turn_after
+from gemma_mtp.thread_count import AutoThreads, FixedThreads, ThreadPolicy
+from gemma_mtp.thread_use import EqualRows
+from gemma_mtp.threads import FreeProcessors
 from gemma_mtp.timing import measure_costs
 
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
@@ -86,10 +89,14 @@ class Engine:
             open_id=vocabulary.id_of("<|channel>"), close_id=vocabulary.id_of("<channel|>")
         )
         self._book = memory.recall(pair.info) if memory else CostBook()
+        self._book.threads = pair.info.threads
         self._auto = AutoDraft(self._book)
         self.draft_temperature = DraftTemperature()
         self.session = Session(pair.target)
-        self.baseline = Baseline()
+        self.reading_threads = self._thread_policy()
+        self.writing_threads = self._thread_policy()
+        self.equal_rows = EqualRows(pair)
+        self._baselines: dict[int, Baseline] = {}
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
@@ -154,6 +161,8 @@ class Engine:
             return complete
 
         target, drafter = self.pair.target, self.pair.drafter
+        self.writing_threads.begin()
+        self.use_threads(self.writing_threads.count)
         self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
         position = len(tokens)
         costs = measure_costs(
@@ -171,6 +180,26 @@ class Engine:
             self._book.learn(costs)
         return costs
 
+    def use_threads(self, count: int) -> None:
+        """Evaluate with so many threads, at whose costs rounds are valued from now on."""
+        self.pair.use_threads(count)
+        self._book.threads = count
+
+    @property
+    def threads(self) -> int:
+        """How many evaluate now."""
+        return self._book.threads
+
+    @property
+    def baseline(self) -> Baseline:
+        """Plain steps timed with as many threads as evaluate now."""
+        return self._baselines.setdefault(self.threads, Baseline())
+
+    def _thread_policy(self) -> ThreadPolicy:
+        if not self.info.adaptive_threads:
+            return FixedThreads(self.info.threads)
+        return AutoThreads(self.info.threads, FreeProcessors())
+
     def policy(self, setting: DraftSetting) -> DraftPolicy:
         """The controller for a request; "auto" goes on from what it has learned."""
         if self.pair.drafter is None:
@@ -186,7 +215,7 @@ class _Reply:
 
     def __init__(self, engine: Engine, request: Request, cancel: Flag) -> None:
         self.engine, self.request, self.cancel = engine, request, cancel
-        self.session, self.baseline = engine.session, engine.baseline
+        self.session = engine.session
         self.started = perf_counter()
         self.exact = request.seed is not None if request.exact is None else request.exact
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
@@ -214,7 +243,7 @@ class _Reply:
     def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
         started = perf_counter()
         lasting = self.engine.lasting(self.request, prompt)
-        for event in self.session.prefill(prompt, self.exact, lasting):
+        for event in self._read(prompt, lasting):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started
             self.stats.context_used = event.done
@@ -222,16 +251,44 @@ class _Reply:
             if self.cancel.is_set():
                 return
 
+    def _read(self, prompt: list[int], lasting: int) -> Iterator[Prefill]:
+        """Prefill, each piece with as many threads as are best now."""
+        threads = self.engine.reading_threads
+        threads.begin()
+        pieces = self.session.prefill(prompt, self.exact, lasting)
+        event = next(pieces)  # nothing is evaluated yet
+        yield event
+        while (done := event.done) < event.total:
+            self._use(threads, prompt[done : done + MAX_WIDTH], done)
+            started, given = perf_counter(), process_time()
+            event = next(pieces)
+            threads.record(event.done - done, perf_counter() - started, process_time() - given)
+            yield event
+
+    def _use(self, policy: ThreadPolicy, tokens: Sequence[int], position: int) -> None:
+        """As many threads as `policy` says; in exact mode only where the text is the same as with
+        all of them, for which `tokens` may be evaluated at `position`."""
+        count, most = policy.count, policy.most
+        if self.exact and count != most:
+            equal = self.engine.equal_rows.between(most, count, tokens, position)
+            count = count if equal else most
+        self.engine.use_threads(count)
+
     def _generate(self, prompt: list[int]) -> Iterator[Event]:
         rounds = self._rounds(prompt)
+        threads = self.engine.writing_threads
+        threads.begin()
         reason, texts = self._record([rounds.history[-1]], 0, rounds)
         self.stats.ttft_seconds = perf_counter() - self.started
         yield from texts
         while reason is None:
             started = perf_counter()
             position = len(rounds.history) - 1
+            room = min(self.engine.info.context_size - position, MAX_WIDTH)
+            self._use(threads, rounds.history[-room:], position)
             self._time_plain_step(rounds, position)
             done = self._round(rounds, position)
+            threads.record(done.width, done.verify_seconds, done.verify_processor_seconds)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
             self._count(done, position, perf_counter() - started)
             yield from texts
@@ -265,9 +322,9 @@ class _Reply:
 
     def _time_plain_step(self, rounds: Speculator, position: int) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
-        if self.stats.drafted and self.baseline.is_due(self.stats.rounds, position):
+        if self.stats.drafted and self.engine.baseline.is_due(self.stats.rounds, position):
             seconds = rounds.time_plain_step()
-            self.baseline.record(position, seconds)
+            self.engine.baseline.record(position, seconds)
             self.policy.plain_step(seconds)
 
     def _round(self, rounds: Speculator, position: int) -> Round:
@@ -278,7 +335,7 @@ class _Reply:
         limit = min(room, self.engine.pair.target.widest(position), MAX_WIDTH) - 1
         done = rounds.round(self.policy, limit)
         if done.width == 1:
-            self.baseline.record(position, done.seconds)
+            self.engine.baseline.record(position, done.seconds)
         return done
 
     def _record(
@@ -313,6 +370,8 @@ class _Reply:
     def _count(self, done: Round, position: int, seconds: float) -> None:
         stats = self.stats
         stats.rounds += 1
+        threads = self.engine.threads
+        stats.threads[threads] = stats.threads.get(threads, 0) + 1
         stats.decoded += len(done.tokens)
         stats.drafted += done.kept
         stats.accepted += done.accepted
@@ -329,7 +388,7 @@ class _Reply:
 
     def _compare(self, done: Round, position: int, seconds: float) -> None:
         """Set what the round took against what plain decoding takes here and now."""
-        step, basis = self.baseline.step(position)
+        step, basis = self.engine.baseline.step(position)
         if done.width == 1:
             step, basis = seconds, "measured"
         if basis != "none":

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import paths, used
+from gemma_mtp import gguf, paths, used
 from gemma_mtp.catalogue import Entry
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.options import PairFiles
 from gemma_mtp.pull.disk import taken
 from gemma_mtp.pull.folder_lock import LOCK, locked
 from gemma_mtp.pull.marker import (
@@ -24,9 +25,9 @@ from gemma_mtp.pull.marker import (
     MARKER,
     SUMS,
     Marker,
-    distrust,
     read_claim,
     read_marker,
+    unmark,
 )
 from gemma_mtp.pull.pairs_on_hub import entry_of
 from gemma_mtp.pull.reuse import sha256_of
@@ -99,6 +100,18 @@ def find(store: Store, name: str) -> Item:
     raise ModelNotAvailable(f'There is no model called "{name}" here.', "See gemma-mtp list.")
 
 
+def own(pair: PairFiles) -> Item:
+    """A pair of files that the user named."""
+    named = [("target", pair.target)] + ([("drafter", pair.drafter)] if pair.drafter else [])
+    files = tuple(
+        StoredFile(role, part, part.stat().st_size, "")
+        for role, path in named
+        for part in gguf.read_header(path).files
+    )
+    size = sum(file.bytes for file in files)
+    return Item(pair.name, "", size, True, False, "", used.when(pair.name), files)
+
+
 def check(item: Item, on_check: OnCheck) -> dict[str, str]:
     """The sha256 of every file, by path; raises BadPair for the first that is not as pulled."""
     if not item.ready:
@@ -108,7 +121,7 @@ def check(item: Item, on_check: OnCheck) -> dict[str, str]:
         total = file.path.stat().st_size
         digest = sha256_of(file.path, partial(on_check, file.path.name, total))
         if file.sha256 and digest != file.sha256:
-            _distrust(item)
+            distrust(item)
             raise BadPair(
                 f"{file.path} is damaged: its sha256 is {digest}, not {file.sha256}.",
                 f"gemma-mtp pull {item.name}",
@@ -117,11 +130,11 @@ def check(item: Item, on_check: OnCheck) -> dict[str, str]:
     return sums
 
 
-def _distrust(item: Item) -> None:
-    """Damaged, it is not ready any more, so that a pull looks at it again."""
+def distrust(item: Item) -> None:
+    """A damaged pair is not ready any more, so that a pull looks at it again."""
     if item.folder is not None:
         with contextlib.suppress(OSError):
-            distrust(item.folder)
+            unmark(item.folder)
 
 
 def remove(item: Item) -> int:

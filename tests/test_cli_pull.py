@@ -354,18 +354,21 @@ def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, world: World) -> Non
         assert world.resolve("12b", None).target.read_bytes() == hub.files["target.gguf"].data
 
 
-def test_what_a_check_finds_is_mended_too(hub: Hub, world: World) -> None:
+@pytest.mark.parametrize(("byte", "words"), [(-1, ["--check"]), (0, ["--check"]), (0, [])])
+def test_what_show_finds_is_mended_too(hub: Hub, world: World, byte: int, words: list[str]) -> None:
     pull(world, "12b")
+    pull(world, "12b")  # from now on it is known that the headers are good
     target = world.store.folder(world.store.known("12b")) / "target.gguf"
     before, data = target.stat(), bytearray(target.read_bytes())
-    data[-1] ^= 1
+    data[byte] ^= 1
     target.write_bytes(data)
     os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk leaves no trace
     hub.sent.clear()
     assert pull(world, "12b").status == 0
     assert not hub.sent
-    outcome = invoke("show", "12b", "--check", world=world)
-    assert (outcome.status, "is damaged" in outcome.stderr) == (6, True)
+    outcome = invoke("show", "12b", *words, world=world)
+    assert outcome.status == 6
+    assert ("is damaged: its sha256" in outcome.stderr) == bool(words)
     assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
     assert pull(world, "12b").status == 0
     assert list(hub.sent) == ["target.gguf"]

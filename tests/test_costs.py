@@ -96,8 +96,8 @@ def pair(tmp_path):
     return PairFiles("pair", target, drafter)
 
 
-def info(threads=2):
-    return PairInfo("pair", 8192, threads, 0, 0, 0, 1, 1)
+def info(gpu_layers=0):
+    return PairInfo("pair", 8192, 2, gpu_layers, 0, 0, 1, 1)
 
 
 def measured():
@@ -124,12 +124,25 @@ def test_another_part_of_a_split_model_is_measured_anew(tmp_path):
     assert not CostMemory(tmp_path / "costs", files, LoadOptions(), "1").recall(info()).curves
 
 
-def test_other_threads_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
+def test_each_number_of_threads_has_costs_of_its_own(tmp_path, pair):
+    book = measured()
+    book.threads = 2
+    assert book.at(100).verify(4) == pytest.approx(0.2), "what is known nearest is a beginning"
+    book.learn(Costs({1: 0.06, 4: 0.11}, 0.01, 0.0, position=100))
+    memory = CostMemory(tmp_path / "costs", pair, LoadOptions(), "1")
+    memory.keep(info(), book)
+    again = memory.recall(info())
+    for threads, seconds in ((1, 0.2), (2, 0.11)):
+        again.threads = threads
+        assert again.at(100).verify(4) == pytest.approx(seconds)
+
+
+def test_other_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
     def memory(options=None, version="1"):
         return CostMemory(tmp_path / "costs", pair, options or LoadOptions(), version)
 
     memory().keep(info(), measured())
-    assert memory().recall(info(threads=1)).curves == {}
+    assert memory().recall(info(gpu_layers=1)).curves == {}
     assert memory(LoadOptions(cache_type_k="q8_0")).recall(info()).curves == {}
     assert memory(version="2").recall(info()).curves == {}
     pair.target.write_bytes(b"another target")

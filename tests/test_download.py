@@ -429,6 +429,19 @@ def test_a_damaged_file_stays_aside_when_the_hub_is_away(hub: Hub, tmp_path: Pat
     assert hub.sent == {"mtp-target.gguf": DRAFTER_SIZE}
 
 
+def test_a_mark_that_names_a_file_elsewhere_moves_nothing(hub: Hub, tmp_path: Path) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"of the user")
+    folder = tmp_path / "12b"
+    fetch(folder)
+    data = json.loads((folder / MARKER).read_text())
+    data["files"].append({"role": "target", "path": "../other.gguf", "bytes": 11, "sha256": "0"})
+    (folder / MARKER).write_text(json.dumps(data))
+    flip(folder / "mtp-target.gguf", -1, keep_time=False)
+    fetch(folder)
+    assert other.read_bytes() == b"of the user"
+
+
 def test_a_mark_without_times_is_believed(hub: Hub, tmp_path: Path) -> None:
     fetch(tmp_path)
     data = json.loads((tmp_path / MARKER).read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,13 @@ def test_of_one_drafter_in_two_precisions_the_quicker(folder: Path) -> None:
     assert resolve(put(folder / TARGET, writer.target())).drafter == small
 
 
+def test_the_drafter_beside_the_target_comes_before_a_quicker_one_elsewhere(folder: Path) -> None:
+    metadata, tensors = writer.drafter()
+    half = {k: (shape, 1 if len(shape) > 1 else kind) for k, (shape, kind) in tensors.items()}
+    put(folder / "MTP" / "mtp-gemma-4-E2B-it-F16.gguf", (metadata, half))
+    assert chosen(folder, "mtp-gemma-4-E2B-it.gguf") == "mtp-gemma-4-E2B-it.gguf"
+
+
 def test_drafters_that_only_the_user_can_choose_from_are_named(folder: Path) -> None:
     said = chosen(folder, "mtp-a.gguf", "mtp-b.gguf")
     assert said == "several drafters fit it: mtp-a.gguf, mtp-b.gguf; name one with --drafter"
@@ -149,6 +158,14 @@ def test_a_split_target_in_a_folder_of_its_quantization(folder: Path) -> None:
     assert files == PairFiles(str(parts[0]), parts[0], split[0])
 
 
+def test_a_check_reads_every_part(folder: Path) -> None:
+    parts = writer.write_split(folder / "m.gguf", *writer.target())
+    text = invoke("show", str(parts[1]), "--check").stdout
+    for part in parts:
+        assert f"sha256 {hashlib.sha256(part.read_bytes()).hexdigest()}" in text
+    assert "read; nothing to compare with" in text
+
+
 def test_show_lists_the_parts_and_counts_them_as_one(folder: Path) -> None:
     whole = put(folder / "whole.gguf", writer.target())
     parts = writer.write_split(folder / "m.gguf", *writer.target())
@@ -159,6 +176,12 @@ def test_show_lists_the_parts_and_counts_them_as_one(folder: Path) -> None:
     assert memory == [
         line for line in invoke_show(whole).splitlines() if line.strip().startswith("memory")
     ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_pipe_beside_the_target_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "mtp-a.gguf")
+    assert chosen(folder) == ""
 
 
 @pytest.mark.parametrize("place", ["first", "later"])

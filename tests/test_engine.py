@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pairs import TINY, random_pair
 
-from gemma_mtp.baseline import Baseline
 from gemma_mtp.cost_memory import CostMemory
 from gemma_mtp.draft_length import AutoDraft
 from gemma_mtp.engine import Engine, load
@@ -376,7 +375,7 @@ def test_exact_mode_never_evaluates_a_lone_row(engine, monkeypatch, tokens):
         return decode(tokens, position, outputs)
 
     monkeypatch.setattr(engine, "_auto", AutoDraft())  # knows nothing yet
-    monkeypatch.setattr(engine, "baseline", Baseline())
+    monkeypatch.setattr(engine, "_baselines", {})
     monkeypatch.setattr(engine.baseline, "is_due", lambda rounds, position: False)
     monkeypatch.setattr(target, "decode", spy)
     for seed in range(3):

@@ -17,7 +17,7 @@ from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulle
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
 from gemma_mtp.pull.folder_lock import LOCK
 from gemma_mtp.pull.hub import HubFile
-from gemma_mtp.pull.marker import Held, Marker, distrust, write_claim
+from gemma_mtp.pull.marker import Held, Marker, unmark, write_claim
 from gemma_mtp.pull.pair import ready_files
 from gemma_mtp.pull.request import PullRequest, fulfil
 from gemma_mtp.store import Store
@@ -337,7 +337,7 @@ def test_a_complete_pair_comes_before_a_part_of_another(hub: Hub, store: Store) 
     hub.files["gemma-4-12B-it-qat-Q2_K.gguf"] = target
     fulfil("hf:org/pair:UD-Q4_K_XL", PullRequest(), store, Events().append)
     fulfil("hf:org/pair:Q2_K", PullRequest(), store, Events().append)
-    distrust(paths.models_dir() / "hf-org--pair-Q2_K")
+    unmark(paths.models_dir() / "hf-org--pair-Q2_K")
     assert store.resolve("hf:org/pair").name == "hf:org/pair:UD-Q4_K_XL"
 
 

@@ -87,7 +87,7 @@ def write_claim(folder: Path, claim: Marker) -> None:
     atomic.write_text(folder / CLAIM, json.dumps(asdict(claim), indent=2) + "\n")
 
 
-def distrust(folder: Path) -> None:
+def unmark(folder: Path) -> None:
     """The folder is not ready any more: a pull has to verify what it holds."""
     (folder / MARKER).replace(folder / CLAIM)
 

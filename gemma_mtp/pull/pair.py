@@ -121,7 +121,7 @@ class _Pull:
     def run(self) -> PairFiles:
         marker = read_marker(self.folder)
         claimed = marker is not None and is_about(marker, self.entry, self.revision)
-        if marker and claimed and verify_again(self.folder, marker, self.on_event):
+        if marker and claimed and verify_again(self.entry, self.folder, marker, self.on_event):
             self._check_pair()
             return self._files()
         offline, stated = self.options.offline, self.options.stated

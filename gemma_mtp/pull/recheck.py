@@ -42,21 +42,23 @@ def is_about(marker: Marker, entry: Entry, revision: str) -> bool:
     return same and marker.revision in ("", revision)
 
 
-def verify_again(folder: Path, marker: Marker, on_event: OnEvent) -> bool:
+def verify_again(entry: Entry, folder: Path, marker: Marker, on_event: OnEvent) -> bool:
     """Whether the files that changed since they were verified hold the same nevertheless.
 
     One that does not is set aside. Where none changed, all are read: a header gave cause to.
     """
-    changed = [held for held in marker.files if not is_as_verified(folder, held)]
+    ours = {file.path for file in pair_files(entry)}  # a marker may name anything
+    known = [held for held in marker.files if held.path in ours]
+    changed = [held for held in known if not is_as_verified(folder, held)]
     sound = True
-    for held in changed or marker.files:
+    for held in changed or known:
         path = folder / held.path
         if not path.is_file():
             sound = False
         elif sha256_of(path, partial(_report, on_event, held.path, path)) != held.sha256:
             sound = False
             on_event(PullNote(f"{held.path} is damaged; it was set aside as {set_aside(path)}."))
-    files = tuple(replace(h, time=changed_at(folder / h.path)) for h in marker.files)
+    files = tuple(replace(held, time=changed_at(folder / held.path)) for held in known)
     write_marker(folder, replace(marker, files=files))
     return sound
 
