@@ -43,9 +43,7 @@ Drafter = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Use this GGUF file as the drafter.")
 ]
 Ctx = Annotated[int | None, typer.Option(help="Context length in tokens.")]
-Threads = Annotated[
-    int | None, typer.Option(help="CPU threads; by default as many as others leave.")
-]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; by default as many as others leave.")]
 GpuLayers = Annotated[int | None, typer.Option(help="Layers on the GPU; -1 is all.")]
 KvType = Annotated[str, typer.Option(metavar="TYPE", help="KV cache type.")]
 FlashAttention = Annotated[str, typer.Option(metavar="auto|on|off", help="Flash attention.")]
