@@ -59,10 +59,7 @@ def _state_of(file: Path) -> str:
 
 
 def _read() -> dict[str, list[str]]:
-    try:
-        data = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    data = atomic.read_json(_file())
     good = isinstance(data, dict) and all(
         isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
         for value in data.values()

@@ -44,9 +44,10 @@ class CostMemory:
     def recall(self, info: PairInfo) -> CostBook:
         """The curves measured before, or an empty book."""
         try:
-            data = json.loads(self._path(info).read_text(encoding="utf-8"))
-            return CostBook.from_dict(data["costs"])
-        except (OSError, ValueError, KeyError, TypeError):
+            book = CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+            json.dumps(book.as_dict(), allow_nan=False)  # costs without end are damage, too
+            return book
+        except (ValueError, KeyError, TypeError):
             return CostBook()
 
     def keep(self, info: PairInfo, book: CostBook) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from gemma_mtp.baseline import Baseline
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
-from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
 from gemma_mtp.events import (
     DraftSetting,
     End,
@@ -31,15 +31,17 @@ from gemma_mtp.events import (
     Stats,
     Text,
 )
+from gemma_mtp.length import refuse_far_too_long
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 from gemma_mtp.proposer import DraftTemperature, Proposer
+from gemma_mtp.rendering import Renderer, never
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.session import Session
 from gemma_mtp.speculative import Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
-from gemma_mtp.template import ChatTemplate, encode_prompt, turn_after
+from gemma_mtp.template import ChatTemplate, Piece, encode_prompt, open_thought, turn_after
 from gemma_mtp.thread_count import AutoThreads, FixedThreads, ThreadPolicy
 from gemma_mtp.thread_use import EqualRows
 from gemma_mtp.threads import FreeProcessors
@@ -50,6 +52,8 @@ SPARE_CELLS = 2
 # What costs are measured with where nothing is cached yet: any text will do.
 SHORT_CONTEXT = 256  # tokens
 SOME_TEXT = "Every round drafts a few tokens, and the target checks all of them at once. "
+# Bytes of a target that takes long enough to load for the template's process to start meanwhile.
+WORTH_A_HEAD_START = 500 << 20
 # The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
 ENOUGH_TO_COMPARE = 32
 
@@ -71,19 +75,54 @@ def load(
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
-    return Engine(load_pair(files, options, progress), memory)
+    renderer = _renderer_for(files)
+    try:
+        pair = load_pair(files, options, progress)
+        try:
+            return Engine(pair, memory, renderer, lambda: not progress(1.0))
+        except BaseException:
+            pair.close()
+            raise
+    except BaseException:
+        if renderer is not None:
+            renderer.close()
+        raise
+
+
+def _renderer_for(files: PairFiles) -> Renderer | None:
+    """A process for the model's template that starts while the model is loaded, if that is long."""
+    try:
+        if files.target.stat().st_size < WORTH_A_HEAD_START:
+            return None
+    except OSError:  # said when it is loaded
+        return None
+    from gemma_mtp.template_process import Apart
+
+    renderer = Apart()
+    renderer.start()
+    return renderer
 
 
 class Engine:
     """Writes replies, one at a time, and keeps what it learned from one to the next."""
 
-    def __init__(self, pair: LoadedPair, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        pair: LoadedPair,
+        memory: Memory | None = None,
+        renderer: Renderer | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
         self.pair = pair
         self._memory = memory
         self.info: PairInfo = pair.info
         vocabulary = pair.target.vocabulary
         self._template = ChatTemplate(
-            pair.chat_template, vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
+            pair.chat_template,
+            vocabulary.text(vocabulary.bos),
+            vocabulary.text(vocabulary.eos),
+            renderer,
+            cancelled,
         )
         self._channel = Channel(
             open_id=vocabulary.id_of("<|channel>"), close_id=vocabulary.id_of("<channel|>")
@@ -100,6 +139,7 @@ class Engine:
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
+        self._template.close()
         if self._memory:
             self._memory.keep(self.info, self._book)
         self.pair.close()
@@ -116,17 +156,39 @@ class Engine:
             self.pair.target.keep(len(self.session.tokens))
 
     def prompt(self, request: Request) -> list[int]:
-        """Token ids of the prompt that `request` amounts to."""
+        """Token ids of the prompt that `request` amounts to.
+
+        Raises BadPair where the model's chat template fails, and DoesNotFit for a message that is
+        far too long to be tokenized.
+        """
+        return self.encode(self.pieces(request))
+
+    def pieces(self, request: Request, cancelled: Callable[[], bool] = never) -> list[Piece]:
+        """The prompt as text. Raises what `prompt` raises, and Cancelled."""
+        tokenize = self.pair.target.vocabulary.tokenize
+        refuse_far_too_long(
+            request.messages,
+            lambda text: len(tokenize(text, special=False)),
+            self.info.context_size,
+        )
+        return self._template.pieces(request.messages, request.think, cancelled)
+
+    def encode(self, pieces: Sequence[Piece]) -> list[int]:
+        """Token ids of a prompt."""
         vocabulary = self.pair.target.vocabulary
-        pieces = self._template.pieces(request.messages, request.think)
         return encode_prompt(pieces, vocabulary.tokenize, vocabulary.bos)
 
-    def lasting(self, request: Request, prompt: list[int]) -> int:
+    def lasting(
+        self, request: Request, prompt: list[int], cancelled: Callable[[], bool] = never
+    ) -> int:
         """How many tokens of `prompt` every later prompt begins with, whatever the reply is."""
         if request.messages[-1].role == "assistant":
             return len(prompt)
         later = replace(request, messages=tuple(turn_after(request.messages)))
-        return common_prefix(prompt, self.prompt(later))
+        try:
+            return common_prefix(prompt, self.encode(self.pieces(later, cancelled)))
+        except BadPair:  # a template that takes no second turn is said when there is one
+            return len(prompt)
 
     def reply_text(self, stop: Sequence[str]) -> ReplyText:
         """A fresh assembler of this model's tokens into text."""
@@ -226,7 +288,16 @@ class _Reply:
 
     def events(self) -> Iterator[Event]:
         """Prefill, then text and progress, then the end."""
-        prompt = self.engine.prompt(self.request)
+        try:
+            pieces = self.engine.pieces(self.request, self.cancel.is_set)
+            prompt = self.engine.encode(pieces)
+            lasting = self.engine.lasting(self.request, prompt, self.cancel.is_set)
+        except Cancelled:
+            yield self._end("cancelled")
+            return
+        thought = open_thought(pieces)
+        if thought is not None:
+            self.text.open_thought(thought)
         size = self.engine.info.context_size
         if len(prompt) + SPARE_CELLS >= size:
             raise DoesNotFit(
@@ -234,15 +305,14 @@ class _Reply:
                 "Shorten it, start afresh with /clear, or use a larger --ctx.",
             )
         self.stats.prompt_tokens = len(prompt)
-        yield from self._prefill(prompt)
+        yield from self._prefill(prompt, lasting)
         if len(self.session.tokens) < len(prompt):
             yield self._end("cancelled")
         else:
             yield from self._generate(prompt)
 
-    def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
+    def _prefill(self, prompt: list[int], lasting: int) -> Iterator[Prefill]:
         started = perf_counter()
-        lasting = self.engine.lasting(self.request, prompt)
         for event in self._read(prompt, lasting):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from compare_llama_server import Server, alternating
+
 from gemma_mtp.engine import Engine, load
 from gemma_mtp.events import End, Message, Prefill, Request, Sampling, Text
 from gemma_mtp.options import LoadOptions, PairFiles

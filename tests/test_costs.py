@@ -166,8 +166,17 @@ def test_a_damaged_or_unwritable_memory_is_no_error(tmp_path, pair):
     memory = CostMemory(tmp_path / "costs", pair, LoadOptions(), "1")
     memory.keep(info(), measured())
     (file,) = (tmp_path / "costs").iterdir()
-    file.write_text('{"costs": {"0": 7}}')
-    assert memory.recall(info()).curves == {}
+    whole = file.read_text()
+    for damage in (
+        '{"costs": {"0": 7}}',
+        "[" * 100_000,
+        "null",
+        whole.replace('"4": 0.2', '"4": NaN'),
+        whole.replace('"draft_step": 0.01', '"draft_step": 1e999'),
+    ):
+        assert damage != whole
+        file.write_text(damage)
+        assert memory.recall(info()).curves == {}
     blocked = CostMemory(file / "below a file", pair, LoadOptions(), "1")
     blocked.keep(info(), measured())
     assert blocked.recall(info()).curves == {}

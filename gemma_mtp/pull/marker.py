@@ -10,13 +10,32 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gemma_mtp import atomic
+from gemma_mtp import atomic, bounded, names
 from gemma_mtp.catalogue import Entry, RemoteFile
+from gemma_mtp.catalogue_schema import MOST_BYTES
 from gemma_mtp.options import PairFiles
+from gemma_mtp.schema import anything, rows, table, text, whole
 
 MARKER = "pair.json"
 CLAIM = "pull.json"  # the same about a pair that is not complete yet
 SUMS = "SHA256SUMS"
+
+_HASH = r"[0-9a-fA-F]{64}"
+_HELD = table(
+    {"path": anything, "bytes": whole(0, MOST_BYTES), "sha256": text(64, _HASH)},
+    {
+        "role": text(40),
+        "quantization": text(64),
+        "pinned": text(64, f"({_HASH})?"),
+        "origin": text(5000, any_character=True),  # a path of the user's, perhaps
+    },
+    others=True,  # of a newer version
+)
+_MARKER = table(
+    {"files": rows(_HELD, most=500)},
+    {"name": text(300), "repo": text(200), "revision": text(100)},
+    others=True,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +43,8 @@ class Held:
     """One file that was verified, one part of a split model.
 
     `pinned`: what the catalogue asked for, if that was another. `time`: of the last change when it
-    was verified, in ns; 0 where nothing was noted.
+    was verified, in ns; 0 where nothing was noted. `path` leads nowhere but below the folder of the
+    marker: ValueError otherwise.
     """
 
     role: str
@@ -35,6 +55,9 @@ class Held:
     pinned: str = ""
     origin: str = "hub"
     time: int = 0
+
+    def __post_init__(self) -> None:
+        names.check(self.path)
 
     @property
     def asked(self) -> str:
@@ -64,14 +87,20 @@ def read_claim(folder: Path) -> Marker | None:
 
 def _read(path: Path) -> Marker | None:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = _MARKER(bounded.parse_json(bounded.read_text(path)), "")
         fields = Held.__dataclass_fields__.keys()
         held = tuple(
-            Held(**{"role": "", **{k: v for k, v in f.items() if k in fields}})
+            Held(
+                **{
+                    "role": "",
+                    **{k: v for k, v in f.items() if k in fields},
+                    "sha256": f["sha256"].lower(),
+                }
+            )
             for f in data["files"]
         )
         return Marker(data.get("name", ""), data.get("repo", ""), data.get("revision", ""), held)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return None
 
 

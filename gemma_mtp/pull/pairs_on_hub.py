@@ -12,19 +12,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from gemma_mtp import gguf_names
+from gemma_mtp import gguf_names, names
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
-from gemma_mtp.pull import hub
-from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
+from gemma_mtp.pull.events import OnEvent, PullNote
 from gemma_mtp.pull.marker import Marker, read_claim, read_marker
-from gemma_mtp.pull.retry import patiently
+
+if TYPE_CHECKING:
+    from gemma_mtp.pull import hub
 
 PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
 TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
-_NAME = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
+_NAME = re.compile(rf"hf:(?://)?({names.REPO})(?::([\w.-]{{1,64}}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,11 @@ def parse(name: str) -> tuple[str, str]:
 
 def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
     """The pair of a repository as a catalogue entry; says what was chosen and why."""
+    from gemma_mtp.pull import asking, hub  # every start reads this file, few ask a hub
+
     repo, quantization = parse(name)
-    files = patiently(
-        f"{hub.endpoint()}/{repo} cannot be asked",
-        lambda: hub.list_files(repo, revision),
-        lambda reason, seconds: on_event(PullWait(reason, seconds)),
-    )
+    where = f"{hub.endpoint()}/{repo}"
+    files = asking.ask(where, lambda: hub.list_files(repo, revision), on_event)
     choice = choose(repo, files, quantization)
     entry = _entry(repo, choice, files)
     for file, reason in zip((entry.target, entry.drafter), choice.reasons, strict=True):
@@ -79,8 +80,7 @@ def _models(files: Sequence[hub.HubFile]) -> list[hub.HubFile]:
     """One file for each model that could be half of a pair: of a split one, its first part."""
     found: dict[str, hub.HubFile] = {}
     for file in sorted(files, key=lambda file: gguf_names.part_number(file.path)):
-        usable = file.path.lower().endswith(".gguf") and _safe(file.path)
-        if usable and not gguf_names.is_encoder(file.path):
+        if not names.objection(file.path) and not gguf_names.is_encoder(file.path):
             found.setdefault(gguf_names.first_part(file.path), file)
     return list(found.values())
 
@@ -90,7 +90,7 @@ def _choose_target(
 ) -> tuple[hub.HubFile, str]:
     if not targets:
         raise BadPair(f"{repo} holds no GGUF file of a model.", "Look for a repository with GGUF.")
-    offered = ", ".join(sorted({_quantization(file) or _stem(file) for file in targets}))
+    offered = _few(sorted({_quantization(file) or _stem(file) for file in targets}))
     if quantization:
         asked = _of_quantization(targets, quantization)
         if not asked:
@@ -119,9 +119,9 @@ def _choose_drafter(
             "A drafter from elsewhere can be named: gemma-mtp chat TARGET.gguf --drafter FILE.",
         )
     if len({_model(file) for file in drafters}) > 1:
-        names = ", ".join(file.path for file in drafters)
+        found = _few([file.path for file in drafters])
         raise BadPair(f"{repo} holds drafters of several models, and none is named as {target.path}"
-                      f" is: {names}.")  # fmt: skip
+                      f" is: {found}.")  # fmt: skip
     best = min(drafters, key=_drafter_rank)
     beside = [file for file in drafters if "/" not in file.path] == [best]
     which = "the one beside the target" if beside else "the quickest"
@@ -137,12 +137,6 @@ def _is_qat(file: hub.HubFile) -> bool:
     return gguf_names.says_qat(file.path)
 
 
-def _safe(path: str) -> bool:
-    """Stays inside the folder it is fetched to, on every system."""
-    parts = path.split("/")
-    return not any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts)
-
-
 def _of_quantization(files: Sequence[hub.HubFile], quantization: str) -> list[hub.HubFile]:
     return [file for file in files if _quantization(file).lower() == quantization.lower()]
 
@@ -150,9 +144,15 @@ def _of_quantization(files: Sequence[hub.HubFile], quantization: str) -> list[hu
 def _only(repo: str, files: Sequence[hub.HubFile]) -> hub.HubFile:
     """The one file, if it is one."""
     if len(files) > 1:
-        names = ", ".join(file.path for file in files)
-        raise BadPair(f"{repo} holds several models: {names}.", "Download the one you mean.")
+        found = _few([file.path for file in files])
+        raise BadPair(f"{repo} holds several models: {found}.", "Download the one you mean.")
     return files[0]
+
+
+def _few(words: Sequence[str], most: int = 20) -> str:
+    """What is found there, for a sentence of bearable length."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def _stem(file: hub.HubFile) -> str:
@@ -238,7 +238,10 @@ def entry_of(marker: Marker) -> Entry | None:
         ]
         for role in ("target", "drafter")
     )
-    known = is_hub_name(marker.name) and target and drafter
-    if not known or not all(_safe(held.path) for held in marker.files):
+    if not (is_hub_name(marker.name) and target and drafter):
         return None
-    return _make(marker.repo, marker.revision, _joined(target), _joined(drafter))
+    try:
+        entry = _make(marker.repo, marker.revision, _joined(target), _joined(drafter))
+    except ValueError:  # both are one file
+        return None
+    return entry if _NAME.fullmatch(entry.name) else None
