@@ -116,8 +116,9 @@ class Store:
         return self._ready_files(entry or self.known(model))
 
     def _from_path(self, model: Path, look_around: bool) -> PairFiles:
-        with gguf.advising(GET_AGAIN):
-            check_once(model)
+        if look_around:  # else the two are checked together
+            with gguf.advising(GET_AGAIN):
+                check_once(model)
         target = gguf_names.parts_of(model)[0]  # the first part, whichever was named
         drafter, why = find_drafter(target, self.catalogue) if look_around else (None, "")
         return PairFiles(str(target), target, drafter, why)  # its path is a name, too
