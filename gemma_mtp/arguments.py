@@ -86,7 +86,7 @@ class Options:
         list[str] | None, Option(metavar="TEXT", help="Stop before this text (repeatable).")
     ] = None
     ctx: Annotated[int | None, Option(help="Context length in tokens.")] = None
-    threads: Annotated[int | None, Option(help="CPU threads.")] = None
+    threads: Annotated[int | None, Option(help="CPU threads; else as many as others leave.")] = None
     gpu_layers: Annotated[int | None, Option(help="Layers on the GPU; -1 is all.")] = None
     kv_type: Annotated[
         str, Option(metavar="TYPE", help=f"KV cache type: {', '.join(KV_TYPES)}.")

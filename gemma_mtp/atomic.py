@@ -1,17 +1,54 @@
-"""Write a small file so that readers see the old text or the new, not a part. Knows only files."""
+"""Small files that readers see as they were or as they are now, never a part. Knows only files."""
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+ABANDONED = 3600.0  # seconds; nobody writes a small file for so long
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path`, making its folder if need be; on disk when this returns. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes do not meet
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace `path`, making its folder if need be; on disk when this returns. Raises OSError.
+
+    A link stays a link, what it names is replaced. A `private` file is for its owner alone.
+    """
+    path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
+    place = Path(os.path.realpath(path))
+    temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")  # two processes do not meet
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(place)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sweep(place)
+
+
+def read_json(path: Path) -> Any:
+    """What `path` holds; None where that cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _sweep(place: Path) -> None:
+    """Remove what writers of this file left that were killed."""
+    beginning = f"{place.name}."
+    with suppress(OSError):
+        for name in os.listdir(place.parent):
+            if name.startswith(beginning) and name.endswith(".tmp"):
+                old = place.with_name(name)
+                if time.time() - old.stat().st_mtime > ABANDONED:
+                    old.unlink()

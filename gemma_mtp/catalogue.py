@@ -1,6 +1,7 @@
 """The models gemma-mtp knows by name, read from models.toml and from the user's file of that name.
 
-Knows what should exist and where on the hub, not what is on this machine.
+The user's file is checked against a declared shape first. Knows what should exist and where on the
+hub, not what is on this machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import shape
+from gemma_mtp import bounded, catalogue_schema, names, places, shape
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.events import Sampling
 from gemma_mtp.shape import DrafterShape, Shape
@@ -21,17 +22,26 @@ from gemma_mtp.shape import DrafterShape, Shape
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program."""
+    """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program.
+
+    `path` leads nowhere but below the model's folder: ValueError otherwise.
+    """
 
     path: str
     quantization: str
     sha256: str
     bytes: int | None
 
+    def __post_init__(self) -> None:
+        names.check(self.path)
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A pair with a name. `default`: what the bare size name stands for."""
+    """A pair with a name. `default`: what the bare size name stands for.
+
+    ValueError when both files have one name.
+    """
 
     name: str
     title: str
@@ -52,6 +62,10 @@ class Entry:
     draft_range: tuple[int, int] = (0, 7)
     own: bool = False  # from the user's file
 
+    def __post_init__(self) -> None:
+        if self.target.path.casefold() == self.drafter.path.casefold():
+            raise ValueError(f"{names.shown(self.target.path)} is both target and drafter")
+
     @property
     def bytes(self) -> int | None:
         """What a pull fetches, or None when a size is not known."""
@@ -61,14 +75,15 @@ class Entry:
 
 
 class Catalogue:
-    """All entries, in the order of models.toml; `own` is the text of the user's file."""
+    """All entries, in the order of models.toml; `own` is the text of the user's file, whose faults
+    are a ValueError or a KeyError."""
 
     def __init__(self, text: str, own: str = "") -> None:
         data = tomllib.loads(text)
         self.sampling = Sampling(**data["sampling"])
         self.entries = [entry for model in data["model"] for entry in _entries(model)]
         known = {model["name"]: model for model in data["model"]}
-        for model in tomllib.loads(own).get("model", []):
+        for model in catalogue_schema.OWN(bounded.parse_toml(own), "").get("model", []):
             inherited = {k: v for k, v in known.get(model["name"], {}).items() if k != "source"}
             for entry in _entries({**inherited, **model}, model["name"] not in known):
                 self._add(replace(entry, own=True))
@@ -112,14 +127,10 @@ def load_catalogue(own: Path | None = None) -> Catalogue:
 
 def _with_own(text: str, own: Path) -> Catalogue:
     try:
-        return Catalogue(text, own.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Catalogue(text)
-    except OSError as error:
-        raise UsageError(f"{own} cannot be read: {error.strerror}.") from error
+        return Catalogue(text, places.own_text(own))
     except KeyError as error:
-        why = f"the key {error} is missing or unknown"
-    except (ValueError, TypeError, AttributeError) as error:
+        why = f"the key {error} is missing"
+    except ValueError as error:
         why = str(error)
     raise UsageError(f"{own} is no list of models: {why}.", "Correct or delete it.")
 
@@ -130,6 +141,8 @@ def _entries(model: dict[str, Any], named: bool = True) -> Iterator[Entry]:
     table = dict(model.get("shape", {}))
     drafter_shape = table.pop("drafter", None)
     low, high = model.get("draft_range", Entry.draft_range)
+    if low > high:
+        raise ValueError(f"draft_range goes from {low} down to {high}")
     default = named
     for source in model["source"]:
         for target in source["targets"]:
@@ -161,9 +174,9 @@ def _size(entry: Entry) -> str:
 
 
 def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
-    digest = data.get("sha256", "")
+    digest = data.get("sha256", "").lower()
     if not source.get("builtin") and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise ValueError(f"{data['file']} needs a sha256 of 64 digits")
+        raise ValueError(f"{names.shown(data['file'])} needs a sha256 of 64 digits")
     return RemoteFile(data["file"], data["quantization"], digest, data.get("bytes"))
 
 

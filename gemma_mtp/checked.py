@@ -40,10 +40,7 @@ def _are_there(pair: str) -> bool:
 
 
 def _read() -> dict[str, str]:
-    try:
-        data = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    data = atomic.read_json(_file())
     return data if isinstance(data, dict) else {}
 
 

@@ -31,6 +31,7 @@ from gemma_mtp import (
 )
 from gemma_mtp.arguments import Options, clean, takes_options
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.output import guarded
 from gemma_mtp.words import in_our_words, read_words
 from gemma_mtp.world import World
 
@@ -48,6 +49,9 @@ Model = Annotated[
     ),
 ]
 Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to ask.")]
+NoStdin = Annotated[
+    bool, typer.Option("--no-stdin", help="Leave standard input alone, as in a loop over lines.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -95,6 +99,7 @@ def chat(
         typer.Option(metavar="ask|drop-oldest|stop", help="What to do when the context is full."),
     ] = "ask",
     vi: Annotated[bool, typer.Option("--vi/--emacs", help="Keys of vi, or of Emacs.")] = False,
+    no_stdin: NoStdin = False,
 ) -> int:
     """Chat; a PROMPT becomes the first message. Conversations are saved by themselves. Piped input
     is answered as by `run`, or with --interactive goes along with the first message."""
@@ -115,12 +120,13 @@ def chat(
         )
     if talks:
         beginning = {"files": file or [], "resume": resume, "latest": latest}
-        beginning |= {"overflow": overflow, "vi": vi}
+        beginning |= {"overflow": overflow, "vi": vi, "no_stdin": no_stdin}
         source = context.get_parameter_source("system")
         if source is not None and source.name == "COMMANDLINE":  # not from config.toml
             beginning["system"] = options.system
         return _chat(context.obj, words.model, words.prompt, options, beginning)
-    return _run(context.obj, words.model, _with_files(words.prompt, file), options, {})
+    prompt = _with_files(words.prompt, file)
+    return _run(context.obj, words.model, prompt, options, {}, no_stdin)
 
 
 @app.command()
@@ -140,16 +146,20 @@ def run(
         bool,
         typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
     ] = False,
+    no_stdin: NoStdin = False,
 ) -> int:
-    """Answer one PROMPT. It comes from the command line, from standard input, or from both; on a
-    terminal and without a PROMPT, open a chat."""
+    """Answer one PROMPT. On a terminal and without a PROMPT, open a chat.
+
+    What is piped in is read to its end and comes after the PROMPT. Not so a file that something
+    else has begun to read, if there is a PROMPT; a loop over a pipe needs --no-stdin.
+    """
     words = read_words(model, prompt, context.obj.names())
     options.check()
     report = {"stats": stats, "json": as_json, "fail_on_length": fail_on_length}
     asked = words.prompt is not None or any(report.values())
     if not asked and _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
         return _chat(context.obj, words.model, None, options, {})
-    return _run(context.obj, words.model, words.prompt, options, report)
+    return _run(context.obj, words.model, words.prompt, options, report, no_stdin)
 
 
 cli_pull.register(app)
@@ -162,7 +172,12 @@ cli_verify.register(app)
 
 
 def _run(
-    world: World, model: str | None, prompt: str | None, options: Options, report: dict[str, bool]
+    world: World,
+    model: str | None,
+    prompt: str | None,
+    options: Options,
+    report: dict[str, bool],
+    no_stdin: bool,
 ) -> int:
     from gemma_mtp.loading import introduce, load
     from gemma_mtp.oneshot import Report, answer, join_prompt, piped_text, with_prompt
@@ -170,7 +185,8 @@ def _run(
     from gemma_mtp.screen import Screen
 
     files = cli_store.resolve_or_offer(world, model, options.drafter)
-    text = join_prompt(prompt, piped_text(sys.stdin))
+    stdin = None if no_stdin else sys.stdin
+    text = join_prompt(prompt, piped_text(stdin, _note, prompted=prompt is not None))
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
     printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.get("json", False))
@@ -200,7 +216,11 @@ def _with_files(prompt: str | None, files: list[Path] | None) -> str | None:
         return prompt
     from gemma_mtp.chat.attachments import compose, read_files
 
-    return compose(read_files([str(file) for file in files]), prompt or "")
+    return compose(read_files([str(file) for file in files], _note), prompt or "")
+
+
+def _note(text: str) -> None:
+    print(f"gemma-mtp: {text}", file=sys.stderr, flush=True)
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -210,12 +230,15 @@ def _is_terminal(stream: Any) -> bool:
 def main(arguments: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one command and return the exit status; nothing is raised but SystemExit."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
+    with guarded():
+        return _main(words, world or World())
+
+
+def _main(words: list[str], world: World) -> int:
     try:
-        _prepare_streams()
         command = typer.main.get_command(app)
-        status = command.main(
-            args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world or World()
-        )
+        status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world)
         sys.stdout.flush()
         return int(status or 0)
     except GemmaMtpError as error:

@@ -5,7 +5,6 @@ Knows words, streams and Ctrl-C; what is run and what follows from it is `bench/
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import typer
 
 from gemma_mtp.arguments import Options
 from gemma_mtp.errors import ExitStatus, UsageError
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.bench.report import Bench
@@ -43,7 +43,7 @@ Drafter = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Use this GGUF file as the drafter.")
 ]
 Ctx = Annotated[int | None, typer.Option(help="Context length in tokens.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; else as many as others leave.")]
 GpuLayers = Annotated[int | None, typer.Option(help="Layers on the GPU; -1 is all.")]
 KvType = Annotated[str, typer.Option(metavar="TYPE", help="KV cache type.")]
 FlashAttention = Annotated[str, typer.Option(metavar="auto|on|off", help="Flash attention.")]
@@ -142,7 +142,7 @@ def _text(file: Path) -> Text:
     from gemma_mtp.bench.runs import Text
     from gemma_mtp.chat.attachments import read_file
 
-    prompt = read_file(file).text.strip()
+    prompt = read_file(file, partial(print, file=sys.stderr)).text.strip()
     if not prompt:
         raise UsageError(f"{file} is empty.")
     return Text(file.name, prompt)
@@ -260,7 +260,7 @@ def _print(found: Bench, as_json: bool) -> None:
     from gemma_mtp.screen import Screen
 
     if as_json:
-        print(json.dumps(report.as_json(found), ensure_ascii=False))
+        print(json_text(report.as_json(found)))
     else:
         width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
         print("\n".join(report.lines(found, width)))

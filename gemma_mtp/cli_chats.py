@@ -5,7 +5,6 @@ Knows words, columns and questions; what is saved is `archive`'s, how it is writ
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemma_mtp import private
 from gemma_mtp.cli_store import Json, _ask, _can_ask, _moment
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.archive import Archive, Saved
@@ -61,9 +62,11 @@ def list_chats(
     wanted = " ".join(search or ())
     archive = _archive(context)
     found = archive.list(wanted)
-    _check(archive)
+    _tell(archive)
+    if archive.problem:
+        raise GemmaMtpError(archive.problem)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
+        print(json_text([asdict(one) for one in found], indent=2))
     elif not found:
         print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
     else:
@@ -71,13 +74,13 @@ def list_chats(
         print(f"{'id':>4}  {'last change':16}  {'turns':>5}  {'model':{width}}  title")
         for one in found:
             row = f"{one.id:>4}  {_moment(one.updated):16}  {one.turns:>5}  {one.model:{width}}"
-            _write(f"{row}  {one.title}\n")
+            print(f"{row}  {one.title}")
     return ExitStatus.OK
 
 
 def show(context: typer.Context, id: Id, as_json: Json = False) -> int:
     """Print a conversation as Markdown, or as the JSON of `export`."""
-    _write(_text(_archive(context).read(id), Format.json if as_json else Format.md))
+    _write(_text(_read(_archive(context), id), Format.json if as_json else Format.md))
     return ExitStatus.OK
 
 
@@ -91,7 +94,7 @@ def rename(
     archive = _archive(context)
     archive.rename(id, " ".join(title))
     if as_json:
-        print(json.dumps({"id": id, "title": archive.read(id).title}, ensure_ascii=False))
+        print(json_text({"id": id, "title": _read(archive, id).title}))
     return ExitStatus.OK
 
 
@@ -103,11 +106,14 @@ def delete(
 ) -> int:
     """Delete conversations for good; without --yes, ask or only name them."""
     archive = _archive(context)
-    found = [archive.read(id) for id in dict.fromkeys(ids)]  # all of them exist, or none is deleted
+    try:
+        found = [archive.read(id) for id in dict.fromkeys(ids)]  # all exist, or none is deleted
+    finally:
+        _tell(archive)
     if not as_json:
         for saved in found:
             turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
-            _write(f"{saved.id:>4}  {saved.title}  ({turns})\n")
+            print(f"{saved.id:>4}  {saved.title}  ({turns})")
     if not yes and not as_json and _can_ask():
         these = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
         yes = _ask(f"Delete {these}?", default=False)
@@ -115,7 +121,7 @@ def delete(
         for saved in found:
             archive.delete(saved.id)
     if as_json:
-        print(json.dumps({"deleted": yes, "ids": [saved.id for saved in found]}))
+        print(json_text({"deleted": yes, "ids": [saved.id for saved in found]}))
     elif yes:
         print("Deleted.")
     else:
@@ -135,7 +141,7 @@ def export(
     ] = None,
 ) -> int:
     """Write a conversation to standard output or to FILE, as Markdown or JSON."""
-    saved = _archive(context).read(id)
+    saved = _read(_archive(context), id)
     if format is None:
         named_json = output is not None and output.suffix.lower() == ".json"
         format = Format.json if named_json else Format.md
@@ -143,7 +149,9 @@ def export(
         _write(_text(saved, format))
         return ExitStatus.OK
     try:
-        output.write_text(_text(saved, format), encoding="utf-8")
+        private.write_new(output, _text(saved, format))
+    except FileExistsError as error:
+        raise UsageError(f"{output} is there already.", "Name another file.") from error
     except OSError as error:
         raise GemmaMtpError(f"{output} cannot be written: {error.strerror}.") from error
     print(f"{output} is written.", file=sys.stderr)
@@ -155,12 +163,21 @@ def _archive(context: typer.Context) -> Archive:
     return archive
 
 
-def _check(archive: Archive) -> None:
-    """An empty list could also mean that the file cannot be read."""
-    if archive.warning:
-        print(f"gemma-mtp: {archive.warning}", file=sys.stderr)
-    if archive.problem:
-        raise GemmaMtpError(archive.problem)
+def _read(archive: Archive, id: int) -> Saved:
+    try:
+        saved = archive.read(id)
+    finally:
+        _tell(archive)
+    if saved.gaps:
+        print(f"gemma-mtp: Conversation {id}: {saved.gaps}", file=sys.stderr)
+    return saved
+
+
+def _tell(archive: Archive) -> None:
+    """What happened to the file, or that it is only read."""
+    for said in (archive.warning, archive.notice):
+        if said:
+            print(f"gemma-mtp: {said}", file=sys.stderr)
 
 
 def _text(saved: Saved, format: Format) -> str:

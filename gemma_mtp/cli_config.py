@@ -5,13 +5,13 @@ Knows words and streams, and how settings become defaults of options; the file i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.world import World
@@ -118,7 +118,7 @@ def _print(
         raise UsageError(f'There is no setting "{key}".', f"Settings: {', '.join(known)}.")
     if as_json:
         shown = {key: values.get(key)} if key else {"file": file, "settings": values}
-        print(json.dumps(shown, ensure_ascii=False))
+        print(json_text(shown))
     elif key is not None:
         print(_text(values.get(key)))
     else:

@@ -5,7 +5,6 @@ Knows how findings and verdicts are worded and shown; leaves looking to `doctor`
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.options import DEFAULT_CONTEXT
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.doctor import Finding
@@ -54,7 +54,7 @@ def doctor(
         fits, best = [], None
     if as_json:
         found = {"findings": [finding.as_json() for finding in findings]}
-        print(json.dumps({**found, **_fits_json(fits, best, wanted)}, ensure_ascii=False))
+        print(json_text({**found, **_fits_json(fits, best, wanted)}))
     else:
         blocks = [_finding(finding) for finding in findings]
         lines = [line for block in blocks for line in block]

@@ -53,6 +53,9 @@ def pull(
     offline: Annotated[
         bool, typer.Option("--offline", help="Use only what is on this machine.")
     ] = False,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Take files that differ from the pinned sha256.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each event.")
     ] = False,
@@ -76,7 +79,7 @@ def pull(
         if not _ask("Pull it nevertheless?", default=False):
             return ExitStatus.OK
         doubt = ""
-    request = PullRequest(revision, offline, tuple(reuse or ()), to, source)
+    request = PullRequest(revision, offline, tuple(reuse or ()), to, source, allow_changed)
     return show_pull(context.obj, model, request, doubt, as_json=as_json, quiet=quiet)
 
 

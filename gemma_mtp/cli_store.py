@@ -5,17 +5,19 @@ Knows words, columns and questions; what is on the disk is `inventory`'s.
 
 from __future__ import annotations
 
-import json
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma_mtp import paths, places
 from gemma_mtp.cli_config import complain
 from gemma_mtp.cli_fit import warning
 from gemma_mtp.errors import ExitStatus, NotPulled
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.inventory import Item
@@ -43,11 +45,12 @@ def list_models(
     from gemma_mtp.inventory import items
 
     world: World = context.obj
+    _name_lost_links()
     here = items(world.store)
     if everything:
         here += _not_here(world, {item.name for item in here})
     if as_json:
-        print(json.dumps([item.as_json() for item in here], ensure_ascii=False, indent=2))
+        print(json_text([item.as_json() for item in here], indent=2))
         return ExitStatus.OK
     width = max([5, *(len(item.name) for item in here)])
     print(f"{'name':{width}}  {'variant':10} {'size':>9}  {'state':8}  last used")
@@ -71,11 +74,12 @@ def show(
     from gemma_mtp.details import as_lines, details
 
     world: World = context.obj
+    _name_lost_links()
     found = details(world, model)
     if check:
         found["checked"] = _check(world, model)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print(json_text(found, indent=2))
     else:
         print("\n".join(as_lines(found)))
     return ExitStatus.OK
@@ -88,10 +92,11 @@ def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
     """
     from gemma_mtp.inventory import find, remove
 
+    _name_lost_links()
     item = find(context.obj.store, model)
     freed = remove(item)
     if as_json:
-        print(json.dumps({"removed": item.name, "bytes": freed}))
+        print(json_text({"removed": item.name, "bytes": freed}))
     else:
         print(f"{item.name} is removed, {_size(freed)} freed.")
     return ExitStatus.OK
@@ -108,6 +113,7 @@ def prune(
     """
     from gemma_mtp.inventory import clear, leftovers
 
+    _name_lost_links()
     found = leftovers(context.obj.store)
     total = sum(leftover.bytes for leftover in found)
     if not as_json:
@@ -120,7 +126,7 @@ def prune(
             clear(leftover)
     if as_json:
         listed = [{"path": str(x.path), "bytes": x.bytes, "why": x.why} for x in found]
-        print(json.dumps({"removed": yes, "bytes": total, "leftovers": listed}))
+        print(json_text({"removed": yes, "bytes": total, "leftovers": listed}))
     elif not found:
         print("Nothing is left over.")
     elif yes:
@@ -136,6 +142,8 @@ def resolve_or_offer(world: World, model: str | None, drafter: Path | None) -> P
     Says what may go wrong: that another one is used than last time, or that memory is short.
     """
     complain(world)
+    if trouble := world.trouble():
+        print(f"gemma-mtp: {trouble}", file=sys.stderr)
     try:
         files = world.resolve(model, drafter)
     except NotPulled as error:
@@ -151,6 +159,12 @@ def resolve_or_offer(world: World, model: str | None, drafter: Path | None) -> P
     if doubt := warning(world, files.name):
         print(f"gemma-mtp: {doubt}", file=sys.stderr)
     return files
+
+
+def _name_lost_links() -> None:
+    """Models on a disk that is not connected look as if they were not there."""
+    for lost in places.dangling_below(paths.models_dir()):
+        print(f"gemma-mtp: {lost}.", file=sys.stderr)
 
 
 def _offer(world: World, name: str) -> bool:
@@ -200,7 +214,9 @@ def _moment(when: str | None) -> str:
     """Local time, to the minute."""
     if not when:
         return "never" if when is None else ""
-    return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+    return "unknown"
 
 
 def _size(size: int) -> str:

@@ -5,7 +5,6 @@ Knows words, streams and Ctrl-C; what is compared and what follows from it is `v
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
 from functools import partial
@@ -28,6 +27,7 @@ from gemma_mtp.cli_bench import (
     read_drafts,
 )
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
+from gemma_mtp.output import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.options import PairFiles
@@ -164,7 +164,7 @@ def _print(receipt: Receipt, as_json: bool) -> None:
     from gemma_mtp.verify import report
 
     if as_json:
-        print(json.dumps(report.as_json(receipt), ensure_ascii=False))
+        print(json_text(report.as_json(receipt)))
     else:
         width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
         print("\n".join(report.lines(receipt, width)))

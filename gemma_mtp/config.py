@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import atomic
-from gemma_mtp.errors import UsageError
+from gemma_mtp import atomic, bounded, places
+from gemma_mtp.errors import GemmaMtpError, UsageError
+
+LONGEST_LINE = 16_000  # characters; a system prompt may be one
 
 KEYS: dict[str, type] = {
     "model": str,
@@ -76,9 +77,11 @@ def write(file: Path, key: str, value: Any) -> None:
     if _parsed(file, text) != expected:
         raise UsageError(f"{file} is written in a way that cannot be edited here.", "Edit it.")
     try:
-        atomic.write_text(file, text)
+        atomic.write_text(file, text, private=True)  # a system prompt is a person's words
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
+        obstacle = places.obstacle(file)
+        why, hint = obstacle or error.strerror, places.HINT if obstacle else ""
+        raise GemmaMtpError(f"{file} cannot be written: {why}.", hint) from error
 
 
 def _edited(text: str, key: str, value: Any) -> str:
@@ -115,17 +118,13 @@ def _load(file: Path) -> dict[str, Any]:
 
 def _parsed(file: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return bounded.parse_toml(text, LONGEST_LINE)
+    except ValueError as error:
         raise UsageError(f"{file} is not valid TOML: {error}.", "Correct or delete it.") from error
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError as error:
+        return places.own_text(file)
+    except ValueError as error:
         raise UsageError(f"{file} is not valid TOML: {error}.", "Correct or delete it.") from error
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error

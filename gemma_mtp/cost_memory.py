@@ -1,7 +1,8 @@
 """Cost curves on disk, so that a machine measures a pair once.
 
-One small file for each pair of files, number of threads and way of loading; any change of these
-is another file. Losing one costs a few rounds of measuring, so nothing here ever fails.
+One small file for each pair of files and way of loading, with costs for each number of threads; any
+change of these is another file. Losing one costs a few rounds of measuring, so nothing here ever
+fails.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gemma_mtp import atomic
 from gemma_mtp.costs import CostBook
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CostMemory:
@@ -38,9 +39,10 @@ class CostMemory:
     def recall(self, info: PairInfo) -> CostBook:
         """The curves measured before, or an empty book."""
         try:
-            data = json.loads(self._path(info).read_text(encoding="utf-8"))
-            return CostBook.from_dict(data["costs"])
-        except (OSError, ValueError, KeyError, TypeError):
+            book = CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+            json.dumps(book.as_dict(), allow_nan=False)  # costs without end are damage, too
+            return book
+        except (ValueError, KeyError, TypeError):
             return CostBook()
 
     def keep(self, info: PairInfo, book: CostBook) -> None:
@@ -52,7 +54,7 @@ class CostMemory:
                 atomic.write_text(self._path(info), text)
 
     def _full_key(self, info: PairInfo) -> dict[str, Any]:
-        return {**self._key, "threads": info.threads, "gpu_layers": info.gpu_layers}
+        return {**self._key, "gpu_layers": info.gpu_layers}
 
     def _path(self, info: PairInfo) -> Path:
         key = json.dumps(self._full_key(info), sort_keys=True)

@@ -170,38 +170,55 @@ class CostCurve:
 
 
 class CostBook:
-    """Cost curves by context bucket: 0 up to 1,024 tokens, 1 up to 2,048, 2 up to 4,096, ..."""
+    """Cost curves by number of threads and by context bucket: 0 up to 1,024 tokens, 1 up to 2,048,
+    2 up to 4,096, ...
 
-    def __init__(self, curves: Mapping[int, CostCurve] | None = None) -> None:
+    `threads`: how many evaluate now; set it when that changes.
+    """
+
+    def __init__(self, curves: Mapping[tuple[int, int], CostCurve] | None = None) -> None:
         self.curves = dict(curves or {})
+        self.threads = 1
 
     def learn(self, costs: Costs) -> None:
         """Take over costs that were measured all at once."""
         verify = {str(w): seconds + costs.overhead for w, seconds in costs.verify.items()}
         rebuild = self.at(costs.position).rebuild
         data = {"verify": verify, "draft_step": costs.draft_step, "rebuild": rebuild}
-        self.curves[_bucket(costs.position)] = CostCurve.from_dict(data)
+        self.curves[self._key(costs.position)] = CostCurve.from_dict(data)
 
     def at(self, position: int) -> CostCurve:
-        """The curve for this position; a bucket never seen starts from the one nearest to it."""
-        bucket = _bucket(position)
-        if bucket not in self.curves:
-            nearest = min(self.curves, key=lambda b: abs(b - bucket), default=None)
-            self.curves[bucket] = CostCurve() if nearest is None else self.curves[nearest].copy()
-        return self.curves[bucket]
+        """The curve for this position and `threads`; one never seen starts from that nearest to
+        it, the same number of threads first."""
+        key = self._key(position)
+        if key not in self.curves:
+            nearest = min(
+                self.curves,
+                key=lambda k: (abs(k[0] - key[0]), abs(k[1] - key[1])),
+                default=None,
+            )
+            self.curves[key] = CostCurve() if nearest is None else self.curves[nearest].copy()
+        return self.curves[key]
+
+    def _key(self, position: int) -> tuple[int, int]:
+        return self.threads, (position // FIRST_BUCKET).bit_length()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data by bucket."""
-        return {str(b): curve.as_dict() for b, curve in self.curves.items() if curve.widths}
+        """Plain data by threads and bucket, such as "2/0"."""
+        return {
+            f"{threads}/{bucket}": curve.as_dict()
+            for (threads, bucket), curve in self.curves.items()
+            if curve.widths
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CostBook:
         """The book that `as_dict` described. Raises ValueError for anything else."""
         try:
-            return cls({int(b): CostCurve.from_dict(curve) for b, curve in data.items()})
+            curves = {}
+            for key, curve in data.items():
+                threads, bucket = key.split("/")
+                curves[int(threads), int(bucket)] = CostCurve.from_dict(curve)
+            return cls(curves)
         except (AttributeError, TypeError) as error:
             raise ValueError("not cost curves") from error
-
-
-def _bucket(position: int) -> int:
-    return (position // FIRST_BUCKET).bit_length()

@@ -191,7 +191,7 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
 def _speed_lines(speed: dict[str, Any]) -> list[str]:
     if not speed:
         return []
-    gain = f", {speed['speedup']:.2f}x plain" if speed["speedup"] else ""
+    gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""
     return [f"  {'speed':13} {speed['tokens_per_second']:.1f} tok/s{gain} in the last chat here"]
 
 

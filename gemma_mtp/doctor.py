@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import __version__, amx, config, machine, paths, threads
+from gemma_mtp import __version__, amx, config, machine, paths, places, threads
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.fit import gigabytes
 from gemma_mtp.machine import Device, Machine
@@ -142,17 +142,24 @@ def _folders() -> Iterator[Finding]:
         ("config", paths.config_dir()),
         ("state", paths.state_dir()),
     ):
-        problem = "" if _writable(folder) else f"{folder} cannot be written."
+        problem, hint = _unusable(folder)
+        yield Finding(f"{name} folder", str(folder), problem, hint)
+    for lost in places.dangling_below(models):
+        if lost == places.dangling(paths.cache_dir()):  # said above
+            continue
+        yield Finding("models", "", f"{lost}.", "Connect its disk, or remove the link.")
+
+
+def _unusable(folder: Path) -> tuple[str, str]:
+    """Why no file can be made in it, now or after making the folder, and what helps."""
+    if obstacle := places.folder_obstacle(folder):
+        return f"{folder} cannot be written: {obstacle}.", places.HINT
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not os.access(there, os.W_OK):
         hint = f"Give yourself the right to write there, or set {paths.HOME_VARIABLE}."
-        yield Finding(f"{name} folder", str(folder), problem, hint if problem else "")
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files could be made in it, now or after making the folder."""
-    for place in (folder, *folder.parents):
-        if place.exists():
-            return place.is_dir() and os.access(place, os.W_OK)
-    return False
+        return f"{folder} cannot be written.", hint
+    free = machine.disk_free(there)
+    return (f"The disk of {folder} is full.", "Free some space.") if free == 0 else ("", "")
 
 
 def _settings() -> Iterator[Finding]:
@@ -174,7 +181,10 @@ def _settings() -> Iterator[Finding]:
 def _unknown_default(model: str) -> Iterator[Finding]:
     from gemma_mtp.store import looks_like_path
 
-    if not looks_like_path(model) and not model.startswith("hf:"):
+    if looks_like_path(model) and not (file := paths.expanded(model)).is_file():
+        problem = places.obstacle(file) or f"{file} is not there"
+        yield Finding("default model", model, f"{problem}.", "gemma-mtp config --unset model")
+    elif not looks_like_path(model) and not model.startswith("hf:"):
         problem = f'The default model "{model}" is not known.'
         yield Finding("default model", model, problem, "gemma-mtp config --unset model")
 

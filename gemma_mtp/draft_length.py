@@ -143,7 +143,7 @@ class AutoDraft:
         self._last_width = 0
 
     def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
-        self.curve = self.book.at(position)
+        self._take_curve(self.book.at(position))
         self._trial -= 1
         self._doubt, self._timing = 0.0, None
         self._limit, self._min_width = min(limit, LONGEST), min_width
@@ -225,6 +225,13 @@ class AutoDraft:
         at_best = [max(pair) for pair in pairs]
         outlook = Outlook(self.curve, self._worth.rate, chances, at_best)
         return self.survey.next(outlook, self._min_width, self._limit + 1)
+
+    def _take_curve(self, curve: CostCurve) -> None:
+        """With another number of threads the same rounds would have taken another time."""
+        if curve is not self.curve and self._last_width in curve:
+            before = self.curve.verify(self._last_width)
+            self._seconds *= curve.verify(self._last_width) / before
+        self.curve = curve
 
     def _reached(self, tokens: float, width: int, drafted: int) -> None:
         """Keep the rate; of a width never timed it is not known what it takes."""

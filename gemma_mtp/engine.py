@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Event as Flag
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from gemma_mtp.background import Background
 from gemma_mtp.baseline import Baseline, Step
 from gemma_mtp.costs import CostBook, Costs
 from gemma_mtp.draft_length import AutoDraft, DraftPolicy, FixedDraft
-from gemma_mtp.errors import DoesNotFit, GemmaMtpError
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
 from gemma_mtp.events import (
     DraftSetting,
     End,
@@ -33,15 +33,20 @@ from gemma_mtp.events import (
     Stats,
     Text,
 )
+from gemma_mtp.length import refuse_far_too_long
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.lookup import Lookup, common_prefix
 from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 from gemma_mtp.proposer import DraftTemperature, Proposer
+from gemma_mtp.rendering import Renderer, never
 from gemma_mtp.sampling import Sampler
 from gemma_mtp.session import Session
 from gemma_mtp.speculative import Drafter, Round, Speculator, agree, synthetic
 from gemma_mtp.streaming import Channel, ReplyText
-from gemma_mtp.template import ChatTemplate, encode_prompt, turn_after
+from gemma_mtp.template import ChatTemplate, Piece, encode_prompt, open_thought, turn_after
+from gemma_mtp.thread_count import AutoThreads, FixedThreads, ThreadPolicy
+from gemma_mtp.thread_use import EqualRows
+from gemma_mtp.threads import FreeProcessors
 from gemma_mtp.timing import measure_costs
 
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
@@ -49,6 +54,8 @@ SPARE_CELLS = 2
 # What costs are measured with where nothing is cached yet: any text will do.
 SHORT_CONTEXT = 256  # tokens
 SOME_TEXT = "Every round drafts a few tokens, and the target checks all of them at once. "
+# Bytes of a target that takes long enough to load for the template's process to start meanwhile.
+WORTH_A_HEAD_START = 500 << 20
 # The first rounds after a prompt rebuild llama.cpp's graph; a reply of a few words is little else.
 ENOUGH_TO_COMPARE = 64
 
@@ -70,28 +77,67 @@ def load(
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
-    return Engine(load_pair(files, options, progress), memory)
+    renderer = _renderer_for(files)
+    try:
+        pair = load_pair(files, options, progress)
+        try:
+            return Engine(pair, memory, renderer, lambda: not progress(1.0))
+        except BaseException:
+            pair.close()
+            raise
+    except BaseException:
+        if renderer is not None:
+            renderer.close()
+        raise
+
+
+def _renderer_for(files: PairFiles) -> Renderer | None:
+    """A process for the model's template that starts while the model is loaded, if that is long."""
+    try:
+        if files.target.stat().st_size < WORTH_A_HEAD_START:
+            return None
+    except OSError:  # said when it is loaded
+        return None
+    from gemma_mtp.template_process import Apart
+
+    renderer = Apart()
+    renderer.start()
+    return renderer
 
 
 class Engine:
     """Writes replies, one at a time, and keeps what it learned from one to the next."""
 
-    def __init__(self, pair: LoadedPair, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        pair: LoadedPair,
+        memory: Memory | None = None,
+        renderer: Renderer | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
         self.pair = pair
         self._memory = memory
         self.info: PairInfo = pair.info
         vocabulary = pair.target.vocabulary
         self._template = ChatTemplate(
-            pair.chat_template, vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
+            pair.chat_template,
+            vocabulary.text(vocabulary.bos),
+            vocabulary.text(vocabulary.eos),
+            renderer,
+            cancelled,
         )
         self._channel = Channel(
             open_id=vocabulary.id_of("<|channel>"), close_id=vocabulary.id_of("<channel|>")
         )
         self._book = memory.recall(pair.info) if memory else CostBook()
+        self._book.threads = pair.info.threads
         self._auto = AutoDraft(self._book)
         self.draft_temperature = DraftTemperature()
         self.session = Session(pair.target)
-        self.baseline = Baseline()
+        self.reading_threads = self._thread_policy()
+        self.writing_threads = self._thread_policy()
+        self.equal_rows = EqualRows(pair)
+        self._baselines: dict[int, Baseline] = {}
         self._drafter_failed = False
         self.background = Background()
         self._prepared_for: Request | None = None
@@ -99,6 +145,7 @@ class Engine:
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
         self.background.stop()
+        self._template.close()
         if self._memory:
             self._memory.keep(self.info, self._book)
         self.pair.close()
@@ -131,8 +178,9 @@ class Engine:
         with suppress(Exception):  # the next reply meets it again, and then it is said
             expected = self.expected(request)
             if len(expected) + SPARE_CELLS < self.info.context_size:
-                pieces = self.session.prepare(expected, request.is_exact)
-                self.background.start(self._in_step(pieces))
+                exact = request.is_exact
+                pieces = self.session.prepare(expected, exact)
+                self.background.start(self._in_step(self.read(expected, pieces, exact)))
 
     def expected(self, request: Request) -> list[int]:
         """What the prompts of all messages that may follow those of `request` begin with."""
@@ -150,17 +198,39 @@ class Engine:
             self.pair.target.keep(len(self.session.tokens))
 
     def prompt(self, request: Request) -> list[int]:
-        """Token ids of the prompt that `request` amounts to."""
+        """Token ids of the prompt that `request` amounts to.
+
+        Raises BadPair where the model's chat template fails, and DoesNotFit for a message that is
+        far too long to be tokenized.
+        """
+        return self.encode(self.pieces(request))
+
+    def pieces(self, request: Request, cancelled: Callable[[], bool] = never) -> list[Piece]:
+        """The prompt as text. Raises what `prompt` raises, and Cancelled."""
+        tokenize = self.pair.target.vocabulary.tokenize
+        refuse_far_too_long(
+            request.messages,
+            lambda text: len(tokenize(text, special=False)),
+            self.info.context_size,
+        )
+        return self._template.pieces(request.messages, request.think, cancelled)
+
+    def encode(self, pieces: Sequence[Piece]) -> list[int]:
+        """Token ids of a prompt."""
         vocabulary = self.pair.target.vocabulary
-        pieces = self._template.pieces(request.messages, request.think)
         return encode_prompt(pieces, vocabulary.tokenize, vocabulary.bos)
 
-    def lasting(self, request: Request, prompt: list[int]) -> int:
+    def lasting(
+        self, request: Request, prompt: list[int], cancelled: Callable[[], bool] = never
+    ) -> int:
         """How many tokens of `prompt` every later prompt begins with, whatever the reply is."""
         if request.messages[-1].role == "assistant":
             return len(prompt)
         later = replace(request, messages=tuple(turn_after(request.messages)))
-        return common_prefix(prompt, self.prompt(later))
+        try:
+            return common_prefix(prompt, self.encode(self.pieces(later, cancelled)))
+        except BadPair:  # a template that takes no second turn is said when there is one
+            return len(prompt)
 
     def reply_text(self, stop: Sequence[str]) -> ReplyText:
         """A fresh assembler of this model's tokens into text."""
@@ -196,6 +266,8 @@ class Engine:
             return complete
 
         target, drafter = self.pair.target, self.drafter
+        self.writing_threads.begin()
+        self.use_threads(self.writing_threads.count)
         self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
         position = len(tokens)
         costs = measure_costs(
@@ -225,6 +297,53 @@ class Engine:
         self.info = replace(self.info, plain_reason=reason[:1].lower() + reason[1:])
         return f"{reason}; decoding is plain until the pair is loaded again."
 
+    def use_threads(self, count: int) -> None:
+        """Evaluate with so many threads, at whose costs rounds are valued from now on."""
+        self.pair.use_threads(count)
+        self._book.threads = count
+
+    @property
+    def threads(self) -> int:
+        """How many evaluate now."""
+        return self._book.threads
+
+    @property
+    def baseline(self) -> Baseline:
+        """Plain steps timed with as many threads as evaluate now."""
+        return self._baselines.setdefault(self.threads, Baseline())
+
+    def _thread_policy(self) -> ThreadPolicy:
+        if not self.info.adaptive_threads:
+            return FixedThreads(self.info.threads)
+        return AutoThreads(self.info.threads, FreeProcessors())
+
+    def choose_threads(
+        self, policy: ThreadPolicy, tokens: Sequence[int], position: int, exact: bool
+    ) -> None:
+        """As many threads as `policy` says; in exact mode only where the text is the same as with
+        all of them, for which `tokens` may be evaluated at `position`."""
+        count, most = policy.count, policy.most
+        if exact and count != most:
+            equal = self.equal_rows.between(most, count, tokens, position)
+            count = count if equal else most
+        self.use_threads(count)
+
+    def read(
+        self, prompt: Sequence[int], pieces: Iterator[Prefill], exact: bool
+    ) -> Generator[Prefill, None, None]:
+        """The session's `pieces` of a prompt, each with as many threads as are best now."""
+        threads = self.reading_threads
+        threads.begin()
+        event = next(pieces, None)  # nothing is evaluated yet
+        while event is not None:
+            yield event
+            done = event.done
+            self.choose_threads(threads, prompt[done : done + MAX_WIDTH], done, exact)
+            started, given = perf_counter(), process_time()
+            event = next(pieces, None)
+            if event is not None:
+                threads.record(event.done - done, perf_counter() - started, process_time() - given)
+
     def policy(self, setting: DraftSetting) -> DraftPolicy:
         """The controller for a request; "auto" goes on from what it has learned."""
         if self.drafter is None:
@@ -240,7 +359,7 @@ class _Reply:
 
     def __init__(self, engine: Engine, request: Request, cancel: Flag) -> None:
         self.engine, self.request, self.cancel = engine, request, cancel
-        self.session, self.baseline = engine.session, engine.baseline
+        self.session = engine.session
         self.started = perf_counter()
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
         self.stats = Stats(context_size=engine.info.context_size)
@@ -251,7 +370,16 @@ class _Reply:
 
     def events(self) -> Iterator[Event]:
         """Prefill, then text and progress, then the end."""
-        prompt = self.engine.prompt(self.request)
+        try:
+            pieces = self.engine.pieces(self.request, self.cancel.is_set)
+            prompt = self.engine.encode(pieces)
+            lasting = self.engine.lasting(self.request, prompt, self.cancel.is_set)
+        except Cancelled:
+            yield self._end("cancelled")
+            return
+        thought = open_thought(pieces)
+        if thought is not None:
+            self.text.open_thought(thought)
         size = self.engine.info.context_size
         if len(prompt) + SPARE_CELLS >= size:
             raise DoesNotFit(
@@ -259,16 +387,17 @@ class _Reply:
                 "Shorten it, start afresh with /clear, or use a larger --ctx.",
             )
         self.stats.prompt_tokens = len(prompt)
-        yield from self._prefill(prompt)
+        yield from self._prefill(prompt, lasting)
         if len(self.session.tokens) < len(prompt):
             yield self._end("cancelled")
         else:
             yield from self._generate(prompt)
 
-    def _prefill(self, prompt: list[int]) -> Iterator[Prefill]:
+    def _prefill(self, prompt: list[int], lasting: int) -> Iterator[Prefill]:
         started = perf_counter()
-        lasting = self.engine.lasting(self.request, prompt)
-        for event in self.session.prefill(prompt, self.request.is_exact, lasting):
+        exact = self.request.is_exact
+        pieces = self.session.prefill(prompt, exact, lasting)
+        for event in self.engine.read(prompt, pieces, exact):
             self.stats.cached_tokens = event.cached
             self.stats.prefill_seconds = perf_counter() - started
             self.stats.context_used = event.done
@@ -278,14 +407,20 @@ class _Reply:
 
     def _generate(self, prompt: list[int]) -> Iterator[Event]:
         rounds = self._rounds(prompt)
+        threads = self.engine.writing_threads
+        threads.begin()
         reason, texts = self._record([rounds.history[-1]], 0, rounds)
         self.stats.ttft_seconds = perf_counter() - self.started
         yield from texts
         while reason is None:
             started = perf_counter()
             position = len(rounds.history) - 1
+            room = min(self.engine.info.context_size - position, MAX_WIDTH)
+            recent = rounds.history[-room:]
+            self.engine.choose_threads(threads, recent, position, self.request.is_exact)
             self._time_plain_step(rounds, position)
             done = self._round(rounds, position)
+            threads.record(done.width, done.verify_seconds, done.verify_processor_seconds)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
             done = done.cut(len(rounds.history) - 1 - position)  # at a stop string
             self._count(done, position, perf_counter() - started)
@@ -320,9 +455,9 @@ class _Reply:
 
     def _time_plain_step(self, rounds: Speculator, position: int) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
-        if self.stats.drafted and self.baseline.is_due(self.stats.rounds, position):
+        if self.stats.drafted and self.engine.baseline.is_due(self.stats.rounds, position):
             seconds = rounds.time_plain_step()
-            self.baseline.record(position, seconds)
+            self.engine.baseline.record(position, seconds)
             self.policy.plain_step(seconds)
 
     def _round(self, rounds: Speculator, position: int) -> Round:
@@ -333,7 +468,7 @@ class _Reply:
         limit = min(room, self.engine.pair.target.widest(position), MAX_WIDTH) - 1
         done = rounds.round(self.policy, limit)
         if done.width == 1:
-            self.baseline.record(position, done.seconds)
+            self.engine.baseline.record(position, done.seconds)
         if rounds.failure and not self.warning:
             self.warning = self.engine.give_up_drafter(rounds.failure)
         return done
@@ -370,6 +505,8 @@ class _Reply:
     def _count(self, done: Round, position: int, seconds: float) -> None:
         stats = self.stats
         stats.rounds += 1
+        threads = self.engine.threads
+        stats.threads[threads] = stats.threads.get(threads, 0) + 1
         stats.decoded += len(done.tokens)
         stats.drafted += done.kept
         stats.accepted += done.accepted
@@ -386,7 +523,7 @@ class _Reply:
 
     def _compare(self, done: Round, position: int, seconds: float) -> None:
         """Set what the round took against what plain decoding takes here and now."""
-        step = self.baseline.step(position)
+        step = self.engine.baseline.step(position)
         if done.width == 1:
             step = Step(seconds, 0.0, "measured")
         if step.basis != "none":

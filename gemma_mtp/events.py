@@ -88,6 +88,7 @@ class Stats:
     first token of a reply comes from the prompt's last row and belongs to no round.
     Of the accepted drafts, `copied` were found in the text and not made by the drafter.
     `accepted_histogram[n]` is the number of rounds with a draft in which n drafts were accepted.
+    `threads[n]` is the number of rounds that n threads evaluated.
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
     `compared_seconds`, from timed plain steps; both are 0 while nothing was timed.
     `plain_deviation` is how many seconds it may be off, going by how those steps differ.
@@ -102,6 +103,7 @@ class Stats:
     accepted: int = 0
     copied: int = 0
     accepted_histogram: list[int] = field(default_factory=list)
+    threads: dict[int, int] = field(default_factory=dict)
     prefill_seconds: float = 0.0
     ttft_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -163,6 +165,10 @@ class Stats:
             a + b
             for a, b in zip_longest(self.accepted_histogram, later.accepted_histogram, fillvalue=0)
         ]
+        total.threads = {
+            count: self.threads.get(count, 0) + later.threads.get(count, 0)
+            for count in sorted({*self.threads, *later.threads})
+        }
         bases = {self.speedup_basis, later.speedup_basis} - {"none"}
         total.speedup_basis = (
             "none" if not bases else "estimated" if len(bases) > 1 else bases.pop()
@@ -181,6 +187,7 @@ class Stats:
             "draft_length": _rounded(self.draft_length),
             "mean_accepted_length": _rounded(self.mean_accepted_length),
             "accepted_histogram": self.accepted_histogram,
+            "threads": {str(count): rounds for count, rounds in sorted(self.threads.items())},
             "speedup": _rounded(self.speedup),
             "speedup_error": None if self.speedup is None else _rounded(self.speedup_error),
             "speedup_basis": self.speedup_basis,

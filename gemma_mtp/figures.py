@@ -138,6 +138,15 @@ def _rounds(stats: Stats) -> str:
     return "" if length is None else f"{stats.rounds} of {length:.1f}"
 
 
+def _threads(stats: Stats) -> str:
+    """Of the rounds; more than one number where other programs wanted the processor, too."""
+    if not stats.threads:
+        return ""
+    low, high = min(stats.threads), max(stats.threads)
+    mostly = max(stats.threads, key=stats.threads.__getitem__)
+    return str(high) if low == high else f"mostly {mostly} ({low}-{high})"
+
+
 _FIGURES: dict[str, Callable[[Stats], str]] = {
     "read": lambda stats: counted(stats.prompt_tokens, "token"),
     " cached": lambda stats: counted(stats.cached_tokens, "token"),
@@ -153,6 +162,7 @@ _FIGURES: dict[str, Callable[[Stats], str]] = {
     " draft": _share(lambda stats: stats.draft_seconds),
     " verify": _share(lambda stats: stats.verify_seconds),
     " sampling": _share(lambda stats: stats.sampling_seconds),
+    "threads": _threads,
 }
 
 
@@ -183,7 +193,8 @@ def _bar(share: float, room: int) -> str:
 
 def _pair(info: PairInfo) -> list[str]:
     kv = f"KV cache {_bytes(info.target_kv_bytes)}, drafter {_bytes(info.drafter_kv_bytes)}"
-    lines = [f"{info.name}, {counted(info.threads, 'thread')}", kv]
+    most = "up to " if info.adaptive_threads else ""
+    lines = [f"{info.name}, {most}{counted(info.threads, 'thread')}", kv]
     if info.plain_reason:
         lines.append(f"plain decoding: {info.plain_reason}")
     return lines

@@ -6,7 +6,6 @@ reply at the other end of the pipe.
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +19,12 @@ from gemma_mtp.arguments import clean
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.events import End, Event, Message, Request
 from gemma_mtp.options import PairInfo
+from gemma_mtp.output import json_text
+from gemma_mtp.reading import Say, is_begun, read_stream
 from gemma_mtp.render import Printer
+
+WAITING = "Waiting for standard input to end; with --no-stdin it is not read."
+LEFT_ALONE = "Standard input was read in part by something else and is left alone (--no-stdin)."
 
 
 class Engine(Protocol):
@@ -123,8 +127,7 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
             end = write_reply(engine, request, printer, cancel)
         if report.json:
             seconds = perf_counter() - started
-            found = as_json(end, engine.info, report.load_seconds, seconds)
-            text = json.dumps(found, ensure_ascii=False)
+            text = json_text(as_json(end, engine.info, report.load_seconds, seconds))
             printer.screen.write(text + "\n")
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
@@ -136,12 +139,42 @@ def answer(engine: Engine, request: Request, printer: Printer, report: Report) -
         printer.summary(end)
     if end.reason == "cancelled":
         return ExitStatus.INTERRUPTED
-    if end.reason == "context" and not report.stats:
+    if not report.json:
+        _say_why_nothing(printer, request, end)
+    if end.reason == "context" and not report.stats and end.message.content:
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
         printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
     if end.reason in ("length", "context") and report.fail_on_length:
         return ExitStatus.LENGTH
     return ExitStatus.OK
+
+
+def no_answer(end: End) -> str:
+    """A sentence about a reply without a word of an answer, and why; "" if there is one, or if it
+    was stopped on purpose."""
+    if end.message.content or end.reason == "cancelled":
+        return ""
+    if end.reason == "stop":
+        why = "the model ended its reply with its thought" if end.thought else "the reply was empty"
+    else:
+        limit = "the context was full" if end.reason == "context" else "the token limit came"
+        while_ = "while the model was still thinking" if end.thought else "before its first word"
+        why = f"{limit} {while_}"
+    return f"There is no answer: {why}."
+
+
+def _say_why_nothing(printer: Printer, request: Request, end: End) -> None:
+    problem = no_answer(end)
+    if not problem:
+        return
+    more = {
+        "length": "A larger --max-tokens leaves room for one",
+        "context": "A larger --ctx leaves room for one",
+    }
+    helps = more.get(end.reason, "Asking again may bring one")
+    thinks = end.thought and request.think
+    printer.line(f"gemma-mtp: {problem}")
+    printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
 
 
 def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, Any]:
@@ -165,16 +198,24 @@ def with_prompt(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ..
     return (*messages, Message("user", prompt))
 
 
-def piped_text(stream: TextIO | None) -> str:
+def piped_text(stream: TextIO | None, say: Say, *, prompted: bool) -> str:
     """What was piped in; "" when standard input is a terminal or closed. Bytes that are no UTF-8
-    are replaced; a zero byte means that it is no text at all."""
+    are replaced; a zero byte means that it is no text at all.
+
+    `prompted`: there is a prompt already, so that a file may be meant for others, who have begun to
+    read it; then it is left to them. `say` gets a sentence about that, and about a long wait.
+    Raises UsageError for what is no text or too large.
+    """
     if stream is None or stream.closed or stream.isatty():
         return ""
+    if prompted and is_begun(stream.buffer):
+        say(LEFT_ALONE)
+        return ""
     try:
-        raw = getattr(stream, "buffer", None)
-        text = raw.read().decode("utf-8", "replace") if raw else stream.read()
+        data = read_stream(stream.buffer, "What was piped in", lambda: say(WAITING))
     except OSError:  # a descriptor that was closed or cannot be read
         return ""
+    text = data.decode("utf-8", "replace")
     if "\0" in text:
         raise UsageError(
             "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."

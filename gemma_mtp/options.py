@@ -49,6 +49,7 @@ class LoadOptions:
 class PairInfo:
     """What a loaded pair turned out to be; sizes in bytes.
 
+    `threads` are the most that evaluate; with `adaptive_threads` fewer while others use processors.
     `plain_reason` says why there is no speculation ("" when there is).
     """
 
@@ -61,3 +62,4 @@ class PairInfo:
     target_parameters: int
     drafter_parameters: int
     plain_reason: str = ""
+    adaptive_threads: bool = False

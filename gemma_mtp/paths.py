@@ -1,4 +1,4 @@
-"""Where files live on this machine. Creates nothing and reads nothing.
+"""Where files live on this machine. Creates no file and reads none.
 
 GEMMA_MTP_HOME puts everything under one folder: cache/, config/ and state/.
 """
@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 
 from platformdirs import PlatformDirs
+
+from gemma_mtp.errors import UsageError
 
 HOME_VARIABLE = "GEMMA_MTP_HOME"
 _DIRS = PlatformDirs("gemma-mtp", appauthor=False)
@@ -44,6 +46,25 @@ def own_models() -> Path:
     return config_dir() / "models.toml"
 
 
+def expanded(path: str | Path) -> Path:
+    """`path` with a ~ in front replaced by the folder it stands for.
+
+    Raises UsageError where nobody has the name behind the ~.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path} cannot be read: there is no user of that name.") from error
+
+
 def _place(kind: str, default: Path) -> Path:
     home = os.environ.get(HOME_VARIABLE)
-    return Path(home).expanduser().absolute() / kind if home else default
+    if not home:
+        return default
+    try:
+        return expanded(home).absolute() / kind
+    except UsageError as error:
+        raise UsageError(
+            f"{HOME_VARIABLE} is {home}, and there is no user of that name.",
+            f"Set {HOME_VARIABLE} to a folder, or leave it out.",
+        ) from error

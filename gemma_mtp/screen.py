@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import TextIO
 
 from gemma_mtp.markdown.pieces import DIM, Style
+from gemma_mtp.output import harmless, unguarded
 from gemma_mtp.widths import char_width, cut, most, text_width
 
 PLAIN = "\x1b[0m"
@@ -30,9 +31,6 @@ COLOURLESS = frozenset((1, 3, 4, 7, 9))
 
 Styled = tuple[str, Style]
 
-# A reply may contain any character; on a terminal, control characters must not act.
-_CONTROLS = {c: "\ufffd" for c in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(c) not in "\n\t"}
-
 
 def fit(parts: list[tuple[int, str]], width: int) -> str:
     """Join (importance, text) parts with dots, leaving out the least important until it fits."""
@@ -43,14 +41,18 @@ def fit(parts: list[tuple[int, str]], width: int) -> str:
 
 
 class Screen:
-    """`text` receives what was asked for, `notes` all the rest; in a chat both are one stream."""
+    """`text` receives what was asked for, `notes` all the rest; in a chat both are one stream.
+
+    On a terminal no character of what is written acts; elsewhere a text stays as it is, since a
+    reply may contain any character, while notes are harmless everywhere.
+    """
 
     def __init__(
         self, text: TextIO, notes: TextIO, environment: Mapping[str, str] | None = None
     ) -> None:
         env = os.environ if environment is None else environment
         capable = env.get("TERM", "") != "dumb"
-        self.text, self.notes = text, notes
+        self.text, self.notes = unguarded(text), unguarded(notes)
         self.text_shown = text.isatty()
         self.notes_shown = notes.isatty()
         self.live = self.notes_shown and capable
@@ -109,7 +111,7 @@ class Screen:
         *above, end = _lines(_harmless(end))
         stays = not pieces and above == self._above and self.width == self._width
         erase = self._erase(stays)
-        if on_terminal:
+        if note or on_terminal:
             pieces = _harmless(pieces)
         self._resized()
         data = self.styled(pieces)
@@ -123,6 +125,7 @@ class Screen:
 
     def transient(self, line: str) -> None:
         """Show `line` below the text, in place of an earlier one; "" takes it away."""
+        line = harmless(line)
         if not self.live or line == self._wanted:
             return
         stays = self.width == self._width
@@ -245,7 +248,7 @@ class Screen:
 
 
 def _harmless(pieces: Iterable[Styled]) -> list[Styled]:
-    return [(piece.translate(_CONTROLS), style) for piece, style in pieces]
+    return [(harmless(piece), style) for piece, style in pieces]
 
 
 def _lines(pieces: list[Styled]) -> list[list[Styled]]:

@@ -6,7 +6,7 @@ so that memory can be judged before anything is downloaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -174,9 +174,13 @@ def from_header(header: Any) -> Shape:
 
 
 def from_table(table: dict[str, Any]) -> Shape:
-    """The shape written in a `[model.shape]` table; KeyError names an unknown or missing key."""
-    known = {field.name: field for field in fields(Shape)}
-    unknown = next((key for key in table if key not in known), None)
-    if unknown is not None:
-        raise KeyError(unknown)
-    return Shape(**table)
+    """The shape written in a `[model.shape]` table; ValueError for numbers that cannot all be true.
+
+    Keys and ranges are the catalogue's affair.
+    """
+    shape = Shape(**table)
+    if shape.shared >= shape.layers:
+        raise ValueError(f"{shape.shared} of {shape.layers} layers cannot be shared")
+    if shape.experts_used > shape.experts:
+        raise ValueError(f"{shape.experts_used} of {shape.experts} experts cannot be used")
+    return shape

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Protocol
 
 from gemma_mtp.draft_length import DraftPolicy
@@ -64,6 +64,7 @@ class Round:
     chose, as far as that was seen: the bonus token judges a draft that was not verified, too.
     `found` says of tokens found in the text how far it agrees before each; they are judged in the
     same way. With `copied`, they were verified, and nothing was drafted.
+    `verify_processor_seconds` is the time of all processors together that verifying was given.
     """
 
     tokens: list[int]
@@ -78,6 +79,7 @@ class Round:
     confidences: list[float]
     draft_seconds: float
     verify_seconds: float
+    verify_processor_seconds: float
     sampling_seconds: float
 
     @property
@@ -149,11 +151,11 @@ class Speculator:
         else:
             drafts, confidences = self._draft(policy, longest, pending, position)
             kept, width = policy.verify(confidences)
-        drafted_at = perf_counter()
+        drafted_at, given = perf_counter(), process_time()
 
         padding = [pending] * (width - 1 - kept)
         rows = self.target.decode([pending, *drafts[:kept], *padding], position, width)
-        verified_at = perf_counter()
+        verified_at, given = perf_counter(), process_time() - given
 
         tokens = self._accept(rows, drafts, kept)
         if self.hidden is not None:
@@ -173,6 +175,7 @@ class Speculator:
             confidences=confidences,
             draft_seconds=drafted_at - started,
             verify_seconds=verified_at - drafted_at,
+            verify_processor_seconds=given,
             sampling_seconds=perf_counter() - verified_at,
         )
         self.proposer.judge(tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 from gemma_mtp import atomic, paths
@@ -18,13 +19,17 @@ def remember(name: str, stats: Stats) -> None:
         return
     speeds = {**_read(), name: _figures(stats)}
     with contextlib.suppress(OSError):
-        atomic.write_text(paths.state_dir() / "speeds.json", json.dumps(speeds, indent=1))
+        atomic.write_text(_file(), json.dumps(speeds, indent=1), private=True)
 
 
 def recall(name: str) -> dict[str, Any] | None:
     """tokens_per_second, speedup (or None), draft_length and tokens of the last chat, or None."""
     found = _read().get(name)
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    pace, gain = found.get("tokens_per_second"), found.get("speedup")
+    known = isinstance(pace, int | float) and isinstance(gain, int | float | None)
+    return found if known else None
 
 
 def _figures(stats: Stats) -> dict[str, Any]:
@@ -37,8 +42,9 @@ def _figures(stats: Stats) -> dict[str, Any]:
 
 
 def _read() -> dict[str, Any]:
-    try:
-        data = json.loads((paths.state_dir() / "speeds.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    data = atomic.read_json(_file())
     return data if isinstance(data, dict) else {}
+
+
+def _file() -> Path:
+    return paths.state_dir() / "speeds.json"

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gemma_mtp import config, gguf, pairing, paths, used
+from gemma_mtp import config, gguf, pairing, paths, places, used
 from gemma_mtp.catalogue import Catalogue, Entry
 from gemma_mtp.checked import check_once
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
-from gemma_mtp.pull.pair import ready_files
+from gemma_mtp.pull.marker import ready_files
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("models")
@@ -121,18 +121,29 @@ class Store:
 
         entry = find_pulled(name, paths.models_dir())
         if entry is None:
+            if lost := places.dangling(paths.models_dir()):
+                raise ModelNotAvailable(f"{name} cannot be opened: {lost}.", places.HINT)
             raise NotPulled(name)
         return self._ready_files(entry)
 
     def _ready_files(self, entry: Entry) -> PairFiles:
         files = self.files(entry)
         if files is None:
+            self._complain_of_links(entry)
             raise _not_here(entry)
         mend = f"gemma-mtp rm {entry.name}, then gemma-mtp pull {entry.name}"
         if files.drafter is not None:
             with _advising("Reinstall gemma-mtp." if entry.builtin else mend):
                 check_once(files.target, files.drafter)
         return files
+
+    def _complain_of_links(self, entry: Entry) -> None:
+        """A pair on a disk that is not connected is no reason to fetch it again."""
+        folder = self.folder(entry)
+        for path in (folder / entry.target.path, folder / entry.drafter.path):
+            if lost := places.dangling(path):
+                hint = f"Connect its disk; or remove the link, and gemma-mtp pull {entry.name}"
+                raise ModelNotAvailable(f"{entry.name} cannot be opened: {lost}.", hint)
 
     def _unknown(self, model: str) -> ModelNotAvailable:
         base = self.catalogue.find(model.partition(":")[0])
@@ -163,10 +174,7 @@ def looks_like_path(model: str) -> bool:
 
 
 def _absolute(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise UsageError(f"{path} cannot be read: there is no user of that name.") from error
+    return paths.expanded(path).absolute()
 
 
 def configured_model() -> str | None:

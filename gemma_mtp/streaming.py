@@ -6,11 +6,17 @@ Knows neither llama.cpp nor a terminal: what a token's bytes are is a function h
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gemma_mtp.events import Text
+
+# The first word of a thought, and the white space around it in its line.
+_HEADER = re.compile(" *([^\\s<]*) *")
+_NAME = "thought"
+_LONGEST_NAME = 20
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,14 @@ class ReplyText:
         self._out: list[Text] = []
         self._drafted = False
         self._ids: list[int] = []
+
+    def open_thought(self, words: str) -> None:
+        """The prompt has opened a thought with `words`: what comes first goes on with it."""
+        self._mode = "header"
+        self._held = words
+        self._advance()
+        self._out.clear()  # that part of the thought was not written by the model
+        self.thought = ""
 
     def push(self, token_id: int, drafted: bool = False) -> list[Text]:
         """The text this token completes; nothing once `stopped`."""
@@ -135,18 +149,26 @@ class ReplyText:
                 undecided = self._read_answer(ended)
 
     def _read_header(self, ended: bool) -> bool:
-        line_end = self._held.find("\n")
-        close = self._mark(self._channel.close)
-        if close >= 0 and not 0 <= line_end < close:
-            self._pass_mark(close, self._channel.close)
+        """A header is a name and a line end. Where one is missing, the thought has begun."""
+        found = _HEADER.match(self._held)
+        assert found is not None
+        name, rest = found[1], self._held[found.end() :]
+        close = self._channel.close if self._spelled else ""
+        if close and rest.startswith(close):
+            self._pass_mark(found.end(), close)
             return False
-        if line_end >= 0:
-            self._held = self._held[line_end + 1 :]
-            self._mode = "thought"
-            return False
-        if ended:
-            self._held = ""
-        return True
+        if close.startswith(rest) and len(name) <= _LONGEST_NAME:  # so also if nothing follows
+            if not ended:
+                return True
+            if not rest and _NAME.startswith(name):
+                self._held = ""
+                return True
+        if rest.startswith("\n") and len(name) <= _LONGEST_NAME:
+            self._held = rest[1:]
+        elif name == _NAME:
+            self._held = rest
+        self._mode = "thought"
+        return False
 
     def _read_thought(self, ended: bool) -> bool:
         close = self._mark(self._channel.close)

@@ -29,14 +29,14 @@ class Used:
 def read() -> list[Used]:
     """The latest first; nothing where nothing can be read."""
     try:
-        data = json.loads(_file().read_text(encoding="utf-8"))
+        data = atomic.read_json(_file())
         when, drafters = data.get("when", {}), data.get("drafters", {})
         return [
             Used(name, str(when.get(name, "")), Path(drafters[name]) if name in drafters else None)
             for name in data["used"]
             if isinstance(name, str)
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return []
 
 
@@ -67,7 +67,7 @@ def _write(all_used: list[Used]) -> None:
         "drafters": {used.name: str(used.drafter) for used in kept if used.drafter},
     }
     with contextlib.suppress(OSError):
-        atomic.write_text(_file(), json.dumps(data))
+        atomic.write_text(_file(), json.dumps(data), private=True)
 
 
 def _file() -> Path:

@@ -90,6 +90,15 @@ class World:
 
         return config.read(config_file())
 
+    def trouble(self) -> str:
+        """A sentence about a folder in which nothing can be kept, if there is one."""
+        from gemma_mtp import paths, places
+
+        for folder in (paths.state_dir(), paths.cache_dir()):
+            if obstacle := places.folder_obstacle(folder):
+                return f"Nothing can be kept in {folder}: {obstacle}."
+        return ""
+
     def machine(self) -> Machine:
         """What is free here just now."""
         from gemma_mtp.doctor import this_machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from gemma_mtp.pull import retry, transfer
 
 if TYPE_CHECKING:
     from terminal import Terminal
+
+os.environ.pop("PYTHONUNBUFFERED", None)  # hides what happens to output that nobody takes
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ address, for measurements from another process.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -79,6 +81,13 @@ class Faults:
     crowd: int = 0  # more connections than this at once are answered with 429
     rate: float = 0.0  # bytes a second for each connection
     claim: dict[str, Stored] = field(default_factory=dict)  # the CDN holds these instead
+    listing: Iterable[bytes] | None = None  # sent instead of a listing, without a length
+    listing_type: str = "application/json"
+    drip: float = 0.0  # seconds between two bytes, where `drips` says so
+    drips: str = ""  # "listing", "headers" of the hub, "address" (those of the CDN), or "body"
+    stated: dict[str, str] = field(default_factory=dict)  # headers of the hub about every file
+    sent: dict[str, str] = field(default_factory=dict)  # headers of the CDN
+    page: bool = False  # the CDN answers with a web page
 
 
 class Hub:
@@ -150,6 +159,18 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def drip(self, kind: str, chunks: Iterable[bytes] = itertools.repeat(b"x")) -> bool:
+        """Send bytes one by one until the other side leaves, if that is the fault."""
+        if self.hub.faults.drips != kind:
+            return False
+        for byte in chunks:
+            self.wfile.write(byte)
+            self.wfile.flush()
+            if self.hub.closing.wait(self.hub.faults.drip):
+                break
+        self.close_connection = True
+        return True
+
     def fault(self, planned: list[int], always: int) -> bool:
         """Answer with a fault if one is due."""
         with self.hub.lock:
@@ -168,6 +189,10 @@ class _HubHandler(_Handler):
         self.hub.requests[f"{self.command} {match[3] if match else path}"] += 1
         if self.fault(self.hub.faults.hub, self.hub.faults.hub_always) or self.refused():
             return None
+        if self.hub.faults.drips == "headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            self.drip("headers")
+            return None
         if match is None or match[1] != REPO:
             return self.reply(404, {"X-Error-Code": "RepoNotFound"})
         if match[2] not in (REVISION, "main"):
@@ -179,6 +204,7 @@ class _HubHandler(_Handler):
             "X-Repo-Commit": REVISION, "X-Linked-Etag": f'"{stored.sha256}"',
             "X-Linked-Size": str(stored.size), "ETag": f'"{REVISION}"',
             "Location": f"{self.hub.cdn_url}/{match[3]}?signature={self.hub.signature}",
+            **self.hub.faults.stated,
         })  # fmt: skip
 
     def do_GET(self) -> None:
@@ -190,6 +216,8 @@ class _HubHandler(_Handler):
             return None
         if not path.startswith(f"/api/models/{REPO}"):
             return self.reply(404, {"X-Error-Code": "RepoNotFound"})
+        if self.hub.faults.listing is not None:
+            return self.odd_listing(self.hub.faults.listing)
         siblings = [
             {"rfilename": name, "size": stored.size, "blobId": "0" * 40,
              "lfs": {"sha256": stored.sha256, "size": stored.size, "pointerSize": 135}}
@@ -198,6 +226,17 @@ class _HubHandler(_Handler):
         body = {"id": REPO, "sha": REVISION, "siblings": siblings, "tags": [], "private": False}
         kind = {"Content-Type": "application/json"}
         return self.reply(200, kind, json.dumps(body).encode())
+
+    def odd_listing(self, chunks: Iterable[bytes]) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", self.hub.faults.listing_type)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.drip("listing", chunks):
+            return
+        for chunk in chunks:
+            self.wfile.write(chunk)
 
     def refused(self) -> bool:
         if self.hub.gated:
@@ -234,23 +273,32 @@ class _CdnHandler(_Handler):
                 hub.connections -= 1
 
     def serve(self, name: str, stored: Stored) -> None:
+        if self.hub.faults.page:
+            return self.reply(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>log in")
+        if self.hub.faults.drips == "address":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            self.drip("address")
+            return None
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start, stop = 0, stored.size
         if asked and self.hub.faults.ranges:
             start = int(asked[1])
             stop = min(int(asked[2]) + 1 if asked[2] else stored.size, stored.size)
             if start >= stored.size:
-                self.reply(416, {"Content-Range": f"bytes */{stored.size}"})
-                return
+                return self.reply(416, {"Content-Range": f"bytes */{stored.size}"})
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{stored.size}")
+            extent = f"bytes {start}-{stop - 1}/{stored.size}"
+            self.send_header("Content-Range", self.hub.faults.sent.get("Content-Range", extent))
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(stop - start))
+        length = self.hub.faults.sent.get("Content-Length", str(stop - start))
+        self.send_header("Content-Length", length)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", '"an-etag-of-the-cdn"')
         self.end_headers()
-        self.send_body(name, stored, start, stop)
+        if not self.drip("body"):
+            self.send_body(name, stored, start, stop)
+        return None
 
     def send_body(self, name: str, stored: Stored, start: int, stop: int) -> None:
         faults = self.hub.faults

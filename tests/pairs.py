@@ -26,6 +26,17 @@ def random_pair(folder: Path) -> PairFiles:
     return PairFiles("random", *paths)
 
 
+def with_template(folder: Path, template: str) -> PairFiles:
+    """The built-in pair with another chat template, which has to be shorter than its own."""
+    assert TINY.drafter is not None
+    own = read_header(TINY.target).metadata["tokenizer.chat_template"].encode()
+    room = len(own) - len(template.encode()) - len("{##}")
+    padded = template.encode() + b"{#" + b" " * room + b"#}"
+    path = folder / "other-target.gguf"
+    path.write_bytes(TINY.target.read_bytes().replace(own, padded))
+    return PairFiles(str(path), path, TINY.drafter)
+
+
 def _randomize(path: Path, rng: random.Random) -> None:
     header = read_header(path)
     with path.open("r+b") as file:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from gemma_mtp import catalogue, gguf
+from gemma_mtp import bounded, catalogue, catalogue_schema, gguf
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.events import MAX_DRAFT, Sampling
 
@@ -216,8 +219,8 @@ def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
         ("model = ", "is no list of models"),
         ("[[model]]\ncontext_length = 5", "the key 'name' is missing"),
         ('[[model]]\nname = "x"', "the key"),
-        (OWN.replace("a" * 64, "a" * 63), "mtp.gguf needs a sha256"),
-        (OWN.replace("4096", "4096\nshape = { layer = 3 }"), "the key 'layer' is missing or"),
+        (OWN.replace("a" * 64, "a" * 63), "'mtp.gguf' needs a sha256"),
+        (OWN.replace("4096", "4096\nshape = { layer = 3 }"), "the key 'layer' is unknown in"),
         ("model = 3", "is no list of models"),
     ],
 )
@@ -225,3 +228,109 @@ def test_a_broken_file_of_ones_own_is_named(tmp_path: Path, text: str, words: st
     with pytest.raises(UsageError, match=words) as caught:
         load_own(tmp_path, text)
     assert str(tmp_path) in str(caught.value)
+
+
+SHAPE = """
+[model.shape]
+layers = 30
+pattern = "SF"
+width = 9
+heads = 4
+kv_heads_sliding = 1
+kv_heads_full = 1
+feed_forward = 9
+window = 9
+vocabulary = 9
+"""
+WITH_SHAPE = OWN.replace("context_length = 4096", f"context_length = 4096{SHAPE}")
+
+
+def test_a_shape_of_ones_own(tmp_path: Path) -> None:
+    entry = load_own(tmp_path, WITH_SHAPE).find("mine")
+    assert entry is not None
+    assert entry.shape is not None
+    assert entry.shape.layers == 30
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("layers = 30", "layers = 1000000000", "model.1..shape.layers must be a whole number from"),
+        ("layers = 30", "layers = " + "9" * 900, "layers must be a whole number from 1 to 1024"),
+        ("layers = 30", "layers = " + "9" * 5000, "is longer than 1000 characters"),
+        ("layers = 30", "layers = " + "[" * 900 + "\n" + "]" * 900, "it is nested too deeply"),
+        ("layers = 30", "layers" + ".a" * 5000 + " = 1", "is longer than 1000 characters"),
+        ("layers = 30", "layers" + ".a" * 300 + " = 1", "layers must be a whole number"),
+        ("layers = 30", "layers = true", "layers must be a whole number"),
+        ("layers = 30", "layers = 30\nshared = 30", "30 of 30 layers cannot be shared"),
+        ('pattern = "SF"', 'pattern = ""', "pattern must be the letters S and F, not ''"),
+        ('pattern = "SF"', 'pattern = "x"', "pattern must be the letters S and F, not 'x'"),
+        ("4096", "-1", "context_length must be a whole number from 1 to"),
+        ("4096", "4096\ndraft_range = [0, 99]", r"draft_range.1. must be a whole number"),
+        ("4096", "4096\ndraft_range = [5, 2]", "draft_range goes from 5 down to 2"),
+        ("4096", "4096\naliases = [3]", "aliases.0. must be letters, digits"),
+        ("4096", '4096\ntitle = "a\\nb"', r"title must be a line .* not 'a\\nb'"),
+        ("4096", '4096\ntitle = "\\u202Eb"', r"title must be a line .* not '\\u202eb'"),
+        ("bytes = 5", "bytes = -5", "drafter.bytes must be a whole number from 1"),
+        ('"mine"', '".."', "name must be letters, digits"),
+        ('"mine"', '""', "name must be letters, digits"),
+        ('"mine"', '"a/b"', "name must be letters, digits"),
+        ('"q6_k"', '"../x"', "tag must be letters, digits"),
+        ('"me/other"', '"../.."', "repo must be OWNER/REPO, not"),
+        ('"me/other"', '"me"', "repo must be OWNER/REPO, not"),
+        ('"c.gguf"', '"MTP.gguf"', "'MTP.gguf' is both target and drafter"),
+        ('"c.gguf"', '3', "file must be a line of at most"),
+    ],
+)  # fmt: skip
+def test_what_no_model_can_be_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in WITH_SHAPE
+    with pytest.raises(UsageError, match=words) as caught:
+        load_own(tmp_path, WITH_SHAPE.replace(old, new))
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/abs/x.gguf", "../x.gguf", "a/../../x.gguf", "./x.gguf", "a//x.gguf", "x.gguf/",
+        "a\\x.gguf", "c:/x.gguf", "x", "pair.json", "a\nb.gguf", "a\0.gguf", "\u202ex.gguf", "..",
+        "", "a/" * 1500 + "x.gguf", "a" * 300 + ".gguf", " x.gguf", "a./x.gguf", "a/ /x.gguf",
+    ],
+)  # fmt: skip
+def test_files_stay_in_the_folder_of_their_model(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no list of models: "):
+        load_own(tmp_path, OWN.replace('"c.gguf"', json.dumps(name)))
+    with pytest.raises(ValueError, match="cannot be the name of a model's file"):
+        catalogue.RemoteFile(name, "Q4_0", "a" * 64, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["x.gguf", "MTP/x-00001-of-00002.GGUF", "modèle (1).gguf", "..x.gguf"]
+)
+def test_names_that_are_as_good_as_others(name: str) -> None:
+    assert catalogue.RemoteFile(name, "Q4_0", "a" * 64, None).path == name
+
+
+def test_upper_case_hashes_are_hashes(tmp_path: Path) -> None:
+    entry = load_own(tmp_path, OWN.replace("e" * 64, "E" * 64)).find("mine")
+    assert entry is not None
+    assert entry.target.sha256 == "e" * 64
+
+
+def test_a_list_of_models_is_a_small_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it is larger than 128 KiB"):
+        load_own(tmp_path, OWN + "#\n" * 100_000)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"pipe cannot be read: it is not a file\."):
+        catalogue.load_catalogue(tmp_path / "pipe")
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    assert load_own(tmp_path, "\ufeff" + OWN).find("mine") is not None
+
+
+def test_the_shipped_list_has_the_declared_shape() -> None:
+    text = (Path(catalogue.__file__).parents[1] / "models.toml").read_text()
+    for model in tomllib.loads(text)["model"][1:]:
+        catalogue_schema.MODEL(model, "model")
+    assert len(text) < bounded.MOST_TEXT

@@ -40,6 +40,29 @@ def test_thoughts_are_set_apart_and_not_remembered() -> None:
     assert talk.said == [("user", "hi"), ("assistant", "It is.")]
 
 
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        (Script(""), {}, "the reply was empty.\n"),
+        (
+            Script("Yes.", "one two three"),
+            {"think": True, "max_tokens": 2},
+            "the token limit came while the model was still thinking.\n"
+            "/set parameter max_tokens none takes the limit away, "
+            "/think off lets the model answer at once.\n",
+        ),
+    ],
+)
+def test_a_reply_without_an_answer_says_so_and_hands_the_message_back(
+    script: Script, options: dict[str, object], said: str
+) -> None:
+    talk = Talk(script, **options)  # type: ignore[arg-type]
+    shown = talk.run("hi")
+    assert shown.endswith(f"There is no answer: {said}{BACK}")
+    assert talk.offered[-1] == "hi"
+    assert talk.said == []
+
+
 def test_clear_keeps_the_system_prompt() -> None:
     talk = Talk(system="Be brief.")
     talk.run("hi", "/clear", "again")

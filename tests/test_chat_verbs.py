@@ -526,7 +526,7 @@ def test_clear_leaves_out_what_was_attached(tmp_path: Path) -> None:
 
 
 def test_what_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gemma_mtp.chat.attachments.LARGEST", 1 << 20)
+    monkeypatch.setattr("gemma_mtp.reading.LARGEST", 1 << 20)
     assert "/dev/zero is a device, not a file" in Talk().run("/file /dev/zero")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

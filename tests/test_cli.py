@@ -52,8 +52,48 @@ def test_the_answer_ends_with_one_newline(text: str) -> None:
     assert invoke("run", "hi", world=world(Script(text))).stdout == "one\n\ntwo\n"
 
 
-def test_an_empty_answer_writes_nothing() -> None:
-    assert invoke("run", "hi", world=world(Script(""))).stdout == ""
+@pytest.mark.parametrize(
+    ("script", "context", "arguments", "said"),
+    [
+        (Script(""), 8192, "", "the reply was empty.\n  Asking again may bring one.\n"),
+        (
+            Script("", "Let me see."),
+            8192,
+            "--think",
+            "the model ended its reply with its thought.\n"
+            "  Asking again may bring one, and so may leaving out --think.\n",
+        ),
+        (
+            Script("Yes.", "one two three"),
+            8192,
+            "--think --max-tokens 2",
+            "the token limit came while the model was still thinking.\n"
+            "  A larger --max-tokens leaves room for one, and so may leaving out --think.\n",
+        ),
+        (
+            Script("Yes.", "one two three"),
+            8,
+            "",
+            "the context was full while the model was still thinking.\n"
+            "  A larger --ctx leaves room for one.\n",
+        ),
+    ],
+)
+def test_a_reply_without_an_answer_says_so(
+    script: Script, context: int, arguments: str, said: str
+) -> None:
+    there = world(script, context=context)
+    outcome = invoke("run", "hi", *arguments.split(), world=there)
+    assert (outcome.status, outcome.stdout) == (0, "")
+    assert outcome.stderr == f"gemma-mtp: There is no answer: {said}"
+
+
+def test_in_json_a_reply_without_an_answer_is_as_it_is() -> None:
+    there = world(Script("Yes.", "one two three"))
+    outcome = invoke("run", "hi", "--think", "--json", "--max-tokens", "2", world=there)
+    found = json.loads(outcome.stdout)
+    assert (found["text"], found["thought"], found["finish_reason"]) == ("", "one two", "length")
+    assert (outcome.status, outcome.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from gemma_mtp import paths
 from gemma_mtp.catalogue import Catalogue, load_catalogue
 from gemma_mtp.cli import main
 from gemma_mtp.machine import Machine
-from gemma_mtp.pull.events import PullNote, PullProgress, PullWait
+from gemma_mtp.pull.events import PullNote, PullProgress, PullSilence, PullWait
 from gemma_mtp.pull.view import JsonView, PullView, Rate, amount, duration
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import Screen
@@ -124,6 +124,18 @@ def test_a_failure_is_an_event_too(world: World, hub: Hub) -> None:
     assert event["event"] == "error"
     assert event["status"] == 7
     assert outcome.stderr.startswith(f"gemma-mtp: {event['message']}\n  {event['hint']}")
+
+
+def test_files_that_are_not_the_pinned_ones_need_a_word_of_the_user(world: World, hub: Hub) -> None:
+    hub.files["target.gguf"] = Stored.of(hub.files["target.gguf"].data + bytes(32))
+    outcome = pull(world, "12b")
+    assert outcome.status == 7
+    assert "gemma-mtp: target.gguf is not the pinned file: " in outcome.stderr
+    assert "add --allow-changed" in outcome.stderr
+    outcome = pull(world, "12b", "--allow-changed")
+    assert outcome.status == 0
+    assert outcome.stderr.splitlines()[0].startswith("target.gguf is not the pinned file: ")
+    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
 
 
 def test_ctrl_c_says_that_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +309,8 @@ def test_a_terminal_shows_the_file_the_pair_the_rate_and_the_time(
     )
     view(PullWait("HTTP 503", 4.0))
     assert "HTTP 503; trying again in 4 s" in stream.getvalue()
+    view(PullSilence("cdn.example", 5.2))
+    assert "hardly anything has come from cdn.example for 5 s" in stream.getvalue()
     view.end()
 
 
@@ -312,6 +326,22 @@ def test_plain_lines_come_now_and_then() -> None:
     assert lines[1].startswith("fetching f.gguf · 25 % · 15 of 60 MB · 0 MB/s")
     assert len(lines) == 4
     assert lines[3] == "A note."
+
+
+def test_waiting_is_said_where_nothing_can_move_but_not_too_often() -> None:
+    clock, stream = Clock(), StringIO()
+    view = PullView(Printer(Screen(StringIO(), stream, {})), clock=clock)
+    for second in range(12):
+        clock.now = second
+        view(PullWait("HTTP 503", 0.4))
+    view(PullWait("HTTP 429", 60))
+    view(PullSilence("cdn.example", 5))
+    assert stream.getvalue().splitlines() == [
+        "HTTP 503; trying again now",
+        "HTTP 503; trying again now",
+        "HTTP 429; trying again in 60 s",
+        "hardly anything has come from cdn.example for 5 s",
+    ]
 
 
 def test_json_is_not_a_flood() -> None:

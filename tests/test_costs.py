@@ -96,8 +96,8 @@ def pair(tmp_path):
     return PairFiles("pair", target, drafter)
 
 
-def info(threads=2):
-    return PairInfo("pair", 8192, threads, 0, 0, 0, 1, 1)
+def info(gpu_layers=0):
+    return PairInfo("pair", 8192, 2, gpu_layers, 0, 0, 1, 1)
 
 
 def measured():
@@ -113,12 +113,25 @@ def test_what_was_measured_is_there_in_the_next_run(tmp_path, pair):
     assert book.at(100).draft_step == pytest.approx(0.01)
 
 
-def test_other_threads_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
+def test_each_number_of_threads_has_costs_of_its_own(tmp_path, pair):
+    book = measured()
+    book.threads = 2
+    assert book.at(100).verify(4) == pytest.approx(0.2), "what is known nearest is a beginning"
+    book.learn(Costs({1: 0.06, 4: 0.11}, 0.01, 0.0, position=100))
+    memory = CostMemory(tmp_path / "costs", pair, LoadOptions(), "1")
+    memory.keep(info(), book)
+    again = memory.recall(info())
+    for threads, seconds in ((1, 0.2), (2, 0.11)):
+        again.threads = threads
+        assert again.at(100).verify(4) == pytest.approx(seconds)
+
+
+def test_other_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
     def memory(options=None, version="1"):
         return CostMemory(tmp_path / "costs", pair, options or LoadOptions(), version)
 
     memory().keep(info(), measured())
-    assert memory().recall(info(threads=1)).curves == {}
+    assert memory().recall(info(gpu_layers=1)).curves == {}
     assert memory(LoadOptions(cache_type_k="q8_0")).recall(info()).curves == {}
     assert memory(version="2").recall(info()).curves == {}
     pair.target.write_bytes(b"another target")
@@ -142,8 +155,17 @@ def test_a_damaged_or_unwritable_memory_is_no_error(tmp_path, pair):
     memory = CostMemory(tmp_path / "costs", pair, LoadOptions(), "1")
     memory.keep(info(), measured())
     (file,) = (tmp_path / "costs").iterdir()
-    file.write_text('{"costs": {"0": 7}}')
-    assert memory.recall(info()).curves == {}
+    whole = file.read_text()
+    for damage in (
+        '{"costs": {"0": 7}}',
+        "[" * 100_000,
+        "null",
+        whole.replace('"4": 0.2', '"4": NaN'),
+        whole.replace('"draft_step": 0.01', '"draft_step": 1e999'),
+    ):
+        assert damage != whole
+        file.write_text(damage)
+        assert memory.recall(info()).curves == {}
     blocked = CostMemory(file / "below a file", pair, LoadOptions(), "1")
     blocked.keep(info(), measured())
     assert blocked.recall(info()).curves == {}

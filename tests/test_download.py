@@ -237,21 +237,35 @@ def test_a_file_that_changed_since_the_last_attempt_begins_anew(hub: Hub, tmp_pa
     hub.files = {"target.gguf": Stored.of(target), "mtp-target.gguf": Stored.of(drafter)}
     hub.faults = type(hub.faults)()
     events = Events()
-    files = pull(ENTRY, tmp_path / "12b", events.append)
+    files = pull(ENTRY, tmp_path / "12b", events.append, PullOptions(allow_changed=True))
     assert files.target.read_bytes() == target
     assert "target.gguf changed on the hub since; it is fetched anew." in events.notes
 
 
-def test_the_hub_decides_at_the_pinned_commit_and_that_is_said_and_recorded(
-    hub: Hub, tmp_path: Path
+@pytest.mark.parametrize("source", ["hub", "folder"])
+def test_a_file_that_is_not_the_pinned_one_is_used_only_when_the_user_says_so(
+    hub: Hub, tmp_path: Path, source: str
 ) -> None:
     real = real_pair(tmp_path / "real")
     hub.files = {"target.gguf": Stored.of(real["target"]),
                  "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
-    events = Events()
-    files = pull(ENTRY, tmp_path / "12b", events.append)
-    assert f"has sha256 {sha256(real['target'])} on the hub" in events.notes
-    assert f"{ENTRY.target.sha256} in the catalogue; the hub's is used" in events.notes
+    options = PullOptions()
+    if source == "folder":
+        pull(ENTRY, tmp_path / "stick", Events().append, PullOptions(allow_changed=True))
+        stated, places = marker.read_marker(tmp_path / "stick"), (tmp_path / "stick",)
+        options = PullOptions(offline=True, reuse=places, stated=stated)
+        hub.close()
+    sent = hub.sent.total()
+    error = failure(tmp_path / "12b", options)
+    assert "mtp-target.gguf is not the pinned file: " in str(error)
+    assert sha256(real["drafter"]) in str(error)
+    assert f"pinned is {ENTRY.drafter.sha256}. Nothing was fetched." in str(error)
+    assert error.status == 7
+    assert error.hint.endswith("add --allow-changed.")
+    assert hub.sent.total() == sent
+    events, options = Events(), replace(options, allow_changed=True)
+    files = pull(ENTRY, tmp_path / "12b", events.append, options)
+    assert f"states sha256 {sha256(real['target'])}, which is used and recorded" in events.notes
     held = marker.read_marker(tmp_path / "12b")
     assert held is not None
     assert held.files[1].sha256 == sha256(real["target"])
@@ -263,7 +277,7 @@ def test_the_hub_decides_at_the_pinned_commit_and_that_is_said_and_recorded(
 def test_files_that_are_not_pinned_must_belong_together(hub: Hub, tmp_path: Path) -> None:
     hub.files = {**hub.files, "target.gguf": Stored.of(b"not a GGUF file")}
     with pytest.raises(BadPair):
-        pull(ENTRY, tmp_path, Events().append)
+        pull(ENTRY, tmp_path, Events().append, PullOptions(allow_changed=True))
     assert ready_files(ENTRY, tmp_path) is None
 
 

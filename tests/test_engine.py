@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import queue
 import random
+import signal
+import subprocess
 import threading
 
 import numpy as np
 import pytest
-from pairs import TINY, random_pair
+from pairs import TINY, random_pair, with_template
 
-from gemma_mtp.baseline import Baseline
+from gemma_mtp import template_process
 from gemma_mtp.cost_memory import CostMemory
 from gemma_mtp.draft_length import AutoDraft
 from gemma_mtp.engine import Engine, load
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError, UsageError
+from gemma_mtp.errors import (
+    BadPair,
+    Cancelled,
+    DoesNotFit,
+    ExitStatus,
+    GemmaMtpError,
+    UsageError,
+)
 from gemma_mtp.events import End, Message, Prefill, Progress, Request, Sampling, Text
+from gemma_mtp.llama import LoadedPair
+from gemma_mtp.oneshot import Report, answer
 from gemma_mtp.options import LoadOptions, PairFiles
+from gemma_mtp.render import Printer
+from gemma_mtp.screen import Screen
 
 LENGTHS = [1, 2, 3, 4, 5, 6, 7, 8, "auto"]
 OPTIONS = LoadOptions(context=2048, threads=1)
+LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 STORY = "Tell me a very long story about a fox."
 
 
@@ -232,6 +248,97 @@ def test_a_cancelled_prefill_ends_with_an_empty_reply(engine):
     assert events[-1].reason == "cancelled"
     assert events[-1].message.content == ""
     assert len(engine.session.tokens) < 200
+
+
+def test_a_prompt_that_opens_the_thought_gets_a_thought(tmp_path):
+    source = (
+        "{{ bos_token }}{% for m in messages %}<|turn>{{ m.role }}\n{{ m.content }}<turn|>\n"
+        "{% endfor %}<|turn>model\n<|channel>thought\n"
+    )
+    engine = load(with_template(tmp_path, source), OPTIONS)
+    channel = [engine.pair.target.vocabulary.id_of(text) for text in ("<|channel>", "<channel|>")]
+    end = finish(engine, ask(seed=1, max_tokens=20, ignore_end=True))
+    assert channel[1] not in end.token_ids  # the built-in model knows no thoughts
+    assert end.thought
+    assert end.message.content == ""
+    engine.close()
+
+
+def test_a_template_that_fails_leaves_the_engine_as_it_was(tmp_path):
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 6 // (messages | length - 3) }}"
+    engine = load(with_template(tmp_path, source), OPTIONS)
+    cut = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
+    assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
+    held = list(engine.session.tokens)
+    with pytest.raises(BadPair, match="failed: integer division or modulo by zero"):
+        finish(engine, Request(tuple(cut)), fresh=False)
+    assert engine.session.tokens == held
+    assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
+    engine.close()
+
+
+def test_while_a_large_file_loads_the_process_for_its_template_starts(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+
+    def record(*arguments, **settings):
+        started.append(popen(*arguments, **settings))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    monkeypatch.setattr("gemma_mtp.engine.WORTH_A_HEAD_START", 0)
+    load(TINY, OPTIONS).close()  # which has no use for it
+    engine = load(with_template(tmp_path, "{{ messages[0].content }}"), OPTIONS)
+    assert [process.poll() is None for process in started] == [False, True]
+    assert finish(engine, ask(max_tokens=3)).token_ids
+    engine.close()
+    with pytest.raises(Cancelled):
+        load(TINY, OPTIONS, lambda fraction: False)
+    with pytest.raises(BadPair, match="cannot be read"):
+        load(with_template(tmp_path, "{% break %}"), OPTIONS)
+    assert [process.poll() is None for process in started] == [False] * 4
+
+
+def test_a_pair_whose_template_cannot_be_read_is_freed(tmp_path, monkeypatch):
+    freed = []
+    close = LoadedPair.close
+    monkeypatch.setattr(LoadedPair, "close", lambda pair: (freed.append(pair), close(pair)))
+    with pytest.raises(BadPair, match="cannot be read"):
+        load(with_template(tmp_path, "{% for %}"), OPTIONS)
+    assert len(freed) == 1
+
+
+def test_a_template_without_end_can_be_cancelled(tmp_path):
+    engine = load(with_template(tmp_path, LOOPS), OPTIONS)
+    cancel = threading.Event()
+    cancel.set()
+    (end,) = engine.reply(ask(), cancel)
+    assert (end.reason, end.message.content) == ("cancelled", "")
+    engine.close()
+
+
+def test_one_ctrl_c_ends_a_template_without_end(tmp_path, monkeypatch):
+    armed = []
+
+    class Waiting(queue.SimpleQueue):
+        """Somebody presses Ctrl-C when nothing has come for a moment."""
+
+        def get(self, block=True, timeout=None):
+            try:
+                return super().get(block, timeout)
+            except queue.Empty:
+                if armed:
+                    armed.clear()
+                    signal.raise_signal(signal.SIGINT)
+                raise
+
+    monkeypatch.setattr(template_process, "SimpleQueue", Waiting)
+    engine = load(with_template(tmp_path, LOOPS), OPTIONS)
+    armed.append(True)
+    printer = Printer(Screen(io.StringIO(), io.StringIO()))
+    assert answer(engine, ask(), printer, Report()) == ExitStatus.INTERRUPTED
+    assert not armed
+    engine.close()
 
 
 def test_a_second_turn_evaluates_the_reply_again_and_what_is_new(engine):
@@ -448,7 +555,7 @@ def test_exact_mode_never_evaluates_a_lone_row(engine, monkeypatch, tokens):
         return decode(tokens, position, outputs)
 
     monkeypatch.setattr(engine, "_auto", AutoDraft())  # knows nothing yet
-    monkeypatch.setattr(engine, "baseline", Baseline())
+    monkeypatch.setattr(engine, "_baselines", {})
     monkeypatch.setattr(engine.baseline, "is_due", lambda rounds, position: False)
     monkeypatch.setattr(target, "decode", spy)
     for seed in range(3):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import gguf_writer as writer
 import pytest
@@ -14,7 +17,7 @@ from gemma_mtp.catalogue import load_catalogue
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
 from gemma_mtp.pull.hub import HubFile
-from gemma_mtp.pull.marker import Held, Marker
+from gemma_mtp.pull.marker import read_marker
 from gemma_mtp.pull.pair import ready_files
 from gemma_mtp.pull.request import PullRequest, fulfil
 from gemma_mtp.store import Store
@@ -66,6 +69,17 @@ def test_pairs(files: str, quantization: str, target: str, drafter: str) -> None
         ("m-Q4_0.gguf mtp-a.gguf mtp-b.gguf", "", BadPair, "holds drafters of several models"),
         ("../m-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
         ("m-Q4_0.gguf c:/mtp-m.gguf", "", BadPair, "holds no mtp-"),
+        ("a/" * 1500 + "m-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
+        ("m\0-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
+        ("\ud800-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
+        (" ".join(f"m-Q9_{n}.gguf" for n in range(9000)), "", ModelNotAvailable, "and 8980 more"),
+        (" ".join(f"{n}-Q4_0.gguf" for n in range(9000)), "", BadPair, "and 8980 more"),
+        (
+            "m-Q4_0.gguf " + " ".join(f"mtp-{n}.gguf" for n in range(9000)),
+            "",
+            BadPair,
+            "and 8980 more",
+        ),
     ],
 )
 def test_what_is_no_pair(
@@ -74,12 +88,14 @@ def test_what_is_no_pair(
     with pytest.raises(kind) as caught:
         choose(files, quantization)
     assert words in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(
     ("name", "parsed"),
     [
         ("hf:a/b", ("a/b", "")),
+        ("hf:_a/b_", ("_a/b_", "")),
         ("hf://a/b", ("a/b", "")),
         (f"hf:{QAT}:UD-Q4_K_XL", (QAT, "UD-Q4_K_XL")),
     ],
@@ -88,7 +104,21 @@ def test_names(name: str, parsed: tuple[str, str]) -> None:
     assert hub_pairs.parse(name) == parsed
 
 
-@pytest.mark.parametrize("name", ["hf:", "hf:a", "hf:a/b/c", "hf:a/b:", "hf:a b/c", "hf:a/../b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hf:",
+        "hf:a",
+        "hf:a/b/c",
+        "hf:a/b:",
+        "hf:a b/c",
+        "hf:a/../b",
+        "hf:../a",
+        "hf:a/..",
+        "hf:a/b\n",
+        "hf:a/" + "b" * 97,
+    ],
+)
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UsageError, match="hf:OWNER/REPO"):
         hub_pairs.parse(name)
@@ -104,9 +134,73 @@ def test_why_this_drafter() -> None:
     assert reason(PLAIN_FILES) == ""
 
 
-def test_a_marker_that_points_elsewhere_is_no_pair() -> None:
-    held = [Held("target", "../t.gguf", 1, "0" * 64), Held("drafter", "d.gguf", 1, "0" * 64)]
-    assert hub_pairs.entry_of(Marker("hf:o/r", "o/r", "main", tuple(held))) is None
+CARRIED: dict[str, Any] = {
+    "name": "hf:o/r", "repo": "o/r", "revision": "main",
+    "files": [
+        {"role": "target", "path": "t.gguf", "bytes": 1, "sha256": "A" * 64},
+        {"role": "drafter", "path": "MTP/d.gguf", "bytes": 1, "sha256": "b" * 64, "new": [1]},
+    ],
+}  # fmt: skip
+
+
+def carried(folder: Path, text: str) -> Path:
+    (folder / "pair.json").write_text(text)
+    return folder
+
+
+def test_what_a_folder_states_is_taken_when_it_has_the_declared_shape(tmp_path: Path) -> None:
+    marker = read_marker(carried(tmp_path, json.dumps(CARRIED)))
+    assert marker is not None
+    entry = hub_pairs.entry_of(marker)
+    assert entry is not None
+    assert (entry.target.path, entry.target.sha256) == ("t.gguf", "a" * 64)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "../t.gguf"}, {"path": "/t.gguf"}, {"path": 3}, {"path": None},
+        {"path": "t\n.gguf"}, {"path": "t\0.gguf"}, {"path": "\ud800.gguf"},
+        {"path": "a/" * 1500 + "t.gguf"},
+        {"bytes": "1"}, {"bytes": -1}, {"bytes": 1e300}, {"bytes": True}, {"bytes": 10**400},
+        {"sha256": 5}, {"sha256": "x"}, {"sha256": None}, {"role": []}, {"quantization": 4},
+        {"pinned": "x"}, {"origin": {}}, {"path": "MTP/D.gguf"},
+    ],
+)  # fmt: skip
+def test_a_folder_with_a_file_that_cannot_be_holds_no_pair(
+    tmp_path: Path, change: dict[str, Any], store: Store
+) -> None:
+    target, drafter = CARRIED["files"]
+    stated = {**CARRIED, "files": [{**target, **change}, drafter]}
+    carried(tmp_path, json.dumps(stated))
+    with pytest.raises(ModelNotAvailable, match="does not hold a pair"):
+        fulfil(None, PullRequest(source=tmp_path), store, Events().append)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 3}, {"name": None}, {"files": None}, {"files": {}}, {"files": [3]},
+        {"files": CARRIED["files"] * 5000}, {"repo": "../.."}, {"repo": "o/r\n"}, {"repo": ["o/r"]},
+        {"repo": "o/" + "r" * 5000}, {"revision": 7},
+    ],
+)  # fmt: skip
+def test_a_folder_that_states_something_else_holds_no_pair(
+    tmp_path: Path, change: dict[str, Any], store: Store
+) -> None:
+    carried(tmp_path, json.dumps({**CARRIED, **change}))
+    with pytest.raises(ModelNotAvailable, match="does not hold a pair"):
+        fulfil(None, PullRequest(source=tmp_path), store, Events().append)
+
+
+@pytest.mark.parametrize("text", ["", "[1, {", "3", "[" * 50_000, '{"files": ' + "9" * 5000 + "}"])
+def test_a_folder_that_states_nothing_that_can_be_read(tmp_path: Path, text: str) -> None:
+    assert read_marker(carried(tmp_path, text)) is None
+
+
+def test_a_pipe_in_place_of_what_a_folder_states(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pair.json")
+    assert read_marker(tmp_path) is None
 
 
 # --- from the hub to the store -------------------------------------------------------------------

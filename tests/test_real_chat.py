@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
+from pairs import with_template
 from terminal import CTRL_C, CTRL_D, ROOT, Terminal
 
 Open = Callable[..., Terminal]
@@ -50,6 +51,17 @@ def test_a_chat_from_the_first_word_to_the_last(open_terminal: Open, home: dict[
     assert any("drafter 0" in row for row in chat.lines)
     chat.prompt()
     assert chat.leave(CTRL_D) == 0
+
+
+@pytest.mark.parametrize("template", ["{{ 'x' * 10 ** 10 }}", "{% break %}", "{{ nothing() }}"])
+def test_a_template_that_cannot_be_used(
+    template: str, home: dict[str, str], tmp_path: Path
+) -> None:
+    files = with_template(tmp_path, template)
+    done = run(home, "run", files.name, "--drafter", str(files.drafter), "hi")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("gemma-mtp: The chat template of this model ")
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(

@@ -182,6 +182,16 @@ def spell(pieces: Iterable[str | int]) -> str:
         (["a ", OPEN, "thought\n", "t\n", CLOSE, "b"], "t", "a b"),
         (["a", CLOSE, "\nb"], "", "a\nb"),
         (["ST", OPEN, "thought\n", "t\n", CLOSE, "OP"], "t", "STOP"),
+        ([OPEN, "thought Let me see."], "Let me see.", ""),
+        ([OPEN, "thought", "  ", "Hm.\nSo", CLOSE, "Yes."], "Hm.\nSo", "Yes."),
+        ([OPEN, "thought \n", "Hm."], "Hm.", ""),
+        ([OPEN, "Let me see.\nYes", CLOSE, "b"], "Let me see.\nYes", "b"),
+        ([OPEN, "thoughts, then"], "thoughts, then", ""),
+        ([OPEN, "Yes"], "Yes", ""),
+        ([OPEN, "thought<b>", CLOSE, "a"], "<b>", "a"),
+        ([OPEN, "an-internet-address-or-so\nb", CLOSE, "c"], "an-internet-address-or-so\nb", "c"),
+        ([OPEN, CLOSE, "Yes."], "", "Yes."),
+        ([OPEN, " thought\nt\n", CLOSE, "b"], "t", "b"),
     ],
 )
 def test_thoughts(pieces: list[str | int], thought: str, answer: str) -> None:
@@ -193,6 +203,31 @@ def test_thoughts(pieces: list[str | int], thought: str, answer: str) -> None:
         tokens = cut(spelled.encode(), random.Random(seed)) if seed else list(spelled)
         other, _, _ = write([*tokens, END], ["STOP"], SPELLED)
         assert (other.thought, other.answer) == (thought, answer)
+
+
+@pytest.mark.parametrize("channel", [IDS, SPELLED])
+@pytest.mark.parametrize(
+    ("opened", "pieces", "thought", "answer"),
+    [
+        ("thought\n", ["Hm.", "\n", CLOSE, "Yes."], "Hm.", "Yes."),
+        ("thought\n", ["Hm."], "Hm.", ""),
+        ("thought\nWell. ", ["Hm.", CLOSE, "Yes."], "Hm.", "Yes."),
+        ("", ["thought\n", "Hm.", CLOSE, "Yes."], "Hm.", "Yes."),
+        ("thou", ["ght\n", "Hm.", CLOSE, "Yes."], "Hm.", "Yes."),
+        ("thought", [" Hm.", CLOSE, "Yes."], "Hm.", "Yes."),
+        ("thought\n", [CLOSE, "Yes."], "", "Yes."),
+    ],
+)
+def test_a_thought_that_the_prompt_has_opened(
+    opened: str, pieces: list[str | int], thought: str, answer: str, channel: Channel
+) -> None:
+    vocabulary = Pieces()
+    ids = vocabulary.ids([*(pieces if channel is IDS else spell(pieces)), END])
+    reply = ReplyText(vocabulary.piece, [], channel, {END})
+    reply.open_thought(opened)
+    events = [event for token_id in ids for event in reply.push(token_id)] + reply.finish()
+    assert (reply.thought, reply.answer) == (thought, answer)
+    assert "".join(event.text for event in events) == thought + answer
 
 
 @pytest.mark.parametrize(

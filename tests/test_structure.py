@@ -24,7 +24,8 @@ ENGINE_SIDE = (
         "options",
         "errors",
     ),
-    *("streaming", "template", "gguf", "pairing", "shape", "memory"),
+    *("streaming", "template", "rendering", "template_process", "length"),
+    *("gguf", "pairing", "shape", "memory"),
     *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
 )
 
@@ -115,3 +116,38 @@ def test_verbs_reach_engine_disk_and_keyboard_through_the_chat():
 def test_only_the_keyboard_draws_its_line():
     keyboard = {"keyboard", "device", "history", "keys", "layout", "line", "menu", "picker"}
     assert importers("prompt_toolkit") <= keyboard
+
+
+ALLOWED = {
+    "unguarded(": {"output", "screen", "device"},
+    ".write_raw(": {"device"},
+    r"\x1b": {"screen", "device", "modes", "clipboard"},  # sequences of the program's own
+    "ensure_ascii": {"output", "template", "config"},  # others leave JSON to `json_text`
+    "sys.__std": set(),
+    "sys.stdout.buffer": set(),
+    "sys.stderr.buffer": set(),
+    "os.write(sys.std": {"modes"},  # one of two constants
+    "os.write(1": set(),
+    "os.write(2": set(),
+    "/dev/tty": {"start"},  # in a comment
+    "set_title": set(),
+}
+
+
+@pytest.mark.parametrize(("way", "known"), ALLOWED.items())
+def test_text_for_a_screen_has_one_way_out(way, known):
+    """The streams of the process are guarded, so whatever writes to them is; these ways lead around
+    that guard, and whoever takes one cares for the text itself."""
+    found = {p.stem for p in PACKAGE.rglob("*.py") if way in p.read_text(encoding="utf-8")}
+    assert found <= known
+
+
+def test_questions_are_asked_with_harmless_words():
+    """The prompt of `input` goes to the terminal directly."""
+    calls = {
+        ast.unparse(node.args[0])
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "input"
+    }
+    assert calls == {"harmless(f'{question} ')", "prompt", "CONTINUED"}

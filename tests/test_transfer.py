@@ -57,6 +57,7 @@ class Scripted:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(retry, "LONGEST_WAIT", 0.002)
+    monkeypatch.setattr(retry, "PROGRESS", 500)
     monkeypatch.setattr(transfer, "SMALLEST_PIECE", 2000)
     monkeypatch.setattr(transfer, "FLUSH", 1000)
 
@@ -68,7 +69,7 @@ def partial(tmp_path: Path) -> Path:
 
 def fetch(source: Scripted, partial: Path, connections: int = 4) -> str:
     job = Transfer(source, partial, len(DATA), SHA, connections)
-    return job.run(lambda done, verifying: None, lambda reason, seconds: None)
+    return job.run(lambda done, verifying: None, lambda reason, seconds: None, lambda seconds: None)
 
 
 def test_pieces_by_several_connections_make_the_file(partial: Path) -> None:
@@ -82,7 +83,11 @@ def test_pieces_by_several_connections_make_the_file(partial: Path) -> None:
 def test_progress_never_goes_back_and_ends_with_all_of_it(partial: Path) -> None:
     seen: list[tuple[int, bool]] = []
     job = Transfer(Scripted(), partial, len(DATA), SHA)
-    job.run(lambda done, verifying: seen.append((done, verifying)), lambda *_: None)
+    job.run(
+        lambda done, verifying: seen.append((done, verifying)),
+        lambda *_: None,
+        lambda seconds: None,
+    )
     amounts = [done for done, verifying in seen if not verifying]
     assert amounts == sorted(amounts)
     assert seen[-1] == (len(DATA), True)
@@ -150,6 +155,31 @@ def test_a_server_without_ranges_that_never_comes_further_is_given_up(partial: P
         fetch(source, partial)
 
 
+def test_bytes_one_by_one_are_no_progress(partial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "PROGRESS", 16 << 10)
+    source = Scripted(lambda number, start: 10)
+    with pytest.raises(HubError, match="cut, 8 times in a row"):
+        fetch(source, partial)
+
+
+def test_what_is_said_of_waiting_is_not_overwritten_by_what_was_said_before(
+    partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only news are reported: on a screen the last report stands until the next."""
+    monkeypatch.setattr(transfer, "REPORT_INTERVAL", 0.0)
+    plan = {3: Hiccup("HTTP 429", wait=1.0)}
+    waited: list[str] = []
+    seen: list[tuple[int, bool]] = []
+    job = Transfer(Scripted(lambda number, start: plan.get(number)), partial, len(DATA), SHA, 1)
+    job.run(
+        lambda done, verifying: seen.append((done, verifying)),
+        lambda reason, seconds: waited.append(reason),
+        lambda seconds: None,
+    )
+    assert waited == ["HTTP 429"]
+    assert len(set(seen)) >= len(seen) - 1  # the last is said in any case
+
+
 def test_another_size_means_that_the_file_changed(partial: Path) -> None:
     source = Scripted()
     source.total += 1
@@ -168,7 +198,7 @@ def test_an_interrupt_keeps_what_came(partial: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises((KeyboardInterrupt, HubError)):
-        Transfer(source, partial, len(DATA), SHA).run(interrupt, lambda *_: None)
+        Transfer(source, partial, len(DATA), SHA).run(interrupt, lambda *_: None, lambda _: None)
     source.plan = lambda number, start: None
     assert fetch(source, partial) == SHA
     # What a connection had not yet written when it was stopped comes again.
@@ -210,7 +240,7 @@ def test_waits_grow_only_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) ->
     patience, fault = Patience(6), Hiccup("x")
     assert [patience.after(fault) for _ in range(6)] == [1, 2, 4, 5, 5, None]
     patience = Patience(3)
-    assert [patience.after(fault, 10, 10) for _ in range(9)] == [1, 2, 4, 5, 5, 5, 5, 5, 5]
+    assert [patience.after(fault, 20_000, 10) for _ in range(9)] == [1, 2, 4, 5, 5, 5, 5, 5, 5]
     assert patience.after(fault, 1 << 20, 1 << 20) == 0
     assert patience.after(Hiccup("x", wait=30)) == 30
     assert Patience().after(Hiccup("x", wait=1e6)) is None

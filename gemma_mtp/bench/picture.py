@@ -12,6 +12,7 @@ from gemma_mtp import atomic
 from gemma_mtp.bench.report import Bench, curve, svg_rows
 from gemma_mtp.bench.svg import draw
 from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.output import harmless
 
 
 def check(file: Path) -> None:
@@ -31,7 +32,8 @@ def check(file: Path) -> None:
 
 def write(file: Path, found: Bench) -> None:
     """Draw what was measured."""
-    title = f"{Path(found.conditions['model']).name}: tokens per second by draft length"
+    name = harmless(Path(found.conditions["model"]).name)  # XML has no control characters
+    title = f"{name}: tokens per second by draft length"
     if found.plan.synthetic_acceptance is not None:
         title += f", synthetic acceptance {found.plan.synthetic_acceptance:g}"
     try:

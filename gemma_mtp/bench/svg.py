@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 WIDTH, LEFT, RIGHT = 640, 70, 120
 ROW, BAR, TITLE = 28, 16, 34
@@ -53,7 +53,7 @@ def draw(title: str, rows: Sequence[Bar], curve: Sequence[tuple[int, float]] = (
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">\n'
+        f'width="{WIDTH}" height="{height}" role="img" aria-label={quoteattr(title)}>\n'
         f"<style>{STYLE}</style>\n{body}\n</svg>\n"
     )
 

@@ -18,10 +18,13 @@ from pathlib import Path
 
 from gemma_mtp.chat import tables
 from gemma_mtp.chat.database import Database
+from gemma_mtp.chat.rescue import rescue
 from gemma_mtp.chat.rows import growth, snapshot, storable
 from gemma_mtp.chat.tables import Known, Saved, Summary
 from gemma_mtp.chat.turns import Turn
 from gemma_mtp.errors import GemmaMtpError, UsageError
+
+_IDS = 2**63  # SQLite takes no larger number
 
 __all__ = ["Archive", "Saved", "Summary"]
 
@@ -30,11 +33,12 @@ class Archive:
     """All conversations of one file, which is not opened before it is needed.
 
     Saving raises nothing: `problem` says why the last attempt failed, and the next `save` tries
-    again. `warning` says so if a damaged file had to be moved aside.
+    again. `warning` says so if a damaged file had to be moved aside, `notice` if what was read last
+    came from a file that cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, tables.STEPS)
+        self._database = Database(path, tables.STEPS, rescue)
         self._known: dict[int, Known] = {}
         self._lasting: dict[int, int] = {}  # ids given by `begin` to those in the file
         self._forked: dict[int, int] = {}  # by `progress`; told by the next `save`
@@ -47,6 +51,10 @@ class Archive:
     @property
     def warning(self) -> str:
         return self._database.warning
+
+    @property
+    def notice(self) -> str:
+        return self._database.notice
 
     def begin(self, model: str, system: str = "") -> int:
         """A conversation that is stored, and gets its lasting id, with its first turn."""
@@ -113,15 +121,13 @@ class Archive:
         """
         with self._lock:
             id = self._begun(id)
-            found = self._database.read(partial(tables.read, id=id))
+            found = self._database.read(partial(tables.read, id=id)) if abs(id) < _IDS else None
             if found is None:
                 raise self._missing(id)
-            saved, version, named = found
+            saved, known = found
             if afresh or id not in self._known:
                 self._forked.pop(id, None)
-                title = saved.title if named else ""
-                about = (saved.model, saved.system, title, saved.turns, saved.skipped)
-                self._known[id] = Known(*about, version)
+                self._known[id] = known
             return saved
 
     def list(self, search: str = "") -> builtins.list[Summary]:
@@ -141,7 +147,9 @@ class Archive:
             raise UsageError("A title needs at least one word.")
         with self._lock:
             id = self._begun(id)
-            if id > 0 and not self._database.write(partial(tables.rename, id=id, title=title)):
+            change = partial(tables.rename, id=id, title=title)
+            in_file = id > 0 or id not in self._known
+            if in_file and not (abs(id) < _IDS and self._database.write(change)):
                 raise self._missing(id)
             if id in self._known:
                 self._known[id] = replace(self._known[id], title=title)
@@ -150,7 +158,7 @@ class Archive:
         """Remove it for good, its bytes in the file too."""
         with self._lock:
             id = self._begun(id)
-            if not self._database.write(partial(tables.delete, id=id)):
+            if not (abs(id) < _IDS and self._database.write(partial(tables.delete, id=id))):
                 raise self._missing(id)
             self._known.pop(id, None)
             self._database.checkpoint("TRUNCATE")

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemma_mtp import reading
 from gemma_mtp.arguments import IMAGE_SUFFIXES, clean
 from gemma_mtp.errors import UsageError
 from gemma_mtp.figures import counted
+from gemma_mtp.reading import Say
 
-LARGEST = 16 << 20  # bytes; no context holds more
 _BLOCK = re.compile(r'<file name="([^"\n]*)">\n(.*?)\n</file>\n*', re.DOTALL)
 
 
@@ -29,33 +29,22 @@ class Attachment:
     text: str
 
 
-def read_files(words: Sequence[str]) -> list[Attachment]:
-    """All files that the paths and patterns name; all of them can be read, or it is an error."""
+def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
+    """All files that the paths and patterns name; all of them can be read, or it is an error.
+    `say` gets a sentence about what has to be waited for."""
     paths = [path for word in words for path in _matching(word)]
-    return [read_file(path) for path in dict.fromkeys(paths)]
+    return [read_file(path, say) for path in dict.fromkeys(paths)]
 
 
-def read_file(path: Path) -> Attachment:
-    """One text file."""
+def read_file(path: Path, say: Say) -> Attachment:
+    """One text file, or what comes through a named pipe."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise UsageError(f"{path} is an image, and images are not supported yet.")
     try:
-        data = _bytes(path)
+        data = reading.read_file(path, say)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     return Attachment(str(path), decoded(data, str(path)))
-
-
-def _bytes(path: Path) -> bytes:
-    """All of it. What a device gives never ends, and the size of a pipe is not known before."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        raise UsageError(f"{path} is a device, not a file with a text in it.")
-    with path.open("rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB.")
-    return data
 
 
 def decoded(data: bytes, name: str) -> str:

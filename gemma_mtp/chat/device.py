@@ -18,11 +18,13 @@ from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 from gemma_mtp.chat import modes
+from gemma_mtp.output import OVERRIDES, REPLACED, harmless, unguarded
 
 PASTE_END = "\x1b[201~"
 # Alt-Enter, and Shift-Enter from the terminals that tell it apart, as one key that no keyboard has.
@@ -46,9 +48,12 @@ def style() -> Style:
 
 def open_terminal() -> tuple[Input, Output]:
     """Where keys come from and where they are shown."""
+    screen = unguarded(sys.stdout)
+    # Control characters are shown as signs anyway; these would be without width.
+    Char.display_mappings.update(dict.fromkeys(OVERRIDES, REPLACED))
     if os.name == "nt":
-        return create_input(), create_output()
-    output = Terminal.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        return create_input(), create_output(screen)
+    output = Terminal.from_pty(screen, term=os.environ.get("TERM"))
     # Not asked where the cursor is: the answer can meet what is typed, or come after the end.
     output.enable_cpr = False
     keys = create_input()
@@ -91,6 +96,10 @@ class Held(KeyPress):
 
 class Terminal(Vt100_Output):
     """Writes for a prompt at the end of a conversation that must stay as it is."""
+
+    def write(self, data: str) -> None:
+        """Text; the carriage returns in it are prompt-toolkit's own."""
+        super().write("\r".join(map(harmless, data.split("\r"))))
 
     def disable_bracketed_paste(self) -> None:
         """A paste during a reply is a paste, too."""

@@ -22,7 +22,7 @@ from gemma_mtp.events import (
     Request,
     Text,
 )
-from gemma_mtp.oneshot import stoppable, write_reply
+from gemma_mtp.oneshot import no_answer, stoppable, write_reply
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -162,9 +162,24 @@ class _Exchange:
             used, size = end.stats.context_used, end.stats.context_size
             return self._make_room(f"The context is full: {used} of {size} tokens.", ADVICE)
         warn_when_filling(chat, end.stats)
-        if not end.message.content and end.reason == "stop":
-            chat.note("The reply was empty.")
+        self._say_why_nothing(end)
         return False
+
+    def _say_why_nothing(self, end: End) -> None:
+        problem = no_answer(end)
+        if not problem:
+            return
+        if self.written:
+            self.chat.note("Nothing was added to the reply.")
+            return
+        self.chat.say(problem)
+        helps = []
+        if end.reason == "length":
+            helps.append("/set parameter max_tokens none takes the limit away")
+        if end.thought and self.chat.options.think:
+            helps.append("/think off lets the model answer at once")
+        if helps:
+            self.chat.note(", ".join(helps) + ".")
 
     def _make_room(self, problem: str, advice: str = SHORTEN) -> bool:
         shorter = make_room(self.chat, self.draft, problem, advice)

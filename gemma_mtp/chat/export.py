@@ -13,12 +13,12 @@ The JSON is one object, and keys are only ever added:
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from gemma_mtp.chat.tables import Saved
 from gemma_mtp.chat.turns import Turn
+from gemma_mtp.output import json_text
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _FILE = re.compile(r'^<file name="([^"\n]*)">\n(.*?)\n</file>$', re.DOTALL | re.MULTILINE)
@@ -40,7 +40,7 @@ def as_json(saved: Saved) -> str:
         "updated": saved.updated,
         "turns": [said for turn in saved.turns for said in _said(turn)],
     }
-    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+    return json_text(found, indent=2) + "\n"
 
 
 def _said(turn: Turn) -> list[dict[str, Any]]:

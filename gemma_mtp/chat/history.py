@@ -13,6 +13,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import History
 
+from gemma_mtp import private
 from gemma_mtp.chat.pastes import Pastes
 
 READ = 2 << 20  # bytes of the file's end that are read
@@ -59,7 +60,7 @@ class Lines(History):
         if self._path is None or len(entry) > LARGEST:
             return
         with suppress(OSError):  # a full disk is no reason to end a chat
-            file = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+            file = private.open_file(self._path, os.O_WRONLY | os.O_APPEND)
             try:
                 os.write(file, entry)
             finally:
@@ -68,9 +69,7 @@ class Lines(History):
 
 def _made_private(path: Path) -> bool:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))
-        path.chmod(0o600)
+        os.close(private.open_file(path, os.O_RDWR | os.O_APPEND))
     except OSError:
         return False
     return True

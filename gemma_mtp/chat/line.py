@@ -206,7 +206,7 @@ class Line:
         return True
 
     def _write(self, text: str) -> None:
-        self.output.write_raw(shown(self.prompt, text))
+        self.output.write(shown(self.prompt, text))
         self.output.flush()
 
     def _forget_notice(self, _: object) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from gemma_mtp.output import harmless
+
 QUOTES, CONTINUED = '"""', "... "
 LEAVING = "Ctrl-D or /bye leaves."
-_CONTROLS = {c: "\ufffd" for c in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(c) not in "\n\t"}
 _TEXT = re.compile(rf"\s*(?:/(?:set\s+)?system\s+)?{QUOTES}(.*)", re.DOTALL | re.IGNORECASE)
 
 
@@ -26,4 +27,4 @@ def unquoted(text: str) -> str:
 
 def shown(prompt: str, text: str) -> str:
     """A message as it stays on the screen; control characters in it do nothing."""
-    return prompt + text.translate(_CONTROLS).replace("\n", f"\n{CONTINUED}") + "\n"
+    return prompt + harmless(text).replace("\n", f"\n{CONTINUED}") + "\n"

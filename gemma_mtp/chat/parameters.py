@@ -42,7 +42,7 @@ PARAMETERS = {
         Parameter("stop", str, "texts at which a reply ends; or none", "no text ends a reply"),
         Parameter("draft", str, "draft length: auto, off or a number"),
         Parameter("ctx", int, "context in tokens", CHOSEN, reload=True),
-        Parameter("threads", int, "CPU threads", CHOSEN, reload=True),
+        Parameter("threads", int, "CPU threads; else as many as others leave", CHOSEN, reload=True),
         Parameter("gpu_layers", int, "layers on the GPU; -1 is all", CHOSEN, reload=True),
     )
 }

@@ -15,6 +15,7 @@ from prompt_toolkit.output import Output
 
 from gemma_mtp.chat import menu
 from gemma_mtp.chat.device import ESCAPE_WAIT, asking, style
+from gemma_mtp.output import harmless
 
 HELP = "arrows, a number or a part of the name; Enter takes it, Ctrl-C none"
 
@@ -54,7 +55,7 @@ class Picker:
         except KeyboardInterrupt:  # before the question was there
             taken = None
         if taken is not None:
-            output.write(f"{self.question} {self.choices[taken]}\n")
+            output.write(harmless(f"{self.question} {self.choices[taken]}\n"))
             output.flush()
         return taken
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from gemma_mtp.chat.message import CONTINUED, LEAVING, is_open
 from gemma_mtp.chat.modes import usual_keyboard
+from gemma_mtp.output import harmless
 
 
 def read_plain(prompt: str, default: str) -> str:
@@ -37,7 +38,7 @@ def ask_plain(
     with _whole_lines():
         while True:
             try:
-                answer = input(f"{question} ").strip()
+                answer = input(harmless(f"{question} ")).strip()
             except (EOFError, KeyboardInterrupt):
                 print()
                 return None

@@ -51,7 +51,7 @@ class Record:
                 "Another chat went on with this conversation, or deleted it; "
                 f"yours is saved as one of its own, number {self.id} in /chats."
             )
-        self._tell()
+        self.tell()
 
     def as_saved(self, conversation: Conversation, model: str) -> Saved:
         """The conversation as it is here, with what only the file knows of it, if that can say."""
@@ -78,14 +78,15 @@ class Record:
         self._title = title
         if self.id is not None:
             self.archive.rename(self.id, title)
-            self._tell()
+            self.tell()
 
     def forget(self, id: int | None = None) -> None:
         """From now on another conversation: the saved one with this `id`, or a new one."""
         self.id, self._title = id, ""
 
-    def _tell(self) -> None:
-        for said in (self.archive.warning, self.archive.problem):
+    def tell(self) -> None:
+        """Say once what happened to the file, or why it cannot be used as it should be."""
+        for said in (self.archive.warning, self.archive.notice, self.archive.problem):
             if said and said not in self._told:
                 self._say(said)
                 self._told.add(said)

@@ -1,18 +1,25 @@
-"""A turn as a row of a table, and how one turn grew out of another. Pure; knows no SQL."""
+"""A turn as a row of a table, and how one turn grew out of another. Pure; knows no SQL.
+
+Rows come from a file that may have suffered: what in one makes no sense is left out and named.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, TypeVar, get_args
 
 from gemma_mtp.chat.turns import Turn
-from gemma_mtp.events import Message, Stats
+from gemma_mtp.events import FinishReason, Message, SpeedupBasis, Stats
+
+T = TypeVar("T")
 
 COLUMNS = "user, reply, tokens, thought, seed, exact, reason, stats"
 Row = tuple[Any, ...]
 
-_STATS = {field.name for field in fields(Stats)}
+_USUAL = asdict(Stats())
+_MOST = 2**63  # no number in a row is larger
 
 
 def to_row(turn: Turn) -> Row:
@@ -30,20 +37,77 @@ def to_row(turn: Turn) -> Row:
     )
 
 
-def from_row(row: Row) -> Turn:
-    """The turn again; figures that this version does not know are left out."""
+def from_row(row: Row) -> tuple[Turn, list[str]]:
+    """The turn again, and what of it cannot be read, in words."""
     user, reply, tokens, thought, seed, exact, reason, stats = row
-    ids = tuple(json.loads(tokens)) if tokens else ()
-    figures = json.loads(stats) if stats else {}
-    return Turn(
-        Message("user", user),
-        None if reply is None else Message("assistant", reply, ids),
-        thought,
-        None if seed is None else int(seed),
+    unread: list[str] = []
+
+    def read(what: str, value: Any, as_: Callable[[Any], T]) -> T | None:
+        try:
+            return None if value is None else as_(value)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            unread.append(what)
+            return None
+
+    ids = read("tokens", tokens, _ids) or ()
+    turn = Turn(
+        Message("user", as_text(user)),
+        None if reply is None else Message("assistant", as_text(reply), ids),
+        as_text(thought),
+        read("seed", seed, _seed),
         bool(exact),
-        reason,
-        Stats(**{k: v for k, v in figures.items() if k in _STATS}) if stats else None,
+        read("end", reason, _reason),
+        read("figures", stats, _stats),
     )
+    return turn, unread
+
+
+def as_text(value: Any) -> str:
+    """A text, whatever kind of value a file holds in its place."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    ids = tuple(json.loads(text))  # thousands of them, so that each is not looked at by itself
+    if set(map(type, ids)) - {int} or min(ids, default=0) < 0 or max(ids, default=0) >= 2**31:
+        raise ValueError(text)
+    return ids
+
+
+def _seed(text: str) -> int:
+    seed: int = _within(int(text), int, 2**64)
+    return seed
+
+
+def _reason(text: str) -> FinishReason:
+    for known in get_args(FinishReason):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise ValueError(text)
+
+
+def _stats(text: str) -> Stats:
+    """Figures that this version does not know are left out."""
+    stats = Stats(**{k: v for k, v in json.loads(text).items() if k in _USUAL})
+    for name, usual in _USUAL.items():
+        value = getattr(stats, name)
+        if isinstance(usual, int | float):
+            _within(value, type(usual), _MOST)
+    for count in stats.accepted_histogram:
+        _within(count, int, _MOST)
+    if stats.speedup_basis not in get_args(SpeedupBasis):
+        raise ValueError(stats.speedup_basis)
+    return stats
+
+
+def _within(value: Any, kind: type, end: int) -> Any:
+    """`value`, if it is such a number from 0 to before `end`."""
+    fits = type(value) in (int, kind) and 0 <= value < end
+    if not fits:
+        raise ValueError(value)
+    return value
 
 
 def growth(old: Turn, new: Turn) -> tuple[str | None, str] | None:

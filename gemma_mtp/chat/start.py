@@ -23,10 +23,11 @@ from gemma_mtp.chat.modes import usual_keyboard
 from gemma_mtp.chat.overflow import POLICIES, Policy
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
-from gemma_mtp.errors import UsageError
+from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.loading import introduce
 from gemma_mtp.oneshot import piped_text
 from gemma_mtp.options import PairFiles
+from gemma_mtp.reading import Say
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import Screen, fit
 from gemma_mtp.world import World
@@ -47,6 +48,7 @@ class Beginning:
     overflow: str = "ask"
     vi: bool = False
     system: str | None = None
+    no_stdin: bool = False
 
     def policy(self) -> Policy:
         """`--overflow` as a policy."""
@@ -60,7 +62,7 @@ def start(world: World, beginning: Beginning, options: Options) -> None:
     """Hold a chat from the first line to the last."""
     policy = beginning.policy()
     printer = Printer(Screen(sys.stdout, sys.stdout))
-    context = _context(beginning)
+    context = _context(beginning, printer.line)
     take_terminal()
     again = beginning.resume or beginning.latest
     # Whether to pull a model is asked before the keyboard becomes the chat's.
@@ -105,16 +107,20 @@ def _files(world: World, model: str | None, options: Options) -> PairFiles:
     return cli_store.resolve_or_offer(world, model, options.drafter)
 
 
-def _context(beginning: Beginning) -> list[Attachment]:
+def _context(beginning: Beginning, say: Say) -> list[Attachment]:
     """What goes along with the first message: files, and what was piped in."""
-    found = read_files([str(path) for path in beginning.files])
-    piped = piped_text(sys.stdin)
+    found = read_files([str(path) for path in beginning.files], say)
+    if beginning.no_stdin:
+        return found
+    piped = piped_text(sys.stdin, say, prompted=beginning.prompt is not None)
     return [*found, Attachment("standard input", piped)] if piped else found
 
 
 def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
     archive = chat.record.archive
     id = archive.latest() if beginning.latest else None
+    if archive.problem:
+        raise GemmaMtpError(archive.problem)
     if beginning.latest and id is None:
         raise UsageError("There is no saved conversation to go on with.", "gemma-mtp chat")
     if beginning.resume:

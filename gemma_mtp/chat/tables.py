@@ -12,7 +12,7 @@ from pathlib import PurePath
 
 from gemma_mtp.chat.attachments import shortened, taken_apart
 from gemma_mtp.chat.pastes import PASTE_LINES
-from gemma_mtp.chat.rows import COLUMNS, from_row, storable, to_row
+from gemma_mtp.chat.rows import COLUMNS, as_text, from_row, storable, to_row
 from gemma_mtp.chat.turns import Turn
 
 # `version` is another random number after every change, so that a writer sees that it is not the
@@ -43,12 +43,13 @@ STEPS = (_FIRST, _SKIPPED)  # only ever added to: there are files that have had 
 _LIST = """
 SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
-  FROM conversations WHERE spoken > 0 AND (:search = '' OR holds(title, :search) OR EXISTS
-    (SELECT 1 FROM whole WHERE conversation = id
-        AND (holds(user, :search) OR holds(reply, :search))))
+  FROM conversations WHERE spoken > 0 AND (:search = '' OR holds(CAST(title AS BLOB), :search)
+    OR EXISTS (SELECT 1 FROM whole WHERE conversation = id
+        AND (holds(CAST(user AS BLOB), :search) OR holds(CAST(reply AS BLOB), :search))))
   ORDER BY updated DESC, id DESC
 """
 _TITLE, _WORDS = 48, 100  # characters
+_NAMED = 5  # unreadable things that are named one by one
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Summary:
 @dataclass(frozen=True)
 class Saved:
     """A whole conversation; the two moments are ISO 8601 in UTC. The model no longer got the first
-    `skipped` turns."""
+    `skipped` turns; `unread` says in words what the file holds and nobody can read."""
 
     id: int
     title: str
@@ -76,6 +77,14 @@ class Saved:
     updated: str
     turns: tuple[Turn, ...]
     skipped: int = 0
+    unread: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> str:
+        """A sentence about what is `unread`, or ""."""
+        more = len(self.unread) - _NAMED
+        named = [*self.unread[:_NAMED], *([f"{more} more"] if more > 0 else [])]
+        return f"Not all of it can be read: {', '.join(named)}." if named else ""
 
 
 @dataclass(frozen=True)
@@ -134,24 +143,43 @@ def append(
     return True
 
 
-def read(db: sqlite3.Connection, id: int) -> tuple[Saved, int, bool] | None:
-    """The conversation, its version, and whether its title was given by the user."""
+def read(db: sqlite3.Connection, id: int) -> tuple[Saved, Known] | None:
+    """The conversation, and what `store` has to know of it to go on with it."""
     sql = """SELECT title, model, system, created, updated, skipped, version, named
         FROM conversations WHERE id = ?"""
     row = db.execute(sql, (id,)).fetchone()
     if row is None:
         return None
-    sql = f"SELECT {COLUMNS} FROM whole WHERE conversation = ? ORDER BY number"
-    turns = tuple(map(from_row, db.execute(sql, (id,))))
-    title, model, system, created, updated, skipped, version, named = row
-    saved = Saved(id, title, model, system, created, updated, turns, skipped)
-    return saved, version, bool(named)
+    *texts, skipped, version, named = row
+    title, model, system, created, updated = map(as_text, texts)
+    skipped = skipped if isinstance(skipped, int) else 0
+    turns, unread, numbers = _turns(db, id)
+    saved = Saved(id, title, model, system, created, updated, turns, skipped, unread)
+    # Where a number is missing nothing counts as known, so that all turns are stored again.
+    stored = turns if numbers == [*range(len(turns))] else ()
+    return saved, Known(model, system, title if named else "", stored, skipped, version)
+
+
+def _turns(db: sqlite3.Connection, id: int) -> tuple[tuple[Turn, ...], tuple[str, ...], list[int]]:
+    """All turns of a conversation, what of them cannot be read, and their numbers in the file."""
+    sql = f"SELECT number, {COLUMNS} FROM whole WHERE conversation = ? ORDER BY number"
+    turns, unread, numbers = [], [], []
+    for number, *row in db.execute(sql, (id,)):
+        turn, missing = from_row(tuple(row))
+        turns.append(turn)
+        numbers.append(number)
+        unread += [f"the {what} of turn {len(turns)}" for what in missing]
+    return tuple(turns), tuple(unread), numbers
 
 
 def search(db: sqlite3.Connection, text: str) -> list[Summary]:
     """All conversations with turns that hold `text` in any case; newest first."""
     db.create_function("holds", 2, _holds, deterministic=True)
-    return [Summary(*row) for row in db.execute(_LIST, {"search": storable(text).casefold()})]
+    found = db.execute(_LIST, {"search": storable(text).casefold()})
+    return [
+        Summary(id, as_text(title), as_text(model), as_text(updated), turns, as_text(words))
+        for id, title, model, updated, turns, words in found
+    ]
 
 
 def rename(db: sqlite3.Connection, id: int, title: str) -> bool:
@@ -222,5 +250,5 @@ def _cut(text: str, length: int) -> str:
     return (whole or line[: length - 1]) + "…"
 
 
-def _holds(text: str | None, search: str) -> bool:
-    return text is not None and search in text.casefold()
+def _holds(text: bytes | None, search: str) -> bool:
+    return text is not None and search in text.decode("utf-8", "replace").casefold()

@@ -51,6 +51,19 @@ class LoadedPair:
     chat_template: str
     info: PairInfo
 
+    def __post_init__(self) -> None:
+        self.threads = self.info.threads
+
+    def use_threads(self, count: int) -> None:
+        """Evaluate with so many threads from now on, the drafter too."""
+        if count == self.threads:
+            return
+        self.threads = count
+        for part in (self.target, self.drafter):
+            if part is not None:
+                # Batches of one token and of more have a number each in llama.cpp.
+                llama_cpp.llama_set_n_threads(part.context, count, count)
+
     def close(self) -> None:
         """Free contexts before models, the drafter before the target it reads."""
         parts: list[LlamaDrafter | LlamaTarget] = [self.drafter] if self.drafter else []
@@ -113,6 +126,8 @@ def _load(
     undo.append(lambda: llama_cpp.llama_model_free(model))
     small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
     threads = options.threads or (1 if small else usable_threads())
+    # Where a GPU computes, threads wait for it, and that says nothing about other programs.
+    adaptive = options.threads is None and threads > 1 and not (gpu and layers)
     trained = llama_cpp.llama_model_n_ctx_train(model)
     if options.context and options.context > trained:
         raise UsageError(
@@ -149,6 +164,7 @@ def _load(
         "name": files.name,
         "context_size": target.context_size,
         "threads": threads,
+        "adaptive_threads": adaptive,
         "gpu_layers": layers,
         "target_kv_bytes": target_kv,
         "drafter_kv_bytes": drafter_kv,

@@ -6,12 +6,16 @@ There is one log for the whole process, as in llama.cpp. Knows no model.
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import llama_cpp
+
+from gemma_mtp import private
 
 LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
 
@@ -32,21 +36,27 @@ class Log:
         if level == LOG_LEVEL_ERROR:
             self.errors = [*self.errors[-4:], line.strip()]
         if self.stream is not None:
-            self.stream.write(line)
-            self.stream.flush()
+            try:
+                self.stream.write(line)
+                self.stream.flush()
+            except (OSError, ValueError):  # ctypes would print a traceback of it for every line
+                self._close()
 
     def open(self, path: Path | None, verbose: bool) -> None:
-        if self.stream not in (None, sys.stderr):
-            self.stream.close()
-        self.stream = None
+        """Write to stderr if `verbose`, else to `path`; a log that cannot be written is none."""
+        self._close()
         if verbose:
             self.stream = sys.stderr
         elif path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.stream = path.open("w", encoding="utf-8")
-            except OSError:
-                pass  # a log that cannot be written must not stop a chat
+            with suppress(OSError):
+                descriptor = private.open_file(path, os.O_WRONLY | os.O_TRUNC)
+                self.stream = open(descriptor, "w", encoding="utf-8")  # noqa: SIM115
+
+    def _close(self) -> None:
+        stream, self.stream = self.stream, None
+        if stream not in (None, sys.stderr):
+            with suppress(OSError):  # of the end of a log, on a disk that is full
+                stream.close()
 
     def why(self) -> str:
         """The last error line, for a message."""

@@ -9,6 +9,7 @@ import errno
 import shutil
 from pathlib import Path
 
+from gemma_mtp import places
 from gemma_mtp.errors import GemmaMtpError
 
 SPARE = 64 << 20  # left free
@@ -42,7 +43,7 @@ def disk_error(error: OSError, folder: Path) -> GemmaMtpError:
             f"The disk of {folder} is full.",
             "Free some space and pull again; what is here is kept.",
         )
-    reason = error.strerror or error
+    reason = places.folder_obstacle(folder) or error.strerror or error
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return GemmaMtpError(
             f"{folder} cannot be written to: {reason}.",

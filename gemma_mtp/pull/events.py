@@ -40,6 +40,14 @@ class PullWait:
 
 
 @dataclass(frozen=True)
+class PullSilence:
+    """Hardly anything has come from `host` for `seconds`; it is waited for, or asked again."""
+
+    host: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class PullReady:
     """A pair is complete: its name, and where its files are; or it came with the program."""
 
@@ -49,5 +57,5 @@ class PullReady:
     builtin: bool = False
 
 
-PullEvent = PullProgress | PullNote | PullWait | PullReady
+PullEvent = PullProgress | PullNote | PullWait | PullSilence | PullReady
 OnEvent = Callable[[PullEvent], None]

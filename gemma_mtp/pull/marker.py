@@ -10,17 +10,39 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gemma_mtp import atomic
+from gemma_mtp import atomic, bounded, names
 from gemma_mtp.catalogue import Entry, RemoteFile
+from gemma_mtp.catalogue_schema import MOST_BYTES
 from gemma_mtp.options import PairFiles
+from gemma_mtp.schema import anything, rows, table, text, whole
 
 MARKER = "pair.json"
 SUMS = "SHA256SUMS"
 
+_HASH = r"[0-9a-fA-F]{64}"
+_HELD = table(
+    {"path": anything, "bytes": whole(0, MOST_BYTES), "sha256": text(64, _HASH)},
+    {
+        "role": text(40),
+        "quantization": text(64),
+        "pinned": text(64, f"({_HASH})?"),
+        "origin": text(5000, any_character=True),  # a path of the user's, perhaps
+    },
+    others=True,  # of a newer version
+)
+_MARKER = table(
+    {"files": rows(_HELD, most=500)},
+    {"name": text(300), "repo": text(200), "revision": text(100)},
+    others=True,
+)
+
 
 @dataclass(frozen=True)
 class Held:
-    """One file that was verified. `pinned`: what the catalogue asked for, if that was another."""
+    """One file that was verified. `pinned`: what the catalogue asked for, if that was another.
+
+    `path` leads nowhere but below the folder of the marker: ValueError otherwise.
+    """
 
     role: str
     path: str
@@ -29,6 +51,9 @@ class Held:
     quantization: str = ""
     pinned: str = ""
     origin: str = "hub"
+
+    def __post_init__(self) -> None:
+        names.check(self.path)
 
     @property
     def asked(self) -> str:
@@ -49,14 +74,20 @@ class Marker:
 def read_marker(folder: Path) -> Marker | None:
     """What `folder` claims to hold; None when it claims nothing that can be understood."""
     try:
-        data = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        data = _MARKER(bounded.parse_json(bounded.read_text(folder / MARKER)), "")
         fields = Held.__dataclass_fields__.keys()
         held = tuple(
-            Held(**{"role": "", **{k: v for k, v in f.items() if k in fields}})
+            Held(
+                **{
+                    "role": "",
+                    **{k: v for k, v in f.items() if k in fields},
+                    "sha256": f["sha256"].lower(),
+                }
+            )
             for f in data["files"]
         )
         return Marker(data.get("name", ""), data.get("repo", ""), data.get("revision", ""), held)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return None
 
 

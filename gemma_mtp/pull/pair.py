@@ -17,7 +17,7 @@ from gemma_mtp.options import PairFiles
 from gemma_mtp.pull import hub
 from gemma_mtp.pull import pairs_on_hub as hub_pairs
 from gemma_mtp.pull.disk import disk_error, require_room, taken
-from gemma_mtp.pull.events import OnEvent, PullNote, PullProgress, PullWait
+from gemma_mtp.pull.events import OnEvent, PullNote, PullProgress, PullSilence, PullWait
 from gemma_mtp.pull.expected import Question, Wanted, expect
 from gemma_mtp.pull.folder_lock import locked
 from gemma_mtp.pull.marker import (
@@ -40,7 +40,8 @@ __all__ = ["MARKER", "PullNote", "PullOptions", "PullProgress", "pull", "ready_f
 class PullOptions:
     """`stated`: the folder's own facts, which stand in for the hub's. Nothing else is asked then.
 
-    `symlinks` off: what is reused must stay where this folder goes.
+    `symlinks` off: what is reused must stay where this folder goes. `allow_changed`: files with
+    another sha256 than the pinned one will do.
     """
 
     revision: str | None = None
@@ -48,6 +49,7 @@ class PullOptions:
     reuse: tuple[Path, ...] = ()
     symlinks: bool = True
     stated: Marker | None = None
+    allow_changed: bool = False
 
 
 def pull(
@@ -92,7 +94,8 @@ class _Pull:
         offline, stated = self.options.offline, self.options.stated
         dead: HubError | None = None
         for file in pair_files(self.entry):
-            ask = Question(self.entry, self.revision, offline, stated, dead)
+            allowed = self.options.allow_changed
+            ask = Question(self.entry, self.revision, offline, stated, dead, allowed)
             self.wanted.append(expect(ask, file, self.on_event))
             self.revision = self.wanted[-1].commit or self.revision  # both from one commit
             failed = self.wanted[-1].unreachable
@@ -148,12 +151,14 @@ class _Pull:
             raise wanted.unreachable or HubError(f"{wanted.file.path} cannot be downloaded.")
         if wanted.bytes is None:
             raise HubError(f"{wanted.blob.where} does not state the size of {wanted.file.path}.")
-        partial = self._path(wanted, ".partial")
-        transfer = Transfer(wanted.blob, partial, wanted.bytes, wanted.sha256)
+        blob, partial = wanted.blob, self._path(wanted, ".partial")
+        transfer = Transfer(blob, partial, wanted.bytes, wanted.sha256)
         if transfer.changed:
             self._say(f"{wanted.file.path} changed on the hub since; it is fetched anew.")
         digest = transfer.run(
-            lambda done, verifying: self._progress(wanted, done, verifying), self._wait
+            lambda done, verifying: self._progress(wanted, done, verifying),
+            lambda reason, seconds: self.on_event(PullWait(reason, seconds)),
+            lambda seconds: self.on_event(PullSilence(blob.host, seconds)),
         )
         if not wanted.sha256:
             self._say(f"The hub states no sha256 for {wanted.file.path}; its size was checked.")
@@ -221,9 +226,6 @@ class _Pull:
 
     def _say(self, text: str) -> None:
         self.on_event(PullNote(text))
-
-    def _wait(self, reason: str, seconds: float) -> None:
-        self.on_event(PullWait(reason, seconds))
 
 
 def _held(entry: Entry, wanted: Wanted, size: int) -> Held:

@@ -12,21 +12,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
+from gemma_mtp import names
 from gemma_mtp.catalogue import Entry, RemoteFile
 from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
-from gemma_mtp.pull import hub
-from gemma_mtp.pull.events import OnEvent, PullNote, PullWait
+from gemma_mtp.pull.events import OnEvent, PullNote
 from gemma_mtp.pull.marker import Marker, read_marker
-from gemma_mtp.pull.retry import patiently
+
+if TYPE_CHECKING:
+    from gemma_mtp.pull import hub
 
 PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
 TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
 # Precision hardly changes what a drafter guesses, but how long it takes to guess.
 DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
-_NAME = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
-_QUANT = re.compile(r"((?:UD-)?(?:I?Q\d\w*|BF16|F16|F32|MXFP4\w*))$", re.IGNORECASE)
+_NAME = re.compile(rf"hf:(?://)?({names.REPO})(?::([\w.-]{{1,64}}))?", re.ASCII)
+_QUANT = re.compile(
+    r"((?:UD-)?(?:I?Q\d\w{0,40}|BF16|F16|F32|MXFP4\w{0,40}))$", re.IGNORECASE | re.ASCII
+)
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -54,12 +59,11 @@ def parse(name: str) -> tuple[str, str]:
 
 def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
     """The pair of a repository as a catalogue entry; says what was chosen and why."""
+    from gemma_mtp.pull import asking, hub  # every start reads this file, few ask a hub
+
     repo, quantization = parse(name)
-    files = patiently(
-        f"{hub.endpoint()}/{repo} cannot be asked",
-        lambda: hub.list_files(repo, revision),
-        lambda reason, seconds: on_event(PullWait(reason, seconds)),
-    )
+    where = f"{hub.endpoint()}/{repo}"
+    files = asking.ask(where, lambda: hub.list_files(repo, revision), on_event)
     choice = choose(repo, files, quantization)
     for file, reason in zip((choice.target, choice.drafter), choice.reasons, strict=True):
         on_event(PullNote(f"{file.path}: {reason}"))
@@ -68,6 +72,7 @@ def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
 
 def choose(repo: str, files: Sequence[hub.HubFile], quantization: str) -> Choice:
     """The pair, by the names of the files; the headers are compared once both are here."""
+    files = [file for file in files if not names.objection(file.path)]
     target, why = _choose_target(repo, files, quantization)
     drafter, because = _choose_drafter(repo, files, target)
     return Choice(target, drafter, (why, because))
@@ -79,7 +84,7 @@ def _choose_target(
     targets = [file for file in files if _is_target(file)]
     if not targets:
         raise BadPair(f"{repo} holds no GGUF file of a model.", "Look for a repository with GGUF.")
-    offered = ", ".join(sorted({_quantization(file) or _stem(file) for file in targets}))
+    offered = _few(sorted({_quantization(file) or _stem(file) for file in targets}))
     if quantization:
         asked = _of_quantization(targets, quantization)
         if not asked:
@@ -107,9 +112,9 @@ def _choose_drafter(
             "A drafter from elsewhere can be named: gemma-mtp chat TARGET.gguf --drafter FILE.",
         )
     if len({_model(file) for file in drafters}) > 1:
-        names = ", ".join(file.path for file in drafters)
+        found = _few([file.path for file in drafters])
         raise BadPair(f"{repo} holds drafters of several models, and none is named as {target.path}"
-                      f" is: {names}.")  # fmt: skip
+                      f" is: {found}.")  # fmt: skip
     best = min(drafters, key=_drafter_rank)
     beside = [file for file in drafters if "/" not in file.path] == [best]
     which = "the one beside the target" if beside else "the quickest"
@@ -125,18 +130,12 @@ def _drafter_rank(file: hub.HubFile) -> tuple[int, int, str]:
 
 def _is_target(file: hub.HubFile) -> bool:
     name = PurePosixPath(file.path).name.lower()
-    return name.endswith(".gguf") and not name.startswith(("mtp-", "mmproj")) and _safe(file.path)
+    return name.endswith(".gguf") and not name.startswith(("mtp-", "mmproj"))
 
 
 def _is_drafter(file: hub.HubFile) -> bool:
     name = PurePosixPath(file.path).name.lower()
-    return name.startswith("mtp-") and name.endswith(".gguf") and _safe(file.path)
-
-
-def _safe(path: str) -> bool:
-    """Stays inside the folder it is fetched to, on every system."""
-    parts = path.split("/")
-    return not any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts)
+    return name.startswith("mtp-") and name.endswith(".gguf")
 
 
 def _of_quantization(files: Sequence[hub.HubFile], quantization: str) -> list[hub.HubFile]:
@@ -148,9 +147,15 @@ def _only(repo: str, files: Sequence[hub.HubFile]) -> hub.HubFile:
     if any(_PART.search(_stem(file)) for file in files):
         raise BadPair(f"{files[0].path} is one part of several, which gemma-mtp does not join.")
     if len(files) > 1:
-        names = ", ".join(file.path for file in files)
-        raise BadPair(f"{repo} holds several models: {names}.", "Download the one you mean.")
+        found = _few([file.path for file in files])
+        raise BadPair(f"{repo} holds several models: {found}.", "Download the one you mean.")
     return files[0]
+
+
+def _few(words: Sequence[str], most: int = 20) -> str:
+    """What is found there, for a sentence of bearable length."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def _stem(file: hub.HubFile) -> str:
@@ -222,11 +227,14 @@ def find_pulled(name: str, models: Path) -> Entry | None:
 def entry_of(marker: Marker) -> Entry | None:
     """What a folder holds, as an entry."""
     roles = {held.role: held for held in marker.files}
-    known = is_hub_name(marker.name) and {"target", "drafter"} <= roles.keys()
-    if not known or not all(_safe(held.path) for held in marker.files):
+    if not (is_hub_name(marker.name) and {"target", "drafter"} <= roles.keys()):
         return None
-    target, drafter = (
-        RemoteFile(held.path, held.quantization, held.asked, held.bytes)
-        for held in (roles["target"], roles["drafter"])
-    )
-    return _make(marker.repo, marker.revision, target, drafter)
+    try:
+        target, drafter = (
+            RemoteFile(held.path, held.quantization, held.asked, held.bytes)
+            for held in (roles["target"], roles["drafter"])
+        )
+        entry = _make(marker.repo, marker.revision, target, drafter)
+    except ValueError:  # both are one file
+        return None
+    return entry if _NAME.fullmatch(entry.name) else None

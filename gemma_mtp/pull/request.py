@@ -26,7 +26,8 @@ from gemma_mtp.store import Store
 class PullRequest:
     """`to`: make a folder to carry away; `source`: take from such a folder; both have the hashes.
 
-    `reuse`: files or folders that may hold what is asked for.
+    `reuse`: files or folders that may hold what is asked for. `allow_changed`: a sha256 other than
+    the pinned one will do.
     """
 
     revision: str | None = None
@@ -34,6 +35,7 @@ class PullRequest:
     reuse: tuple[Path, ...] = ()
     to: Path | None = None
     source: Path | None = None
+    allow_changed: bool = False
 
 
 def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEvent) -> str:
@@ -52,7 +54,9 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
         return entry.name
     if request.to is not None:
         return _ready(entry, _give(entry, request, store, on_event), on_event)
-    options = PullOptions(request.revision, request.offline, request.reuse)
+    options = PullOptions(
+        request.revision, request.offline, request.reuse, allow_changed=request.allow_changed
+    )
     return _ready(entry, pull(entry, store.folder(entry), on_event, options), on_event)
 
 
@@ -85,8 +89,9 @@ def _give(entry: Entry, request: PullRequest, store: Store, on_event: OnEvent) -
         (*request.reuse, own) if here else request.reuse,
         symlinks=False,
         stated=read_marker(own) if here else None,
+        allow_changed=request.allow_changed or here,  # it was allowed when it was pulled
     )
-    return pull(entry, request.to.expanduser().absolute() / own.name, on_event, options)
+    return pull(entry, paths.expanded(request.to).absolute() / own.name, on_event, options)
 
 
 def _take(
@@ -103,13 +108,16 @@ def _take(
             f"expects {entry.revision[:12]}.",
             f"To use it nevertheless, add --revision {marker.revision}.",
         )
-    options = PullOptions(marker.revision, True, (folder,), symlinks=False, stated=marker)
+    options = PullOptions(
+        marker.revision, True, (folder,), symlinks=False, stated=marker,
+        allow_changed=request.allow_changed,
+    )  # fmt: skip
     return pull(entry, store.folder(entry), on_event, options)
 
 
 def _carried(name: str | None, source: Path, store: Store) -> Iterator[tuple[Entry, Marker, Path]]:
     """The pairs in a carried folder, or the one that was named."""
-    source = source.expanduser().absolute()
+    source = paths.expanded(source).absolute()
     below = sorted(source.iterdir()) if source.is_dir() else []
     found = False
     for folder in (source, *below):

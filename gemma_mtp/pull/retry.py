@@ -19,26 +19,33 @@ FIRST_WAIT = 0.5  # seconds; doubles with every failure in a row
 LONGEST_WAIT = 30.0
 LONGEST_REQUEST = 300.0  # a server that asks for more than this is not waited for
 WORTHWHILE = 64 << 10  # bytes; after a cut that brought this many the next try comes at once
+PROGRESS = 16 << 10  # bytes; fewer between two failures leave them failures in a row
 
 OnWait = Callable[[str, float], None]
 
 
 class Hiccup(Exception):
     """A fault that may pass. `wait`: seconds the server asks for; `crowded`: too many requests;
-    `once`: it hardly ever passes, so one more attempt is enough."""
+    `once`: it hardly ever passes, so one more attempt is enough; `hint`: what helps if it stays."""
 
     def __init__(
-        self, reason: str, wait: float | None = None, crowded: bool = False, once: bool = False
+        self,
+        reason: str,
+        wait: float | None = None,
+        crowded: bool = False,
+        once: bool = False,
+        hint: str = "",
     ) -> None:
         super().__init__(reason)
         self.wait = wait
         self.crowded = crowded
         self.once = once
+        self.hint = hint
 
 
 @dataclass
 class Patience:
-    """Counts failures in a row; bytes that arrive in between start the count again."""
+    """Counts failures in a row; enough bytes in between start the count again."""
 
     attempts: int = 8
     failures: int = 0
@@ -49,7 +56,7 @@ class Patience:
 
         `gained`: bytes that came since the last failure; `own`: those of the failed attempt alone.
         """
-        self.failures = 1 if gained else self.failures + 1
+        self.failures = 1 if gained >= PROGRESS else self.failures + 1
         self._unrewarding = 0 if own >= WORTHWHILE else self._unrewarding + 1
         asked = hiccup.wait or 0.0
         attempts = min(self.attempts, 2) if hiccup.once else self.attempts
@@ -85,4 +92,5 @@ def give_up(what: str, hiccup: Hiccup, patience: Patience, hint: str = "") -> Hu
             "Run the same command then; it goes on from where it stopped.",
         )
     times = f", {patience.failures} times in a row" if patience.failures > 1 else ""
-    return HubError(f"{what}: {hiccup}{times}.", hint or "Check the network and try again.")
+    hints = f"{hint} {hiccup.hint}".strip()
+    return HubError(f"{what}: {hiccup}{times}.", hints or "Check the network and try again.")

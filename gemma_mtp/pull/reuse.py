@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from gemma_mtp import paths
 from gemma_mtp.errors import UsageError
 from gemma_mtp.pull.marker import read_marker
 
@@ -120,7 +121,7 @@ def _refuse_full(error: OSError) -> None:
 
 def _named_files(path: Path, size: int | None) -> Iterable[Path]:
     """A file, or the files below a folder that have the right size."""
-    path = path.expanduser()
+    path = paths.expanded(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -146,6 +147,6 @@ def _folders(parent: Path) -> list[Path]:
 def _ollama_stores() -> list[Path]:
     """The store named by OLLAMA_MODELS, the user's own, and those of a system service."""
     named = os.environ.get("OLLAMA_MODELS")
-    stores = [Path(named).expanduser()] if named else []
-    stores += [Path.home() / ".ollama" / "models"]
-    return [*stores, Path("/usr/share/ollama/.ollama/models"), Path("/var/lib/ollama/models")]
+    stores = [named] if named else []
+    own = [Path(os.path.expanduser(store)) for store in (*stores, "~/.ollama/models")]
+    return [*own, Path("/usr/share/ollama/.ollama/models"), Path("/var/lib/ollama/models")]

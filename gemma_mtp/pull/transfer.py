@@ -20,6 +20,7 @@ from typing import IO, Protocol
 from gemma_mtp.errors import HubError
 from gemma_mtp.pull.journal import Journal, Range
 from gemma_mtp.pull.retry import Hiccup, OnWait, Patience, give_up
+from gemma_mtp.pull.silence import OnSilence, Silence
 
 CONNECTIONS = 4
 FLUSH = 64 << 10  # bytes between two lines of the journal; what a kill can cost a connection
@@ -63,6 +64,7 @@ class Transfer:
         self._failure: BaseException | None = None
         self._alone: int | None = None  # the one thread left when the server ignores ranges
         self._waiting: tuple[str, float] | None = None
+        self._resting = 0  # connections that wait for their next attempt
         with open(partial, "ab") as file:  # creates it; never shortens what is there
             os.fsync(file.fileno())
             on_disk = file.tell()
@@ -71,6 +73,9 @@ class Transfer:
         self._ranges = self._journal.ranges
         self._pieces = _cut(self._ranges.gaps(size))
         self._running = min(connections, len(self._pieces))
+        self._arrived = [0] * self._running  # bytes by connection, written or not
+        self._silence = Silence()
+        self._reported: tuple[int, bool] | None = None
 
     @property
     def changed(self) -> bool:
@@ -82,7 +87,7 @@ class Transfer:
         """Bytes on disk."""
         return self._ranges.total
 
-    def run(self, on_bytes: OnBytes, on_wait: OnWait) -> str:
+    def run(self, on_bytes: OnBytes, on_wait: OnWait, on_silence: OnSilence) -> str:
         """Fetch what is missing; returns the sha256 of the whole."""
         workers = [
             threading.Thread(target=self._work, args=(number,), daemon=True)
@@ -92,7 +97,7 @@ class Transfer:
             for worker in workers:
                 worker.start()
             with open(self._partial, "r+b", buffering=0) as file:
-                digest = self._follow(file, workers, on_bytes, on_wait)
+                digest = self._follow(file, workers, on_bytes, on_wait, on_silence)
         finally:  # also on Ctrl-C; a thread that still waits for bytes ends with the process
             self._stop.set()
             deadline = time.monotonic() + 0.5
@@ -102,8 +107,9 @@ class Transfer:
         return digest
 
     def _follow(
-        self, file: IO[bytes], workers: list[threading.Thread], on_bytes: OnBytes, on_wait: OnWait
-    ) -> str:
+        self, file: IO[bytes], workers: list[threading.Thread],
+        on_bytes: OnBytes, on_wait: OnWait, on_silence: OnSilence,
+    ) -> str:  # fmt: skip
         """Hash behind the arriving bytes, report and sync until all is there."""
         digest, hashed = hashlib.sha256(), 0
         next_report = next_sync = time.monotonic()
@@ -119,6 +125,7 @@ class Transfer:
             if now >= next_report:
                 next_report = now + REPORT_INTERVAL
                 self._report(hashed, on_bytes, on_wait)
+                self._listen(fetching, on_silence)
             if now >= next_sync:
                 next_sync = now + SYNC_INTERVAL
                 self._sync(file)
@@ -136,7 +143,18 @@ class Transfer:
         if waiting:
             on_wait(*waiting)
         complete = self.done == self._size
-        on_bytes(hashed if complete else self.done, complete)
+        news = hashed if complete else self.done, complete
+        if news != self._reported:  # else what is said of waiting stays on the screen
+            self._reported = news
+            on_bytes(*news)
+
+    def _listen(self, fetching: bool, on_silence: OnSilence) -> None:
+        """Speak of silence, but not while waiting on purpose, which was said."""
+        arrived = sum(self._arrived)
+        if self._resting or not fetching:
+            self._silence.end(arrived)
+        elif lasted := self._silence.notice(arrived):
+            on_silence(lasted)
 
     def _sync(self, file: IO[bytes]) -> None:
         if self._journal.unsynced:
@@ -201,6 +219,7 @@ class Transfer:
         file.seek(at)
         try:
             for chunk in body.chunks:
+                self._arrived[number] += len(chunk)
                 if at >= stop or self._stop.is_set() or self._alone not in (None, number):
                     break  # not at the last byte itself: a connection read to its end can be kept
                 view = memoryview(chunk)[: stop - at]
@@ -241,10 +260,13 @@ class Transfer:
             amounts = f"{self.done / 1e9:.2f} of {self._size / 1e9:.2f} GB"
             what = f"Fetching {self._partial.stem} from {self._source.host} stopped at {amounts}"
             raise give_up(what, hiccup, patience, "What is here is kept; pull again to go on.")
-        if delay >= 1:
-            with self._lock:
+        with self._lock:
+            self._resting += 1
+            if delay >= 1:
                 self._waiting = str(hiccup), delay
         self._stop.wait(delay)
+        with self._lock:
+            self._resting -= 1
         return True
 
 

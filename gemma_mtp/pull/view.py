@@ -5,7 +5,6 @@ Knows amounts, rates and words; knows neither the hub nor the disk.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,12 +12,21 @@ from dataclasses import asdict
 from typing import TextIO
 
 from gemma_mtp.figures import percent
-from gemma_mtp.pull.events import PullEvent, PullNote, PullProgress, PullReady, PullWait
+from gemma_mtp.output import json_text
+from gemma_mtp.pull.events import (
+    PullEvent,
+    PullNote,
+    PullProgress,
+    PullReady,
+    PullSilence,
+    PullWait,
+)
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import fit
 
 WINDOW = 10.0  # seconds the rate is taken over
 PLAIN_INTERVAL = 30.0  # seconds between two lines about one file where nothing can move
+WAIT_INTERVAL = 10.0  # seconds between two lines about the same reason to wait, there
 JSON_INTERVAL = 0.5
 
 Clock = Callable[[], float]
@@ -52,16 +60,29 @@ class PullView:
         self._printer, self._quiet, self._clock = printer, quiet, clock
         self._rate = Rate(clock)
         self._doing = ""
-        self._next_line = 0.0
+        self._next_line = self._next_wait = 0.0
+        self._reason = ""
 
     def __call__(self, event: PullEvent) -> None:
         if isinstance(event, PullNote):
             self._printer.line(event.text)
         elif isinstance(event, PullProgress):
             self._progress(event)
-        elif isinstance(event, PullWait) and self._printer.screen.live and not self._quiet:
-            text = f"{event.reason}; trying again in {event.seconds:.0f} s"
-            self._printer.screen.transient(text[: self._printer.screen.width - 1])
+        elif isinstance(event, PullWait):
+            self._wait(event.reason, f"{event.reason}; trying again {_soon(event.seconds)}")
+        elif isinstance(event, PullSilence):
+            self._wait("", f"hardly anything has come from {event.host} for {event.seconds:.0f} s")
+
+    def _wait(self, reason: str, text: str) -> None:
+        """Where nothing can move, the same reason gets one line in a while."""
+        if self._quiet:
+            return
+        screen, now = self._printer.screen, self._clock()
+        if screen.live:
+            screen.transient(text[: screen.width - 1])
+        elif not reason or reason != self._reason or now >= self._next_wait:
+            self._printer.line(text)
+            self._reason, self._next_wait = reason, now + WAIT_INTERVAL
 
     def _progress(self, event: PullProgress) -> None:
         if self._quiet:
@@ -114,7 +135,7 @@ class JsonView:
         """Nothing is left open."""
 
     def _write(self, data: dict[str, object]) -> None:
-        print(json.dumps(data), file=self._stream, flush=True)
+        print(json_text(data), file=self._stream, flush=True)
 
 
 def ready_line(event: PullReady, carried: bool) -> str:
@@ -150,6 +171,10 @@ def _seconds_left(event: PullProgress, rate: float | None) -> float | None:
     total = event.total if event.verifying else max(event.pair_total, event.total)
     done = event.done if event.verifying else max(event.pair_done, event.done)
     return (total - done) / rate
+
+
+def _soon(seconds: float) -> str:
+    return f"in {seconds:.0f} s" if seconds >= 1 else "now"
 
 
 def amount(size: int, total: int = 0) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemma_mtp import private
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.chat.saying import hand_back
@@ -96,8 +97,7 @@ def _expanded(name: str) -> Path:
 
 def _write_new(path: Path, text: str) -> None:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        private.write_new(path, text)
     except FileExistsError as error:
         raise UsageError(f"{path} is there already.", "/export md OTHER_NAME.md") from error
     except OSError as error:

@@ -30,7 +30,7 @@ def attach(chat: Chat, rest: str) -> None:
     if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
-        attach_all(chat, read_files(split_words(rest)))
+        attach_all(chat, read_files(split_words(rest), chat.note))
         return
     for one in chat.attached:
         chat.say(_described(chat, one))
@@ -53,7 +53,7 @@ def read(chat: Chat, rest: str) -> None:
     something about them, attach them with /file instead."""
     if not rest:
         raise UsageError("/read needs a path.", "/read notes.md")
-    found = read_files(split_words(rest))
+    found = read_files(split_words(rest), chat.note)
     before = chat.attached[:]
     _attach(chat, found)
     try:
@@ -78,15 +78,16 @@ def detach_all(chat: Chat) -> None:
 
 
 def _attach(chat: Chat, found: list[Attachment]) -> None:
+    described = [_described(chat, one) for one in found]  # raises for what is far too long
     known = {one.name for one in found}
     chat.attached[:] = [*(one for one in chat.attached if one.name not in known), *found]
-    for one in found:
-        chat.note(f"attached: {_described(chat, one)}")
+    for line in described:
+        chat.note(f"attached: {line}")
 
 
 def _warn_if_too_long(chat: Chat) -> None:
     """At once, not when the message has been written."""
-    tokens = chat.tokens(compose(chat.attached, ""))
+    tokens = sum(chat.tokens(compose([one], "")) for one in chat.attached)
     size = chat.engine.info.context_size
     if tokens >= size:
         chat.say(

@@ -15,7 +15,7 @@ from gemma_mtp.chat.overflow import is_filling
 from gemma_mtp.chat.room import warn_when_filling
 from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
-from gemma_mtp.errors import ModelNotAvailable, UsageError
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
 from gemma_mtp.events import Stats
 from gemma_mtp.figures import counted
 
@@ -55,7 +55,7 @@ def save(chat: Chat, rest: str) -> None:
 def chats(chat: Chat, rest: str) -> None:
     """Lists the saved conversations, the latest first; with words, those that hold them. A star
     marks the one that is going on, the number is what /resume and /forget take."""
-    found = chat.record.archive.list(rest)
+    found = _found(chat, rest)
     for line in _listed(found[:SHOWN], chat.record.id, chat.printer.screen.width):
         chat.say(line)
     if not found:
@@ -129,13 +129,13 @@ def forget(chat: Chat, rest: str) -> None:
 
 def pick(chat: Chat, words: str) -> int | None:
     """The saved conversation that `words` mean, or that is picked from a list, if one is."""
-    archive = chat.record.archive
     if words.isdecimal():
         return int(words)
-    found = archive.list(words)
+    found = _found(chat, words)
     if not found:
-        none = f'No saved conversation holds "{words}".' if words else "Nothing is saved yet."
-        raise UsageError(archive.problem or none)
+        raise UsageError(
+            f'No saved conversation holds "{words}".' if words else "Nothing is saved yet."
+        )
     if words and len(found) == 1:
         return found[0].id
     numbers = [one.id for one in found]
@@ -145,10 +145,20 @@ def pick(chat: Chat, words: str) -> int | None:
     return None if answer is None else numbers[answer]
 
 
+def _found(chat: Chat, words: str) -> list[Summary]:
+    """Conversations that hold `words`; an error, not none, where the file cannot be read."""
+    archive = chat.record.archive
+    found = archive.list(words)
+    if archive.problem:
+        raise GemmaMtpError(archive.problem)
+    chat.record.tell()
+    return found
+
+
 def _read(chat: Chat, id: int, *, afresh: bool = False) -> Saved:
     try:
         return chat.record.archive.read(id, afresh=afresh)
-    except (UsageError, OverflowError) as error:
+    except UsageError as error:
         raise UsageError(f"There is no conversation {id}.", "/chats lists them.") from error
 
 
@@ -161,6 +171,9 @@ def take_up(chat: Chat, saved: Saved) -> None:
     chat.start_afresh(conversation)
     chat.record.forget(saved.id)
     chat.note(f"{saved.title} ({_moment(saved.updated)})")
+    chat.record.tell()
+    if saved.gaps:
+        chat.say(saved.gaps)
     shown = (replace(t, user=replace(t.user, content=shortened(t.user.content))) for t in turns)
     chat.printer.replay([*shown])
     _leave_out(chat, min(saved.skipped, len(turns) - 1))
@@ -202,6 +215,6 @@ def _digits(found: list[Summary]) -> int:
 
 def _moment(when: str) -> str:
     """Local time, to the minute."""
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError, OSError):
         return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
-    return when
+    return "date unknown"

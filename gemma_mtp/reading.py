@@ -1,0 +1,88 @@
+"""Bytes of a file or a stream, never more than a limit, and never waited for in silence.
+
+Knows neither what they mean nor who wants them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gemma_mtp.errors import UsageError
+
+LARGEST = 16 << 20  # bytes; no context holds more
+PATIENCE = 1.0  # seconds without a byte, after which it is said what is waited for
+PIECE = 1 << 16  # bytes
+
+Say = Callable[[str], None]
+
+
+def read_file(path: Path, say: Say) -> bytes:
+    """All of a file or a named pipe. `say` gets a sentence when nothing comes for a while.
+
+    Raises UsageError for a device and for what is larger than LARGEST, OSError otherwise.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        raise UsageError(f"{path} is a device, not a file with a text in it.")
+    # A pipe that nobody writes to yet would otherwise not even open.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb", buffering=0) as file:
+        return _limited(_pieces(file.fileno(), lambda: say(f"Waiting for {path}.")), str(path))
+
+
+def read_stream(stream: BinaryIO, name: str, waiting: Callable[[], None]) -> bytes:
+    """All that is to come from a stream; `waiting` is called once, when nothing comes for a while.
+
+    Raises UsageError for what is larger than LARGEST, OSError otherwise.
+    """
+    try:
+        handle = stream.fileno()
+    except io.UnsupportedOperation:  # there is no file behind it
+        return _limited(iter(lambda: stream.read(PIECE), b""), name)
+    return _limited(_pieces(handle, waiting), name)
+
+
+def is_begun(stream: BinaryIO) -> bool:
+    """It is a file of which something was read before, as by the loop of a shell."""
+    try:
+        handle = stream.fileno()
+        regular = stat.S_ISREG(os.fstat(handle).st_mode)
+        return regular and os.lseek(handle, 0, os.SEEK_CUR) > 0
+    except OSError:
+        return False
+
+
+def _limited(pieces: Iterator[bytes], name: str) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) > LARGEST:
+            raise UsageError(f"{name} is larger than {LARGEST >> 20} MiB.")
+    return bytes(found)
+
+
+def _pieces(handle: int, waiting: Callable[[], None]) -> Iterator[bytes]:
+    said = False
+    while True:
+        if not said and not _ready(handle, PATIENCE):
+            said = True
+            waiting()
+        _ready(handle, None)
+        try:
+            piece = os.read(handle, PIECE)
+        except BlockingIOError:
+            continue
+        if not piece:
+            return
+        yield piece
+
+
+def _ready(handle: int, seconds: float | None) -> bool:
+    """Something can be read, or the end was reached. Windows cannot tell; there a read waits."""
+    return os.name == "nt" or bool(select.select([handle], [], [], seconds)[0])
