@@ -23,7 +23,7 @@ Tokenize = Callable[[str, bool], list[int]]
 # built-in pair's, and the two that llama.cpp ships for Gemma 4. SHA-256 of the text without the
 # white space around it.
 HARMLESS = {
-    "391fc241d37a9ee5c73c2ff3af6c5fb59585e4350f26f8e12e74f71ad64bcffe",
+    "d74cfaae0261ec8b472a49cd9cd9f76cd5d33178f02cfa92bbedfebb3a62df32",
     "1d35a24a2a63cc600c0cab43628a6df4cd3318e959b03307cf5f9f7e29ecf783",
     "df900edd2fcee5defc268bee887666c43c976d973bb3e87355b52423a651bf91",
 }
