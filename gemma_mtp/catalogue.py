@@ -76,8 +76,10 @@ class Entry:
     own: bool = False  # from the user's file
 
     def __post_init__(self) -> None:
-        if self.target.path.casefold() == self.drafter.path.casefold():
-            raise ValueError(f"{names.shown(self.target.path)} is both target and drafter")
+        drafter = {part.path.casefold() for part in self.drafter.parts}
+        for part in self.target.parts:
+            if part.path.casefold() in drafter:
+                raise ValueError(f"{names.shown(part.path)} is both target and drafter")
 
     @property
     def bytes(self) -> int | None:

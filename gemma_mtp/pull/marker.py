@@ -22,8 +22,10 @@ SUMS = "SHA256SUMS"
 
 _HASH = r"[0-9a-fA-F]{64}"
 _HELD = table(
-    {"path": anything, "bytes": whole(0, MOST_BYTES), "sha256": text(64, _HASH)},
+    # A pull that has not ended may know no sum yet.
+    {"path": anything, "bytes": whole(0, MOST_BYTES), "sha256": text(64, f"({_HASH})?")},
     {
+        "time": whole(-1, 1 << 63),  # -1 where it was not there
         "role": text(40),
         "quantization": text(64),
         "pinned": text(64, f"({_HASH})?"),
@@ -77,7 +79,8 @@ class Marker:
 
 def read_marker(folder: Path) -> Marker | None:
     """What `folder` says it holds, complete; None when it says nothing that can be understood."""
-    return _read(folder / MARKER)
+    marker = _read(folder / MARKER)
+    return marker if marker and all(held.sha256 for held in marker.files) else None
 
 
 def read_claim(folder: Path) -> Marker | None:
