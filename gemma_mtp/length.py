@@ -19,9 +19,9 @@ def refuse_far_too_long(
     messages: Sequence[Message], count: Callable[[str], int], size: int
 ) -> None:
     """Raise DoesNotFit for a message that alone has more than twice the `size` of the context in
-    tokens, as `count` counts them. What is only a little too long is for others to say."""
+    tokens, as `count` counts them. What is short, or only a little too long, is for others."""
     for message in messages:
-        if len(message.content) > ROOMY * size and not message.tokens:
+        if len(message.content) > max(ROOMY * size, PIECE) and not message.tokens:
             _measure(message.content, count, size)
 
 

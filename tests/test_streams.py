@@ -253,6 +253,7 @@ def test_a_text_that_is_far_too_long_is_refused_after_its_first_piece() -> None:
         length.refuse_far_too_long([Message("user", "x" * 20_000_000)], count, 8192)
     assert counted == [length.PIECE] * 2  # more than twice the context
     length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 8192)
+    length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 256)
     assert len(counted) == 2  # of what others will say how much it is too long, nothing
 
 
