@@ -246,7 +246,7 @@ def _is_good(key: Key, value: Any) -> bool:
 def _same(header: Header, key: str, values: list[int]) -> int:
     """llama.cpp takes the first layer's value for all of them."""
     if len(set(values)) > 1:
-        raise refuse(header, f"has {key} differ between layers.")
+        raise refuse(header, f"has values of {key} that differ between layers.")
     return values[0]
 
 

@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no experts used": (metadata_with("gemma4.expert_used_count", 0), "expert counts"),
     "no experts used in a layer": (
         metadata_with("gemma4.expert_used_count", [0, 2, 2, 2]),
-        "expert_used_count differ between layers",
+        "expert_used_count that differ between layers",
     ),
     "experts in groups": (
         metadata_with("gemma4.expert_group_count", 2),
