@@ -13,7 +13,17 @@ CORE = (
 )
 ENGINE_SIDE = (
     *CORE,
-    *("engine", "background", "snapshots", "session", "amx", "threads", "events", "options"),
+    *(
+        "engine",
+        "reply",
+        "background",
+        "snapshots",
+        "session",
+        "amx",
+        "threads",
+        "events",
+        "options",
+    ),
     *("errors", "streaming", "template", "rendering", "template_process", "length"),
     *("gguf", "pairing", "shape", "memory"),
     *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
