@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,15 +32,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
+@contextmanager
 def full() -> Iterator[None]:
-    """No file can have more than 10 bytes: as a full disk, an error in the middle of a write."""
+    """No file can have more than 10 bytes: as a full disk, an error in the middle of a write.
+
+    Not a fixture: those last while pytest writes its report, which may go to a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def mode(path: Path) -> int:
@@ -50,13 +56,12 @@ def mode(path: Path) -> int:
 
 
 @posix
-@pytest.mark.usefixtures("full")
 def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("short")
     for action in (atomic.write_text, private.write_new):
         place = path if action is atomic.write_text else tmp_path / "new"
-        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        with full(), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
             action(place, "far too long for what is left")
     assert path.read_text() == "short"
     assert [*tmp_path.iterdir()] == [path]
