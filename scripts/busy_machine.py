@@ -8,7 +8,8 @@ shells that do nothing but count; they start before the reply ("before") or when
 written ("during"). The numbers of threads take turns, A B C, C B A; each starts from an empty cache
 with its own loaded pair, the automatic one as a session goes on. Tokens per second are those of the
 whole reply, prefill left out; the ratio is auto against the best fixed number, medians of repeats.
-With --server, llama-server (see compare_llama_server.py) takes part with its default number.
+Of those that start before the reply the same is said of prefill. With --server, llama-server (see
+compare_llama_server.py) is asked for the same beside the same programs, with its default number.
 """
 
 from __future__ import annotations
@@ -58,8 +59,11 @@ def request(args: argparse.Namespace, seed: int) -> Request:
     )
 
 
-def rate(engine: Engine, args: argparse.Namespace, programs: int, during: bool, seed: int) -> float:
-    """Tokens per second of one reply; the busy programs start before it or within it."""
+def rates(
+    engine: Engine, args: argparse.Namespace, programs: int, during: bool, seed: int
+) -> tuple[float, float]:
+    """Tokens per second written and read of one reply; the busy programs start before it or within
+    it."""
     engine.session.rewind(0)
     with busy(0 if during else programs):
         time.sleep(SETTLE)
@@ -77,9 +81,10 @@ def rate(engine: Engine, args: argparse.Namespace, programs: int, during: bool, 
             if isinstance(event, End):
                 end, seconds = event, time.perf_counter() - started
     assert isinstance(end, End)
-    if not during and engine.info.adaptive_threads:
-        print(f"      auto used threads: {end.stats.threads}")
-    return (end.stats.completion_tokens - 1) / seconds
+    stats = end.stats
+    if engine.info.adaptive_threads:
+        print(f"      auto: rounds by threads {stats.threads}")
+    return (stats.completion_tokens - 1) / seconds, stats.prompt_tokens / stats.prefill_seconds
 
 
 def server_rate(
@@ -115,21 +120,27 @@ def main() -> None:
         for name, count in numbers.items()
     }
     for engine in engines.values():
-        rate(engine, args, 0, False, 0)
+        rates(engine, args, 0, False, 0)
     for programs in args.busy:
         for during in (False, True) if programs else (False,):
-            found: dict[str, list[float]] = {name: [] for name in engines}
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
             for name in alternating(list(engines), args.repeat):
                 seed = len(found[name]) + 1
-                found[name].append(rate(engines[name], args, programs, during, seed))
-            medians = {name: statistics.median(rates) for name, rates in found.items()}
-            best = max(value for name, value in medians.items() if name != "auto")
-            words = ", ".join(f"{name} {value:.2f}" for name, value in medians.items())
+                found[name].append(rates(engines[name], args, programs, during, seed))
             when = "during" if during else "before"
-            print(f"{programs} busy {when}: tok/s {words}; ", end="")
-            print(f"auto / best fixed {medians['auto'] / best:.2f}", flush=True)
+            print(f"{programs} busy {when}: decoding {against_best(found, 0)}", flush=True)
+            if not during:
+                print(f"{programs} busy {when}: prefill {against_best(found, 1)}", flush=True)
     if args.server:
         against_server(args, engines["auto"])
+
+
+def against_best(found: dict[str, list[tuple[float, float]]], which: int) -> str:
+    """Medians of written (0) or read (1) tokens per second, and auto against the best fixed."""
+    medians = {name: statistics.median(one[which] for one in runs) for name, runs in found.items()}
+    best = max(value for name, value in medians.items() if name != "auto")
+    words = ", ".join(f"{name} {value:.2f}" for name, value in medians.items())
+    return f"{words} tok/s; auto / best fixed {medians['auto'] / best:.2f}"
 
 
 def against_server(args: argparse.Namespace, engine: Engine) -> None:
@@ -142,7 +153,7 @@ def against_server(args: argparse.Namespace, engine: Engine) -> None:
         for programs in args.busy:
             ratios = []
             for number in range(args.repeat):
-                ours = rate(engine, args, programs, False, number + 1)
+                ours, _ = rates(engine, args, programs, False, number + 1)
                 theirs = server_rate(server, prompt, args, programs)
                 ratios.append(ours / theirs)
                 print(f"{programs} busy: gemma-mtp {ours:.2f}, llama-server {theirs:.2f} tok/s")
