@@ -21,7 +21,7 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     Raises OSError when it cannot be read or is a pipe or a device, and ValueError when it is
     larger than `most` bytes or not UTF-8.
     """
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is not a file")
     with open(path, "rb") as file:
         data = file.read(most + 1)

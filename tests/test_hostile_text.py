@@ -20,7 +20,7 @@ from gemma_mtp import cli, paths
 from gemma_mtp.chat.turns import Turn
 from gemma_mtp.chat.verbs.registry import VERBS
 from gemma_mtp.events import Message
-from gemma_mtp.pull.marker import Held, Marker, write_marker
+from gemma_mtp.pull.marker import MARKER
 from gemma_mtp.render import Printer
 from gemma_mtp.screen import Screen
 from gemma_mtp.world import World
@@ -48,14 +48,18 @@ def place(machine: Path) -> Path:
     metadata |= {"general.name": HOSTILE, "general.basename": HOSTILE}
     writer.write(machine / f"{HOSTILE}.gguf", metadata, tensors)
     writer.write(machine / "arch.gguf", metadata | {"general.architecture": HOSTILE}, tensors)
-    folder = paths.models_dir() / "pulled"
+    writer.write(machine / f"bad{HOSTILE}.gguf", metadata | {"general.alignment": 8}, tensors)
+    folder = paths.models_dir() / HOSTILE
     folder.mkdir(parents=True)
     held = []
     for role, parts in (("target", writer.target()), ("drafter", writer.drafter())):
         path = writer.write(folder / f"{role}{HOSTILE}.gguf", *parts)
-        held.append(Held(role, path.name, path.stat().st_size, "0" * 64, HOSTILE, ""))
-    write_marker(folder, Marker(f"hf:{HOSTILE}/x", HOSTILE, HOSTILE, tuple(held)))
+        size = path.stat().st_size
+        held.append({"role": role, "path": path.name, "bytes": size, "sha256": "0" * 64})
+    marker = {"name": f"hf:{HOSTILE}/x", "repo": HOSTILE, "revision": HOSTILE, "files": held}
+    (folder / MARKER).write_text(json.dumps(marker))
     (folder / f"{HOSTILE}.partial").write_bytes(b"x")
+    (folder / f"gone{HOSTILE}.gguf").symlink_to(machine / "nowhere")
     config = paths.config_file()
     config.parent.mkdir(parents=True)
     config.write_text(f"system = {json.dumps(HOSTILE)}\nmodel = {json.dumps(HOSTILE)}\n")
@@ -69,13 +73,14 @@ COMMANDS = [
     f"run --ctx {HOSTILE} hi",
     f"run --draft {HOSTILE} hi",
     f"run {HOSTILE}: hi",
-    f"run {HOSTILE}.gguf hi",
+    f"run bad{HOSTILE}.gguf hi",
+    f"run bad{HOSTILE}.gguf hi --verbose",
     f"run {HOSTILE}.gguf hi --verbose",
     f"run missing{HOSTILE}.gguf hi",
     "run arch.gguf hi",
     "run hi",
     f"chat tiny -f missing{HOSTILE}",
-    f"chat {HOSTILE}.gguf hi",
+    f"chat bad{HOSTILE}.gguf hi",
     f"pull {HOSTILE}",
     f"pull hf:{HOSTILE}/x --offline",
     f"pull --from {HOSTILE}",
@@ -98,11 +103,11 @@ COMMANDS = [
     f"config {HOSTILE}",
     f"config ctx {HOSTILE}",
     f"config --unset {HOSTILE}",
-    f"bench {HOSTILE}.gguf",
+    f"bench bad{HOSTILE}.gguf",
     f"bench tiny --draft {HOSTILE}",
     f"bench tiny --prompt-file missing{HOSTILE}",
     f"bench tiny --plot {HOSTILE}/x.svg",
-    f"verify {HOSTILE}.gguf",
+    f"verify bad{HOSTILE}.gguf",
     f"verify tiny --draft {HOSTILE}",
     f"chats list {HOSTILE}",
     f"chats {HOSTILE}",

@@ -251,9 +251,9 @@ def test_another_width_during_a_reply(widths: tuple[int, ...], wrap: bool) -> No
 STATUS = " 100 tok/s · 2.0x · accepted 67 % · k=3 · ctx 9/99"
 LONG_STATS = replace(
     STATS,
-    drafted=30,
-    accepted=20,
-    rounds=10,
+    drafted=15,
+    accepted=10,
+    rounds=5,
     plain_seconds=0.2,
     compared_seconds=0.1,
     speedup_basis="measured",

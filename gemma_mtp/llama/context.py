@@ -9,7 +9,7 @@ from typing import Any
 
 import llama_cpp
 
-from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.errors import DoesNotFit, UsageError
 from gemma_mtp.llama.log import log
 from gemma_mtp.options import MAX_WIDTH, LoadOptions
 
@@ -48,6 +48,11 @@ def context_params(
     options: LoadOptions, threads: int, piece: int, context: int, on_cpu: bool
 ) -> Any:
     """Parameters of a context of so many tokens that evaluates up to `piece` of them at once."""
+    for name in (options.cache_type_k, options.cache_type_v):
+        if name not in GGML_TYPES:
+            raise UsageError(
+                f"Unknown KV cache type {name!r}.", f"One of: {', '.join(GGML_TYPES)}."
+            )
     params = llama_cpp.llama_context_default_params()
     params.n_batch = params.n_ubatch = max(piece, MAX_WIDTH) if piece > 1 else 1
     # By default room for n_batch rows of 262k logits would be reserved.
