@@ -20,13 +20,15 @@ class Background:
     def start(self, steps: Generator[object, None, None]) -> None:
         """Take the first of `steps` in any case, and the others until this is cancelled.
 
-        An error ends the work and is nobody's concern: what it was to do is done later, or fails
-        again where somebody waits for it.
+        An error ends the work and is not reported: what it was to do is done later, or fails again
+        where somebody waits for it. The same holds where the system gives no thread.
         """
         self.cancel()
-        before, self._cancelled = self._thread, threading.Event()
-        self._thread = threading.Thread(target=_work, args=(steps, self._cancelled, before))
-        self._thread.start()
+        cancelled = threading.Event()
+        thread = threading.Thread(target=_work, args=(steps, cancelled, self._thread))
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread, self._cancelled = thread, cancelled
 
     def cancel(self) -> None:
         """Let the step under way be the last one; does not wait for it."""

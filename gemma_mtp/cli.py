@@ -31,7 +31,7 @@ from gemma_mtp import (
 )
 from gemma_mtp.arguments import Options, clean, takes_options
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.output import guarded
+from gemma_mtp.output import Closed, guarded
 from gemma_mtp.words import in_our_words, read_words
 from gemma_mtp.world import World
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
 )
-UNWRITABLE = (errno.ENOSPC, errno.EIO)
+UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
 Model = Annotated[
     str | None,
     typer.Argument(
@@ -246,7 +246,8 @@ def _main(words: list[str], world: World) -> int:
     except TyperException as error:
         where = getattr(error, "ctx", None)
         path = where.command_path if where else "gemma-mtp"
-        return _complain(*in_our_words(error.format_message(), path, words), error.exit_code)
+        said = in_our_words(error.format_message(), path, words, world.names)
+        return _complain(*said, error.exit_code)
     except BrokenPipeError:
         return ExitStatus.ERROR
     except KeyboardInterrupt:
@@ -275,11 +276,14 @@ def _complain(message: str, hint: str, status: int) -> int:
 
 
 def _prepare_streams() -> None:
-    """Give every stream an encoding that cannot fail, and closed ones a place to go."""
+    """Give every stream an encoding that cannot fail. A closed standard error swallows what is
+    written; a closed standard output refuses it, since answers that nobody gets are no success."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        if stream is None and name == "stdout":
+            sys.stdout = Closed()
+        elif stream is None:
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
             if not stream.isatty():

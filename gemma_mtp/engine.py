@@ -147,7 +147,8 @@ class Engine:
 
         Raises DoesNotFit when the prompt leaves no room for a reply.
         """
-        reply = Reply(self, request, cancel or Flag())  # its clock starts before the wait
+        # Made first, so that the time to its first token includes the wait for the background.
+        reply = Reply(self, request, cancel or Flag())
         self._prepared_for = None
         self.background.stop()
         yield from self._in_step(reply.events())
@@ -165,14 +166,15 @@ class Engine:
             return
         self.background.cancel()
         self._prepared_for = request
-        if request is None:
-            return
-        with suppress(Exception):  # the next reply meets it again, and then it is said
-            expected = self.expected(request)
-            if len(expected) + SPARE_CELLS < self.info.context_size:
-                pieces = self.session.prepare(expected, request.is_exact)
-                events = self.in_pieces(pieces, expected, request.is_exact)
-                self.background.start(self._in_step(events))
+        if request is not None:
+            self.background.start(self._in_step(self._ahead(request)))
+
+    def _ahead(self, request: Request) -> Iterator[Prefill]:
+        """What `prepare` evaluates. That begins with rendering, as templates may be slow."""
+        expected = self.expected(request)
+        if len(expected) + SPARE_CELLS < self.info.context_size:
+            pieces = self.session.prepare(expected, request.is_exact)
+            yield from self.in_pieces(pieces, expected, request.is_exact)
 
     def expected(self, request: Request) -> list[int]:
         """What the prompts of all messages that may follow those of `request` begin with."""
@@ -241,6 +243,7 @@ class Engine:
     ) -> Costs:
         """Time all widths now, behind what is cached; the controller uses them from now on, unless
         `progress` says to stop."""
+        self._prepared_for = None
         self.background.stop()
         tokens = self.session.tokens
         if not tokens:

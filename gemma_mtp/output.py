@@ -8,6 +8,8 @@ another. Knows no words and no columns.
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import sys
@@ -35,6 +37,15 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """JSON that reads back as the same value, with those characters escaped; others stay."""
     # Outside of strings JSON has none of them, and inside an escape means the same.
     return json.dumps(value, ensure_ascii=False, indent=indent).translate(_ESCAPES)
+
+
+class Closed(io.StringIO):
+    """In place of a standard output that was closed before we were started."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "it is closed")
 
 
 class Guard:

@@ -23,13 +23,16 @@ def record(events: Iterable[Event], clock: Callable[[], float] = time.monotonic)
     """Take a reply down instead of showing it."""
     start = clock()
     pieces: list[tuple[float, str, bool]] = []
+    thinking = False
     stats = Stats()
     reason: FinishReason = "cancelled"
     for event in events:
         if isinstance(event, Prefill) and not pieces:
             start = clock()
         elif isinstance(event, Text):
-            pieces.append((clock() - start, event.text, event.drafted))
+            between = "\n\n" if thinking and not event.thought else ""  # a thought and its answer
+            pieces.append((clock() - start, between + event.text, event.drafted))
+            thinking = event.thought
         elif isinstance(event, End):
             stats, reason = event.stats, event.reason
     return Recording(tuple(pieces), stats, "".join(text for _, text, _ in pieces), reason)

@@ -33,6 +33,10 @@ class Failure(Exception):
         self.bound = bound
 
 
+class TooSlow(Failure):
+    """It had not ended after all the time that it may take."""
+
+
 def never() -> bool:
     """For whoever cannot be cancelled."""
     return False

@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import inf
 
 from gemma_mtp.errors import BadPair
 from gemma_mtp.events import Message
-from gemma_mtp.rendering import Failure, Here, Renderer, never
+from gemma_mtp.rendering import Failure, Here, Renderer, TooSlow, never
 
 Tokenize = Callable[[str, bool], list[int]]
 """(text, special) -> ids, never adding <bos> or <eos>; `special`: control tokens are parsed."""
@@ -89,6 +90,7 @@ class ChatTemplate:
         self._key = secrets.token_hex(4)
         self._marks = re.compile(f"(\u2003?)\ue000{self._key}[.]([0-9]{{1,9}})\ue001(\u2003?)")
         self._renderer = _renderer(source, renderer)
+        self._too_many: float = inf  # messages, with which the template took too long
         try:
             if len(source) > LONGEST_SOURCE:
                 raise Failure(f"it has more than {LONGEST_SOURCE} characters", bound=True)
@@ -125,8 +127,12 @@ class ChatTemplate:
             closing = [] if open_thought(opened) is None else [Piece(THOUGHT_CLOSES)]
             return [*opened, *closing, Piece(begun.content, begun)]
         try:
+            if len(turns) >= self._too_many:  # nobody has to wait for that twice
+                raise TooSlow("it takes too long", bound=True)
             return self._with_system(turns, think, cancelled)
         except Failure as failure:
+            if isinstance(failure, TooSlow):
+                self._too_many = len(turns)
             hint = "Start again with /clear, or use another pair."
             raise _refused("failed", failure, hint) from failure
 

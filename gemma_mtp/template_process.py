@@ -17,7 +17,7 @@ from threading import Lock, Thread
 from typing import IO, Any
 
 from gemma_mtp.errors import Cancelled, GemmaMtpError
-from gemma_mtp.rendering import Failure, never
+from gemma_mtp.rendering import Failure, TooSlow, never
 
 SECONDS = 5.0  # a template of 16 kB takes about 0.1 s to compile and 3 ms for 20 messages
 SECONDS_PER_MESSAGE = 0.002  # some go through all messages for each of them
@@ -134,7 +134,7 @@ class Apart:
                 raise Failure("it made the process end in which it ran", bound=True)
             answer: dict[str, Any] = json.loads(line)
             return answer
-        raise Failure("it takes too long", bound=True)
+        raise TooSlow("it takes too long", bound=True)
 
 
 def _collect(output: IO[bytes], answers: SimpleQueue[bytes]) -> None:

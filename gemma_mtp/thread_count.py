@@ -21,13 +21,13 @@ from typing import Protocol
 
 LOOK = 0.1  # seconds of evaluation that say how things are now
 LOOK_ROUNDS = 64  # at the most
-# Threads that nobody disturbs use so much of their time: two on a quiet machine of two cores 0.96,
-# beside one busy program 0.65.
+# Processor time that each thread gets, as a share of the time that passes, where no other program
+# runs: measured with two threads on two cores. Beside one busy program it was 0.65.
 UNDISTURBED = 0.96
 MISSING = 0.3  # processors that threads must have been denied before others are taken to be there,
 MISSING_SHARE = 0.04  # or this much of the threads, if that is more
-# One thread less is worth a try where rounds take longer than it would, if a round takes longer in
-# the same proportion as there are fewer threads; and by as much again for noise.
+# With one thread less a round is taken to be slower in proportion. If rounds are slower than that
+# already, and by this factor for noise, one thread less is worth a try.
 NOISE = 1.1
 FREE_ENOUGH = 0.7  # of a processor, for one thread more
 TRIAL_ROUNDS = 2  # at another number of threads before it is kept, and at least `LOOK` seconds
@@ -109,8 +109,8 @@ class AutoThreads:
     """As many threads as are faster than fewer, `most` at the most."""
 
     def __init__(self, most: int, free: Callable[[], float | None] = lambda: None) -> None:
-        """`free`: processors that other programs left to this one lately, None where that cannot be
-        found out; asked only where the answer matters."""
+        """`free`: processors that other programs left to this one, on average since it was asked
+        last; None where that cannot be found out. It is asked only where the answer matters."""
         self.most = self.count = most
         self._free = free
         self._usual: dict[tuple[int, int], _Usual] = {}  # by threads and width
@@ -165,8 +165,8 @@ class AutoThreads:
                 self._try(fewer, slowness)
         elif count < self.most and self._time >= self._more_at:
             free = self._free()
-            if free is not None and free >= count + FREE_ENOUGH:
-                self._try(self._within(free), slowness)
+            if free is not None and (more := self._within(free)) > count:
+                self._try(more, slowness)
             elif free is None and self._time >= self._more_at + (BLIND - 1) * self._more_wait:
                 self._try(count + 1, slowness)
 
@@ -223,7 +223,9 @@ class AutoThreads:
         """Processors that nobody else would use, where `count` threads were given so many.
 
         Systems share processors evenly: with r runnable threads on p processors, of which `count`
-        are ours, these get p * count / r. Others run r - `count`.
+        are ours, these get p * count / r. Others run r - `count`. `most` stands for p; where a core
+        runs two threads there are more processors, this says too many, and the next look corrects
+        it.
         """
         return self.most - self.count * (self.most / given - 1) if given else 0.0
 

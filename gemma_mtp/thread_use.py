@@ -44,7 +44,9 @@ class EqualRows:
         """Whether `a` and `b` threads give the same bits; None where it cannot be tried here.
 
         The first time `tokens` are evaluated behind the `position` tokens that the target holds,
-        in a narrow and a wide batch; it holds the same afterwards.
+        in a narrow and a wide batch; it holds the same afterwards. The answer holds for the whole
+        session: which thread computes a number depends on the kernel, and kernels are chosen by
+        the number of rows, not by the length of the context.
         """
         key = frozenset((a, b))
         if key not in self._found:

@@ -20,11 +20,13 @@ How a single word after `chat` or `run` is read (two words are always MODEL and 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp.arguments import Names, clean, refuse_image
-from gemma_mtp.errors import ModelNotAvailable
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
 
 PATH_STARTS = ("/", "./", "../", "~/")
 
@@ -125,7 +127,9 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def in_our_words(message: str, command: str, words: list[str]) -> tuple[str, str]:
+def in_our_words(
+    message: str, command: str, words: list[str], names: Callable[[], Names]
+) -> tuple[str, str]:
     """What the parser of the command line has to say, as a sentence and a hint of ours."""
     number = re.search(r"'(--[\w-]+)'.* valid (integer|number)", message)
     if number:
@@ -135,6 +139,10 @@ def in_our_words(message: str, command: str, words: list[str]) -> tuple[str, str
     if re.search(r"'ID(\.\.\.)?'.* valid integer", message):
         return "A conversation is named by its number.", "gemma-mtp chats lists them."
     if "unexpected extra argument" in message and command.split()[-1] in ("chat", "run"):
-        prompt = " ".join(word for word in words[1:] if not word.startswith("-"))
-        return "The prompt is in several pieces.", f'It needs quotes: {command} "{prompt}"'
+        pieces = [word for word in words[1:] if not word.startswith("-")]
+        model = ""
+        with suppress(GemmaMtpError):  # a broken list of models is not what this is about
+            model = f"{pieces.pop(0)} " if _is_model(pieces[0], names()) else ""
+        prompt = " ".join(pieces)
+        return "The prompt is in several pieces.", f'It needs quotes: {command} {model}"{prompt}"'
     return message, f"{command} --help lists what there is."

@@ -176,7 +176,11 @@ def test_tables_that_are_not_as_they_should_be(
     outcome = chats(home)
     assert outcome.status == 0
     (aside,) = home.glob("chats.sqlite.damaged-*")
-    rest = "2 of its conversations could be read and are kept" if kept else "a new one is begun"
+    rest = (
+        "2 of its conversations are kept, as far as they could be read"
+        if kept
+        else "nothing in it could be read, so a new one is begun"
+    )
     assert outcome.stderr == f"gemma-mtp: {path} was damaged and is now {aside.name}; {rest}.\n"
     assert texts(path) == kept
     if kept:
@@ -204,7 +208,7 @@ def test_a_damaged_page_costs_what_is_on_it(path: Path) -> None:
     path.write_bytes(data)
     damaged = Archive(path)
     ids = [one.id for one in damaged.list("word")]
-    assert "could be read and are kept" in damaged.warning
+    assert "are kept, as far as they could be read" in damaged.warning
     assert 150 < len(ids) < 200
     assert all(damaged.read(id).turns[0].reply for id in ids)
 
@@ -227,7 +231,10 @@ def test_a_file_that_was_cut_off(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
     cut = Archive(path)
     assert 50 < len(cut.list("word")) < 200
-    assert f"{len(cut.list())} of its conversations could be read and are kept" in cut.warning
+    assert (
+        f"{len(cut.list())} of its conversations are kept, as far as they could be read"
+        in cut.warning
+    )
 
 
 def test_a_table_whose_definition_is_no_text(home: Path, path: Path) -> None:
@@ -237,7 +244,7 @@ def test_a_table_whose_definition_is_no_text(home: Path, path: Path) -> None:
         db.execute(f"UPDATE sqlite_master SET sql = {nonsense} WHERE name = 'pieces'")
     outcome = chats(home)
     assert outcome.status == 0
-    assert "2 of its conversations could be read and are kept" in outcome.stderr
+    assert "2 of its conversations are kept, as far as they could be read" in outcome.stderr
     assert texts(path) == BOTH
 
 

@@ -440,9 +440,11 @@ def test_closed_streams(redirect: str) -> None:
     command = f'exec "{sys.executable}" "{DRIVER}" run hi {redirect}'
     with start({}, shell=command) as process:
         out, err = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert out == (b"" if ">&-" in redirect.split() else b"Hello there.\n")
-    assert err == b""
+    lost = ">&-" in redirect.split()  # the answer is
+    assert process.returncode == (1 if lost else 0)
+    assert out == (b"" if lost else b"Hello there.\n")
+    said = lost and "2>&-" not in redirect
+    assert err == (b"gemma-mtp: The output cannot be written: it is closed.\n" if said else b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have /dev/full")
@@ -488,6 +490,8 @@ def test_numbers_that_are_none() -> None:
 def test_a_prompt_in_pieces_needs_quotes() -> None:
     outcome = invoke("run", "tell", "me", "a", "story")
     assert outcome.stderr.endswith('  It needs quotes: gemma-mtp run "tell me a story"\n')
+    outcome = invoke("chat", "tiny", "hello", "world")
+    assert outcome.stderr.endswith('  It needs quotes: gemma-mtp chat tiny "hello world"\n')
 
 
 def test_files_of_the_command_line(tmp_path: Path) -> None:

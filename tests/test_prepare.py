@@ -274,3 +274,42 @@ def test_in_a_chat_every_turn_reads_only_what_is_new(engine):
     text = chat.conversation.turns[0].reply.content
     assert len(text) > 200
     engine.prepare(None)
+
+
+def test_where_the_system_gives_no_thread_nothing_is_prepared_and_all_else_goes_on(
+    engine, monkeypatch
+):
+    chat = Chat(engine, monkeypatch)
+    chat.ask("Hello")
+
+    def refused(*_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        chat.prepare()
+    assert chat.in_background == 0
+    assert chat.ask("Tell me a story").message.content
+    chat.prepare()
+    engine.background.wait()
+    assert chat.in_background > 0
+
+
+def test_a_slow_template_is_rendered_where_nobody_waits(monkeypatch):
+    engine = with_template(None)
+    rendering, ready = [], threading.Event()
+    prompt = engine.prompt
+
+    def slow(request):
+        rendering.append(threading.current_thread())
+        assert ready.wait(20)
+        return prompt(request)
+
+    monkeypatch.setattr(engine, "prompt", slow)
+    messages = (Message("user", "Hello"), Message("assistant", "Hi."))
+    engine.prepare(Request(messages))
+    assert threading.main_thread() not in rendering
+    ready.set()
+    engine.background.wait()
+    assert len(rendering) == 2
+    engine.close()

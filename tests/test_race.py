@@ -74,6 +74,12 @@ def test_a_recording_starts_when_the_prompt_is_read() -> None:
 TEXT = "one two three four five six seven eight nine ten"
 
 
+def test_a_thought_and_its_answer_stay_apart() -> None:
+    events: list[Event] = [Text("I greet", thought=True), Text(" back.", thought=True)]
+    events += [Text("Hi"), Text(" there.")]
+    assert record(events).text == "I greet back.\n\nHi there."
+
+
 def test_side_by_side_in_real_time() -> None:
     window = Window(120)
     frames, time = watch(window, recording(TEXT, 0.2), recording(TEXT, 0.1))

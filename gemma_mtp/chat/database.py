@@ -179,9 +179,9 @@ class Database:
             return False
         kept = self._rescued(aside)
         rest = (
-            f"{kept} of its conversations could be read and are kept"
+            f"{kept} of its conversations are kept, as far as they could be read"
             if kept
-            else "a new one is begun"
+            else "nothing in it could be read, so a new one is begun"
         )
         self.warning = f"{self.path} was damaged and is now {aside.name}; {rest}."
         return True
