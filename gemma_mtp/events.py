@@ -157,10 +157,14 @@ class Stats:
         return self.plain_deviation / self.plain_seconds if self.plain_seconds else 0.0
 
     def __add__(self, later: Stats) -> Stats:
-        """Totals of two replies; the context is that of the later one."""
+        """Totals of two replies; the context is that of the later one. Comparisons with plain
+        decoding count where they were enough for a speedup of the reply's own."""
         total = Stats(**{f.name: getattr(later, f.name) for f in fields(Stats)})
         for name in _SUMMED:
             setattr(total, name, getattr(self, name) + getattr(later, name))
+        for name in _COMPARED:
+            counted = (s for s in (self, later) if s.speedup_basis != "none")
+            setattr(total, name, sum(getattr(stats, name) for stats in counted))
         total.accepted_histogram = [
             a + b
             for a, b in zip_longest(self.accepted_histogram, later.accepted_histogram, fillvalue=0)
@@ -218,10 +222,8 @@ _SUMMED = (
     "draft_seconds",
     "verify_seconds",
     "sampling_seconds",
-    "plain_seconds",
-    "plain_deviation",
-    "compared_seconds",
 )
+_COMPARED = ("plain_seconds", "plain_deviation", "compared_seconds")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -116,3 +116,10 @@ def test_one_and_many() -> None:
     assert counted(1, "token") == "1 token"
     assert counted(0, "token") == "0 tokens"
     assert counted(2, "reply", "replies") == "2 replies"
+
+
+def test_a_reply_too_short_for_a_factor_does_not_change_that_of_the_session() -> None:
+    short = replace(LAST, plain_seconds=9.0, compared_seconds=1.0, speedup_basis="none")
+    for total in (LAST + short, short + LAST, short + LAST + short):
+        assert total.speedup == LAST.speedup
+    assert (short + short).speedup is None
