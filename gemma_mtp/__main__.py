@@ -18,7 +18,7 @@ def main() -> int:
     try:
         if signal.getsignal(signal.SIGINT) is usual:  # else Ctrl-C is not for this program
             signal.signal(signal.SIGINT, _leave)
-        from gemma_mtp.cli import main as command
+        from gemma_mtp.cli.app import main as command
 
         if signal.getsignal(signal.SIGINT) is _leave:
             signal.signal(signal.SIGINT, usual)

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 from typer import Option
 
+from gemma_mtp.api import MAX_DRAFT, DraftSetting, Message, Request, Sampling
 from gemma_mtp.errors import UsageError
-from gemma_mtp.events import MAX_DRAFT, DraftSetting, Message, Request, Sampling
 from gemma_mtp.options import KV_TYPES, LoadOptions
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp.events import MAX_DRAFT
+from gemma_mtp.api import MAX_DRAFT
 
 DEFAULT_CONTEXT = 8192
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")

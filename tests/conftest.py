@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hub_server import Hub
-from pulls import CONTENTS
+from support.hub_server import Hub
+from support.pulls import CONTENTS
 
 from gemma_mtp import paths
-from gemma_mtp.pull import retry, transfer
+from gemma_mtp.models.pull import retry, transfer
 
 if TYPE_CHECKING:
-    from terminal import Terminal
+    from support.terminal import Terminal
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # hides what happens to output that nobody takes
 
@@ -23,7 +23,7 @@ os.environ.pop("PYTHONUNBUFFERED", None)  # hides what happens to output that no
 @pytest.fixture
 def open_terminal() -> Iterator[Callable[..., Terminal]]:
     """Starts the command line in pseudo-terminals; none outlives its test."""
-    from terminal import Terminal  # POSIX only
+    from support.terminal import Terminal  # POSIX only
 
     opened: list[Terminal] = []
 

@@ -1,1 +1,1 @@
-"""The chat: its conversations, its keyboard, its verbs."""
+"""The REPL: what a line does, and its verbs."""

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp import reading
 from gemma_mtp.arguments import IMAGE_SUFFIXES, clean
 from gemma_mtp.errors import UsageError
-from gemma_mtp.figures import counted
-from gemma_mtp.reading import Say
+from gemma_mtp.files import reading
+from gemma_mtp.files.reading import Say
+from gemma_mtp.terminal.figures import counted
 
 _BLOCK = re.compile(r'<file name="([^"\n]*)">\n(.*?)\n</file>\n*', re.DOTALL)
 

@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from gemma_mtp.api import Message, Request, Stats
 from gemma_mtp.arguments import Options
 from gemma_mtp.chat.attachments import Attachment
-from gemma_mtp.chat.conversation import Conversation
-from gemma_mtp.chat.overflow import Policy
-from gemma_mtp.chat.record import Record
+from gemma_mtp.chat.loading import load
+from gemma_mtp.conversations.conversation import Conversation
+from gemma_mtp.conversations.overflow import Policy
+from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.events import Message, Request, Stats
-from gemma_mtp.loading import load
-from gemma_mtp.render import Printer
+from gemma_mtp.terminal.render import Printer
 
 if TYPE_CHECKING:
-    from gemma_mtp.oneshot import Engine
+    from gemma_mtp.chat.oneshot import Engine
+    from gemma_mtp.chat.world import World
     from gemma_mtp.options import PairFiles
-    from gemma_mtp.world import World
 
 
 class Console(Protocol):

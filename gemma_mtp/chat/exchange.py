@@ -9,11 +9,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.conversation import Conversation
-from gemma_mtp.chat.room import ADVICE, SHORTEN, make_room, warn_when_filling
-from gemma_mtp.chat.turns import Turn
-from gemma_mtp.errors import DoesNotFit
-from gemma_mtp.events import (
+from gemma_mtp.api import (
     DraftSetting,
     End,
     Event,
@@ -22,7 +18,11 @@ from gemma_mtp.events import (
     Request,
     Text,
 )
-from gemma_mtp.oneshot import no_answer, stoppable, write_reply
+from gemma_mtp.chat.oneshot import no_answer, stoppable, write_reply
+from gemma_mtp.chat.room import ADVICE, SHORTEN, make_room, warn_when_filling
+from gemma_mtp.conversations.conversation import Conversation
+from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.errors import DoesNotFit
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gemma_mtp.chat.world import World
     from gemma_mtp.options import PairFiles
-    from gemma_mtp.world import World
 
 
 def here(world: World) -> Iterator[tuple[str, str]]:
@@ -29,14 +29,14 @@ def elsewhere(world: World) -> Iterator[tuple[str, str]]:
 
 def described(world: World, name: str) -> list[str]:
     """The lines of `gemma-mtp show NAME`."""
-    from gemma_mtp.details import as_lines, details
+    from gemma_mtp.models.details import as_lines, details
 
     return as_lines(details(world, name), template="/show template has it")
 
 
 def from_header(files: PairFiles, key: str) -> str:
     """A text of the target's header; "" where it has none."""
-    from gemma_mtp import gguf
+    from gemma_mtp.models import gguf
 
     value = gguf.read_header(files.target).metadata.get(key)
     return value if isinstance(value, str) else ""

@@ -9,15 +9,15 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gemma_mtp import race as lanes
-from gemma_mtp.chat.conversation import Conversation
+from gemma_mtp.api import DraftSetting, End, Event, Progress
 from gemma_mtp.chat.exchange import How, request
-from gemma_mtp.events import DraftSetting, End, Event, Progress
-from gemma_mtp.oneshot import stoppable
+from gemma_mtp.chat.oneshot import stoppable
+from gemma_mtp.conversations.conversation import Conversation
+from gemma_mtp.terminal import race as lanes
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-    from gemma_mtp.lane import Recording
+    from gemma_mtp.terminal.lane import Recording
 
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
 SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)

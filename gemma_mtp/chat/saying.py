@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemma_mtp.api import Message
 from gemma_mtp.arguments import clean, refuse_image
 from gemma_mtp.chat.attachments import compose, image_in
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.errors import UsageError
-from gemma_mtp.events import Message
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

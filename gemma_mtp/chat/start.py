@@ -11,26 +11,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gemma_mtp import cli_store
 from gemma_mtp.arguments import Options
 from gemma_mtp.chat import bar, verbs
-from gemma_mtp.chat.archive import Saved
 from gemma_mtp.chat.attachments import Attachment, read_files
 from gemma_mtp.chat.chat import Chat
-from gemma_mtp.chat.keyboard import Completion, Keyboard, paths, quiet_keyboard
+from gemma_mtp.chat.loading import introduce
 from gemma_mtp.chat.loop import converse
-from gemma_mtp.chat.modes import usual_keyboard
-from gemma_mtp.chat.overflow import POLICIES, Policy
+from gemma_mtp.chat.oneshot import piped_text
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
+from gemma_mtp.chat.world import World
+from gemma_mtp.cli import store as cli_store
+from gemma_mtp.conversations.archive import Saved
+from gemma_mtp.conversations.overflow import POLICIES, Policy
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.loading import introduce
-from gemma_mtp.oneshot import piped_text
+from gemma_mtp.files.reading import Say
 from gemma_mtp.options import PairFiles
-from gemma_mtp.reading import Say
-from gemma_mtp.render import Printer
-from gemma_mtp.screen import Screen, fit
-from gemma_mtp.world import World
+from gemma_mtp.terminal.modes import usual_keyboard
+from gemma_mtp.terminal.prompt.keyboard import Completion, Keyboard, paths, quiet_keyboard
+from gemma_mtp.terminal.render import Printer
+from gemma_mtp.terminal.screen import Screen, fit
 
 
 @dataclass(frozen=True)

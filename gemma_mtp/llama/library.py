@@ -13,7 +13,7 @@ from typing import Any
 import llama_cpp
 from llama_cpp import _ggml
 
-from gemma_mtp.amx import amx_refused
+from gemma_mtp.llama.amx import amx_refused
 from gemma_mtp.llama.log import attach
 
 ext: Any = None

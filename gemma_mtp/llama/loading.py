@@ -26,6 +26,7 @@ from gemma_mtp.llama.overrides import (
     softcap_of,
 )
 from gemma_mtp.llama.target import LlamaTarget
+from gemma_mtp.llama.threads import usable_threads
 from gemma_mtp.options import (
     CPU_PIECE,
     DEFAULT_CONTEXT,
@@ -34,7 +35,6 @@ from gemma_mtp.options import (
     PairFiles,
     PairInfo,
 )
-from gemma_mtp.threads import usable_threads
 
 # Threads of a smaller model wait for each other longer than they compute; with other work on the
 # machine, many times longer.

@@ -15,7 +15,7 @@ from typing import IO
 
 import llama_cpp
 
-from gemma_mtp import private
+from gemma_mtp.files import private
 
 LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
 FUNCTION = re.compile(r"^(\w+: )+")  # of llama.cpp, in front of most lines

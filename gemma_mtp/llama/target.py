@@ -13,10 +13,10 @@ import llama_cpp
 
 from gemma_mtp.llama import window
 from gemma_mtp.llama.library import ext
+from gemma_mtp.llama.ring import Ring
 from gemma_mtp.llama.rows import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.vocabulary import Vocabulary
 from gemma_mtp.options import MAX_WIDTH
-from gemma_mtp.ring import Ring
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemma_mtp import private
+from gemma_mtp.api import Message
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.chat.saying import hand_back
@@ -16,11 +16,11 @@ from gemma_mtp.chat.verbs.files import detach_all
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
 from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.errors import UsageError
-from gemma_mtp.events import Message
+from gemma_mtp.files import private
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.archive import Saved
     from gemma_mtp.chat.chat import Chat
+    from gemma_mtp.conversations.archive import Saved
 
 GROUP = GROUPS[0]
 FORMATS = (("md", "Markdown, to read"), ("json", "everything, for programs"))
@@ -72,7 +72,7 @@ def edit(chat: Chat, rest: str) -> None:
 def export(chat: Chat, rest: str) -> None:
     """Writes this conversation to a file, as Markdown or as JSON. Without a path the file is named
     after the conversation and lies in this folder. A file that is there is not replaced."""
-    from gemma_mtp.chat import export as formats
+    from gemma_mtp.conversations import export as formats
 
     kind, _, name = rest.partition(" ")
     known = {"md": formats.as_markdown, "json": formats.as_json}

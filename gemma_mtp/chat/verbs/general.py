@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.verbs.registry import GROUPS, find, listed, unknown, verb
-from gemma_mtp.figures import report
+from gemma_mtp.terminal.figures import report
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

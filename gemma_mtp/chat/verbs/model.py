@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat import models
+from gemma_mtp.chat.loading import introduce
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
 from gemma_mtp.errors import ModelNotAvailable, NotPulled, UsageError
-from gemma_mtp.loading import introduce
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

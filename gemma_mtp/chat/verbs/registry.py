@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemma_mtp.catalogue import distance
 from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.models.catalogue import distance
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

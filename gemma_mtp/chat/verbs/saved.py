@@ -8,20 +8,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gemma_mtp.api import Stats
 from gemma_mtp.chat.attachments import shortened
-from gemma_mtp.chat.conversation import Conversation, unanswered
-from gemma_mtp.chat.menu import clipped
-from gemma_mtp.chat.overflow import is_filling
 from gemma_mtp.chat.room import warn_when_filling
 from gemma_mtp.chat.saying import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.conversations.conversation import Conversation, unanswered
+from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
-from gemma_mtp.events import Stats
-from gemma_mtp.figures import counted
+from gemma_mtp.terminal.figures import counted
+from gemma_mtp.terminal.prompt.menu import clipped
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.archive import Saved, Summary
     from gemma_mtp.chat.chat import Chat
+    from gemma_mtp.conversations.archive import Saved, Summary
 
 GROUP = GROUPS[0]
 SHOWN = 15  # conversations in a list; a word finds the others

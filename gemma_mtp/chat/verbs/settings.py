@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from gemma_mtp.arguments import clean
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
-from gemma_mtp.chat.message import unquoted
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.errors import UsageError
-from gemma_mtp.figures import counted
+from gemma_mtp.terminal.figures import counted
+from gemma_mtp.terminal.prompt.message import unquoted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

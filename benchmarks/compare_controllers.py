@@ -1,0 +1,147 @@
+"""Compare draft-length controllers on the same traces and cost curves.
+
+    .venv/bin/python benchmarks/compare_controllers.py [--all]
+
+Replays recorded and invented traces, 2,000 tokens each, under every controller and cost curve, with
+5 % noise and stalls on the clock, and prints the speed against plain decoding, the best fixed
+length (off included) and an oracle that knows every acceptance. Ours starts in each run knowing
+nothing ("first use"), or with costs measured before. With --all every single case is printed.
+
+Then what looking things up in the text adds to drafts, on texts with a source: this project's own
+files copied, edited, gone on with, or unrelated. What is found is real, acceptance is invented.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from controllers.curves import CURVES, Curve
+from controllers.replay import Machine, best_fixed, fixed_rate, oracle_rate, replay
+from controllers.rivals import Climb, Heuristic, LlamaCpp
+from controllers.traces import (
+    Trace,
+    edited,
+    invented,
+    invented_traces,
+    recorded_traces,
+    with_lookup,
+)
+
+from gemma_mtp.decoding.costs import CostBook, Costs
+from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy
+
+ROOT = Path(__file__).parent.parent
+TRACES = ROOT / "tests" / "traces"
+TOKENS = 2000
+OURS = "ours, first use"
+
+
+def known(curve: Curve) -> DraftPolicy:
+    """Our controller with costs measured before, a little off."""
+    random = np.random.default_rng(1)
+    verify = {w: c * random.normal(1, 0.02) for w, c in enumerate(curve.verify, 1)}
+    book = CostBook()
+    book.learn(Costs(verify, curve.draft_step, 0.0, 0))
+    return AutoDraft(book)
+
+
+CONTROLLERS: dict[str, Callable[[Curve], DraftPolicy]] = {
+    OURS: lambda curve: AutoDraft(),
+    "ours, costs known": known,
+    "llama.cpp, 3": lambda curve: LlamaCpp(),
+    "llama.cpp, p_min .75": lambda curve: LlamaCpp(0.75),
+    "Ollama, climb": lambda curve: Climb(),
+    "transformers": lambda curve: Heuristic(),
+}
+
+
+def repeated(trace: Trace, tokens: int) -> Trace:
+    """The trace from its start again and again, to a given length."""
+    times = -(-tokens // len(trace))
+    return Trace(trace.name, (trace.matched * times)[:tokens], (trace.confidences * times)[:tokens])
+
+
+def case(trace: Trace, curve: Curve, seed: int) -> dict[str, float]:
+    """Speedup of every controller; "best fixed", its length, and "oracle"."""
+    length, fixed = best_fixed(trace, curve)
+    rates = {"k": float(length), "best fixed": fixed, "fixed 3": fixed_rate(trace, curve, 3)}
+    for name, make in CONTROLLERS.items():
+        rates[name] = replay(make(curve), trace, Machine(curve, seed=seed)).rate
+    rates["oracle"] = oracle_rate(trace, curve)
+    return rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--all", action="store_true", help="print every case")
+    args = parser.parse_args()
+    started = perf_counter()
+    traces = [repeated(t, TOKENS) for t in (*recorded_traces(TRACES), *invented_traces())]
+    pairs = [(trace, curve) for trace in traces for curve in CURVES]
+    cases = {(t.name, c.name): case(t, c, seed) for seed, (t, c) in enumerate(pairs)}
+    if args.all:
+        print_cases(cases)
+    print_summary(cases)
+    print_lookup()
+    print(f"{len(cases)} cases of {TOKENS} tokens, {perf_counter() - started:.0f} s")
+
+
+def print_cases(cases: dict[tuple[str, str], dict[str, float]]) -> None:
+    """Speedup over plain decoding in every case; k is the best fixed length."""
+    names = ["best fixed", *CONTROLLERS, "oracle"]
+    print(f"{'trace':24} {'costs':12}  k " + " ".join(f"{n[:12]:>12}" for n in names))
+    for (trace, curve), rates in cases.items():
+        values = " ".join(f"{rates[n]:12.2f}" for n in names)
+        print(f"{trace:24} {curve:12} {rates['k']:2.0f} {values}")
+    print()
+
+
+def print_summary(cases: dict[tuple[str, str], dict[str, float]]) -> None:
+    """Mean and worst ratio to plain decoding, the best fixed length and the oracle."""
+    print(f"{'mean (worst) ratio to':22} {'plain':>14} {'best fixed':>14} {'oracle':>14}")
+    for name in (*CONTROLLERS, "best fixed"):
+        cells = []
+        for base in ("", "best fixed", "oracle"):
+            ratios = [r[name] / (r[base] if base else 1.0) for r in cases.values()]
+            cells.append(f"{np.mean(ratios):.3f} ({min(ratios):.3f})")
+        print(f"{name:22} " + " ".join(f"{c:>14}" for c in cells))
+    below = sum(r[OURS] < 0.97 * r["best fixed"] for r in cases.values())
+    print(f"{OURS}: below 0.97 of the best fixed length in {below} of {len(cases)} cases")
+
+
+def sourced_texts() -> dict[str, tuple[str, str]]:
+    """What a text is made from, and the text."""
+    code = (ROOT / "gemma_mtp" / "models" / "gguf.py").read_text(encoding="utf-8")
+    prose = (ROOT / "README.md").read_text(encoding="utf-8")
+    half = len(prose) // 2
+    return {
+        "a file copied": (code, code),
+        "a file edited": (code, edited(code)),
+        "a file gone on with": ("", code),
+        "prose gone on with": (prose[:half], prose[half:]),
+    }
+
+
+def print_lookup() -> None:
+    """Speed with lookup in the text over speed without, by cost curve; costs known."""
+    print("\nwith lookup against without" + "".join(f"{c.name:>13}" for c in CURVES))
+    for name, (source, text) in sourced_texts().items():
+        for acceptance in (0.6, 0.75, 0.9):
+            trace = with_lookup(invented((acceptance,)), source, text)
+            bare = replace(trace, found=[], found_matched=[])
+            ratios = [
+                replay(known(curve), trace, Machine(curve)).rate
+                / replay(known(curve), bare, Machine(curve)).rate
+                for curve in CURVES
+            ]
+            cells = "".join(f"{ratio:13.2f}" for ratio in ratios)
+            print(f"{name:20} {acceptance:6.2f} {cells}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Replay a trace under a policy on a machine with known costs.
+
+The policy sees times with noise and stalls, as a clock would show them; what a run is charged are
+the costs themselves, so that luck with the noise does not count. Knows the round's order of calls,
+as `speculative.Speculator` makes them, but neither models nor clocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controllers.curves import Curve
+from controllers.traces import STEPS, Trace
+from gemma_mtp.decoding.draft_length import DraftPolicy
+
+FIRST_POSITION = 100  # of the pending token when the reply begins
+
+
+@dataclass
+class Replayed:
+    """A round as a policy is told of it; see `gemma_mtp.draft_length.Outcome`."""
+
+    drafted: int
+    kept: int
+    matched: int
+    width: int
+    judged: int
+    confidences: list[float]
+    found: list[float]
+    found_matched: int
+    draft_seconds: float
+    seconds: float
+
+
+@dataclass
+class Machine:
+    """A cost curve, and how its clock misleads: relative noise, and stalls of five times."""
+
+    curve: Curve
+    noise: float = 0.05
+    stalls: float = 0.005
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = np.random.default_rng(self.seed)
+
+    def shown(self, cost: float) -> float:
+        """Noise makes a time longer, never shorter than what the work takes."""
+        factor = 1 + self.noise * abs(self._random.standard_normal())
+        return cost * factor * (5 if self._random.random() < self.stalls else 1)
+
+
+@dataclass
+class Run:
+    """Tokens written and plain steps charged; `rounds` in order."""
+
+    tokens: int
+    cost: float
+    rounds: list[Replayed]
+
+    @property
+    def rate(self) -> float:
+        """Tokens per plain step: the speedup."""
+        return self.tokens / self.cost
+
+
+def replay(policy: DraftPolicy, trace: Trace, machine: Machine, min_width: int = 1) -> Run:
+    """The whole trace once."""
+    run = Run(0, 0.0, [])
+    last_width = 0
+    while run.tokens < len(trace):
+        done, cost = _round(policy, trace, machine, run.tokens, last_width, min_width)
+        policy.record(done)
+        run.rounds.append(done)
+        run.tokens += done.judged
+        run.cost += cost
+        last_width = done.width
+    return run
+
+
+def _round(
+    policy: DraftPolicy, trace: Trace, machine: Machine, at: int, last_width: int, min_width: int
+) -> tuple[Replayed, float]:
+    drafts, curve = trace.confidences[at], machine.curve
+    found = trace.found[at] if trace.found else []
+    found_right = trace.found_matched[at] if trace.found else 0
+    longest = policy.begin(STEPS, min_width, FIRST_POSITION + at)
+    kept, width = policy.take(found)
+    copied = kept > 0
+    drafted = 0 if copied else min(longest, 1, len(drafts))
+    while 0 < drafted < min(longest, len(drafts)) and policy.go_on(drafts[:drafted]):
+        drafted += 1
+    if not copied:
+        kept, width = policy.verify(drafts[:drafted])
+    verify = curve.cost(width) + (curve.rebuild if width != last_width else 0.0)
+    drafting = drafted * curve.draft_step
+    shown = machine.shown(drafting) if drafted else 0.0
+    # The bonus token judges one draft more than were verified.
+    tokens = min(kept, found_right if copied else trace.matched[at]) + 1
+    done = Replayed(
+        drafted,
+        kept,
+        min(trace.matched[at], tokens, drafted),
+        width,
+        tokens,
+        drafts[:drafted],
+        found,
+        min(found_right, tokens),
+        shown,
+        shown + machine.shown(verify),
+    )
+    return done, drafting + verify
+
+
+def fixed_rate(trace: Trace, curve: Curve, length: int) -> float:
+    """Tokens per plain step of always the same draft length."""
+    tokens, cost = 0, 0.0
+    while tokens < len(trace):
+        drafts = min(length, len(trace.confidences[tokens]))
+        cost += drafts * curve.draft_step + curve.cost(length + 1)
+        tokens += min(drafts, trace.matched[tokens]) + 1
+    return tokens / cost
+
+
+def best_fixed(trace: Trace, curve: Curve) -> tuple[int, float]:
+    """The best fixed draft length of this trace, 0 included, and its rate."""
+    rates = [fixed_rate(trace, curve, k) for k in range(STEPS + 1)]
+    best = max(range(STEPS + 1), key=rates.__getitem__)
+    return best, rates[best]
+
+
+def oracle_rate(trace: Trace, curve: Curve) -> float:
+    """Tokens per plain step of the cheapest way through the text, known beforehand: drafts that
+    are all right, the cheapest width that holds them, and changes of width for nothing."""
+    cheapest = [min(curve.verify[m:]) for m in range(STEPS + 1)]
+    cost = [0.0] * (len(trace) + STEPS + 1)
+    for p in reversed(range(len(trace))):
+        cost[p] = min(
+            m * curve.draft_step + cheapest[m] + cost[p + m + 1]
+            for m in range(trace.matched[p] + 1)
+        )
+    return len(trace) / cost[0]

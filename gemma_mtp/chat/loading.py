@@ -1,0 +1,48 @@
+"""Loads a pair with progress on the screen, and says what should be known about it.
+
+Knows the world and the printer; what is done with the pair is others' business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemma_mtp.chat.oneshot import stoppable
+
+if TYPE_CHECKING:
+    from gemma_mtp.arguments import Options
+    from gemma_mtp.chat.oneshot import Engine
+    from gemma_mtp.chat.world import World
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.terminal.render import Printer
+
+
+def load(world: World, files: PairFiles, options: Options, printer: Printer) -> Engine:
+    """Load a pair with progress, and say what is wrong with it; Ctrl-C stops it."""
+    with stoppable() as cancel:
+
+        def progress(fraction: float) -> bool:
+            printer.loading(fraction)
+            return not cancel.is_set()
+
+        printer.begin()
+        try:
+            engine = world.load(files, options.load_options(), progress)
+        finally:
+            printer.finish()
+    for warning in engine.info.warnings:
+        printer.line(warning)
+    return engine
+
+
+def introduce(
+    world: World, engine: Engine, options: Options, printer: Printer, *, named: bool
+) -> None:
+    """What should be known about this pair before its first word; `named`: the user chose it."""
+    info = engine.info
+    if info.plain_reason and options.draft_setting() != 0:
+        printer.line(f"No speculation, plain decoding only: {info.plain_reason}")
+    if not named and world.is_built_in(info.name) and printer.screen.live:
+        printer.line(
+            "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.", dim=True
+        )

@@ -1,0 +1,129 @@
+"""What lies beyond the command line: model names, files, the engine, the hub, the state folder.
+
+The one seam between the terminal side and the rest; tests put a scripted world in its place.
+Everything is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gemma_mtp.arguments import Names
+from gemma_mtp.options import LoadOptions, PairFiles
+
+if TYPE_CHECKING:
+    from gemma_mtp.api import Stats
+    from gemma_mtp.chat.oneshot import Engine
+    from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.models.catalogue import Catalogue
+    from gemma_mtp.models.doctor import Finding
+    from gemma_mtp.models.machine import Machine
+    from gemma_mtp.models.pull.events import OnEvent
+    from gemma_mtp.models.pull.request import PullRequest
+    from gemma_mtp.models.store import Store
+
+
+class World:
+    """The real one."""
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from gemma_mtp.models.catalogue import load_catalogue
+        from gemma_mtp.paths import own_models
+
+        return load_catalogue(own_models())
+
+    @cached_property
+    def store(self) -> Store:
+        from gemma_mtp.models.store import Store
+
+        return Store(self.catalogue)
+
+    def names(self) -> Names:
+        return self.catalogue
+
+    def is_built_in(self, name: str) -> bool:
+        entry = self.catalogue.find(name)
+        return entry is not None and entry.builtin
+
+    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        return self.store.resolve(model, drafter)
+
+    def remember_used(self, name: str) -> None:
+        self.store.remember_used(name)
+
+    def remember_speed(self, name: str, stats: Stats) -> None:
+        """Keep what a chat measured, for `show`."""
+        from gemma_mtp.models import speeds
+
+        speeds.remember(name, stats)
+
+    def load(
+        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> Engine:
+        from gemma_mtp.engine import engine
+        from gemma_mtp.engine.cost_memory import CostMemory
+        from gemma_mtp.llama import features
+        from gemma_mtp.models.machine import cpu_name
+        from gemma_mtp.paths import cache_dir, state_dir
+
+        log = state_dir() / "llama.log"
+        # Another build or another processor has other kernels.
+        version = "/".join([*self.versions(), features(), cpu_name()])
+        memory = CostMemory(cache_dir() / "costs", files, options, version)
+        return engine.load(files, replace(options, log_file=log), progress, memory)
+
+    def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
+        """Fetch a pair and return its name in the catalogue."""
+        from gemma_mtp.models.pull.request import PullRequest, fulfil
+
+        return fulfil(name, request or PullRequest(), self.store, on_event)
+
+    def settings(self) -> dict[str, Any]:
+        """What the user's config.toml says."""
+        from gemma_mtp.files import config_file as config
+        from gemma_mtp.paths import config_file
+
+        return config.read(config_file())
+
+    def trouble(self) -> str:
+        """A sentence about a folder in which nothing can be kept, if there is one."""
+        from gemma_mtp import paths
+        from gemma_mtp.files import places
+
+        for folder in (paths.state_dir(), paths.cache_dir()):
+            if obstacle := places.folder_obstacle(folder):
+                return f"Nothing can be kept in {folder}: {obstacle}."
+        return ""
+
+    def machine(self) -> Machine:
+        """What is free here just now."""
+        from gemma_mtp.models.doctor import this_machine
+
+        return this_machine()
+
+    def findings(self, offline: bool) -> list[Finding]:
+        """What `doctor` has to say but for the models; asks the hub unless `offline`."""
+        from gemma_mtp.models.doctor import examine
+
+        return examine(offline)
+
+    def history(self) -> Path | None:
+        from gemma_mtp.paths import state_dir
+
+        return state_dir() / "history"
+
+    def archive(self) -> Archive:
+        from gemma_mtp.conversations.archive import Archive
+        from gemma_mtp.paths import state_dir
+
+        return Archive(state_dir() / "chats.db")
+
+    def versions(self) -> tuple[str, str]:
+        from gemma_mtp.llama import versions
+
+        return versions()

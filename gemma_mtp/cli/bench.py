@@ -1,0 +1,267 @@
+"""`bench`: its options, progress while it measures, and where the results go.
+
+Knows words, streams and Ctrl-C; what is run and what follows from it is `bench/`'s.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from gemma_mtp.arguments import Options
+from gemma_mtp.errors import ExitStatus, UsageError
+from gemma_mtp.terminal.output import json_text
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.world import World
+    from gemma_mtp.decoding.costs import Costs
+    from gemma_mtp.measure.bench.report import Bench
+    from gemma_mtp.measure.bench.runs import Engine, Plan, Run, Text
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.terminal.render import Printer
+
+DRAFTS = "off,1,2,3,auto"
+WIDEST_LINE = 100  # columns; longer bars are no easier to read
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL", help="A name such as e2b, or a GGUF file; else the one used last."
+    ),
+]
+Drafter = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Use this GGUF file as the drafter.")
+]
+Ctx = Annotated[int | None, typer.Option(help="Context length in tokens.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; else as many as others leave.")]
+GpuLayers = Annotated[int | None, typer.Option(help="Layers on the GPU; -1 is all.")]
+KvType = Annotated[str, typer.Option(metavar="TYPE", help="KV cache type.")]
+FlashAttention = Annotated[str, typer.Option(metavar="auto|on|off", help="Flash attention.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(bench)
+
+
+def bench(
+    context: typer.Context,
+    model: Model = None,
+    drafts: Annotated[
+        str, typer.Option("--draft", metavar="LIST", help="Draft lengths to compare.")
+    ] = DRAFTS,
+    drafter: Drafter = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens of each run; else so many as take a minute.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Runs of each draft length.")] = 3,
+    prompt_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ask this instead of three short prompts.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Randomness; 0 is none.")] = 1.0,
+    synthetic_acceptance: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Accept each draft with this chance; no valid text."),
+    ] = None,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 rows at once.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Write the picture to a file.")
+    ] = None,
+    ctx: Ctx = None,
+    threads: Threads = None,
+    gpu_layers: GpuLayers = None,
+    kv_type: KvType = "f16",
+    flash_attn: FlashAttention = "auto",
+    as_json: Json = False,
+) -> int:
+    """Measure the speed of each draft length here, side by side.
+
+    Ctrl-C shows what there is.
+    """
+    from gemma_mtp.measure.bench.runs import TEXTS, Plan
+
+    loading = Options(
+        drafter=drafter,
+        temperature=temperature,
+        ctx=ctx,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        kv_type=kv_type,
+        flash_attn=flash_attn,
+    )
+    loading.check()
+    _check(tokens, repeat, synthetic_acceptance, plot)
+    plan = Plan(
+        read_drafts(drafts),
+        TEXTS if prompt_file is None else (_text(prompt_file),),
+        tokens or 0,
+        repeat,
+        temperature if synthetic_acceptance is None else 0.0,
+        synthetic_acceptance,
+    )
+    show = partial(_show, as_json=as_json, plot=plot)
+    interrupted = _measure(context.obj, model, loading, plan, costs, show)
+    return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
+
+
+def read_drafts(words: str) -> tuple[str, ...]:
+    """The draft lengths of a list such as "off,1,3,auto", each once, as they were written."""
+    drafts: dict[object, str] = {}
+    for word in (word.strip() for word in words.split(",")):
+        drafts.setdefault(Options(draft=word).draft_setting(), word)
+    return tuple(drafts.values())
+
+
+def _check(tokens: int | None, repeat: int, synthetic: float | None, plot: Path | None) -> None:
+    if tokens is not None and not 8 <= tokens <= 2**20:
+        raise UsageError(f"--tokens must be at least 8, not {tokens}.")
+    if not 1 <= repeat <= 1000:
+        raise UsageError(f"--repeat must be between 1 and 1000, not {repeat}.")
+    if synthetic is not None and not (math.isfinite(synthetic) and 0 <= synthetic <= 1):
+        raise UsageError(f"--synthetic-acceptance must be between 0 and 1, not {synthetic}.")
+    if plot is not None:
+        from gemma_mtp.measure.bench import picture
+
+        picture.check(plot)
+
+
+def _text(file: Path) -> Text:
+    from gemma_mtp.chat.attachments import read_file
+    from gemma_mtp.measure.bench.runs import Text
+
+    prompt = read_file(file, partial(print, file=sys.stderr)).text.strip()
+    if not prompt:
+        raise UsageError(f"{file} is empty.")
+    return Text(file.name, prompt)
+
+
+def _measure(
+    world: World,
+    model: str | None,
+    options: Options,
+    plan: Plan,
+    with_costs: bool,
+    show: Callable[[Bench], None],
+) -> bool:
+    """Load the pair, run the plan, or as much of it as there was time for, and show the results;
+    whether it was stopped."""
+    from gemma_mtp.chat.loading import load
+    from gemma_mtp.cli import store as cli_store
+    from gemma_mtp.measure.interrupt import stopper
+    from gemma_mtp.terminal.render import Printer
+    from gemma_mtp.terminal.screen import Screen
+
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    with closing(load(world, files, options, printer)) as loaded, stopper() as stop:
+        engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
+        if engine.info.plain_reason:
+            printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
+            plan = replace(plan, drafts=("off",))
+        found = _Found(plan)
+        try:
+            stop.run(partial(_run, engine, found, with_costs, stop.cancel, printer))
+        finally:
+            printer.finish()
+        show(_bench(world, files, options, engine, found, stop.cancel.is_set()))
+        return stop.cancel.is_set()
+
+
+@dataclass
+class _Found:
+    """What there is so far, however it ends."""
+
+    plan: Plan
+    runs: list[Run] = field(default_factory=list)
+    costs: Costs | None = None
+
+
+def _run(engine: Engine, found: _Found, with_costs: bool, cancel: Flag, printer: Printer) -> None:
+    from gemma_mtp.measure.bench.runs import affordable, measure, warm_up
+
+    printer.screen.transient("warming up")
+    plain = warm_up(engine, found.plan, cancel)
+    if plain is None:
+        return
+    total = len(found.plan.order())
+    if not found.plan.tokens:
+        tokens = affordable(plain.tokens_per_second, total, engine.info.context_size)
+        found.plan = replace(found.plan, tokens=tokens)
+    printer.screen.transient(f"run 1 of {total}")
+    started = monotonic()
+    for run in measure(engine, found.plan, cancel):
+        found.runs.append(run)
+        done = len(found.runs)
+        left = (monotonic() - started) / done * (total - done)
+        printer.screen.transient(f"run {done + 1} of {total}, {left:.0f} s left")
+    if with_costs and not cancel.is_set():
+        found.costs = engine.measure_costs(progress=_progress(printer, cancel))
+
+
+def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
+    def progress(fraction: float) -> bool:
+        printer.screen.transient(f"timing widths {fraction:.0%}")
+        return not cancel.is_set()
+
+    return progress
+
+
+def _bench(
+    world: World,
+    files: PairFiles,
+    options: Options,
+    engine: Engine,
+    found: _Found,
+    interrupted: bool,
+) -> Bench:
+    from gemma_mtp.measure import conditions
+    from gemma_mtp.measure.bench.advice import Weights, advise
+    from gemma_mtp.measure.bench.report import Bench, settings_json
+    from gemma_mtp.measure.bench.results import Results
+
+    results = Results(found.plan.drafts, found.runs)
+    about = conditions.files(files)
+    loaded = conditions.loaded(engine.info, options.load_options())
+    weights = Weights(about[0]["weights"], engine.info.gpu_layers == 0)
+    given: dict[str, Any] = {
+        "model": engine.info.name,
+        "files": about,
+        "settings": {**settings_json(found.plan), **loaded},
+        "versions": conditions.versions(world.versions()),
+    }
+    advice = advise(results, weights, found.costs)
+    return Bench(found.plan, results, found.costs, advice, given, interrupted)
+
+
+def _show(found: Bench, as_json: bool, plot: Path | None) -> None:
+    """The results first: a picture that cannot be written does not cost them."""
+    _print(found, as_json)
+    if plot is not None:
+        from gemma_mtp.measure.bench import picture
+
+        picture.write(plot, found)
+
+
+def _print(found: Bench, as_json: bool) -> None:
+    from gemma_mtp.measure.bench import report
+    from gemma_mtp.terminal.screen import Screen
+
+    if as_json:
+        print(json_text(report.as_json(found)))
+    else:
+        width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
+        print("\n".join(report.lines(found, width)))
+    sys.stdout.flush()

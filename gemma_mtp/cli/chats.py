@@ -1,0 +1,196 @@
+"""`chats`: lists, shows, renames, deletes and exports the saved conversations.
+
+Knows words, columns and questions; what is saved is `archive`'s, how it is written `export`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gemma_mtp.cli.store import Json, _ask, _can_ask, _moment
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.files import private
+from gemma_mtp.terminal.output import json_text
+
+if TYPE_CHECKING:
+    from gemma_mtp.conversations.archive import Archive, Saved
+
+Id = Annotated[int, typer.Argument(metavar="ID", help="Its number in the list.")]
+
+
+class Format(StrEnum):
+    """What a conversation can be exported as."""
+
+    md = "md"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    chats = typer.Typer(
+        rich_markup_mode=None, help="List, show, rename, delete and export saved conversations."
+    )
+    chats.callback(invoke_without_command=True)(root)
+    chats.command("list")(list_chats)
+    chats.command()(show)
+    chats.command()(rename)
+    chats.command()(delete)
+    chats.command()(export)
+    app.add_typer(chats, name="chats")
+
+
+def root(context: typer.Context, as_json: Json = False) -> int:
+    if context.invoked_subcommand is None:
+        return list_chats(context, None, as_json)
+    return ExitStatus.OK
+
+
+def list_chats(
+    context: typer.Context,
+    search: Annotated[
+        list[str] | None, typer.Argument(metavar="SEARCH", help="Only those that hold this text.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """List saved conversations, the latest first."""
+    wanted = " ".join(search or ())
+    archive = _archive(context)
+    found = archive.list(wanted)
+    _tell(archive)
+    if archive.problem:
+        raise GemmaMtpError(archive.problem)
+    if as_json:
+        print(json_text([asdict(one) for one in found], indent=2))
+    elif not found:
+        print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
+    else:
+        width = max([5, *(len(one.model) for one in found)])
+        print(f"{'id':>4}  {'last change':16}  {'turns':>5}  {'model':{width}}  title")
+        for one in found:
+            row = f"{one.id:>4}  {_moment(one.updated):16}  {one.turns:>5}  {one.model:{width}}"
+            print(f"{row}  {one.title}")
+    return ExitStatus.OK
+
+
+def show(context: typer.Context, id: Id, as_json: Json = False) -> int:
+    """Print a conversation as Markdown, or as the JSON of `export`."""
+    _write(_text(_read(_archive(context), id), Format.json if as_json else Format.md))
+    return ExitStatus.OK
+
+
+def rename(
+    context: typer.Context,
+    id: Id,
+    title: Annotated[list[str], typer.Argument(metavar="TITLE", help="Its new title.")],
+    as_json: Json = False,
+) -> int:
+    """Give a conversation another title."""
+    archive = _archive(context)
+    archive.rename(id, " ".join(title))
+    if as_json:
+        print(json_text({"id": id, "title": _read(archive, id).title}))
+    return ExitStatus.OK
+
+
+def delete(
+    context: typer.Context,
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers in the list.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Delete conversations for good; without --yes, ask or only name them."""
+    archive = _archive(context)
+    try:
+        found = [archive.read(id) for id in dict.fromkeys(ids)]  # all exist, or none is deleted
+    finally:
+        _tell(archive)
+    if not as_json:
+        for saved in found:
+            turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
+            print(f"{saved.id:>4}  {saved.title}  ({turns})")
+    if not yes and not as_json and _can_ask():
+        these = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
+        yes = _ask(f"Delete {these}?", default=False)
+    if yes:
+        for saved in found:
+            archive.delete(saved.id)
+    if as_json:
+        print(json_text({"deleted": yes, "ids": [saved.id for saved in found]}))
+    elif yes:
+        print("Deleted.")
+    else:
+        words = " ".join(str(saved.id) for saved in found)
+        print(f"Nothing was deleted; gemma-mtp chats delete --yes {words} deletes.")
+    return ExitStatus.OK
+
+
+def export(
+    context: typer.Context,
+    id: Id,
+    format: Annotated[
+        Format | None, typer.Option("--format", help="md or json; else as the name of FILE says.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")
+    ] = None,
+) -> int:
+    """Write a conversation to standard output or to FILE, as Markdown or JSON.
+
+    A file that is there is not replaced.
+    """
+    saved = _read(_archive(context), id)
+    if format is None:
+        named_json = output is not None and output.suffix.lower() == ".json"
+        format = Format.json if named_json else Format.md
+    if output is None:
+        _write(_text(saved, format))
+        return ExitStatus.OK
+    try:
+        private.write_new(output, _text(saved, format))
+    except FileExistsError as error:
+        raise UsageError(f"{output} is there already.", "Name another file.") from error
+    except OSError as error:
+        raise GemmaMtpError(f"{output} cannot be written: {error.strerror}.") from error
+    print(f"{output} is written.", file=sys.stderr)
+    return ExitStatus.OK
+
+
+def _archive(context: typer.Context) -> Archive:
+    archive: Archive = context.obj.archive()
+    return archive
+
+
+def _read(archive: Archive, id: int) -> Saved:
+    try:
+        saved = archive.read(id)
+    finally:
+        _tell(archive)
+    if saved.gaps:
+        print(f"gemma-mtp: Conversation {id}: {saved.gaps}", file=sys.stderr)
+    return saved
+
+
+def _tell(archive: Archive) -> None:
+    """What happened to the file, or that it is only read."""
+    for said in (archive.warning, archive.notice):
+        if said:
+            print(f"gemma-mtp: {said}", file=sys.stderr)
+
+
+def _text(saved: Saved, format: Format) -> str:
+    from gemma_mtp.conversations import export as writing
+
+    return writing.as_json(saved) if format is Format.json else writing.as_markdown(saved)
+
+
+def _write(text: str) -> None:
+    """To standard output; on a terminal, control characters of a reply do not act."""
+    from gemma_mtp.terminal.screen import Screen
+
+    Screen(sys.stdout, sys.stderr).write(text)

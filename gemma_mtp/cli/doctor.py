@@ -1,0 +1,176 @@
+"""`doctor`, what `pull` does without a name, and a warning: what runs here and what does not.
+
+Knows how findings and verdicts are worded and shown; leaves looking to `doctor`, judging to `fit`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.options import DEFAULT_CONTEXT
+from gemma_mtp.terminal.output import json_text
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.world import World
+    from gemma_mtp.models.doctor import Finding
+    from gemma_mtp.models.fit import Fit
+    from gemma_mtp.models.machine import Machine
+
+Ctx = Annotated[int | None, typer.Option("--ctx", help="Judge with this context length in tokens.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    ctx: Ctx = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Say what is wrong here, and which models run.
+
+    Looks at engine, memory, folders and hub.
+
+    Ends with status 1 when something is wrong.
+    """
+    world: World = context.obj
+    if ctx is not None and not 256 <= ctx <= 2**20:
+        raise UsageError(f"--ctx must be between 256 and 1048576, not {ctx}.")
+    wanted = ctx or DEFAULT_CONTEXT
+    findings = world.findings(offline)
+    wrong = any(finding.problem for finding in findings)
+    try:
+        fits, best = _verdicts(world, wanted)
+    except GemmaMtpError:  # a broken list of models, say; it is among the findings
+        if not wrong:
+            raise
+        fits, best = [], None
+    if as_json:
+        found = {"findings": [finding.as_json() for finding in findings]}
+        print(json_text({**found, **_fits_json(fits, best, wanted)}))
+    else:
+        blocks = [_finding(finding) for finding in findings]
+        lines = [line for block in blocks for line in block]
+        print("\n".join([*lines, "", *table(fits, wanted), "", *advice(best, wanted)]))
+    return ExitStatus.ERROR if wrong else ExitStatus.OK
+
+
+def suggest(world: World) -> str | None:
+    """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
+    fits, best = _verdicts(world, DEFAULT_CONTEXT)
+    print("\n".join(table(fits, DEFAULT_CONTEXT)))
+    print(flush=True)
+    if best is None or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+        print("\n".join(advice(best, DEFAULT_CONTEXT)))
+        return None
+    print(f"Pull which one? Enter takes {best.entry.name}, n none: ", end="", file=sys.stderr)
+    sys.stderr.flush()
+    word = sys.stdin.readline()
+    answer = word.strip()
+    if not word or answer.lower() in ("n", "no", "none", "q"):
+        if not word:
+            print(file=sys.stderr)
+        return None
+    return best.entry.name if answer.lower() in ("", "y", "yes") else answer
+
+
+def warning(world: World, name: str) -> str:
+    """A sentence about a model that this machine has no memory for, else "".
+
+    What has no known shape is not judged; for the built-in pair nothing is looked at.
+    """
+    entry = world.catalogue.find(name)
+    if entry is None or entry.shape is None:
+        return ""
+    from gemma_mtp.models.fit import too_large
+
+    try:
+        return too_large(entry, world.machine())
+    except (ImportError, OSError, RuntimeError):  # no llama.cpp to ask for GPUs; others say so
+        return ""
+
+
+def table(fits: list[Fit], wanted: int) -> list[str]:
+    """One line for each default pair, and what its columns mean."""
+    from gemma_mtp.models.fit import gigabytes, thousands
+
+    if not fits:
+        return ["Which models run here cannot be told."]
+    lines = ["model  download    needs  context"]
+    for fit in fits:
+        size = gigabytes(fit.entry.bytes) if fit.entry.bytes else "?"
+        longest = thousands(fit.context) if fit.context else "-"
+        row = f"{fit.entry.name:5}  {size:>8} {gigabytes(fit.needed):>8}  {longest:>7}"
+        lines.append(f"{row}  {fit.verdict}: {fit.reason}")
+    tokens = thousands(wanted)
+    note = f"needs: memory with drafter and {tokens} of context, or the longest that fits"
+    return [*lines, note]
+
+
+def advice(best: Fit | None, wanted: int) -> list[str]:
+    """What to do about it."""
+    from gemma_mtp.models.fit import recommended_context, thousands
+
+    if best is None:
+        return [
+            "None to recommend; the built-in toy model always runs:",
+            "  gemma-mtp chat tiny",
+        ]
+    name, context = best.entry.name, recommended_context(best, wanted)
+    gpu = " --gpu-layers 0" if "--gpu-layers 0" in best.reason else ""
+    kind = "QAT, " if best.entry.qat else ""
+    return [
+        f"Recommended: {best.entry.title} ({kind}{best.entry.target.quantization}), "
+        f"with up to {thousands(context)} tokens of context",
+        f"  gemma-mtp pull {name}",
+        f"  gemma-mtp chat {name} --ctx {context}{gpu}",
+    ]
+
+
+def _verdicts(world: World, wanted: int) -> tuple[list[Fit], Fit | None]:
+    from gemma_mtp.models.fit import judge_all, recommend
+
+    entries = [entry for entry in world.catalogue.entries if entry.default or entry.own]
+    here = {entry.name for entry in world.store.ready()}
+    machine: Machine = world.machine()
+    fits = judge_all(entries, machine, wanted, here)
+    return fits, recommend(fits)
+
+
+def _finding(finding: Finding) -> list[str]:
+    lines = [f"{finding.name:14} {finding.value}".rstrip()]
+    if finding.problem:
+        lines.append(f"  wrong: {finding.problem}")
+    if finding.hint:
+        lines.append(f"         {finding.hint}")
+    return lines
+
+
+def _fits_json(fits: list[Fit], best: Fit | None, wanted: int) -> dict[str, Any]:
+    from gemma_mtp.models.fit import recommended_context
+
+    models = [
+        {
+            "name": fit.entry.name,
+            "verdict": fit.verdict.value,
+            "reason": fit.reason,
+            "context": fit.context,
+            "needed_bytes": fit.needed,
+            "download_bytes": fit.entry.bytes,
+            "place": fit.place,
+        }
+        for fit in fits
+    ]
+    chosen = best and {"name": best.entry.name, "context": recommended_context(best, wanted)}
+    return {"models": models, "recommended": chosen}
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()

@@ -1,0 +1,155 @@
+"""`gemma-mtp pull`: its options, and what a person or a script sees of it.
+
+Knows words and streams; what is pulled and how is the world's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gemma_mtp.cli.doctor import suggest, warning
+from gemma_mtp.cli.store import _ask, _can_ask
+from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
+
+if TYPE_CHECKING:
+    from gemma_mtp.chat.world import World
+    from gemma_mtp.cli.pull_view import JsonView, PullView
+    from gemma_mtp.models.pull.events import PullEvent
+    from gemma_mtp.models.pull.request import PullRequest
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="MODEL", help="A name such as 12b, or hf:OWNER/REPO[:QUANT]."),
+]
+Folder = Path | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(pull)
+
+
+def pull(
+    context: typer.Context,
+    model: Name = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="Another revision than the pinned one.")
+    ] = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A file, or a folder to look in, before downloading."),
+    ] = None,
+    to: Annotated[
+        Folder, typer.Option("--to", metavar="FOLDER", help="Make a copy to carry away.")
+    ] = None,
+    source: Annotated[
+        Folder, typer.Option("--from", metavar="FOLDER", help="Take what --to made.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only what is on this machine.")
+    ] = False,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Take files that differ from the pinned sha256.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each event.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> int:
+    """Download a model and its drafter.
+
+    From then on it is the model used when none is named.
+    """
+    from gemma_mtp.models.pull.request import PullRequest
+
+    if to is not None and source is not None:
+        raise UsageError("--to and --from cannot be used together.")
+    doubt = _doubt(context.obj, model) if model is not None and to is None else ""
+    if model is None and source is None:
+        model = suggest(context.obj)
+        if model is None:
+            return ExitStatus.OK
+    if doubt and not as_json and _can_ask():
+        print(doubt, file=sys.stderr)
+        if not _ask("Pull it nevertheless?", default=False):
+            return ExitStatus.OK
+        doubt = ""
+    request = PullRequest(revision, offline, tuple(reuse or ()), to, source, allow_changed)
+    return show_pull(context.obj, model, request, doubt, as_json=as_json, quiet=quiet)
+
+
+def show_pull(
+    world: World,
+    model: str | None,
+    request: PullRequest | None = None,
+    doubt: str = "",
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Pull with progress on the screen; also for the offer to pull a model that is missing.
+
+    `doubt` is a sentence to begin with.
+    """
+    from gemma_mtp.cli.pull_view import JsonView, PullView, ready_line
+    from gemma_mtp.models.pull.events import PullNote, PullReady
+    from gemma_mtp.models.pull.request import PullRequest
+    from gemma_mtp.terminal.render import Printer
+    from gemma_mtp.terminal.screen import Screen
+
+    request = request or PullRequest()
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    view: JsonView | PullView = JsonView(sys.stdout) if as_json else PullView(printer, quiet)
+    if doubt:
+        view(PullNote(doubt))
+    ready: list[PullReady] = []
+
+    def on_event(event: PullEvent) -> None:
+        view(event)
+        if isinstance(event, PullReady):
+            ready.append(event)
+
+    name = _pulled(world, model, request, on_event, view)
+    if request.to is None:
+        world.remember_used(name)
+    for event in ready or [PullReady(name, "", "")]:
+        if not as_json and not quiet:
+            printer.line(ready_line(event, request.to is not None))
+    return ExitStatus.OK
+
+
+def _doubt(world: World, model: str) -> str:
+    """Why not to pull this model, if anything speaks against it and it is not here yet."""
+    entry = world.catalogue.find(model)
+    if entry is None or world.store.is_ready(entry):
+        return ""
+    return warning(world, entry.name)
+
+
+def _pulled(
+    world: World,
+    model: str | None,
+    request: PullRequest,
+    on_event: Callable[[PullEvent], None],
+    view: JsonView | PullView,
+) -> str:
+    """The name of what was pulled; whatever went wrong is also an event for scripts."""
+    from gemma_mtp.cli.pull_view import JsonView
+
+    failure: GemmaMtpError
+    try:
+        return world.pull(model, on_event, request)
+    except KeyboardInterrupt:
+        failure = Cancelled("Stopped.", "What has arrived is kept; the same command goes on.")
+    except GemmaMtpError as error:
+        failure = error
+    finally:
+        view.end()
+    if isinstance(view, JsonView):
+        view.error(str(failure), failure.hint, failure.status)
+    raise failure

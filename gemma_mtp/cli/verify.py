@@ -1,0 +1,174 @@
+"""`verify`: its options, progress while it compares, and the receipt.
+
+Knows words, streams and Ctrl-C; what is compared and what follows from it is `verify/`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from functools import partial
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from gemma_mtp.arguments import Options
+from gemma_mtp.cli.bench import (
+    WIDEST_LINE,
+    Ctx,
+    Drafter,
+    FlashAttention,
+    GpuLayers,
+    Json,
+    KvType,
+    Model,
+    Threads,
+    read_drafts,
+)
+from gemma_mtp.errors import BadPair, ExitStatus, UsageError
+from gemma_mtp.terminal.output import json_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gemma_mtp.chat.world import World
+    from gemma_mtp.measure.verify.receipt import Comparison, Engine, Plan
+    from gemma_mtp.measure.verify.report import Receipt
+    from gemma_mtp.options import PairFiles
+    from gemma_mtp.terminal.render import Printer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(verify)
+
+
+def verify(
+    context: typer.Context,
+    model: Model = None,
+    drafts: Annotated[
+        str, typer.Option("--draft", metavar="LIST", help="Draft lengths to check.")
+    ] = "3,auto",
+    drafter: Drafter = None,
+    tokens: Annotated[int, typer.Option(help="Length of each reply.")] = 64,
+    ctx: Ctx = None,
+    threads: Threads = None,
+    gpu_layers: GpuLayers = None,
+    kv_type: KvType = "f16",
+    flash_attn: FlashAttention = "auto",
+    as_json: Json = False,
+) -> int:
+    """Check that drafting does not change the text on this machine.
+
+    Says how far that can be relied on. Ends with status 1 when the text changes by more than
+    rounding explains.
+    """
+    loading = Options(
+        drafter=drafter,
+        ctx=ctx,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        kv_type=kv_type,
+        flash_attn=flash_attn,
+    )
+    loading.check()
+    if not 1 <= tokens <= 2**20:
+        raise UsageError(f"--tokens must be at least 1, not {tokens}.")
+    receipt = _receipt(context.obj, model, loading, _drafting(drafts), tokens)
+    _print(receipt, as_json)
+    return ExitStatus.OK if receipt.ok else ExitStatus.ERROR
+
+
+def _drafting(words: str) -> tuple[str, ...]:
+    """The draft lengths of the list, without off: plain decoding is what they are set against."""
+    drafts = tuple(word for word in read_drafts(words) if Options(draft=word).draft_setting() != 0)
+    if not drafts:
+        raise UsageError(
+            f"--draft {words} drafts nothing, so there is nothing to check.", "Try --draft 3,auto."
+        )
+    return drafts
+
+
+def _receipt(
+    world: World, model: str | None, options: Options, drafts: tuple[str, ...], tokens: int
+) -> Receipt:
+    """Load the pair and compare."""
+    from gemma_mtp.chat.loading import load
+    from gemma_mtp.chat.oneshot import stoppable
+    from gemma_mtp.cli import store as cli_store
+    from gemma_mtp.measure import conditions
+    from gemma_mtp.measure.verify.receipt import Plan, probe
+    from gemma_mtp.measure.verify.report import Receipt
+    from gemma_mtp.measure.verify.texts import texts
+    from gemma_mtp.terminal.render import Printer
+    from gemma_mtp.terminal.screen import Screen
+
+    printer = Printer(Screen(sys.stdout, sys.stderr))
+    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    with closing(load(world, files, options, printer)) as loaded, stoppable() as cancel:
+        engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
+        if engine.info.plain_reason:
+            raise BadPair(f"There is nothing to verify: {engine.info.plain_reason}.")
+        plan = Plan(drafts, texts(engine, tokens), tokens)
+        try:
+            sums = _sums(files, printer)
+            printer.screen.transient("comparing rows by width")
+            probes = probe(engine, plan.widest, cancel)
+            comparisons = _compare(engine, plan, cancel, printer)
+        finally:
+            printer.finish()
+        settings = {
+            "draft": list(plan.drafts),
+            "tokens": plan.tokens,
+            "temperatures": list(plan.temperatures),
+            "seed": plan.seed,
+            **conditions.loaded(engine.info, options.load_options()),
+        }
+        about: dict[str, Any] = {
+            "model": engine.info.name,
+            "files": conditions.files(files, sums),
+            "settings": settings,
+            "versions": conditions.versions(world.versions()),
+        }
+        return Receipt(probes, comparisons, about)
+
+
+def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
+    """The sha256 of each file, of a split model that of each part."""
+    from gemma_mtp.models.gguf import read_header
+    from gemma_mtp.models.pull.reuse import sha256_of
+
+    def show(name: str, size: int, done: int) -> None:
+        printer.screen.transient(f"hashing {name} {done / max(size, 1):.0%}")
+
+    named = [path for path in (files.target, files.drafter) if path is not None]
+    return {
+        path: sha256_of(path, partial(show, path.name, path.stat().st_size))
+        for model in named
+        for path in read_header(model).files
+    }
+
+
+def _compare(engine: Engine, plan: Plan, cancel: Flag, printer: Printer) -> list[Comparison]:
+    from gemma_mtp.measure.verify.receipt import compare
+
+    done = 0
+
+    def written() -> None:
+        nonlocal done
+        done += 1
+        printer.screen.transient(f"reply {min(done + 1, plan.replies)} of {plan.replies}")
+
+    return list(compare(engine, plan, cancel, written))
+
+
+def _print(receipt: Receipt, as_json: bool) -> None:
+    from gemma_mtp.measure.verify import report
+    from gemma_mtp.terminal.screen import Screen
+
+    if as_json:
+        print(json_text(report.as_json(receipt)))
+    else:
+        width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
+        print("\n".join(report.lines(receipt, width)))

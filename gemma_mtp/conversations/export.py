@@ -1,0 +1,121 @@
+"""A saved conversation as Markdown to read or as JSON to process. Pure.
+
+The JSON is one object, and keys are only ever added:
+  title, model, system   texts; `system` is the system prompt, "" without one
+  created, updated       ISO 8601, UTC
+  turns                  what was said, in order; each has `role` ("user" or "assistant") and
+                         `content`, and one of the assistant also
+    thought              what was thought before it, "" if nothing
+    seed, exact          to get the same text again; seed null: unknown
+    reason               stop, length, context, cancelled; null: the program ended meanwhile
+    stats                the figures of `run --json`, or null
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gemma_mtp.conversations.tables import Saved
+from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.terminal.output import json_text
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_FILE = re.compile(r'^<file name="([^"\n]*)">\n(.*?)\n</file>$', re.DOTALL | re.MULTILINE)
+_ENDS = {
+    None: "the program ended here",
+    "cancelled": "stopped here",
+    "length": "the token limit was reached here",
+    "context": "the context was full here",
+}
+
+
+def as_json(saved: Saved) -> str:
+    """One JSON object as described above."""
+    found = {
+        "title": saved.title,
+        "model": saved.model,
+        "system": saved.system,
+        "created": saved.created,
+        "updated": saved.updated,
+        "turns": [said for turn in saved.turns for said in _said(turn)],
+    }
+    return json_text(found, indent=2) + "\n"
+
+
+def _said(turn: Turn) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = [{"role": "user", "content": turn.user.content}]
+    if turn.reply is not None or turn.thought:
+        reply = {
+            "role": "assistant",
+            "content": turn.reply.content if turn.reply else "",
+            "thought": turn.thought,
+            "seed": turn.seed,
+            "exact": turn.exact,
+            "reason": turn.reason,
+            "stats": turn.stats.as_json() if turn.stats else None,
+        }
+        said.append(reply)
+    return said
+
+
+def as_markdown(saved: Saved) -> str:
+    """Replies as they are; what else was said as quotes, which no text inside can leave."""
+    when = saved.created[:16].replace("T", " ")
+    parts = [f"# {_plain(saved.title)}", f"{_plain(saved.model)}, {when} UTC"]
+    if saved.system:
+        parts += ["## System prompt", _quote(saved.system)]
+    for turn in saved.turns:
+        parts += ["## You", _quote(_fenced_files(turn.user.content))]
+        parts += _answer(turn)
+    return "\n\n".join(parts) + "\n"
+
+
+def _answer(turn: Turn) -> list[str]:
+    if turn.reply is None and not turn.thought:
+        return []
+    parts = ["## Gemma"]
+    if turn.thought:
+        parts.append(_quote(f"*Thought:*\n\n{_closed(turn.thought)}"))
+    if turn.reply is not None and turn.reply.content:
+        parts.append(_closed(turn.reply.content))
+    if turn.reason in _ENDS:
+        parts.append(f"*({_ENDS[turn.reason]})*")
+    return parts
+
+
+def _closed(text: str) -> str:
+    """Markdown whose last fence does not swallow what comes after it."""
+    text = text.strip("\n")
+    fence = ""
+    for line in text.split("\n"):
+        found = _FENCE.fullmatch(line)
+        if found is None:
+            continue
+        marks, rest = found[1], found[2]
+        if not fence:
+            # A backtick after the marks makes it code within a line.
+            fence = marks if marks[0] == "~" or "`" not in rest else ""
+        elif marks.startswith(fence) and not rest.strip():
+            fence = ""
+    return f"{text}\n{fence}" if fence else text
+
+
+def _quote(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.strip("\n").split("\n"))
+
+
+def _fenced_files(message: str) -> str:
+    """Files that went along with a message, as code under their names."""
+
+    def fenced(file: re.Match[str]) -> str:
+        longest = max((len(run) for run in re.findall(r"`+", file[2])), default=0)
+        marks = "`" * max(longest + 1, 3)
+        return f"{_plain(file[1])}:\n\n{marks}\n{file[2]}\n{marks}"
+
+    return _FILE.sub(fenced, message)
+
+
+def _plain(text: str) -> str:
+    """A line in which no character means anything to Markdown."""
+    return re.sub(r"([\\`*_\[\]<>#])", r"\\\1", text)

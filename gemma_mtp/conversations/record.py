@@ -1,0 +1,92 @@
+"""The saved side of a chat: every step goes to the archive, and no failure there ends the chat.
+
+Knows which saved conversation this is; what a file looks like is the archive's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gemma_mtp.conversations import tables
+from gemma_mtp.conversations.conversation import Conversation
+from gemma_mtp.conversations.tables import Saved
+from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.errors import GemmaMtpError
+
+if TYPE_CHECKING:
+    from gemma_mtp.conversations.archive import Archive
+
+
+class Record:
+    """Saves one conversation after another; a problem is said once."""
+
+    def __init__(self, archive: Archive, say: Callable[[str], None]) -> None:
+        self.archive = archive
+        self.id: int | None = None
+        self._say = say
+        self._title = ""
+        self._told: set[str] = set()
+
+    def save(self, conversation: Conversation, model: str) -> None:
+        """Keep the whole conversation; one without a message is not worth keeping."""
+        if self.id is None:
+            if not conversation.turns:
+                return
+            self.id = self.archive.begin(model, conversation.system)
+            if self._title:
+                self.archive.rename(self.id, self._title)
+        before = self.id
+        self.id = self.archive.save(
+            before,
+            conversation.turns,
+            model=model,
+            system=conversation.system,
+            skipped=conversation.skipped,
+        )
+        if before > 0 and self.id != before:
+            self._say(
+                "Another chat went on with this conversation, or deleted it; "
+                f"yours is saved as one of its own, number {self.id} in /chats."
+            )
+        self.tell()
+
+    def as_saved(self, conversation: Conversation, model: str) -> Saved:
+        """The conversation as it is here, with what only the file knows of it, if that can say."""
+        first = conversation.turns[0].user.content
+        now = tables.now()
+        known = Saved(0, self._title or tables.title_of(first), "", "", now, now, ())
+        if self.id is not None:
+            with suppress(GemmaMtpError):
+                known = self.archive.read(self.id)
+        return replace(
+            known,
+            model=model or known.model,
+            system=conversation.system,
+            turns=conversation.turns,
+        )
+
+    def progress(self, number: int, turn: Turn) -> None:
+        """Keep what is written so far of the reply in turn `number`."""
+        if self.id is not None:
+            self.archive.progress(self.id, number, turn)
+
+    def name(self, title: str) -> None:
+        """Give the conversation a title, once it is saved."""
+        self._title = title
+        if self.id is not None:
+            self.archive.rename(self.id, title)
+            self.tell()
+
+    def forget(self, id: int | None = None) -> None:
+        """From now on another conversation: the saved one with this `id`, or a new one."""
+        self.id, self._title = id, ""
+
+    def tell(self) -> None:
+        """Say once what happened to the file, or why it cannot be used as it should be."""
+        for said in (self.archive.warning, self.archive.notice, self.archive.problem):
+            if said and said not in self._told:
+                self._say(said)
+                self._told.add(said)

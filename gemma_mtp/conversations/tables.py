@@ -1,0 +1,254 @@
+"""The tables of the archive, and everything that is said to them in SQL.
+
+Functions of one open transaction; when there is one, and what a failure means, is the caller's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import PurePath
+
+from gemma_mtp.chat.attachments import shortened, taken_apart
+from gemma_mtp.conversations.rows import COLUMNS, as_text, from_row, storable, to_row
+from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.terminal.prompt.pastes import PASTE_LINES
+
+# `version` is another random number after every change, so that a writer sees that it is not the
+# only one. A reply that is being written is its row in `turns` and the `pieces` that came after:
+# what a round costs does not depend on how long the reply is.
+_FIRST = """
+CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL,
+    named INTEGER NOT NULL, words TEXT NOT NULL, model TEXT NOT NULL, system TEXT NOT NULL,
+    created TEXT NOT NULL, updated TEXT NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE turns (conversation INTEGER NOT NULL, number INTEGER NOT NULL, user TEXT NOT NULL,
+    reply TEXT, tokens TEXT, thought TEXT NOT NULL, seed TEXT, exact INTEGER NOT NULL,
+    reason TEXT, stats TEXT, UNIQUE (conversation, number));
+CREATE TABLE pieces (conversation INTEGER NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL,
+    reply TEXT, thought TEXT NOT NULL, PRIMARY KEY (conversation, number, place)) WITHOUT ROWID;
+CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, reply, more) reply,
+    CASE WHEN mused IS NULL THEN tokens END tokens, thought || coalesce(mused, '') thought,
+    seed, exact, reason, stats
+  FROM (SELECT *,
+    (SELECT group_concat(reply, '') FROM (SELECT reply FROM pieces p
+        WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) more,
+    (SELECT group_concat(thought, '') FROM (SELECT thought FROM pieces p
+        WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) mused
+  FROM turns t)
+"""
+# So many of the first turns are saved, but no longer part of the prompt.
+_SKIPPED = "ALTER TABLE conversations ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"
+STEPS = (_FIRST, _SKIPPED)  # only ever added to: there are files that have had the ones before
+_LIST = """
+SELECT id, title, model, updated,
+    (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
+  FROM conversations WHERE spoken > 0 AND (:search = '' OR holds(CAST(title AS BLOB), :search)
+    OR EXISTS (SELECT 1 FROM whole WHERE conversation = id
+        AND (holds(CAST(user AS BLOB), :search) OR holds(CAST(reply AS BLOB), :search))))
+  ORDER BY updated DESC, id DESC
+"""
+_TITLE, _WORDS = 48, 100  # characters
+_NAMED = 5  # unreadable things that are named one by one
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A conversation in a list; `turns` is their number, `updated` is ISO 8601 in UTC."""
+
+    id: int
+    title: str
+    model: str
+    updated: str
+    turns: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A whole conversation; the two moments are ISO 8601 in UTC. The model no longer got the first
+    `skipped` turns; `unread` says in words what the file holds and nobody can read."""
+
+    id: int
+    title: str
+    model: str
+    system: str
+    created: str
+    updated: str
+    turns: tuple[Turn, ...]
+    skipped: int = 0
+    unread: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> str:
+        """A sentence about what is `unread`, or ""."""
+        more = len(self.unread) - _NAMED
+        named = [*self.unread[:_NAMED], *([f"{more} more"] if more > 0 else [])]
+        return f"Not all of it can be read: {', '.join(named)}." if named else ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A conversation as this process stored or read it last; no `title`, unless it was renamed.
+
+    `attempted` is the version of a change that may or may not have been stored.
+    """
+
+    model: str = ""
+    system: str = ""
+    title: str = ""
+    turns: tuple[Turn, ...] = ()
+    skipped: int = 0
+    version: int = 0
+    attempted: int = 0
+
+
+def store(db: sqlite3.Connection, id: int, known: Known, wanted: Known) -> tuple[int, Known]:
+    """Make conversation `id` what is `wanted`; its id from now on, and what is known of it.
+
+    Written is only what differs from what is `known` to be stored. What somebody else stored
+    stays, and ours becomes another conversation.
+    """
+    sql = "SELECT version, named, title FROM conversations WHERE id = ?"
+    version, named, title = db.execute(sql, (id,)).fetchone() or (None, 0, "")
+    keep = 0
+    if version not in (known.version, known.attempted):
+        id = _insert(db, title if named else known.title)
+    elif version == known.version:
+        keep = _in_common(known.turns, wanted.turns)
+        if wanted == replace(known, attempted=wanted.attempted):
+            return id, known
+    sql = """UPDATE conversations SET model = ?, system = ?, skipped = ?, updated = ?, version = ?
+        WHERE id = ?"""
+    changed = (wanted.model, wanted.system, wanted.skipped, now(), wanted.attempted)
+    db.execute(sql, (*changed, id))
+    _replace_tail(db, id, keep, wanted.turns[keep:])
+    return id, replace(wanted, version=wanted.attempted)
+
+
+def append(
+    db: sqlite3.Connection,
+    id: int,
+    known: Known,
+    version: int,
+    grown: tuple[str | None, str],
+) -> bool:
+    """Add to the reply of the last turn; False if somebody else changed the conversation."""
+    sql = "UPDATE conversations SET version = ?, updated = ? WHERE id = ? AND version = ?"
+    if db.execute(sql, (version, now(), id, known.version)).rowcount == 0:
+        return False
+    sql = """INSERT INTO pieces SELECT ?1, ?2, coalesce(max(place), 0) + 1, ?3, ?4
+        FROM pieces WHERE conversation = ?1 AND number = ?2"""
+    db.execute(sql, (id, len(known.turns) - 1, *grown))
+    return True
+
+
+def read(db: sqlite3.Connection, id: int) -> tuple[Saved, Known] | None:
+    """The conversation, and what `store` has to know of it to go on with it."""
+    sql = """SELECT title, model, system, created, updated, skipped, version, named
+        FROM conversations WHERE id = ?"""
+    row = db.execute(sql, (id,)).fetchone()
+    if row is None:
+        return None
+    *texts, skipped, version, named = row
+    title, model, system, created, updated = map(as_text, texts)
+    skipped = skipped if isinstance(skipped, int) else 0
+    turns, unread, numbers = _turns(db, id)
+    saved = Saved(id, title, model, system, created, updated, turns, skipped, unread)
+    # Where a number is missing nothing counts as known, so that all turns are stored again.
+    stored = turns if numbers == [*range(len(turns))] else ()
+    return saved, Known(model, system, title if named else "", stored, skipped, version)
+
+
+def _turns(db: sqlite3.Connection, id: int) -> tuple[tuple[Turn, ...], tuple[str, ...], list[int]]:
+    """All turns of a conversation, what of them cannot be read, and their numbers in the file."""
+    sql = f"SELECT number, {COLUMNS} FROM whole WHERE conversation = ? ORDER BY number"
+    turns, unread, numbers = [], [], []
+    for number, *row in db.execute(sql, (id,)):
+        turn, missing = from_row(tuple(row))
+        turns.append(turn)
+        numbers.append(number)
+        unread += [f"the {what} of turn {len(turns)}" for what in missing]
+    return tuple(turns), tuple(unread), numbers
+
+
+def search(db: sqlite3.Connection, text: str) -> list[Summary]:
+    """All conversations with turns that hold `text` in any case; newest first."""
+    db.create_function("holds", 2, _holds, deterministic=True)
+    found = db.execute(_LIST, {"search": storable(text).casefold()})
+    return [
+        Summary(id, as_text(title), as_text(model), as_text(updated), turns, as_text(words))
+        for id, title, model, updated, turns, words in found
+    ]
+
+
+def rename(db: sqlite3.Connection, id: int, title: str) -> bool:
+    """Another title; no reason for a chat that goes on with this one to part from it."""
+    sql = "UPDATE conversations SET title = ?, named = 1 WHERE id = ?"
+    return db.execute(sql, (title, id)).rowcount > 0
+
+
+def delete(db: sqlite3.Connection, id: int) -> bool:
+    """Remove it with all its turns."""
+    _replace_tail(db, id, 0, ())
+    return db.execute("DELETE FROM conversations WHERE id = ?", (id,)).rowcount > 0
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _insert(db: sqlite3.Connection, title: str) -> int:
+    sql = """INSERT INTO conversations (title, named, words, model, system, created, updated,
+        version) VALUES (?, ?, '', '', '', ?, '', 0)"""
+    id = db.execute(sql, (title, bool(title), now())).lastrowid
+    assert id is not None
+    return id
+
+
+def _in_common(some: tuple[Turn, ...], others: tuple[Turn, ...]) -> int:
+    """How many turns are the same from the beginning."""
+    pairs = zip(some, others, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(some), len(others)))
+
+
+def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn, ...]) -> None:
+    for table in ("pieces", "turns"):
+        db.execute(f"DELETE FROM {table} WHERE conversation = ? AND number >= ?", (id, start))
+    marks = ", ".join("?" * (COLUMNS.count(",") + 1))
+    sql = f"INSERT INTO turns (conversation, number, {COLUMNS}) VALUES (?, ?, {marks})"
+    db.executemany(sql, ((id, n, *to_row(turn)) for n, turn in enumerate(turns, start)))
+    if start == 0 and turns:
+        sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
+            WHERE id = ?"""
+        first = turns[0].user.content
+        words = _cut(storable(shortened(first)), _WORDS)
+        db.execute(sql, (words, title_of(first), id))
+
+
+def title_of(message: str) -> str:
+    """What a conversation that begins with `message` is called: by the question, or by the files
+    if there is none."""
+    files, text = taken_apart(storable(message))
+    return _cut(_question(text), _TITLE) or _cut(", ".join(PurePath(f).name for f in files), _TITLE)
+
+
+def _question(text: str) -> str:
+    """What is asked at the end of a long text, which is one that was pasted; else all of it."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) >= PASTE_LINES and lines[-1].endswith("?") and lines[0][-1] not in "?:":
+        return lines[-1]
+    return text
+
+
+def _cut(text: str, length: int) -> str:
+    """At most `length` characters of one line, ending with a whole word where there is one."""
+    line = " ".join(text[: 4 * length].split())
+    if len(line) <= length:
+        return line
+    whole, _, _ = line[:length].rpartition(" ")
+    return (whole or line[: length - 1]) + "…"
+
+
+def _holds(text: bytes | None, search: str) -> bool:
+    return text is not None and search in text.decode("utf-8", "replace").casefold()

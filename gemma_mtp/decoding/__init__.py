@@ -1,0 +1,1 @@
+"""Speculative decoding as pure rules: rounds, sampling, drafts, and the draft length."""

@@ -1,0 +1,213 @@
+"""Choose a token from a row of logits, by a rule that makes speculation invisible.
+
+Every token is drawn by the Gumbel-max rule [1]: argmax over the filtered candidates of
+log p(id) + g, where the noise g is a pure function of (seed, position, id). Nothing has to be
+rolled back when drafts are rejected, and the text depends on the target's logits and the seed
+alone. The drafter proposes with the same noise, so that it tends to fall for the same token;
+coupling two distributions this way needs no communication between them [2]. Knows only NumPy.
+
+[1] E. J. Gumbel, Statistical Theory of Extreme Values and Some Practical Applications, 1954.
+[2] M. Daliri, C. Musco, A. Suresh, Coupling without communication and drafter-invariant
+    speculative decoding, arXiv 2408.07978.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemma_mtp.api import Sampling
+from gemma_mtp.errors import BadPair
+
+Row = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+SOME = 16  # tokens that are sorted at first to find how many top-p leaves, and how many times more
+LARGE, ROWS = 8192, 32  # entries from which on a row is searched in so many pieces
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+
+
+class Sampler:
+    """`sample(row, position, recent)` picks the token for `position` (0-based, in the context)."""
+
+    def __init__(self, sampling: Sampling, seed: int, softcap: float = 0.0) -> None:
+        """`softcap`: rows come without the model's cap on logits; candidates get it here."""
+        self.sampling, self.seed, self.softcap = sampling, seed, softcap
+
+    def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
+        """The token for `position`. `recent` are the ids before it, newest last.
+
+        With a repeat penalty the row's entries of recent tokens are changed in place.
+        """
+        s = self.sampling
+        self.penalize(row, recent)
+        if s.temperature <= 0:
+            best = int(row.argmax())
+            if not np.isfinite(row[best]):
+                raise _no_numbers()
+            return best
+        ids, scores = filtered(row, s, self.candidate_cap)
+        if len(ids) == 1:
+            return int(ids[0])
+        return int(ids[(scores + gumbel(self.seed, position, ids)).argmax()])
+
+    @property
+    def _penalizes(self) -> bool:
+        return self.sampling.repeat_penalty != 1.0 and self.sampling.repeat_last_n > 0
+
+    @property
+    def candidate_cap(self) -> float:
+        """The cap that candidates still need: none where `penalize` has capped the whole row."""
+        return 0.0 if self._penalizes else self.softcap
+
+    def penalize(self, row: Row, recent: Sequence[int]) -> None:
+        """Apply the repeat penalty, if there is one, to the row itself."""
+        s = self.sampling
+        if self._penalizes:
+            if self.softcap:
+                row[:] = capped(row, self.softcap)
+            _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
+
+
+def capped(row: Row, softcap: float) -> Row:
+    """A copy of the row with every logit x as softcap * tanh(x / softcap), or as it is for 0."""
+    return softcap * np.tanh(row / softcap) if softcap else row.copy()
+
+
+def filtered(row: Row, sampling: Sampling, softcap: float = 0.0) -> tuple[Ids, NDArray[np.float64]]:
+    """Candidates left by top-k, temperature, top-p and min-p, in this order.
+
+    Returns ids and logits / temperature, best first, ids breaking ties: log-probabilities up to a
+    constant, which is all that Gumbel-max needs.
+    """
+    if sampling.top_k <= 0:
+        return best_first(row, _left_of_all(row, sampling, softcap), sampling.temperature, softcap)
+    ids, scores = best_first(row, sampling.top_k, sampling.temperature, softcap)
+    n = kept(scores, sampling)
+    return ids[:n], scores[:n]
+
+
+def _left_of_all(row: Row, sampling: Sampling, softcap: float) -> int:
+    """How many tokens top-p and min-p leave where all are candidates; few of them are sorted."""
+    scores = capped(row, softcap) / sampling.temperature
+    weights = np.exp(scores - scores.max())
+    n = len(row)
+    if sampling.min_p > 0.0:
+        n = int((weights >= sampling.min_p).sum())
+    if sampling.top_p < 1.0:
+        mass, some = sampling.top_p * weights.sum(dtype=np.float64), SOME
+        while True:
+            sums = weights[top_ids(row, some)].cumsum(dtype=np.float64)
+            if some >= n or sums[-1] >= mass:
+                break
+            some = some * SOME if some < LARGE else n
+        n = min(n, int(sums.searchsorted(mass)) + 1)
+    return max(n, 1)
+
+
+def best_first(
+    row: Row, k: int, temperature: float, softcap: float = 0.0
+) -> tuple[Ids, NDArray[np.float64]]:
+    """The k likeliest ids (all for k <= 0) and their logits / temperature, in `top_ids` order.
+
+    With `softcap` the logits are softcap * tanh(logit / softcap), which keeps their order.
+    """
+    ids = top_ids(row, k)
+    if len(ids) == 0 or not np.isfinite(row[ids[0]]):
+        raise _no_numbers()
+    scores = row[ids].astype(np.float64)
+    if softcap:
+        scores = softcap * np.tanh(scores / softcap)
+    scores /= temperature
+    return ids, scores
+
+
+def kept(scores: NDArray[np.float64], sampling: Sampling) -> int:
+    """How many of the candidates top-p and min-p leave; `scores` are sorted, largest first."""
+    n = len(scores)
+    if sampling.top_p < 1.0 or sampling.min_p > 0.0:
+        weights = np.exp(scores - scores[0])
+        if sampling.top_p < 1.0:
+            mass = weights.cumsum()
+            # The candidate that crosses top_p is still in.
+            n = int(mass.searchsorted(sampling.top_p * mass[-1])) + 1
+        if sampling.min_p > 0.0:
+            n = max(min(n, int((weights >= sampling.min_p).sum())), 1)
+    return n
+
+
+def top_ids(row: Row, k: int) -> Ids:
+    """Ids of the k largest entries (all for k <= 0), largest first, the smaller id before a tie.
+
+    A large vocabulary is not searched whole. Laid out in a few long rows, its column maxima are
+    quickly found; the k-th largest of them bounds the k-th largest entry from below, and what
+    reaches the bound lies in columns whose maximum does.
+    """
+    n = len(row)
+    if k <= 0 or k >= n:
+        return np.argsort(-row, kind="stable")
+    if n < LARGE or n % ROWS or k > n // ROWS:
+        ids = _largest(row, k)
+        return ids[np.argsort(-row[ids], kind="stable")]
+    width = n // ROWS
+    maxima = np.maximum.reduce(row.reshape(ROWS, width), axis=0)
+    bound = np.partition(maxima, width - k)[width - k]
+    columns = np.flatnonzero(maxima >= bound)
+    places = (np.arange(ROWS)[:, None] * width + columns).ravel()
+    found: Ids = places[row[places] >= bound]
+    return found[np.argsort(-row[found], kind="stable")][:k]
+
+
+def _largest(values: Row, k: int) -> Ids:
+    """Places of the k largest values, in ascending order; among equals at the edge the first."""
+    edge = np.partition(values, len(values) - k)[len(values) - k]
+    places = np.flatnonzero(values >= edge)
+    if len(places) > k:
+        at_edge = np.flatnonzero(values[places] == edge)
+        places = np.delete(places, at_edge[k - len(places) :])
+    return places
+
+
+def gumbel(seed: int, position: int, ids: Ids) -> NDArray[np.float64]:
+    """Standard Gumbel noise for each id, from a splitmix64 hash of (seed, position, id)."""
+    key = _mix((_mix(seed) + _GOLDEN * (position + 1)) & _MASK)
+    x = ids.astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(key)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX_1)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX_2)
+    x ^= x >> np.uint64(31)
+    uniform = ((x >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return -np.log(-np.log(uniform))
+
+
+def uniform(seed: int, position: int) -> float:
+    """From 0 to 1, a hash of (seed, position)."""
+    return (_mix(_mix(seed) ^ position) >> 11) * 2.0**-53
+
+
+def _mix(x: int) -> int:
+    x = (x + _GOLDEN) & _MASK
+    x = ((x ^ (x >> 30)) * _MIX_1) & _MASK
+    x = ((x ^ (x >> 27)) * _MIX_2) & _MASK
+    return x ^ (x >> 31)
+
+
+def _no_numbers() -> BadPair:
+    """NaN or infinity, which damaged weights lead to."""
+    return BadPair(
+        "The model computed no usable numbers; its file is probably damaged.",
+        "gemma-mtp show MODEL --check compares it with its hash.",
+    )
+
+
+def _penalize(row: Row, recent: Sequence[int], penalty: float) -> None:
+    """Divide positive and multiply negative logits of recent tokens (Keskar et al., 1909.05858)."""
+    if not recent:
+        return
+    ids = np.unique(np.asarray(recent))
+    values = row[ids]
+    row[ids] = np.where(values > 0, values / penalty, values * penalty)

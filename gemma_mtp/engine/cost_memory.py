@@ -1,0 +1,76 @@
+"""Cost curves on disk, so that a machine measures a pair once.
+
+One small file for each pair of files and way of loading, with costs for each number of threads; any
+change of these is another file. Losing one costs a few rounds of measuring, so nothing here ever
+fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp.decoding.costs import CostBook
+from gemma_mtp.files import atomic
+from gemma_mtp.models import gguf_names
+from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+
+FORMAT = 2
+
+
+class CostMemory:
+    """`recall` what was measured for a loaded pair, `keep` what is known now."""
+
+    def __init__(
+        self, folder: Path, files: PairFiles, options: LoadOptions, llama_cpp: str
+    ) -> None:
+        """`llama_cpp`: its version, how it was built and the processor: what decides on kernels."""
+        self._folder = folder
+        self._key: dict[str, Any] = {
+            "format": FORMAT,
+            "llama_cpp": llama_cpp,
+            "files": [
+                _identity(part)
+                for path in (files.target, files.drafter)
+                if path
+                for part in gguf_names.parts_of(path)
+            ],
+            "kv": [options.cache_type_k, options.cache_type_v],
+            "flash_attention": options.flash_attention,
+        }
+
+    def recall(self, info: PairInfo) -> CostBook:
+        """The curves measured before, or an empty book."""
+        try:
+            book = CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+            json.dumps(book.as_dict(), allow_nan=False)  # costs without end are damage, too
+            return book
+        except (ValueError, KeyError, TypeError):
+            return CostBook()
+
+    def keep(self, info: PairInfo, book: CostBook) -> None:
+        """Remember the curves; being unable to is no error."""
+        costs = book.as_dict()
+        if costs:
+            text = json.dumps({**self._full_key(info), "costs": costs}, indent=1)
+            with contextlib.suppress(OSError):
+                atomic.write_text(self._path(info), text)
+
+    def _full_key(self, info: PairInfo) -> dict[str, Any]:
+        return {**self._key, "gpu_layers": info.gpu_layers}
+
+    def _path(self, info: PairInfo) -> Path:
+        key = json.dumps(self._full_key(info), sort_keys=True)
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def _identity(path: Path) -> list[Any]:
+    """Name, size and time of change: enough to notice another file, and quick."""
+    try:
+        status = path.stat()
+        return [path.name, status.st_size, status.st_mtime_ns]
+    except OSError:
+        return [path.name]

@@ -1,0 +1,294 @@
+"""Turns to prompt text to token ids: the chat template of a model file, and what it must not do.
+
+Knows neither llama.cpp nor the engine: a tokenizer is a function handed in. What a person or a
+model wrote never becomes a control token, and each prompt starts with exactly one <bos>.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from math import inf
+
+from gemma_mtp.api import Message
+from gemma_mtp.engine.rendering import Failure, Here, Renderer, TooSlow, never
+from gemma_mtp.errors import BadPair
+
+Tokenize = Callable[[str, bool], list[int]]
+"""(text, special) -> ids, never adding <bos> or <eos>; `special`: control tokens are parsed."""
+
+# Templates that have been read and found harmless, which may therefore run in this process: the
+# built-in pair's, and the two that llama.cpp ships for Gemma 4. SHA-256 of the text without the
+# white space around it.
+HARMLESS = {
+    "d74cfaae0261ec8b472a49cd9cd9f76cd5d33178f02cfa92bbedfebb3a62df32",
+    "1d35a24a2a63cc600c0cab43628a6df4cd3318e959b03307cf5f9f7e29ecf783",
+    "df900edd2fcee5defc268bee887666c43c976d973bb3e87355b52423a651bf91",
+}
+
+# Bounds in characters. The longest known template has 17,000; between two messages it writes a
+# hundred. llama.cpp's tokenizer takes time that grows with the square of the control tokens in a
+# text, so what a template writes in one piece is bounded more closely than the whole prompt.
+LONGEST_SOURCE = 1 << 20
+LONGEST_WORDS = 1 << 16
+WORDS_PER_MESSAGE = 1 << 10
+TIMES = 4  # that the text of all messages may appear in the prompt
+
+THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
+
+# Gemma 4's turns for a file that has no template of its own.
+FALLBACK = """\
+{{- bos_token -}}
+{%- if enable_thinking and messages[0].role != 'system' %}{{ '<|turn>system\n<|think|>\n<turn|>\n' }}{% endif -%}
+{%- for message in messages -%}
+{{- '<|turn>' + ('model' if message.role == 'assistant' else message.role) + '\n' -}}
+{%- if enable_thinking and loop.first and message.role == 'system' %}{{ '<|think|>\n' }}{% endif -%}
+{{- message.content | trim }}{{ '<turn|>\n' -}}
+{%- endfor -%}
+{{- '<|turn>model\n' -}}
+"""  # noqa: E501
+
+# A mark stands in for a message's text while the template runs, so that the template's own words
+# and the message's are told apart by position, not by searching. The outer characters count as
+# white space: if they are gone afterwards, the template trims. The inner ones hold a number that
+# no template can know beforehand.
+_MARK = "\u2003\ue000{key}.{number}\ue001\u2003"
+_MARK_PARTS = re.compile("[\u2003\ue000\ue001]")
+
+# Between the first two characters of anything shaped like <|turn> or <turn|>.
+_INSIDE_MARKER = re.compile(r"(?<=<)(?=\|[^\s<>]{1,40}>|[^\s<>]{1,40}\|>)")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the prompt: the template's own words, or (part of) one message's content."""
+
+    text: str
+    message: Message | None = None
+
+
+class ChatTemplate:
+    """A compiled chat template; `is_fallback` says that the file had none.
+
+    `renderer` runs those that are not known to be harmless; without one it is a process of their
+    own. Raises BadPair for a template that cannot be read, and Cancelled.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        bos: str,
+        eos: str,
+        renderer: Renderer | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        self.is_fallback = not source.strip()
+        self._globals = {"bos_token": bos, "eos_token": eos}
+        self._key = secrets.token_hex(4)
+        self._marks = re.compile(f"(\u2003?)\ue000{self._key}[.]([0-9]{{1,9}})\ue001(\u2003?)")
+        self._renderer = _renderer(source, renderer)
+        self._too_many: float = inf  # messages, with which the template took too long
+        try:
+            if len(source) > LONGEST_SOURCE:
+                raise Failure(f"it has more than {LONGEST_SOURCE} characters", bound=True)
+            self._renderer.compile(FALLBACK if self.is_fallback else source, cancelled)
+        except Failure as failure:
+            self._renderer.close()
+            hint = "The model file is damaged or newer than this program; get it again."
+            raise _refused("cannot be read", failure, hint) from failure
+
+    def close(self) -> None:
+        """End what runs the template; it starts again when it is needed."""
+        self._renderer.close()
+
+    def render(self, messages: Sequence[Message], think: bool) -> str:
+        """The prompt as text, up to where the model's next turn begins."""
+        return "".join(piece.text for piece in self.pieces(messages, think))
+
+    def pieces(
+        self, messages: Sequence[Message], think: bool, cancelled: Callable[[], bool] = never
+    ) -> list[Piece]:
+        """The prompt in order. System text the template refuses or drops joins the first user's.
+
+        A last message of the assistant's stays open: what the model writes continues it. Whatever
+        a template appends for a new turn, it was written after that; and nothing is trimmed.
+        Raises BadPair when the template fails or goes beyond its bounds, and Cancelled.
+        """
+        turns = list(messages)
+        if len(turns) > 1 and turns[-1].role == "assistant":
+            begun = turns.pop()
+            opened = self.pieces(turns, think, cancelled)
+            if not begun.content:
+                return opened
+            # What goes on is the answer: the thought that led to it was left out.
+            closing = [] if open_thought(opened) is None else [Piece(THOUGHT_CLOSES)]
+            return [*opened, *closing, Piece(begun.content, begun)]
+        try:
+            if len(turns) >= self._too_many:  # nobody has to wait for that twice
+                raise TooSlow("it takes too long", bound=True)
+            return self._with_system(turns, think, cancelled)
+        except Failure as failure:
+            if isinstance(failure, TooSlow):
+                self._too_many = len(turns)
+            hint = "Start again with /clear, or use another pair."
+            raise _refused("failed", failure, hint) from failure
+
+    def _with_system(
+        self, turns: list[Message], think: bool, cancelled: Callable[[], bool]
+    ) -> list[Piece]:
+        system = {id(turn) for turn in turns if turn.role == "system"}
+        try:
+            pieces = self._pieces(turns, think, cancelled)
+        except Failure as failure:
+            if failure.bound or not system:
+                raise
+            return self._pieces(_without_system(turns), think, cancelled)
+        shown = {id(piece.message) for piece in pieces}
+        blank = {id(turn) for turn in turns if not turn.content.strip()}
+        if len(pieces) > 1 and not system <= shown | blank:
+            return self._pieces(_without_system(turns), think, cancelled)
+        return pieces
+
+    def _pieces(
+        self, turns: list[Message], think: bool, cancelled: Callable[[], bool]
+    ) -> list[Piece]:
+        marked = [
+            _MARK.format(key=self._key, number=number) if turn.content.strip() else ""
+            for number, turn in enumerate(turns)
+        ]
+        rendered = self._run(turns, marked, think, cancelled)
+        pieces = self._split(rendered, turns)
+        if pieces is None:  # it takes messages apart: let it have real ones
+            contents = [_INSIDE_MARKER.sub(" ", turn.content) for turn in turns]
+            return [Piece(self._run(turns, contents, think, cancelled))]
+        size = sum(len(piece.text) for piece in pieces)
+        longest = _longest([turn.content for turn in turns])
+        if size > longest:
+            raise Failure(f"it writes more than {longest} characters", bound=True)
+        return [piece for piece in pieces if piece.text]
+
+    def _split(self, rendered: str, turns: list[Message]) -> list[Piece] | None:
+        """The template's words and the messages among them; None if a mark is not whole."""
+        pieces: list[Piece] = []
+        # re.split with three groups: words, left, number, right, words, ...
+        parts = self._marks.split(rendered)
+        for at in range(0, len(parts), 4):
+            if len(parts[at]) > LONGEST_WORDS:
+                raise Failure(f"it writes {len(parts[at])} characters in a row", bound=True)
+            if _MARK_PARTS.search(parts[at]):
+                return None
+            pieces.append(Piece(parts[at]))
+            if at + 3 < len(parts):
+                left, number, right = parts[at + 1 : at + 4]
+                if int(number) >= len(turns):
+                    return None
+                turn = turns[int(number)]
+                text = turn.content if left else turn.content.lstrip()
+                pieces.append(Piece(text if right else text.rstrip(), turn))
+        return pieces
+
+    def _run(
+        self,
+        turns: list[Message],
+        contents: list[str],
+        think: bool,
+        cancelled: Callable[[], bool],
+    ) -> str:
+        messages = [
+            {"role": turn.role, "content": content}
+            for turn, content in zip(turns, contents, strict=True)
+        ]
+        variables = {
+            **self._globals,
+            "messages": messages,
+            "add_generation_prompt": True,
+            "enable_thinking": think,
+            "tools": None,
+            "documents": None,
+        }
+        return self._renderer.render(variables, _longest(contents), cancelled)
+
+
+def open_thought(pieces: Sequence[Piece]) -> str | None:
+    """The words behind the mark of a thought in which a prompt ends; None if it ends in none."""
+    if not pieces or pieces[-1].message is not None:
+        return None
+    _, mark, words = pieces[-1].text.rpartition(THOUGHT_OPENS)
+    return words if mark and THOUGHT_CLOSES not in words else None
+
+
+def turn_after(messages: Sequence[Message]) -> list[Message]:
+    """How the conversation will go on: what its prompt shares with that of `messages` will stay.
+
+    Some templates append words to the prompt of a new turn that its history does not have.
+    """
+    return [*messages, Message("assistant", "."), Message("user", ".")]
+
+
+def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int]:
+    """Token ids of a prompt, with exactly one `bos_id` in front (none if it is negative).
+
+    A message whose `tokens` are known keeps them, so that a cache filled while they were generated
+    fits. All other content is tokenized as plain text and cannot end its turn or open another.
+    """
+    ids: list[int] = [bos_id] if bos_id >= 0 else []
+    for piece in pieces:
+        if piece.message is None:
+            found = tokenize(piece.text, True)
+        elif piece.message.tokens and piece.text == piece.message.content:
+            found = list(piece.message.tokens)
+        else:
+            found = _plain_ids(piece.text, tokenize)
+        start = 0
+        while start < len(found) and found[start] == bos_id:
+            start += 1
+        ids += found[start:]
+    return ids
+
+
+def _plain_ids(text: str, tokenize: Tokenize) -> list[int]:
+    """`special` off is not enough: llama.cpp still finds user-defined tokens such as <|channel>."""
+    return [i for part in _INSIDE_MARKER.split(text) if part for i in tokenize(part, False)]
+
+
+def _without_system(turns: list[Message]) -> list[Message]:
+    """System text put before the first user turn's own, for templates without that role."""
+    system = "\n\n".join(t.content.strip() for t in turns if t.role == "system")
+    rest = [turn for turn in turns if turn.role != "system"]
+    for number, turn in enumerate(rest):
+        if turn.role == "user":
+            content = f"{system}\n\n{turn.content}" if system else turn.content
+            rest[number] = replace(turn, content=content, tokens=())
+            return rest
+    return [Message("user", system), *rest]
+
+
+def _renderer(source: str, renderer: Renderer | None) -> Renderer:
+    """What runs a template: this process if it is known to be harmless, another one if not."""
+    harmless = (
+        not source.strip()
+        or sha256(source.strip().encode("utf-8", "replace")).hexdigest() in HARMLESS
+    )
+    if harmless:
+        if renderer is not None:
+            renderer.close()
+        return Here()
+    if renderer is not None:
+        return renderer
+    from gemma_mtp.engine.template_process import Apart
+
+    return Apart()
+
+
+def _refused(what: str, failure: Failure, hint: str) -> BadPair:
+    if failure.bound:
+        hint = "No chat needs that much; get the model from another source."
+    return BadPair(f"The chat template of this model {what}: {failure}.", hint)
+
+
+def _longest(contents: Sequence[str]) -> int:
+    """How many characters a prompt with these messages may have."""
+    return LONGEST_WORDS + WORDS_PER_MESSAGE * len(contents) + TIMES * sum(map(len, contents))

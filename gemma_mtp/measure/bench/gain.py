@@ -1,0 +1,46 @@
+"""When drafting pays: what a round costs in plain steps against the tokens it brings.
+
+A round of k drafts brings E = 1 + P1 + ... + Pk tokens, with Pi the chance that the first i are
+accepted, and costs R plain steps: E / R is the speedup, and E what it would be if drafting and
+verifying were free. Knows only numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from gemma_mtp.decoding.costs import Costs
+
+
+def round_cost(costs: Costs, drafts: int) -> float | None:
+    """A round of so many drafts in plain steps, at the cheapest measured width that holds it."""
+    widths = [seconds for width, seconds in costs.verify.items() if width > drafts]
+    if not widths or 1 not in costs.verify:
+        return None
+    plain = costs.verify[1] + costs.overhead
+    return (min(widths) + drafts * costs.draft_step + costs.overhead) / plain
+
+
+def break_even(cost: float, drafts: int) -> float | None:
+    """The chance of each draft to be accepted, if those before it were, from which a round of
+    this cost is worth it; None when not even certainty is enough."""
+    if cost >= drafts + 1:
+        return None
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        chance = (low + high) / 2
+        if sum(chance**i for i in range(drafts + 1)) < cost:
+            low = chance
+        else:
+            high = chance
+    return high
+
+
+def tokens_by_length(histogram: Sequence[int]) -> list[float]:
+    """E for drafts of 0, 1, 2, ... tokens, from the rounds of one fixed length by accepted."""
+    rounds = sum(histogram)
+    if not rounds:
+        return [1.0]
+    reached = [sum(histogram[i:]) / rounds for i in range(1, len(histogram))]
+    return list(accumulate(reached, initial=1.0))

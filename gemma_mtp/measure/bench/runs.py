@@ -1,0 +1,155 @@
+"""What is run in which order: every setting on the same texts, noise falling on all alike.
+
+Knows neither terminal nor files nor llama.cpp; an engine is whatever writes replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import Protocol
+
+from gemma_mtp.api import DraftSetting, End, Event, Message, Request, Sampling, Stats
+from gemma_mtp.decoding.costs import Costs
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
+from gemma_mtp.options import PairInfo
+
+WARM_UP = 16  # tokens: weights come from the disk, clocks go up
+LEARN = 96  # tokens, in which `auto` gets to know what widths cost, as in the first chat
+FEWEST, MOST = 64, 256  # tokens of a run whose length was not given
+AIM = 60.0  # seconds that all runs together should take then
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the model is asked to write."""
+
+    name: str
+    prompt: str
+
+
+TEXTS = (
+    Text("story", "Tell me a long story about a fox."),
+    Text("code", "Write a Python class for a bank account, with docstrings and some tests."),
+    Text("list", "List forty animals, one per line, and say where each of them lives."),
+)
+
+
+class Cache(Protocol):
+    """What an engine has evaluated."""
+
+    def rewind(self, length: int) -> int: ...
+
+
+class Engine(Protocol):
+    """What measuring needs of a loaded pair."""
+
+    @property
+    def info(self) -> PairInfo: ...
+
+    @property
+    def session(self) -> Cache: ...
+
+    def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]: ...
+
+    def measure_costs(
+        self, max_width: int = 9, repeats: int = 5, progress: Callable[[float], bool] = ...
+    ) -> Costs: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`drafts` as given by the user; one repeat runs each of them on one text, in turn."""
+
+    drafts: tuple[str, ...]
+    texts: tuple[Text, ...]
+    tokens: int
+    repeat: int
+    temperature: float = 1.0
+    synthetic_acceptance: float | None = None
+
+    def order(self) -> list[tuple[int, str]]:
+        """(repeat, draft) of each run: forwards and backwards in turn, A B, B A, A B, ..."""
+        return [
+            (repeat, draft)
+            for repeat in range(self.repeat)
+            for draft in (self.drafts if repeat % 2 == 0 else self.drafts[::-1])
+        ]
+
+    def text(self, repeat: int) -> Text:
+        """The text of a repeat, the same for all settings."""
+        return self.texts[repeat % len(self.texts)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One reply that was measured."""
+
+    draft: str
+    repeat: int
+    text: str
+    stats: Stats
+
+
+def setting(draft: str) -> DraftSetting:
+    """A draft length as the engine takes it; it was checked before."""
+    word = draft.strip().lower()
+    return "auto" if word == "auto" else 0 if word == "off" else int(word)
+
+
+def measure(engine: Engine, plan: Plan, cancel: Flag) -> Iterator[Run]:
+    """All runs of the plan, each as soon as it is done; ends early after `cancel` was set."""
+    for repeat, draft in plan.order():
+        stats = _reply(engine, plan, draft, repeat, plan.tokens, cancel)
+        if stats is None:
+            return
+        yield Run(draft, repeat, plan.text(repeat).name, stats)
+
+
+def warm_up(engine: Engine, plan: Plan, cancel: Flag) -> Stats | None:
+    """Run what is not counted; the statistics of plain decoding, None after `cancel` was set."""
+    plain = _reply(engine, plan, "off", 0, WARM_UP, cancel)
+    if plain is not None and any(setting(draft) == "auto" for draft in plan.drafts):
+        return plain if _reply(engine, plan, "auto", 0, LEARN, cancel) else None
+    return plain
+
+
+def affordable(rate: float, runs: int, context: int) -> int:
+    """Tokens of each run so that all take about a minute at `rate` tokens per second."""
+    tokens = max(FEWEST, min(MOST, int(AIM * rate / max(runs, 1))))
+    return min(tokens, context // 2) // 16 * 16
+
+
+def _reply(
+    engine: Engine, plan: Plan, draft: str, repeat: int, tokens: int, cancel: Flag
+) -> Stats | None:
+    """One reply from an empty cache; None when it was cancelled."""
+    engine.session.rewind(0)
+    synthetic = plan.synthetic_acceptance
+    request = Request(
+        (Message("user", plan.text(repeat).prompt),),
+        Sampling(temperature=plan.temperature if synthetic is None else 0.0),
+        seed=repeat,
+        exact=False,  # as in a chat
+        draft=setting(draft),
+        max_tokens=tokens,
+        ignore_end=True,
+        synthetic_acceptance=synthetic,
+    )
+    try:
+        *_, end = engine.reply(request, cancel)
+    except Cancelled:
+        return None
+    except DoesNotFit as error:
+        raise DoesNotFit(str(error), "Ask something shorter, or use a larger --ctx.") from error
+    if not isinstance(end, End):
+        raise GemmaMtpError("The engine ended the reply without a result.")
+    if end.warning:
+        raise BadPair(f"Drafting cannot be measured: {end.warning}")
+    if end.reason == "context":
+        raise DoesNotFit(
+            f"{tokens} tokens and their prompt do not fit a context of {end.stats.context_size}.",
+            "Fewer --tokens, or a larger --ctx.",
+        )
+    return None if end.reason == "cancelled" else end.stats

@@ -1,0 +1,80 @@
+"""Whether a row of logits depends on how many rows are evaluated with it, and by how much.
+
+Speculation evaluates several tokens at once, plain decoding one. Where kernels add up in another
+order for another number of rows, the last bits differ, and with them the choice between two tokens
+that are nearly tied. Knows a target by its protocol; no llama.cpp, no texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from gemma_mtp.decoding.sampling import Row
+
+ROWS = 16  # compared at each width
+REFERENCE = 2  # exact mode never evaluates a lone row while it decodes
+
+
+class Target(Protocol):
+    """The part of a target that evaluates and forgets."""
+
+    def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row: ...
+    def keep(self, length: int) -> None: ...
+    def widest(self, position: int) -> int: ...
+
+
+def probe_rows(
+    target: Target, tokens: Sequence[int], position: int, max_width: int = 9
+) -> dict[int, float]:
+    """Largest difference of a row at each width from the same row at width 2.
+
+    Evaluates `tokens` (ROWS + max_width of them) behind the `position` tokens that the target
+    holds, in batches of each width; the target holds the same afterwards. The reference is
+    evaluated twice: an entry for width 2 that is not 0 means that nothing repeats here.
+    """
+    reference = _rows(target, tokens, position, REFERENCE)
+    return {
+        width: float(np.abs(_rows(target, tokens, position, width) - reference).max())
+        for width in range(1, max_width + 1)
+    }
+
+
+def smooth_start(target: Target, wanted: int, max_width: int = 9) -> int:
+    """A position, `wanted` at the most, behind which batches of every width keep the order of the
+    cells: what is compared then is the width alone."""
+    for position in range(wanted, 0, -1):
+        behind = range(position, position + ROWS + max_width)
+        if all(target.widest(p) >= max_width for p in behind):
+            return position
+    return wanted
+
+
+def row_after(target: Target, tokens: Sequence[int], position: int, width: int) -> Row:
+    """A copy of the last row of `tokens`, evaluated behind `position` in batches of `width`; the
+    target forgets them again."""
+    done = 0
+    row: Row | None = None
+    while done < len(tokens):
+        batch = list(tokens[done : done + min(width, target.widest(position + done))])
+        real = len(batch)
+        batch += [batch[-1]] * (min(width, REFERENCE) - real)  # a lone row only if it was asked for
+        rows = target.decode(batch, position + done, len(batch))
+        row = rows[real - 1].copy()
+        done += real
+        target.keep(position + done)
+    target.keep(position)
+    assert row is not None
+    return row
+
+
+def _rows(target: Target, tokens: Sequence[int], position: int, width: int) -> Row:
+    """A copy of ROWS rows, evaluated in batches of `width`."""
+    found: list[Row] = []
+    for done in range(0, ROWS, width):
+        rows = target.decode(tokens[done : done + width], position + done, width)
+        found.append(rows[:width].copy())
+    target.keep(position)
+    return np.concatenate(found)[:ROWS]

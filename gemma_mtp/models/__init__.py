@@ -1,0 +1,1 @@
+"""Which models there are, where their files lie, what these hold, and what they need."""

@@ -1,0 +1,237 @@
+"""The models gemma-mtp knows by name, read from models.toml and from the user's file of that name.
+
+The user's file is checked against a declared shape first. Knows what should exist and where on the
+hub, not what is on this machine.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp.api import Sampling
+from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.files import bounded, names, places
+from gemma_mtp.models import catalogue_schema, gguf_names, shape
+from gemma_mtp.models.shape import DrafterShape, Shape
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program.
+
+    Of a split model it is the first part, and `rest` are the others. `path` leads nowhere but below
+    the model's folder: ValueError otherwise.
+    """
+
+    path: str
+    quantization: str
+    sha256: str
+    bytes: int | None
+    rest: tuple[RemoteFile, ...] = ()
+
+    @property
+    def parts(self) -> tuple[RemoteFile, ...]:
+        """All files of the model, in order."""
+        return self, *self.rest
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of all parts, or None when a size is not known."""
+        sizes = [part.bytes for part in self.parts]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def __post_init__(self) -> None:
+        names.check(self.path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pair with a name. `default`: what the bare size name stands for.
+
+    ValueError when both files have one name.
+    """
+
+    name: str
+    title: str
+    parameters: str
+    context_length: int
+    repo: str
+    revision: str
+    qat: bool
+    target: RemoteFile
+    drafter: RemoteFile
+    default: bool
+    builtin: bool
+    spellings: tuple[str, ...]
+    tag: str = ""
+    mmproj: RemoteFile | None = None
+    shape: Shape | None = None
+    drafter_shape: DrafterShape | None = None
+    draft_range: tuple[int, int] = (0, 7)
+    own: bool = False  # from the user's file
+
+    def __post_init__(self) -> None:
+        drafter = {part.path.casefold() for part in self.drafter.parts}
+        for part in self.target.parts:
+            if part.path.casefold() in drafter:
+                raise ValueError(f"{names.shown(part.path)} is both target and drafter")
+
+    @property
+    def bytes(self) -> int | None:
+        """What a pull fetches, or None when a size is not known."""
+        target, drafter = self.target.total, self.drafter.total
+        return None if target is None or drafter is None else target + drafter
+
+
+class Catalogue:
+    """All entries, in the order of models.toml; `own` is the text of the user's file, whose faults
+    are a ValueError or a KeyError."""
+
+    def __init__(self, text: str, own: str = "") -> None:
+        data = tomllib.loads(text)
+        self.sampling = Sampling(**data["sampling"])
+        self.entries = [entry for model in data["model"] for entry in _entries(model)]
+        known = {model["name"]: model for model in data["model"]}
+        for model in catalogue_schema.OWN(bounded.parse_toml(own), "").get("model", []):
+            inherited = {k: v for k, v in known.get(model["name"], {}).items() if k != "source"}
+            for entry in _entries({**inherited, **model}, model["name"] not in known):
+                self._add(replace(entry, own=True))
+        self._found = {word: entry for entry in self.entries for word in entry.spellings}
+
+    def _add(self, entry: Entry) -> None:
+        """In place of the entry with the same tag, else after its model's other variants."""
+        size = _size(entry)
+        mine = [i for i, known in enumerate(self.entries) if _size(known) == size]
+        for i in mine:
+            if self.entries[i].tag == entry.tag:
+                old = self.entries[i]
+                self.entries[i] = replace(
+                    entry, name=old.name, default=old.default, spellings=old.spellings
+                )
+                return
+        self.entries.insert(mine[-1] + 1 if mine else len(self.entries), entry)
+
+    def find(self, name: str) -> Entry | None:
+        """The entry meant by `name`: `12b`, `gemma4:12B`, `gemma-4-12b-it:q8_0`."""
+        return self._found.get(_normal(name))
+
+    def nearest(self, word: str) -> list[str]:
+        """Names at most two typing errors away, best first."""
+        word = _normal(word)
+        scored = ((distance(word, e.name), e.name) for e in self.entries)
+        return [name for distance, name in sorted(scored, key=lambda s: s[0]) if distance <= 2]
+
+
+def load_catalogue(own: Path | None = None) -> Catalogue:
+    """The catalogue of this installation (inside the wheel, or at the top of a source tree), with
+    the user's `own` file on top if there is one."""
+    packaged = files("gemma_mtp") / "models.toml"
+    source = Path(__file__).parents[2] / "models.toml"
+    for place in (packaged, source):
+        if place.is_file():
+            text = place.read_text(encoding="utf-8")
+            return Catalogue(text) if own is None else _with_own(text, own)
+    raise GemmaMtpError("models.toml is missing from this installation.", "Reinstall gemma-mtp.")
+
+
+def _with_own(text: str, own: Path) -> Catalogue:
+    try:
+        return Catalogue(text, places.own_text(own))
+    except KeyError as error:
+        why = f"the key {error} is missing"
+    except ValueError as error:
+        why = str(error)
+    raise UsageError(f"{own} is no list of models: {why}.", "Correct or delete it.")
+
+
+def _entries(model: dict[str, Any], named: bool = True) -> Iterator[Entry]:
+    """One for each target; the first is what the bare name stands for, if the model is `named`."""
+    sizes = [model["name"], *model.get("aliases", [])]
+    table = dict(model.get("shape", {}))
+    drafter_shape = table.pop("drafter", None)
+    low, high = model.get("draft_range", Entry.draft_range)
+    if low > high:
+        raise ValueError(f"draft_range goes from {low} down to {high}")
+    default = named
+    for source in model["source"]:
+        for target in source["targets"]:
+            tag = target["tag"]
+            yield Entry(
+                name=model["name"] if default else f"{model['name']}:{tag}",
+                title=model.get("title", model["name"]),
+                parameters=model.get("parameters", ""),
+                context_length=model["context_length"],
+                repo=source.get("repo", ""),
+                revision=source.get("revision", "main"),
+                qat=source.get("qat", False),
+                target=_file(target, source),
+                drafter=_file(source["drafter"], source),
+                default=default,
+                builtin=source.get("builtin", False),
+                spellings=tuple(_spellings(sizes, tag, default)),
+                tag=tag,
+                mmproj=_file(source["mmproj"], source) if "mmproj" in source else None,
+                shape=shape.from_table(table) if table else None,
+                drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
+                draft_range=(low, high),
+            )
+            default = False
+
+
+def _size(entry: Entry) -> str:
+    return entry.name.partition(":")[0]
+
+
+def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
+    """Of a split model `file` names the first part; `sha256` and `bytes` list those of all."""
+    parts, shown = gguf_names.part_names(data["file"]), names.shown(data["file"])
+    sums, sizes = (_listed(data.get(key), len(parts)) for key in ("sha256", "bytes"))
+    if sums is None or sizes is None or parts[0] != data["file"]:
+        raise ValueError(f"{shown} has {len(parts)} parts: file names the first, and sha256 and "
+                         "bytes list those of all")  # fmt: skip
+    sums = [(digest or "").lower() for digest in sums]
+    if not source.get("builtin") and not all(re.fullmatch(r"[0-9a-f]{64}", s) for s in sums):
+        raise ValueError(f"{shown} needs a sha256 of 64 digits")
+    files = [
+        RemoteFile(name, data["quantization"], digest, size)
+        for name, digest, size in zip(parts, sums, sizes, strict=True)
+    ]
+    return replace(files[0], rest=tuple(files[1:]))
+
+
+def _listed(value: Any, count: int) -> list[Any] | None:
+    """One value for each of `count` parts; None when there is another number of them."""
+    found = value if isinstance(value, list) else [value] * (1 if value else count)
+    return found if len(found) == count else None
+
+
+def _spellings(sizes: list[str], tag: str, default: bool) -> Iterator[str]:
+    for size in sizes:
+        yield f"{size}:{tag}"
+        yield f"{size}-{tag}"
+        if default:
+            yield size
+            yield f"{size}:latest"
+
+
+def _normal(name: str) -> str:
+    """Lower case, without the family's name in front and without `-it`."""
+    bare = re.sub(r"^gemma-?4[:-]", "", name.strip().lower())
+    return re.sub(r"-it(?=$|[:-])", "", bare)
+
+
+def distance(a: str, b: str) -> int:
+    """Insertions, deletions and replacements that turn `a` into `b`."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            cost = min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+            diagonal, row[j] = row[j], cost
+    return row[-1]

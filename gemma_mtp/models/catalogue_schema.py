@@ -1,0 +1,77 @@
+"""What a models.toml may say: every key, with its type and range.
+
+Knows nothing of what is made of it. The shipped file is held to this by a test.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gemma_mtp.api import MAX_DRAFT
+from gemma_mtp.files import names
+from gemma_mtp.files.schema import one_or_rows, rows, table, text, truth, whole
+
+MOST_BYTES = 1 << 50  # of one file
+MOST_PARTS = 1000
+
+_WORD = text(64, names.WORD, "letters, digits and . _ + -, such as 12b")
+_WIDTH, _COUNT, _SOME = whole(1, 1 << 20), whole(1, 4096), whole(0, 4096)
+_LAYERS = whole(1, 1024)
+
+_SHAPE = table(
+    {
+        "layers": _LAYERS,
+        "pattern": text(1024, r"[SF]+", "the letters S and F"),
+        "width": _WIDTH,
+        "heads": _COUNT,
+        "kv_heads_sliding": _COUNT,
+        "kv_heads_full": _COUNT,
+        "feed_forward": _WIDTH,
+        "window": whole(1, 1 << 24),
+        "vocabulary": whole(1, 1 << 24),
+    },
+    {
+        "shared": _SOME,
+        "feed_forward_shared": whole(0, 1 << 20),
+        "per_layer": whole(0, 1 << 20),
+        "experts": _SOME,
+        "experts_used": _SOME,
+        "expert_feed_forward": whole(0, 1 << 20),
+        "values_are_keys": truth,
+        "head_sliding": _COUNT,
+        "head_full": _COUNT,
+        "drafter": table(
+            {"width": _WIDTH, "feed_forward": _WIDTH, "heads": _COUNT}, {"layers": _LAYERS}
+        ),
+    },
+)
+
+_FILE = {"file": text(500), "quantization": _WORD}
+_FILE_TOO = {  # of a split model those of all parts
+    "sha256": one_or_rows(text(64), MOST_PARTS),
+    "bytes": one_or_rows(whole(1, MOST_BYTES), MOST_PARTS),
+}
+_SOURCE = table(
+    {
+        "repo": text(200, re.compile(names.REPO, re.ASCII), "OWNER/REPO"),
+        "drafter": table(_FILE, _FILE_TOO),
+        "targets": rows(table({**_FILE, "tag": _WORD}, _FILE_TOO), most=100, least=1),
+    },
+    {
+        "revision": text(100, r"[\w./-]+", "a commit, a branch or a tag"),
+        "qat": truth,
+        "mmproj": table(_FILE, _FILE_TOO),
+    },
+)
+MODEL = table(
+    {"name": _WORD, "source": rows(_SOURCE, most=100)},
+    {
+        "aliases": rows(_WORD, most=20),
+        "title": text(100),
+        "parameters": text(40),
+        "context_length": whole(1, 1 << 24),
+        "draft_range": rows(whole(0, MAX_DRAFT), most=2, least=2),
+        "shape": _SHAPE,
+    },
+)
+OWN = table({}, {"model": rows(MODEL, most=200)})

@@ -1,0 +1,144 @@
+"""What goes wrong between here and a hub, as a sentence: a Hiccup where it may pass, or a HubError.
+
+Knows statuses, headers, proxies and the system's errors; knows neither the library nor its client.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from gemma_mtp.errors import HubError
+from gemma_mtp.models.pull.retry import Hiccup
+
+PROXIES = "Check HTTPS_PROXY and its kin."
+LOG_IN = "Check the name, and HF_TOKEN, or log in with `hf auth login`."
+_LONGEST = 200  # characters of what others say
+
+
+def no_hub(where: str, why: str = "") -> Hiccup:
+    """An answer that no hub gives: a web page, other types, other names."""
+    host = urlsplit(where).netloc or where
+    return Hiccup(
+        f"{host} does not answer as a hub does" + (f" ({why})" if why else ""),
+        hint="Check HF_ENDPOINT, and whether a login page of the network stands in between.",
+    )
+
+
+def no_session(error: Exception) -> HubError:
+    """The client cannot even be made with what the environment says."""
+    if isinstance(error, ImportError) and "socks" in str(error).lower():
+        return HubError(
+            f"{_named_socks()} is a SOCKS proxy, for which the package socksio is missing.",
+            "pip install socksio, or let HTTPS_PROXY name an HTTP proxy.",
+        )
+    return HubError(
+        f"No connection can be made with these settings: {reason(error)}.",
+        "Check HTTPS_PROXY and its kin, and SSL_CERT_FILE.",
+    )
+
+
+def broken(error: Exception, url: str, kind: str) -> Hiccup:
+    """A connection to `url` that failed; `kind` is the client's name for it."""
+    proxy = proxy_of(url)
+    if _is_unresolved(error):
+        name, hint = (proxy, PROXIES) if proxy else (urlsplit(url).hostname, "")
+        return Hiccup(f"the name {name} is not found", once=True, hint=hint)
+    if kind in ("ConnectError", "ConnectTimeout") and proxy and "SSL" not in str(error):
+        return Hiccup(f"the proxy {proxy} cannot be reached: {reason(error)}", hint=PROXIES)
+    if kind == "ProxyError":
+        return Hiccup(f"the proxy {proxy} answers: {reason(error)}", hint=PROXIES)
+    return Hiccup(reason(error))
+
+
+def refusal(status: int, headers: Mapping[str, str], where: str, what: str, url: str) -> Exception:
+    """What an HTTP status means; `what` was asked of `where`, in the end at `url`."""
+    code = headers.get("X-Error-Code", "")
+    said = _quoted(headers.get("X-Error-Message", ""))
+    if status in (408, 429) or status >= 500:
+        return Hiccup(f"HTTP {status}", _asked_wait(headers), crowded=status == 429)
+    if status == 407:
+        return HubError(
+            f"The proxy {proxy_of(url)} wants a name and a password (HTTP 407).",
+            "Put them into HTTPS_PROXY, as in http://NAME:PASSWORD@HOST:PORT.",
+        )
+    if code == "GatedRepo":
+        return HubError(
+            f"{where} refuses access (HTTP {status}): its terms must be accepted first.",
+            "Accept them on that page, then set HF_TOKEN or log in with `hf auth login`.",
+        )
+    if status in (401, 403):
+        because = f". The hub says: {said}." if said else "."
+        return HubError(
+            f"{where} refuses access (HTTP {status}): it is private, or not there at all{because}",
+            LOG_IN,
+        )
+    if status == 404:
+        missing = "is not there" if code == "RepoNotFound" or not what else f"has no {what}"
+        hint = "Check the name; a newer gemma-mtp may know where it went."
+        return HubError(f"{where} {missing}.", hint)
+    if status == 416:
+        return HubError(f"{what} was changed on {where} meanwhile.", "Pull again.")
+    more = f": {said}" if said else ""
+    return HubError(f"{where} answered with HTTP {status}{more}.", "Try again later.")
+
+
+def reason(error: BaseException) -> str:
+    """A few words; the client's own messages are often empty, or numbers of the system."""
+    known = {"ReadTimeout": "nothing came for a while", "ConnectTimeout": "no connection in time"}
+    if type(error).__name__ in known:
+        return known[type(error).__name__]
+    texts = [str(error), *(e.strerror for e in _chain(error) if isinstance(e, OSError))]
+    lines = [line for text in texts if text for line in text.strip().splitlines()[:1]]
+    text = _quoted(lines[-1]) if lines else type(error).__name__
+    text = re.sub(r"^\[[^]]*\]\s*|\s*\(_ssl\.c:\d+\)", "", text)
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def proxy_of(url: str) -> str:
+    """Host and port of the proxy that the environment names for `url`, or ""."""
+    from urllib.request import getproxies, proxy_bypass  # slow to import, and seldom needed
+
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+    if proxy_bypass(parts.hostname or ""):
+        return ""
+    return proxy.rpartition("://")[2].rpartition("@")[2].rstrip("/")
+
+
+def _named_socks() -> str:
+    from urllib.request import getproxies
+
+    kind = next(
+        (k for k, proxy in getproxies().items() if proxy.lower().startswith("socks")), "all"
+    )
+    return f"{kind.upper()}_PROXY"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was made of; clients wrap what the system says."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_unresolved(error: BaseException) -> bool:
+    """No network, or a name that does not exist."""
+    return any(isinstance(cause, socket.gaierror) for cause in _chain(error))
+
+
+def _quoted(text: str) -> str:
+    """What others say, short and on one line."""
+    line = "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from Retry-After or the hub's own RateLimit header."""
+    after = re.fullmatch(r"[0-9]{1,9}", headers.get("Retry-After", "").strip())
+    if after:
+        return float(after[0])
+    limit = re.search(r"r\s*=\s*0\s*;\s*t\s*=\s*([0-9]{1,9})", headers.get("RateLimit", ""))
+    return float(limit[1]) if limit else None

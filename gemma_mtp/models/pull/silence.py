@@ -1,0 +1,91 @@
+"""Notices that hardly anything comes: says so after seconds, and ends the waiting after more.
+
+A client's own time-outs begin anew with every byte, so that one byte a second satisfies them for
+ever. Knows neither network nor disk.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from gemma_mtp.models.pull.retry import Hiccup
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+
+FIRST_WORD = 5.0  # seconds of silence until it is spoken of; doubles each time
+LEAST = 1 << 10  # bytes; fewer are as good as nothing
+
+OnSilence = Callable[[float], None]
+"""Hardly anything has come for so many seconds."""
+
+
+class Silence:
+    """How long hardly anything has come, and when to say so."""
+
+    def __init__(self) -> None:
+        self._amount = 0
+        self.end(0)
+
+    def end(self, amount: int) -> None:
+        """Something came, or nobody is listening just now; it begins anew with `amount` bytes."""
+        self._amount, self._since, self._next = amount, time.monotonic(), FIRST_WORD
+
+    def notice(self, amount: int) -> float | None:
+        """Given how many bytes came so far: seconds of silence if it is time to speak of them."""
+        if amount - self._amount >= LEAST:
+            self.end(amount)
+        lasted = time.monotonic() - self._since
+        if lasted < self._next:
+            return None
+        self._next *= 2
+        return lasted
+
+
+def within(
+    seconds: float,
+    action: Callable[[], T],
+    on_silence: OnSilence = lambda seconds: None,
+    discard: Callable[[T], object] = lambda late: None,
+) -> T:
+    """The result of `action`, or a Hiccup when it takes more than `seconds`.
+
+    The action has a thread of its own, which is left alone when it takes too long and keeps no
+    process alive; what it returns in the end is given to `discard`.
+    """
+    from concurrent.futures import Future, wait
+
+    result: Future[T] = Future()
+    threading.Thread(target=_settle, args=(result, action), daemon=True).start()
+    silence, deadline = Silence(), time.monotonic() + seconds
+    while not wait([result], min(FIRST_WORD / 5, max(deadline - time.monotonic(), 0))).done:
+        if time.monotonic() >= deadline:
+            result.add_done_callback(lambda late: late.exception() or discard(late.result()))
+            raise Hiccup(f"no whole answer came within {seconds:.0f} s")
+        if lasted := silence.notice(0):
+            on_silence(lasted)
+    return result.result()
+
+
+def _settle(result: Future[T], action: Callable[[], T]) -> None:
+    try:
+        result.set_result(action())
+    except BaseException as error:
+        result.set_exception(error)
+
+
+def paced(chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+    """The chunks; a Hiccup once fewer than LEAST bytes came in `seconds`."""
+    came, begun = 0, time.monotonic()
+    for chunk in chunks:
+        yield chunk
+        came += len(chunk)
+        if time.monotonic() - begun >= seconds:
+            if came < LEAST:
+                raise Hiccup(f"only {came} bytes came in {seconds:.0f} s")
+            came, begun = 0, time.monotonic()

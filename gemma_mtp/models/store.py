@@ -1,0 +1,202 @@
+"""Which pair a name, a path or nothing at all stands for on this machine.
+
+Knows folders and headers; knows neither llama.cpp nor the network.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gemma_mtp import paths
+from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.files import config_file as config
+from gemma_mtp.files import places
+from gemma_mtp.models import gguf, gguf_names, used
+from gemma_mtp.models.catalogue import Catalogue, Entry
+from gemma_mtp.models.checked import check_once
+from gemma_mtp.models.drafters import find_drafter
+from gemma_mtp.models.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.models.pull.marker import ready_files
+from gemma_mtp.options import PairFiles
+
+BUILTIN = "tiny"
+BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+GET_AGAIN = "The file is damaged or incomplete: get it again from where it came from."
+
+
+class Store:
+    """The pairs on this machine, under the names of the catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._drafters: dict[str, Path] = {}  # those that the user named, by pair
+
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
+        """The pair to load; a drafter named by the user replaces the pair's own, or is an error."""
+        if model is not None:
+            return self._pair(model, drafter)
+        configured = configured_model()
+        if configured is not None:
+            return self._pair(configured, drafter)
+        latest = next((u for u in used.read() if self._problem(u) is None), used.Used(BUILTIN))
+        return self._pair(latest.name, drafter or latest.drafter)
+
+    def lost(self) -> str:
+        """A sentence about the pair used last if it cannot be opened any more, else ""."""
+        latest = None if configured_model() is not None else next(iter(used.read()), None)
+        problem = self._problem(latest) if latest is not None else None
+        return f"The model used last cannot be opened: {problem}" if problem else ""
+
+    def files(self, entry: Entry) -> PairFiles | None:
+        """Both files, if they are here, complete and verified."""
+        if not entry.builtin:
+            return ready_files(entry, self.folder(entry))
+        target, drafter = (BUILTIN_FOLDER / f.path for f in (entry.target, entry.drafter))
+        present = target.is_file() and drafter.is_file()
+        return PairFiles(entry.name, target, drafter) if present else None
+
+    def is_ready(self, entry: Entry) -> bool:
+        """Both files are here, complete and verified."""
+        return self.files(entry) is not None
+
+    def folder(self, entry: Entry) -> Path:
+        """Where a pull of this entry belongs."""
+        name = entry.name.replace("/", "--").replace(":", "-")  # Windows forbids colons
+        return paths.models_dir() / name
+
+    def known(self, name: str) -> Entry:
+        """The entry for `name`, or an error that suggests one."""
+        entry = self.find(name)
+        if entry is None:
+            raise self._unknown(name)
+        return entry
+
+    def ready(self) -> list[Entry]:
+        """All entries that can be loaded without the network."""
+        entries = [*self.catalogue.entries, *hub_pairs.pulled(paths.models_dir())]
+        return [entry for entry in entries if self.is_ready(entry)]
+
+    def find(self, name: str) -> Entry | None:
+        """The entry of the catalogue, or of a repository pulled before."""
+        if hub_pairs.is_hub_name(name):
+            return hub_pairs.find_pulled(name, paths.models_dir())
+        return self.catalogue.find(name)
+
+    def remember_used(self, name: str) -> None:
+        """Make `name` (or a path) what `resolve(None)` means, with the drafter that the user named
+        when it was resolved."""
+        if looks_like_path(name):
+            name = str(_absolute(name))
+        used.remember(name, self._drafters.get(name))
+
+    def _pair(self, model: str, drafter: Path | None) -> PairFiles:
+        pair = self._named(model, drafter)
+        self._drafters.pop(pair.name, None)
+        if drafter is None:
+            return pair
+        drafter = _absolute(drafter)
+        with gguf.advising(GET_AGAIN):
+            check_once(pair.target, drafter)
+        self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
+        return PairFiles(pair.name, pair.target, first)
+
+    def _problem(self, latest: used.Used) -> GemmaMtpError | None:
+        try:
+            self._pair(latest.name, latest.drafter)
+        except GemmaMtpError as error:
+            return error
+        return None
+
+    def _named(self, model: str, drafter: Path | None) -> PairFiles:
+        if not model.strip():
+            raise UsageError("The model name is empty.", "See gemma-mtp list for names.")
+        entry = self.catalogue.find(model)
+        if entry is None and model.lower().startswith("hf:"):
+            return self._repository(model)
+        if entry is None and looks_like_path(model):
+            return self._from_path(_absolute(model), look_around=drafter is None)
+        return self._ready_files(entry or self.known(model))
+
+    def _from_path(self, model: Path, look_around: bool) -> PairFiles:
+        if look_around:  # else the two are checked together
+            with gguf.advising(GET_AGAIN):
+                check_once(model)
+        target = gguf_names.parts_of(model)[0]  # the first part, whichever was named
+        drafter, why = find_drafter(target, self.catalogue) if look_around else (None, "")
+        return PairFiles(str(target), target, drafter, why)  # its path is a name, too
+
+    def _repository(self, name: str) -> PairFiles:
+        from gemma_mtp.models.pull.pairs_on_hub import find_pulled
+
+        entry = find_pulled(name, paths.models_dir())
+        if entry is None:
+            if lost := places.dangling(paths.models_dir()):
+                raise ModelNotAvailable(f"{name} cannot be opened: {lost}.", places.HINT)
+            raise NotPulled(name)
+        return self._ready_files(entry)
+
+    def _ready_files(self, entry: Entry) -> PairFiles:
+        files = self.files(entry)
+        if files is None:
+            self._complain_of_links(entry)
+            raise _not_here(entry)
+        mend = "Reinstall gemma-mtp." if entry.builtin else f"gemma-mtp pull {entry.name}"
+        try:
+            check_once(files.target, files.drafter)
+        except BadPair as error:
+            error.hint = mend  # whatever it is, a pull finds out
+            raise
+        return files
+
+    def _complain_of_links(self, entry: Entry) -> None:
+        """A pair on a disk that is not connected is no reason to fetch it again."""
+        folder = self.folder(entry)
+        for path in (folder / entry.target.path, folder / entry.drafter.path):
+            if lost := places.dangling(path):
+                hint = f"Connect its disk; or remove the link, and gemma-mtp pull {entry.name}"
+                raise ModelNotAvailable(f"{entry.name} cannot be opened: {lost}.", hint)
+
+    def _unknown(self, model: str) -> ModelNotAvailable:
+        base = self.catalogue.find(model.partition(":")[0])
+        if base is not None:
+            return self._unknown_variant(model, base)
+        nearest = self.catalogue.nearest(model)[:3]
+        sizes = [entry.name for entry in self.catalogue.entries if entry.default]
+        hint = "Did you mean " + " or ".join(nearest) + "?" if nearest else ""
+        return ModelNotAvailable(
+            f'There is no model called "{model}".', hint or f"Known models: {', '.join(sizes)}."
+        )
+
+    def _unknown_variant(self, model: str, base: Entry) -> ModelNotAvailable:
+        siblings = [e for e in self.catalogue.entries if e.name.partition(":")[0] == base.name]
+        if len(siblings) == 1:
+            hint = f"{base.name} comes in one variant only, under that name."
+        else:
+            hint = f"{base.name} comes as {', '.join(f'{base.name}:{e.tag}' for e in siblings)}."
+        return ModelNotAvailable(f'There is no model called "{model}".', hint)
+
+
+def looks_like_path(model: str) -> bool:
+    """A file, not a name: it has a folder in it, or ends as GGUF files do."""
+    if hub_pairs.is_hub_name(model):
+        return False
+    separators = [os.sep, os.altsep or os.sep]
+    return any(s in model for s in separators) or model.lower().endswith(".gguf")
+
+
+def _absolute(path: str | Path) -> Path:
+    return paths.expanded(path).absolute()
+
+
+def configured_model() -> str | None:
+    """`model = "12b"` of config.toml; None without the file or the key."""
+    return config.read(paths.config_file()).get("model")
+
+
+def _not_here(entry: Entry) -> ModelNotAvailable:
+    if entry.builtin:
+        return ModelNotAvailable(
+            "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
+        )
+    return NotPulled(entry.name)

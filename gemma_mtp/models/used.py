@@ -1,0 +1,75 @@
+"""Which pairs were used last, so that a command without a model means the latest of them.
+
+Knows one small file; whether a pair can still be opened is the store's affair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gemma_mtp import paths
+from gemma_mtp.files import atomic
+
+REMEMBERED = 8
+
+
+@dataclass(frozen=True)
+class Used:
+    """A name or an absolute path; when (ISO 8601, UTC; "" where not known); the drafter that the
+    user chose for it, if any."""
+
+    name: str
+    when: str = ""
+    drafter: Path | None = None
+
+
+def read() -> list[Used]:
+    """The latest first; nothing where nothing can be read."""
+    try:
+        data = atomic.read_json(_file())
+        when, drafters = data.get("when", {}), data.get("drafters", {})
+        return [
+            Used(name, str(when.get(name, "")), Path(drafters[name]) if name in drafters else None)
+            for name in data["used"]
+            if isinstance(name, str)
+        ]
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def when(name: str) -> str | None:
+    """When `name` was used last, if that is known."""
+    return next((used.when or None for used in read() if used.name == name), None)
+
+
+def remember(name: str, drafter: Path | None = None) -> None:
+    """Put `name` first; not being able to is no error."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    _write([Used(name, now, drafter), *(used for used in read() if used.name != name)])
+
+
+def forget(name: str) -> None:
+    """Leave `name` out: it was removed on purpose."""
+    known = read()
+    kept = [used for used in known if used.name != name]
+    if kept != known:
+        _write(kept)
+
+
+def _write(all_used: list[Used]) -> None:
+    kept = all_used[:REMEMBERED]
+    data = {
+        "used": [used.name for used in kept],
+        "when": {used.name: used.when for used in kept},
+        "drafters": {used.name: str(used.drafter) for used in kept if used.drafter},
+    }
+    with contextlib.suppress(OSError):
+        atomic.write_text(_file(), json.dumps(data), private=True)
+
+
+def _file() -> Path:
+    return paths.state_dir() / "used.json"

@@ -1,0 +1,119 @@
+"""The lines of a table, kept until it is complete: only then are its columns known.
+
+What its rows look like is `layout`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from gemma_mtp.terminal.markdown.blocks import is_delimiter
+from gemma_mtp.terminal.markdown.inline import parse
+from gemma_mtp.terminal.markdown.layout import Row, layout
+from gemma_mtp.terminal.markdown.pieces import Look, Piece, Source, Span
+from gemma_mtp.terminal.markdown.wrap import Wrapper
+
+_BARS = re.compile(r"(?<!\\)\|")
+
+
+class Table:
+    """Lines that start with a bar. Whether they are a table is known from the second on; `before`
+    stands in front of each."""
+
+    def __init__(self, look: Look, before: list[Piece]) -> None:
+        self._look, self._before = look, before
+        self._rows: list[Source] = []
+        self._so_far: list[Piece] = []
+        self._width = 0  # of the window, when they were laid out
+
+    @property
+    def so_far(self) -> list[Piece]:
+        """What it would be if nothing followed, with a line end."""
+        width = self._look.width()
+        if self._rows and (not self._so_far or width != self._width):
+            self._so_far, self._width = [*self.pieces(), Piece("\n")], width
+        return self._so_far
+
+    def add(self, row: Source) -> bool:
+        """One more line; False if these lines turn out to be plain text."""
+        self._rows.append(row)
+        self._so_far = []
+        return len(self._rows) != 2 or self._real
+
+    @property
+    def _real(self) -> bool:
+        return len(self._rows) > 1 and is_delimiter(self._rows[1].text[_bar(self._rows[1]) :])
+
+    def pieces(self) -> list[Piece]:
+        """All of it, without a line end after the last line."""
+        if not self._real:
+            return self._as_text()
+        sides = _sides(self._rows[1])
+        cells = [self._cells(row) for row in (self._rows[0], *self._rows[2:])]
+        room = self._look.width() - 1 - sum(len(piece.text) for piece in self._before)
+        out: list[Piece] = []
+        for line in layout(cells, sides, room, "│─┼" if self._look.unicode else "|-+"):
+            out += [Piece("\n")] if out else []
+            out += [*self._before, *line]
+        base = self._look.base
+        return [piece._replace(style=base + piece.style) for piece in out]
+
+    def _as_text(self) -> list[Piece]:
+        out: list[Piece] = []
+        wrapper = Wrapper(out, self._look.limit)
+        for row in self._rows:
+            out += [Piece("\n")] if out else []
+            wrapper.begin(self._before, self._before)
+            spans, _ = parse(row.text, _bar(row), len(row.text), True, self._look.base)
+            for piece in row.pieces(spans, self._look):
+                wrapper.put(*piece)
+            wrapper.end()
+        return out
+
+    def _cells(self, row: Source) -> Row:
+        parsed = (parse(row.text, start, end, True)[0] for start, end in _bounds(row))
+        return [row.pieces(_without_escapes(spans, row.text), self._look) for spans in parsed]
+
+
+def _without_escapes(spans: list[Span], text: str) -> Iterator[Span]:
+    """A bar in a table is escaped even within code."""
+    for start, end, style in spans:
+        if start == end:
+            yield Span(start, end, style)
+        while start < end:
+            at = text.find("\\|", start, end)
+            stop = end if at < 0 else at
+            if stop > start:
+                yield Span(start, stop, style)
+            start = end if at < 0 else at + 1
+
+
+def _bar(row: Source) -> int:
+    return row.text.index("|")
+
+
+def _bounds(row: Source) -> list[tuple[int, int]]:
+    """Where the cells of a row start and end, without the blanks around them."""
+    end = len(row.text.rstrip())
+    bars = [found.start() for found in _BARS.finditer(row.text, 0, end)]
+    if bars[-1] != end - 1 or len(bars) == 1:
+        bars.append(end)
+    return [_trimmed(row.text, start + 1, end) for start, end in pairwise(bars)]
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    cell = text[start:end]
+    start += len(cell) - len(cell.lstrip())
+    return start, start + len(cell.strip())
+
+
+def _sides(row: Source) -> list[str]:
+    """The side each column is flush with, from the line below the heading."""
+    marks = [row.text[start:end] for start, end in _bounds(row)]
+    return [_side(mark.startswith(":"), mark.endswith(":")) for mark in marks]
+
+
+def _side(left: bool, right: bool) -> str:
+    return "middle" if left and right else "right" if right else "left"

@@ -1,0 +1,132 @@
+"""Words into rows: a word that does not fit goes to the next row as soon as that is certain.
+
+Knows columns, no markup. A word longer than a row is left to the terminal, so that it can be
+copied in one piece, or where there is no terminal behind the row, `cut`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from unicodedata import category
+
+from gemma_mtp.terminal.markdown.pieces import Piece, Style
+from gemma_mtp.terminal.widths import JOINER, columns, is_flag, most
+
+TAB = "    "
+_CHUNKS = re.compile(r"[ \t]+|[^ \t]+")
+# Signs that East Asian text, which may be broken almost anywhere, does not begin a row with,
+# besides those that Unicode calls closing or other punctuation.
+_NOT_FIRST = frozenset("ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ")
+
+
+class Wrapper:
+    """Appends pieces and line ends to `out`. `limit` is asked again for every word, since a
+    window changes its size."""
+
+    def __init__(
+        self, out: list[Piece], limit: Callable[[], int], column: int = 0, cut: bool = False
+    ) -> None:
+        self._out, self._limit, self._cut = out, limit, cut
+        self._column = column
+        self._hang: list[Piece] = []
+        self._hang_width = 0
+        self._spaces: list[Piece] = []
+        self._word: list[Piece] = []
+        self._width = 0  # of the word
+        self._open = False  # in a word that has no end and is partly out
+        self._filled = column > 0  # something stands in this row
+
+    @property
+    def held(self) -> list[Piece]:
+        """The space after the last word, and the next word as far as it is there."""
+        return [*self._spaces, *self._word]
+
+    def begin(self, first: list[Piece], hang: list[Piece]) -> None:
+        """Start a line with `first`; the rows it goes on in start with `hang`."""
+        width = sum(columns(piece.text) for piece in hang)
+        if width > self._limit() // 2:
+            hang, width = [], 0
+        self._hang, self._hang_width = hang, width
+        self._out.extend(first)
+        self._column += sum(columns(piece.text) for piece in first)
+
+    def put(self, text: str, style: Style = (), drafted: bool = False) -> None:
+        """Go on with the line."""
+        for chunk in _CHUNKS.findall(text):
+            if chunk[0] in " \t":
+                self._settle()
+                if self._filled:
+                    self._spaces.append(Piece(chunk.replace("\t", TAB), style, drafted))
+            elif chunk.isascii() and not self._cut:
+                wide = self._word and most(self._word[-1].text[-1]) == 2
+                if wide and not _sticks(chunk[0]):
+                    self._settle()
+                self._grow(Piece(chunk, style, drafted), len(chunk))
+            else:
+                self._put_chars(chunk, style, drafted)
+
+    def _put_chars(self, chunk: str, style: Style, drafted: bool) -> None:
+        for char in chunk:
+            width = most(char)
+            if self._word and not _joined(self._word[-1].text[-1], char, width):
+                self._settle()
+            self._grow(Piece(char, style, drafted), width)
+
+    def end(self) -> None:
+        """The line is over; spaces at its end are dropped."""
+        self._settle()
+        self._spaces.clear()
+        self._column = 0
+        self._filled = False
+
+    def _grow(self, piece: Piece, width: int) -> None:
+        if self._open:
+            self._out.append(piece)
+            return
+        limit = self._limit()
+        too_long = not self._filled and self._column + self._width + width > limit
+        if self._cut and self._word and too_long:
+            self._settle()
+            self._next_row()
+        self._word.append(piece)
+        self._width += width
+        spaces = sum(len(space.text) for space in self._spaces)
+        if self._filled and self._column + spaces + self._width > limit:
+            self._next_row()
+        if not self._cut and not self._filled and self._column + self._width > limit:
+            self._settle()
+            self._open = True
+
+    def _next_row(self) -> None:
+        self._out.extend([Piece("\n"), *self._hang])
+        self._spaces.clear()
+        self._column, self._filled = self._hang_width, False
+
+    def _settle(self) -> None:
+        """The word is complete."""
+        self._open = False
+        if not self._word:
+            return
+        self._column += sum(len(space.text) for space in self._spaces) + self._width
+        self._out.extend([*self._spaces, *self._word])
+        self._spaces.clear()
+        self._word.clear()
+        self._width = 0
+        self._filled = True
+
+
+def _joined(before: str, char: str, width: int) -> bool:
+    """Whether no row may end between the two."""
+    if width == 0 or before == JOINER or "\U0001f3fb" <= char <= "\U0001f3ff":
+        return True
+    if is_flag(before) and is_flag(char):
+        return True
+    if _sticks(char) or category(before) in ("Ps", "Pi"):
+        return True
+    return width < 2 and most(before) < 2
+
+
+def _sticks(char: str) -> bool:
+    """Whether `char` belongs to what is before it."""
+    return char in _NOT_FIRST or category(char) in ("Pe", "Pf", "Po")

@@ -1,0 +1,1 @@
+"""The line in which a message is typed: keys, lists, history, pastes."""

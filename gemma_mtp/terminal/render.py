@@ -1,0 +1,262 @@
+"""The one printer: events of a reply become text, progress and a line of figures.
+
+Knows what the figures mean and how they are worded, but neither the engine nor the keyboard. It
+leaves markup to `markdown`, cursor and columns to `screen`.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from gemma_mtp.api import End, Event, Prefill, Progress, Stats, Text
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.terminal.figures import counted, percent, status_parts, summary_parts
+from gemma_mtp.terminal.markdown.pieces import DIM, DRAFTED, Look, Piece
+from gemma_mtp.terminal.markdown.raw import Raw, Rows
+from gemma_mtp.terminal.markdown.stream import Markdown
+from gemma_mtp.terminal.screen import Screen, fit
+
+if TYPE_CHECKING:
+    from gemma_mtp.conversations.turns import Turn
+
+PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
+STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
+REPLAYED = 5  # turns that are shown again when a conversation goes on
+REPLAYED_LINES = 12  # of a message in them; attached files can be long
+
+Part = Literal["", "thought", "answer"]
+
+
+@dataclass
+class View:
+    """How replies look; changed while the chat runs. `highlight` marks what the drafter wrote,
+    `wrap` breaks lines between words."""
+
+    markdown: bool = True
+    highlight: bool = False
+    thoughts: Literal["show", "fold", "hide"] = "show"
+    wrap: bool = True
+
+
+class Printer:
+    """Shows what happens on a `Screen`. `answers` off keeps the answer off it (`run --json`)."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        answers: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        view: View | None = None,
+    ) -> None:
+        self.screen = screen
+        self.view = view or View()
+        self._answers = answers
+        self._clock = clock
+        self._since = clock()
+        self._next_status = 0.0
+        self._part: Part = ""  # what is being written
+        self._flow: Markdown | Raw | Rows = Raw()
+        self._thought_since: float | None = None  # while a thought is kept off the screen
+        self._thought_tokens = 0
+        self.said = ""  # the answer so far
+        # In a chat thoughts stand with the answer; in `run` they are a note.
+        self._chat = screen.text is screen.notes
+
+    def begin(self) -> None:
+        """Something that may take long starts now."""
+        self._since = self._clock()
+        self._part = ""
+        self.said = ""
+        self._thought_since, self._thought_tokens = None, 0
+
+    def loading(self, fraction: float) -> None:
+        """Progress of loading a pair."""
+        self._waiting(f"loading {percent(fraction)}")
+
+    def show(self, event: Event) -> None:
+        """One event of a reply."""
+        if isinstance(event, Text):
+            self._text(event)
+        elif isinstance(event, Prefill):
+            if event.done < event.total:
+                self._waiting(f"reading prompt {event.done}/{event.total}")
+        elif isinstance(event, Progress):
+            self._status(event.stats)
+        else:
+            self.finish()
+
+    def finish(self) -> None:
+        """End the reply's last line; harmless when that was done already."""
+        self.screen.transient("")
+        self._fold()
+        if self._part:
+            self._put(self._flow.finish())
+            answered = self._part == "answer"
+            self.screen.write("\n", note=not answered and not self._chat)
+        self._part = ""
+
+    def _text(self, event: Text) -> None:
+        if event.thought and self.view.thoughts != "show":
+            self._keep_thought()
+            return
+        if not event.thought:
+            self.said += event.text
+        if not (self._thoughts_shown if event.thought else self._answers):
+            return
+        part: Part = "thought" if event.thought else "answer"
+        text = event.text
+        if part != self._part:
+            self._fold()
+            text = text.lstrip("\n") if self._part else text
+            self._change(part)
+        self._put(self._flow.feed(text, event.drafted), self._flow.held)
+
+    @property
+    def _thoughts_shown(self) -> bool:
+        return self._chat or self.screen.live
+
+    def _keep_thought(self) -> None:
+        if self._thought_since is None:
+            self._thought_since = self._clock()
+        self._thought_tokens += 1
+
+    def _fold(self) -> None:
+        """A line in place of a thought that was not shown."""
+        if self._thought_since is None:
+            return
+        seconds = self._clock() - self._thought_since
+        self._thought_since = None
+        if self.view.thoughts == "fold" and self._thoughts_shown:
+            tokens = counted(self._thought_tokens, "token")
+            line = f"thought for {seconds:.1f} s, {tokens}\n"
+            gap = "\n" if self._chat else ""
+            self.screen.write(line + gap, dim=True, note=not self._chat)
+        self._thought_tokens = 0
+
+    def _change(self, part: Part) -> None:
+        """Set thought and answer apart, also where dim text cannot be shown."""
+        before = self._part
+        if before:
+            self._put(self._flow.finish())
+        self._part = part
+        label = ""
+        if part == "thought":
+            label = "thinking: "
+        elif before and not self.screen.dims:
+            label = "answer: "
+        thought = "thought" in (part, before)
+        lead = "\n\n" + label if before else label
+        if lead:
+            self.screen.write(lead, dim=thought, note=thought and not self._chat)
+        self._flow = self._new_flow(part, len(label))
+
+    def _new_flow(self, part: Part, column: int = 0) -> Markdown | Raw | Rows:
+        """In a chat on a terminal, Markdown if it has styles, and rows that end between words; the
+        text as it is elsewhere."""
+        screen = self.screen
+        base = DIM if part == "thought" else ()
+        look = Look(lambda: screen.width, self.view.wrap, screen.colour, screen.unicode, base)
+        if not (self._chat and screen.text_shown):
+            return Raw(base)
+        if self.view.markdown and screen.live:
+            return Markdown(look, column)
+        return Rows(look, column) if self.view.wrap else Raw(base)
+
+    def _put(self, pieces: list[Piece], held: Iterable[Piece] = ()) -> None:
+        thought = self._part == "thought"
+        show = self._tinted if self.view.highlight else _plain
+        self.screen.put(show(pieces), show(held), note=thought and not self._chat)
+
+    def _tinted(self, pieces: Iterable[Piece]) -> list[tuple[str, tuple[int, ...]]]:
+        return [
+            (text, style + DRAFTED if drafted and text.strip() else style)
+            for text, style, drafted in pieces
+        ]
+
+    def _waiting(self, line: str) -> None:
+        if self._clock() - self._since > PATIENCE:
+            self.screen.transient(line)
+
+    def _status(self, stats: Stats) -> None:
+        now = self._clock()
+        if now < self._next_status or not self.screen.text_shown or not self._answers:
+            return
+        self._next_status = now + STATUS_INTERVAL
+        parts = status_parts(stats)
+        if self._thought_since is not None:
+            parts.insert(0, (10, f"thinking, {counted(self._thought_tokens, 'token')}"))
+        self.screen.transient(" " + fit(parts, self.screen.width - 2))
+
+    def line(self, text: str, *, dim: bool = False) -> None:
+        """A whole line, or several, not part of a reply."""
+        self.screen.transient("")
+        if not self.screen.at_line_start and self._chat:
+            self.screen.write("\n", note=True)
+        for row in (row for line in text.split("\n") for row in self._rows(line)):
+            self.screen.write(row + "\n", dim=dim, note=True)
+
+    def _rows(self, text: str) -> list[str]:
+        """On a terminal, break between words; indented lines go on indented."""
+        if not self.screen.notes_shown:
+            return [text]
+        indent = "    " if text.startswith(" ") else ""
+        rows = textwrap.wrap(
+            text, self.screen.width, subsequent_indent=indent, break_on_hyphens=False
+        )
+        return rows or [text]
+
+    def message(self, prompt: str, text: str, *, dim: bool = False) -> None:
+        """A message that was not typed at the prompt, as if it had been."""
+        self.screen.write(prompt + text.replace("\n", "\n... ") + "\n", dim=dim, note=True)
+
+    def replay(self, turns: Sequence[Turn], prompt: str = ">>> ") -> None:
+        """Show the last turns of an earlier conversation again."""
+        above = len(turns) - REPLAYED
+        if above > 0:
+            self.line(f"{counted(above, 'earlier message')} above", dim=True)
+        for turn in turns[-REPLAYED:]:
+            self.message(prompt, _shortened(turn.user.content), dim=True)
+            self._replay_reply(turn)
+
+    def _replay_reply(self, turn: Turn) -> None:
+        if turn.thought and self.view.thoughts != "hide":
+            self.line(f"thought, {counted(len(turn.thought.split()), 'word')}", dim=True)
+        if turn.reply is None:
+            return
+        self._part, self._flow = "answer", self._new_flow("answer")
+        self._put(self._flow.feed(turn.reply.content))
+        self.finish()
+        if turn.reason != "stop":
+            self.line("stopped" if turn.reason == "cancelled" else _ENDED, dim=True)
+
+    def error(self, error: GemmaMtpError) -> None:
+        """An error inside a chat, which goes on."""
+        self.line(str(error))
+        if error.hint:
+            self.line(error.hint, dim=True)
+
+    def summary(self, end: End) -> None:
+        """The one line below a reply."""
+        width = self.screen.width if self.screen.notes_shown else 1000
+        self.line(fit(summary_parts(end.stats, end.reason), width), dim=True)
+
+
+_ENDED = "not complete"
+
+
+def _plain(pieces: Iterable[Piece]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(text, style) for text, style, _ in pieces]
+
+
+def _shortened(text: str) -> str:
+    """The first lines of a long message."""
+    lines = text.split("\n")
+    if len(lines) <= REPLAYED_LINES:
+        return text
+    more = counted(len(lines) - REPLAYED_LINES + 1, "more line")
+    return "\n".join([*lines[: REPLAYED_LINES - 1], f"({more})"])

@@ -1,0 +1,144 @@
+"""What is typed while nobody reads: it waits for the next line, and answers no question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
+
+from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, paste
+
+from gemma_mtp.conversations.archive import Archive
+
+Open = Callable[..., Terminal]
+SIZES = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
+WAITING = "What you typed meanwhile comes next."
+
+
+def script(home: Path, *replies: dict[str, object], **more: object) -> dict[str, object]:
+    return {"scripts": [*replies], "home": str(home), **more}
+
+
+def sent(home: Path) -> list[str]:
+    """What the person said, as it was saved."""
+    archive = Archive(home / "chats.sqlite")
+    latest = archive.latest()
+    return [turn.user.content for turn in archive.read(latest).turns] if latest else []
+
+
+def asked(open_terminal: Open, home: Path, *keys: str, **size: int) -> Terminal:
+    """A chat that asks whether to leave something out; the keys were typed during the reply."""
+    long = {"text": "word " * 400, "delay": 0.02}
+    replies = script(home, {"text": "word " * 20}, long, {"text": "Aha."}, context=100)
+    chat = open_terminal("chat", script=replies, **size)
+    chat.say("hello")
+    chat.prompt()
+    chat.say("two two")
+    chat.until("word word")
+    chat.keys(*keys)
+    chat.until("Leave it out?")
+    return chat
+
+
+@SIZES
+def test_it_does_not_answer_a_question(
+    open_terminal: Open, tmp_path: Path, columns: int, rows: int
+) -> None:
+    chat = asked(open_terminal, tmp_path, "go on", ENTER, "and", columns=columns, rows=rows)
+    chat.until("arrows, a number")
+    assert "Leave it out?" in chat.lines  # nothing was taken for an answer, or for part of one
+    chat.keys("no", ENTER)
+    chat.until("Leave it out? no, stop here")
+    chat.until(">>> go on")  # sent as it was typed, and does not fit either
+    chat.until("Leave them out?")
+    chat.keys(CTRL_C)
+    chat.until(lambda: chat.row == ">>> go on")
+    chat.keys(CTRL_C)
+    chat.until(lambda: chat.row == ">>> and")
+    assert sent(tmp_path) == ["hello", "two two"]
+
+
+def stopped(open_terminal: Open, home: Path, *keys: str, vi: bool = False, **size: int) -> Terminal:
+    """A chat that hands "count" back; the keys were typed while its prompt was read."""
+    slow = {"text": "Hm.", "prefill_delay": 0.5}
+    options = ("--vi",) if vi else ()
+    chat = open_terminal("chat", *options, script=script(home, slow, {"text": "Aha."}), **size)
+    chat.say("count")
+    chat.until("reading prompt")
+    chat.keys(*keys)
+    chat.keys(CTRL_C)
+    chat.until("stopped")
+    chat.until(lambda: chat.row == ">>> count")
+    return chat
+
+
+@SIZES
+def test_it_is_not_glued_to_a_message_that_is_handed_back(
+    open_terminal: Open, tmp_path: Path, columns: int, rows: int
+) -> None:
+    chat = stopped(open_terminal, tmp_path, "abc", ENTER, "def", columns=columns, rows=rows)
+    chat.until(lambda: chat.lines[-2:] == [">>> count", WAITING])
+    chat.keys(" me", ENTER)
+    chat.until("Aha.")
+    chat.until(lambda: chat.row == ">>> abc")  # offered, not sent
+    chat.keys("!", ENTER)
+    chat.until(lambda: chat.row == ">>> def")
+    chat.keys(CTRL_C)
+    chat.prompt()
+    assert sent(tmp_path) == ["count me", "abc!"]
+    chat.say("on")
+    chat.prompt()
+    assert sent(tmp_path)[-1] == "on"
+    assert chat.leave(CTRL_D) == 0
+
+
+def test_it_comes_when_the_message_is_cleared(open_terminal: Open, tmp_path: Path) -> None:
+    typed = ('"""one', ENTER, 'two"""', ENTER, ENTER, paste("row\r" * 20), "/draft", ENTER)
+    chat = stopped(open_terminal, tmp_path, *typed)
+    chat.keys(CTRL_C)
+    chat.until(lambda: chat.lines[-3:-1] == ['>>> """one', '... two"""'])
+    chat.keys(CTRL_C)
+    chat.until(lambda: chat.row == ">>> [pasted 20 lines]/draft")
+    chat.keys(CTRL_C)
+    chat.prompt()
+    assert sent(tmp_path) == []
+    chat.say("/draft")
+    chat.until("The draft length is chosen")
+
+
+def test_it_is_typed_and_no_command_with_vi_keys(open_terminal: Open, tmp_path: Path) -> None:
+    chat = stopped(open_terminal, tmp_path, "dd is a command", ENTER, vi=True)
+    chat.keys("\x1b", "0")
+    chat.until(lambda: b"\x1b[2 q" in chat.raw)  # the cursor of commands
+    chat.keys(CTRL_C)
+    chat.until(lambda: chat.row == ">>> dd is a command")
+
+
+def test_it_stays_apart_when_the_message_fails_again(open_terminal: Open, tmp_path: Path) -> None:
+    fails = {"error": "It does not work.", "prefill_delay": 0.0}
+    slow = {"text": "Hm.", "prefill_delay": 0.5}
+    chat = open_terminal("chat", script=script(tmp_path, slow, fails, {"text": "Aha."}))
+    chat.say("count")
+    chat.until("reading prompt")
+    chat.keys("abc", ENTER, CTRL_C)
+    chat.until(lambda: chat.lines[-2:] == [">>> count", WAITING])
+    chat.keys(ENTER)
+    chat.until("It does not work.")
+    chat.until(lambda: chat.lines[-2:] == [">>> count", WAITING])
+    chat.keys(ENTER)
+    chat.until(lambda: chat.row == ">>> abc")
+    assert sent(tmp_path) == ["count"]
+
+
+def test_after_a_reply_it_is_sent(open_terminal: Open, tmp_path: Path) -> None:
+    slow = {"text": "one two three four", "delay": 0.1}
+    chat = open_terminal("chat", script=script(tmp_path, slow, {"text": "Aha."}))
+    chat.say("count")
+    chat.until("one two")
+    chat.keys("why?", ENTER, "half")
+    chat.until("Aha.")
+    chat.until(lambda: chat.row == ">>> half")
+    assert sent(tmp_path) == ["count", "why?"]

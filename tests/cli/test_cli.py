@@ -1,0 +1,529 @@
+"""`gemma-mtp run` and its neighbours as a script sees them: output, complaints, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.fakes import BrokenWorld, FakeEngine, FakeWorld, Script, invoke
+
+from gemma_mtp import __version__
+from gemma_mtp.api import Message, Sampling
+from gemma_mtp.chat.world import World
+from gemma_mtp.options import LoadOptions
+
+DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
+ROOT = DRIVER.parent.parent
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and shells of POSIX")
+
+
+def world(*scripts: Script, **settings: object) -> FakeWorld:
+    return FakeWorld(FakeEngine(list(scripts) or [Script()], **settings))  # type: ignore[arg-type]
+
+
+def start(
+    script: dict[str, object], *arguments: str, shell: str = "", stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """The command line with the fake engine in a process of its own."""
+    env = {**os.environ, "FAKE": json.dumps(script), "PYTHONPATH": str(ROOT)}
+    command = ["sh", "-c", shell] if shell else [sys.executable, str(DRIVER), *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=env, stdin=stdin, stdout=pipe, stderr=pipe)
+
+
+def test_the_answer_and_nothing_else() -> None:
+    outcome = invoke("run", "hi")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "Hello there.\n", "")
+
+
+def test_the_answer_is_not_changed() -> None:
+    text = "\n\n  one\t\x1b[1m two \n"
+    assert invoke("run", "hi", world=world(Script(text))).stdout == text
+
+
+@pytest.mark.parametrize("text", ["one\n\ntwo", "one\n\ntwo\n", "one\n\ntwo\n\n\n"])
+def test_the_answer_ends_with_one_newline(text: str) -> None:
+    assert invoke("run", "hi", world=world(Script(text))).stdout == "one\n\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "context", "arguments", "said"),
+    [
+        (Script(""), 8192, "", "the reply was empty.\n  Asking again may bring one.\n"),
+        (
+            Script("", "Let me see."),
+            8192,
+            "--think",
+            "the model ended its reply with its thought.\n"
+            "  Asking again may bring one, and so may leaving out --think.\n",
+        ),
+        (
+            Script("Yes.", "one two three"),
+            8192,
+            "--think --max-tokens 2",
+            "the token limit came while the model was still thinking.\n"
+            "  A larger --max-tokens leaves room for one, and so may leaving out --think.\n",
+        ),
+        (
+            Script("Yes.", "one two three"),
+            8,
+            "",
+            "the context was full while the model was still thinking.\n"
+            "  A larger --ctx leaves room for one.\n",
+        ),
+    ],
+)
+def test_a_reply_without_an_answer_says_so(
+    script: Script, context: int, arguments: str, said: str
+) -> None:
+    there = world(script, context=context)
+    outcome = invoke("run", "hi", *arguments.split(), world=there)
+    assert (outcome.status, outcome.stdout) == (0, "")
+    assert outcome.stderr == f"gemma-mtp: There is no answer: {said}"
+
+
+def test_in_json_a_reply_without_an_answer_is_as_it_is() -> None:
+    there = world(Script("Yes.", "one two three"))
+    outcome = invoke("run", "hi", "--think", "--json", "--max-tokens", "2", world=there)
+    found = json.loads(outcome.stdout)
+    assert (found["text"], found["thought"], found["finish_reason"]) == ("", "one two", "length")
+    assert (outcome.status, outcome.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "prompt"),
+    [
+        (["hi"], b"", "hi"),
+        (["hi"], None, "hi"),
+        ([], b"from a pipe\n", "from a pipe"),
+        (["Summarise:"], b"first\nsecond\n", "Summarise:\n\nfirst\nsecond"),
+        (["e2b"], b"from a pipe", "from a pipe"),
+        (["e2b", "hi"], b"\n", "hi"),
+        ([], b"\xef\xbb\xbfa\r\nb", "a\nb"),
+        ([], b"caf\xe9 \xff!", "caf\ufffd \ufffd!"),
+        ([], "  indented 雨".encode(), "  indented 雨"),
+    ],
+)
+def test_where_the_prompt_comes_from(arguments: list[str], stdin: bytes, prompt: str) -> None:
+    for command in ("run", "chat"):
+        there = world()
+        assert invoke(command, *arguments, stdin=stdin, world=there).status == 0
+        assert there.engine.requests[0].messages == (Message("user", prompt),)
+        assert there.engine.closed
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n \n", None])
+@pytest.mark.parametrize("arguments", [[], ["e2b"], [""], ["e2b", " "]])
+def test_an_empty_prompt_is_a_mistake(arguments: list[str], stdin: bytes | None) -> None:
+    there = world()
+    outcome = invoke("run", *arguments, stdin=stdin, world=there)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert "The prompt is empty." in outcome.stderr
+    assert not there.loaded
+
+
+def test_a_chat_needs_a_terminal_to_write_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gemma_mtp.cli.app._is_terminal", lambda stream: stream is sys.stdin)
+    outcome = invoke("chat")
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert "The output is no terminal, which a chat needs.\n  gemma-mtp run " in outcome.stderr
+
+
+def test_continue_and_resume_do_not_go_together() -> None:
+    outcome = invoke("chat", "--continue", "--resume")
+    assert outcome.status == 2
+    assert "--continue and --resume do not go together." in outcome.stderr
+
+
+def test_options_reach_the_engine() -> None:
+    there = world()
+    options = "--draft 3 --temperature 0 --top-k 0 --top-p 1 --min-p 0.1 --repeat-penalty 1.1"
+    more = "--seed 5 --exact --max-tokens 9 --stop A --stop B --system Be_brief --think"
+    load = "--ctx 512 --threads 1 --gpu-layers -1 --kv-type q8_0 --flash-attn on --verbose"
+    assert invoke("run", "e4b", "hi", *f"{options} {more} {load}".split(), world=there).status == 0
+    (request,) = there.engine.requests
+    assert request.messages == (Message("system", "Be_brief"), Message("user", "hi"))
+    assert request.sampling == Sampling(0, 0, 1, 0.1, 1.1)
+    assert (request.seed, request.exact, request.draft, request.think) == (5, True, 3, True)
+    assert (request.max_tokens, request.stop) == (9, ("A", "B"))
+    ((files, loaded),) = there.loaded
+    assert files.name == "e4b"
+    assert loaded == LoadOptions(512, 1, -1, "q8_0", "q8_0", True, True)
+    assert there.used == ["e4b"]
+
+
+def test_defaults_leave_the_choice_to_the_engine() -> None:
+    there = world()
+    invoke("run", "hi", world=there)
+    (request,) = there.engine.requests
+    assert (request.draft, request.sampling, request.seed) == ("auto", Sampling(), None)
+    assert (request.exact, request.think, request.max_tokens, request.stop) == (False,) * 2 + (
+        None,
+        (),
+    )
+    assert there.loaded[0][1] == LoadOptions()
+
+
+@pytest.mark.parametrize(("word", "draft"), [("off", 0), ("OFF", 0), ("0", 0), ("16", 16)])
+def test_draft_settings(word: str, draft: int) -> None:
+    there = world()
+    assert invoke("run", "hi", "--draft", word, world=there).status == 0
+    assert there.engine.requests[0].draft == draft
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--draft 17", "--draft -1", "--draft fast", "--draft ³", "--draft 1.5",
+        "--temperature -0.1", "--temperature nan", "--temperature inf", "--temperature warm",
+        "--top-k -1", "--top-p 0", "--top-p 1.1", "--top-p nan", "--min-p -1", "--min-p 2",
+        "--repeat-penalty 0", "--repeat-penalty -1", "--seed -1", f"--seed {2**64}",
+        "--max-tokens 0", "--max-tokens -5", "--ctx 255", "--ctx -1", f"--ctx {10**9}",
+        "--threads 0", "--threads 99999", "--gpu-layers -2", "--kv-type q9", "--flash-attn maybe",
+        "--kv-type q8_0 --flash-attn off",
+    ],
+)  # fmt: skip
+def test_values_out_of_range_never_reach_the_engine(options: str) -> None:
+    for command in ("run", "chat"):
+        there = world()
+        outcome = invoke(command, "hi", *options.split(), world=there)
+        assert (outcome.status, outcome.stdout, there.loaded) == (2, "", [])
+        first, *hint = outcome.stderr.splitlines()
+        assert first.startswith("gemma-mtp: ")
+        assert options.split()[0] in first
+        assert len(hint) <= 1
+
+
+def test_an_empty_stop_text() -> None:
+    assert "--stop" in invoke("run", "hi", "--stop", "").stderr
+
+
+def test_json() -> None:
+    outcome = invoke("run", "e2b", "hi", "--json", world=world(Script("雨 falls.\n")))
+    assert outcome.stderr == ""
+    assert outcome.stdout.count("\n") == 1
+    found = json.loads(outcome.stdout)
+    stats = found.pop("stats")
+    assert found == {
+        "text": "雨 falls.\n",
+        "model": "e2b",
+        "seed": 7,
+        "finish_reason": "stop",
+        "prompt_tokens": 5,
+        "completion_tokens": 3,
+    }
+    assert (stats["speedup"], stats["speedup_basis"]) == (1.42, "measured")
+    assert 0 <= stats["load_seconds"] <= stats["total_seconds"]
+
+
+def test_json_with_a_thought() -> None:
+    outcome = invoke("run", "hi", "--think", "--json", world=world(Script("Yes.", "Well now.")))
+    assert json.loads(outcome.stdout)["thought"] == "Well now."
+
+
+def test_thoughts_stay_out_of_the_answer() -> None:
+    outcome = invoke("run", "hi", "--think", world=world(Script("Yes.", "Well now.")))
+    assert (outcome.stdout, outcome.stderr) == ("Yes.\n", "")
+
+
+def test_stats_go_to_standard_error() -> None:
+    outcome = invoke("run", "one", "--stats", world=world(Script("a b c d")))
+    assert outcome.stdout == "a b c d\n"
+    assert outcome.stderr == (
+        "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · k=3 · ctx 9/8192\n"
+    )
+
+
+def test_a_single_answer_prepares_nothing() -> None:
+    asked = world(Script("a"))
+    invoke("run", "one", world=asked)
+    assert asked.engine.requests
+    assert not asked.engine.prepared
+
+
+def test_a_warning_goes_to_standard_error() -> None:
+    failing = Script("a", warning="The drafter broke.")
+    outcome = invoke("run", "one", world=world(failing))
+    assert (outcome.status, outcome.stdout) == (0, "a\n")
+    assert outcome.stderr == "gemma-mtp: The drafter broke.\n"
+    found = json.loads(invoke("run", "one", "--json", world=world(failing)).stdout)
+    assert found["warning"] == "The drafter broke."
+
+
+def test_stats_without_a_comparison() -> None:
+    outcome = invoke("run", "one", "--stats", world=world(Script("a")))
+    assert outcome.stderr == "ctx 6/8192\n"
+
+
+def test_the_token_limit() -> None:
+    limited = ("run", "hi", "--max-tokens", "2", "--stats")
+    script = Script("a b c d")
+    outcome = invoke(*limited, world=world(script))
+    assert (outcome.status, outcome.stdout) == (0, "a b\n")
+    assert outcome.stderr.endswith("token limit\n")
+    assert invoke(*limited, "--fail-on-length", world=world(script)).status == 3
+    assert invoke("run", "hi", "--fail-on-length").status == 0
+
+
+def test_a_full_context_is_said() -> None:
+    outcome = invoke("run", "hi", "--ctx", "256", world=world(Script("a " * 300)))
+    assert outcome.status == 0
+    assert outcome.stderr == (
+        "gemma-mtp: the context is full (256 of 256 tokens); a larger --ctx holds more.\n"
+    )
+
+
+def test_no_speculation_is_said() -> None:
+    there = world(plain_reason="no drafter is here.")
+    said = "No speculation, plain decoding only: no drafter is here.\n"
+    assert invoke("run", "hi", world=there).stderr == said
+    assert invoke("run", "hi", "--draft", "off", world=there).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["run", "31b", "hi"], 4, "gemma-mtp: 31b is not on this machine.\n  gemma-mtp pull 31b"),
+        (["run", "tinny"], 4, 'gemma-mtp: There is no model called "tinny".\n  Did you mean tiny?'),
+        (["run", "tell", "me", "more"], 2, "gemma-mtp: The prompt is in several pieces."),
+        (["run", "cat.png"], 2, "gemma-mtp: cat.png is an image, and images are not supported"),
+        (["run", "hi", "--tempreature", "1"], 2, "gemma-mtp: No such option: --tempreature"),
+        (["rum"], 2, "gemma-mtp: No such command"),
+        (["pull", "--to", "a", "--from", "b"], 2, "gemma-mtp: --to and --from cannot"),
+        (["pull", "e9b"], 4, "gemma-mtp: There is no model called"),
+        (["run", "hi", "--ctx", "256", "--system", "a " * 300], 5, "gemma-mtp: The prompt has"),
+    ],
+)
+def test_complaints(arguments: list[str], status: int, sentence: str) -> None:
+    outcome = invoke(*arguments)
+    assert (outcome.status, outcome.stdout) == (status, "")
+    assert outcome.stderr.startswith(sentence)
+    assert len(outcome.stderr.splitlines()) <= 2
+
+
+def test_an_error_of_the_engine() -> None:
+    outcome = invoke("run", "hi", world=world(Script(error="The file is truncated.")))
+    assert (outcome.status, outcome.stdout) == (6, "")
+    assert outcome.stderr == "gemma-mtp: The file is truncated.\n  Try something else.\n"
+
+
+def test_a_crash_after_some_text_keeps_the_text() -> None:
+    outcome = invoke("run", "hi", world=world(Script("a b", crash="out of luck")))
+    assert (outcome.status, outcome.stdout) == (1, "a\n")
+    assert "RuntimeError: out of luck" in outcome.stderr
+
+
+def test_the_unexpected_is_one_sentence() -> None:
+    outcome = invoke("run", "hi", world=BrokenWorld())
+    assert outcome.status == 1
+    assert outcome.stderr == (
+        "gemma-mtp: Something went wrong: ZeroDivisionError: division by zero\n"
+        "  --verbose shows where.\n"
+    )
+    assert "Traceback" in invoke("run", "hi", "--verbose", world=BrokenWorld()).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["run", "e2b", "hi"], 4, "gemma-mtp pull e2b"),
+        (["run", "e3b"], 4, "Did you mean e2b"),
+        (["pull", "e3b"], 4, "Did you mean e2b"),
+        (["pull", "nothing-like-it"], 4, "Known models: tiny, e2b"),
+        (["pull", "tiny"], 0, "tiny is built in"),
+    ],
+)
+def test_the_real_world(
+    arguments: list[str], status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    outcome = invoke(*arguments, world=World())
+    assert (outcome.status, outcome.stdout) == (status, "")
+    assert said in outcome.stderr
+
+
+def test_the_history_is_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    assert World().history() == tmp_path / "state" / "history"
+
+
+def test_only_a_model_that_was_named_is_remembered() -> None:
+    there = world()
+    invoke("run", "hi", world=there)
+    assert there.used == []
+    invoke("run", "e4b", "hi", world=there)
+    assert there.used == ["e4b"]
+
+
+def test_version_help_and_pull() -> None:
+    version = f"gemma-mtp {__version__}\nllama-cpp-python 0.3.36\nllama.cpp 0c1e570\n"
+    assert invoke("--version").stdout == version
+    bare, asked = invoke(), invoke("--help")
+    assert bare.status == asked.status == 0
+    assert "Commands:" in bare.stdout
+    assert bare.stdout.strip() == asked.stdout.strip()
+    there = world()
+    outcome = invoke("pull", "e2b", world=there)
+    assert (outcome.status, outcome.stdout) == (0, "")
+    assert outcome.stderr == (
+        "fetching e2b.gguf, 63 MB\nchecking e2b.gguf, 63 MB\ne2b is ready: gemma-mtp chat e2b\n"
+    )
+    assert there.pulled == there.used == ["e2b"]
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    heavy = "rich prompt_toolkit llama_cpp numpy huggingface_hub asyncio"
+    code = f"import sys, gemma_mtp.cli; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def wait_for(path: Path) -> None:
+    """Until another process has made `path`."""
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@posix
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_ctrl_c_keeps_what_was_written(more: list[str], tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    script = {"scripts": [{"text": "one two three four five", "delay": 60, "mark": str(mark)}]}
+    with start(script, "run", "hi", *more) as process:
+        wait_for(mark)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, b"")
+    if more:
+        assert json.loads(out)["finish_reason"] == "cancelled"
+        out = json.loads(out)["text"].encode() + b"\n"
+    assert out == b"one\n"
+
+
+@posix
+def test_ctrl_c_while_loading_or_reading() -> None:
+    for script, stdin in (({"load": 60}, subprocess.DEVNULL), ({}, subprocess.PIPE)):
+        with start(script, "run", "hi", stdin=stdin) as process:
+            time.sleep(0.7)  # the outcome is the same if Python is not ready by then
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=20)
+        assert out == b""
+        assert process.returncode in (130, -signal.SIGINT)
+
+
+@posix
+def test_a_reader_that_leaves_is_no_news() -> None:
+    with start({"scripts": [{"text": "word " * 20000}]}, "run", "hi") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(4) == b"word"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 1
+
+
+@posix
+@pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "</dev/null"])
+def test_closed_streams(redirect: str) -> None:
+    command = f'exec "{sys.executable}" "{DRIVER}" run hi {redirect}'
+    with start({}, shell=command) as process:
+        out, err = process.communicate(timeout=20)
+    lost = ">&-" in redirect.split()  # the answer is
+    assert process.returncode == (1 if lost else 0)
+    assert out == (b"" if lost else b"Hello there.\n")
+    said = lost and "2>&-" not in redirect
+    assert err == (b"gemma-mtp: The output cannot be written: it is closed.\n" if said else b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have /dev/full")
+@pytest.mark.parametrize("command", ["run hi", "config"])
+def test_output_that_cannot_be_written(command: str) -> None:
+    with start({}, shell=f'exec "{sys.executable}" "{DRIVER}" {command} > /dev/full') as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert err == b"gemma-mtp: The output cannot be written: No space left on device.\n"
+
+
+def test_what_is_no_text_is_refused() -> None:
+    there = world()
+    outcome = invoke("run", "What is it?", stdin=b"\x7fELF\0\0", world=there)
+    assert (outcome.status, there.loaded) == (2, [])
+    assert "What was piped in is not text" in outcome.stderr
+
+
+def test_a_full_context_is_a_limit_as_well() -> None:
+    limited = ("run", "hi", "--ctx", "256", "--fail-on-length")
+    assert invoke(*limited, world=world(Script("a " * 300))).status == 3
+
+
+def test_a_prompt_that_does_not_fit_says_nothing_of_a_chat() -> None:
+    outcome = invoke("run", "word " * 300, "--ctx", "256")
+    assert outcome.stderr.endswith("\n  Shorten it, or use a larger --ctx.\n")
+
+
+def test_a_seed_makes_a_reply_exact() -> None:
+    there = world()
+    invoke("run", "hi", "--seed", "5", world=there)
+    assert there.engine.requests[0].exact
+
+
+def test_numbers_that_are_none() -> None:
+    for option in ("--seed x", "--ctx=x"):
+        outcome = invoke("run", "hi", *option.split())
+        name = option.partition("=")[0].split()[0]
+        assert outcome.stderr.startswith(f'gemma-mtp: {name} must be a whole number, not "x".\n')
+    assert "--top-p must be a number" in invoke("run", "hi", "--top-p", "much").stderr
+
+
+def test_a_prompt_in_pieces_needs_quotes() -> None:
+    outcome = invoke("run", "tell", "me", "a", "story")
+    assert outcome.stderr.endswith('  It needs quotes: gemma-mtp run "tell me a story"\n')
+    outcome = invoke("chat", "tiny", "hello", "world")
+    assert outcome.stderr.endswith('  It needs quotes: gemma-mtp chat tiny "hello world"\n')
+
+
+def test_files_of_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.md"
+    path.write_text("Rain falls.\n")
+    there = world()
+    invoke("chat", "Sum it up:", "-f", str(path), world=there)
+    sent = f'<file name="{path}">\nRain falls.\n</file>\n\nSum it up:'
+    assert there.engine.requests[0].messages == (Message("user", sent),)
+    assert "cannot be read" in invoke("chat", "-f", str(tmp_path / "none")).stderr
+
+
+def test_only_a_terminal_can_be_talked_on() -> None:
+    for option in ("--resume", "--continue"):
+        assert "needs a terminal" in invoke("chat", option).stderr
+    assert "There is no terminal to talk on." in invoke("chat", "-i", stdin=b"notes").stderr
+    assert "--overflow must be" in invoke("chat", "-i", "--overflow", "burst").stderr
+
+
+@posix
+def test_ctrl_c_while_the_program_starts_is_no_failure() -> None:
+    """The keys are pressed while the first of the large imports is under way."""
+    code = """
+import os, runpy, signal, sys
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+sys.argv = ["gemma-mtp", "--version"]
+runpy.run_module("gemma_mtp", run_name="__main__")
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

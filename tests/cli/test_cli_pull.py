@@ -1,0 +1,405 @@
+"""`gemma-mtp pull` as a person and a script see it: words, JSON, plain lines, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from support.fakes import FakeWorld, Outcome, invoke
+from support.hub_server import Hub, Stored
+from support.pulls import real_pair
+
+from gemma_mtp import paths
+from gemma_mtp.chat.world import World
+from gemma_mtp.cli.app import main
+from gemma_mtp.cli.pull_view import JsonView, PullView, Rate, amount, duration
+from gemma_mtp.models.catalogue import Catalogue, load_catalogue
+from gemma_mtp.models.machine import Machine
+from gemma_mtp.models.pull.events import PullNote, PullProgress, PullSilence, PullWait
+from gemma_mtp.terminal.render import Printer
+from gemma_mtp.terminal.screen import Screen
+
+CATALOGUE = """
+[sampling]
+temperature = 1.0
+
+[[model]]
+name = "tiny"
+title = "Built in"
+parameters = "1M"
+context_length = 4096
+[[model.source]]
+builtin = true
+drafter = {{ file = "tiny-drafter.gguf", quantization = "Q8_0" }}
+targets = [{{ tag = "default", file = "tiny-target.gguf", quantization = "Q4_0" }}]
+
+[[model]]
+name = "12b"
+title = "A small one"
+parameters = "1M"
+context_length = 4096
+[[model.source]]
+repo = "org/pair"
+revision = "0123456789abcdef0123456789abcdef01234567"
+qat = true
+drafter = {{ file = "mtp-target.gguf", quantization = "Q4_0", bytes = {d.size}, sha256 = "{d.sha256}" }}
+targets = [
+  {{ tag = "qat", file = "target.gguf", quantization = "Q4_0", bytes = {t.size}, sha256 = "{t.sha256}" }}
+]
+"""  # noqa: E501
+
+
+@pytest.fixture
+def world(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The real world, with a catalogue of one pair that is on the hub of this test."""
+    real = real_pair(tmp_path / "real")
+    hub.files = {"target.gguf": Stored.of(real["target"]),
+                 "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
+    there = World()
+    files = {"t": hub.files["target.gguf"], "d": hub.files["mtp-target.gguf"]}
+    there.__dict__["catalogue"] = Catalogue(CATALOGUE.format(**files))
+    return there
+
+
+def pull(world: World, *arguments: str) -> Outcome:
+    return invoke("pull", *arguments, world=world)
+
+
+def test_plain_lines_where_nothing_can_move(world: World) -> None:
+    outcome = pull(world, "12b")
+    assert (outcome.status, outcome.stdout) == (0, "")
+    assert outcome.stderr.splitlines()[-1] == "12b is ready: gemma-mtp chat 12b"
+    assert (
+        "fetching target.gguf, 0 MB" in outcome.stderr or "checking target.gguf" in outcome.stderr
+    )
+    assert "\x1b" not in outcome.stderr + outcome.stdout
+    assert world.resolve(None, None).name == "12b"
+    again = pull(world, "12b")
+    assert (again.status, again.stderr) == (0, "12b is ready: gemma-mtp chat 12b\n")
+
+
+def test_the_built_in_pair_needs_no_pull(world: World) -> None:
+    outcome = pull(world, "tiny")
+    assert outcome.stderr == "tiny is built in, nothing to pull: gemma-mtp chat tiny\n"
+
+
+def test_a_folder_that_cannot_be_made_is_not_the_hubs_fault(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "file"))
+    outcome = pull(world, "12b")
+    assert outcome.status == 1
+    assert str(tmp_path / "file") in outcome.stderr
+
+
+def test_quiet_says_nothing(world: World) -> None:
+    outcome = pull(world, "12b", "-q")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "", "")
+
+
+def test_json_events_for_scripts(world: World) -> None:
+    outcome = pull(world, "12b", "--json")
+    events = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert outcome.status == 0
+    assert outcome.stderr == ""
+    assert {event["event"] for event in events} == {"progress", "ready"}
+    assert events[-1]["event"] == "ready"
+    assert Path(events[-1]["target"]).is_file()
+    last = events[-2]
+    assert last["done"] == last["total"]
+    assert last["pair_done"] == last["pair_total"]
+    assert {"file", "verifying", "bytes_per_second", "seconds_left"} <= last.keys()
+
+
+def test_a_failure_is_an_event_too(world: World, hub: Hub) -> None:
+    hub.faults.hub_always = 404
+    outcome = pull(world, "12b", "--json")
+    assert outcome.status == 7
+    event = json.loads(outcome.stdout.splitlines()[-1])
+    assert event["event"] == "error"
+    assert event["status"] == 7
+    assert outcome.stderr.startswith(f"gemma-mtp: {event['message']}\n  {event['hint']}")
+
+
+def test_files_that_are_not_the_pinned_ones_need_a_word_of_the_user(world: World, hub: Hub) -> None:
+    hub.files["target.gguf"] = Stored.of(hub.files["target.gguf"].data + bytes(32))
+    outcome = pull(world, "12b")
+    assert outcome.status == 7
+    assert "gemma-mtp: target.gguf is not the pinned file: " in outcome.stderr
+    assert "add --allow-changed" in outcome.stderr
+    outcome = pull(world, "12b", "--allow-changed")
+    assert outcome.status == 0
+    assert outcome.stderr.splitlines()[0].startswith("target.gguf is not the pinned file: ")
+    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
+
+
+def test_ctrl_c_says_that_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world, "pull", interrupt)
+    outcome = pull(world, "12b")
+    assert outcome.status == 130
+    assert outcome.stderr == (
+        "gemma-mtp: Stopped.\n  What has arrived is kept; the same command goes on.\n"
+    )
+
+
+def test_a_repository_by_name(world: World) -> None:
+    outcome = pull(world, "hf:org/pair")
+    assert outcome.status == 0
+    assert "target.gguf: the target, the only one there." in outcome.stderr
+    assert "hf:org/pair is ready: gemma-mtp chat hf:org/pair" in outcome.stderr
+    assert world.resolve("hf:org/pair", None).drafter is not None
+
+
+def test_carrying(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = pull(world, "12b", "--to", str(tmp_path / "stick"))
+    assert f"12b is in {tmp_path / 'stick' / '12b'}" in outcome.stderr
+    hub.close()
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "other"))
+    assert pull(world, "12b", "--offline").status == 7
+    assert pull(world, "--from", str(tmp_path / "stick")).status == 0
+    assert world.resolve("12b", None).target.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["e9b"], 4, 'There is no model called "e9b".'),
+        (["hf:nonsense"], 2, "is not of the form hf:OWNER/REPO"),
+        (["12b", "--reuse", "/no/such/place"], 2, "There is nothing at /no/such/place."),
+        (["tiny", "--to", "stick"], 2, "tiny is part of gemma-mtp"),
+        (["12b", "--offline"], 7, "mtp-target.gguf is not on this machine, and --offline"),
+        (["hf:org/pair", "--offline"], 7, "--offline was given"),
+        (["12b", "--from", "/no/such/place"], 4, "does not hold 12b"),
+        (["12b", "--revision", "abc"], 7, "has no mtp-target.gguf at revision abc"),
+    ],
+)
+def test_what_cannot_be(world: World, arguments: list[str], status: int, words: str) -> None:
+    outcome = pull(world, *arguments)
+    assert outcome.status == status
+    assert words in outcome.stderr
+    assert outcome.stdout == ""
+
+
+# --- a model that does not fit -------------------------------------------------------------------
+
+DOUBT = "12b does not fit in memory: needs 8.0 GB, 6.0 GB are free."
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str) -> tuple[FakeWorld, str]:
+    """What `pull` says and does at a terminal of a machine with 6 GB where `answer` is typed."""
+    world, notes = FakeWorld(), Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    monkeypatch.setattr("sys.stderr", notes)
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["pull", *arguments], world) == 0
+    return world, notes.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answer", "pulled"), [("\n", []), ("", []), ("n\n", []), ("y\n", ["12b"])]
+)
+def test_a_model_that_does_not_fit_is_pulled_only_after_a_yes(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, answer: str, pulled: list[str]
+) -> None:
+    world, said = ask(monkeypatch, answer, "12b")
+    assert world.pulled == pulled
+    assert said.startswith(f"{DOUBT}\nPull it nevertheless? [y/N] ")
+    assert said.count("does not fit") == 1
+
+
+@pytest.mark.parametrize("arguments", [["e2b"], ["12b", "--to", "stick"]])
+def test_nothing_is_asked_about_what_fits_or_goes_elsewhere(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    world, said = ask(monkeypatch, "", *arguments)
+    assert world.pulled == arguments[:1]
+    assert "does not fit" not in said
+
+
+def test_scripts_at_a_terminal_are_not_asked(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, said = ask(monkeypatch, "", "12b", "--json")
+    assert (world.pulled, said) == (["12b"], "")
+
+
+def test_without_a_terminal_a_warning_comes_first(machine: Path) -> None:
+    world = FakeWorld()
+    outcome = invoke("pull", "12b", world=world)
+    assert (outcome.status, world.pulled) == (0, ["12b"])
+    assert outcome.stderr.splitlines()[0] == DOUBT
+
+
+def test_for_scripts_the_warning_is_an_event(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = invoke("pull", "12b", "--json")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert json.loads(outcome.stdout.splitlines()[0]) == {"event": "note", "text": DOUBT}
+
+
+def test_nothing_is_said_about_a_model_that_is_here(world: World) -> None:
+    known = world.catalogue.entries[1]
+    large = replace(known, shape=load_catalogue().entries[-1].shape)
+    world.catalogue.entries[1] = world.catalogue._found["12b"] = large
+    world.__dict__["machine"] = lambda: Machine(int(5e8), int(8e9), cores=4)
+    assert "12b does not fit in memory" in pull(world, "12b").stderr
+    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
+
+
+def test_an_engine_that_cannot_be_loaded_does_not_stop_a_pull(machine: Path) -> None:
+    class Broken(FakeWorld):
+        def machine(self) -> Machine:
+            raise ImportError("no llama.cpp")
+
+    world = Broken()
+    assert invoke("pull", "12b", world=world).status == 0
+    assert world.pulled == ["12b"]
+
+
+# --- the view alone ------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def progress(done: int, verifying: bool = False) -> PullProgress:
+    return PullProgress("MTP/f.gguf", done, 60_000_000, verifying, done + 40_000_000, 100_000_000)
+
+
+def test_rate_and_remaining_time() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    assert rate.of(progress(0)) is None
+    clock.now = 2
+    assert rate.of(progress(20_000_000)) == 10e6
+    clock.now = 100  # what is long ago does not count
+    assert rate.of(progress(20_000_000)) is None
+    assert rate.of(progress(20_000_000, verifying=True)) is None
+
+
+def test_a_terminal_shows_the_file_the_pair_the_rate_and_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, stream = Clock(), Terminal()
+    monkeypatch.setenv("COLUMNS", "120")
+    view = PullView(Printer(Screen(StringIO(), stream, {"TERM": "xterm"})), clock=clock)
+    view(progress(0))
+    clock.now = 2
+    view(progress(20_000_000))
+    assert (
+        "fetching f.gguf · 33 % · 20 of 60 MB · 10 MB/s · 4 s left · pair 60 %" in stream.getvalue()
+    )
+    view(PullWait("HTTP 503", 4.0))
+    assert "HTTP 503; trying again in 4 s" in stream.getvalue()
+    view(PullSilence("cdn.example", 5.2))
+    assert "hardly anything has come from cdn.example for 5 s" in stream.getvalue()
+    view.end()
+
+
+def test_plain_lines_come_now_and_then() -> None:
+    clock, stream = Clock(), StringIO()
+    view = PullView(Printer(Screen(StringIO(), stream, {})), clock=clock)
+    for second in range(70):
+        clock.now = second
+        view(progress(second * 500_000))
+    view(PullNote("A note."))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "fetching f.gguf, 60 MB"
+    assert lines[1].startswith("fetching f.gguf · 25 % · 15 of 60 MB · 0 MB/s")
+    assert len(lines) == 4
+    assert lines[3] == "A note."
+
+
+def test_waiting_is_said_where_nothing_can_move_but_not_too_often() -> None:
+    clock, stream = Clock(), StringIO()
+    view = PullView(Printer(Screen(StringIO(), stream, {})), clock=clock)
+    for second in range(12):
+        clock.now = second
+        view(PullWait("HTTP 503", 0.4))
+    view(PullWait("HTTP 429", 60))
+    view(PullSilence("cdn.example", 5))
+    assert stream.getvalue().splitlines() == [
+        "HTTP 503; trying again now",
+        "HTTP 503; trying again now",
+        "HTTP 429; trying again in 60 s",
+        "hardly anything has come from cdn.example for 5 s",
+    ]
+
+
+def test_json_is_not_a_flood() -> None:
+    clock, stream = Clock(), StringIO()
+    view = JsonView(stream, clock)
+    for step in range(100):
+        clock.now = step / 100
+        view(progress(step))
+    assert len(stream.getvalue().splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (amount(12_000_000), "12 MB"),
+        (amount(12_000_000, 253_000_000), "12 of 253 MB"),
+        (amount(1_200_000_000, 6_700_000_000), "1.2 of 6.7 GB"),
+        (duration(45), "45 s"),
+        (duration(200), "3 min"),
+        (duration(4800), "80 min"),
+        (duration(6000), "1 h 40 min"),
+    ],
+)
+def test_words(text: str, words: str) -> None:
+    assert text == words
+
+
+def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, world: World) -> None:
+    pull(world, "12b")
+    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+    for damage in (b"GGUF" + bytes(target.stat().st_size - 4), target.read_bytes()[:-9], b""):
+        target.write_bytes(damage)
+        outcome = invoke("run", "12b", "hi", world=world)
+        assert outcome.status in (4, 6)
+        assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
+        hub.sent.clear()
+        assert pull(world, "12b").status == 0
+        assert list(hub.sent) == ["target.gguf"]
+        assert world.resolve("12b", None).target.read_bytes() == hub.files["target.gguf"].data
+
+
+@pytest.mark.parametrize(("byte", "words"), [(-1, ["--check"]), (0, ["--check"]), (0, [])])
+def test_what_show_finds_is_mended_too(hub: Hub, world: World, byte: int, words: list[str]) -> None:
+    pull(world, "12b")
+    pull(world, "12b")  # from now on it is known that the headers are good
+    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+    before, data = target.stat(), bytearray(target.read_bytes())
+    data[byte] ^= 1
+    target.write_bytes(data)
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk leaves no trace
+    hub.sent.clear()
+    assert pull(world, "12b").status == 0
+    assert not hub.sent
+    outcome = invoke("show", "12b", *words, world=world)
+    assert outcome.status == 6
+    assert ("is damaged: its sha256" in outcome.stderr) == bool(words)
+    assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
+    assert pull(world, "12b").status == 0
+    assert list(hub.sent) == ["target.gguf"]
+    assert invoke("show", "12b", "--check", world=world).status == 0

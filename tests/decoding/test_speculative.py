@@ -1,0 +1,255 @@
+"""The round on scripted models: what is committed, what the cache holds, what invariance means."""
+
+import numpy as np
+import pytest
+
+from gemma_mtp.api import Sampling
+from gemma_mtp.decoding.draft_length import FixedDraft
+from gemma_mtp.decoding.lookup import Lookup
+from gemma_mtp.decoding.sampling import Sampler
+from gemma_mtp.decoding.speculative import Speculator, agree, synthetic
+
+VOCABULARY = 16
+END = 15
+
+
+class ScriptedTarget:
+    """Logits are a hash of the tokens before; the cache is checked at every call."""
+
+    def __init__(self, prompt, sharpness=3.0):
+        self.cache = list(prompt[:-1])
+        self.sharpness = sharpness
+        self.widths = []
+        self.rows = []
+
+    def row_after(self, tokens):
+        rng = np.random.default_rng([len(tokens), *tokens[-3:]])
+        return (self.sharpness * rng.normal(size=VOCABULARY)).astype(np.float32)
+
+    def decode(self, tokens, position, outputs):
+        assert position == len(self.cache), "evaluated behind a hole or over live positions"
+        self.widths.append(len(tokens))
+        self.rows = []
+        for token in tokens:
+            self.cache.append(token)
+            self.rows.append(list(self.cache))
+        return np.array([self.row_after(r) for r in self.rows[-outputs:]])
+
+    def hidden(self, row):
+        return np.array([len(self.rows[row])], np.float32)
+
+    def keep(self, length):
+        assert length <= len(self.cache)
+        del self.cache[length:]
+
+
+class Repeating(ScriptedTarget):
+    """Goes on after a token as it did before."""
+
+    def row_after(self, tokens):
+        rng = np.random.default_rng(tokens[-1])
+        return (20 * rng.normal(size=VOCABULARY)).astype(np.float32)
+
+
+class ScriptedDrafter:
+    """Knows the target's logits, blurred by `noise`; 0 is perfect, large is random."""
+
+    def __init__(self, target, noise):
+        self.target, self.noise = target, noise
+        self.tokens = []
+
+    def begin(self, hidden, position):
+        assert hidden[0] == position, "the hidden state must be that of the token before"
+        self.tokens = list(self.target.cache)
+
+    def step(self, token):
+        self.tokens.append(token)
+        row = self.target.row_after(self.tokens)
+        blur = np.random.default_rng(len(self.tokens)).normal(size=VOCABULARY)
+        return (row + self.noise * blur).astype(np.float32)
+
+
+class Whim(FixedDraft):
+    """Drafts, verifies and pads as the dice fall; whatever it does, the text must not show."""
+
+    def __init__(self, seed):
+        super().__init__(8)
+        self.random = np.random.default_rng(seed)
+        self.outcomes = []
+
+    def begin(self, limit, min_width=1, position=0):
+        self.limit, self.min_width = limit, min_width
+        return int(self.random.integers(0, min(limit, 8) + 1))
+
+    def take(self, found):
+        assert all(0 < f < 1 for f in found)
+        room = min(len(found), self.limit)
+        kept = int(self.random.integers(0, room + 1)) if self.random.random() < 0.5 else 0
+        return kept, max(kept + 1, self.min_width)
+
+    def go_on(self, confidences):
+        assert all(0 < c <= 1 for c in confidences)
+        return self.random.random() < 0.8
+
+    def verify(self, confidences):
+        kept = int(self.random.integers(0, len(confidences) + 1))
+        least = max(kept + 1, self.min_width)
+        return kept, int(self.random.integers(least, max(self.limit + 1, least) + 1))
+
+    def record(self, outcome):
+        self.outcomes.append(outcome)
+
+
+def write(
+    k,
+    noise=0.0,
+    temperature=1.0,
+    length=120,
+    seed=4,
+    min_width=2,
+    end=(),
+    policy=None,
+    judge=agree,
+    kind=ScriptedTarget,
+):
+    prompt = [1, 2, 3]
+    target = kind(prompt)
+    history = list(prompt)
+    speculator = Speculator(
+        target,
+        ScriptedDrafter(target, noise),
+        Sampler(Sampling(temperature), seed),
+        history,
+        np.array([len(prompt) - 1], np.float32),
+        end,
+        min_width,
+        judge,
+        lookup=Lookup(history),
+    )
+    policy = policy or FixedDraft(k)
+    rounds = []
+    while len(speculator.history) < length and speculator.history[-1] not in end:
+        rounds.append(speculator.round(policy, 8))
+        assert target.cache == speculator.history[:-1], "the cache holds all but the last token"
+    return speculator.history, rounds, target
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 2.0, 1e3])
+def test_the_text_is_the_same_for_every_draft_length_and_drafter(temperature, noise):
+    plain, _, _ = write(0, temperature=temperature)
+    for k in range(1, 9):
+        assert write(k, noise, temperature)[0][:120] == plain[:120]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 2.0, 1e3])
+@pytest.mark.parametrize("kind", [ScriptedTarget, Repeating])
+def test_the_text_is_the_same_whatever_a_controller_does(temperature, noise, kind):
+    plain, _, _ = write(0, temperature=temperature, kind=kind)
+    for seed in range(5):
+        whim = write(0, noise, temperature, policy=Whim(seed), kind=kind)[0]
+        assert whim[:120] == plain[:120]
+
+
+def test_tokens_found_in_the_text_are_verified_like_drafts_and_cost_no_drafting():
+    _, rounds, _ = write(0, 1e3, 0.0, policy=Whim(2), length=400, kind=Repeating)
+    copied = [r for r in rounds if r.copied]
+    assert all(r.drafted == r.matched == 0 and not r.confidences for r in copied)
+    assert np.mean([r.accepted == r.kept for r in copied]) > 0.9
+    assert max(r.accepted for r in copied) == 8
+
+
+def test_what_was_found_but_not_used_is_judged_all_the_same():
+    _, rounds, _ = write(3, 0.0, temperature=0.0, length=400, kind=Repeating)
+    late = rounds[-20:]
+    assert not any(r.copied for r in rounds)
+    assert {(len(r.tokens), r.found_matched) for r in late} == {(4, 4)}
+
+
+def test_drafts_that_are_not_verified_are_judged_by_the_next_token():
+    whim = Whim(3)
+    _, rounds, _ = write(0, 1.0, policy=whim, length=400)
+    assert whim.outcomes == rounds
+    beyond = [r for r in rounds if r.drafted > r.kept == r.accepted]
+    assert {r.matched - r.kept for r in beyond} == {0, 1}
+    drafted = [r for r in rounds if not r.copied]
+    assert all(r.accepted <= r.kept <= r.drafted == len(r.confidences) for r in drafted)
+    assert all(len(r.tokens) == r.accepted + 1 for r in rounds)
+
+
+def test_synthetic_acceptance_is_what_was_asked_for_whatever_the_drafter_says():
+    for noise in (0.0, 1e3):
+        _, rounds, _ = write(3, noise, length=6000, judge=synthetic(0.6, seed=1))
+        first = [r.accepted > 0 for r in rounds if r.kept]
+        second = [r.accepted > 1 for r in rounds if r.kept and r.accepted]
+        assert np.mean(first) == pytest.approx(0.6, abs=0.04)
+        assert np.mean(second) == pytest.approx(0.6, abs=0.05)
+
+
+def test_synthetic_luck_is_the_same_for_every_draft_length():
+    """A place that cannot be foreseen stops every draft that reaches it."""
+    judge, other = synthetic(0.6, seed=1), synthetic(0.6, seed=2)
+    luck = [judge(5, 9, position) == 9 for position in range(200)]
+    assert luck == [judge(0, 3, position) == 3 for position in range(200)]
+    assert luck != [other(5, 9, position) == 9 for position in range(200)]
+    assert all(judge(0, 0, position) in (0, 1) for position in range(200))
+
+
+def test_a_perfect_drafter_is_always_right_and_commits_the_bonus_token():
+    _, rounds, target = write(3, temperature=0.0)
+    assert {(r.drafted, r.accepted, len(r.tokens)) for r in rounds} == {(3, 3, 4)}
+    assert set(target.widths) == {4}
+
+
+def test_a_wrong_drafter_costs_tokens_but_never_text():
+    history, rounds, _ = write(3, noise=1e3)
+    assert sum(r.accepted for r in rounds) < sum(r.drafted for r in rounds) / 2
+    assert all(len(r.tokens) == r.accepted + 1 for r in rounds)
+    assert history[:120] == write(0)[0][:120]
+
+
+def test_plain_rounds_have_width_one_unless_padded():
+    assert set(write(0, min_width=1)[2].widths) == {1}
+    assert set(write(0, min_width=2)[2].widths) == {2}
+
+
+def test_nothing_is_committed_after_the_end_even_inside_a_draft():
+    seen = set()
+    for seed in range(12):
+        plain = write(0, seed=seed, end={END})[0]
+        history, rounds, target = write(4, seed=seed, end={END})
+        assert history == plain
+        assert target.cache == history[:-1]
+        seen.add(rounds[-1].accepted == len(rounds[-1].tokens))
+    assert seen == {True, False}, "the end came both as an accepted draft and as a bonus token"
+
+
+def test_a_drafted_end_stops_the_draft_but_not_the_width():
+    _, rounds, target = write(8, end={END}, seed=1, length=400)
+    assert any(r.drafted < 8 for r in rounds)
+    assert set(target.widths) == {9}
+
+
+def test_timing_a_plain_step_leaves_no_trace():
+    prompt = [1, 2, 3]
+    target = ScriptedTarget(prompt)
+    speculator = Speculator(target, None, Sampler(Sampling(), 4), list(prompt), None, ())
+    assert speculator.time_plain_step() > 0
+    assert speculator.history == prompt
+    assert target.cache == prompt[:-1]
+
+
+def test_repeat_penalty_does_not_depend_on_drafting():
+    def run(k):
+        prompt = [1, 2, 3]
+        target = ScriptedTarget(prompt)
+        sampler = Sampler(Sampling(repeat_penalty=1.8, repeat_last_n=8), 4)
+        s = Speculator(
+            target, ScriptedDrafter(target, 0), sampler, list(prompt), np.array([2.0]), (), 2
+        )
+        while len(s.history) < 60:
+            s.round(FixedDraft(k), 8)
+        return s.history[:60]
+
+    assert run(0) == run(3) == run(7)

@@ -1,0 +1,141 @@
+"""Another number of threads while the real engine writes: same bits, same text, true counts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.pairs import TINY
+from test_engine import STORY, endless, finish
+
+from gemma_mtp.api import Sampling
+from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.thread_use import EqualRows
+from gemma_mtp.llama import threads
+from gemma_mtp.llama.threads import FreeProcessors
+from gemma_mtp.options import CPU_PIECE, LoadOptions
+
+PLAIN = LoadOptions(context=2048, threads=2, flash_attention=False)
+WAYS = {
+    "plain": PLAIN,
+    "flash attention": replace(PLAIN, flash_attention=True),
+    "q8_0": replace(PLAIN, flash_attention=True, cache_type_k="q8_0", cache_type_v="q8_0"),
+}
+
+
+class Changing:
+    """Another number of threads at every evaluation."""
+
+    most = 2
+
+    def __init__(self):
+        self._counts = itertools.cycle((1, 2, 2, 1))
+        self.widths = []
+
+    @property
+    def count(self):
+        return next(self._counts)
+
+    def begin(self):
+        pass
+
+    def record(self, width, seconds, processor_seconds):
+        assert 0 < processor_seconds <= 2 * seconds + 0.05
+        self.widths.append(width)
+
+
+@pytest.fixture(params=WAYS)
+def engine(request):
+    engine = load(TINY, WAYS[request.param])
+    yield engine
+    engine.close()
+
+
+def changing(engine: Engine) -> Changing:
+    engine.reading_threads = engine.writing_threads = policy = Changing()
+    return policy
+
+
+@pytest.mark.parametrize("draft", [0, 3])
+def test_in_exact_mode_the_number_of_threads_does_not_change_the_text(engine, draft):
+    request = endless(text=STORY * 20, sampling=Sampling(1.0), seed=4, draft=draft, max_tokens=40)
+    still = finish(engine, request)
+    assert set(still.stats.threads) == {2}
+    policy = changing(engine)
+    changed = finish(engine, request)
+    assert changed.token_ids == still.token_ids
+    assert set(changed.stats.threads) == {1, 2}
+    assert sum(changed.stats.threads.values()) == changed.stats.rounds
+    assert {max(draft + 1, 2), CPU_PIECE} <= set(policy.widths)
+
+
+def test_where_rows_differ_exact_mode_stays_with_all_threads(engine, monkeypatch):
+    changing(engine)
+    decode, pair = engine.pair.target.decode, engine.pair
+
+    def inexact(tokens, position, outputs):
+        rows = decode(tokens, position, outputs)
+        rows[:outputs] += np.float32(1e-3 if pair.threads == 1 else 0)
+        return rows
+
+    monkeypatch.setattr(engine.pair.target, "decode", inexact)
+    end = finish(engine, endless(seed=4, draft=3, max_tokens=30))
+    assert set(end.stats.threads) == {2}
+    other = finish(engine, endless(exact=False, draft=3, max_tokens=30))
+    assert set(other.stats.threads) == {1, 2}
+
+
+def test_rows_are_compared_once_and_leave_the_cache_as_it_was(engine):
+    finish(engine, endless(seed=4, max_tokens=10))
+    target, tokens = engine.pair.target, engine.session.tokens
+    position = len(tokens)
+    equal = EqualRows(engine.pair)
+    assert equal.between(2, 1, tokens[:9], position) is True
+    assert equal.between(1, 2, [], position) is True, "nothing to evaluate, it is known"
+    assert target.can_rewind(position)
+    assert finish(engine, endless(seed=4, max_tokens=10), fresh=False).stats.prompt_tokens
+
+
+def test_where_there_is_no_room_to_compare_it_is_tried_later(engine):
+    equal = EqualRows(engine.pair)
+    assert equal.between(2, 1, [5], 0) is None
+    assert equal.between(2, 1, [5, 6], 0) is True
+
+
+def clock(readings):
+    """Seconds that all processors have been there, and idle, one reading a call."""
+    left = iter(readings)
+    return lambda: next(left)
+
+
+def test_free_is_what_others_leave(monkeypatch):
+    monkeypatch.setattr(threads, "_allowed_cpus", lambda: {0, 1})
+    monkeypatch.setattr(threads, "process_time", iter([0.0, 0.1, 0.1, 0.6]).__next__)
+    free = FreeProcessors(clock([(100, 50), (100.1, 50.05), (102, 51), (104, 51)]))
+    assert free() is None, "too soon to say"
+    assert free() == pytest.approx(2 * (1 + 0.1) / 2)
+    assert free() == pytest.approx(2 * 0.5 / 2)
+
+
+def test_where_the_system_says_nothing_nothing_is_known():
+    assert FreeProcessors(lambda: None)() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_a_busy_program_is_seen():
+    """It is made to run where this process may run, and nothing waits for a clock."""
+    free = FreeProcessors()
+    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        found = None
+        while found is None:
+            found = free()
+        assert 0 <= found <= len(os.sched_getaffinity(0)) - 0.2
+    finally:
+        program.kill()
+        program.wait()

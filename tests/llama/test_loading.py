@@ -1,0 +1,108 @@
+"""What is said about a pair, or about the options it is loaded with, before its first word."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from support.gguf_writer import INT32, Typed
+from support.loadable_pair import KINDS, TOKENS, pair, written
+from support.pairs import TINY
+
+from gemma_mtp.arguments import Options
+from gemma_mtp.chat import loading
+from gemma_mtp.chat.world import World
+from gemma_mtp.engine import engine
+from gemma_mtp.errors import BadPair, ExitStatus, UsageError
+from gemma_mtp.llama.log import Log
+from gemma_mtp.options import KV_TYPES, LoadOptions
+from gemma_mtp.terminal.render import Printer
+from gemma_mtp.terminal.screen import Screen
+
+SMALL = LoadOptions(context=512, threads=1)
+
+
+def test_marks_that_are_not_one_token_are_named(tmp_path: Path) -> None:
+    target, drafter = pair()
+    target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
+    loaded = engine.load(written(tmp_path, target, drafter), SMALL)
+    (said,) = loaded.info.warnings
+    assert "<|turn> is ordinary text" in said
+    loaded.close()
+
+
+def test_a_file_without_a_template_needs_gemma_4_s_own_marks(tmp_path: Path) -> None:
+    target, drafter = pair()
+    del target[0]["tokenizer.chat_template"]
+    swapped = {"<|turn>": "<|start|>", "<turn|>": "<|stop|>"}
+    for metadata, _ in (target, drafter):
+        metadata["tokenizer.ggml.tokens"] = [swapped.get(token, token) for token in TOKENS]
+    loaded = engine.load(written(tmp_path, target, drafter), SMALL)
+    assert "<|turn>, <turn|> are ordinary text" in loaded.info.warnings[0]
+    loaded.close()
+
+
+def test_a_vocabulary_without_an_end_is_named(tmp_path: Path) -> None:
+    target, drafter = pair()
+    del target[0]["tokenizer.ggml.eos_token_id"], target[0]["tokenizer.chat_template"]
+    ends = {"<eos>": "<end>", "<turn|>": "<stop|>"}
+    target[0]["tokenizer.ggml.tokens"] = [ends.get(token, token) for token in TOKENS]
+    loaded = engine.load(written(tmp_path, target, drafter), SMALL)
+    assert "no token that ends a reply" in loaded.info.warnings[-1]
+    loaded.close()
+
+
+def test_warnings_are_shown_once_a_pair_is_loaded(tmp_path: Path) -> None:
+    target, drafter = pair()
+    target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
+    output, errors = io.StringIO(), io.StringIO()
+    files = written(tmp_path, target, drafter)
+    loading.load(World(), files, Options(ctx=512), Printer(Screen(output, errors))).close()
+    assert "expect nonsense" in errors.getvalue()
+    assert output.getvalue() == ""
+
+
+@pytest.mark.parametrize("kind", KV_TYPES)
+def test_every_kv_type_that_is_offered_can_be_loaded(kind: str) -> None:
+    options = Options(kv_type=kind, ctx=256, threads=1)
+    options.check()
+    loaded = engine.load(TINY, options.load_options())
+    assert loaded.info.target_kv_bytes > 0
+    loaded.close()
+
+
+def test_layers_on_a_gpu_that_is_not_there_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llama_cpp.llama_supports_gpu_offload", lambda: False)
+    with pytest.raises(UsageError, match="--gpu-layers 20 asks for a GPU") as caught:
+        engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
+    assert caught.value.status == ExitStatus.USAGE
+    loaded = engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=0))
+    assert loaded.info.gpu_layers == 0
+    loaded.close()
+
+
+def test_the_reason_is_llama_cpp_s_first_word_not_its_last(tmp_path: Path) -> None:
+    target, drafter = pair()
+    target[0]["general.name"] = 7
+    with pytest.raises(
+        BadPair, match=r"key general\.name has wrong type u32 but expected type str"
+    ):
+        engine.load(written(tmp_path, target, drafter), SMALL)
+    target[0]["general.name"] = "sound"
+    target[0]["tokenizer.ggml.merges"] = 7
+    with pytest.raises(BadPair, match=r"invalid gguf type for tokenizer\.ggml\.merges$"):
+        engine.load(written(tmp_path, target, drafter), SMALL)
+
+
+def test_a_reason_is_told_once() -> None:
+    log = Log()
+    log.write(4, b"llama_model_load: error loading model: no such tensor.\n", None)
+    log.write(4, b"llama_model_load_from_file_impl: failed to load model\n", None)
+    assert log.why() == "error loading model: no such tensor"
+    assert log.why() == "llama.cpp gave no reason"
+    log.write(4, b"old\n", None)
+    log.forget()
+    assert log.why() == "llama.cpp gave no reason"

@@ -1,0 +1,251 @@
+"""What is run in which order, the arithmetic on it, and the sentence that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event
+
+import pytest
+from support.bench_engine import GROUPS, STEEP, CurveEngine, runs
+
+from gemma_mtp.decoding.costs import Costs
+from gemma_mtp.errors import BadPair, DoesNotFit
+from gemma_mtp.measure.bench.advice import ON_TWO_CORES, Weights, advise
+from gemma_mtp.measure.bench.gain import break_even, round_cost, tokens_by_length
+from gemma_mtp.measure.bench.results import Results
+from gemma_mtp.measure.bench.runs import TEXTS, Plan, affordable, measure, warm_up
+
+DRAFTS = ("off", "1", "3", "auto")
+Q8 = Weights("Q8_0", on_cpu=True)
+
+
+def plan(drafts=DRAFTS, repeat=2, **settings):
+    return Plan(drafts, TEXTS, 64, repeat, **settings)
+
+
+def results(engine, drafts=DRAFTS, repeat=3):
+    return Results(drafts, runs(engine, drafts, repeat))
+
+
+def test_settings_run_forwards_and_backwards_in_turn_on_the_same_text():
+    engine = CurveEngine()
+    found = list(measure(engine, plan(), Event()))
+    forwards = [0, 1, 3, "auto"]
+    assert [request.draft for request in engine.requests] == forwards + forwards[::-1]
+    assert [run.text for run in found] == ["story"] * 4 + ["code"] * 4
+    assert [run.draft for run in found][:4] == list(DRAFTS)
+
+
+def test_every_run_has_the_same_length_and_starts_from_an_empty_cache():
+    engine = CurveEngine()
+    list(measure(engine, plan(temperature=0.7), Event()))
+    assert {(r.max_tokens, r.ignore_end, r.exact) for r in engine.requests} == {(64, True, False)}
+    assert {r.sampling.temperature for r in engine.requests} == {0.7}
+    assert engine.emptied == list(range(len(engine.requests)))
+    by_text = {}
+    for request in engine.requests:
+        by_text.setdefault(request.messages, set()).add(request.seed)
+    assert all(len(seeds) == 1 for seeds in by_text.values())
+
+
+def test_synthetic_acceptance_is_handed_on_and_makes_sampling_greedy():
+    engine = CurveEngine()
+    list(measure(engine, plan(synthetic_acceptance=0.6, temperature=1.0), Event()))
+    found = {(r.synthetic_acceptance, r.sampling.temperature) for r in engine.requests}
+    assert found == {(0.6, 0.0)}
+
+
+def test_plain_decoding_and_auto_warm_up_first():
+    engine = CurveEngine()
+    assert warm_up(engine, plan(), Event()).tokens_per_second == pytest.approx(20)
+    assert [request.draft for request in engine.requests] == [0, "auto"]
+    engine = CurveEngine()
+    warm_up(engine, plan(("off", "3")), Event())
+    assert [request.draft for request in engine.requests] == [0]
+
+
+def test_what_was_measured_before_an_interruption_is_kept():
+    cancel = Event()
+    engine = CurveEngine(on_reply=lambda number: cancel.set() if number == 5 else None)
+    found = list(measure(engine, plan(), cancel))
+    assert [run.draft for run in found] == [*DRAFTS, "auto"]
+    assert Results(DRAFTS, found)["auto"].speedup == pytest.approx(Results(DRAFTS, found).speedup)
+
+
+def test_a_drafter_that_fails_is_an_error_and_no_measurement_of_plain_decoding():
+    class Failing(CurveEngine):
+        def reply(self, request, cancel=None):
+            for end in super().reply(request, cancel):
+                yield replace(end, warning="The drafter broke.")
+
+    with pytest.raises(BadPair, match="Drafting cannot be measured: The drafter broke"):
+        list(measure(Failing(), plan(), Event()))
+
+
+def test_a_run_that_does_not_fit_the_context_is_an_error():
+    class Full(CurveEngine):
+        def reply(self, request, cancel=None):
+            for end in super().reply(request, cancel):
+                object.__setattr__(end, "reason", "context")
+                yield end
+
+    with pytest.raises(DoesNotFit, match="64 tokens"):
+        list(measure(Full(), plan(), Event()))
+
+
+@pytest.mark.parametrize(
+    ("rate", "runs", "context", "tokens"),
+    [(20, 15, 8192, 80), (2, 15, 8192, 64), (3000, 15, 8192, 256), (3000, 15, 256, 128)],
+)
+def test_runs_are_as_long_as_a_minute_allows(rate, runs, context, tokens):
+    assert affordable(rate, runs, context) == tokens
+
+
+def test_speedups_are_tokens_per_round_over_the_cost_of_a_round():
+    found = results(CurveEngine(accepts=0.5))
+    tokens = 1 + 0.5 + 0.25 + 0.125
+    assert found["3"].speedup == pytest.approx(tokens / (1.9 + 0.3), rel=1e-3)
+    assert found["3"].share_of_limit == pytest.approx(1 / 2.2, rel=1e-3)
+    assert found.round_cost("3") == pytest.approx(2.2, rel=1e-3)
+    assert found["off"].speedup == 1.0
+
+
+def test_a_machine_that_slows_down_between_repeats_does_not_change_ratios():
+    steady = results(CurveEngine())
+    slowing = results(CurveEngine(slowness=lambda number: 1.0 + number // len(DRAFTS)))
+    for draft in DRAFTS:
+        assert slowing[draft].speedup == pytest.approx(steady[draft].speedup)
+    assert slowing.auto_vs_best == pytest.approx(steady.auto_vs_best)
+    assert slowing["off"].spread == pytest.approx((20 - 20 / 3) / 10, rel=1e-3)
+    assert slowing.busy
+    assert not steady.busy
+
+
+def test_stalls_on_either_side_do_not_change_the_ratio():
+    stalled = results(CurveEngine(slowness=lambda number: 9.0 if number in (2, 4) else 1.0))
+    assert stalled["3"].speedup == pytest.approx(results(CurveEngine())["3"].speedup)
+
+
+def test_the_best_fixed_setting_may_be_off_and_a_loss_is_called_one():
+    found = results(CurveEngine(accepts=0.3, chosen=0))
+    assert found.best_fixed == "off"
+    assert found.best_drafting in ("3", "auto")
+    losing = results(CurveEngine(accepts=0.3), ("off", "1", "3"))
+    assert losing.speedup == pytest.approx(1.417 / 2.2, rel=1e-3)
+    assert losing.auto_vs_best is None
+
+
+def test_auto_is_set_against_the_best_fixed_length():
+    found = results(CurveEngine(accepts=0.9, chosen=1))
+    assert found.best_fixed == "3"
+    assert found.auto_vs_best == pytest.approx((1.9 / 2.1) / (3.439 / 2.2), rel=1e-3)
+
+
+def test_without_plain_decoding_there_is_no_speedup():
+    found = results(CurveEngine(), ("1", "3"))
+    assert (found.speedup, found["3"].speedup, found["3"].share_of_limit) == (None, None, None)
+    assert found.best_fixed == "3"
+
+
+def test_tokens_per_round_for_shorter_drafts_follow_from_the_longest():
+    assert tokens_by_length([50, 25, 0, 25]) == [1.0, 1.5, 1.75, 2.0]
+    assert tokens_by_length([]) == [1.0]
+
+
+def test_a_round_takes_the_cheapest_width_that_holds_it():
+    costs = Costs({w: c * 0.05 for w, c in enumerate(GROUPS, 1)}, 0.005, 0.0, 300)
+    assert round_cost(costs, 1) == pytest.approx(1.9 + 0.1)
+    assert round_cost(costs, 3) == pytest.approx(1.9 + 0.3)
+    assert round_cost(costs, 9) is None
+
+
+@pytest.mark.parametrize(("cost", "drafts", "chance"), [(1.75, 2, 0.5), (1.0, 3, 0.0)])
+def test_the_chance_that_repays_a_round(cost, drafts, chance):
+    assert break_even(cost, drafts) == pytest.approx(chance, abs=1e-6)
+    assert break_even(drafts + 1.0, drafts) is None
+
+
+def test_advice_to_leave_auto_alone():
+    sentence = advise(results(CurveEngine()), Q8)
+    expected = "Leave --draft at auto: 1.24 times plain decoding here and 1.00 of the best fixed"
+    assert sentence == f"{expected} length, 3."
+
+
+def test_advice_where_auto_alone_gains():
+    sentence = advise(results(CurveEngine(), ("off", "1", "auto")), Q8)
+    assert sentence.endswith("plain decoding here, where no fixed length that was tried gains.")
+
+
+def test_advice_to_fix_the_length_where_auto_is_behind():
+    sentence = advise(results(CurveEngine(accepts=0.9, chosen=1)), Q8)
+    assert sentence.startswith("Use --draft 3: 1.56 times plain decoding here, of which auto ")
+
+
+def test_advice_where_drafting_does_not_pay_names_what_would():
+    sentence = advise(results(CurveEngine(0.7, verify=STEEP), ("off", "1", "3")), Q8)
+    assert "at 3 drafts a round brings 2.5 tokens and costs 3.4 plain steps" in sentence
+    assert "a chance of 89 % each would repay" in sentence
+    assert "use --draft off; a Q4_0 target could gain" in sentence
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("weights", "accepts"), [(Weights("Q8_0", False), 0.7), (Q8, 0.2), (Weights("Q4_0", True), 0.4)]
+)
+def test_advice_names_no_variant_that_would_not_gain(weights, accepts):
+    sentence = advise(results(CurveEngine(accepts, verify=STEEP), ("off", "1", "3")), weights)
+    assert "use --draft off." in sentence
+    assert "could gain" not in sentence
+
+
+def steeper(factor, *widths):
+    """The curve of Q8_0 with some widths that many times as dear."""
+    return tuple(
+        cost * (factor if width in widths else 1.0)
+        for width, cost in enumerate(ON_TWO_CORES["Q8_0"], 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "verify", "named"),
+    [
+        (Q8, steeper(1.0), True),
+        (Q8, steeper(1.2, 2, 4), True),
+        (Q8, steeper(1.6, 4), False),  # one width that is quite different
+        (Q8, steeper(0.7, 2), False),
+        (Weights("F16", on_cpu=True), steeper(1.0), False),  # nothing to compare with
+    ],
+)
+def test_advice_names_a_variant_only_where_widths_cost_what_they_did_there(weights, verify, named):
+    engine = CurveEngine(0.75, verify=verify, draft_step=0.12, plain_step=0.03)
+    for costs in (None, engine.measure_costs()):
+        sentence = advise(results(engine, ("off", "1", "3")), weights, costs)
+        assert "Drafting does not pay here" in sentence
+        assert ("a Q4_0 target could gain" in sentence) is named
+
+
+def test_advice_has_the_article_that_a_name_needs():
+    engine = CurveEngine(0.9, verify=ON_TWO_CORES["Q4_0"], draft_step=0.12)
+    sentence = advise(results(engine, ("off", "2")), Weights("Q4_0", on_cpu=True))
+    assert sentence.endswith(
+        "; an IQ4_NL target could gain: on a similar machine its rounds of 2 drafts cost 2.5 plain "
+        "steps."
+    )
+
+
+def test_advice_where_auto_stops_drafting_by_itself():
+    sentence = advise(results(CurveEngine(0.2, chosen=0)), Q8)
+    assert "leave --draft at auto, which reached 1.00 of plain decoding" in sentence
+
+
+def test_costs_let_a_shorter_length_be_judged_that_was_not_run():
+    engine = CurveEngine(0.3, verify=(1.0, 1.4, 3.0, 3.1, 5.0))
+    found = results(engine, ("off", "3"))
+    assert "at 3 drafts" in advise(found, Q8)
+    assert "at 1 draft a round" in advise(found, Q8, engine.measure_costs())
+
+
+def test_advice_on_half_a_measurement():
+    assert advise(Results(DRAFTS, []), Q8) == "Nothing was measured."
+    assert "lengths as well" in advise(results(CurveEngine(), ("off",)), Q8)
+    assert "measure off as well" in advise(results(CurveEngine(), ("3",)), Q8)

@@ -1,0 +1,82 @@
+"""Silence is spoken of at growing intervals, and what takes too long is left alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gemma_mtp.models.pull import silence
+from gemma_mtp.models.pull.retry import Hiccup
+from gemma_mtp.models.pull.silence import LEAST, Silence, paced, within
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, in the only element."""
+    now = [0.0]
+    monkeypatch.setattr(silence.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_silence_is_spoken_of_less_and_less_often(clock: list[float]) -> None:
+    heard, spoken = Silence(), []
+    for second in range(100):
+        clock[0] = second
+        if (lasted := heard.notice(second)) is not None:  # one byte a second is silence
+            spoken.append(lasted)
+    assert spoken == [5, 10, 20, 40, 80]
+
+
+def test_enough_bytes_end_the_silence(clock: list[float]) -> None:
+    heard = Silence()
+    clock[0] = 4
+    assert heard.notice(LEAST) is None
+    clock[0] = 8
+    assert heard.notice(LEAST + 1) is None
+    clock[0] = 9
+    assert heard.notice(LEAST + 1) == 5
+
+
+def test_chunks_that_come_too_slowly_end_in_a_hiccup(clock: list[float]) -> None:
+    def dripping(size: int) -> Iterator[bytes]:
+        for second in range(1, 100):
+            clock[0] = second
+            yield bytes(size)
+
+    assert len(list(paced(dripping(LEAST // 10 + 1), 10))) == 99
+    clock[0] = 0
+    came: list[bytes] = []
+    with pytest.raises(Hiccup, match="only 10 bytes came in 10 s"):
+        came.extend(paced(dripping(1), 10))
+    assert len(came) == 10
+
+
+def test_what_is_done_in_time_is_returned_or_raised() -> None:
+    assert within(60, lambda: 7) == 7
+    with pytest.raises(TimeoutError, match="its own"):
+        within(60, lambda: _raise(TimeoutError("its own")))
+
+
+def _raise(error: Exception) -> int:
+    raise error
+
+
+def test_what_takes_too_long_is_left_alone_and_its_result_discarded() -> None:
+    late, discarded = threading.Event(), threading.Event()
+    kept: list[str] = []
+
+    def discard(result: str) -> None:
+        kept.append(result)
+        discarded.set()
+
+    def slow() -> str:
+        late.wait(60)
+        return "a response that must be closed"
+
+    with pytest.raises(Hiccup, match="no whole answer came within"):
+        within(0.01, slow, discard=discard)
+    late.set()
+    assert discarded.wait(60)
+    assert kept == ["a response that must be closed"]

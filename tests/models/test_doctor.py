@@ -1,0 +1,201 @@
+"""`doctor` and `pull` without a name: findings, verdicts, a recommendation, and never a crash."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from support.fakes import FakeWorld, invoke
+
+from gemma_mtp import paths
+from gemma_mtp.cli.doctor import suggest
+from gemma_mtp.errors import HubError, UsageError
+from gemma_mtp.models import doctor
+from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.doctor import Finding
+from gemma_mtp.models.machine import Machine
+from gemma_mtp.models.pull import hub
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_a_healthy_machine() -> None:
+    outcome = invoke("doctor")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    lines = outcome.stdout.splitlines()
+    assert lines[0] == "hub            answers"
+    assert lines[2] == "model  download    needs  context"
+    assert lines[3].startswith("e2b      2.7 GB   3.0 GB     128k  runs well")
+    assert lines[7].startswith("31b     17.6 GB")
+    assert "does not fit: needs 19.9 GB, 6.0 GB are free" in lines[7]
+    assert lines[-2:] == ["  gemma-mtp pull e4b", "  gemma-mtp chat e4b --ctx 32768"]
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_what_is_wrong_is_said_with_what_to_do() -> None:
+    world = FakeWorld()
+    world.wrong = [Finding("disk", "1.0 GB free", "That is too little.", "Free some space.")]
+    outcome = invoke("doctor", world=world)
+    assert outcome.status == 1
+    assert "  wrong: That is too little.\n         Free some space.\n" in outcome.stdout
+
+
+def test_for_scripts() -> None:
+    found = json.loads(invoke("doctor", "--json", "--offline", "--ctx", "16384").stdout)
+    assert found["findings"] == [{"name": "hub", "value": "not asked", "problem": "", "hint": ""}]
+    assert found["recommended"] == {"name": "e4b", "context": 32768}
+    assert [model["verdict"] for model in found["models"]][:3] == [
+        "runs well", "runs well", "does not fit",
+    ]  # fmt: skip
+
+
+def test_a_context_out_of_range() -> None:
+    assert invoke("doctor", "--ctx", "0").status == 2
+
+
+class Cramped(FakeWorld):
+    def machine(self) -> Machine:
+        return Machine(10**9, 2 * 10**9, 2)
+
+
+class Unreadable(FakeWorld):
+    """The user's list of models is broken."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        raise UsageError("models.toml is no list of models.")
+
+
+def test_a_broken_list_of_models_does_not_stop_the_doctor() -> None:
+    world = Unreadable()
+    world.wrong = [Finding("settings", "", "models.toml is no list of models.")]
+    outcome = invoke("doctor", world=world)
+    assert (outcome.status, outcome.stderr) == (1, "")
+    assert "wrong: models.toml is no list of models." in outcome.stdout
+    assert "Which models run here cannot be told." in outcome.stdout
+
+
+def test_where_nothing_fits_the_toy_is_left() -> None:
+    assert invoke("doctor", world=Cramped()).stdout.endswith("  gemma-mtp chat tiny\n")
+
+
+# --- pull without a name ---------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, answer: str) -> str | None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    monkeypatch.setattr("sys.stderr", Terminal())
+    return suggest(FakeWorld())
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"), [("\n", "e4b"), ("y\n", "e4b"), ("12b\n", "12b"), ("n\n", None), ("", None)]
+)
+def test_on_a_terminal_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, answer: str, name: str | None
+) -> None:
+    assert ask(monkeypatch, answer) == name
+
+
+def test_elsewhere_the_command_is_named() -> None:
+    world = FakeWorld()
+    outcome = invoke("pull", world=world)
+    assert (outcome.status, world.pulled) == (0, [])
+    assert "Recommended: Gemma 4 E4B (QAT, Q4_0), with up to 32k tokens" in outcome.stdout
+    assert "  gemma-mtp pull e4b\n" in outcome.stdout
+
+
+# --- the real looks --------------------------------------------------------------------------
+
+
+def findings(offline: bool = True) -> dict[str, Finding]:
+    return {finding.name: finding for finding in doctor.examine(offline)}
+
+
+def test_this_machine_is_examined(home: Path) -> None:
+    found = findings()
+    names = ["gemma-mtp", "llama.cpp", "MTP", "GPU", "CPU", "memory", "disk", "settings", "hub"]
+    assert set(names) <= set(found)
+    assert found["MTP"].value == "yes"
+    assert "0.3.36" in found["llama.cpp"].value
+    assert str(home) in found["cache folder"].value
+    assert "not asked" in found["hub"].value
+
+
+def test_an_unreachable_hub_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
+    monkeypatch.setattr(hub, "unreachable", lambda: HubError("No answer.", "Check the network."))
+    hub_finding = findings(offline=False)["hub"]
+    assert (hub_finding.problem, hub_finding.hint) == ("No answer.", "Check the network.")
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
+    assert findings(offline=False)["hub"].value.endswith(" answers")
+
+
+class NotFound(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_hub_that_answers_anything_is_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with HTTPServer(("127.0.0.1", 0), NotFound) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        where = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "ENDPOINT", where)
+        assert hub.unreachable() is None
+    error = hub.unreachable(1.0)  # nobody listens any more
+    assert error is not None
+    assert where in str(error)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE" in findings(offline=False)["hub"].value
+
+
+def test_slips_and_broken_settings_are_problems(home: Path) -> None:
+    paths.config_dir().mkdir()
+    paths.config_file().write_text('contxt = 8192\nmodel = "e9b"')
+    found = findings()
+    assert "contxt" in found["settings"].problem
+    assert "e9b" in found["default model"].problem
+    paths.config_file().write_text("model = ")
+    assert "not valid TOML" in findings()["settings"].problem
+
+
+def test_a_broken_list_of_models_is_a_problem(home: Path) -> None:
+    paths.config_dir().mkdir()
+    paths.own_models().write_text("[[model]]\nname = 3")
+    assert "is no list of models" in findings()["settings"].problem
+
+
+def test_a_folder_that_cannot_be_written(home: Path) -> None:
+    (home / "cache").write_text("in the way")
+    assert "cannot be written" in findings()["cache folder"].problem
+
+
+def test_a_look_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> tuple[None, None]:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(doctor.machine, "memory", broken)
+    found = findings()
+    assert "cannot be examined: division by zero" in found["memory"].problem
+    assert "hub" in found

@@ -1,0 +1,199 @@
+"""A target named by its file gets the drafter made for it, or is told which ones there are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import gguf_writer as writer
+from support.fakes import invoke
+
+from gemma_mtp import paths
+from gemma_mtp.engine.engine import load
+from gemma_mtp.models import gguf, store
+from gemma_mtp.models.catalogue import Catalogue, load_catalogue
+from gemma_mtp.options import LoadOptions, PairFiles
+
+TARGET = "gemma-4-E2B-it-Q4_K_M.gguf"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder
+
+
+def put(path: Path, parts: Any, **general: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    metadata, tensors = parts
+    return writer.write(path, metadata | {f"general.{k}": v for k, v in general.items()}, tensors)
+
+
+def resolve(target: Path, catalogue: Catalogue | None = None) -> PairFiles:
+    return store.Store(catalogue or load_catalogue()).resolve(str(target))
+
+
+def chosen(folder: Path, *drafters: str, target: str = TARGET) -> str:
+    """Which of these drafters goes with the target; else why none does."""
+    for name in drafters:
+        put(folder / name, writer.drafter())
+    files = resolve(put(folder / target, writer.target()))
+    return str(files.drafter.relative_to(folder)) if files.drafter else files.no_drafter
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mtp-gemma-4-E2B-it.gguf",
+        "gemma-4-E2B-it-assistant-Q8_0.gguf",
+        "MTP/mtp-gemma-4-E2B-it-BF16.gguf",
+        "mtp/some-name.gguf",
+        "whatever.GGUF",
+    ],
+)
+def test_a_drafter_is_known_by_its_header(folder: Path, name: str) -> None:
+    assert chosen(folder, name) == name
+
+
+@pytest.mark.parametrize(
+    ("drafters", "best"),
+    [
+        (("MTP/mtp-gemma-4-E2B-it-Q4_0.gguf", "mtp-gemma-4-E2B-it.gguf"),
+         "mtp-gemma-4-E2B-it.gguf"),
+        (("mtp-gemma-4-E2B-it.gguf", "mtp-other.gguf"), "mtp-gemma-4-E2B-it.gguf"),
+        (("gemma-4-E2B-it-qat-assistant.gguf", "gemma-4-E2B-it-assistant.gguf"),
+         "gemma-4-E2B-it-assistant.gguf"),
+    ],
+)  # fmt: skip
+def test_of_several_the_one_that_belongs(
+    folder: Path, drafters: tuple[str, ...], best: str
+) -> None:
+    assert chosen(folder, *drafters) == best
+
+
+def test_a_target_trained_for_its_quantization_takes_such_a_drafter(folder: Path) -> None:
+    drafters = ("gemma-4-E2B-it-qat-assistant.gguf", "gemma-4-E2B-it-assistant.gguf")
+    assert chosen(folder, *drafters, target="gemma-4-E2B-it-qat-Q4_0.gguf") == drafters[0]
+
+
+def test_the_header_may_say_how_it_was_trained(folder: Path) -> None:
+    put(folder / "mtp-a.gguf", writer.drafter())
+    qat = put(folder / "mtp-b.gguf", writer.drafter(), basename="gemma-4-E2B-it-qat-q4_0")
+    target = put(folder / "t.gguf", writer.target(), name="Gemma 4 E2B QAT")
+    assert resolve(target).drafter == qat
+
+
+def test_the_catalogue_knows_how_a_file_of_this_size_was_trained(folder: Path) -> None:
+    plain = put(folder / "mtp-a.gguf", writer.drafter())
+    qat = put(folder / "mtp-b.gguf", writer.drafter(), license="apache-2.0")
+    catalogue = load_catalogue()
+    known = next(e for e in catalogue.entries if e.qat)
+    published = replace(known.drafter, bytes=qat.stat().st_size)
+    catalogue.entries = [replace(known, drafter=published)]
+    assert resolve(put(folder / "x-qat.gguf", writer.target()), catalogue).drafter == qat
+    assert resolve(put(folder / "x.gguf", writer.target()), catalogue).drafter == plain
+
+
+def test_of_one_drafter_in_two_precisions_the_quicker(folder: Path) -> None:
+    metadata, tensors = writer.drafter()
+    half = {k: (shape, 1 if len(shape) > 1 else kind) for k, (shape, kind) in tensors.items()}
+    small = put(folder / "mtp-gemma-4-E2B-it-F16.gguf", (metadata, half))
+    put(folder / "mtp-gemma-4-E2B-it-F32.gguf", writer.drafter())
+    assert resolve(put(folder / TARGET, writer.target())).drafter == small
+
+
+def test_the_drafter_beside_the_target_comes_before_a_quicker_one_elsewhere(folder: Path) -> None:
+    metadata, tensors = writer.drafter()
+    half = {k: (shape, 1 if len(shape) > 1 else kind) for k, (shape, kind) in tensors.items()}
+    put(folder / "MTP" / "mtp-gemma-4-E2B-it-F16.gguf", (metadata, half))
+    assert chosen(folder, "mtp-gemma-4-E2B-it.gguf") == "mtp-gemma-4-E2B-it.gguf"
+
+
+def test_drafters_that_only_the_user_can_choose_from_are_named(folder: Path) -> None:
+    said = chosen(folder, "mtp-a.gguf", "mtp-b.gguf")
+    assert said == "several drafters fit it: mtp-a.gguf, mtp-b.gguf; name one with --drafter"
+    assert said in invoke_show(folder / TARGET)
+    engine = load(resolve_builtin(folder), LoadOptions(context=512, threads=1))
+    assert engine.info.plain_reason == said
+    engine.close()
+
+
+def resolve_builtin(folder: Path) -> PairFiles:
+    return replace(resolve(folder / TARGET), target=store.BUILTIN_FOLDER / "tiny-target.gguf")
+
+
+def invoke_show(path: Path) -> str:
+    return invoke("show", str(path)).stdout
+
+
+def test_why_the_only_drafter_is_none_of_this_target(folder: Path) -> None:
+    put(folder / "mtp-b.gguf", writer.drafter(target_width=64))
+    said = chosen(folder)
+    assert said.startswith("there is no drafter for this model: mtp-b.gguf does not belong to")
+    assert not said.endswith(".")
+
+
+def test_a_drafter_of_another_program_is_named(folder: Path) -> None:
+    metadata, tensors = writer.drafter()
+    metadata["general.architecture"] = "gemma4_assistant"
+    put(folder / "mtp-b.gguf", (metadata, tensors))
+    assert "was converted with the name gemma4_assistant" in chosen(folder)
+
+
+def test_a_split_target_in_a_folder_of_its_quantization(folder: Path) -> None:
+    drafter = put(folder / "MTP" / "mtp-gemma-4-E2B-it.gguf", writer.drafter())
+    (folder / "BF16").mkdir()
+    parts = writer.write_split(folder / "BF16" / "gemma-4-E2B-it-BF16.gguf", *writer.target())
+    for named in parts:
+        assert resolve(named) == PairFiles(str(parts[0]), parts[0], drafter)
+    drafter.unlink()
+    split = writer.write_split(folder / "mtp-gemma-4-E2B-it.gguf", *writer.drafter(), parts=2)
+    assert resolve(parts[1]).drafter == split[0]
+    files = store.Store(load_catalogue()).resolve(str(parts[1]), split[1])
+    assert files == PairFiles(str(parts[0]), parts[0], split[0])
+
+
+def test_a_check_reads_every_part(folder: Path) -> None:
+    parts = writer.write_split(folder / "m.gguf", *writer.target())
+    text = invoke("show", str(parts[1]), "--check").stdout
+    for part in parts:
+        assert f"sha256 {hashlib.sha256(part.read_bytes()).hexdigest()}" in text
+    assert "read; nothing to compare with" in text
+
+
+def test_show_lists_the_parts_and_counts_them_as_one(folder: Path) -> None:
+    whole = put(folder / "whole.gguf", writer.target())
+    parts = writer.write_split(folder / "m.gguf", *writer.target())
+    text = invoke_show(parts[2])
+    assert all(f"target        {part}" in text for part in parts)
+    memory = [line for line in text.splitlines() if line.strip().startswith("memory")]
+    assert memory
+    assert memory == [
+        line for line in invoke_show(whole).splitlines() if line.strip().startswith("memory")
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_pipe_beside_the_target_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "mtp-a.gguf")
+    assert chosen(folder) == ""
+
+
+@pytest.mark.parametrize("place", ["first", "later"])
+def test_the_architecture_is_read_without_the_rest(tmp_path: Path, place: str) -> None:
+    metadata, tensors = writer.drafter()
+    if place == "later":
+        metadata = {"general.name": "x", **metadata}
+        del metadata["general.architecture"]
+        metadata["general.architecture"] = "gemma4-assistant"
+    path = writer.write(tmp_path / "d.gguf", metadata, tensors)
+    assert gguf.architecture(path) == "gemma4-assistant"
+    path.write_bytes(b"GGUF")
+    assert gguf.architecture(path) == ""
+    assert gguf.architecture(tmp_path / "none.gguf") == ""

@@ -1,0 +1,57 @@
+"""What is remembered of a chat's speed, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gemma_mtp.api import Stats
+from gemma_mtp.models import speeds
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    return tmp_path
+
+
+def chat(tokens: int) -> Stats:
+    return Stats(
+        decoded=tokens,
+        decode_seconds=2.0,
+        plain_seconds=3.0,
+        compared_seconds=2.0,
+        speedup_basis="measured",
+        rounds=20,
+        drafted=50,
+    )
+
+
+def test_the_last_chat_of_each_model_is_remembered() -> None:
+    speeds.remember("tiny", chat(100))
+    speeds.remember("12b", chat(60))
+    speeds.remember("tiny", chat(200))
+    assert speeds.recall("tiny") == {
+        "tokens_per_second": 100.0, "speedup": 1.5, "draft_length": 2.5, "tokens": 200,
+    }  # fmt: skip
+    assert speeds.recall("12b") is not None
+    assert speeds.recall("e2b") is None
+
+
+def test_a_few_words_say_nothing() -> None:
+    speeds.remember("tiny", chat(10))
+    assert speeds.recall("tiny") is None
+
+
+def test_a_damaged_file_or_folder_is_no_error(home: Path) -> None:
+    file = home / "state" / "speeds.json"
+    file.parent.mkdir()
+    file.write_text("{broken")
+    assert speeds.recall("tiny") is None
+    speeds.remember("tiny", chat(100))
+    assert speeds.recall("tiny") is not None
+    file.unlink()
+    file.mkdir()
+    speeds.remember("tiny", chat(100))
+    assert speeds.recall("tiny") is None

@@ -1,0 +1,374 @@
+"""A scripted engine and a world around it, for tests of what a person types and sees.
+
+The fake keeps the promises of the real engine: `End` comes last, `cancel` ends a reply soon (also
+while the prompt is read), errors come before the first text, and counters add up. Run as a
+program it is the real command line with this engine behind it; the script comes as JSON in FAKE.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp.api import (
+    End,
+    Event,
+    FinishReason,
+    Message,
+    Prefill,
+    Progress,
+    Request,
+    Stats,
+    Text,
+)
+from gemma_mtp.chat.world import World
+from gemma_mtp.cli.app import main
+from gemma_mtp.conversations.archive import Archive
+from gemma_mtp.errors import (
+    BadPair,
+    Cancelled,
+    DoesNotFit,
+    GemmaMtpError,
+    ModelNotAvailable,
+    NotPulled,
+)
+from gemma_mtp.models.catalogue import distance
+from gemma_mtp.models.doctor import Finding
+from gemma_mtp.models.machine import Machine
+from gemma_mtp.models.pull.events import OnEvent, PullProgress
+from gemma_mtp.models.pull.request import PullRequest
+from gemma_mtp.models.store import BUILTIN_FOLDER
+from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+
+NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
+
+
+@dataclass
+class Script:
+    """One reply. `error` is raised before the first text, `crash` after it; a delay is
+    in seconds per token; the file `mark` is made after the first text. The reply waits before
+    each word of which there is a file in the folder `hold`. The end comes with `warning`."""
+
+    text: str = "Hello there."
+    thought: str = ""
+    error: str = ""
+    crash: str = ""
+    delay: float = 0.0
+    prefill_delay: float = 0.0
+    mark: str = ""
+    hold: str = ""
+    warning: str = ""
+
+
+@dataclass
+class FakeEngine:
+    """Replies with `scripts` in turn (the last one again and again), two tokens a round."""
+
+    scripts: list[Script] = field(default_factory=lambda: [Script()])
+    context: int = 8192
+    plain_reason: str = ""
+    name: str = "tiny"
+    requests: list[Request] = field(default_factory=list)
+    closed: bool = False
+    prepared: list[Request | None] = field(default_factory=list)
+
+    @property
+    def info(self) -> PairInfo:
+        return PairInfo(self.name, self.context, 2, 0, 60 << 20, 0, 10**7, 10**6, self.plain_reason)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        roles = [m.role for m in request.messages if m.role != "system"]
+        assert roles == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
+        assert roles
+        assert not self.closed
+        script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
+        self.requests.append(request)
+        if script.error:
+            raise BadPair(script.error, "Try something else.")
+        return self._events(script, request, cancel)
+
+    def prepare(self, request: Request | None) -> None:
+        assert not self.closed
+        self.prepared.append(request)
+
+    def prompt(self, request: Request) -> list[int]:
+        """A token for each word, and four more for each message."""
+        return [0] * sum(len(m.content.split()) + 4 for m in request.messages)
+
+    def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        prompt = len(self.prompt(request))
+        stats = Stats(prompt_tokens=prompt, context_used=prompt, context_size=self.context)
+        if prompt >= self.context:
+            raise DoesNotFit(f"The prompt has {prompt} tokens; the context holds {self.context}.")
+        said: list[str] = []
+        thought: list[str] = []
+
+        def end(reason: FinishReason) -> End:
+            ids = tuple(range(len(said)))
+            seed = 7 if request.seed is None else request.seed
+            message = Message("assistant", "".join(said), ids)
+            return End(reason, message, "".join(thought), ids, seed, stats, script.warning)
+
+        for done in range(0, prompt + 1, max(prompt // 4, 1)):
+            yield Prefill(done, prompt, 0)
+            if cancelled(cancel, script.prefill_delay):
+                yield end("cancelled")
+                return
+        pieces = [(piece, True) for piece in tokens(script.thought)]
+        pieces += [(piece, False) for piece in tokens(_still_to_say(script.text, request))]
+        for i, (piece, thinking) in enumerate(pieces):
+            while script.hold and Path(script.hold, piece.strip()).is_file():
+                time.sleep(0.005)
+            (thought if thinking else said).append(piece)
+            yield Text(piece, drafted=i % 2 == 1, thought=thinking)
+            if script.mark:
+                Path(script.mark).touch()
+            stats.completion_tokens += 1
+            stats.context_used += 1
+            if i % 2:
+                count(stats, 2)
+                yield Progress(stats)
+            if script.crash:
+                raise RuntimeError(script.crash)
+            if cancelled(cancel, script.delay):
+                yield end("cancelled")
+                return
+            if stats.context_used >= self.context:
+                yield end("context")
+                return
+            if stats.completion_tokens == request.max_tokens:
+                yield end("length")
+                return
+        yield end("stop")
+
+
+def _still_to_say(text: str, request: Request) -> str:
+    """What is left of a reply of which the request already holds the beginning."""
+    last = request.messages[-1]
+    return text.removeprefix(last.content) if last.role == "assistant" else text
+
+
+def cancelled(cancel: threading.Event, seconds: float) -> bool:
+    """Work for some time, or until cancelled; never `wait`, see `oneshot.stoppable`."""
+    end = time.monotonic() + seconds
+    while not cancel.is_set() and time.monotonic() < end:
+        time.sleep(0.005)
+    return cancel.is_set()
+
+
+def tokens(text: str) -> list[str]:
+    """Words with the space before them, and line ends of their own."""
+    return re.findall(r"\n|[^\S\n]*\S+|[^\S\n]+", text)
+
+
+def count(stats: Stats, committed: int) -> None:
+    """One round at draft length 3 that took 5 ms."""
+    stats.rounds += 1
+    stats.decoded += committed
+    stats.drafted += 3
+    stats.accepted += committed - 1
+    stats.decode_seconds += 0.005
+    stats.draft_seconds += 0.001
+    stats.verify_seconds += 0.003
+    stats.sampling_seconds += 0.0005
+    stats.plain_seconds += 0.0071
+    stats.compared_seconds += 0.005
+    stats.speedup_basis = "measured"
+    stats.accepted_histogram = [0, stats.rounds, 0, 0]
+
+
+class FakeNames:
+    """A catalogue of names only."""
+
+    def find(self, name: str) -> str | None:
+        return name.lower() if name.lower() in NAMES else None
+
+    def nearest(self, word: str) -> list[str]:
+        return [name for name in NAMES if distance(word.lower(), name) <= 2]
+
+
+class FakeWorld(World):
+    """Everything the command line reaches for, in memory."""
+
+    def __init__(
+        self,
+        engine: FakeEngine | None = None,
+        history: Path | None = None,
+        home: Path | None = None,
+    ) -> None:
+        self.engine = engine or FakeEngine()
+        self._own = None if home else tempfile.TemporaryDirectory()
+        self.home = home or Path(self._own.name if self._own else "")
+        self.broken: dict[str, str] = {}  # models that cannot be loaded, and why
+        self.loaded: list[tuple[PairFiles, LoadOptions]] = []
+        self.used: list[str] = []
+        self.pulled: list[str] = []
+        self.load_steps: tuple[float, int] = (0.0, 4)
+        self.configured: dict[str, Any] = {}
+        self.wrong: list[Finding] = []
+        self._history = history
+
+    def names(self) -> FakeNames:
+        return FakeNames()
+
+    def archive(self) -> Archive:
+        return Archive(self.home / "chats.sqlite")
+
+    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        if model == "31b" and model not in self.pulled:
+            raise NotPulled("31b")
+        if model == "nosuch":
+            raise ModelNotAvailable(
+                'There is no model called "nosuch".', "Known models: tiny, e2b."
+            )
+        return PairFiles(model or "tiny", BUILTIN_FOLDER / "tiny-target.gguf", drafter)
+
+    def load(
+        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> FakeEngine:
+        self.loaded.append((files, options))
+        seconds, steps = self.load_steps
+        for i in range(steps):
+            time.sleep(seconds / steps)
+            if not progress((i + 1) / steps):
+                raise Cancelled("Loading was stopped.")
+        if files.name in self.broken:
+            raise BadPair(self.broken[files.name], "Pull it again.")
+        self.engine.closed = False
+        self.engine.name = files.name
+        self.engine.context = options.context or self.engine.context
+        return self.engine
+
+    def remember_used(self, name: str) -> None:
+        self.used.append(name)
+
+    def remember_speed(self, name: str, stats: Stats) -> None:
+        pass
+
+    def is_built_in(self, name: str) -> bool:
+        return name == "tiny"
+
+    def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
+        assert name is not None
+        if name not in NAMES:
+            raise ModelNotAvailable(f'There is no model called "{name}".')
+        for verifying in (False, True):
+            for done in range(0, 61, 20):
+                on_event(PullProgress(f"MTP/{name}.gguf", done << 20, 60 << 20, verifying))
+                time.sleep(self.load_steps[0] / 8)
+        self.pulled.append(name)
+        return name
+
+    def history(self) -> Path | None:
+        return self._history
+
+    def settings(self) -> dict[str, Any]:
+        return self.configured
+
+    def machine(self) -> Machine:
+        return Machine(int(6e9), int(8e9), cores=4, disk_free=int(50e9))
+
+    def findings(self, offline: bool) -> list[Finding]:
+        return [Finding("hub", "not asked" if offline else "answers"), *self.wrong]
+
+    def versions(self) -> tuple[str, str]:
+        return "0.3.36", "0c1e570"
+
+
+class FakeConsole:
+    """Somebody at the keyboard: `lines` are typed (or raised), `answers` given to questions, and
+    `edited` is what comes back from the editor (None: nothing was changed)."""
+
+    def __init__(self, *lines: str | type[BaseException]) -> None:
+        self.lines = [*lines]
+        self.answers: list[int | None] = []
+        self.edited: str | None = None
+        self.offered: list[str] = []
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.numbers: Sequence[int] | None = None  # of the choices asked for last
+        self.shown = io.StringIO()
+        self.history_on = True
+        self.vi = False
+
+    def read(self, default: str) -> str:
+        self.offered.append(default)
+        if not self.lines:
+            raise EOFError
+        line = self.lines.pop(0)
+        if not isinstance(line, str):
+            raise line
+        self.shown.write(f">>> {line}\n")
+        return line
+
+    def edit(self, text: str) -> str | None:
+        return self.edited
+
+    def ask(
+        self, question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> int | None:
+        self.numbers = numbers
+        self.asked.append((question, tuple(choices)))
+        return self.answers.pop(0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def invoke(*arguments: str, stdin: bytes | None = b"", world: World | None = None) -> Outcome:
+    """Run the command line in this process; `stdin` None is a closed standard input."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    out, err = io.BytesIO(), io.BytesIO()
+    sys.stdin = None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
+    sys.stdout, sys.stderr = io.TextIOWrapper(out), io.TextIOWrapper(err)
+    try:
+        status = main(arguments, world or FakeWorld())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Outcome(status, out.getvalue().decode(), err.getvalue().decode())
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+
+
+class BrokenWorld(FakeWorld):
+    """Something nobody expected goes wrong while loading."""
+
+    def load(self, *_: object) -> FakeEngine:
+        raise ZeroDivisionError("division by zero")
+
+
+def from_json(script: str) -> FakeWorld:
+    """The world a pseudo-terminal test describes."""
+    asked = json.loads(script)
+    engine = FakeEngine([Script(**s) for s in asked.get("scripts", [{}])])
+    engine.context = asked.get("context", engine.context)
+    engine.plain_reason = asked.get("plain_reason", "")
+    history, home = (Path(asked[key]) if key in asked else None for key in ("history", "home"))
+    world = FakeWorld(engine, history, home)
+    world.broken = asked.get("broken", {})
+    world.load_steps = (asked.get("load", 0.0), 20)
+    return world
+
+
+__all__ = ["BrokenWorld", "FakeConsole", "FakeEngine", "FakeWorld", "GemmaMtpError", "Script"]
+
+if __name__ == "__main__":
+    sys.exit(main(world=from_json(os.environ.get("FAKE", "{}"))))

@@ -1,0 +1,268 @@
+"""Writes tiny synthetic GGUF files for tests: a Gemma-4-shaped target and drafter of two layers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp.models.gguf import read_header
+
+WIDTH, HEAD, HEAD_SWA, FEED_FORWARD, DRAFTER_WIDTH = 32, 16, 8, 64, 16
+TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
+
+# ggml type: (elements in a block, bytes of a block)
+SIZES = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 20: (32, 18), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
+    30: (1, 2), 39: (32, 17), 40: (64, 36), 42: (64, 18),
+}  # fmt: skip
+
+# GGUF's types of metadata, and what struct calls them
+UINT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
+FORMATS = {UINT16: "H", UINT32: "I", INT32: "i", FLOAT32: "f", BOOL: "?"}
+KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 8: "Q8_0"}
+
+
+class U16(int):
+    """A number stored in 16 bits, as llama.cpp wants those of parts."""
+
+
+class I32(int):
+    """A number stored in 32 bits with a sign."""
+
+
+Metadata = dict[str, Any]
+Tensors = dict[str, tuple[tuple[int, ...], int]]
+
+
+def write(
+    path: Path,
+    metadata: Mapping[str, Any],
+    tensors: Tensors,
+    version: int = 3,
+    magic: bytes = b"GGUF",
+    alignment: int = 32,
+    fill: bytes = bytes(4),
+) -> Path:
+    """A file with `fill` repeated for weights; `tensors` maps names to (shape, ggml type)."""
+    path.write_bytes(contents(metadata, tensors, version, magic, alignment, fill))
+    return path
+
+
+def contents(
+    metadata: Mapping[str, Any],
+    tensors: Tensors,
+    version: int = 3,
+    magic: bytes = b"GGUF",
+    alignment: int = 32,
+    fill: bytes = bytes(4),
+) -> bytes:
+    """What `write` writes."""
+    out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
+    for key, value in metadata.items():
+        out += _string(key) + _value(value)
+    offset = 0
+    for name, (shape, kind) in tensors.items():
+        out += _tensor(name, shape, kind, offset)
+        offset += _padded(_bytes(shape, kind), alignment)
+    out += bytes(_padded(len(out), alignment) - len(out))
+    return bytes(out) + (fill * (offset // len(fill) + 1))[:offset]
+
+
+def part_path(path: Path, number: int, parts: int) -> Path:
+    """The name of a part, from 0, as llama-gguf-split gives it."""
+    return path.with_name(f"{path.stem}-{number + 1:05d}-of-{parts:05d}.gguf")
+
+
+def split_keys(number: int, parts: int, tensors: int) -> Metadata:
+    """What every part says of itself."""
+    return {"split.no": U16(number), "split.tensors.count": I32(tensors), "split.count": U16(parts)}
+
+
+def write_split(path: Path, metadata: Metadata, tensors: Tensors, parts: int = 3) -> list[Path]:
+    """The same model in several files: all metadata in the first, tensors in each."""
+    names = list(tensors)
+    written = []
+    for number in range(parts):
+        keys = (metadata if number == 0 else {}) | split_keys(number, parts, len(names))
+        part = {name: tensors[name] for name in _share(names, number, parts)}
+        written.append(write(part_path(path, number, parts), keys, part))
+    return written
+
+
+def split(source: Path, path: Path, parts: int = 3) -> list[Path]:
+    """A real model in several files, with its metadata byte by byte."""
+    header, data = read_header(source), source.read_bytes()
+    names = list(header.tensors)
+    start, count = 24, struct.unpack_from("<Q", data, 16)[0]
+    metadata = data[start : data.index(_string(names[0]), start)]
+    written = []
+    for number in range(parts):
+        out = _split_start(metadata if number == 0 else b"", count, number, parts, names)
+        body = bytearray()
+        for name in _share(names, number, parts):
+            tensor = header.tensors[name]
+            kind = next(kind for kind, known in KINDS.items() if known == tensor.type)
+            out += _tensor(name, tensor.shape, kind, len(body))
+            at = header.data_offset + tensor.offset
+            body += data[at : at + tensor.bytes]
+            body += bytes(_padded(len(body), 32) - len(body))
+        out += bytes(_padded(len(out), 32) - len(out)) + body
+        written.append(part_path(path, number, parts))
+        written[-1].write_bytes(out)
+    return written
+
+
+def _share(names: list[str], number: int, parts: int) -> list[str]:
+    return names[len(names) * number // parts : len(names) * (number + 1) // parts]
+
+
+def _split_start(
+    metadata: bytes, count: int, number: int, parts: int, names: list[str]
+) -> bytearray:
+    """Magic, counts and metadata of a part; `metadata` holds `count` keys, or is empty."""
+    own, mine = split_keys(number, parts, len(names)), _share(names, number, parts)
+    keys = len(own) + (count if metadata else 0)
+    out = bytearray(struct.pack("<4sIQQ", b"GGUF", 3, len(mine), keys)) + metadata
+    return out + b"".join(_string(key) + _value(value) for key, value in own.items())
+
+
+def target(layers: int = 2, shared: int = 0, kind: int = 0) -> tuple[Metadata, Tensors]:
+    """Sliding and full layers in turn; the last `shared` ones own no cache."""
+    metadata = _common("gemma4", WIDTH, layers) | {
+        "gemma4.embedding_length_per_layer_input": 0,
+        "gemma4.attention.head_count_kv": [2, 1] * (layers // 2),
+        "gemma4.attention.shared_kv_layers": shared,
+    }
+    tensors = _outer(WIDTH, kind)
+    for layer in range(layers):
+        head, kv_heads = (HEAD, 1) if layer % 2 else (HEAD_SWA, 2)
+        tensors |= _layer(layer, WIDTH, head, kind)
+        if layer < layers - shared:
+            tensors[f"blk.{layer}.attn_k.weight"] = (WIDTH, head * kv_heads), kind
+            tensors[f"blk.{layer}.attn_k_norm.weight"] = (head,), 0
+    return metadata, tensors
+
+
+def drafter(layers: int = 2, target_width: int = WIDTH) -> tuple[Metadata, Tensors]:
+    """A drafter for `target`: queries only, a sliding and a full layer."""
+    metadata = _common("gemma4-assistant", DRAFTER_WIDTH, layers) | {
+        "gemma4-assistant.embedding_length_out": target_width,
+        "gemma4-assistant.nextn_predict_layers": layers,
+        "gemma4-assistant.attention.head_count_kv": [2, 1] * (layers // 2),
+    }
+    tensors = _outer(DRAFTER_WIDTH, 0)
+    tensors["nextn.pre_projection.weight"] = (2 * target_width, DRAFTER_WIDTH), 0
+    tensors["nextn.post_projection.weight"] = (DRAFTER_WIDTH, target_width), 0
+    for layer in range(layers):
+        tensors |= _layer(layer, DRAFTER_WIDTH, HEAD if layer % 2 else HEAD_SWA, 0)
+        tensors[f"blk.{layer}.layer_output_scale.weight"] = (1,), 0
+    return metadata, tensors
+
+
+def _common(arch: str, width: int, layers: int) -> Metadata:
+    values: Metadata = {
+        "context_length": 4096,
+        "embedding_length": width,
+        "block_count": layers,
+        "feed_forward_length": FEED_FORWARD,
+        "attention.head_count": 2,
+        "attention.key_length": HEAD,
+        "attention.value_length": HEAD,
+        "attention.key_length_swa": HEAD_SWA,
+        "attention.value_length_swa": HEAD_SWA,
+        "attention.sliding_window": 512,
+        "attention.sliding_window_pattern": [True, False] * (layers // 2),
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "rope.dimension_count": HEAD,
+        "rope.dimension_count_swa": HEAD_SWA,
+    }
+    metadata: Metadata = {"general.architecture": arch, "general.name": f"Tiny {arch}"}
+    metadata |= {f"{arch}.{key}": value for key, value in values.items()}
+    return metadata | {
+        "tokenizer.ggml.model": "gemma4",
+        "tokenizer.ggml.tokens": TOKENS,
+        "tokenizer.ggml.scores": [0.0] * len(TOKENS),
+        "tokenizer.ggml.token_type": Typed(INT32, [1] * len(TOKENS)),
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": TOKENS.index("<bos>"),
+        "tokenizer.ggml.eos_token_id": TOKENS.index("<eos>"),
+    }
+
+
+def _outer(width: int, kind: int) -> Tensors:
+    return {
+        "token_embd.weight": ((width, len(TOKENS)), kind),
+        "output_norm.weight": ((width,), 0),
+        "rope_freqs.weight": ((HEAD // 2,), 0),
+    }
+
+
+def _layer(layer: int, width: int, head: int, kind: int) -> Tensors:
+    block = f"blk.{layer}"
+    norms = ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm")
+    tensors: Tensors = {f"{block}.{norm}.weight": ((width,), 0) for norm in norms}
+    return tensors | {
+        f"{block}.attn_q_norm.weight": ((head,), 0),
+        f"{block}.attn_q.weight": ((width, 2 * head), kind),
+        f"{block}.attn_output.weight": ((2 * head, width), 0),
+        f"{block}.ffn_gate.weight": ((width, FEED_FORWARD), kind),
+        f"{block}.ffn_up.weight": ((width, FEED_FORWARD), kind),
+        f"{block}.ffn_down.weight": ((FEED_FORWARD, width), kind),
+    }
+
+
+def _tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
+    numbers = struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+    return _string(name) + numbers
+
+
+def _bytes(shape: tuple[int, ...], kind: int) -> int:
+    block, size = SIZES[kind]
+    elements = 1
+    for n in shape:
+        elements *= n
+    return elements // block * size
+
+
+def _padded(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
+
+
+def _string(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack("<Q", len(raw)) + raw
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A value, or a list of them, in another type than Python's suggests."""
+
+    kind: int
+    value: Any
+
+
+def _value(value: Any) -> bytes:
+    kind = _type(value)
+    plain = value.value if isinstance(value, Typed) else value
+    if not isinstance(plain, list):
+        return struct.pack("<I", kind) + _body(kind, plain)
+    if not isinstance(value, Typed):
+        kind = _type(plain[0]) if plain else UINT32
+    head = struct.pack("<IIQ", ARRAY, kind, len(plain))
+    return head + b"".join(_body(kind, item) for item in plain)
+
+
+def _type(value: Any) -> int:
+    if isinstance(value, Typed):
+        return value.kind
+    return {
+        bool: BOOL, int: UINT32, float: FLOAT32, str: STRING, list: ARRAY, U16: UINT16, I32: INT32,
+    }[type(value)]  # fmt: skip
+
+
+def _body(kind: int, value: Any) -> bytes:
+    return _string(value) if kind == STRING else struct.pack(f"<{FORMATS[kind]}", value)

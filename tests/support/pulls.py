@@ -1,0 +1,93 @@
+"""A pair on the hub of the tests, and what tests of pulls have in common."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from support import gguf_writer as writer
+from support.hub_server import REPO, REVISION
+
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models.pull.events import PullEvent, PullNote
+from gemma_mtp.models.pull.marker import CLAIM
+from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
+from gemma_mtp.options import PairFiles
+
+CONTENTS = {  # headers of a pair, and more bytes than these need
+    "target.gguf": writer.contents(*writer.target()) + bytes(range(256)) * 12_000 + b"target",
+    "mtp-target.gguf": writer.contents(*writer.drafter()) + b"drafter " * 10_000,
+}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def remote(path: str) -> RemoteFile:
+    body = CONTENTS[path]
+    return RemoteFile(path, "Q4_0", sha256(body), len(body))
+
+
+ENTRY = Entry(
+    name="12b",
+    title="Gemma 4 12B",
+    parameters="11.9B",
+    context_length=262144,
+    repo=REPO,
+    revision=REVISION,
+    qat=True,
+    target=remote("target.gguf"),
+    drafter=remote("mtp-target.gguf"),
+    default=True,
+    builtin=False,
+    spellings=("12b",),
+)
+
+
+class Events(list[PullEvent]):
+    """What a pull reported."""
+
+    @property
+    def notes(self) -> str:
+        return "\n".join(event.text for event in self if isinstance(event, PullNote))
+
+
+def fetch(folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY) -> Events:
+    """A pull that succeeds and leaves nothing but the pair."""
+    events = Events()
+    files = pull(entry, folder, events.append, options)
+    assert ready_files(entry, folder) == files
+    check(files)
+    left = {path.name for path in folder.iterdir() if path.is_file()}
+    assert CLAIM not in left
+    assert not {name for name in left if name.endswith((".partial", ".journal", ".tmp", ".linked"))}
+    return events
+
+
+def check(files: PairFiles) -> None:
+    assert files.target.read_bytes() == CONTENTS["target.gguf"]
+    assert files.drafter is not None
+    assert files.drafter.read_bytes() == CONTENTS["mtp-target.gguf"]
+
+
+def failure(
+    folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY
+) -> GemmaMtpError:
+    """A pull that fails with one sentence and something to do next, and leaves no ready pair."""
+    with pytest.raises(GemmaMtpError) as caught:
+        pull(entry, folder, Events().append, options)
+    assert ready_files(entry, folder) is None
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+    return caught.value
+
+
+def real_pair(folder: Path) -> dict[str, bytes]:
+    """The bytes of a small target and its drafter whose headers belong together."""
+    folder.mkdir(exist_ok=True)
+    target = writer.write(folder / "t", *writer.target()).read_bytes()
+    drafter = writer.write(folder / "d", *writer.drafter()).read_bytes()
+    return {"target": target, "drafter": drafter}

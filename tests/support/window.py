@@ -1,0 +1,67 @@
+"""A terminal without a program in it: what is written to it, an emulator shows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import pyte
+
+from gemma_mtp.terminal.screen import Screen
+
+
+class Window(io.StringIO):
+    """A terminal of some size with an emulator behind it."""
+
+    def __init__(self, columns: int, rows: int = 24) -> None:
+        super().__init__()
+        self.columns, self.lines = columns, rows
+        self.emulator = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
+        self.stream = pyte.Stream(self.emulator)
+
+    def screen(self, **environment: str) -> Screen:
+        """What the program writes to."""
+        return Shown(self, {"TERM": "xterm", **environment})
+
+    def resize(self, columns: int) -> None:
+        self.columns = columns
+        self.emulator.resize(columns=columns)
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for char in text.replace("\n", "\r\n"):  # see terminal.py
+            self.stream.feed(char)
+        return super().write(text)
+
+    @property
+    def rows(self) -> list[str]:
+        columns = range(self.emulator.columns)
+        gone = ["".join(r[x].data for x in columns) for r in self.emulator.history.top]
+        rows = [row.rstrip() for row in [*gone, *self.emulator.display]]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    @property
+    def styles(self) -> dict[str, str]:
+        """The first letter of each word on the screen with its colour and so on."""
+        found: dict[str, str] = {}
+        for y, row in enumerate(self.emulator.display):
+            for word in row.split():
+                cell = self.emulator.buffer[y][row.index(word)]
+                marks = [name for name in ("bold", "italics", "underscore") if getattr(cell, name)]
+                found[word] = " ".join([cell.fg, *marks])
+        return found
+
+
+class Shown(Screen):
+    """A screen of the window's size."""
+
+    def __init__(self, window: Window, environment: Mapping[str, str]) -> None:
+        self._window = window
+        super().__init__(window, window, environment)
+
+    def _size(self) -> tuple[int, int]:
+        return self._window.columns, self._window.lines
