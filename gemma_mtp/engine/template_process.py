@@ -27,7 +27,7 @@ STEP = 0.05  # seconds between two looks at whether the user wants no more
 PROGRAM = """\
 import json, sys
 sys.path[:] = json.loads(sys.stdin.buffer.readline())
-from gemma_mtp.rendering import serve
+from gemma_mtp.engine.rendering import serve
 serve()
 """
 

@@ -19,7 +19,7 @@ from gemma_mtp.chat.world import World
 from gemma_mtp.options import LoadOptions
 
 DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
-ROOT = DRIVER.parent.parent
+ROOT = DRIVER.parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and shells of POSIX")
 
 

@@ -86,9 +86,9 @@ def test_a_log_that_cannot_be_written_says_nothing(home: Path) -> None:
     program = """
 import resource, signal, sys
 from pathlib import Path
-from gemma_mtp.engine import load
+from gemma_mtp.engine.engine import load
 from gemma_mtp.options import LoadOptions
-from gemma_mtp.world import World
+from gemma_mtp.chat.world import World
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 files = World().resolve("tiny", None)

@@ -22,7 +22,7 @@ from pathlib import Path
 import pyte
 
 DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
-ROOT = DRIVER.parent.parent
+ROOT = DRIVER.parents[2]
 PATIENCE = 20.0
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
 CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"

@@ -139,8 +139,9 @@ def test_a_history_that_others_could_read_is_closed(tmp_path: Path) -> None:
 def test_two_chats_write_one_history(tmp_path: Path) -> None:
     path = tmp_path / "history"
     script = (
-        "import sys; from pathlib import Path; from gemma_mtp.chat.history import Lines;"
-        "from gemma_mtp.chat.pastes import Pastes; h = Lines(Path(sys.argv[1]), Pastes());"
+        "import sys; from pathlib import Path; from gemma_mtp.terminal.prompt.history import Lines;"
+        "from gemma_mtp.terminal.prompt.pastes import Pastes;"
+        "h = Lines(Path(sys.argv[1]), Pastes());"
         "[h.append_string(f'{sys.argv[2]} {i}\\n' + 'long ' * 2000) for i in range(50)]"
     )
     writers = [

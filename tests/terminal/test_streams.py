@@ -22,7 +22,7 @@ from gemma_mtp.files import reading
 from gemma_mtp.terminal import output
 
 DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
-ENV = {**os.environ, "PYTHONPATH": str(DRIVER.parent.parent)}
+ENV = {**os.environ, "PYTHONPATH": str(DRIVER.parents[2])}
 PROGRAM = [sys.executable, str(DRIVER)]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 

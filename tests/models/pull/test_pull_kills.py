@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3]
 CLIENT = """
 import json, sys
 from pathlib import Path
-from gemma_mtp.catalogue import Entry, RemoteFile
-from gemma_mtp.pull.pair import pull
+from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models.pull.pair import pull
 asked = json.loads(sys.argv[1])
 target, drafter = (RemoteFile(name, "Q4_0", sha, size) for name, (size, sha) in asked["files"])
 entry = Entry("x", "x", "", 1, asked["repo"], asked["revision"], True, target, drafter,
