@@ -23,8 +23,8 @@ from weakened import Tempered, weakened_pair
 
 from gemma_mtp.api import Sampling
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.sampling import Row, Sampler, filtered
-from gemma_mtp.decoding.speculative import Drafter
+from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.sampler import Row, Sampler, filtered
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.options import LoadOptions
 

@@ -33,7 +33,7 @@ from support.loadable_pair import ONES, TOKENS, Parts, pair, written  # noqa: E4
 from gemma_mtp.api import Message, Request, Sampling  # noqa: E402
 from gemma_mtp.engine import engine  # noqa: E402
 from gemma_mtp.errors import GemmaMtpError  # noqa: E402
-from gemma_mtp.models import gguf, pairing  # noqa: E402
+from gemma_mtp.models import gguf, pair_check  # noqa: E402
 from gemma_mtp.options import LoadOptions, PairFiles  # noqa: E402
 
 NUMBERS = (0, 1, 2, 3, 5, 7, 31, 255, 256, 4096, 2**20, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
@@ -205,7 +205,7 @@ def _change_bytes(chance: random.Random, path: Path) -> None:
 def use(target: Path, drafter: Path, chance: random.Random) -> str:
     """Check, load and write, as the program does."""
     try:
-        pairing.check_pair(gguf.read_header(target), gguf.read_header(drafter))
+        pair_check.check_pair(gguf.read_header(target), gguf.read_header(drafter))
     except GemmaMtpError:
         return "refused"
     kind = chance.choice(("f16", "f16", "q8_0", "bf16"))

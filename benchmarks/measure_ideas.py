@@ -27,7 +27,7 @@ from walk import PROMPTS, drafts_along, walk
 from weakened import Tempered, weakened_pair
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.sampling import Sampler, filtered, gumbel
+from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.models.store import BUILTIN_FOLDER
 from gemma_mtp.options import LoadOptions, PairFiles

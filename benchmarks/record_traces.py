@@ -20,8 +20,8 @@ from weakened import weakened_pair
 
 from gemma_mtp.api import Sampling
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.sampling import Sampler
-from gemma_mtp.decoding.speculative import Drafter
+from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.options import LoadOptions
 

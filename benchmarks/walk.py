@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gemma_mtp.api import Message, Request, Sampling
-from gemma_mtp.decoding.sampling import Row, Sampler, capped
-from gemma_mtp.decoding.speculative import Drafter
+from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.sampler import Row, Sampler, capped
 from gemma_mtp.engine.engine import Engine
 
 PROMPTS = (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gemma_mtp.decoding.sampling import Row
-from gemma_mtp.decoding.speculative import Drafter
+from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.store import BUILTIN_FOLDER
 from gemma_mtp.options import PairFiles

@@ -18,8 +18,8 @@ from gemma_mtp.api import (
     Request,
     Text,
 )
+from gemma_mtp.chat.full_context import ADVICE, SHORTEN, make_room, warn_when_filling
 from gemma_mtp.chat.oneshot import no_answer, stoppable, write_reply
-from gemma_mtp.chat.room import ADVICE, SHORTEN, make_room, warn_when_filling
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.errors import DoesNotFit

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.arguments import clean
 from gemma_mtp.chat import verbs
-from gemma_mtp.chat.saying import hand_back, say
+from gemma_mtp.chat.sending import hand_back, say
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemma_mtp.arguments import Options
-from gemma_mtp.chat import bar, verbs
+from gemma_mtp.chat import toolbar, verbs
 from gemma_mtp.chat.attachments import Attachment, read_files
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.loading import introduce
@@ -21,7 +21,7 @@ from gemma_mtp.chat.oneshot import piped_text
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.chat.world import World
-from gemma_mtp.cli import store as cli_store
+from gemma_mtp.cli import models
 from gemma_mtp.conversations.archive import Saved
 from gemma_mtp.conversations.overflow import POLICIES, Policy
 from gemma_mtp.errors import GemmaMtpError, UsageError
@@ -71,7 +71,7 @@ def start(world: World, beginning: Beginning, options: Options) -> None:
         console = Keyboard(
             history=world.history(),
             complete=lambda typed: completions(chat, typed),
-            bar=lambda: bar.parts(chat),
+            bar=lambda: toolbar.parts(chat),
             vi=beginning.vi,
         )
         chat = Chat(world, console, printer, options, policy)
@@ -104,7 +104,7 @@ def _begin(
 
 
 def _files(world: World, model: str | None, options: Options) -> PairFiles:
-    return cli_store.resolve_or_offer(world, model, options.drafter)
+    return models.resolve_or_offer(world, model, options.drafter)
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attachment]:

@@ -66,9 +66,9 @@ class World:
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Engine:
         from gemma_mtp.engine import engine
-        from gemma_mtp.engine.cost_memory import CostMemory
         from gemma_mtp.llama import features
         from gemma_mtp.models.machine import cpu_name
+        from gemma_mtp.models.saved_costs import CostMemory
         from gemma_mtp.paths import cache_dir, state_dir
 
         log = state_dir() / "llama.log"

@@ -23,27 +23,15 @@ from gemma_mtp import __version__
 from gemma_mtp.arguments import Options, clean, takes_options
 from gemma_mtp.chat.world import World
 from gemma_mtp.cli import (
-    bench as cli_bench,
+    bench,
+    chats,
+    config,
+    doctor,
+    models,
+    pull,
+    verify,
 )
-from gemma_mtp.cli import (
-    chats as cli_chats,
-)
-from gemma_mtp.cli import (
-    config as cli_config,
-)
-from gemma_mtp.cli import (
-    doctor as cli_fit,
-)
-from gemma_mtp.cli import (
-    pull as cli_pull,
-)
-from gemma_mtp.cli import (
-    store as cli_store,
-)
-from gemma_mtp.cli import (
-    verify as cli_verify,
-)
-from gemma_mtp.cli.words import in_our_words, read_words
+from gemma_mtp.cli.positionals import in_our_words, read_words
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.terminal.output import Closed, guarded
 
@@ -79,7 +67,7 @@ def root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
-    context.default_map = cli_config.lazy_defaults(context.obj)
+    context.default_map = config.lazy_defaults(context.obj)
     return 0
 
 
@@ -174,13 +162,13 @@ def run(
     return _run(context.obj, words.model, words.prompt, options, report, no_stdin)
 
 
-cli_pull.register(app)
-cli_store.register(app)
-cli_chats.register(app)
-cli_config.register(app)
-cli_fit.register(app)
-cli_bench.register(app)
-cli_verify.register(app)
+pull.register(app)
+models.register(app)
+chats.register(app)
+config.register(app)
+doctor.register(app)
+bench.register(app)
+verify.register(app)
 
 
 def _run(
@@ -196,7 +184,7 @@ def _run(
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
-    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    files = models.resolve_or_offer(world, model, options.drafter)
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, _note, prompted=prompt is not None))
     if not text:

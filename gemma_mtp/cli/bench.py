@@ -159,13 +159,13 @@ def _measure(
     """Load the pair, run the plan, or as much of it as there was time for, and show the results;
     whether it was stopped."""
     from gemma_mtp.chat.loading import load
-    from gemma_mtp.cli import store as cli_store
+    from gemma_mtp.cli import models
     from gemma_mtp.measure.interrupt import stopper
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    files = models.resolve_or_offer(world, model, options.drafter)
     with closing(load(world, files, options, printer)) as loaded, stopper() as stop:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
@@ -227,20 +227,20 @@ def _bench(
     found: _Found,
     interrupted: bool,
 ) -> Bench:
-    from gemma_mtp.measure import conditions
+    from gemma_mtp.measure import provenance
     from gemma_mtp.measure.bench.advice import Weights, advise
     from gemma_mtp.measure.bench.report import Bench, settings_json
     from gemma_mtp.measure.bench.results import Results
 
     results = Results(found.plan.drafts, found.runs)
-    about = conditions.files(files)
-    loaded = conditions.loaded(engine.info, options.load_options())
+    about = provenance.files(files)
+    loaded = provenance.loaded(engine.info, options.load_options())
     weights = Weights(about[0]["weights"], engine.info.gpu_layers == 0)
     given: dict[str, Any] = {
         "model": engine.info.name,
         "files": about,
         "settings": {**settings_json(found.plan), **loaded},
-        "versions": conditions.versions(world.versions()),
+        "versions": provenance.versions(world.versions()),
     }
     advice = advise(results, weights, found.costs)
     return Bench(found.plan, results, found.costs, advice, given, interrupted)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma_mtp.cli.store import Json, _ask, _can_ask, _moment
+from gemma_mtp.cli.models import Json, _ask, _can_ask, _moment
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files import private
 from gemma_mtp.terminal.output import json_text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gemma_mtp.cli.doctor import suggest, warning
-from gemma_mtp.cli.store import _ask, _can_ask
+from gemma_mtp.cli.models import _ask, _can_ask
 from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:

@@ -96,8 +96,8 @@ def _receipt(
     """Load the pair and compare."""
     from gemma_mtp.chat.loading import load
     from gemma_mtp.chat.oneshot import stoppable
-    from gemma_mtp.cli import store as cli_store
-    from gemma_mtp.measure import conditions
+    from gemma_mtp.cli import models
+    from gemma_mtp.measure import provenance
     from gemma_mtp.measure.verify.receipt import Plan, probe
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.measure.verify.texts import texts
@@ -105,7 +105,7 @@ def _receipt(
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = cli_store.resolve_or_offer(world, model, options.drafter)
+    files = models.resolve_or_offer(world, model, options.drafter)
     with closing(load(world, files, options, printer)) as loaded, stoppable() as cancel:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
@@ -123,13 +123,13 @@ def _receipt(
             "tokens": plan.tokens,
             "temperatures": list(plan.temperatures),
             "seed": plan.seed,
-            **conditions.loaded(engine.info, options.load_options()),
+            **provenance.loaded(engine.info, options.load_options()),
         }
         about: dict[str, Any] = {
             "model": engine.info.name,
-            "files": conditions.files(files, sums),
+            "files": provenance.files(files, sums),
             "settings": settings,
-            "versions": conditions.versions(world.versions()),
+            "versions": provenance.versions(world.versions()),
         }
         return Receipt(probes, comparisons, about)
 

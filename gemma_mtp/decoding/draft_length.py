@@ -21,8 +21,8 @@ from typing import Protocol
 
 from gemma_mtp.decoding.acceptance import Acceptance
 from gemma_mtp.decoding.costs import CostBook, CostCurve
-from gemma_mtp.decoding.survey import Outlook, Survey
-from gemma_mtp.decoding.worth import Worth, cheapest_widths
+from gemma_mtp.decoding.draft_value import Worth, cheapest_widths
+from gemma_mtp.decoding.width_probes import Outlook, Survey
 
 LONGEST = 7  # drafts; hardly any text accepts more often enough
 # Rounds between single drafts where drafting does not pay: at first, and in the end.

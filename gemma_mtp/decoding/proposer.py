@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gemma_mtp.decoding.sampling import Ids, Row, Sampler, best_first, gumbel, kept
+from gemma_mtp.decoding.sampler import Ids, Row, Sampler, best_first, gumbel, kept
 from gemma_mtp.errors import BadPair
 
 # Factors of the request's temperature; 0 drafts the drafter's top token.

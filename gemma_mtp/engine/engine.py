@@ -22,23 +22,23 @@ from gemma_mtp.api import (
     Request,
     Sampling,
 )
-from gemma_mtp.decoding.baseline import Baseline
+from gemma_mtp.decoding.cost_timing import measure_costs
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy, FixedDraft
 from gemma_mtp.decoding.lookup import common_prefix
+from gemma_mtp.decoding.plain_steps import Baseline
 from gemma_mtp.decoding.proposer import DraftTemperature
-from gemma_mtp.decoding.sampling import Sampler
-from gemma_mtp.decoding.speculative import Drafter
+from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.thread_count import AutoThreads, FixedThreads, ThreadPolicy
-from gemma_mtp.decoding.timing import measure_costs
 from gemma_mtp.engine.background import Background
-from gemma_mtp.engine.length import refuse_far_too_long
-from gemma_mtp.engine.rendering import Renderer, never
+from gemma_mtp.engine.chat_template import ChatTemplate, Piece, encode_prompt, turn_after
+from gemma_mtp.engine.detokenizer import Channel, ReplyText
+from gemma_mtp.engine.prompt_cache import Session
+from gemma_mtp.engine.prompt_length import refuse_far_too_long
 from gemma_mtp.engine.reply import SPARE_CELLS, Reply
-from gemma_mtp.engine.session import Session
-from gemma_mtp.engine.streaming import Channel, ReplyText
-from gemma_mtp.engine.template import ChatTemplate, Piece, encode_prompt, turn_after
-from gemma_mtp.engine.thread_use import EqualRows
+from gemma_mtp.engine.template_rendering import Renderer, never
+from gemma_mtp.engine.thread_equality import EqualRows
 from gemma_mtp.errors import BadPair, GemmaMtpError
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.llama.threads import FreeProcessors

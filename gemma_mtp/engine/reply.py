@@ -22,12 +22,12 @@ from gemma_mtp.api import (
     Stats,
     Text,
 )
-from gemma_mtp.decoding.baseline import Step
 from gemma_mtp.decoding.lookup import Lookup
+from gemma_mtp.decoding.plain_steps import Step
 from gemma_mtp.decoding.proposer import Proposer
-from gemma_mtp.decoding.sampling import Sampler
-from gemma_mtp.decoding.speculative import Round, Speculator, agree, synthetic
-from gemma_mtp.engine.template import open_thought
+from gemma_mtp.decoding.round import Round, Speculator, agree, synthetic
+from gemma_mtp.decoding.sampler import Sampler
+from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.errors import Cancelled, DoesNotFit
 from gemma_mtp.options import MAX_WIDTH
 

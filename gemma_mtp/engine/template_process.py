@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import IO, Any
 
-from gemma_mtp.engine.rendering import Failure, TooSlow, never
+from gemma_mtp.engine.template_rendering import Failure, TooSlow, never
 from gemma_mtp.errors import Cancelled, GemmaMtpError
 
 SECONDS = 5.0  # a template of 16 kB takes about 0.1 s to compile and 3 ms for 20 messages
@@ -27,7 +27,7 @@ STEP = 0.05  # seconds between two looks at whether the user wants no more
 PROGRAM = """\
 import json, sys
 sys.path[:] = json.loads(sys.stdin.buffer.readline())
-from gemma_mtp.engine.rendering import serve
+from gemma_mtp.engine.template_rendering import serve
 serve()
 """
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import llama_cpp
 
+from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
-from gemma_mtp.llama.rows import Batch, Row, Rows, evaluate
 
 
 class LlamaDrafter:

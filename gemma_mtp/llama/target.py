@@ -11,10 +11,10 @@ from typing import Any
 
 import llama_cpp
 
-from gemma_mtp.llama import window
+from gemma_mtp.llama import window_cells
+from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
 from gemma_mtp.llama.ring import Ring
-from gemma_mtp.llama.rows import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.vocabulary import Vocabulary
 from gemma_mtp.options import MAX_WIDTH
 
@@ -23,7 +23,7 @@ from gemma_mtp.options import MAX_WIDTH
 class SavedTarget:
     """The sliding window of the cache, and the last token's logits and hidden state."""
 
-    window: window.Bytes
+    window: window_cells.Bytes
     row: Row | None = None
     hidden: Row | None = None
 
@@ -118,14 +118,14 @@ class LlamaTarget:
     def saved_bytes(self) -> int:
         """What `save` takes now."""
         rows = 4 * (self.vocabulary.size + self.embedding_width)
-        return window.size(self.context) + rows
+        return window_cells.size(self.context) + rows
 
     def save(self, complete: bool) -> SavedTarget | None:
         """What a later `rewind` to here would miss; None where it cannot be had.
 
         `complete`: also the rows of the last `decode`, which had one output.
         """
-        state = window.save(self.context) if self._window else None
+        state = window_cells.save(self.context) if self._window else None
         if state is None:
             return None
         if not complete:
@@ -139,7 +139,7 @@ class LlamaTarget:
 
         The cells are in order afterwards. False where it failed; then `rewind(0)` is what is left.
         """
-        if not window.restore(self.context, saved.window, length, self._ring.size):
+        if not window_cells.restore(self.context, saved.window, length, self._ring.size):
             return False
         self._ring.reset(length)
         self._oldest = max(0, length - self._window)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled
-from gemma_mtp.models import gguf, inventory, pairing, speeds
+from gemma_mtp.models import gguf, inventory, pair_check, speeds
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import gigabytes, judge, thousands
 from gemma_mtp.models.hyperparameters import shape_of
@@ -160,7 +160,7 @@ def _measured(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, A
 
 def _shape(header: gguf.Header) -> Shape | None:
     try:
-        pairing.check_target(header)
+        pair_check.check_target(header)
         return shape_of(header)
     except (GemmaMtpError, ValueError, KeyError):
         return None

@@ -17,8 +17,7 @@ from typing import Any
 
 from gemma_mtp import __version__, paths
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.files import config_file as config
-from gemma_mtp.files import places
+from gemma_mtp.files import config_file, places
 from gemma_mtp.llama import amx, threads
 from gemma_mtp.models import machine
 from gemma_mtp.models.fit import gigabytes
@@ -170,7 +169,7 @@ def _settings() -> Iterator[Finding]:
     from gemma_mtp.models.catalogue import load_catalogue
 
     file = paths.config_file()
-    values, slips = config.read(file), config.unknown(file)
+    values, slips = config_file.read(file), config_file.unknown(file)
     said = ", ".join(f"{key} = {value}" for key, value in values.items())
     problem = f"{file} has settings that mean nothing: {', '.join(slips)}." if slips else ""
     yield Finding("settings", said or "none", problem, "gemma-mtp config" if slips else "")

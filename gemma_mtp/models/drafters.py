@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.models import gguf, gguf_names, pairing
+from gemma_mtp.models import gguf, gguf_names, pair_check
 from gemma_mtp.models.catalogue import Catalogue
-from gemma_mtp.models.checked import remembered
+from gemma_mtp.models.header_check import remembered
 
 
 def find_drafter(target: Path, catalogue: Catalogue) -> tuple[Path | None, str]:
@@ -37,7 +37,7 @@ def _find(target: Path, near: list[Path], catalogue: Catalogue) -> tuple[str, st
     for path in near:
         try:
             header = gguf.read_header(path)
-            pairing.check_pair(ours, header)
+            pair_check.check_pair(ours, header)
             fitting.append(header)
         except GemmaMtpError as error:
             problems.append(error)
@@ -86,7 +86,7 @@ def _drafters_near(target: Path) -> Iterator[Path]:
         for place in (near, *below):
             for path in _entries(place):
                 first = path.suffix.lower() == ".gguf" and gguf_names.part_number(path.name) < 2
-                if first and path.is_file() and pairing.is_drafter_arch(gguf.architecture(path)):
+                if first and path.is_file() and pair_check.is_drafter_arch(gguf.architecture(path)):
                     yield path
 
 

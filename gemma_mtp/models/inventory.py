@@ -16,7 +16,8 @@ from typing import Any
 
 from gemma_mtp import paths
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
-from gemma_mtp.models import gguf, used
+from gemma_mtp.models import gguf
+from gemma_mtp.models import last_used as used
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.pull.disk import taken
 from gemma_mtp.models.pull.folder_lock import LOCK, locked

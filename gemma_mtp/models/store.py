@@ -10,13 +10,12 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
-from gemma_mtp.files import config_file as config
-from gemma_mtp.files import places
-from gemma_mtp.models import gguf, gguf_names, used
+from gemma_mtp.files import config_file, places
+from gemma_mtp.models import gguf, gguf_names, last_used
 from gemma_mtp.models.catalogue import Catalogue, Entry
-from gemma_mtp.models.checked import check_once
 from gemma_mtp.models.drafters import find_drafter
-from gemma_mtp.models.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.models.header_check import check_once
+from gemma_mtp.models.pull import pairs_on_hub
 from gemma_mtp.models.pull.marker import ready_files
 from gemma_mtp.options import PairFiles
 
@@ -39,12 +38,15 @@ class Store:
         configured = configured_model()
         if configured is not None:
             return self._pair(configured, drafter)
-        latest = next((u for u in used.read() if self._problem(u) is None), used.Used(BUILTIN))
+        latest = next(
+            (u for u in last_used.read() if self._problem(u) is None),
+            last_used.Used(BUILTIN),
+        )
         return self._pair(latest.name, drafter or latest.drafter)
 
     def lost(self) -> str:
         """A sentence about the pair used last if it cannot be opened any more, else ""."""
-        latest = None if configured_model() is not None else next(iter(used.read()), None)
+        latest = None if configured_model() is not None else next(iter(last_used.read()), None)
         problem = self._problem(latest) if latest is not None else None
         return f"The model used last cannot be opened: {problem}" if problem else ""
 
@@ -74,13 +76,13 @@ class Store:
 
     def ready(self) -> list[Entry]:
         """All entries that can be loaded without the network."""
-        entries = [*self.catalogue.entries, *hub_pairs.pulled(paths.models_dir())]
+        entries = [*self.catalogue.entries, *pairs_on_hub.pulled(paths.models_dir())]
         return [entry for entry in entries if self.is_ready(entry)]
 
     def find(self, name: str) -> Entry | None:
         """The entry of the catalogue, or of a repository pulled before."""
-        if hub_pairs.is_hub_name(name):
-            return hub_pairs.find_pulled(name, paths.models_dir())
+        if pairs_on_hub.is_hub_name(name):
+            return pairs_on_hub.find_pulled(name, paths.models_dir())
         return self.catalogue.find(name)
 
     def remember_used(self, name: str) -> None:
@@ -88,7 +90,7 @@ class Store:
         when it was resolved."""
         if looks_like_path(name):
             name = str(_absolute(name))
-        used.remember(name, self._drafters.get(name))
+        last_used.remember(name, self._drafters.get(name))
 
     def _pair(self, model: str, drafter: Path | None) -> PairFiles:
         pair = self._named(model, drafter)
@@ -101,7 +103,7 @@ class Store:
         self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
         return PairFiles(pair.name, pair.target, first)
 
-    def _problem(self, latest: used.Used) -> GemmaMtpError | None:
+    def _problem(self, latest: last_used.Used) -> GemmaMtpError | None:
         try:
             self._pair(latest.name, latest.drafter)
         except GemmaMtpError as error:
@@ -179,7 +181,7 @@ class Store:
 
 def looks_like_path(model: str) -> bool:
     """A file, not a name: it has a folder in it, or ends as GGUF files do."""
-    if hub_pairs.is_hub_name(model):
+    if pairs_on_hub.is_hub_name(model):
         return False
     separators = [os.sep, os.altsep or os.sep]
     return any(s in model for s in separators) or model.lower().endswith(".gguf")
@@ -191,7 +193,7 @@ def _absolute(path: str | Path) -> Path:
 
 def configured_model() -> str | None:
     """`model = "12b"` of config.toml; None without the file or the key."""
-    return config.read(paths.config_file()).get("model")
+    return config_file.read(paths.config_file()).get("model")
 
 
 def _not_here(entry: Entry) -> ModelNotAvailable:

@@ -14,7 +14,7 @@ from support.fakes import Script
 from support.talk import BACK, Talk
 
 from gemma_mtp.api import End, Event, Prefill, Text
-from gemma_mtp.chat import bar
+from gemma_mtp.chat import toolbar
 
 
 class Killed(BaseException):
@@ -192,7 +192,7 @@ def test_an_error_while_room_is_made_hands_the_message_back(
     talk.run("one", "two")
     long = ("three " * 160).strip()
     with monkeypatch.context() as patched:
-        patched.setattr("gemma_mtp.chat.room.turns_to_drop", broken)
+        patched.setattr("gemma_mtp.chat.full_context.turns_to_drop", broken)
         assert f"The reply failed: the tokenizer broke\n{BACK}" in talk.run(long)
     assert talk.offered[-1] == long
     assert "Yes.\n" in talk.run("still here?")
@@ -212,7 +212,7 @@ def test_an_error_outside_of_everything_hands_the_line_back(
 ) -> None:
     talk = Talk()
     with monkeypatch.context() as patched:
-        patched.setattr("gemma_mtp.chat.saying.compose", broken)
+        patched.setattr("gemma_mtp.chat.sending.compose", broken)
         shown = talk.run("hi")
     assert shown == f">>> hi\nThis failed: the tokenizer broke\n{BACK}"
     assert talk.offered == ["", "hi"]
@@ -230,6 +230,6 @@ def test_the_bar_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     talk.run("hi")
     talk.chat.start_afresh(talk.chat.conversation.skipping(0))
     monkeypatch.setattr(talk.engine, "prompt", broken)
-    assert (9, "ctx 0/8192 (0 %)") in bar.parts(talk.chat)
+    assert (9, "ctx 0/8192 (0 %)") in toolbar.parts(talk.chat)
     monkeypatch.setattr(type(talk.engine), "info", property(broken))
-    assert bar.parts(talk.chat) == [(9, "tiny")]
+    assert toolbar.parts(talk.chat) == [(9, "tiny")]

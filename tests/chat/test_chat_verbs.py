@@ -19,7 +19,7 @@ from support.talk import BACK, LINE, Talk
 
 from gemma_mtp.api import Message
 from gemma_mtp.chat import verbs
-from gemma_mtp.chat.racing import pace
+from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.errors import UsageError
 from gemma_mtp.options import LoadOptions, PairFiles

@@ -13,7 +13,7 @@ from support import gguf_writer as writer
 from support.fakes import FakeWorld, invoke
 
 from gemma_mtp import paths
-from gemma_mtp.cli import pull as cli_pull
+from gemma_mtp.cli import pull
 from gemma_mtp.errors import NotPulled
 from gemma_mtp.models import inventory, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
@@ -319,16 +319,16 @@ def offer(
     monkeypatch: pytest.MonkeyPatch, answer: str, machine: Machine | None = None
 ) -> tuple[Unpulled, str]:
     """What happens to `run 12b hi` at a terminal where `answer` is typed."""
-    from gemma_mtp.cli import store as cli_store
+    from gemma_mtp.cli import models
 
     world = Unpulled()
     monkeypatch.setattr(world, "machine", lambda: machine or LARGE)
-    monkeypatch.setattr(cli_pull, "show_pull", lambda w, name: world.pulled.append(name))
+    monkeypatch.setattr(pull, "show_pull", lambda w, name: world.pulled.append(name))
     monkeypatch.setattr("sys.stdin", Keyboard(answer))
     notes = Keyboard()
     monkeypatch.setattr("sys.stderr", notes)
     try:
-        cli_store.resolve_or_offer(world, "12b", None)
+        models.resolve_or_offer(world, "12b", None)
     except NotPulled:
         return world, notes.getvalue()
     assert world.pulled == ["12b"]

@@ -8,7 +8,7 @@ import pytest
 from support.fakes import FakeNames
 
 from gemma_mtp.arguments import clean
-from gemma_mtp.cli.words import Words, read_words
+from gemma_mtp.cli.positionals import Words, read_words
 from gemma_mtp.errors import ModelNotAvailable, UsageError
 
 

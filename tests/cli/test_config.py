@@ -10,7 +10,7 @@ from support.fakes import FakeWorld, invoke
 from gemma_mtp import paths
 from gemma_mtp.chat.world import World
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import config_file as config
+from gemma_mtp.files import config_file
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +25,18 @@ def put(file: Path, text: str) -> None:
 
 
 def test_no_file_means_no_settings(file: Path) -> None:
-    assert config.read(file) == {}
+    assert config_file.read(file) == {}
 
 
 def test_numbers_may_be_written_as_people_write_them(file: Path) -> None:
     put(file, 'temperature = 1\ndraft = 3\nthink = true\nunheard_of = 1\nmodel = "12b"')
-    assert config.read(file) == {"temperature": 1.0, "draft": "3", "think": True, "model": "12b"}
-    assert config.unknown(file) == ["unheard_of"]
+    assert config_file.read(file) == {
+        "temperature": 1.0,
+        "draft": "3",
+        "think": True,
+        "model": "12b",
+    }
+    assert config_file.unknown(file) == ["unheard_of"]
 
 
 @pytest.mark.parametrize(
@@ -40,21 +45,21 @@ def test_numbers_may_be_written_as_people_write_them(file: Path) -> None:
 def test_a_value_of_another_kind_is_named(file: Path, line: str) -> None:
     put(file, line)
     with pytest.raises(UsageError, match=f"{line.split()[0]} must be"):
-        config.read(file)
+        config_file.read(file)
 
 
 def test_an_edit_leaves_the_rest_alone(file: Path) -> None:
     text = '# mine\nctx = 4096  # enough\n\nmodel = "e2b"\n[later]\nctx = 1\n'
     put(file, text)
-    config.write(file, "ctx", 8192)
-    config.write(file, "system", 'Say "hi".\nBriefly.')
+    config_file.write(file, "ctx", 8192)
+    config_file.write(file, "system", 'Say "hi".\nBriefly.')
     assert file.read_text() == (
         '# mine\nctx = 8192\n\nmodel = "e2b"\n'
         'system = "Say \\"hi\\".\\nBriefly."\n[later]\nctx = 1\n'
     )
-    assert config.read(file)["system"] == 'Say "hi".\nBriefly.'
-    config.write(file, "ctx", None)
-    config.write(file, "system", None)
+    assert config_file.read(file)["system"] == 'Say "hi".\nBriefly.'
+    config_file.write(file, "ctx", None)
+    config_file.write(file, "system", None)
     assert file.read_text() == '# mine\n\nmodel = "e2b"\n[later]\nctx = 1\n'
 
 
@@ -62,7 +67,7 @@ def test_what_cannot_be_edited_safely_is_left_alone(file: Path) -> None:
     text = 'system = """\nctx = 1\n"""\nctx = 2\n'
     put(file, text)
     with pytest.raises(UsageError, match="cannot be edited here"):
-        config.write(file, "ctx", 3)
+        config_file.write(file, "ctx", 3)
     assert file.read_text() == text
 
 
@@ -71,7 +76,7 @@ def test_settings_from_the_command_line(file: Path) -> None:
     assert invoke("config", "gpu_layers", "-1").status == 0
     assert invoke("config", "think", "true").status == 0
     assert invoke("config", "model", "Gemma4:12B").status == 0
-    assert config.read(file) == {
+    assert config_file.read(file) == {
         "ctx": 16384,
         "gpu_layers": -1,
         "think": True,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gemma_mtp.decoding.baseline import FIRST_ROUNDS, Baseline
+from gemma_mtp.decoding.plain_steps import FIRST_ROUNDS, Baseline
 
 
 def test_nothing_is_claimed_before_a_step_was_timed():

@@ -5,8 +5,8 @@ import pytest
 from gemma_mtp.chat.world import World
 from gemma_mtp.decoding.costs import CostBook, CostCurve, Costs
 from gemma_mtp.engine import engine
-from gemma_mtp.engine.cost_memory import CostMemory
 from gemma_mtp.models import machine
+from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from gemma_mtp.api import Sampling
 from gemma_mtp.decoding.proposer import FACTORS, DraftTemperature, Proposer
-from gemma_mtp.decoding.sampling import Sampler
+from gemma_mtp.decoding.sampler import Sampler
 
 WORDS = 80
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.sampling import Sampler, filtered, gumbel, top_ids
+from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel, top_ids
 from gemma_mtp.errors import BadPair
 
 PLAIN = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)

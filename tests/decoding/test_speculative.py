@@ -6,8 +6,8 @@ import pytest
 from gemma_mtp.api import Sampling
 from gemma_mtp.decoding.draft_length import FixedDraft
 from gemma_mtp.decoding.lookup import Lookup
-from gemma_mtp.decoding.sampling import Sampler
-from gemma_mtp.decoding.speculative import Speculator, agree, synthetic
+from gemma_mtp.decoding.round import Speculator, agree, synthetic
+from gemma_mtp.decoding.sampler import Sampler
 
 VOCABULARY = 16
 END = 15

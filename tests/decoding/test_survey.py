@@ -3,7 +3,7 @@
 import pytest
 
 from gemma_mtp.decoding.costs import CostCurve
-from gemma_mtp.decoding.survey import FIRST_CREDIT, PAUSE, ROUNDS, SHARE, Outlook, Survey
+from gemma_mtp.decoding.width_probes import FIRST_CREDIT, PAUSE, ROUNDS, SHARE, Outlook, Survey
 
 DRAFT_STEP = 0.1
 HALF_RIGHT = [0.5**i for i in range(1, 8)]  # chances of the first 1, 2, ... drafts

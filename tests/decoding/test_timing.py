@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.sampling import Sampler
-from gemma_mtp.decoding.timing import measure_costs
+from gemma_mtp.decoding.cost_timing import measure_costs
+from gemma_mtp.decoding.sampler import Sampler
 
 TEXT = [5, 6, 7, 8]
 

@@ -18,7 +18,6 @@ from gemma_mtp.api import End, Message, Prefill, Progress, Request, Sampling, Te
 from gemma_mtp.chat.oneshot import Report, answer
 from gemma_mtp.decoding.draft_length import AutoDraft
 from gemma_mtp.engine import template_process
-from gemma_mtp.engine.cost_memory import CostMemory
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.errors import (
     BadPair,
@@ -29,6 +28,7 @@ from gemma_mtp.errors import (
     UsageError,
 )
 from gemma_mtp.llama import LoadedPair
+from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.options import LoadOptions, PairFiles
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
@@ -383,7 +383,7 @@ def test_a_text_written_before_is_copied_and_stays_the_same_to_the_token(monkeyp
     """The second time the counting is found in the first reply; nothing else tells it so. Whatever
     is timed takes equally long, so that what pays does not depend on this machine."""
     ticks = itertools.count()
-    monkeypatch.setattr("gemma_mtp.decoding.speculative.perf_counter", lambda: next(ticks) / 1000)
+    monkeypatch.setattr("gemma_mtp.decoding.round.perf_counter", lambda: next(ticks) / 1000)
     question = Message("user", "Count from 1 to 40.")
     texts, copied = set(), 0
     for draft in (0, "auto"):

@@ -14,8 +14,8 @@ from support.pairs import TINY
 from gemma_mtp.api import End, Message, Request
 from gemma_mtp.arguments import Options
 from gemma_mtp.chat.loop import converse
+from gemma_mtp.engine.chat_template import FALLBACK
 from gemma_mtp.engine.engine import Engine
-from gemma_mtp.engine.template import FALLBACK
 from gemma_mtp.llama import load_pair
 from gemma_mtp.options import LoadOptions
 from gemma_mtp.terminal.render import Printer

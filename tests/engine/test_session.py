@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gemma_mtp.engine.session import Session
+from gemma_mtp.engine.prompt_cache import Session
 
 
 class Saved:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from gemma_mtp.api import Text
-from gemma_mtp.engine.streaming import Channel, ReplyText
+from gemma_mtp.engine.detokenizer import Channel, ReplyText
 
 OPEN, CLOSE, END = 90, 91, 99
 IDS = Channel(open_id=OPEN, close_id=CLOSE)

@@ -11,8 +11,7 @@ from support.pairs import TINY
 
 from gemma_mtp.api import Message
 from gemma_mtp.decoding.lookup import common_prefix
-from gemma_mtp.engine.rendering import Here
-from gemma_mtp.engine.template import (
+from gemma_mtp.engine.chat_template import (
     HARMLESS,
     ChatTemplate,
     Piece,
@@ -20,6 +19,7 @@ from gemma_mtp.engine.template import (
     open_thought,
     turn_after,
 )
+from gemma_mtp.engine.template_rendering import Here
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.gguf import read_header
 

@@ -15,7 +15,7 @@ from test_engine import STORY, endless, finish
 
 from gemma_mtp.api import Sampling
 from gemma_mtp.engine.engine import Engine, load
-from gemma_mtp.engine.thread_use import EqualRows
+from gemma_mtp.engine.thread_equality import EqualRows
 from gemma_mtp.llama import threads
 from gemma_mtp.llama.threads import FreeProcessors
 from gemma_mtp.options import CPU_PIECE, LoadOptions

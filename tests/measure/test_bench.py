@@ -11,7 +11,7 @@ from support.bench_engine import GROUPS, STEEP, CurveEngine, runs
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.measure.bench.advice import ON_TWO_CORES, Weights, advise
-from gemma_mtp.measure.bench.gain import break_even, round_cost, tokens_by_length
+from gemma_mtp.measure.bench.break_even import break_even, round_cost, tokens_by_length
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import TEXTS, Plan, affordable, measure, warm_up
 

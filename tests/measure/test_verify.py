@@ -14,8 +14,8 @@ from support.pairs import TINY
 
 from gemma_mtp.api import Message, Request, Sampling
 from gemma_mtp.chat.world import World
-from gemma_mtp.decoding.sampling import Sampler, filtered, gumbel
-from gemma_mtp.engine import reply as reply_module
+from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
+from gemma_mtp.engine import reply
 from gemma_mtp.engine.engine import load
 from gemma_mtp.errors import BadPair, Cancelled
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
@@ -309,7 +309,7 @@ def test_the_probe_goes_up_to_the_widest_round(tiny, drafts, widest):
 
 
 def test_drafts_accepted_by_mistake_are_found_and_are_no_near_tie(tiny, monkeypatch):
-    monkeypatch.setattr(reply_module, "agree", lambda sample, draft, position: draft)
+    monkeypatch.setattr(reply, "agree", lambda sample, draft, position: draft)
     found = list(compare(tiny, PLAN, Event()))
     assert any(c.difference is not None and not c.difference.near_tie for c in found)
     assert not receipt(*found).ok
@@ -352,7 +352,7 @@ def test_the_command_prints_a_receipt_and_ends_well(machine):
 
 
 def test_the_command_ends_with_status_1_when_drafting_changes_the_text(machine, monkeypatch):
-    monkeypatch.setattr(reply_module, "agree", lambda sample, draft, position: draft)
+    monkeypatch.setattr(reply, "agree", lambda sample, draft, position: draft)
     outcome = verify()
     assert outcome.status == 1
     assert "Drafting changes the text here" in outcome.stdout

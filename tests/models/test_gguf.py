@@ -11,7 +11,7 @@ import pytest
 from support import gguf_writer as writer
 
 from gemma_mtp.errors import BadPair, ExitStatus, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, pairing
+from gemma_mtp.models import gguf, pair_check
 
 MODELS = Path(gguf.__file__).with_name("builtin")
 
@@ -165,7 +165,7 @@ def test_damage_of_any_kind_is_a_header_or_a_clear_error(target: Path, tmp_path:
         try:
             header = gguf.read_header(path)
             gguf.describe(header)
-            pairing.check_target(header)
+            pair_check.check_target(header)
             outcomes.add("accepted")
         except GemmaMtpError as error:
             outcomes.add("refused" if str(error).endswith(".") else f"no sentence: {error}")
@@ -178,7 +178,7 @@ def test_damage_of_any_kind_is_a_header_or_a_clear_error(target: Path, tmp_path:
 @pytest.mark.parametrize("shared", [0, 2])
 def test_a_sound_target_passes(tmp_path: Path, shared: int) -> None:
     parts = writer.target(layers=4, shared=shared)
-    pairing.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", *parts)))
+    pair_check.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", *parts)))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_other_architectures_as_target(tmp_path: Path, arch: str, words: str) ->
     metadata["general.architecture"] = arch
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        pairing.check_target(header)
+        pair_check.check_target(header)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_targets_llama_cpp_would_abort_on(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadPair, match=words):
-        pairing.check_target(target_with(tmp_path, **changes))
+        pair_check.check_target(target_with(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path, name: str) -> None:
     del tensors[name]
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=rf"lacks the tensor {name}\."):
-        pairing.check_target(header)
+        pair_check.check_target(header)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("output_norm.weight", 1), ("blk.1.ffn_up.weight", 26)])
@@ -256,7 +256,7 @@ def test_a_tensor_in_a_type_no_kernel_takes(tmp_path: Path, name: str, kind: int
     tensors[name] = tensors[name][0], kind
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=f"{name} in type"):
-        pairing.check_target(header)
+        pair_check.check_target(header)
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,13 @@ def test_vocabularies_llama_cpp_cannot_use(
         metadata[key] = value
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        pairing.check_target(header)
+        pair_check.check_target(header)
 
 
 def test_empty_tokens_may_repeat(tmp_path: Path) -> None:
     metadata, tensors = writer.target()
     metadata["tokenizer.ggml.tokens"] = ["", "", *writer.TOKENS[2:]]
-    pairing.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors)))
+    pair_check.check_target(gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors)))
 
 
 def test_experts_need_their_tensors(tmp_path: Path) -> None:
@@ -297,14 +297,14 @@ def test_experts_need_their_tensors(tmp_path: Path) -> None:
     tensors["blk.0.ffn_gate_inp.weight"] = (32, 4), 0
     header = gguf.read_header(writer.write(tmp_path / "t.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=r"lacks the tensor blk\.0\.ffn_gate_inp\.scale"):
-        pairing.check_target(header)
+        pair_check.check_target(header)
 
 
 # --- a drafter and a pair --------------------------------------------------------------------
 
 
 def test_a_sound_pair_passes(tmp_path: Path) -> None:
-    pairing.check_pair(target_with(tmp_path), drafter_with(tmp_path))
+    pair_check.check_pair(target_with(tmp_path), drafter_with(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_other_architectures_as_drafter(tmp_path: Path, arch: str, words: str) -
     metadata["general.architecture"] = arch
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        pairing.check_drafter(header)
+        pair_check.check_drafter(header)
 
 
 @pytest.mark.parametrize("name", ["masked_embd_centroids.weight", "masked_embd_ordering"])
@@ -331,7 +331,7 @@ def test_a_drafter_with_a_centroid_head(tmp_path: Path, name: str) -> None:
     tensors[name] = (16, 4), 0
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=r"masked_embd_\* tensors"):
-        pairing.check_drafter(header)
+        pair_check.check_drafter(header)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_drafters_llama_cpp_would_abort_on(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadPair, match=words):
-        pairing.check_drafter(drafter_with(tmp_path, **changes))
+        pair_check.check_drafter(drafter_with(tmp_path, **changes))
 
 
 def test_a_drafter_without_its_projection(tmp_path: Path) -> None:
@@ -357,14 +357,14 @@ def test_a_drafter_without_its_projection(tmp_path: Path) -> None:
     del tensors["nextn.pre_projection.weight"]
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=r"lacks the tensor nextn\.pre_projection"):
-        pairing.check_drafter(header)
+        pair_check.check_drafter(header)
 
 
 def test_a_drafter_of_another_size(tmp_path: Path) -> None:
     parts = writer.drafter(target_width=64)
     other = gguf.read_header(writer.write(tmp_path / "d.gguf", *parts))
     with pytest.raises(BadPair, match=r"d\.gguf does not belong to target\.gguf.*width 64.* 32"):
-        pairing.check_pair(target_with(tmp_path), other)
+        pair_check.check_pair(target_with(tmp_path), other)
 
 
 def test_a_drafter_with_another_vocabulary(tmp_path: Path) -> None:
@@ -373,23 +373,23 @@ def test_a_drafter_with_another_vocabulary(tmp_path: Path) -> None:
     tensors["token_embd.weight"] = (writer.DRAFTER_WIDTH, 7), 0
     other = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match="vocabularies of 7 and 8 tokens"):
-        pairing.check_pair(target_with(tmp_path), other)
+        pair_check.check_pair(target_with(tmp_path), other)
 
 
 def test_a_drafter_with_other_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = target_with(tmp_path)
     monkeypatch.setattr(writer, "HEAD", 8)
     with pytest.raises(BadPair, match="attention head sizes 8 and 16"):
-        pairing.check_pair(ours, drafter_with(tmp_path))
+        pair_check.check_pair(ours, drafter_with(tmp_path))
 
 
 def test_a_drafter_that_expects_other_kv_heads(tmp_path: Path) -> None:
     other = drafter_with(tmp_path, attention__head_count_kv=[2, 2])
     with pytest.raises(BadPair, match="layer 1 expects 2 KV heads, the target has 1"):
-        pairing.check_pair(target_with(tmp_path), other)
+        pair_check.check_pair(target_with(tmp_path), other)
 
 
 @pytest.mark.skipif(not (MODELS / "tiny-drafter.gguf").exists(), reason="no built-in pair yet")
 def test_the_built_in_pair_passes() -> None:
     pair = (gguf.read_header(MODELS / f"tiny-{role}.gguf") for role in ("target", "drafter"))
-    pairing.check_pair(*pair)
+    pair_check.check_pair(*pair)

@@ -18,7 +18,7 @@ from gemma_mtp.api import End, Event, Message, Request, Sampling
 from gemma_mtp.engine import engine
 from gemma_mtp.errors import BadPair
 from gemma_mtp.llama.overrides import DEFAULT_SOFTCAP
-from gemma_mtp.models import gguf, hyperparameters, pairing
+from gemma_mtp.models import gguf, hyperparameters, pair_check
 from gemma_mtp.options import LoadOptions, PairFiles
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def reply(loaded: engine.Engine) -> list[Event]:
 
 def checked(files: PairFiles) -> PairFiles:
     assert files.drafter is not None
-    pairing.check_pair(gguf.read_header(files.target), gguf.read_header(files.drafter))
+    pair_check.check_pair(gguf.read_header(files.target), gguf.read_header(files.drafter))
     return files
 
 
@@ -182,7 +182,7 @@ def test_heads_that_a_quantized_cache_cannot_hold_are_refused(tmp_path: Path) ->
         target = writer.target()
     path = writer.write(tmp_path / "target.gguf", *target)
     with pytest.raises(BadPair, match="heads of 96 and 64"):
-        pairing.check_target(gguf.read_header(path))
+        pair_check.check_target(gguf.read_header(path))
 
 
 def test_of_a_drafter_s_vocabulary_only_the_size_counts(tmp_path: Path) -> None:

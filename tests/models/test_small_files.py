@@ -23,7 +23,7 @@ from gemma_mtp import paths
 from gemma_mtp.api import Stats
 from gemma_mtp.chat.world import World
 from gemma_mtp.files import atomic, private
-from gemma_mtp.models import speeds, used
+from gemma_mtp.models import last_used, speeds
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and limits")
 
@@ -132,7 +132,7 @@ def test_files_with_words_are_for_their_owner_alone(home: Path, tmp_path: Path) 
     before = os.umask(0)
     try:
         assert invoke("config", "system", "Be my friend.").status == 0
-        used.remember("tiny")
+        last_used.remember("tiny")
         speeds.remember("tiny", Stats(decoded=100, decode_seconds=1))
         Lines(state / "history", Pastes()).store_string("hello")
         world = World()
@@ -167,7 +167,7 @@ def test_what_makes_no_sense_is_forgotten(home: Path, text: str) -> None:
     for words in (("list",), ("show", "tiny"), ("show", "tiny", "--json")):
         outcome = invoke(*words, world=World())
         assert (outcome.status, outcome.stderr) == (0, "")
-    used.remember("tiny")
+    last_used.remember("tiny")
     speeds.remember("tiny", Stats(decoded=100, decode_seconds=1))
     assert json.loads((home / "state/used.json").read_text())["used"][0] == "tiny"
     assert speeds.recall("tiny") is not None

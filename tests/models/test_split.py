@@ -12,8 +12,8 @@ from support.pairs import TINY
 from gemma_mtp.api import End, Message, Request
 from gemma_mtp.engine.engine import load
 from gemma_mtp.errors import BadPair
-from gemma_mtp.measure import conditions
-from gemma_mtp.models import gguf, pairing
+from gemma_mtp.measure import provenance
+from gemma_mtp.models import gguf, pair_check
 from gemma_mtp.models.gguf_names import part_names
 from gemma_mtp.options import LoadOptions, PairFiles
 
@@ -46,7 +46,7 @@ def test_names_of_parts(name: str, names: list[str]) -> None:
 @pytest.mark.parametrize("named", [0, 1, 2])
 def test_any_part_stands_for_the_whole_model(parts: list[Path], named: int) -> None:
     header = gguf.read_header(parts[named])
-    pairing.check_target(header)
+    pair_check.check_target(header)
     whole = gguf.read_header(writer.write(parts[0].with_name("whole.gguf"), *writer.target()))
     assert (header.path, header.files) == (parts[0], tuple(parts))
     assert header.tensors.keys() == whole.tensors.keys()
@@ -101,7 +101,7 @@ def test_one_part_of_one_is_a_whole_file(tmp_path: Path) -> None:
 
 def test_conditions_name_every_part(parts: list[Path]) -> None:
     sums = {part: hashlib.sha256(part.read_bytes()).hexdigest() for part in parts}
-    found = conditions.files(PairFiles("m", parts[0], None), sums)
+    found = provenance.files(PairFiles("m", parts[0], None), sums)
     assert [(f["name"], f["bytes"]) for f in found] == [(p.name, p.stat().st_size) for p in parts]
     assert {f["weights"] for f in found} == {"F32"}
     assert [f["sha256"] for f in found] == list(sums.values())

@@ -20,7 +20,7 @@ from gemma_mtp import paths
 from gemma_mtp.api import Message
 from gemma_mtp.chat.verbs.registry import VERBS
 from gemma_mtp.chat.world import World
-from gemma_mtp.cli import app as cli
+from gemma_mtp.cli import app
 from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.models.pull.marker import MARKER
 from gemma_mtp.terminal.render import Printer
@@ -127,7 +127,7 @@ def test_names_everywhere(place: Path, monkeypatch: pytest.MonkeyPatch, command:
 
 
 def test_every_command_is_among_them() -> None:
-    known = vars(typer.main.get_command(cli.app))["commands"]
+    known = vars(typer.main.get_command(app.app))["commands"]
     assert {words(command)[0] for command in COMMANDS} >= set(known)
 
 

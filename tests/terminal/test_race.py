@@ -10,7 +10,7 @@ import pytest
 from support.window import Window
 
 from gemma_mtp.api import End, Event, Message, Prefill, Stats, Text
-from gemma_mtp.terminal.race import Recording, record, replay
+from gemma_mtp.terminal.race_view import Recording, record, replay
 from gemma_mtp.terminal.screen import Screen
 
 

@@ -15,8 +15,8 @@ from support.fakes import FakeEngine, FakeWorld, invoke
 from support.talk import Talk
 
 from gemma_mtp.api import Message
-from gemma_mtp.cli import app as cli
-from gemma_mtp.engine import length
+from gemma_mtp.cli import app
+from gemma_mtp.engine import prompt_length
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.files import reading
 from gemma_mtp.terminal import output
@@ -84,7 +84,7 @@ def test_the_streams_of_a_command_are_guarded_and_afterwards_as_they_were() -> N
             seen.extend([sys.stdout, sys.stderr])
             return "", ""
 
-    cli.main(["--version"], World())
+    app.main(["--version"], World())
     assert [type(stream) for stream in seen] == [output.Guard, output.Guard]
     assert (sys.stdout, sys.stderr) == before
 
@@ -253,15 +253,17 @@ def test_a_text_that_is_far_too_long_is_refused_after_its_first_piece() -> None:
         return len(text) // 4
 
     with pytest.raises(DoesNotFit, match=r"about 5000000 tokens, and the context holds 8192"):
-        length.refuse_far_too_long([Message("user", "x" * 20_000_000)], count, 8192)
-    assert counted == [length.PIECE] * 2  # more than twice the context
-    length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 8192)
-    length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 256)
+        prompt_length.refuse_far_too_long([Message("user", "x" * 20_000_000)], count, 8192)
+    assert counted == [prompt_length.PIECE] * 2  # more than twice the context
+    prompt_length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 8192)
+    prompt_length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 256)
     assert len(counted) == 2  # of what others will say how much it is too long, nothing
 
 
 def test_a_long_text_of_few_tokens_passes() -> None:
-    length.refuse_far_too_long([Message("user", " " * 200_000)], lambda text: len(text) // 30, 8192)
+    prompt_length.refuse_far_too_long(
+        [Message("user", " " * 200_000)], lambda text: len(text) // 30, 8192
+    )
 
 
 def test_the_engine_refuses_it_at_once() -> None:

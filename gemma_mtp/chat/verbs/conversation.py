@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import Message
 from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.exchange import write
-from gemma_mtp.chat.saying import hand_back
+from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
 from gemma_mtp.chat.verbs.replies import last_turn
@@ -72,10 +72,10 @@ def edit(chat: Chat, rest: str) -> None:
 def export(chat: Chat, rest: str) -> None:
     """Writes this conversation to a file, as Markdown or as JSON. Without a path the file is named
     after the conversation and lies in this folder. A file that is there is not replaced."""
-    from gemma_mtp.conversations import export as formats
+    from gemma_mtp.conversations import export
 
     kind, _, name = rest.partition(" ")
-    known = {"md": formats.as_markdown, "json": formats.as_json}
+    known = {"md": export.as_markdown, "json": export.as_json}
     if kind.lower() not in known:
         raise unknown_word("export", kind, FORMATS)
     last_turn(chat)

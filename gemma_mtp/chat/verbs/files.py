@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import Attachment, compose, read_files, split_words
-from gemma_mtp.chat.saying import say
+from gemma_mtp.chat.sending import say
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
 from gemma_mtp.errors import UsageError
 

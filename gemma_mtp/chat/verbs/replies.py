@@ -121,9 +121,9 @@ def race(chat: Chat, rest: str) -> None:
     and shows both side by side at the speed at which they were written, in slow motion if that was
     less than 3 s; equal text is marked. Neither is written in exact mode, which slows plain
     decoding down, so a near-tie may part them. The conversation stays as it is."""
-    from gemma_mtp.chat import racing
+    from gemma_mtp.chat import race
 
     need_drafter(chat)
     turn = last_turn(chat)
     draft = replace(chat.conversation.with_last(Turn(turn.user)))
-    racing.race(chat, draft, turn.seed if turn.seed is not None else secrets.randbits(32))
+    race.race(chat, draft, turn.seed if turn.seed is not None else secrets.randbits(32))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Stats
 from gemma_mtp.chat.attachments import shortened
-from gemma_mtp.chat.room import warn_when_filling
-from gemma_mtp.chat.saying import hand_back
+from gemma_mtp.chat.full_context import warn_when_filling
+from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling

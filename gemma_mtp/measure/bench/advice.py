@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gemma_mtp.decoding.costs import Costs
-from gemma_mtp.measure.bench.gain import break_even, round_cost, tokens_by_length
+from gemma_mtp.measure.bench.break_even import break_even, round_cost, tokens_by_length
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import setting
 from gemma_mtp.terminal.figures import percent

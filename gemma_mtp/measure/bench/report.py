@@ -13,7 +13,7 @@ from typing import Any
 
 from gemma_mtp.api import Stats
 from gemma_mtp.decoding.costs import Costs
-from gemma_mtp.measure.bench.gain import break_even, round_cost
+from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.results import Results, Summary
 from gemma_mtp.measure.bench.runs import Plan
 from gemma_mtp.measure.bench.svg import Bar

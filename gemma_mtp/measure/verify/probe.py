@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gemma_mtp.decoding.sampling import Row
+from gemma_mtp.decoding.sampler import Row
 
 ROWS = 16  # compared at each width
 REFERENCE = 2  # exact mode never evaluates a lone row while it decodes

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gemma_mtp.api import End, Event, Message, Prefill, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
-from gemma_mtp.decoding.sampling import Row, capped
+from gemma_mtp.decoding.sampler import Row, capped
 from gemma_mtp.errors import BadPair, Cancelled, GemmaMtpError
 from gemma_mtp.measure.bench.runs import setting
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge

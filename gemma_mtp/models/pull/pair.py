@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import HubError
-from gemma_mtp.models import gguf, pairing
+from gemma_mtp.models import gguf, pair_check
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pull import hub
 from gemma_mtp.models.pull.disk import disk_error, require_room, taken
@@ -249,7 +249,7 @@ class _Pull:
     def _check_pair(self) -> None:
         """That both can be loaded and belong together; a good hash says neither."""
         with gguf.advising(AS_PUBLISHED):
-            pairing.check_pair(self._header(self.entry.target), self._header(self.entry.drafter))
+            pair_check.check_pair(self._header(self.entry.target), self._header(self.entry.drafter))
 
     def _header(self, file: RemoteFile) -> gguf.Header:
         staged = {w.file.path: w.staged for w in self.wanted}

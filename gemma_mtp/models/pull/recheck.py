@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.checked import check_once
+from gemma_mtp.models.header_check import check_once
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
 from gemma_mtp.models.pull.marker import (
     Marker,

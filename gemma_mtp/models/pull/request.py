@@ -14,7 +14,7 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.errors import HubError, ModelNotAvailable, UsageError
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.models.pull import pairs_on_hub
 from gemma_mtp.models.pull.events import OnEvent, PullReady
 from gemma_mtp.models.pull.marker import Marker, pair_files, read_marker
 from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
@@ -67,15 +67,15 @@ def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
 
 def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> Entry:
     """The entry of the catalogue, a pair pulled before, or what the hub lists."""
-    if not hub_pairs.is_hub_name(name):
+    if not pairs_on_hub.is_hub_name(name):
         return store.known(name)
-    hub_pairs.parse(name)
-    here = hub_pairs.find_pulled(name, paths.models_dir())
+    pairs_on_hub.parse(name)
+    here = pairs_on_hub.find_pulled(name, paths.models_dir())
     if here is not None and request.revision in (None, here.revision):
         return here
     if request.offline:
         raise HubError(f"{name} is not on this machine, and --offline was given.")
-    return hub_pairs.look_up(name, request.revision, on_event)
+    return pairs_on_hub.look_up(name, request.revision, on_event)
 
 
 def _give(entry: Entry, request: PullRequest, store: Store, on_event: OnEvent) -> PairFiles:
@@ -135,12 +135,12 @@ def _carried(name: str | None, source: Path, store: Store) -> Iterator[tuple[Ent
 
 
 def _entry_of(marker: Marker, store: Store) -> Entry | None:
-    return hub_pairs.entry_of(marker) or store.catalogue.find(marker.name)
+    return pairs_on_hub.entry_of(marker) or store.catalogue.find(marker.name)
 
 
 def _is_named(entry: Entry, name: str | None, store: Store) -> bool:
     if name is None:
         return True
-    if hub_pairs.is_hub_name(name):
+    if pairs_on_hub.is_hub_name(name):
         return name.lower() in entry.spellings
     return store.known(name).name == entry.name

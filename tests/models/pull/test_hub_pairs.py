@@ -19,7 +19,7 @@ from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulle
 from gemma_mtp.models import inventory
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.details import details
-from gemma_mtp.models.pull import pairs_on_hub as hub_pairs
+from gemma_mtp.models.pull import pairs_on_hub
 from gemma_mtp.models.pull.folder_lock import LOCK
 from gemma_mtp.models.pull.hub import HubFile
 from gemma_mtp.models.pull.marker import Marker, read_marker, unmark, write_claim
@@ -42,7 +42,7 @@ PLAIN_FILES = (
 
 def choose(files: str, quantization: str = "") -> tuple[str, str]:
     listing = [HubFile(name, 1, "0" * 64, REVISION) for name in files.split()]
-    choice = hub_pairs.choose("o/r", listing, quantization)
+    choice = pairs_on_hub.choose("o/r", listing, quantization)
     return choice.target.path, choice.drafter.path
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_pair(
     ],
 )
 def test_names(name: str, parsed: tuple[str, str]) -> None:
-    assert hub_pairs.parse(name) == parsed
+    assert pairs_on_hub.parse(name) == parsed
 
 
 @pytest.mark.parametrize(
@@ -136,13 +136,13 @@ def test_names(name: str, parsed: tuple[str, str]) -> None:
 )
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UsageError, match="hf:OWNER/REPO"):
-        hub_pairs.parse(name)
+        pairs_on_hub.parse(name)
 
 
 def test_why_this_drafter() -> None:
     def reason(files: str) -> str:
         listing = [HubFile(name, 1, "0" * 64, REVISION) for name in files.split()]
-        return hub_pairs.choose("o/r", listing, "").reasons[1].partition("; ")[2]
+        return pairs_on_hub.choose("o/r", listing, "").reasons[1].partition("; ")[2]
 
     assert reason(QAT_FILES) == "of 3 the one beside the target."
     assert reason("m-Q8_0.gguf MTP/mtp-m-BF16.gguf MTP/mtp-m-Q8_0.gguf") == "of 2 the quickest."
@@ -166,7 +166,7 @@ def carried(folder: Path, text: str) -> Path:
 def test_what_a_folder_states_is_taken_when_it_has_the_declared_shape(tmp_path: Path) -> None:
     marker = read_marker(carried(tmp_path, json.dumps(CARRIED)))
     assert marker is not None
-    entry = hub_pairs.entry_of(marker)
+    entry = pairs_on_hub.entry_of(marker)
     assert entry is not None
     assert (entry.target.path, entry.target.sha256) == ("t.gguf", "a" * 64)
 
@@ -289,7 +289,7 @@ def test_a_pair_that_is_here_is_carried_without_asking(
     name = fulfil("hf:org/pair", PullRequest(), store, Events().append)
     hub.close()
     assert fulfil(name, PullRequest(to=tmp_path / "stick"), store, Events().append) == name
-    entry = hub_pairs.find_pulled(name, paths.models_dir())
+    entry = pairs_on_hub.find_pulled(name, paths.models_dir())
     assert entry is not None
     assert ready_files(entry, tmp_path / "stick" / store.folder(entry).name)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gemma_mtp import __version__, paths
 from gemma_mtp.files import atomic
-from gemma_mtp.models import gguf, gguf_names, pairing
+from gemma_mtp.models import gguf, gguf_names, pair_check
 
 # Raised whenever headers are checked by other rules, so that all are checked again.
 RULES = 2
@@ -25,9 +25,9 @@ def check_once(target: Path, drafter: Path | None = None) -> None:
     def check() -> str:
         header = gguf.read_header(target)
         if drafter is None:
-            pairing.check_target(header)
+            pair_check.check_target(header)
         else:
-            pairing.check_pair(header, gguf.read_header(drafter))
+            pair_check.check_pair(header, gguf.read_header(drafter))
         return "sound"
 
     remembered([target] if drafter is None else [target, drafter], check)

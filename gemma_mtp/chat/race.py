@@ -1,6 +1,6 @@
 """`/race`: one message answered twice, recorded, and shown side by side.
 
-Knows the chat; what the two lanes look like is `gemma_mtp.race`'s.
+Knows the chat; what the two lanes look like is `terminal.race_view`'s.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from gemma_mtp.api import DraftSetting, End, Event, Progress
 from gemma_mtp.chat.exchange import How, request
 from gemma_mtp.chat.oneshot import stoppable
 from gemma_mtp.conversations.conversation import Conversation
-from gemma_mtp.terminal import race as lanes
+from gemma_mtp.terminal import race_view
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-    from gemma_mtp.terminal.lane import Recording
+    from gemma_mtp.terminal.race_recording import Recording
 
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
 SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
@@ -32,7 +32,7 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
         if cancel.is_set():
             chat.note("stopped")
             return
-        lanes.replay(
+        race_view.replay(
             chat.printer.screen,
             plain,
             drafted,
@@ -68,6 +68,6 @@ def _record(
             yield event
 
     try:
-        return lanes.record(events())
+        return race_view.record(events())
     finally:
         screen.transient("")

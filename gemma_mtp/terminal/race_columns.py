@@ -5,8 +5,8 @@ Draws one moment at a time, and marks what is equal; knows no clock.
 
 from __future__ import annotations
 
-from gemma_mtp.terminal.lane import Common, Lane, Recording, in_common, indented_rows
 from gemma_mtp.terminal.markdown.pieces import BOLD, DIM, Piece
+from gemma_mtp.terminal.race_recording import Common, Lane, Recording, in_common, indented_rows
 from gemma_mtp.terminal.screen import Screen, Styled
 from gemma_mtp.terminal.widths import columns, cut
 

@@ -11,8 +11,8 @@ from time import perf_counter
 
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.sampling import Row, Sampler
-from gemma_mtp.decoding.speculative import Drafter, Target
+from gemma_mtp.decoding.round import Drafter, Target
+from gemma_mtp.decoding.sampler import Row, Sampler
 
 LONG_DRAFT = 4  # steps of a timed draft
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from math import inf
 
 from gemma_mtp.api import Message
-from gemma_mtp.engine.rendering import Failure, Here, Renderer, TooSlow, never
+from gemma_mtp.engine.template_rendering import Failure, Here, Renderer, TooSlow, never
 from gemma_mtp.errors import BadPair
 
 Tokenize = Callable[[str, bool], list[int]]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gemma_mtp.api import Prefill
 from gemma_mtp.decoding.lookup import common_prefix
-from gemma_mtp.decoding.sampling import Row
+from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.engine.snapshots import BYTES, SHARE, Saved, Snapshots
 
 # Pieces of a long prompt between two snapshots.

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gemma_mtp.decoding.sampling import Row
+from gemma_mtp.decoding.sampler import Row
 
 NARROWEST = 2  # rows; exact mode evaluates no lone row
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from gemma_mtp.decoding.draft_length import DraftPolicy
 from gemma_mtp.decoding.lookup import Lookup, common_prefix
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.sampling import Row, Sampler, uniform
+from gemma_mtp.decoding.sampler import Row, Sampler, uniform
 from gemma_mtp.errors import GemmaMtpError
 
 Judge = Callable[[int, int, int], int]
