@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from walk import PROMPTS, Stop, drafts_along, walk
 from weakened import Tempered, weakened_pair
 
-from gemma_mtp.api import Sampling
+from gemma_mtp.api import LoadOptions, Sampling
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.round import Drafter
 from gemma_mtp.decoding.sampler import Row, Sampler, filtered
 from gemma_mtp.engine.engine import Engine, load
-from gemma_mtp.options import LoadOptions
 
 DRAFTS = 3
 TEMPERATURES = (0.7, 1.0)

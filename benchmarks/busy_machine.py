@@ -26,10 +26,9 @@ from typing import Any
 
 from compare_llama_server import Server, alternating
 
-from gemma_mtp.api import End, Message, Prefill, Request, Sampling, Text
+from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Prefill, Request, Sampling, Text
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.llama.threads import usable_threads
-from gemma_mtp.options import LoadOptions, PairFiles
 
 TEXT = "The sea is wide, and the small boat goes from one island to the next. "
 SETTLE = 0.5  # seconds between the start of busy programs and what they disturb

@@ -135,7 +135,7 @@ class Server(AbstractContextManager["Server"]):
         self.log = tempfile.NamedTemporaryFile("r", suffix=".log")  # noqa: SIM115
         with open(self.log.name, "w") as log:
             self.process = subprocess.Popen(
-                self._command(args), env=environment(args), stdout=log, stderr=log
+                self._command(args), env=env(args), stdout=log, stderr=log
             )
         try:
             self._wait()
@@ -181,7 +181,7 @@ class Server(AbstractContextManager["Server"]):
         self.log.close()
 
 
-def environment(args: argparse.Namespace) -> dict[str, str]:
+def env(args: argparse.Namespace) -> dict[str, str]:
     """For the server: the libraries we use ourselves, and no AMX where we use none."""
     env = dict(os.environ)
     if not args.own_libraries:
@@ -206,8 +206,8 @@ class Ours:
     """gemma-mtp's engine, in this process."""
 
     def __init__(self, args: argparse.Namespace) -> None:
+        from gemma_mtp.api import LoadOptions, PairFiles
         from gemma_mtp.engine.engine import load
-        from gemma_mtp.options import LoadOptions, PairFiles
 
         self.acceptance = args.acceptance
         self.engine = load(

@@ -30,11 +30,10 @@ from support import gguf_writer as writer  # noqa: E402
 from support.gguf_writer import INT32, Metadata, Tensors, Typed  # noqa: E402
 from support.loadable_pair import ONES, TOKENS, Parts, pair, written  # noqa: E402
 
-from gemma_mtp.api import Message, Request, Sampling  # noqa: E402
+from gemma_mtp.api import LoadOptions, Message, PairFiles, Request, Sampling  # noqa: E402  # noqa: E402
 from gemma_mtp.engine import engine  # noqa: E402
 from gemma_mtp.errors import GemmaMtpError  # noqa: E402
 from gemma_mtp.models import gguf, pair_check  # noqa: E402
-from gemma_mtp.options import LoadOptions, PairFiles  # noqa: E402
 
 NUMBERS = (0, 1, 2, 3, 5, 7, 31, 255, 256, 4096, 2**20, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 FRACTIONS = (0.0, -1.0, 1.0, 0.5, 1e-30, 1e30, float("inf"), float("-inf"), float("nan"))

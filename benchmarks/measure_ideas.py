@@ -26,11 +26,10 @@ from acceptance import DRAFTERS
 from walk import PROMPTS, drafts_along, walk
 from weakened import Tempered, weakened_pair
 
-from gemma_mtp.api import Sampling
+from gemma_mtp.api import LoadOptions, PairFiles, Sampling
 from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.options import LoadOptions, PairFiles
 
 WIDTH, DRAFTS = 4, 3
 REPEATS = 15

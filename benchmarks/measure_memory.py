@@ -30,10 +30,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp.api import CPU_PIECE, LoadOptions, PairFiles
 from gemma_mtp.models import gguf, memory
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.options import CPU_PIECE, LoadOptions, PairFiles
 
 MIB = 1 << 20
 MADV_DONTNEED = 4

@@ -22,10 +22,18 @@ from typing import Any
 import llama_cpp
 from llama_cpp import llama_cpp_ext
 
-from gemma_mtp.api import DraftSetting, End, Message, Prefill, Request, Sampling
+from gemma_mtp.api import (
+    DraftSetting,
+    End,
+    LoadOptions,
+    Message,
+    PairFiles,
+    Prefill,
+    Request,
+    Sampling,
+)
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.options import LoadOptions, PairFiles
 
 DRAFTS: tuple[DraftSetting, ...] = (0, 3, "auto")
 ACCEPTANCE = 0.75

@@ -23,11 +23,10 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from gemma_mtp.api import End, Message, Request, Stats
+from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Stats
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.llama import load_pair
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.options import LoadOptions, PairFiles
 
 TOPICS = ("fox", "robot", "garden", "river", "whale", "mountain", "teacher", "ship", "cat", "star")
 

@@ -18,12 +18,11 @@ from controllers.traces import STEPS, Trace
 from walk import PROMPTS, Stop, walk
 from weakened import weakened_pair
 
-from gemma_mtp.api import Sampling
+from gemma_mtp.api import LoadOptions, Sampling
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.round import Drafter
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.engine.engine import Engine, load
-from gemma_mtp.options import LoadOptions
 
 DRAFTERS = {"built-in": 0.0, "weaker": 0.25, "weak": 0.35}  # noise on the weights
 TEMPERATURES = (0.0, 0.7, 1.0)

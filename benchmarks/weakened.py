@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gemma_mtp.api import PairFiles
 from gemma_mtp.decoding.round import Drafter
 from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.options import PairFiles
 
 BLOCK_BYTES = {"Q4_0": 18, "Q8_0": 34}  # each begins with its scale, in half precision
 

@@ -1,4 +1,6 @@
-"""Dependencies point one way, and the heavy ones have one importer each."""
+"""Dependencies point one way, and each outside library has one place where it is imported."""
+
+from __future__ import annotations
 
 import ast
 from pathlib import Path
@@ -6,125 +8,124 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "gemma_mtp"
-TERMINAL = {"rich", "prompt_toolkit", "typer"}
-CORE = (
-    *("speculative", "proposer", "sampling", "draft_length", "worth", "survey", "costs"),
-    *("acceptance", "timing", "baseline", "ring", "lookup"),
-)
-ENGINE_SIDE = (
-    *CORE,
-    *(
-        "engine",
-        "reply",
-        "background",
-        "snapshots",
-        "session",
-        "amx",
-        "threads",
-        "events",
-        "options",
-    ),
-    *("errors", "streaming", "template", "rendering", "template_process", "length"),
-    *("gguf", "pairing", "shape", "memory"),
-    *(f"llama/{path.stem}" for path in sorted((PACKAGE / "llama").glob("*.py"))),
-)
+
+BASE = {"api", "errors", "text"}
+"""What every package may know: what goes in and comes out, what can go wrong, text made safe."""
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "text": set(),
+    "paths": {"errors"},
+    "api": {"errors", "text"},
+    "settings": {*BASE},
+    "files": {*BASE},
+    "decoding": {*BASE},
+    "llama": {*BASE, "files"},
+    "engine": {*BASE, "decoding", "llama"},
+    "models": {*BASE, "files", "paths", "decoding", "llama"},
+    "conversations": {*BASE, "files"},
+    "terminal": {*BASE, "files", "settings"},
+    "measure": {*BASE, "files", "decoding", "models", "terminal"},
+    "chat": {*BASE, "settings", "files", "models", "conversations", "terminal"},
+    "cli": {
+        *(*BASE, "settings", "files", "paths", "decoding", "llama", "engine", "models"),
+        *("conversations", "terminal", "measure", "chat"),
+    },
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+"""A package, or a module at the top, and the others it may import."""
+
+LIBRARIES = {
+    "llama_cpp": {"llama"},
+    "numpy": {"llama", "decoding", "engine", "measure"},
+    "huggingface_hub": {"models/pull/hub.py"},
+    "platformdirs": {"paths.py"},
+    "prompt_toolkit": {"terminal"},
+    "rich": {"terminal"},
+    "pygments": {"terminal"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "jinja2": {"engine/template_rendering.py"},
+}
+"""A library and the packages, or the files, that may import it."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(path):
-    """Top-level names of everything a module imports, inside functions too."""
+def name_of(path: Path) -> str:
+    """The package a file lies in, or the name of a module at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything a module imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
             module = node.module or ""
-            found.add(f"gemma_mtp.{module}".rstrip(".") if node.level else module)
-            if module in ("", "gemma_mtp"):
+            found.add(module)
+            if module == "gemma_mtp":
                 found |= {f"gemma_mtp.{alias.name}" for alias in node.names}
     return found
 
 
-def importers(library):
-    return {
-        path.stem
-        for path in PACKAGE.rglob("*.py")
-        if any(name.split(".")[0] == library for name in imports(path))
-    }
+def known(path: Path) -> set[str]:
+    """The packages of ours, and modules at the top, that a file imports."""
+    parts = [name.split(".") for name in imports(path)]
+    return {p[1] for p in parts if p[0] == "gemma_mtp" and len(p) > 1 and p[1] != "__version__"}
 
 
-def test_one_module_touches_llama_cpp_and_one_the_hub():
-    folders = {p.parent for p in PACKAGE.rglob("*.py") if imports(p) & {"llama_cpp"}}
-    assert folders == {PACKAGE / "llama"}
-    assert importers("huggingface_hub") == {"hub"}
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_file_lies_in_a_package_and_imports_what_that_may(path: Path) -> None:
+    package = name_of(path)
+    assert package in MAY_IMPORT, f"{package} is no package of the table"
+    assert known(path) - {package} <= MAY_IMPORT[package]
 
 
-@pytest.mark.parametrize("module", ENGINE_SIDE)
-def test_the_engine_side_knows_no_terminal_network_or_command_line(module):
-    names = imports(PACKAGE / f"{module}.py")
-    assert not {n.split(".")[0] for n in names} & (TERMINAL | {"huggingface_hub", "platformdirs"})
-    inside = {n.removeprefix("gemma_mtp.") for n in names}
-    assert not inside & {"cli", "render", "screen", "oneshot", "arguments", "store", "world"}
-    assert not any(n.startswith(("chat", "markdown", "pull", "bench")) for n in inside)
+def test_no_two_packages_import_each_other() -> None:
+    """Not even by way of others: the table can be put in an order."""
+    left = dict(MAY_IMPORT)
+    while left:
+        free = [name for name, needs in left.items() if not needs & left.keys()]
+        assert free, f"these import each other: {sorted(left)}"
+        for name in free:
+            del left[name]
 
 
-@pytest.mark.parametrize(
-    ("module", "known"),
-    [
-        ("shape", set()),
-        ("memory", {"shape", "options", "snapshots"}),
-        ("fit", {"catalogue", "machine", "memory", "options"}),
-        ("machine", set()),
-    ],
-)
-def test_what_fits_is_arithmetic(module, known):
-    names = {n for n in imports(PACKAGE / f"{module}.py") if n.startswith("gemma_mtp.")}
-    assert {n.removeprefix("gemma_mtp.") for n in names} == known
+def test_the_table_allows_nothing_that_is_not_used() -> None:
+    for package, allowed in MAY_IMPORT.items():
+        used: set[str] = set()
+        for path in FILES:
+            used |= known(path) if name_of(path) == package else set()
+        assert allowed - BASE <= used | {"settings"}, package
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_is_pure(module):
-    names = imports(PACKAGE / f"{module}.py")
-    inner = {n for n in names if n.startswith("gemma_mtp")}
-    assert inner <= {f"gemma_mtp.{name}" for name in (*CORE, "events", "errors")}
-    assert "llama_cpp" not in names
+@pytest.mark.parametrize(("library", "places"), LIBRARIES.items())
+def test_outside_libraries_have_one_place(library: str, places: set[str]) -> None:
+    for path in FILES:
+        if library in {name.split(".")[0] for name in imports(path)}:
+            assert {name_of(path), path.relative_to(PACKAGE).as_posix()} & places, path
 
 
-PURE_CHAT = {
-    "turns": {"events"},
-    "conversation": {"chat.turns", "events"},
-    "overflow": set(),
-    "comparison": {"chat.turns", "figures"},
-    "parameters": {"arguments", "errors"},
-}
-
-
-@pytest.mark.parametrize(("module", "known"), PURE_CHAT.items())
-def test_what_a_chat_decides_is_pure(module, known):
-    names = imports(PACKAGE / "chat" / f"{module}.py")
-    assert {n.removeprefix("gemma_mtp.") for n in names if n.startswith("gemma_mtp.")} == known
-    assert not names & {"os", "pathlib", "sys", "time"}
-
-
-def test_verbs_reach_engine_disk_and_keyboard_through_the_chat():
-    outer = {"engine", "world", "store", "cli", "screen", "render", "chat.keyboard"}
+def test_verbs_reach_engine_disk_and_keyboard_through_the_chat() -> None:
+    outer = {"gemma_mtp.models.store", "gemma_mtp.terminal.screen", "gemma_mtp.terminal.render"}
     for path in (PACKAGE / "chat" / "verbs").glob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        assert not {n.removeprefix("gemma_mtp.") for n in imports(path)} & outer, path
-        assert "prompt_toolkit" not in source
-
-
-def test_only_the_keyboard_draws_its_line():
-    keyboard = {"keyboard", "device", "history", "keys", "layout", "line", "menu", "picker"}
-    assert importers("prompt_toolkit") <= keyboard
+        names = imports(path)
+        assert not names & outer, path
+        assert not any(name.startswith("gemma_mtp.terminal.prompt.keyboard") for name in names)
 
 
 ALLOWED = {
     "unguarded(": {"output", "screen", "device"},
     ".write_raw(": {"device"},
     r"\x1b": {"screen", "device", "modes", "clipboard"},  # sequences of the program's own
-    "ensure_ascii": {"output", "rendering", "config"},  # others leave JSON to `json_text`
+    "ensure_ascii": {"text", "template_rendering", "config_file"},  # others use `json_text`
     "sys.__std": set(),
-    "sys.stdout.buffer": {"rendering"},  # a pipe to this program
+    "sys.stdout.buffer": {"template_rendering"},  # a pipe to this program
     "sys.stderr.buffer": set(),
     "os.write(sys.std": {"modes"},  # one of two constants
     "os.write(1": set(),
@@ -135,18 +136,18 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize(("way", "known"), ALLOWED.items())
-def test_text_for_a_screen_has_one_way_out(way, known):
+def test_text_for_a_screen_has_one_way_out(way: str, known: set[str]) -> None:
     """The streams of the process are guarded, so whatever writes to them is; these ways lead around
     that guard, and whoever takes one cares for the text itself."""
-    found = {p.stem for p in PACKAGE.rglob("*.py") if way in p.read_text(encoding="utf-8")}
+    found = {p.stem for p in FILES if way in p.read_text(encoding="utf-8")}
     assert found <= known
 
 
-def test_questions_are_asked_with_harmless_words():
+def test_questions_are_asked_with_harmless_words() -> None:
     """The prompt of `input` goes to the terminal directly."""
     calls = {
         ast.unparse(node.args[0])
-        for path in PACKAGE.rglob("*.py")
+        for path in FILES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "input"
     }

@@ -13,19 +13,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gemma_mtp.api import Message, Request, Stats
-from gemma_mtp.arguments import Options
-from gemma_mtp.chat.attachments import Attachment
 from gemma_mtp.chat.loading import load
+from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import Policy
 from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.oneshot import Engine
-    from gemma_mtp.chat.world import World
-    from gemma_mtp.options import PairFiles
+    from gemma_mtp.api import Engine, PairFiles
+    from gemma_mtp.chat.environment import Environment
 
 
 class Console(Protocol):
@@ -55,16 +54,16 @@ class Chat:
 
     def __init__(
         self,
-        world: World,
+        env: Environment,
         console: Console,
         printer: Printer,
         options: Options,
         overflow: Policy = "ask",
     ) -> None:
-        self.world, self.console, self.printer = world, console, printer
+        self.env, self.console, self.printer = env, console, printer
         self.options, self.overflow = replace(options), overflow
         self.conversation = Conversation(options.system or "")
-        self.record = Record(world.archive(), printer.line)
+        self.record = Record(env.archive(), printer.line)
         self.attached: list[Attachment] = []
         self.again = ""  # what the next prompt starts with
         self.open = True
@@ -106,10 +105,10 @@ class Chat:
         if before is not None and before != files:
             self.conversation = self.conversation.without_tokens()
         if remember:
-            self.world.remember_used(files.name)
+            self.env.remember_used(files.name)
 
     def _load(self, files: PairFiles, options: Options) -> None:
-        self._engine = load(self.world, files, options, self.printer)
+        self._engine = load(self.env, files, options, self.printer)
         self.loaded_with = options
         self.files = files
 
@@ -118,7 +117,7 @@ class Chat:
         if self._engine is None:
             return
         if self.files is not None:
-            self.world.remember_speed(self.files.name, self.total)
+            self.env.remember_speed(self.files.name, self.total)
         self._engine.close()
         self._engine, self.files = None, None
         self.last, self.total, self.replies = None, Stats(), 0

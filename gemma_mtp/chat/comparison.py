@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from gemma_mtp.conversations.turns import Turn
-from gemma_mtp.terminal.figures import number
+from gemma_mtp.api import Turn
+from gemma_mtp.text import number
 
 
 def compared(before: Turn, after: Turn) -> list[str]:

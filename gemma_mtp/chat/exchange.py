@@ -17,12 +17,14 @@ from gemma_mtp.api import (
     Message,
     Request,
     Text,
+    Turn,
 )
 from gemma_mtp.chat.full_context import ADVICE, SHORTEN, make_room, warn_when_filling
-from gemma_mtp.chat.oneshot import no_answer, stoppable, write_reply
 from gemma_mtp.conversations.conversation import Conversation
-from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.terminal.figures import no_answer
+from gemma_mtp.terminal.interrupts import stoppable
+from gemma_mtp.terminal.render import write_reply
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

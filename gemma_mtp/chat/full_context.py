@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import Request, Stats
-from gemma_mtp.chat.attachments import compose, named, shortened
-from gemma_mtp.chat.oneshot import breakable
+from gemma_mtp.api import Request, Stats, Turn
+from gemma_mtp.conversations.attachments import compose, named, shortened
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
-from gemma_mtp.conversations.turns import Turn
-from gemma_mtp.terminal.figures import counted
+from gemma_mtp.terminal.interrupts import breakable
+from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

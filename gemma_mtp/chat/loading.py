@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.oneshot import stoppable
+from gemma_mtp.terminal.interrupts import stoppable
 
 if TYPE_CHECKING:
-    from gemma_mtp.arguments import Options
-    from gemma_mtp.chat.oneshot import Engine
-    from gemma_mtp.chat.world import World
-    from gemma_mtp.options import PairFiles
+    from gemma_mtp.api import Engine, PairFiles
+    from gemma_mtp.chat.environment import Environment
+    from gemma_mtp.settings import Options
     from gemma_mtp.terminal.render import Printer
 
 
-def load(world: World, files: PairFiles, options: Options, printer: Printer) -> Engine:
+def load(env: Environment, files: PairFiles, options: Options, printer: Printer) -> Engine:
     """Load a pair with progress, and say what is wrong with it; Ctrl-C stops it."""
     with stoppable() as cancel:
 
@@ -27,7 +26,7 @@ def load(world: World, files: PairFiles, options: Options, printer: Printer) -> 
 
         printer.begin()
         try:
-            engine = world.load(files, options.load_options(), progress)
+            engine = env.load(files, options.load_options(), progress)
         finally:
             printer.finish()
     for warning in engine.info.warnings:
@@ -36,13 +35,13 @@ def load(world: World, files: PairFiles, options: Options, printer: Printer) -> 
 
 
 def introduce(
-    world: World, engine: Engine, options: Options, printer: Printer, *, named: bool
+    env: Environment, engine: Engine, options: Options, printer: Printer, *, named: bool
 ) -> None:
     """What should be known about this pair before its first word; `named`: the user chose it."""
     info = engine.info
     if info.plain_reason and options.draft_setting() != 0:
         printer.line(f"No speculation, plain decoding only: {info.plain_reason}")
-    if not named and world.is_built_in(info.name) and printer.screen.live:
+    if not named and env.is_built_in(info.name) and printer.screen.live:
         printer.line(
             "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.", dim=True
         )

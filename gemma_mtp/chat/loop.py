@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gemma_mtp.arguments import clean
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.sending import hand_back, say
+from gemma_mtp.text import clean
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

@@ -9,29 +9,29 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
-    from gemma_mtp.options import PairFiles
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.chat.environment import Environment
 
 
-def here(world: World) -> Iterator[tuple[str, str]]:
+def here(env: Environment) -> Iterator[tuple[str, str]]:
     """Names that can be loaded at once, each with a description."""
-    for entry in world.store.ready():
+    for entry in env.store.ready():
         size = f"{entry.bytes / 1e9:.1f} GB" if entry.bytes else "built in"
         yield entry.name, ", ".join(part for part in (entry.title, entry.tag, size) if part)
 
 
-def elsewhere(world: World) -> Iterator[tuple[str, str]]:
+def elsewhere(env: Environment) -> Iterator[tuple[str, str]]:
     """Models of the catalogue that are not here, under their short names."""
-    for entry in world.catalogue.entries:
-        if entry.default and not world.store.is_ready(entry):
+    for entry in env.store.catalogue.entries:
+        if entry.default and not env.store.is_ready(entry):
             yield entry.name, f"not here: gemma-mtp pull {entry.name}"
 
 
-def described(world: World, name: str) -> list[str]:
+def described(env: Environment, name: str) -> list[str]:
     """The lines of `gemma-mtp show NAME`."""
     from gemma_mtp.models.details import as_lines, details
 
-    return as_lines(details(world, name), template="/show template has it")
+    return as_lines(details(env.store, name, env.machine), template="/show template has it")
 
 
 def from_header(files: PairFiles, key: str) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from gemma_mtp.arguments import Options
 from gemma_mtp.errors import UsageError
+from gemma_mtp.settings import Options
 
 NONE = ("none", "off", "default")
 CHOSEN = "chosen for this machine"

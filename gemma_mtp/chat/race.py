@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import DraftSetting, End, Event, Progress
 from gemma_mtp.chat.exchange import How, request
-from gemma_mtp.chat.oneshot import stoppable
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.terminal import race_view
+from gemma_mtp.terminal.interrupts import stoppable
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

@@ -11,22 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gemma_mtp.arguments import Options
+from gemma_mtp.api import PairFiles
 from gemma_mtp.chat import toolbar, verbs
-from gemma_mtp.chat.attachments import Attachment, read_files
+from gemma_mtp.chat.attachments import read_files
 from gemma_mtp.chat.chat import Chat
+from gemma_mtp.chat.environment import Environment
 from gemma_mtp.chat.loading import introduce
 from gemma_mtp.chat.loop import converse
-from gemma_mtp.chat.oneshot import piped_text
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
-from gemma_mtp.chat.world import World
-from gemma_mtp.cli import models
 from gemma_mtp.conversations.archive import Saved
+from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.overflow import POLICIES, Policy
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.files.reading import Say
-from gemma_mtp.options import PairFiles
+from gemma_mtp.files.reading import Say, piped_text
+from gemma_mtp.settings import Options
 from gemma_mtp.terminal.modes import usual_keyboard
 from gemma_mtp.terminal.prompt.keyboard import Completion, Keyboard, paths, quiet_keyboard
 from gemma_mtp.terminal.render import Printer
@@ -58,7 +57,7 @@ class Beginning:
         raise UsageError(f'--overflow must be {", ".join(POLICIES)}, not "{self.overflow}".')
 
 
-def start(world: World, beginning: Beginning, options: Options) -> None:
+def start(env: Environment, beginning: Beginning, options: Options) -> None:
     """Hold a chat from the first line to the last."""
     policy = beginning.policy()
     printer = Printer(Screen(sys.stdout, sys.stdout))
@@ -66,15 +65,15 @@ def start(world: World, beginning: Beginning, options: Options) -> None:
     take_terminal()
     again = beginning.resume or beginning.latest
     # Whether to pull a model is asked before the keyboard becomes the chat's.
-    files = None if again else _files(world, beginning.model, options)
+    files = None if again else _files(env, beginning.model, options)
     with quiet_keyboard():
         console = Keyboard(
-            history=world.history(),
+            history=env.history(),
             complete=lambda typed: completions(chat, typed),
             bar=lambda: toolbar.parts(chat),
             vi=beginning.vi,
         )
-        chat = Chat(world, console, printer, options, policy)
+        chat = Chat(env, console, printer, options, policy)
         try:
             _begin(chat, beginning, context, files)
         finally:
@@ -90,10 +89,10 @@ def _begin(
     named = beginning.model or (saved.model if saved else None)
     if files is None:
         with usual_keyboard():
-            files = _files(chat.world, named, chat.options)
+            files = _files(chat.env, named, chat.options)
     chat.use(files, remember=beginning.model is not None)
     _header(chat)
-    introduce(chat.world, chat.engine, chat.options, chat.printer, named=named is not None)
+    introduce(chat.env, chat.engine, chat.options, chat.printer, named=named is not None)
     if saved:
         take_up(chat, saved)
         if beginning.system is not None:
@@ -103,8 +102,8 @@ def _begin(
     converse(chat, beginning.prompt)
 
 
-def _files(world: World, model: str | None, options: Options) -> PairFiles:
-    return models.resolve_or_offer(world, model, options.drafter)
+def _files(env: Environment, model: str | None, options: Options) -> PairFiles:
+    return env.resolve_or_offer(model, options.drafter)
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attachment]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemma_mtp.terminal.figures import Parts, number
+from gemma_mtp.terminal.figures import Parts
+from gemma_mtp.text import number
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

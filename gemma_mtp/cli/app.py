@@ -20,8 +20,6 @@ import typer
 from typer.exceptions import TyperException
 
 from gemma_mtp import __version__
-from gemma_mtp.arguments import Options, clean, takes_options
-from gemma_mtp.chat.world import World
 from gemma_mtp.cli import (
     bench,
     chats,
@@ -31,9 +29,12 @@ from gemma_mtp.cli import (
     pull,
     verify,
 )
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.positionals import in_our_words, read_words
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.settings import Options, takes_options
 from gemma_mtp.terminal.output import Closed, guarded
+from gemma_mtp.text import clean
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -172,7 +173,7 @@ verify.register(app)
 
 
 def _run(
-    world: World,
+    env: Environment,
     model: str | None,
     prompt: str | None,
     options: Options,
@@ -180,41 +181,47 @@ def _run(
     no_stdin: bool,
 ) -> int:
     from gemma_mtp.chat.loading import introduce, load
-    from gemma_mtp.chat.oneshot import Report, answer, join_prompt, piped_text, with_prompt
+    from gemma_mtp.cli.run import Report, answer, join_prompt, with_prompt
+    from gemma_mtp.files.reading import piped_text
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
-    files = models.resolve_or_offer(world, model, options.drafter)
+    files = models.resolve_or_offer(env, model, options.drafter)
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, _note, prompted=prompt is not None))
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
     printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.get("json", False))
     started = perf_counter()
-    with closing(load(world, files, options, printer)) as engine:
+    with closing(load(env, files, options, printer)) as engine:
         loaded = perf_counter() - started
         if model:
-            world.remember_used(files.name)
-        introduce(world, engine, options, printer, named=model is not None)
+            env.remember_used(files.name)
+        introduce(env, engine, options, printer, named=model is not None)
         request = options.request(with_prompt(options.system_messages(), text))
         return answer(engine, request, printer, Report(**report, load_seconds=loaded))
 
 
 def _chat(
-    world: World, model: str | None, prompt: str | None, options: Options, more: dict[str, Any]
+    env: Environment,
+    model: str | None,
+    prompt: str | None,
+    options: Options,
+    more: dict[str, Any],
 ) -> int:
     from gemma_mtp.chat.start import Beginning, start
 
     if prompt is not None and not prompt.strip():
         raise UsageError("The prompt is empty.")
-    start(world, Beginning(model, prompt, **more), options)
+    start(env, Beginning(model, prompt, **more), options)
     return ExitStatus.OK
 
 
 def _with_files(prompt: str | None, files: list[Path] | None) -> str | None:
     if not files:
         return prompt
-    from gemma_mtp.chat.attachments import compose, read_files
+    from gemma_mtp.chat.attachments import read_files
+    from gemma_mtp.conversations.attachments import compose
 
     return compose(read_files([str(file) for file in files], _note), prompt or "")
 
@@ -227,18 +234,18 @@ def _is_terminal(stream: Any) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def main(arguments: Sequence[str] | None = None, world: World | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, env: Environment | None = None) -> int:
     """Run one command and return the exit status; nothing is raised but SystemExit."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _prepare_streams()
     with guarded():
-        return _main(words, world or World())
+        return _main(words, env or Environment())
 
 
-def _main(words: list[str], world: World) -> int:
+def _main(words: list[str], env: Environment) -> int:
     try:
         command = typer.main.get_command(app)
-        status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=world)
+        status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=env)
         sys.stdout.flush()
         return int(status or 0)
     except GemmaMtpError as error:
@@ -246,7 +253,7 @@ def _main(words: list[str], world: World) -> int:
     except TyperException as error:
         where = getattr(error, "ctx", None)
         path = where.command_path if where else "gemma-mtp"
-        said = in_our_words(error.format_message(), path, words, world.names)
+        said = in_our_words(error.format_message(), path, words, env.names)
         return _complain(*said, error.exit_code)
     except BrokenPipeError:
         return ExitStatus.ERROR

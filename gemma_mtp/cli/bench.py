@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from gemma_mtp.arguments import Options
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.settings import Options
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.cli.environment import Environment
     from gemma_mtp.decoding.costs import Costs
     from gemma_mtp.measure.bench.report import Bench
     from gemma_mtp.measure.bench.runs import Engine, Plan, Run, Text
-    from gemma_mtp.options import PairFiles
     from gemma_mtp.terminal.render import Printer
 
 DRAFTS = "off,1,2,3,auto"
@@ -149,7 +149,7 @@ def _text(file: Path) -> Text:
 
 
 def _measure(
-    world: World,
+    env: Environment,
     model: str | None,
     options: Options,
     plan: Plan,
@@ -160,13 +160,13 @@ def _measure(
     whether it was stopped."""
     from gemma_mtp.chat.loading import load
     from gemma_mtp.cli import models
-    from gemma_mtp.measure.interrupt import stopper
+    from gemma_mtp.terminal.interrupts import stopper
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = models.resolve_or_offer(world, model, options.drafter)
-    with closing(load(world, files, options, printer)) as loaded, stopper() as stop:
+    files = models.resolve_or_offer(env, model, options.drafter)
+    with closing(load(env, files, options, printer)) as loaded, stopper() as stop:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
             printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
@@ -176,7 +176,7 @@ def _measure(
             stop.run(partial(_run, engine, found, with_costs, stop.cancel, printer))
         finally:
             printer.finish()
-        show(_bench(world, files, options, engine, found, stop.cancel.is_set()))
+        show(_bench(env, files, options, engine, found, stop.cancel.is_set()))
         return stop.cancel.is_set()
 
 
@@ -220,7 +220,7 @@ def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
 
 
 def _bench(
-    world: World,
+    env: Environment,
     files: PairFiles,
     options: Options,
     engine: Engine,
@@ -240,7 +240,7 @@ def _bench(
         "model": engine.info.name,
         "files": about,
         "settings": {**settings_json(found.plan), **loaded},
-        "versions": provenance.versions(world.versions()),
+        "versions": provenance.versions(env.versions()),
     }
     advice = advise(results, weights, found.costs)
     return Bench(found.plan, results, found.costs, advice, given, interrupted)

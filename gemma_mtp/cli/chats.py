@@ -16,7 +16,7 @@ import typer
 from gemma_mtp.cli.models import Json, _ask, _can_ask, _moment
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files import private
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive, Saved

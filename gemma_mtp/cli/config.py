@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
+    from gemma_mtp.cli.environment import Environment
 
 COMMANDS = ("chat", "run")
 
@@ -57,9 +57,9 @@ def config(
     return _print(settings.read(file), key, settings.KEYS, str(file), as_json)
 
 
-def lazy_defaults(world: World) -> dict[str, Any]:
+def lazy_defaults(env: Environment) -> dict[str, Any]:
     """The settings as defaults of options, for typer; read only when an option wants one."""
-    defaults = _Settings(world.settings)
+    defaults = _Settings(env.settings)
     return dict.fromkeys(COMMANDS, defaults)
 
 
@@ -86,9 +86,9 @@ class _Settings(dict[str, Any]):
         return self._values.get(key, default)
 
 
-def complain(world: World) -> None:
+def complain(env: Environment) -> None:
     """Raise what is wrong with the settings, if anything is."""
-    world.settings()
+    env.settings()
 
 
 def _remove(file: Any, key: str) -> None:
@@ -98,9 +98,9 @@ def _remove(file: Any, key: str) -> None:
         settings.write(file, key, None)
 
 
-def _check(world: World, key: str, value: Any) -> None:
+def _check(env: Environment, key: str, value: Any) -> None:
     """Refuse at once what `chat` would refuse later."""
-    from gemma_mtp.arguments import Options
+    from gemma_mtp.settings import Options
 
     if key != "model":
         Options(**{key: value}).check()
@@ -108,7 +108,7 @@ def _check(world: World, key: str, value: Any) -> None:
     from gemma_mtp.models.store import looks_like_path
 
     if not looks_like_path(value) and not value.startswith("hf:"):
-        world.store.known(value)
+        env.store.known(value)
 
 
 def _print(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma_mtp.api import DEFAULT_CONTEXT
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.options import DEFAULT_CONTEXT
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
-    from gemma_mtp.models.doctor import Finding
+    from gemma_mtp.cli.environment import Environment
+    from gemma_mtp.cli.findings import Finding
     from gemma_mtp.models.fit import Fit
     from gemma_mtp.models.machine import Machine
 
@@ -40,14 +40,14 @@ def doctor(
 
     Ends with status 1 when something is wrong.
     """
-    world: World = context.obj
+    env: Environment = context.obj
     if ctx is not None and not 256 <= ctx <= 2**20:
         raise UsageError(f"--ctx must be between 256 and 1048576, not {ctx}.")
     wanted = ctx or DEFAULT_CONTEXT
-    findings = world.findings(offline)
+    findings = env.findings(offline)
     wrong = any(finding.problem for finding in findings)
     try:
-        fits, best = _verdicts(world, wanted)
+        fits, best = _verdicts(env, wanted)
     except GemmaMtpError:  # a broken list of models, say; it is among the findings
         if not wrong:
             raise
@@ -62,9 +62,9 @@ def doctor(
     return ExitStatus.ERROR if wrong else ExitStatus.OK
 
 
-def suggest(world: World) -> str | None:
+def suggest(env: Environment) -> str | None:
     """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
-    fits, best = _verdicts(world, DEFAULT_CONTEXT)
+    fits, best = _verdicts(env, DEFAULT_CONTEXT)
     print("\n".join(table(fits, DEFAULT_CONTEXT)))
     print(flush=True)
     if best is None or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
@@ -81,25 +81,25 @@ def suggest(world: World) -> str | None:
     return best.entry.name if answer.lower() in ("", "y", "yes") else answer
 
 
-def warning(world: World, name: str) -> str:
+def warning(env: Environment, name: str) -> str:
     """A sentence about a model that this machine has no memory for, else "".
 
     What has no known shape is not judged; for the built-in pair nothing is looked at.
     """
-    entry = world.catalogue.find(name)
+    entry = env.catalogue.find(name)
     if entry is None or entry.shape is None:
         return ""
     from gemma_mtp.models.fit import too_large
 
     try:
-        return too_large(entry, world.machine())
+        return too_large(entry, env.machine())
     except (ImportError, OSError, RuntimeError):  # no llama.cpp to ask for GPUs; others say so
         return ""
 
 
 def table(fits: list[Fit], wanted: int) -> list[str]:
     """One line for each default pair, and what its columns mean."""
-    from gemma_mtp.models.fit import gigabytes, thousands
+    from gemma_mtp.text import gigabytes, thousands
 
     if not fits:
         return ["Which models run here cannot be told."]
@@ -116,7 +116,8 @@ def table(fits: list[Fit], wanted: int) -> list[str]:
 
 def advice(best: Fit | None, wanted: int) -> list[str]:
     """What to do about it."""
-    from gemma_mtp.models.fit import recommended_context, thousands
+    from gemma_mtp.models.fit import recommended_context
+    from gemma_mtp.text import thousands
 
     if best is None:
         return [
@@ -134,12 +135,12 @@ def advice(best: Fit | None, wanted: int) -> list[str]:
     ]
 
 
-def _verdicts(world: World, wanted: int) -> tuple[list[Fit], Fit | None]:
+def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None]:
     from gemma_mtp.models.fit import judge_all, recommend
 
-    entries = [entry for entry in world.catalogue.entries if entry.default or entry.own]
-    here = {entry.name for entry in world.store.ready()}
-    machine: Machine = world.machine()
+    entries = [entry for entry in env.catalogue.entries if entry.default or entry.own]
+    here = {entry.name for entry in env.store.ready()}
+    machine: Machine = env.machine()
     fits = judge_all(entries, machine, wanted, here)
     return fits, recommend(fits)
 

@@ -18,12 +18,12 @@ from gemma_mtp.cli.config import complain
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.errors import ExitStatus, NotPulled
 from gemma_mtp.files import places
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.cli.environment import Environment
     from gemma_mtp.models.inventory import Item
-    from gemma_mtp.options import PairFiles
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="A name such as 12b.")]
@@ -45,11 +45,11 @@ def list_models(
     """List the models on this machine, with size, state and last use."""
     from gemma_mtp.models.inventory import items
 
-    world: World = context.obj
+    env: Environment = context.obj
     _name_lost_links()
-    here = items(world.store)
+    here = items(env.store)
     if everything:
-        here += _not_here(world, {item.name for item in here})
+        here += _not_here(env, {item.name for item in here})
     if as_json:
         print(json_text([item.as_json() for item in here], indent=2))
         return ExitStatus.OK
@@ -74,10 +74,10 @@ def show(
     """Show what a model is: files, architecture, memory."""
     from gemma_mtp.models.details import as_lines, details
 
-    world: World = context.obj
+    env: Environment = context.obj
     _name_lost_links()
-    sums = _check(world, model) if check else None  # first: it says most about a damaged file
-    found = details(world, model)
+    sums = _check(env, model) if check else None  # first: it says most about a damaged file
+    found = details(env.store, model, env.machine)
     if sums is not None:
         found["checked"] = sums
     if as_json:
@@ -140,27 +140,27 @@ def prune(
     return ExitStatus.OK
 
 
-def resolve_or_offer(world: World, model: str | None, drafter: Path | None) -> PairFiles:
+def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) -> PairFiles:
     """The pair to load; one that is not here is pulled if somebody at a terminal says so.
 
     Says what may go wrong: that another one is used than last time, or that memory is short.
     """
-    complain(world)
-    if trouble := world.trouble():
+    complain(env)
+    if trouble := env.trouble():
         print(f"gemma-mtp: {trouble}", file=sys.stderr)
     try:
-        files = world.resolve(model, drafter)
+        files = env.resolve(model, drafter)
     except NotPulled as error:
-        if not _can_ask() or not _offer(world, error.name):
+        if not _can_ask() or not _offer(env, error.name):
             raise
         from gemma_mtp.cli.pull import show_pull
 
-        show_pull(world, error.name)
-        return world.resolve(model, drafter)
-    lost = "" if model else world.store.lost()
+        show_pull(env, error.name)
+        return env.resolve(model, drafter)
+    lost = "" if model else env.store.lost()
     if lost:
         print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
-    if doubt := warning(world, files.name):
+    if doubt := warning(env, files.name):
         print(f"gemma-mtp: {doubt}", file=sys.stderr)
     return files
 
@@ -171,9 +171,9 @@ def _name_lost_links() -> None:
         print(f"gemma-mtp: {lost}.", file=sys.stderr)
 
 
-def _offer(world: World, name: str) -> bool:
+def _offer(env: Environment, name: str) -> bool:
     """Whether to pull a model now; Enter means yes unless it does not fit."""
-    entry, doubt = world.catalogue.find(name), warning(world, name)
+    entry, doubt = env.catalogue.find(name), warning(env, name)
     if doubt:
         print(doubt, file=sys.stderr)
     size = f" ({_size(entry.bytes)})" if entry is not None and entry.bytes else ""
@@ -181,13 +181,13 @@ def _offer(world: World, name: str) -> bool:
     return _ask(question, default=not doubt)
 
 
-def _check(world: World, model: str) -> dict[str, str]:
+def _check(env: Environment, model: str) -> dict[str, str]:
     from gemma_mtp.models.details import is_file
     from gemma_mtp.models.inventory import check, find, own
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
-    item = own(world.store.resolve(model)) if is_file(world, model) else find(world.store, model)
+    item = own(env.store.resolve(model)) if is_file(env.store, model) else find(env.store, model)
     printer = Printer(Screen(sys.stderr, sys.stderr))
     try:
         return check(
@@ -200,12 +200,12 @@ def _check(world: World, model: str) -> dict[str, str]:
         printer.screen.transient("")
 
 
-def _not_here(world: World, here: set[str]) -> list[Item]:
+def _not_here(env: Environment, here: set[str]) -> list[Item]:
     from gemma_mtp.models.inventory import Item
 
     return [
         Item(e.name, e.tag, e.bytes or 0, False, e.builtin, f"{e.repo}@{e.revision[:12]}", None)
-        for e in world.catalogue.entries
+        for e in env.catalogue.entries
         if e.name not in here
     ]
 

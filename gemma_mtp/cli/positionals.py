@@ -25,8 +25,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp.arguments import Names, clean, refuse_image
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
+from gemma_mtp.settings import Names, refuse_image
+from gemma_mtp.text import clean
 
 PATH_STARTS = ("/", "./", "../", "~/")
 
@@ -110,7 +111,7 @@ def _nearly(word: str, names: Names) -> list[str]:
         return [word.rstrip(":")]
     if not _could_be_name(word):
         return []
-    from gemma_mtp.models.catalogue import distance  # only a mistake needs it
+    from gemma_mtp.text import distance  # only a mistake needs it
 
     lower = word.lower()
     return [n for n in names.nearest(word) if distance(lower, n) <= (2 if len(n) > 5 else 1)]

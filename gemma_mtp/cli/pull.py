@@ -17,7 +17,7 @@ from gemma_mtp.cli.models import _ask, _can_ask
 from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
+    from gemma_mtp.cli.environment import Environment
     from gemma_mtp.cli.pull_view import JsonView, PullView
     from gemma_mtp.models.pull.events import PullEvent
     from gemma_mtp.models.pull.request import PullRequest
@@ -84,7 +84,7 @@ def pull(
 
 
 def show_pull(
-    world: World,
+    env: Environment,
     model: str | None,
     request: PullRequest | None = None,
     doubt: str = "",
@@ -114,25 +114,25 @@ def show_pull(
         if isinstance(event, PullReady):
             ready.append(event)
 
-    name = _pulled(world, model, request, on_event, view)
+    name = _pulled(env, model, request, on_event, view)
     if request.to is None:
-        world.remember_used(name)
+        env.remember_used(name)
     for event in ready or [PullReady(name, "", "")]:
         if not as_json and not quiet:
             printer.line(ready_line(event, request.to is not None))
     return ExitStatus.OK
 
 
-def _doubt(world: World, model: str) -> str:
+def _doubt(env: Environment, model: str) -> str:
     """Why not to pull this model, if anything speaks against it and it is not here yet."""
-    entry = world.catalogue.find(model)
-    if entry is None or world.store.is_ready(entry):
+    entry = env.catalogue.find(model)
+    if entry is None or env.store.is_ready(entry):
         return ""
-    return warning(world, entry.name)
+    return warning(env, entry.name)
 
 
 def _pulled(
-    world: World,
+    env: Environment,
     model: str | None,
     request: PullRequest,
     on_event: Callable[[PullEvent], None],
@@ -143,7 +143,7 @@ def _pulled(
 
     failure: GemmaMtpError
     try:
-        return world.pull(model, on_event, request)
+        return env.pull(model, on_event, request)
     except KeyboardInterrupt:
         failure = Cancelled("Stopped.", "What has arrived is kept; the same command goes on.")
     except GemmaMtpError as error:

@@ -19,10 +19,9 @@ from gemma_mtp.models.pull.events import (
     PullSilence,
     PullWait,
 )
-from gemma_mtp.terminal.figures import percent
-from gemma_mtp.terminal.output import json_text
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import fit
+from gemma_mtp.text import json_text, percent
 
 WINDOW = 10.0  # seconds the rate is taken over
 PLAIN_INTERVAL = 30.0  # seconds between two lines about one file where nothing can move

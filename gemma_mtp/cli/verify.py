@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from gemma_mtp.arguments import Options
 from gemma_mtp.cli.bench import (
     WIDEST_LINE,
     Ctx,
@@ -27,15 +26,16 @@ from gemma_mtp.cli.bench import (
     read_drafts,
 )
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.settings import Options
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemma_mtp.chat.world import World
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.cli.environment import Environment
     from gemma_mtp.measure.verify.receipt import Comparison, Engine, Plan
     from gemma_mtp.measure.verify.report import Receipt
-    from gemma_mtp.options import PairFiles
     from gemma_mtp.terminal.render import Printer
 
 
@@ -91,22 +91,26 @@ def _drafting(words: str) -> tuple[str, ...]:
 
 
 def _receipt(
-    world: World, model: str | None, options: Options, drafts: tuple[str, ...], tokens: int
+    env: Environment,
+    model: str | None,
+    options: Options,
+    drafts: tuple[str, ...],
+    tokens: int,
 ) -> Receipt:
     """Load the pair and compare."""
     from gemma_mtp.chat.loading import load
-    from gemma_mtp.chat.oneshot import stoppable
     from gemma_mtp.cli import models
     from gemma_mtp.measure import provenance
     from gemma_mtp.measure.verify.receipt import Plan, probe
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.measure.verify.texts import texts
+    from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = models.resolve_or_offer(world, model, options.drafter)
-    with closing(load(world, files, options, printer)) as loaded, stoppable() as cancel:
+    files = models.resolve_or_offer(env, model, options.drafter)
+    with closing(load(env, files, options, printer)) as loaded, stoppable() as cancel:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
             raise BadPair(f"There is nothing to verify: {engine.info.plain_reason}.")
@@ -129,7 +133,7 @@ def _receipt(
             "model": engine.info.name,
             "files": provenance.files(files, sums),
             "settings": settings,
-            "versions": provenance.versions(world.versions()),
+            "versions": provenance.versions(env.versions()),
         }
         return Receipt(probes, comparisons, about)
 

@@ -16,12 +16,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from gemma_mtp.api import Turn
 from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.conversations.rescue import rescue
 from gemma_mtp.conversations.rows import growth, snapshot, storable
 from gemma_mtp.conversations.tables import Known, Saved, Summary
-from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.errors import GemmaMtpError, UsageError
 
 _IDS = 2**63  # SQLite takes no larger number

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gemma_mtp.api import Message
-from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.api import Message, Turn
 
 
 @dataclass(frozen=True)

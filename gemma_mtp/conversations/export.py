@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gemma_mtp.api import Turn
 from gemma_mtp.conversations.tables import Saved
-from gemma_mtp.conversations.turns import Turn
-from gemma_mtp.terminal.output import json_text
+from gemma_mtp.text import json_text
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _FILE = re.compile(r'^<file name="([^"\n]*)">\n(.*?)\n</file>$', re.DOTALL | re.MULTILINE)

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gemma_mtp.api import Turn
 from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.tables import Saved
-from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.errors import GemmaMtpError
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, TypeVar, get_args
 
-from gemma_mtp.api import FinishReason, Message, SpeedupBasis, Stats
-from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.api import FinishReason, Message, SpeedupBasis, Stats, Turn
 
 T = TypeVar("T")
 

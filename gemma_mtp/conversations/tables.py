@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 
-from gemma_mtp.chat.attachments import shortened, taken_apart
+from gemma_mtp.api import Turn
+from gemma_mtp.conversations.attachments import shortened, taken_apart
 from gemma_mtp.conversations.rows import COLUMNS, as_text, from_row, storable, to_row
-from gemma_mtp.conversations.turns import Turn
-from gemma_mtp.terminal.prompt.pastes import PASTE_LINES
 
 # `version` is another random number after every change, so that a writer sees that it is not the
 # only one. A reply that is being written is its row in `turns` and the `pieces` that came after:
@@ -48,6 +47,7 @@ SELECT id, title, model, updated,
         AND (holds(CAST(user AS BLOB), :search) OR holds(CAST(reply AS BLOB), :search))))
   ORDER BY updated DESC, id DESC
 """
+LONG_TEXT = 10  # lines; a longer message is taken for pasted text with a question below it
 _TITLE, _WORDS = 48, 100  # characters
 _NAMED = 5  # unreadable things that are named one by one
 
@@ -236,7 +236,7 @@ def title_of(message: str) -> str:
 def _question(text: str) -> str:
     """What is asked at the end of a long text, which is one that was pasted; else all of it."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if len(lines) >= PASTE_LINES and lines[-1].endswith("?") and lines[0][-1] not in "?:":
+    if len(lines) >= LONG_TEXT and lines[-1].endswith("?") and lines[0][-1] not in "?:":
         return lines[-1]
     return text
 

@@ -15,9 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from gemma_mtp.api import (
+    MAX_WIDTH,
     DraftSetting,
     Event,
+    LoadOptions,
     Message,
+    PairFiles,
+    PairInfo,
     Prefill,
     Request,
     Sampling,
@@ -42,7 +46,6 @@ from gemma_mtp.engine.thread_equality import EqualRows
 from gemma_mtp.errors import BadPair, GemmaMtpError
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.llama.threads import FreeProcessors
-from gemma_mtp.options import MAX_WIDTH, LoadOptions, PairFiles, PairInfo
 
 # What costs are measured with where nothing is cached yet: any text will do.
 SHORT_CONTEXT = 256  # tokens

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from gemma_mtp.api import Prefill
+from gemma_mtp.api import SNAPSHOT_BYTES, SNAPSHOT_SHARE, Prefill
 from gemma_mtp.decoding.lookup import common_prefix
 from gemma_mtp.decoding.sampler import Row
-from gemma_mtp.engine.snapshots import BYTES, SHARE, Saved, Snapshots
+from gemma_mtp.engine.snapshots import Saved, Snapshots
 
 # Pieces of a long prompt between two snapshots.
 PIECES_APART = 8
@@ -46,7 +46,7 @@ class Session:
         self.tokens: list[int] = []
         self.last_row: Row | None = None
         self.expected: list[int] = []  # what a later prompt will begin with
-        self.snapshots = Snapshots(max(BYTES, target.model_bytes // SHARE))
+        self.snapshots = Snapshots(max(SNAPSHOT_BYTES, target.model_bytes // SNAPSHOT_SHARE))
 
     def prefill(
         self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None

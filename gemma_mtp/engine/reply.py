@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import (
+    MAX_WIDTH,
     End,
     Event,
     FinishReason,
@@ -29,7 +30,6 @@ from gemma_mtp.decoding.round import Round, Speculator, agree, synthetic
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.errors import Cancelled, DoesNotFit
-from gemma_mtp.options import MAX_WIDTH
 
 if TYPE_CHECKING:
     from gemma_mtp.engine.engine import Engine

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 COUNT = 8
-BYTES, SHARE = 256 << 20, 16  # room for all of them: so much, or a 16th of the model's own size
 
 
 class Saved(Protocol):

@@ -11,9 +11,10 @@ import select
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from gemma_mtp.errors import UsageError
+from gemma_mtp.text import clean
 
 LARGEST = 16 << 20  # bytes; no context holds more
 PATIENCE = 1.0  # seconds without a byte, after which it is said what is waited for
@@ -86,3 +87,32 @@ def _pieces(handle: int, waiting: Callable[[], None]) -> Iterator[bytes]:
 def _ready(handle: int, seconds: float | None) -> bool:
     """Something can be read, or the end was reached. Windows cannot tell; there a read waits."""
     return os.name == "nt" or bool(select.select([handle], [], [], seconds)[0])
+
+
+WAITING = "Waiting for standard input to end; with --no-stdin it is not read."
+LEFT_ALONE = "Standard input was read in part by something else and is left alone (--no-stdin)."
+
+
+def piped_text(stream: TextIO | None, say: Say, *, prompted: bool) -> str:
+    """What was piped in; "" when standard input is a terminal or closed. Bytes that are no UTF-8
+    are replaced; a zero byte means that it is no text at all.
+
+    `prompted`: there is a prompt already, so that a file may be meant for others, who have begun to
+    read it; then it is left to them. `say` gets a sentence about that, and about a long wait.
+    Raises UsageError for what is no text or too large.
+    """
+    if stream is None or stream.closed or stream.isatty():
+        return ""
+    if prompted and is_begun(stream.buffer):
+        say(LEFT_ALONE)
+        return ""
+    try:
+        data = read_stream(stream.buffer, "What was piped in", lambda: say(WAITING))
+    except OSError:  # a descriptor that was closed or cannot be read
+        return ""
+    text = data.decode("utf-8", "replace")
+    if "\0" in text:
+        raise UsageError(
+            "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."
+        )
+    return clean(text).strip("\n")

@@ -9,9 +9,9 @@ from typing import Any
 
 import llama_cpp
 
+from gemma_mtp.api import MAX_WIDTH, LoadOptions
 from gemma_mtp.errors import DoesNotFit, UsageError
 from gemma_mtp.llama.log import log
-from gemma_mtp.options import MAX_WIDTH, LoadOptions
 
 # As in ggml.h, of which llama-cpp-python exports some.
 GGML_TYPES = {

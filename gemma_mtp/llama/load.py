@@ -12,6 +12,14 @@ from typing import Any
 
 import llama_cpp
 
+from gemma_mtp.api import (
+    CPU_PIECE,
+    DEFAULT_CONTEXT,
+    GPU_PIECE,
+    LoadOptions,
+    PairFiles,
+    PairInfo,
+)
 from gemma_mtp.errors import BadPair, Cancelled, UsageError
 from gemma_mtp.llama import library
 from gemma_mtp.llama.context import context_params, new_context
@@ -27,14 +35,6 @@ from gemma_mtp.llama.overrides import (
 )
 from gemma_mtp.llama.target import LlamaTarget
 from gemma_mtp.llama.threads import usable_threads
-from gemma_mtp.options import (
-    CPU_PIECE,
-    DEFAULT_CONTEXT,
-    GPU_PIECE,
-    LoadOptions,
-    PairFiles,
-    PairInfo,
-)
 
 # Threads of a smaller model wait for each other longer than they compute; with other work on the
 # machine, many times longer.

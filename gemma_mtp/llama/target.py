@@ -11,12 +11,12 @@ from typing import Any
 
 import llama_cpp
 
+from gemma_mtp.api import MAX_WIDTH
 from gemma_mtp.llama import window_cells
 from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
 from gemma_mtp.llama.ring import Ring
 from gemma_mtp.llama.vocabulary import Vocabulary
-from gemma_mtp.options import MAX_WIDTH
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp import __version__
+from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.models.gguf import Header, read_header
 from gemma_mtp.models.machine import cpu_name
-from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
 
 def files(pair: PairFiles, sums: Mapping[Path, str] | None = None) -> list[dict[str, Any]]:

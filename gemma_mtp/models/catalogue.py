@@ -19,6 +19,7 @@ from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import bounded, names, places
 from gemma_mtp.models import catalogue_schema, gguf_names, shape
 from gemma_mtp.models.shape import DrafterShape, Shape
+from gemma_mtp.text import distance
 
 
 @dataclass(frozen=True)
@@ -224,14 +225,3 @@ def _normal(name: str) -> str:
     """Lower case, without the family's name in front and without `-it`."""
     bare = re.sub(r"^gemma-?4[:-]", "", name.strip().lower())
     return re.sub(r"-it(?=$|[:-])", "", bare)
-
-
-def distance(a: str, b: str) -> int:
-    """Insertions, deletions and replacements that turn `a` into `b`."""
-    row = list(range(len(b) + 1))
-    for i, left in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, right in enumerate(b, 1):
-            cost = min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
-            diagonal, row[j] = row[j], cost
-    return row[-1]

@@ -5,56 +5,63 @@ Knows where to look it up; `show` prints it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled
 from gemma_mtp.models import gguf, inventory, pair_check, speeds
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.fit import gigabytes, judge, thousands
+from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.inventory import Item, StoredFile
+from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.shape import Shape
-from gemma_mtp.models.store import looks_like_path
-from gemma_mtp.options import CPU_PIECE, DEFAULT_CONTEXT
-
-if TYPE_CHECKING:
-    from gemma_mtp.chat.world import World
+from gemma_mtp.models.store import Store, looks_like_path
+from gemma_mtp.text import gigabytes, thousands
 
 
-def details(world: World, model: str) -> dict[str, Any]:
-    """For a name of the catalogue, here or not, a pair pulled before, or a file."""
-    entry = world.catalogue.find(model)
-    if is_file(world, model):
-        return _of_file(world, model)
+def details(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
+    """For a name of the catalogue, here or not, a pair pulled before, or a file.
+
+    `machine` says what is free here, for the verdict on a pair that is not loaded.
+    """
+    entry = store.catalogue.find(model)
+    if is_file(store, model):
+        return _of_file(store, model)
     try:
-        item = inventory.find(world.store, model)
+        item = inventory.find(store, model)
     except (NotPulled, ModelNotAvailable):
         if entry is None:
             raise
-        return _of_entry(world, entry)
-    return _of_item(world, item)
+        return _of_entry(store, entry, machine)
+    return _of_item(store, item, machine)
 
 
-def is_file(world: World, model: str) -> bool:
+def is_file(store: Store, model: str) -> bool:
     """Whether the user named a file of their own."""
-    return world.catalogue.find(model) is None and looks_like_path(model)
+    return store.catalogue.find(model) is None and looks_like_path(model)
 
 
-def _of_entry(world: World, entry: Entry) -> dict[str, Any]:
+def _of_entry(store: Store, entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     """A model that is not here: what is pinned. A pull leaves the image encoder out."""
     named = [("target", entry.target), ("drafter", entry.drafter), ("mmproj", entry.mmproj)]
     files = [_remote(role, part) for role, file in named if file for part in file.parts]
     return {**_catalogued(entry, "not on this machine"), "files": files,
-            **_sampling(world), **_memory(world, entry)}  # fmt: skip
+            **_sampling(store), **_memory(entry, machine)}  # fmt: skip
 
 
-def _of_item(world: World, item: Item) -> dict[str, Any]:
+def _of_item(store: Store, item: Item, machine: Callable[[], Machine]) -> dict[str, Any]:
     state = "ready" if item.ready else f"part of it is here, {gigabytes(item.bytes)}"
     known = _catalogued(item.entry, state) if item.entry else {"name": item.name, "state": state}
     if not item.ready:
-        about = _of_entry(world, item.entry) if item.entry else {"files": [], **_sampling(world)}
+        about = (
+            _of_entry(store, item.entry, machine)
+            if item.entry
+            else {"files": [], **_sampling(store)}
+        )
         return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
@@ -66,18 +73,30 @@ def _of_item(world: World, item: Item) -> dict[str, Any]:
             error.hint = f"gemma-mtp pull {item.name}"
         raise
     entry = item.entry
-    memory = _memory(world, entry) if entry and entry.shape else _measured(item.files, header)
-    return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(item.name)}
+    memory = _memory(entry, machine) if entry and entry.shape else _measured(item.files, header)
+    return {
+        **found,
+        **_architecture(header),
+        **_sampling(store),
+        **memory,
+        **_speed(item.name),
+    }
 
 
-def _of_file(world: World, model: str) -> dict[str, Any]:
-    pair = world.store.resolve(model)
+def _of_file(store: Store, model: str) -> dict[str, Any]:
+    pair = store.resolve(model)
     files = inventory.own(pair).files
     header = _header(files)
     found = {"name": pair.name, "state": "a file of yours", "files": [_stored(f) for f in files],
              "no_drafter": pair.no_drafter}  # fmt: skip
     memory = _measured(files, header)
-    return {**found, **_architecture(header), **_sampling(world), **memory, **_speed(pair.name)}
+    return {
+        **found,
+        **_architecture(header),
+        **_sampling(store),
+        **memory,
+        **_speed(pair.name),
+    }
 
 
 def _catalogued(entry: Entry, state: str) -> dict[str, Any]:
@@ -123,15 +142,15 @@ def _architecture(header: gguf.Header) -> dict[str, Any]:
     }
 
 
-def _sampling(world: World) -> dict[str, Any]:
-    recommended = asdict(world.catalogue.sampling)
+def _sampling(store: Store) -> dict[str, Any]:
+    recommended = asdict(store.catalogue.sampling)
     del recommended["repeat_last_n"]
     return {"sampling": recommended}
 
 
-def _memory(world: World, entry: Entry) -> dict[str, Any]:
+def _memory(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     """The verdict for this machine."""
-    fit = judge(entry, world.machine(), here=True)
+    fit = judge(entry, machine(), here=True)
     if fit is None:
         return {}
     return {"memory": {"context": DEFAULT_CONTEXT, "needed_bytes": fit.needed,

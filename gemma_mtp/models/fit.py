@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, GPU_PIECE
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import MIB, Estimate, estimate, target_bytes
-from gemma_mtp.options import CPU_PIECE, DEFAULT_CONTEXT, GPU_PIECE
+from gemma_mtp.text import gigabytes, thousands
 
 CONTEXTS = tuple(2048 << n for n in range(8))  # 2048 to 262144
 ENOUGH_CONTEXT = 32_768  # more is offered, not recommended: it costs memory and few need it
@@ -172,13 +173,3 @@ def _pace(entry: Entry, machine: Machine) -> float:
     target = entry.target.total or target_bytes(entry.shape, entry.target.quantization)
     read = target * entry.shape.active_parameters / entry.shape.parameters
     return min(machine.cores * CORE_RATE, CPU_RATE) / read
-
-
-def gigabytes(size: int) -> str:
-    """One figure behind the point, as disks and downloads are counted."""
-    return f"{size / 1e9:.1f} GB"
-
-
-def thousands(tokens: int) -> str:
-    """8192 is 8k."""
-    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)

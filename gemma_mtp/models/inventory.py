@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.models import gguf
 from gemma_mtp.models import last_used as used
@@ -33,7 +34,6 @@ from gemma_mtp.models.pull.marker import (
 from gemma_mtp.models.pull.pairs_on_hub import entry_of
 from gemma_mtp.models.pull.reuse import sha256_of
 from gemma_mtp.models.store import Store
-from gemma_mtp.options import PairFiles
 
 OnCheck = Callable[[str, int, int], None]
 """File, bytes in all, bytes read so far."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from gemma_mtp.engine.snapshots import BYTES, SHARE
+from gemma_mtp.api import CPU_PIECE, MAX_WIDTH, SNAPSHOT_BYTES, SNAPSHOT_SHARE
 from gemma_mtp.models.shape import Shape, padded
-from gemma_mtp.options import CPU_PIECE, MAX_WIDTH
 
 MIB = 1 << 20
 PROGRAM = 64 * MIB  # Python, NumPy and llama.cpp themselves
@@ -137,7 +136,7 @@ def snapshot_bytes(shape: Shape, target: int, context: int, kv_type: str = "f16"
     keeps copies of that size."""
     window = int(min(context, shape.window) * shape.kv_bytes_per_cell(kv_type))
     size = window + 4 * (shape.vocabulary + shape.width)
-    return size if size <= max(BYTES, target // SHARE) else 0
+    return size if size <= max(SNAPSHOT_BYTES, target // SNAPSHOT_SHARE) else 0
 
 
 def target_bytes(shape: Shape, quantization: str) -> int:

@@ -13,10 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.decoding.costs import CostBook
 from gemma_mtp.files import atomic
 from gemma_mtp.models import gguf_names
-from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
 FORMAT = 2
 

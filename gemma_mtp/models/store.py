@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
 from gemma_mtp.models import gguf, gguf_names, last_used
@@ -17,7 +18,6 @@ from gemma_mtp.models.drafters import find_drafter
 from gemma_mtp.models.header_check import check_once
 from gemma_mtp.models.pull import pairs_on_hub
 from gemma_mtp.models.pull.marker import ready_files
-from gemma_mtp.options import PairFiles
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")

@@ -26,9 +26,9 @@ def last_code(text: str) -> str | None:
     return blocks[-1][1].rstrip("\n") if blocks else None
 
 
-def copy(text: str, terminal: TextIO | None, environment: Mapping[str, str] | None = None) -> str:
+def copy(text: str, terminal: TextIO | None, env: Mapping[str, str] | None = None) -> str:
     """Copy `text`; a sentence about how, or why not. `terminal` None: there is none to ask."""
-    env = os.environ if environment is None else environment
+    env = os.environ if env is None else env
     for command in _programs(env):
         if _runs(command, text):
             return f"Copied with {command[0]}."

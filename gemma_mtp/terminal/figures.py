@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
 
-from gemma_mtp.api import FinishReason, Stats
-from gemma_mtp.options import PairInfo
+from gemma_mtp.api import End, FinishReason, PairInfo, Stats
+from gemma_mtp.text import counted, number, percent
 
 Parts = list[tuple[int, str]]
 """Texts with their importance; the least important go first where they do not all fit."""
@@ -23,21 +23,6 @@ _REASONS: dict[FinishReason, str] = {
     "context": "context full",
     "cancelled": "stopped",
 }
-
-
-def number(value: float) -> str:
-    """Three figures are enough for a rate."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def percent(value: float) -> str:
-    """A share in whole per cent."""
-    return f"{value * 100:.0f} %"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: 1 token, 2 tokens."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def length_used(stats: Stats) -> str:
@@ -202,3 +187,17 @@ def _pair(info: PairInfo) -> list[str]:
 
 def _bytes(count: int) -> str:
     return f"{count / 2**20:.1f} MiB" if count else "0"
+
+
+def no_answer(end: End) -> str:
+    """A sentence about a reply without a word of an answer, and why; "" if there is one, or if it
+    was stopped on purpose."""
+    if end.message.content or end.reason == "cancelled":
+        return ""
+    if end.reason == "stop":
+        why = "the model ended its reply with its thought" if end.thought else "the reply was empty"
+    else:
+        limit = "the context was full" if end.reason == "context" else "the token limit came"
+        while_ = "while the model was still thinking" if end.thought else "before its first word"
+        why = f"{limit} {while_}"
+    return f"There is no answer: {why}."

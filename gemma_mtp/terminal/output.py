@@ -1,42 +1,19 @@
 """The way out: every text for standard output or error passes here, whoever wrote it.
 
-Names of files, models and conversations, settings, templates and llama.cpp's log are other people's
-words. On a terminal, control characters in them would act: change its title, its colours or the
-clipboard, or write over what is there; and bidirectional overrides would make one text look like
-another. Knows no words and no columns.
+What is written is made harmless on the way. Knows no words and no columns.
 """
 
 from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
-REPLACED = "\ufffd"
-OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Bidirectional embeddings, overrides and isolates, and what ends them."""
-
-_CONTROLS = [c for c in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(c) not in "\n\t"]
-_SURROGATES = range(0xD800, 0xE000)  # bytes of a file name that are no UTF-8
-_UNSAFE = (*_CONTROLS, *map(ord, OVERRIDES), *_SURROGATES)
-_SIGNS = dict.fromkeys(_UNSAFE, REPLACED)
-_ESCAPES = {c: f"\\u{c:04x}" for c in _UNSAFE}
-
-
-def harmless(text: str) -> str:
-    """`text` with a sign in place of each character that could act on a terminal."""
-    return text if text.isprintable() else text.translate(_SIGNS)  # the same, but sooner
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON that reads back as the same value, with those characters escaped; others stay."""
-    # Outside of strings JSON has none of them, and inside an escape means the same.
-    return json.dumps(value, ensure_ascii=False, indent=indent).translate(_ESCAPES)
+from gemma_mtp.text import harmless
 
 
 class Closed(io.StringIO):

@@ -12,10 +12,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from gemma_mtp.api import FinishReason, Stats
-from gemma_mtp.terminal.figures import number
 from gemma_mtp.terminal.markdown.layout import wrapped
 from gemma_mtp.terminal.markdown.pieces import BOLD, GREEN, UNDERLINE, Piece, Style
 from gemma_mtp.terminal.screen import Styled
+from gemma_mtp.text import number
 
 EQUAL, DIFFERENT = GREEN, BOLD  # bold is to be seen without colours, too
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from gemma_mtp.api import End, Event, FinishReason, Prefill, Stats, Text
-from gemma_mtp.terminal.figures import counted, number
 from gemma_mtp.terminal.race_columns import Lanes
 from gemma_mtp.terminal.race_recording import Recording, in_common
 from gemma_mtp.terminal.screen import Screen
+from gemma_mtp.text import counted, number
 
 FRAME = 0.05  # seconds
 

@@ -7,21 +7,23 @@ leaves markup to `markdown`, cursor and columns to `screen`.
 from __future__ import annotations
 
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gemma_mtp.api import End, Event, Prefill, Progress, Stats, Text
+from gemma_mtp.api import End, Engine, Event, Prefill, Progress, Request, Stats, Text
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.terminal.figures import counted, percent, status_parts, summary_parts
+from gemma_mtp.terminal.figures import status_parts, summary_parts
 from gemma_mtp.terminal.markdown.pieces import DIM, DRAFTED, Look, Piece
 from gemma_mtp.terminal.markdown.raw import Raw, Rows
 from gemma_mtp.terminal.markdown.stream import Markdown
 from gemma_mtp.terminal.screen import Screen, fit
+from gemma_mtp.text import counted, percent
 
 if TYPE_CHECKING:
-    from gemma_mtp.conversations.turns import Turn
+    from gemma_mtp.api import Turn
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
 STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
@@ -260,3 +262,30 @@ def _shortened(text: str) -> str:
         return text
     more = counted(len(lines) - REPLAYED_LINES + 1, "more line")
     return "\n".join([*lines[: REPLAYED_LINES - 1], f"({more})"])
+
+
+def write_reply(
+    engine: Engine,
+    request: Request,
+    printer: Printer,
+    cancel: threading.Event,
+    observe: Callable[[Event], None] = lambda event: None,
+) -> End:
+    """Show every event of a reply and return the last one; `observe` gets each before it shows."""
+    end: End | None = None
+    printer.begin()
+    events = engine.reply(request, cancel)
+    try:
+        for event in events:
+            if isinstance(event, End):
+                end = event
+            observe(event)
+            printer.show(event)
+    finally:
+        close = getattr(events, "close", None)
+        if close:  # gives the engine the chance to roll back on every way out
+            close()
+        printer.finish()
+    if end is None:
+        raise GemmaMtpError("The engine ended the reply without a result.")
+    return end

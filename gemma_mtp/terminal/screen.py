@@ -16,8 +16,9 @@ from itertools import groupby
 from typing import TextIO
 
 from gemma_mtp.terminal.markdown.pieces import DIM, Style
-from gemma_mtp.terminal.output import harmless, unguarded
+from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.widths import char_width, cut, most, text_width
+from gemma_mtp.text import harmless
 
 PLAIN = "\x1b[0m"
 ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
@@ -47,10 +48,8 @@ class Screen:
     reply may contain any character, while notes are harmless everywhere.
     """
 
-    def __init__(
-        self, text: TextIO, notes: TextIO, environment: Mapping[str, str] | None = None
-    ) -> None:
-        env = os.environ if environment is None else environment
+    def __init__(self, text: TextIO, notes: TextIO, env: Mapping[str, str] | None = None) -> None:
+        env = os.environ if env is None else env
         capable = env.get("TERM", "") != "dumb"
         self.text, self.notes = unguarded(text), unguarded(notes)
         self.text_shown = text.isatty()

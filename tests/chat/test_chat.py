@@ -10,8 +10,8 @@ from support.fakes import Script
 from support.talk import BACK, LINE, Talk
 
 from gemma_mtp.api import Message, Text
-from gemma_mtp.chat.oneshot import breakable, stoppable
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.terminal.interrupts import breakable, stoppable
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 

@@ -17,9 +17,8 @@ pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
 from support.terminal import Terminal
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Turn
 from gemma_mtp.conversations.archive import Archive
-from gemma_mtp.conversations.turns import Turn
 
 Open = Callable[..., Terminal]
 KILLS = 5  # in each phase, so many chats at once

@@ -110,7 +110,7 @@ def test_a_message_whose_reply_was_only_thought_about_comes_back(tmp_path: Path)
 # Ctrl-C
 
 
-WATCHED = ("exchange.py", "saying.py", "record.py", "archive.py", "oneshot.py", "room.py")
+WATCHED = ("exchange.py", "sending.py", "record.py", "archive.py", "full_context.py")
 
 
 class Interrupt:

@@ -17,12 +17,11 @@ import pytest
 from support.fakes import Script
 from support.talk import BACK, LINE, Talk
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import LoadOptions, Message, PairFiles
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.errors import UsageError
-from gemma_mtp.options import LoadOptions, PairFiles
 from gemma_mtp.terminal import figures
 from gemma_mtp.terminal.prompt.message import is_open
 
@@ -257,7 +256,7 @@ def test_clear_keeps_the_system_prompt_and_the_saved_conversation() -> None:
     talk.run("hi", "/clear", "again")
     assert [m.content for m in talk.engine.requests[1].messages] == ["Be brief.", "again"]
     assert talk.chat.replies == 2
-    assert [one.turns for one in talk.world.archive().list()] == [1, 1]
+    assert [one.turns for one in talk.env.archive().list()] == [1, 1]
 
 
 def test_undo_takes_back_message_and_reply() -> None:
@@ -312,7 +311,7 @@ def test_chats_and_resume(tmp_path: Path) -> None:
         "About rain.",
     ]
     assert len(talk.saved.turns) == 3
-    assert len(talk.world.archive().list()) == 2
+    assert len(talk.env.archive().list()) == 2
 
 
 def test_resume_picks_from_a_list(tmp_path: Path) -> None:
@@ -358,12 +357,12 @@ def test_resume_loads_the_model_of_the_conversation(tmp_path: Path) -> None:
     talk = Talk(home=tmp_path)
     talk.run("/resume rain")
     assert talk.chat.model == "e2b"
-    assert talk.world.used == ["tiny"]
+    assert talk.env.used == ["tiny"]
 
 
 def test_resume_goes_on_without_the_model_of_the_conversation(tmp_path: Path) -> None:
     first = Talk(home=tmp_path)
-    first.world.pulled.append("31b")
+    first.env.pulled.append("31b")
     first.run("/model 31b", "rain")
     talk = Talk(home=tmp_path)
     shown = talk.run("/resume rain", "and snow?")
@@ -386,7 +385,7 @@ def test_two_chats_with_one_conversation_keep_both_and_say_so(tmp_path: Path) ->
     shown = mine.run("from me", "more")
     assert f">>> from me\n{PARTED}Hello there.\n" in shown
     assert shown.count("Another chat") == 1
-    archive = mine.world.archive()
+    archive = mine.env.archive()
     texts = [[turn.user.content for turn in archive.read(id).turns] for id in (1, 2)]
     assert texts == [["one", "from the other"], ["one", "from me", "more"]]
     assert "Another chat" not in other.run("on")
@@ -416,9 +415,9 @@ def test_forget_asks_first(tmp_path: Path) -> None:
     talk.run("rain")
     talk.console.answers = [0, 1]
     assert "Nothing was deleted." in talk.run("/forget 1")
-    assert len(talk.world.archive().list()) == 1
+    assert len(talk.env.archive().list()) == 1
     assert "It is deleted." in talk.run("/forget 1")
-    assert talk.world.archive().list() == []
+    assert talk.env.archive().list() == []
     assert talk.said == []
 
 
@@ -578,7 +577,7 @@ def test_model_switches_and_keeps_the_conversation() -> None:
     talk = Talk(Script("First."), Script("Second."))
     shown = talk.run("hi", "/model e2b", "and now?")
     assert "e2b is loaded, context 8192." in shown
-    assert talk.world.used == ["tiny", "e2b"]
+    assert talk.env.used == ["tiny", "e2b"]
     assert talk.engine.requests[-1].messages == (
         Message("user", "hi"),
         Message("assistant", "First."),  # without the tokens of the other model
@@ -590,7 +589,7 @@ def test_model_switches_and_keeps_the_conversation() -> None:
 @pytest.mark.parametrize("name", ["nosuch", "31b", "e4b"])
 def test_a_model_that_does_not_load_leaves_the_old_one(name: str) -> None:
     talk = Talk()
-    talk.world.broken = {"e4b": "The file is damaged."}
+    talk.env.broken = {"e4b": "The file is damaged."}
     shown = talk.run("hi", f"/load {name}", "still there?")
     assert any(why in shown for why in ("no model called", "is not on this machine", "damaged"))
     assert talk.chat.model == "tiny"
@@ -600,14 +599,14 @@ def test_a_model_that_does_not_load_leaves_the_old_one(name: str) -> None:
 
 def test_options_that_cannot_be_met_leave_the_old_model(monkeypatch: pytest.MonkeyPatch) -> None:
     talk = Talk()
-    real = talk.world.load
+    real = talk.env.load
 
     def load(files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]) -> Any:
         if options.gpu_layers:
             raise UsageError("There is no GPU here.", "Leave it out.")
         return real(files, options, progress)
 
-    monkeypatch.setattr(talk.world, "load", load)
+    monkeypatch.setattr(talk.env, "load", load)
     shown = talk.run("hi", "/set parameter gpu_layers 9", "/model e2b", "still there?")
     assert "There is no GPU here." in shown
     assert talk.chat.model == "tiny"
@@ -617,11 +616,11 @@ def test_options_that_cannot_be_met_leave_the_old_model(monkeypatch: pytest.Monk
 def test_a_chat_without_a_model_goes_on() -> None:
     talk = Talk()
     talk.run("hi")
-    talk.world.broken = {"tiny": "It is gone.", "e2b": "It is damaged."}
+    talk.env.broken = {"tiny": "It is gone.", "e2b": "It is damaged."}
     shown = talk.run("/model e2b", "hello?", "/stats")
     assert "No model is loaded.\n/model NAME loads one.\n" in shown
     assert talk.offered[-2:] == ["hello?", ""]
-    talk.world.broken = {}
+    talk.env.broken = {}
     talk.run("/model tiny", "hello?")
     assert len(talk.said) == 4
 
@@ -675,7 +674,7 @@ def test_set_parameter() -> None:
     assert "  ctx             8192; from the next load on: 512\n" in talk.run("/show parameters")
     talk.run("/model tiny")
     assert "  ctx             512\n" in talk.run("/show parameters")
-    assert talk.world.loaded[-1][1].context == 512
+    assert talk.env.loaded[-1][1].context == 512
 
 
 @pytest.mark.parametrize(

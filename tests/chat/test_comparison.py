@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gemma_mtp.api import FinishReason, Message, Stats
+from gemma_mtp.api import FinishReason, Message, Stats, Turn
 from gemma_mtp.chat.comparison import compared
-from gemma_mtp.conversations.turns import Turn
 
 PLAIN = Stats(decoded=100, decode_seconds=2.0)
 DRAFTED = Stats(decoded=100, decode_seconds=1.0, drafted=90)

@@ -92,7 +92,7 @@ def start(
     def begin(
         *arguments: str, replies: tuple[object, ...] = ("Hello there.",), **more: object
     ) -> Person:
-        environment = more.pop("environment", {})
+        env = more.pop("environment", {})
         scripts = [one if isinstance(one, dict) else {"text": one} for one in replies]
         script = {"scripts": scripts, "home": str(tmp_path), **more}
         terminal = open_terminal(
@@ -101,7 +101,7 @@ def start(
             columns=request.param,
             script=script,
             **monkey,
-            **environment,
+            **env,
         )
         return Person(terminal, tmp_path)
 
@@ -381,7 +381,7 @@ def test_the_last_message_in_the_editor(start: Start, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\nsed -i s/rain/snow/ "$1"\n')
     editor.chmod(0o755)
-    me = start(environment={"EDITOR": str(editor), "VISUAL": ""})
+    me = start(env={"EDITOR": str(editor), "VISUAL": ""})
     me.do("Is rain wet?")
     me.sees("/edit", ">>> Is snow wet?", "Hello there.")
     me.sees("/edit", "Nothing was changed.")

@@ -11,20 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
-from support.fakes import BrokenWorld, FakeEngine, FakeWorld, Script, invoke
+from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Script, invoke
 
 from gemma_mtp import __version__
-from gemma_mtp.api import Message, Sampling
-from gemma_mtp.chat.world import World
-from gemma_mtp.options import LoadOptions
+from gemma_mtp.api import LoadOptions, Message, Sampling
+from gemma_mtp.cli.environment import Environment
 
 DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
 ROOT = DRIVER.parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and shells of POSIX")
 
 
-def world(*scripts: Script, **settings: object) -> FakeWorld:
-    return FakeWorld(FakeEngine(list(scripts) or [Script()], **settings))  # type: ignore[arg-type]
+def env(*scripts: Script, **settings: object) -> FakeEnvironment:
+    return FakeEnvironment(FakeEngine(list(scripts) or [Script()], **settings))  # type: ignore[arg-type]
 
 
 def start(
@@ -44,12 +43,12 @@ def test_the_answer_and_nothing_else() -> None:
 
 def test_the_answer_is_not_changed() -> None:
     text = "\n\n  one\t\x1b[1m two \n"
-    assert invoke("run", "hi", world=world(Script(text))).stdout == text
+    assert invoke("run", "hi", env=env(Script(text))).stdout == text
 
 
 @pytest.mark.parametrize("text", ["one\n\ntwo", "one\n\ntwo\n", "one\n\ntwo\n\n\n"])
 def test_the_answer_ends_with_one_newline(text: str) -> None:
-    assert invoke("run", "hi", world=world(Script(text))).stdout == "one\n\ntwo\n"
+    assert invoke("run", "hi", env=env(Script(text))).stdout == "one\n\ntwo\n"
 
 
 @pytest.mark.parametrize(
@@ -82,15 +81,15 @@ def test_the_answer_ends_with_one_newline(text: str) -> None:
 def test_a_reply_without_an_answer_says_so(
     script: Script, context: int, arguments: str, said: str
 ) -> None:
-    there = world(script, context=context)
-    outcome = invoke("run", "hi", *arguments.split(), world=there)
+    there = env(script, context=context)
+    outcome = invoke("run", "hi", *arguments.split(), env=there)
     assert (outcome.status, outcome.stdout) == (0, "")
     assert outcome.stderr == f"gemma-mtp: There is no answer: {said}"
 
 
 def test_in_json_a_reply_without_an_answer_is_as_it_is() -> None:
-    there = world(Script("Yes.", "one two three"))
-    outcome = invoke("run", "hi", "--think", "--json", "--max-tokens", "2", world=there)
+    there = env(Script("Yes.", "one two three"))
+    outcome = invoke("run", "hi", "--think", "--json", "--max-tokens", "2", env=there)
     found = json.loads(outcome.stdout)
     assert (found["text"], found["thought"], found["finish_reason"]) == ("", "one two", "length")
     assert (outcome.status, outcome.stderr) == (0, "")
@@ -112,8 +111,8 @@ def test_in_json_a_reply_without_an_answer_is_as_it_is() -> None:
 )
 def test_where_the_prompt_comes_from(arguments: list[str], stdin: bytes, prompt: str) -> None:
     for command in ("run", "chat"):
-        there = world()
-        assert invoke(command, *arguments, stdin=stdin, world=there).status == 0
+        there = env()
+        assert invoke(command, *arguments, stdin=stdin, env=there).status == 0
         assert there.engine.requests[0].messages == (Message("user", prompt),)
         assert there.engine.closed
 
@@ -121,8 +120,8 @@ def test_where_the_prompt_comes_from(arguments: list[str], stdin: bytes, prompt:
 @pytest.mark.parametrize("stdin", [b"", b"\n \n", None])
 @pytest.mark.parametrize("arguments", [[], ["e2b"], [""], ["e2b", " "]])
 def test_an_empty_prompt_is_a_mistake(arguments: list[str], stdin: bytes | None) -> None:
-    there = world()
-    outcome = invoke("run", *arguments, stdin=stdin, world=there)
+    there = env()
+    outcome = invoke("run", *arguments, stdin=stdin, env=there)
     assert (outcome.status, outcome.stdout) == (2, "")
     assert "The prompt is empty." in outcome.stderr
     assert not there.loaded
@@ -142,11 +141,11 @@ def test_continue_and_resume_do_not_go_together() -> None:
 
 
 def test_options_reach_the_engine() -> None:
-    there = world()
+    there = env()
     options = "--draft 3 --temperature 0 --top-k 0 --top-p 1 --min-p 0.1 --repeat-penalty 1.1"
     more = "--seed 5 --exact --max-tokens 9 --stop A --stop B --system Be_brief --think"
     load = "--ctx 512 --threads 1 --gpu-layers -1 --kv-type q8_0 --flash-attn on --verbose"
-    assert invoke("run", "e4b", "hi", *f"{options} {more} {load}".split(), world=there).status == 0
+    assert invoke("run", "e4b", "hi", *f"{options} {more} {load}".split(), env=there).status == 0
     (request,) = there.engine.requests
     assert request.messages == (Message("system", "Be_brief"), Message("user", "hi"))
     assert request.sampling == Sampling(0, 0, 1, 0.1, 1.1)
@@ -159,8 +158,8 @@ def test_options_reach_the_engine() -> None:
 
 
 def test_defaults_leave_the_choice_to_the_engine() -> None:
-    there = world()
-    invoke("run", "hi", world=there)
+    there = env()
+    invoke("run", "hi", env=there)
     (request,) = there.engine.requests
     assert (request.draft, request.sampling, request.seed) == ("auto", Sampling(), None)
     assert (request.exact, request.think, request.max_tokens, request.stop) == (False,) * 2 + (
@@ -172,8 +171,8 @@ def test_defaults_leave_the_choice_to_the_engine() -> None:
 
 @pytest.mark.parametrize(("word", "draft"), [("off", 0), ("OFF", 0), ("0", 0), ("16", 16)])
 def test_draft_settings(word: str, draft: int) -> None:
-    there = world()
-    assert invoke("run", "hi", "--draft", word, world=there).status == 0
+    there = env()
+    assert invoke("run", "hi", "--draft", word, env=there).status == 0
     assert there.engine.requests[0].draft == draft
 
 
@@ -191,8 +190,8 @@ def test_draft_settings(word: str, draft: int) -> None:
 )  # fmt: skip
 def test_values_out_of_range_never_reach_the_engine(options: str) -> None:
     for command in ("run", "chat"):
-        there = world()
-        outcome = invoke(command, "hi", *options.split(), world=there)
+        there = env()
+        outcome = invoke(command, "hi", *options.split(), env=there)
         assert (outcome.status, outcome.stdout, there.loaded) == (2, "", [])
         first, *hint = outcome.stderr.splitlines()
         assert first.startswith("gemma-mtp: ")
@@ -205,7 +204,7 @@ def test_an_empty_stop_text() -> None:
 
 
 def test_json() -> None:
-    outcome = invoke("run", "e2b", "hi", "--json", world=world(Script("雨 falls.\n")))
+    outcome = invoke("run", "e2b", "hi", "--json", env=env(Script("雨 falls.\n")))
     assert outcome.stderr == ""
     assert outcome.stdout.count("\n") == 1
     found = json.loads(outcome.stdout)
@@ -223,17 +222,17 @@ def test_json() -> None:
 
 
 def test_json_with_a_thought() -> None:
-    outcome = invoke("run", "hi", "--think", "--json", world=world(Script("Yes.", "Well now.")))
+    outcome = invoke("run", "hi", "--think", "--json", env=env(Script("Yes.", "Well now.")))
     assert json.loads(outcome.stdout)["thought"] == "Well now."
 
 
 def test_thoughts_stay_out_of_the_answer() -> None:
-    outcome = invoke("run", "hi", "--think", world=world(Script("Yes.", "Well now.")))
+    outcome = invoke("run", "hi", "--think", env=env(Script("Yes.", "Well now.")))
     assert (outcome.stdout, outcome.stderr) == ("Yes.\n", "")
 
 
 def test_stats_go_to_standard_error() -> None:
-    outcome = invoke("run", "one", "--stats", world=world(Script("a b c d")))
+    outcome = invoke("run", "one", "--stats", env=env(Script("a b c d")))
     assert outcome.stdout == "a b c d\n"
     assert outcome.stderr == (
         "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · k=3 · ctx 9/8192\n"
@@ -241,38 +240,38 @@ def test_stats_go_to_standard_error() -> None:
 
 
 def test_a_single_answer_prepares_nothing() -> None:
-    asked = world(Script("a"))
-    invoke("run", "one", world=asked)
+    asked = env(Script("a"))
+    invoke("run", "one", env=asked)
     assert asked.engine.requests
     assert not asked.engine.prepared
 
 
 def test_a_warning_goes_to_standard_error() -> None:
     failing = Script("a", warning="The drafter broke.")
-    outcome = invoke("run", "one", world=world(failing))
+    outcome = invoke("run", "one", env=env(failing))
     assert (outcome.status, outcome.stdout) == (0, "a\n")
     assert outcome.stderr == "gemma-mtp: The drafter broke.\n"
-    found = json.loads(invoke("run", "one", "--json", world=world(failing)).stdout)
+    found = json.loads(invoke("run", "one", "--json", env=env(failing)).stdout)
     assert found["warning"] == "The drafter broke."
 
 
 def test_stats_without_a_comparison() -> None:
-    outcome = invoke("run", "one", "--stats", world=world(Script("a")))
+    outcome = invoke("run", "one", "--stats", env=env(Script("a")))
     assert outcome.stderr == "ctx 6/8192\n"
 
 
 def test_the_token_limit() -> None:
     limited = ("run", "hi", "--max-tokens", "2", "--stats")
     script = Script("a b c d")
-    outcome = invoke(*limited, world=world(script))
+    outcome = invoke(*limited, env=env(script))
     assert (outcome.status, outcome.stdout) == (0, "a b\n")
     assert outcome.stderr.endswith("token limit\n")
-    assert invoke(*limited, "--fail-on-length", world=world(script)).status == 3
+    assert invoke(*limited, "--fail-on-length", env=env(script)).status == 3
     assert invoke("run", "hi", "--fail-on-length").status == 0
 
 
 def test_a_full_context_is_said() -> None:
-    outcome = invoke("run", "hi", "--ctx", "256", world=world(Script("a " * 300)))
+    outcome = invoke("run", "hi", "--ctx", "256", env=env(Script("a " * 300)))
     assert outcome.status == 0
     assert outcome.stderr == (
         "gemma-mtp: the context is full (256 of 256 tokens); a larger --ctx holds more.\n"
@@ -280,10 +279,10 @@ def test_a_full_context_is_said() -> None:
 
 
 def test_no_speculation_is_said() -> None:
-    there = world(plain_reason="no drafter is here.")
+    there = env(plain_reason="no drafter is here.")
     said = "No speculation, plain decoding only: no drafter is here.\n"
-    assert invoke("run", "hi", world=there).stderr == said
-    assert invoke("run", "hi", "--draft", "off", world=there).stderr == ""
+    assert invoke("run", "hi", env=there).stderr == said
+    assert invoke("run", "hi", "--draft", "off", env=there).stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -308,25 +307,25 @@ def test_complaints(arguments: list[str], status: int, sentence: str) -> None:
 
 
 def test_an_error_of_the_engine() -> None:
-    outcome = invoke("run", "hi", world=world(Script(error="The file is truncated.")))
+    outcome = invoke("run", "hi", env=env(Script(error="The file is truncated.")))
     assert (outcome.status, outcome.stdout) == (6, "")
     assert outcome.stderr == "gemma-mtp: The file is truncated.\n  Try something else.\n"
 
 
 def test_a_crash_after_some_text_keeps_the_text() -> None:
-    outcome = invoke("run", "hi", world=world(Script("a b", crash="out of luck")))
+    outcome = invoke("run", "hi", env=env(Script("a b", crash="out of luck")))
     assert (outcome.status, outcome.stdout) == (1, "a\n")
     assert "RuntimeError: out of luck" in outcome.stderr
 
 
 def test_the_unexpected_is_one_sentence() -> None:
-    outcome = invoke("run", "hi", world=BrokenWorld())
+    outcome = invoke("run", "hi", env=BrokenEnvironment())
     assert outcome.status == 1
     assert outcome.stderr == (
         "gemma-mtp: Something went wrong: ZeroDivisionError: division by zero\n"
         "  --verbose shows where.\n"
     )
-    assert "Traceback" in invoke("run", "hi", "--verbose", world=BrokenWorld()).stderr
+    assert "Traceback" in invoke("run", "hi", "--verbose", env=BrokenEnvironment()).stderr
 
 
 @pytest.mark.parametrize(
@@ -343,7 +342,7 @@ def test_the_real_world(
     arguments: list[str], status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
-    outcome = invoke(*arguments, world=World())
+    outcome = invoke(*arguments, env=Environment())
     assert (outcome.status, outcome.stdout) == (status, "")
     assert said in outcome.stderr
 
@@ -352,14 +351,14 @@ def test_the_history_is_in_the_state_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
-    assert World().history() == tmp_path / "state" / "history"
+    assert Environment().history() == tmp_path / "state" / "history"
 
 
 def test_only_a_model_that_was_named_is_remembered() -> None:
-    there = world()
-    invoke("run", "hi", world=there)
+    there = env()
+    invoke("run", "hi", env=there)
     assert there.used == []
-    invoke("run", "e4b", "hi", world=there)
+    invoke("run", "e4b", "hi", env=there)
     assert there.used == ["e4b"]
 
 
@@ -370,8 +369,8 @@ def test_version_help_and_pull() -> None:
     assert bare.status == asked.status == 0
     assert "Commands:" in bare.stdout
     assert bare.stdout.strip() == asked.stdout.strip()
-    there = world()
-    outcome = invoke("pull", "e2b", world=there)
+    there = env()
+    outcome = invoke("pull", "e2b", env=there)
     assert (outcome.status, outcome.stdout) == (0, "")
     assert outcome.stderr == (
         "fetching e2b.gguf, 63 MB\nchecking e2b.gguf, 63 MB\ne2b is ready: gemma-mtp chat e2b\n"
@@ -457,15 +456,15 @@ def test_output_that_cannot_be_written(command: str) -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    there = world()
-    outcome = invoke("run", "What is it?", stdin=b"\x7fELF\0\0", world=there)
+    there = env()
+    outcome = invoke("run", "What is it?", stdin=b"\x7fELF\0\0", env=there)
     assert (outcome.status, there.loaded) == (2, [])
     assert "What was piped in is not text" in outcome.stderr
 
 
 def test_a_full_context_is_a_limit_as_well() -> None:
     limited = ("run", "hi", "--ctx", "256", "--fail-on-length")
-    assert invoke(*limited, world=world(Script("a " * 300))).status == 3
+    assert invoke(*limited, env=env(Script("a " * 300))).status == 3
 
 
 def test_a_prompt_that_does_not_fit_says_nothing_of_a_chat() -> None:
@@ -474,8 +473,8 @@ def test_a_prompt_that_does_not_fit_says_nothing_of_a_chat() -> None:
 
 
 def test_a_seed_makes_a_reply_exact() -> None:
-    there = world()
-    invoke("run", "hi", "--seed", "5", world=there)
+    there = env()
+    invoke("run", "hi", "--seed", "5", env=there)
     assert there.engine.requests[0].exact
 
 
@@ -497,8 +496,8 @@ def test_a_prompt_in_pieces_needs_quotes() -> None:
 def test_files_of_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "notes.md"
     path.write_text("Rain falls.\n")
-    there = world()
-    invoke("chat", "Sum it up:", "-f", str(path), world=there)
+    there = env()
+    invoke("chat", "Sum it up:", "-f", str(path), env=there)
     sent = f'<file name="{path}">\nRain falls.\n</file>\n\nSum it up:'
     assert there.engine.requests[0].messages == (Message("user", sent),)
     assert "cannot be read" in invoke("chat", "-f", str(tmp_path / "none")).stderr

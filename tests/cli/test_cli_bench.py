@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from support.bench_engine import STEEP, TINY, CurveEngine
-from support.fakes import FakeWorld, invoke
+from support.fakes import FakeEnvironment, invoke
 
-from gemma_mtp.chat.world import World
+from gemma_mtp.api import PairFiles
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.files import atomic
 from gemma_mtp.measure.bench import report
-from gemma_mtp.options import PairFiles
 
 RUN = {
     *("draft", "tokens_per_second", "acceptance_rate", "mean_accepted_length", "rounds"),
@@ -24,7 +24,7 @@ RUN = {
 }
 
 
-class BenchWorld(FakeWorld):
+class BenchWorld(FakeEnvironment):
     """A fake world with real files behind the scripted engine."""
 
     def __init__(self, engine=None):
@@ -35,7 +35,7 @@ class BenchWorld(FakeWorld):
 
 
 def bench(*arguments, engine=None):
-    return invoke("bench", "e2b", *arguments, world=BenchWorld(engine))
+    return invoke("bench", "e2b", *arguments, env=BenchWorld(engine))
 
 
 def as_json(*arguments, engine=None):
@@ -217,7 +217,7 @@ def test_a_prompt_that_does_not_fit_gets_advice_that_helps_here(machine, tmp_pat
     file = tmp_path / "long.txt"
     file.write_text("a long story " * 300)
     words = ["--prompt-file", str(file), "--ctx", "256", "--threads", "1"]
-    outcome = invoke("bench", "tiny", *words, world=World())
+    outcome = invoke("bench", "tiny", *words, env=Environment())
     assert outcome.status == 5
     assert "/clear" not in outcome.stderr
     assert "larger --ctx" in outcome.stderr
@@ -264,7 +264,7 @@ def test_mistakes_cost_nothing(arguments, complaint):
 
 def test_the_built_in_pair_from_end_to_end(machine):
     words = ["--draft", "off,3,auto", "--tokens", "24", "--repeat", "2", "--threads", "1"]
-    outcome = invoke("bench", "tiny", "--json", *words, "--ctx", "1024", world=World())
+    outcome = invoke("bench", "tiny", "--json", *words, "--ctx", "1024", env=Environment())
     found = json.loads(outcome.stdout)
     assert [run["tokens"] for run in found["runs"]] == [46, 46, 46]
     by_draft = {run["draft"]: run for run in found["runs"]}
@@ -277,7 +277,13 @@ def test_the_built_in_pair_from_end_to_end(machine):
 def test_synthetic_acceptance_on_the_built_in_pair(machine):
     words = ["--draft", "off,3", "--tokens", "200", "--repeat", "1", "--threads", "1"]
     outcome = invoke(
-        "bench", "tiny", "--json", *words, "--synthetic-acceptance", "0.75", world=World()
+        "bench",
+        "tiny",
+        "--json",
+        *words,
+        "--synthetic-acceptance",
+        "0.75",
+        env=Environment(),
     )
     drafted = json.loads(outcome.stdout)["runs"][1]
     assert 2.2 < drafted["mean_accepted_length"] < 3.3  # 2.73 in the long run

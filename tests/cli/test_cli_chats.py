@@ -8,15 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeWorld, Outcome, invoke
+from support.fakes import FakeEnvironment, Outcome, invoke
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Turn
 from gemma_mtp.cli.app import main
 from gemma_mtp.conversations.archive import Archive
-from gemma_mtp.conversations.turns import Turn
 
 
-class SavedWorld(FakeWorld):
+class SavedWorld(FakeEnvironment):
     """A world with a file of conversations."""
 
     def __init__(self, path: Path) -> None:
@@ -28,31 +27,31 @@ class SavedWorld(FakeWorld):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> SavedWorld:
+def env(tmp_path: Path) -> SavedWorld:
     """Two conversations: 1 about rivers, 2 about stars."""
-    world = SavedWorld(tmp_path / "state" / "chats.db")
-    archive = world.archive()
+    env = SavedWorld(tmp_path / "state" / "chats.db")
+    archive = env.archive()
     for user, reply in (("Name a river.", "The Rhine."), ("Name a star.", "Vega \x1b[31m")):
         turn = Turn(Message("user", user), Message("assistant", reply), reason="stop")
         archive.save(archive.begin("e2b"), [turn])
     archive.close()
-    return world
+    return env
 
 
-def chats(world: SavedWorld, *words: str) -> Outcome:
-    return invoke("chats", *words, world=world)
+def chats(env: SavedWorld, *words: str) -> Outcome:
+    return invoke("chats", *words, env=env)
 
 
-def ids(world: SavedWorld) -> list[int]:
-    return [one.id for one in world.archive().list()]
+def ids(env: SavedWorld) -> list[int]:
+    return [one.id for one in env.archive().list()]
 
 
 # --- list and show ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [(), ("list",)])
-def test_list_shows_what_is_saved(world: SavedWorld, words: tuple[str, ...]) -> None:
-    outcome = chats(world, *words)
+def test_list_shows_what_is_saved(env: SavedWorld, words: tuple[str, ...]) -> None:
+    outcome = chats(env, *words)
     lines = outcome.stdout.splitlines()
     assert (outcome.status, outcome.stderr) == (0, "")
     assert lines[0].split() == ["id", "last", "change", "turns", "model", "title"]
@@ -63,20 +62,20 @@ def test_list_shows_what_is_saved(world: SavedWorld, words: tuple[str, ...]) -> 
     assert all(line[title:].startswith("Name a") for line in lines[1:])
 
 
-def test_list_searches(world: SavedWorld) -> None:
-    assert chats(world, "list", "the", "RHINE").stdout.splitlines()[1:] != []
-    assert "star" not in chats(world, "list", "the", "RHINE").stdout
-    assert chats(world, "list", "moon").stdout == 'No conversation holds "moon".\n'
+def test_list_searches(env: SavedWorld) -> None:
+    assert chats(env, "list", "the", "RHINE").stdout.splitlines()[1:] != []
+    assert "star" not in chats(env, "list", "the", "RHINE").stdout
+    assert chats(env, "list", "moon").stdout == 'No conversation holds "moon".\n'
 
 
 @pytest.mark.parametrize("words", [("--json",), ("list", "--json")])
-def test_list_for_scripts(world: SavedWorld, words: tuple[str, ...]) -> None:
-    found = json.loads(chats(world, *words).stdout)
+def test_list_for_scripts(env: SavedWorld, words: tuple[str, ...]) -> None:
+    found = json.loads(chats(env, *words).stdout)
     assert [sorted(one) for one in found] == [
         ["id", "model", "title", "turns", "updated", "words"]
     ] * 2
     assert {one["id"] for one in found} == {1, 2}
-    assert json.loads(chats(world, "list", "vega", "--json").stdout)[0]["id"] == 2
+    assert json.loads(chats(env, "list", "vega", "--json").stdout)[0]["id"] == 2
 
 
 def test_nothing_saved_yet(tmp_path: Path) -> None:
@@ -85,11 +84,9 @@ def test_nothing_saved_yet(tmp_path: Path) -> None:
     assert json.loads(chats(empty, "--json").stdout) == []
 
 
-def test_show(world: SavedWorld) -> None:
-    assert (
-        "## You\n\n> Name a river.\n\n## Gemma\n\nThe Rhine.\n" in chats(world, "show", "1").stdout
-    )
-    assert json.loads(chats(world, "show", "1", "--json").stdout)["turns"][0] == {
+def test_show(env: SavedWorld) -> None:
+    assert "## You\n\n> Name a river.\n\n## Gemma\n\nThe Rhine.\n" in chats(env, "show", "1").stdout
+    assert json.loads(chats(env, "show", "1", "--json").stdout)["turns"][0] == {
         "role": "user",
         "content": "Name a river.",
     }
@@ -101,112 +98,112 @@ class Terminal(io.StringIO):
 
 
 def test_control_characters_do_not_act_on_a_terminal(
-    world: SavedWorld, monkeypatch: pytest.MonkeyPatch
+    env: SavedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
-    assert main(["chats", "show", "2"], world) == 0
+    assert main(["chats", "show", "2"], env) == 0
     assert "Vega \ufffd[31m" in screen.getvalue()
-    assert "\x1b[31m" in chats(world, "show", "2").stdout  # a file gets what was written
+    assert "\x1b[31m" in chats(env, "show", "2").stdout  # a file gets what was written
 
 
 # --- rename and delete -----------------------------------------------------------------------
 
 
-def test_rename(world: SavedWorld) -> None:
-    assert chats(world, "rename", "1", "Long", "rivers").status == 0
-    assert world.archive().read(1).title == "Long rivers"
-    outcome = chats(world, "rename", "1", "Wide", "--json")
+def test_rename(env: SavedWorld) -> None:
+    assert chats(env, "rename", "1", "Long", "rivers").status == 0
+    assert env.archive().read(1).title == "Long rivers"
+    outcome = chats(env, "rename", "1", "Wide", "--json")
     assert json.loads(outcome.stdout) == {"id": 1, "title": "Wide"}
-    assert chats(world, "rename", "1", " ").status == 2
+    assert chats(env, "rename", "1", " ").status == 2
 
 
-def test_delete_only_names_them_without_a_yes(world: SavedWorld) -> None:
-    outcome = chats(world, "delete", "2", "1", "2")
+def test_delete_only_names_them_without_a_yes(env: SavedWorld) -> None:
+    outcome = chats(env, "delete", "2", "1", "2")
     assert outcome.status == 0
     assert "   2  Name a star.  (1 turn)\n   1  Name a river.  (1 turn)\n" in outcome.stdout
     assert "gemma-mtp chats delete --yes 2 1" in outcome.stdout
-    assert sorted(ids(world)) == [1, 2]
+    assert sorted(ids(env)) == [1, 2]
 
 
-def test_delete_with_a_yes(world: SavedWorld) -> None:
-    assert chats(world, "delete", "1", "--yes").stdout.endswith("Deleted.\n")
-    assert ids(world) == [2]
-    assert json.loads(chats(world, "delete", "2", "--json").stdout) == {
+def test_delete_with_a_yes(env: SavedWorld) -> None:
+    assert chats(env, "delete", "1", "--yes").stdout.endswith("Deleted.\n")
+    assert ids(env) == [2]
+    assert json.loads(chats(env, "delete", "2", "--json").stdout) == {
         "deleted": False,
         "ids": [2],
     }
-    found = json.loads(chats(world, "delete", "2", "--json", "--yes").stdout)
+    found = json.loads(chats(env, "delete", "2", "--json", "--yes").stdout)
     assert found == {"deleted": True, "ids": [2]}
-    assert ids(world) == []
+    assert ids(env) == []
 
 
 @pytest.mark.parametrize("words", ["show abc", "delete 1 abc", "rename abc x", "export abc"])
-def test_a_conversation_is_named_by_its_number(world: SavedWorld, words: str) -> None:
-    outcome = chats(world, *words.split())
+def test_a_conversation_is_named_by_its_number(env: SavedWorld, words: str) -> None:
+    outcome = chats(env, *words.split())
     assert (outcome.status, outcome.stderr) == (
         2,
         "gemma-mtp: A conversation is named by its number.\n  gemma-mtp chats lists them.\n",
     )
-    assert sorted(ids(world)) == [1, 2]
+    assert sorted(ids(env)) == [1, 2]
 
 
-def test_all_are_there_or_none_is_deleted(world: SavedWorld) -> None:
-    outcome = chats(world, "delete", "--yes", "1", "9")
+def test_all_are_there_or_none_is_deleted(env: SavedWorld) -> None:
+    outcome = chats(env, "delete", "--yes", "1", "9")
     assert outcome.status == 2
     assert outcome.stderr == (
         "gemma-mtp: There is no conversation 9.\n  gemma-mtp chats lists them.\n"
     )
-    assert sorted(ids(world)) == [1, 2]
+    assert sorted(ids(env)) == [1, 2]
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", [2]), ("\n", [2, 1]), ("", [2, 1])])
 def test_delete_asks_at_a_terminal(
-    world: SavedWorld, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[int]
+    env: SavedWorld, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[int]
 ) -> None:
     notes = Terminal()
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.setattr("sys.stderr", notes)
-    assert main(["chats", "delete", "1"], world) == 0
+    assert main(["chats", "delete", "1"], env) == 0
     assert notes.getvalue().startswith("Delete this conversation? [y/N] ")
-    assert sorted(ids(world)) == sorted(left)
+    assert sorted(ids(env)) == sorted(left)
 
 
 # --- export ----------------------------------------------------------------------------------
 
 
-def test_export(world: SavedWorld, tmp_path: Path) -> None:
-    assert chats(world, "export", "1").stdout == chats(world, "show", "1").stdout
-    as_json = chats(world, "export", "1", "--format", "json").stdout
-    assert as_json == chats(world, "show", "1", "--json").stdout
-    for name, text in (("a.md", chats(world, "show", "1").stdout), ("b.json", as_json)):
-        outcome = chats(world, "export", "1", "-o", str(tmp_path / name))
+def test_export(env: SavedWorld, tmp_path: Path) -> None:
+    assert chats(env, "export", "1").stdout == chats(env, "show", "1").stdout
+    as_json = chats(env, "export", "1", "--format", "json").stdout
+    assert as_json == chats(env, "show", "1", "--json").stdout
+    for name, text in (("a.md", chats(env, "show", "1").stdout), ("b.json", as_json)):
+        outcome = chats(env, "export", "1", "-o", str(tmp_path / name))
         assert (outcome.status, outcome.stdout) == (0, "")
         assert outcome.stderr == f"{tmp_path / name} is written.\n"
         assert (tmp_path / name).read_text(encoding="utf-8") == text
-    assert chats(world, "export", "1", "--format", "pdf").status == 2
+    assert chats(env, "export", "1", "--format", "pdf").status == 2
 
 
-def test_a_file_that_is_there_is_not_replaced(world: SavedWorld, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_not_replaced(env: SavedWorld, tmp_path: Path) -> None:
     there = tmp_path / "notes.md"
     there.write_text("mine")
-    outcome = chats(world, "export", "1", "-o", str(there))
+    outcome = chats(env, "export", "1", "-o", str(there))
     assert (outcome.status, outcome.stdout) == (2, "")
     assert outcome.stderr == f"gemma-mtp: {there} is there already.\n  Name another file.\n"
     assert there.read_text() == "mine"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices")
-def test_a_device_takes_an_export_each_time(world: SavedWorld) -> None:
-    assert [chats(world, "export", "1", "-o", "/dev/null").status for _ in range(2)] == [0, 0]
+def test_a_device_takes_an_export_each_time(env: SavedWorld) -> None:
+    assert [chats(env, "export", "1", "-o", "/dev/null").status for _ in range(2)] == [0, 0]
 
 
-def test_what_cannot_be_done_is_said(world: SavedWorld, tmp_path: Path) -> None:
-    outcome = chats(world, "export", "1", "-o", str(tmp_path / "none" / "a.md"))
+def test_what_cannot_be_done_is_said(env: SavedWorld, tmp_path: Path) -> None:
+    outcome = chats(env, "export", "1", "-o", str(tmp_path / "none" / "a.md"))
     assert (outcome.status, outcome.stdout) == (1, "")
     assert "a.md cannot be written: No such file or directory." in outcome.stderr
-    assert chats(world, "show", "9").status == 2
+    assert chats(env, "show", "9").status == 2
 
 
 def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
@@ -217,8 +214,8 @@ def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
         assert "state/chats.db" in outcome.stderr
 
 
-def test_a_damaged_file_is_told_of(world: SavedWorld) -> None:
-    world.path.write_bytes(b"nonsense" * 1000)
-    outcome = chats(world)
+def test_a_damaged_file_is_told_of(env: SavedWorld) -> None:
+    env.path.write_bytes(b"nonsense" * 1000)
+    outcome = chats(env)
     assert (outcome.status, outcome.stdout) == (0, "No conversation is saved.\n")
     assert "was damaged" in outcome.stderr

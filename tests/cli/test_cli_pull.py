@@ -10,13 +10,13 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeWorld, Outcome, invoke
+from support.fakes import FakeEnvironment, Outcome, invoke
 from support.hub_server import Hub, Stored
 from support.pulls import real_pair
 
 from gemma_mtp import paths
-from gemma_mtp.chat.world import World
 from gemma_mtp.cli.app import main
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.pull_view import JsonView, PullView, Rate, amount, duration
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
 from gemma_mtp.models.machine import Machine
@@ -55,56 +55,56 @@ targets = [
 
 
 @pytest.fixture
-def world(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def env(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     """The real world, with a catalogue of one pair that is on the hub of this test."""
     real = real_pair(tmp_path / "real")
     hub.files = {"target.gguf": Stored.of(real["target"]),
                  "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
-    there = World()
+    there = Environment()
     files = {"t": hub.files["target.gguf"], "d": hub.files["mtp-target.gguf"]}
     there.__dict__["catalogue"] = Catalogue(CATALOGUE.format(**files))
     return there
 
 
-def pull(world: World, *arguments: str) -> Outcome:
-    return invoke("pull", *arguments, world=world)
+def pull(env: Environment, *arguments: str) -> Outcome:
+    return invoke("pull", *arguments, env=env)
 
 
-def test_plain_lines_where_nothing_can_move(world: World) -> None:
-    outcome = pull(world, "12b")
+def test_plain_lines_where_nothing_can_move(env: Environment) -> None:
+    outcome = pull(env, "12b")
     assert (outcome.status, outcome.stdout) == (0, "")
     assert outcome.stderr.splitlines()[-1] == "12b is ready: gemma-mtp chat 12b"
     assert (
         "fetching target.gguf, 0 MB" in outcome.stderr or "checking target.gguf" in outcome.stderr
     )
     assert "\x1b" not in outcome.stderr + outcome.stdout
-    assert world.resolve(None, None).name == "12b"
-    again = pull(world, "12b")
+    assert env.resolve(None, None).name == "12b"
+    again = pull(env, "12b")
     assert (again.status, again.stderr) == (0, "12b is ready: gemma-mtp chat 12b\n")
 
 
-def test_the_built_in_pair_needs_no_pull(world: World) -> None:
-    outcome = pull(world, "tiny")
+def test_the_built_in_pair_needs_no_pull(env: Environment) -> None:
+    outcome = pull(env, "tiny")
     assert outcome.stderr == "tiny is built in, nothing to pull: gemma-mtp chat tiny\n"
 
 
 def test_a_folder_that_cannot_be_made_is_not_the_hubs_fault(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    env: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "file"))
-    outcome = pull(world, "12b")
+    outcome = pull(env, "12b")
     assert outcome.status == 1
     assert str(tmp_path / "file") in outcome.stderr
 
 
-def test_quiet_says_nothing(world: World) -> None:
-    outcome = pull(world, "12b", "-q")
+def test_quiet_says_nothing(env: Environment) -> None:
+    outcome = pull(env, "12b", "-q")
     assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "", "")
 
 
-def test_json_events_for_scripts(world: World) -> None:
-    outcome = pull(world, "12b", "--json")
+def test_json_events_for_scripts(env: Environment) -> None:
+    outcome = pull(env, "12b", "--json")
     events = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert outcome.status == 0
     assert outcome.stderr == ""
@@ -117,9 +117,9 @@ def test_json_events_for_scripts(world: World) -> None:
     assert {"file", "verifying", "bytes_per_second", "seconds_left"} <= last.keys()
 
 
-def test_a_failure_is_an_event_too(world: World, hub: Hub) -> None:
+def test_a_failure_is_an_event_too(env: Environment, hub: Hub) -> None:
     hub.faults.hub_always = 404
-    outcome = pull(world, "12b", "--json")
+    outcome = pull(env, "12b", "--json")
     assert outcome.status == 7
     event = json.loads(outcome.stdout.splitlines()[-1])
     assert event["event"] == "error"
@@ -127,46 +127,52 @@ def test_a_failure_is_an_event_too(world: World, hub: Hub) -> None:
     assert outcome.stderr.startswith(f"gemma-mtp: {event['message']}\n  {event['hint']}")
 
 
-def test_files_that_are_not_the_pinned_ones_need_a_word_of_the_user(world: World, hub: Hub) -> None:
+def test_files_that_are_not_the_pinned_ones_need_a_word_of_the_user(
+    env: Environment, hub: Hub
+) -> None:
     hub.files["target.gguf"] = Stored.of(hub.files["target.gguf"].data + bytes(32))
-    outcome = pull(world, "12b")
+    outcome = pull(env, "12b")
     assert outcome.status == 7
     assert "gemma-mtp: target.gguf is not the pinned file: " in outcome.stderr
     assert "add --allow-changed" in outcome.stderr
-    outcome = pull(world, "12b", "--allow-changed")
+    outcome = pull(env, "12b", "--allow-changed")
     assert outcome.status == 0
     assert outcome.stderr.splitlines()[0].startswith("target.gguf is not the pinned file: ")
-    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
+    assert pull(env, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
 
 
-def test_ctrl_c_says_that_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_that_nothing_is_lost(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*args: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(world, "pull", interrupt)
-    outcome = pull(world, "12b")
+    monkeypatch.setattr(env, "pull", interrupt)
+    outcome = pull(env, "12b")
     assert outcome.status == 130
     assert outcome.stderr == (
         "gemma-mtp: Stopped.\n  What has arrived is kept; the same command goes on.\n"
     )
 
 
-def test_a_repository_by_name(world: World) -> None:
-    outcome = pull(world, "hf:org/pair")
+def test_a_repository_by_name(env: Environment) -> None:
+    outcome = pull(env, "hf:org/pair")
     assert outcome.status == 0
     assert "target.gguf: the target, the only one there." in outcome.stderr
     assert "hf:org/pair is ready: gemma-mtp chat hf:org/pair" in outcome.stderr
-    assert world.resolve("hf:org/pair", None).drafter is not None
+    assert env.resolve("hf:org/pair", None).drafter is not None
 
 
-def test_carrying(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = pull(world, "12b", "--to", str(tmp_path / "stick"))
+def test_carrying(
+    env: Environment, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = pull(env, "12b", "--to", str(tmp_path / "stick"))
     assert f"12b is in {tmp_path / 'stick' / '12b'}" in outcome.stderr
     hub.close()
     monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "other"))
-    assert pull(world, "12b", "--offline").status == 7
-    assert pull(world, "--from", str(tmp_path / "stick")).status == 0
-    assert world.resolve("12b", None).target.is_file()
+    assert pull(env, "12b", "--offline").status == 7
+    assert pull(env, "--from", str(tmp_path / "stick")).status == 0
+    assert env.resolve("12b", None).target.is_file()
 
 
 @pytest.mark.parametrize(
@@ -182,8 +188,8 @@ def test_carrying(world: World, hub: Hub, tmp_path: Path, monkeypatch: pytest.Mo
         (["12b", "--revision", "abc"], 7, "has no mtp-target.gguf at revision abc"),
     ],
 )
-def test_what_cannot_be(world: World, arguments: list[str], status: int, words: str) -> None:
-    outcome = pull(world, *arguments)
+def test_what_cannot_be(env: Environment, arguments: list[str], status: int, words: str) -> None:
+    outcome = pull(env, *arguments)
     assert outcome.status == status
     assert words in outcome.stderr
     assert outcome.stdout == ""
@@ -199,14 +205,16 @@ class Terminal(StringIO):
         return True
 
 
-def ask(monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str) -> tuple[FakeWorld, str]:
+def ask(
+    monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str
+) -> tuple[FakeEnvironment, str]:
     """What `pull` says and does at a terminal of a machine with 6 GB where `answer` is typed."""
-    world, notes = FakeWorld(), Terminal()
+    env, notes = FakeEnvironment(), Terminal()
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     monkeypatch.setattr("sys.stderr", notes)
     monkeypatch.setenv("TERM", "dumb")
-    assert main(["pull", *arguments], world) == 0
-    return world, notes.getvalue()
+    assert main(["pull", *arguments], env) == 0
+    return env, notes.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -215,8 +223,8 @@ def ask(monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str) -> tuple[
 def test_a_model_that_does_not_fit_is_pulled_only_after_a_yes(
     machine: Path, monkeypatch: pytest.MonkeyPatch, answer: str, pulled: list[str]
 ) -> None:
-    world, said = ask(monkeypatch, answer, "12b")
-    assert world.pulled == pulled
+    env, said = ask(monkeypatch, answer, "12b")
+    assert env.pulled == pulled
     assert said.startswith(f"{DOUBT}\nPull it nevertheless? [y/N] ")
     assert said.count("does not fit") == 1
 
@@ -225,22 +233,22 @@ def test_a_model_that_does_not_fit_is_pulled_only_after_a_yes(
 def test_nothing_is_asked_about_what_fits_or_goes_elsewhere(
     machine: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    world, said = ask(monkeypatch, "", *arguments)
-    assert world.pulled == arguments[:1]
+    env, said = ask(monkeypatch, "", *arguments)
+    assert env.pulled == arguments[:1]
     assert "does not fit" not in said
 
 
 def test_scripts_at_a_terminal_are_not_asked(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, said = ask(monkeypatch, "", "12b", "--json")
-    assert (world.pulled, said) == (["12b"], "")
+    env, said = ask(monkeypatch, "", "12b", "--json")
+    assert (env.pulled, said) == (["12b"], "")
 
 
 def test_without_a_terminal_a_warning_comes_first(machine: Path) -> None:
-    world = FakeWorld()
-    outcome = invoke("pull", "12b", world=world)
-    assert (outcome.status, world.pulled) == (0, ["12b"])
+    env = FakeEnvironment()
+    outcome = invoke("pull", "12b", env=env)
+    assert (outcome.status, env.pulled) == (0, ["12b"])
     assert outcome.stderr.splitlines()[0] == DOUBT
 
 
@@ -252,23 +260,23 @@ def test_for_scripts_the_warning_is_an_event(
     assert json.loads(outcome.stdout.splitlines()[0]) == {"event": "note", "text": DOUBT}
 
 
-def test_nothing_is_said_about_a_model_that_is_here(world: World) -> None:
-    known = world.catalogue.entries[1]
+def test_nothing_is_said_about_a_model_that_is_here(env: Environment) -> None:
+    known = env.catalogue.entries[1]
     large = replace(known, shape=load_catalogue().entries[-1].shape)
-    world.catalogue.entries[1] = world.catalogue._found["12b"] = large
-    world.__dict__["machine"] = lambda: Machine(int(5e8), int(8e9), cores=4)
-    assert "12b does not fit in memory" in pull(world, "12b").stderr
-    assert pull(world, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
+    env.catalogue.entries[1] = env.catalogue._found["12b"] = large
+    env.__dict__["machine"] = lambda: Machine(int(5e8), int(8e9), cores=4)
+    assert "12b does not fit in memory" in pull(env, "12b").stderr
+    assert pull(env, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"
 
 
 def test_an_engine_that_cannot_be_loaded_does_not_stop_a_pull(machine: Path) -> None:
-    class Broken(FakeWorld):
+    class Broken(FakeEnvironment):
         def machine(self) -> Machine:
             raise ImportError("no llama.cpp")
 
-    world = Broken()
-    assert invoke("pull", "12b", world=world).status == 0
-    assert world.pulled == ["12b"]
+    env = Broken()
+    assert invoke("pull", "12b", env=env).status == 0
+    assert env.pulled == ["12b"]
 
 
 # --- the view alone ------------------------------------------------------------------------------
@@ -370,36 +378,38 @@ def test_words(text: str, words: str) -> None:
     assert text == words
 
 
-def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, world: World) -> None:
-    pull(world, "12b")
-    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, env: Environment) -> None:
+    pull(env, "12b")
+    target = env.store.folder(env.store.known("12b")) / "target.gguf"
     for damage in (b"GGUF" + bytes(target.stat().st_size - 4), target.read_bytes()[:-9], b""):
         target.write_bytes(damage)
-        outcome = invoke("run", "12b", "hi", world=world)
+        outcome = invoke("run", "12b", "hi", env=env)
         assert outcome.status in (4, 6)
         assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
         hub.sent.clear()
-        assert pull(world, "12b").status == 0
+        assert pull(env, "12b").status == 0
         assert list(hub.sent) == ["target.gguf"]
-        assert world.resolve("12b", None).target.read_bytes() == hub.files["target.gguf"].data
+        assert env.resolve("12b", None).target.read_bytes() == hub.files["target.gguf"].data
 
 
 @pytest.mark.parametrize(("byte", "words"), [(-1, ["--check"]), (0, ["--check"]), (0, [])])
-def test_what_show_finds_is_mended_too(hub: Hub, world: World, byte: int, words: list[str]) -> None:
-    pull(world, "12b")
-    pull(world, "12b")  # from now on it is known that the headers are good
-    target = world.store.folder(world.store.known("12b")) / "target.gguf"
+def test_what_show_finds_is_mended_too(
+    hub: Hub, env: Environment, byte: int, words: list[str]
+) -> None:
+    pull(env, "12b")
+    pull(env, "12b")  # from now on it is known that the headers are good
+    target = env.store.folder(env.store.known("12b")) / "target.gguf"
     before, data = target.stat(), bytearray(target.read_bytes())
     data[byte] ^= 1
     target.write_bytes(data)
     os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk leaves no trace
     hub.sent.clear()
-    assert pull(world, "12b").status == 0
+    assert pull(env, "12b").status == 0
     assert not hub.sent
-    outcome = invoke("show", "12b", *words, world=world)
+    outcome = invoke("show", "12b", *words, env=env)
     assert outcome.status == 6
     assert ("is damaged: its sha256" in outcome.stderr) == bool(words)
     assert outcome.stderr.endswith("\n  gemma-mtp pull 12b\n")
-    assert pull(world, "12b").status == 0
+    assert pull(env, "12b").status == 0
     assert list(hub.sent) == ["target.gguf"]
-    assert invoke("show", "12b", "--check", world=world).status == 0
+    assert invoke("show", "12b", "--check", env=env).status == 0

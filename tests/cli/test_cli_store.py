@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
-from support.fakes import FakeWorld, invoke
+from support.fakes import FakeEnvironment, invoke
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
 from gemma_mtp.cli import pull
 from gemma_mtp.errors import NotPulled
 from gemma_mtp.models import inventory, store
@@ -20,7 +21,6 @@ from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.folder_lock import locked
 from gemma_mtp.models.pull.marker import MARKER, Held, Marker, write_marker
-from gemma_mtp.options import PairFiles
 
 CATALOGUE = load_catalogue()
 
@@ -306,7 +306,7 @@ class Keyboard(io.StringIO):
         return True
 
 
-class Unpulled(FakeWorld):
+class Unpulled(FakeEnvironment):
     """12b is not here until it is pulled."""
 
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
@@ -321,18 +321,18 @@ def offer(
     """What happens to `run 12b hi` at a terminal where `answer` is typed."""
     from gemma_mtp.cli import models
 
-    world = Unpulled()
-    monkeypatch.setattr(world, "machine", lambda: machine or LARGE)
-    monkeypatch.setattr(pull, "show_pull", lambda w, name: world.pulled.append(name))
+    env = Unpulled()
+    monkeypatch.setattr(env, "machine", lambda: machine or LARGE)
+    monkeypatch.setattr(pull, "show_pull", lambda w, name: env.pulled.append(name))
     monkeypatch.setattr("sys.stdin", Keyboard(answer))
     notes = Keyboard()
     monkeypatch.setattr("sys.stderr", notes)
     try:
-        models.resolve_or_offer(world, "12b", None)
+        models.resolve_or_offer(env, "12b", None)
     except NotPulled:
-        return world, notes.getvalue()
-    assert world.pulled == ["12b"]
-    return world, notes.getvalue()
+        return env, notes.getvalue()
+    assert env.pulled == ["12b"]
+    return env, notes.getvalue()
 
 
 LARGE = Machine(int(60e9), int(64e9), cores=8)
@@ -344,8 +344,8 @@ DOUBT = "12b does not fit in memory: needs 8.0 GB, 6.0 GB are free."
 def test_a_missing_model_is_pulled_when_somebody_says_so(
     monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    world, said = offer(monkeypatch, answer)
-    assert world.pulled == ["12b"]
+    env, said = offer(monkeypatch, answer)
+    assert env.pulled == ["12b"]
     assert said == "12b is not on this machine. Pull it now (7.0 GB)? [Y/n] "
 
 
@@ -360,18 +360,18 @@ def test_a_missing_model_is_not_pulled_otherwise(
 def test_enter_does_not_pull_what_does_not_fit(
     monkeypatch: pytest.MonkeyPatch, answer: str, pulled: list[str]
 ) -> None:
-    world, said = offer(monkeypatch, answer, SMALL)
-    assert world.pulled == pulled
+    env, said = offer(monkeypatch, answer, SMALL)
+    assert env.pulled == pulled
     assert said == f"{DOUBT}\n12b is not on this machine. Pull it now (7.0 GB)? [y/N] "
 
 
 @pytest.mark.parametrize("command", ["run", "bench", "verify"])
 def test_a_model_that_does_not_fit_is_loaded_after_a_warning(command: str) -> None:
-    world = FakeWorld()
-    world.broken = {"12b": "The file is damaged."}
+    env = FakeEnvironment()
+    env.broken = {"12b": "The file is damaged."}
     words = ["12b", "hi"] if command == "run" else ["12b"]
-    outcome = invoke(command, *words, world=world)
-    assert [files.name for files, _ in world.loaded] == ["12b"]
+    outcome = invoke(command, *words, env=env)
+    assert [files.name for files, _ in env.loaded] == ["12b"]
     assert (outcome.status, outcome.stdout) == (6, "")
     first, *others = outcome.stderr.splitlines()
     assert first == f"gemma-mtp: {DOUBT}"
@@ -392,13 +392,13 @@ def test_a_model_that_fits_is_loaded_without_a_word(model: str) -> None:
 def test_for_the_built_in_pair_the_machine_is_not_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = FakeWorld()
-    monkeypatch.setattr(world, "machine", lambda: pytest.fail("looked at"))
-    assert invoke("run", "tiny", "hi", world=world).status == 0
+    env = FakeEnvironment()
+    monkeypatch.setattr(env, "machine", lambda: pytest.fail("looked at"))
+    assert invoke("run", "tiny", "hi", env=env).status == 0
 
 
 def test_a_script_is_told_the_command() -> None:
     for command in ("run", "chat"):
-        outcome = invoke(command, "12b", "hi", world=Unpulled())
+        outcome = invoke(command, "12b", "hi", env=Unpulled())
         assert (outcome.status, outcome.stdout) == (4, "")
         assert outcome.stderr == "gemma-mtp: 12b is not on this machine.\n  gemma-mtp pull 12b\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support.fakes import FakeNames
 
-from gemma_mtp.arguments import clean
 from gemma_mtp.cli.positionals import Words, read_words
 from gemma_mtp.errors import ModelNotAvailable, UsageError
+from gemma_mtp.text import clean
 
 
 @pytest.mark.parametrize(

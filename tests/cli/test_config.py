@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeWorld, invoke
+from support.fakes import FakeEnvironment, invoke
 
 from gemma_mtp import paths
-from gemma_mtp.chat.world import World
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import config_file
 
@@ -116,9 +116,9 @@ def test_settings_that_make_no_sense(
 def test_chat_and_run_honour_settings_and_the_command_line_wins(file: Path) -> None:
     put(file, 'ctx = 512\nthreads = 3\ntemperature = 0.25\nthink = true\nsystem = "Be brief."\n')
     for command in ("run", "chat"):
-        there = FakeWorld()
-        there.configured = World.settings(there)
-        assert invoke(command, "hi", "--threads", "1", "--no-think", world=there).status == 0
+        there = FakeEnvironment()
+        there.configured = Environment.settings(there)
+        assert invoke(command, "hi", "--threads", "1", "--no-think", env=there).status == 0
         loaded, request = there.loaded[0][1], there.engine.requests[0]
         assert (loaded.context, loaded.threads) == (512, 1)
         assert (request.sampling.temperature, request.think) == (0.25, False)
@@ -126,18 +126,18 @@ def test_chat_and_run_honour_settings_and_the_command_line_wins(file: Path) -> N
 
 
 def test_a_setting_out_of_range_stops_before_loading() -> None:
-    there = FakeWorld()
+    there = FakeEnvironment()
     there.configured = {"top_p": 7.0}
-    outcome = invoke("run", "hi", world=there)
+    outcome = invoke("run", "hi", env=there)
     assert (outcome.status, there.loaded) == (2, [])
     assert "--top-p must be above 0" in outcome.stderr
 
 
-class Broken(FakeWorld):
+class Broken(FakeEnvironment):
     def settings(self) -> dict[str, object]:
         raise UsageError("config.toml is not valid TOML.")
 
 
 def test_help_does_not_need_the_settings() -> None:
-    assert invoke("run", "--help", world=Broken()).status == 0
-    assert invoke("run", "hi", world=Broken()).status == 2
+    assert invoke("run", "--help", env=Broken()).status == 0
+    assert invoke("run", "hi", env=Broken()).status == 2

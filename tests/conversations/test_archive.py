@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from support import archive_writer
 
-from gemma_mtp.api import Message, Stats
+from gemma_mtp.api import Message, Stats, Turn
 from gemma_mtp.conversations import database, tables
 from gemma_mtp.conversations.archive import Archive
-from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.errors import GemmaMtpError, UsageError
 
 
@@ -195,8 +194,8 @@ def test_a_partial_reply_is_gone_on_with_after_a_kill(path: Path) -> None:
 def kill_at(path: Path, steps: int) -> tuple[int, tuple[Turn, ...]]:
     """Kill a writing chat some time after so many steps: steps it told of, and what is stored."""
     program = [sys.executable, archive_writer.__file__, str(path), "chat", "100000"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    chat = subprocess.Popen(program, stdout=subprocess.PIPE, env=environment)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    chat = subprocess.Popen(program, stdout=subprocess.PIPE, env=env)
     assert chat.stdout is not None
     told = len(list(islice(chat.stdout, steps)))
     chat.kill()
@@ -230,10 +229,10 @@ def test_many_kills_lose_nothing_that_was_stored(path: Path) -> None:
 
 
 def test_two_chats_that_write_at_once(path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     program = [sys.executable, archive_writer.__file__, str(path)]
     chats = [
-        subprocess.Popen([*program, name, "400"], stdout=subprocess.DEVNULL, env=environment)
+        subprocess.Popen([*program, name, "400"], stdout=subprocess.DEVNULL, env=env)
         for name in ("one", "two")
     ]
     assert [chat.wait() for chat in chats] == [0, 0]

@@ -10,13 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeWorld, Outcome, invoke
+from support.fakes import FakeEnvironment, Outcome, invoke
 from support.talk import Talk
 
-from gemma_mtp.api import Message, Stats
+from gemma_mtp.api import Message, Stats, Turn
 from gemma_mtp.conversations import database
 from gemma_mtp.conversations.archive import Archive
-from gemma_mtp.conversations.turns import Turn
 
 RIVER, STAR = "Name a river.", "Name a star."
 
@@ -49,7 +48,7 @@ def execute(path: Path, *statements: str) -> None:
 
 
 def chats(home: Path, *words: str) -> Outcome:
-    return invoke("chats", *words, world=FakeWorld(home=home))
+    return invoke("chats", *words, env=FakeEnvironment(home=home))
 
 
 def talk(home: Path) -> Talk:

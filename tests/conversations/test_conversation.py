@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Turn
 from gemma_mtp.conversations.conversation import Conversation, unanswered
-from gemma_mtp.conversations.turns import Turn
 
 
 def turn(user: str, reply: str | None = None) -> Turn:

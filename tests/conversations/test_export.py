@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gemma_mtp.api import FinishReason, Message, Stats
+from gemma_mtp.api import FinishReason, Message, Stats, Turn
 from gemma_mtp.conversations.archive import Archive, Saved
 from gemma_mtp.conversations.export import as_json, as_markdown
-from gemma_mtp.conversations.turns import Turn
 
 WHEN = "2026-11-24T03:10:00.000+00:00"
 

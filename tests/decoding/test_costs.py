@@ -2,12 +2,12 @@
 
 import pytest
 
-from gemma_mtp.chat.world import World
+from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.costs import CostBook, CostCurve, Costs
 from gemma_mtp.engine import engine
 from gemma_mtp.models import machine
 from gemma_mtp.models.saved_costs import CostMemory
-from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
 
 
 def timed(curve, width, *seconds):
@@ -158,7 +158,7 @@ def test_another_processor_or_build_is_measured_anew(tmp_path, monkeypatch, pair
     monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
     for name in ("one processor", "another", "one processor"):
         monkeypatch.setattr(machine, "cpu_name", lambda name=name: name)
-        World().load(pair, LoadOptions(), lambda fraction: True)
+        Environment().load(pair, LoadOptions(), lambda fraction: True)
     first, other, again = (memory._path(info()) for memory in seen)
     assert first == again != other
 

@@ -14,8 +14,18 @@ import numpy as np
 import pytest
 from support.pairs import TINY, random_pair, with_template
 
-from gemma_mtp.api import End, Message, Prefill, Progress, Request, Sampling, Text
-from gemma_mtp.chat.oneshot import Report, answer
+from gemma_mtp.api import (
+    End,
+    LoadOptions,
+    Message,
+    PairFiles,
+    Prefill,
+    Progress,
+    Request,
+    Sampling,
+    Text,
+)
+from gemma_mtp.cli.run import Report, answer
 from gemma_mtp.decoding.draft_length import AutoDraft
 from gemma_mtp.engine import template_process
 from gemma_mtp.engine.engine import Engine, load
@@ -29,7 +39,6 @@ from gemma_mtp.errors import (
 )
 from gemma_mtp.llama import LoadedPair
 from gemma_mtp.models.saved_costs import CostMemory
-from gemma_mtp.options import LoadOptions, PairFiles
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 

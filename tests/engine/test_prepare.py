@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 from support import talk
-from support.fakes import FakeConsole, FakeWorld
+from support.fakes import FakeConsole, FakeEnvironment
 from support.pairs import TINY
 
-from gemma_mtp.api import End, Message, Request
-from gemma_mtp.arguments import Options
+from gemma_mtp.api import End, LoadOptions, Message, Request
 from gemma_mtp.chat.loop import converse
 from gemma_mtp.engine.chat_template import FALLBACK
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.llama import load_pair
-from gemma_mtp.options import LoadOptions
+from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -246,7 +245,7 @@ class Patient(FakeConsole):
         return super().read(default)
 
 
-class Holding(FakeWorld):
+class Holding(FakeEnvironment):
     """Loads one engine that is there."""
 
     def load(self, *_: object) -> Engine:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from support.pairs import TINY
 
-from gemma_mtp.api import End, Message, Request
+from gemma_mtp.api import End, LoadOptions, Message, Request
 from gemma_mtp.engine.chat_template import FALLBACK
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.snapshots import Snapshots
 from gemma_mtp.llama import load_pair
-from gemma_mtp.options import LoadOptions
 
 
 class Saved:

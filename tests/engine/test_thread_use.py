@@ -13,12 +13,11 @@ import pytest
 from support.pairs import TINY
 from test_engine import STORY, endless, finish
 
-from gemma_mtp.api import Sampling
+from gemma_mtp.api import CPU_PIECE, LoadOptions, Sampling
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.engine.thread_equality import EqualRows
 from gemma_mtp.llama import threads
 from gemma_mtp.llama.threads import FreeProcessors
-from gemma_mtp.options import CPU_PIECE, LoadOptions
 
 PLAIN = LoadOptions(context=2048, threads=2, flash_attention=False)
 WAYS = {

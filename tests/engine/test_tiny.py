@@ -11,9 +11,8 @@ import re
 import pytest
 from support.pairs import TINY
 
-from gemma_mtp.api import End, Message, Request, Sampling
+from gemma_mtp.api import End, LoadOptions, Message, Request, Sampling
 from gemma_mtp.engine.engine import load
-from gemma_mtp.options import LoadOptions
 
 GREEDY = Sampling(temperature=0.0)
 

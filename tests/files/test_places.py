@@ -9,9 +9,9 @@ import pytest
 from support.fakes import Outcome, invoke
 
 from gemma_mtp import paths
-from gemma_mtp.chat.world import World
+from gemma_mtp.cli import findings as doctor
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.files import places
-from gemma_mtp.models import doctor
 from gemma_mtp.models.pull.disk import disk_error
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="symbolic links")
@@ -27,7 +27,7 @@ def home(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def do(*words: str) -> Outcome:
-    return invoke(*words, world=World())
+    return invoke(*words, env=Environment())
 
 
 def problems() -> str:
@@ -72,7 +72,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     "which", ["cache", "cache/models", "cache/models/e2b", "cache/models/e2b/{target}"]
 )
 def test_models_on_an_absent_disk(home: Path, which: str) -> None:
-    target = World().store.known("e2b").target.path
+    target = Environment().store.known("e2b").target.path
     said = link(home / which.format(target=target))
     assert said in problems()
     outcome = do("run", "e2b", "Hello")

@@ -10,13 +10,13 @@ from support.gguf_writer import INT32, Typed
 from support.loadable_pair import KINDS, TOKENS, pair, written
 from support.pairs import TINY
 
-from gemma_mtp.arguments import Options
+from gemma_mtp.api import KV_TYPES, LoadOptions
 from gemma_mtp.chat import loading
-from gemma_mtp.chat.world import World
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.engine import engine
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
 from gemma_mtp.llama.log import Log
-from gemma_mtp.options import KV_TYPES, LoadOptions
+from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -58,7 +58,7 @@ def test_warnings_are_shown_once_a_pair_is_loaded(tmp_path: Path) -> None:
     target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
     output, errors = io.StringIO(), io.StringIO()
     files = written(tmp_path, target, drafter)
-    loading.load(World(), files, Options(ctx=512), Printer(Screen(output, errors))).close()
+    loading.load(Environment(), files, Options(ctx=512), Printer(Screen(output, errors))).close()
     assert "expect nonsense" in errors.getvalue()
     assert output.getvalue() == ""
 

@@ -9,11 +9,11 @@ from threading import Event
 
 import numpy as np
 import pytest
-from support.fakes import FakeEngine, FakeWorld, invoke
+from support.fakes import FakeEngine, FakeEnvironment, invoke
 from support.pairs import TINY
 
-from gemma_mtp.api import Message, Request, Sampling
-from gemma_mtp.chat.world import World
+from gemma_mtp.api import LoadOptions, Message, Request, Sampling
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
 from gemma_mtp.engine import reply
 from gemma_mtp.engine.engine import load
@@ -23,7 +23,6 @@ from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_s
 from gemma_mtp.measure.verify.receipt import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.measure.verify.report import Receipt, as_json, lines, verdict
 from gemma_mtp.measure.verify.texts import QUESTION, STORY, texts
-from gemma_mtp.options import LoadOptions
 
 SIZE = 50
 GREEDY = Sampling(temperature=0.0)
@@ -331,9 +330,9 @@ def test_a_cancelled_comparison_gives_no_verdict(tiny):
         list(compare(tiny, PLAN, cancel))
 
 
-def verify(*arguments, world=None):
+def verify(*arguments, env=None):
     words = ["--tokens", "16", "--threads", "1", "--ctx", "1024", "--draft", "3"]
-    return invoke("verify", "tiny", *words, *arguments, world=world or World())
+    return invoke("verify", "tiny", *words, *arguments, env=env or Environment())
 
 
 def test_the_command_prints_a_receipt_and_ends_well(machine):
@@ -360,7 +359,7 @@ def test_the_command_ends_with_status_1_when_drafting_changes_the_text(machine, 
 
 def test_what_drafts_nothing_is_refused():
     for drafts in ("off", "0", "off,0"):
-        outcome = invoke("verify", "tiny", "--draft", drafts, world=FakeWorld())
+        outcome = invoke("verify", "tiny", "--draft", drafts, env=FakeEnvironment())
         assert outcome.status == 2
         assert f"--draft {drafts} drafts nothing" in outcome.stderr
 
@@ -378,12 +377,12 @@ def test_the_smallest_context_is_large_enough(machine):
 
 
 def test_without_a_drafter_there_is_nothing_to_verify():
-    world = FakeWorld(FakeEngine(plain_reason="it has no drafter"))
-    outcome = verify(world=world)
+    env = FakeEnvironment(FakeEngine(plain_reason="it has no drafter"))
+    outcome = verify(env=env)
     assert outcome.status == 6
     assert "it has no drafter" in outcome.stderr
 
 
 def test_mistakes():
-    assert invoke("verify", "tiny", "--tokens", "0", world=FakeWorld()).status == 2
-    assert invoke("verify", "tiny", "--draft", "x", world=FakeWorld()).status == 2
+    assert invoke("verify", "tiny", "--tokens", "0", env=FakeEnvironment()).status == 2
+    assert invoke("verify", "tiny", "--draft", "x", env=FakeEnvironment()).status == 2

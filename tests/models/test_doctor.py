@@ -9,14 +9,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeWorld, invoke
+from support.fakes import FakeEnvironment, invoke
 
 from gemma_mtp import paths
+from gemma_mtp.cli import findings as doctor
 from gemma_mtp.cli.doctor import suggest
+from gemma_mtp.cli.findings import Finding
 from gemma_mtp.errors import HubError, UsageError
-from gemma_mtp.models import doctor
 from gemma_mtp.models.catalogue import Catalogue
-from gemma_mtp.models.doctor import Finding
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull import hub
 
@@ -41,9 +41,9 @@ def test_a_healthy_machine() -> None:
 
 
 def test_what_is_wrong_is_said_with_what_to_do() -> None:
-    world = FakeWorld()
-    world.wrong = [Finding("disk", "1.0 GB free", "That is too little.", "Free some space.")]
-    outcome = invoke("doctor", world=world)
+    env = FakeEnvironment()
+    env.wrong = [Finding("disk", "1.0 GB free", "That is too little.", "Free some space.")]
+    outcome = invoke("doctor", env=env)
     assert outcome.status == 1
     assert "  wrong: That is too little.\n         Free some space.\n" in outcome.stdout
 
@@ -61,12 +61,12 @@ def test_a_context_out_of_range() -> None:
     assert invoke("doctor", "--ctx", "0").status == 2
 
 
-class Cramped(FakeWorld):
+class Cramped(FakeEnvironment):
     def machine(self) -> Machine:
         return Machine(10**9, 2 * 10**9, 2)
 
 
-class Unreadable(FakeWorld):
+class Unreadable(FakeEnvironment):
     """The user's list of models is broken."""
 
     @property
@@ -75,16 +75,16 @@ class Unreadable(FakeWorld):
 
 
 def test_a_broken_list_of_models_does_not_stop_the_doctor() -> None:
-    world = Unreadable()
-    world.wrong = [Finding("settings", "", "models.toml is no list of models.")]
-    outcome = invoke("doctor", world=world)
+    env = Unreadable()
+    env.wrong = [Finding("settings", "", "models.toml is no list of models.")]
+    outcome = invoke("doctor", env=env)
     assert (outcome.status, outcome.stderr) == (1, "")
     assert "wrong: models.toml is no list of models." in outcome.stdout
     assert "Which models run here cannot be told." in outcome.stdout
 
 
 def test_where_nothing_fits_the_toy_is_left() -> None:
-    assert invoke("doctor", world=Cramped()).stdout.endswith("  gemma-mtp chat tiny\n")
+    assert invoke("doctor", env=Cramped()).stdout.endswith("  gemma-mtp chat tiny\n")
 
 
 # --- pull without a name ---------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Terminal(io.StringIO):
 def ask(monkeypatch: pytest.MonkeyPatch, answer: str) -> str | None:
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     monkeypatch.setattr("sys.stderr", Terminal())
-    return suggest(FakeWorld())
+    return suggest(FakeEnvironment())
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_on_a_terminal_it_is_asked(
 
 
 def test_elsewhere_the_command_is_named() -> None:
-    world = FakeWorld()
-    outcome = invoke("pull", world=world)
-    assert (outcome.status, world.pulled) == (0, [])
+    env = FakeEnvironment()
+    outcome = invoke("pull", env=env)
+    assert (outcome.status, env.pulled) == (0, [])
     assert "Recommended: Gemma 4 E4B (QAT, Q4_0), with up to 32k tokens" in outcome.stdout
     assert "  gemma-mtp pull e4b\n" in outcome.stdout
 

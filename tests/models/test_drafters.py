@@ -13,10 +13,10 @@ from support import gguf_writer as writer
 from support.fakes import invoke
 
 from gemma_mtp import paths
+from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.engine.engine import load
 from gemma_mtp.models import gguf, store
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
-from gemma_mtp.options import LoadOptions, PairFiles
 
 TARGET = "gemma-4-E2B-it-Q4_K_M.gguf"
 

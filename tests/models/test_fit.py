@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import gguf_writer as writer
 
+from gemma_mtp.api import CPU_PIECE, GPU_PIECE, MAX_WIDTH, LoadOptions, PairFiles
 from gemma_mtp.engine import snapshots
 from gemma_mtp.models import fit, gguf, memory
 from gemma_mtp.models.catalogue import Entry, load_catalogue
@@ -22,7 +23,6 @@ from gemma_mtp.models.fit import (
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.shape import Shape, padded
-from gemma_mtp.options import CPU_PIECE, GPU_PIECE, MAX_WIDTH, LoadOptions, PairFiles
 
 CATALOGUE = load_catalogue()
 REMOTE = [entry for entry in CATALOGUE.entries if not entry.builtin]
@@ -190,10 +190,10 @@ def test_a_snapshot_that_a_session_does_not_keep_is_not_counted() -> None:
     large = replace(shape("31b"), window=4096)
     row = 4 * (large.vocabulary + large.width)
     size = int(4096 * large.kv_bytes_per_cell()) + row
-    assert size > snapshots.BYTES
-    kept = size * snapshots.SHARE
+    assert size > snapshots.SNAPSHOT_BYTES
+    kept = size * snapshots.SNAPSHOT_SHARE
     assert memory.snapshot_bytes(large, kept, 8192) == size
-    assert memory.snapshot_bytes(large, kept - snapshots.SHARE, 8192) == 0
+    assert memory.snapshot_bytes(large, kept - snapshots.SNAPSHOT_SHARE, 8192) == 0
 
 
 def test_one_vocabulary_is_loaded() -> None:

@@ -14,12 +14,11 @@ from support import gguf_writer as writer
 from support.gguf_writer import INT32, Metadata, Tensors, Typed
 from support.loadable_pair import KINDS, ONES, TOKENS, pair, written
 
-from gemma_mtp.api import End, Event, Message, Request, Sampling
+from gemma_mtp.api import End, Event, LoadOptions, Message, PairFiles, Request, Sampling
 from gemma_mtp.engine import engine
 from gemma_mtp.errors import BadPair
 from gemma_mtp.llama.overrides import DEFAULT_SOFTCAP
 from gemma_mtp.models import gguf, hyperparameters, pair_check
-from gemma_mtp.options import LoadOptions, PairFiles
 
 ROOT = Path(__file__).parents[2]
 Change = Callable[[Metadata, Tensors], object]

@@ -21,7 +21,7 @@ from support.talk import Talk
 
 from gemma_mtp import paths
 from gemma_mtp.api import Stats
-from gemma_mtp.chat.world import World
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.files import atomic, private
 from gemma_mtp.models import last_used, speeds
 
@@ -87,8 +87,8 @@ def test_a_log_that_cannot_be_written_says_nothing(home: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from gemma_mtp.engine.engine import load
-from gemma_mtp.options import LoadOptions
-from gemma_mtp.chat.world import World
+from gemma_mtp.api import LoadOptions
+from gemma_mtp.cli.environment import World
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 files = World().resolve("tiny", None)
@@ -120,7 +120,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 @posix
 def test_files_with_words_are_for_their_owner_alone(home: Path, tmp_path: Path) -> None:
     """Settings, history, what was used, figures, the log; and folders that were open before."""
-    from gemma_mtp.options import LoadOptions
+    from gemma_mtp.api import LoadOptions
     from gemma_mtp.terminal.prompt.history import Lines
     from gemma_mtp.terminal.prompt.pastes import Pastes
 
@@ -135,11 +135,11 @@ def test_files_with_words_are_for_their_owner_alone(home: Path, tmp_path: Path) 
         last_used.remember("tiny")
         speeds.remember("tiny", Stats(decoded=100, decode_seconds=1))
         Lines(state / "history", Pastes()).store_string("hello")
-        world = World()
-        world.load(world.resolve("tiny", None), LoadOptions(context=512), lambda _: True).close()
+        env = Environment()
+        env.load(env.resolve("tiny", None), LoadOptions(context=512), lambda _: True).close()
         talk = Talk(home=tmp_path)
         talk.run("Hello", f"/export md {tmp_path}/words.md")
-        exported = invoke("chats", "export", "1", "-o", f"{tmp_path}/words.json", world=talk.world)
+        exported = invoke("chats", "export", "1", "-o", f"{tmp_path}/words.json", env=talk.env)
         assert exported.status == 0
         assert {mode(tmp_path / name) for name in ("words.md", "words.json")} == {0o600}
         files = [*state.iterdir(), paths.config_file()]
@@ -165,7 +165,7 @@ def test_what_makes_no_sense_is_forgotten(home: Path, text: str) -> None:
         (home / file).parent.mkdir(parents=True, exist_ok=True)
         (home / file).write_text(text)
     for words in (("list",), ("show", "tiny"), ("show", "tiny", "--json")):
-        outcome = invoke(*words, world=World())
+        outcome = invoke(*words, env=Environment())
         assert (outcome.status, outcome.stderr) == (0, "")
     last_used.remember("tiny")
     speeds.remember("tiny", Stats(decoded=100, decode_seconds=1))

@@ -10,11 +10,11 @@ import pytest
 from support import gguf_writer as writer
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.models import gguf, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.pull.pair import MARKER
-from gemma_mtp.options import PairFiles
 
 CATALOGUE = load_catalogue()
 

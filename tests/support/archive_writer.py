@@ -10,9 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gemma_mtp.api import Message, Stats
+from gemma_mtp.api import Message, Stats, Turn
 from gemma_mtp.conversations.archive import Archive
-from gemma_mtp.conversations.turns import Turn
 
 PIECES = 12
 

@@ -24,31 +24,32 @@ from gemma_mtp.api import (
     End,
     Event,
     FinishReason,
+    LoadOptions,
     Message,
+    PairFiles,
+    PairInfo,
     Prefill,
     Progress,
     Request,
     Stats,
     Text,
 )
-from gemma_mtp.chat.world import World
 from gemma_mtp.cli.app import main
+from gemma_mtp.cli.environment import Environment
+from gemma_mtp.cli.findings import Finding
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.errors import (
     BadPair,
     Cancelled,
     DoesNotFit,
-    GemmaMtpError,
     ModelNotAvailable,
     NotPulled,
 )
-from gemma_mtp.models.catalogue import distance
-from gemma_mtp.models.doctor import Finding
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import OnEvent, PullProgress
 from gemma_mtp.models.pull.request import PullRequest
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.options import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.text import distance
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 
@@ -162,7 +163,7 @@ def _still_to_say(text: str, request: Request) -> str:
 
 
 def cancelled(cancel: threading.Event, seconds: float) -> bool:
-    """Work for some time, or until cancelled; never `wait`, see `oneshot.stoppable`."""
+    """Work for some time, or until cancelled; never `wait`, see `interrupts.stoppable`."""
     end = time.monotonic() + seconds
     while not cancel.is_set() and time.monotonic() < end:
         time.sleep(0.005)
@@ -200,7 +201,7 @@ class FakeNames:
         return [name for name in NAMES if distance(word.lower(), name) <= 2]
 
 
-class FakeWorld(World):
+class FakeEnvironment(Environment):
     """Everything the command line reaches for, in memory."""
 
     def __init__(
@@ -333,14 +334,14 @@ class Outcome:
     stderr: str
 
 
-def invoke(*arguments: str, stdin: bytes | None = b"", world: World | None = None) -> Outcome:
+def invoke(*arguments: str, stdin: bytes | None = b"", env: Environment | None = None) -> Outcome:
     """Run the command line in this process; `stdin` None is a closed standard input."""
     before = sys.stdin, sys.stdout, sys.stderr
     out, err = io.BytesIO(), io.BytesIO()
     sys.stdin = None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
     sys.stdout, sys.stderr = io.TextIOWrapper(out), io.TextIOWrapper(err)
     try:
-        status = main(arguments, world or FakeWorld())
+        status = main(arguments, env or FakeEnvironment())
         sys.stdout.flush()
         sys.stderr.flush()
         return Outcome(status, out.getvalue().decode(), err.getvalue().decode())
@@ -348,27 +349,33 @@ def invoke(*arguments: str, stdin: bytes | None = b"", world: World | None = Non
         sys.stdin, sys.stdout, sys.stderr = before
 
 
-class BrokenWorld(FakeWorld):
+class BrokenEnvironment(FakeEnvironment):
     """Something nobody expected goes wrong while loading."""
 
     def load(self, *_: object) -> FakeEngine:
         raise ZeroDivisionError("division by zero")
 
 
-def from_json(script: str) -> FakeWorld:
+def from_json(script: str) -> FakeEnvironment:
     """The world a pseudo-terminal test describes."""
     asked = json.loads(script)
     engine = FakeEngine([Script(**s) for s in asked.get("scripts", [{}])])
     engine.context = asked.get("context", engine.context)
     engine.plain_reason = asked.get("plain_reason", "")
     history, home = (Path(asked[key]) if key in asked else None for key in ("history", "home"))
-    world = FakeWorld(engine, history, home)
-    world.broken = asked.get("broken", {})
-    world.load_steps = (asked.get("load", 0.0), 20)
-    return world
+    env = FakeEnvironment(engine, history, home)
+    env.broken = asked.get("broken", {})
+    env.load_steps = (asked.get("load", 0.0), 20)
+    return env
 
 
-__all__ = ["BrokenWorld", "FakeConsole", "FakeEngine", "FakeWorld", "GemmaMtpError", "Script"]
+__all__ = [
+    "BrokenEnvironment",
+    "FakeConsole",
+    "FakeEngine",
+    "FakeEnvironment",
+    "Script",
+]
 
 if __name__ == "__main__":
-    sys.exit(main(world=from_json(os.environ.get("FAKE", "{}"))))
+    sys.exit(main(env=from_json(os.environ.get("FAKE", "{}"))))

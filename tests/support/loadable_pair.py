@@ -9,7 +9,7 @@ from unittest.mock import patch
 from support import gguf_writer as writer
 from support.gguf_writer import INT32, Metadata, Tensors, Typed
 
-from gemma_mtp.options import PairFiles
+from gemma_mtp.api import PairFiles
 
 Parts = tuple[Metadata, Tensors]
 WIDTH, SLICE, EXPERTS, EXPERT_WIDTH, LAYERS = 64, 32, 4, 32, 4

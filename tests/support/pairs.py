@@ -6,8 +6,8 @@ import random
 import shutil
 from pathlib import Path
 
+from gemma_mtp.api import PairFiles
 from gemma_mtp.models.gguf import read_header
-from gemma_mtp.options import PairFiles
 
 MODELS = Path(__file__).parents[2] / "gemma_mtp" / "models" / "builtin"
 TINY = PairFiles("tiny", MODELS / "tiny-target.gguf", MODELS / "tiny-drafter.gguf")

@@ -9,12 +9,12 @@ import pytest
 from support import gguf_writer as writer
 from support.hub_server import REPO, REVISION
 
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pull.events import PullEvent, PullNote
 from gemma_mtp.models.pull.marker import CLAIM
 from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
-from gemma_mtp.options import PairFiles
 
 CONTENTS = {  # headers of a pair, and more bytes than these need
     "target.gguf": writer.contents(*writer.target()) + bytes(range(256)) * 12_000 + b"target",

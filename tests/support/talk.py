@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from support.fakes import FakeConsole, FakeEngine, FakeWorld, Script
+from support.fakes import FakeConsole, FakeEngine, FakeEnvironment, Script
 
-from gemma_mtp.arguments import Options
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.loop import converse
 from gemma_mtp.conversations.archive import Saved
 from gemma_mtp.conversations.overflow import Policy
+from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -33,11 +33,11 @@ class Talk:
         self.console = FakeConsole()
         self.out = self.console.shown
         self.engine = FakeEngine(list(scripts) or [Script()], context)
-        self.world = FakeWorld(self.engine, home=home)
+        self.env = FakeEnvironment(self.engine, home=home)
         printer = Printer(Screen(self.out, self.out, {}))
         chosen = Options(**options)  # type: ignore[arg-type]
-        self.chat = Chat(self.world, self.console, printer, chosen, overflow)
-        self.chat.use(self.world.resolve("tiny", None))
+        self.chat = Chat(self.env, self.console, printer, chosen, overflow)
+        self.chat.use(self.env.resolve("tiny", None))
 
     def run(self, *lines: str | type[BaseException], first: str | None = None) -> str:
         """Everything that is shown until the last of `lines` has been acted on."""
@@ -63,7 +63,7 @@ class Talk:
     @property
     def saved(self) -> Saved:
         """This conversation as another process finds it."""
-        archive = self.world.archive()
+        archive = self.env.archive()
         latest = archive.latest()
         assert latest is not None
         return archive.read(latest)

@@ -50,7 +50,7 @@ class Terminal:
         script: dict[str, object] | None = None,
         real: bool = False,
         piped: bytes | None = None,
-        **environment: str,
+        **env: str,
     ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
         self.widest = columns
@@ -63,7 +63,7 @@ class Terminal:
         if self.pid == 0:
             env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
             env |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-            env |= {"FAKE": json.dumps(script or {}), **environment}
+            env |= {"FAKE": json.dumps(script or {}), **env}
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             if piped is not None:
                 ready, end = os.pipe()

@@ -19,9 +19,9 @@ class Window(io.StringIO):
         self.emulator = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
         self.stream = pyte.Stream(self.emulator)
 
-    def screen(self, **environment: str) -> Screen:
+    def screen(self, **env: str) -> Screen:
         """What the program writes to."""
-        return Shown(self, {"TERM": "xterm", **environment})
+        return Shown(self, {"TERM": "xterm", **env})
 
     def resize(self, columns: int) -> None:
         self.columns = columns
@@ -59,9 +59,9 @@ class Window(io.StringIO):
 class Shown(Screen):
     """A screen of the window's size."""
 
-    def __init__(self, window: Window, environment: Mapping[str, str]) -> None:
+    def __init__(self, window: Window, env: Mapping[str, str]) -> None:
         self._window = window
-        super().__init__(window, window, environment)
+        super().__init__(window, window, env)
 
     def _size(self) -> tuple[int, int]:
         return self._window.columns, self._window.lines

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gemma_mtp.api import Stats
-from gemma_mtp.options import PairInfo
-from gemma_mtp.terminal.figures import counted, report, status_parts, summary_parts
+from gemma_mtp.api import PairInfo, Stats
+from gemma_mtp.terminal.figures import report, status_parts, summary_parts
+from gemma_mtp.text import counted
 
 INFO = PairInfo("e2b", 8192, 1, 0, 60 << 20, 0, 10**7, 10**6)
 LAST = Stats(

@@ -12,9 +12,8 @@ pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 from support.terminal import CTRL_C, CTRL_D, CTRL_E, ENTER, TAB, Terminal, paste
 from test_hostile_text import HOSTILE
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Turn
 from gemma_mtp.conversations.archive import Archive
-from gemma_mtp.conversations.turns import Turn
 
 CTRL_A = "\x01"
 Open = Callable[..., Terminal]

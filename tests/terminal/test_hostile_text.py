@@ -11,17 +11,16 @@ from xml.etree import ElementTree
 import pytest
 import typer
 from support import gguf_writer as writer
-from support.fakes import BrokenWorld, FakeEngine, FakeWorld, Outcome, Script, invoke
+from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Outcome, Script, invoke
 from support.hub_server import Hub, Stored
 from support.talk import Talk
 from test_cli_chats import SavedWorld
 
 from gemma_mtp import paths
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Turn
 from gemma_mtp.chat.verbs.registry import VERBS
-from gemma_mtp.chat.world import World
 from gemma_mtp.cli import app
-from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.models.pull.marker import MARKER
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
@@ -123,7 +122,7 @@ def words(command: str) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda line: line.replace(HOSTILE, "X"))
 def test_names_everywhere(place: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.chdir(place)
-    check(invoke(*words(command), world=World()))
+    check(invoke(*words(command), env=Environment()))
 
 
 def test_every_command_is_among_them() -> None:
@@ -135,21 +134,21 @@ def test_every_command_is_among_them() -> None:
 def test_settings_that_are_wrong(place: Path, command: str) -> None:
     bad = json.dumps(HOSTILE)
     paths.config_file().write_text(f"flash_attn = {bad}\n{bad} = 1\n")
-    check(invoke(*words(command), world=World()))
+    check(invoke(*words(command), env=Environment()))
 
 
 @pytest.mark.parametrize("command", ["run --json", "bench --json", "bench --plot x.svg", "verify"])
 def test_a_model_with_such_a_name_at_work(
     machine: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    pair = World().resolve("tiny", None)
+    pair = Environment().resolve("tiny", None)
     file = f'"{HOSTILE}".gguf'
     (machine / file).symlink_to(pair.target)
     monkeypatch.chdir(machine)
     few = {"run": ["hi", "--max-tokens", "2"], "bench": ["--tokens", "8", "--repeat", "1"]}
     name, *options = command.split()
     options += few.get(name, ["--tokens", "1", "--draft", "1"])
-    outcome = check(invoke(name, file, *options, "--drafter", str(pair.drafter), world=World()))
+    outcome = check(invoke(name, file, *options, "--drafter", str(pair.drafter), env=Environment()))
     if "--json" in options:
         assert json.loads(outcome.stdout)["model"].endswith(file)
     if "--plot" in options:
@@ -166,22 +165,22 @@ ENGINES = (
 @pytest.mark.parametrize("engine", ENGINES, ids=["error", "crash", "reason"])
 def test_what_the_engine_says(engine: FakeEngine) -> None:
     for command in ("run", "chat"):
-        check(invoke(command, "hi", "--verbose", world=FakeWorld(engine)))
+        check(invoke(command, "hi", "--verbose", env=FakeEnvironment(engine)))
 
 
 def test_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: object) -> None:
         raise ZeroDivisionError(HOSTILE)
 
-    monkeypatch.setattr(BrokenWorld, "load", load)
-    outcome = check(invoke("run", "hi", "--verbose", world=BrokenWorld()))
+    monkeypatch.setattr(BrokenEnvironment, "load", load)
+    outcome = check(invoke("run", "hi", "--verbose", env=BrokenEnvironment()))
     assert "Traceback" in outcome.stderr
 
 
 def test_a_hub_full_of_them(hub: Hub) -> None:
     hub.files = {f"{HOSTILE}-Q4_0.gguf": Stored.of(b"x"), f"{HOSTILE}.gguf": Stored.of(b"y")}
     for more in ([], ["--json"], ["--revision", HOSTILE]):
-        outcome = invoke("pull", "hf:org/pair", *more, world=World())
+        outcome = invoke("pull", "hf:org/pair", *more, env=Environment())
         assert not UNSAFE & set(outcome.stdout + outcome.stderr)
         assert outcome.status
 
@@ -189,30 +188,30 @@ def test_a_hub_full_of_them(hub: Hub) -> None:
 @pytest.fixture
 def saved(tmp_path: Path) -> SavedWorld:
     """A conversation about such a text, with a model of such a name."""
-    world = SavedWorld(tmp_path / "chats.db")
-    archive = world.archive()
+    env = SavedWorld(tmp_path / "chats.db")
+    archive = env.archive()
     turn = Turn(Message("user", HOSTILE), Message("assistant", HOSTILE), HOSTILE, reason="stop")
     archive.save(archive.begin(HOSTILE), [turn])
     archive.close()
-    return world
+    return env
 
 
 @pytest.mark.parametrize(
     "command", ["list", "delete 1", "list --json", "show 1 --json", "export 1 --format json"]
 )
 def test_saved_conversations(saved: SavedWorld, command: str) -> None:
-    check(invoke("chats", *command.split(), world=saved))
+    check(invoke("chats", *command.split(), env=saved))
 
 
 def test_json_keeps_the_value(saved: SavedWorld) -> None:
-    (one,) = json.loads(invoke("chats", "--json", world=saved).stdout)
+    (one,) = json.loads(invoke("chats", "--json", env=saved).stdout)
     assert one["model"] == HOSTILE
-    turn = json.loads(invoke("chats", "show", "1", "--json", world=saved).stdout)["turns"][0]
+    turn = json.loads(invoke("chats", "show", "1", "--json", env=saved).stdout)["turns"][0]
     assert HOSTILE in turn.values()
-    answer = invoke("run", "hi", "--json", world=FakeWorld(FakeEngine([Script(HOSTILE)])))
+    answer = invoke("run", "hi", "--json", env=FakeEnvironment(FakeEngine([Script(HOSTILE)])))
     assert json.loads(answer.stdout)["text"] == HOSTILE
     check(answer)
-    renamed = invoke("chats", "rename", "1", HOSTILE, "--json", world=saved)
+    renamed = invoke("chats", "rename", "1", HOSTILE, "--json", env=saved)
     assert "evil" in json.loads(check(renamed).stdout)["title"]
 
 

@@ -73,9 +73,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     opened: list[Typist] = []
 
     def open_one(columns: int = 80, rows: int = 24, **settings: object) -> Typist:
-        environment = {k: str(v) for k, v in settings.items() if k.isupper()}
+        env = {k: str(v) for k, v in settings.items() if k.isupper()}
         script = {k: v for k, v in settings.items() if not k.isupper()}
-        opened.append(Typist(columns=columns, rows=rows, script=script, **environment))
+        opened.append(Typist(columns=columns, rows=rows, script=script, **env))
         return opened[-1]
 
     yield open_one

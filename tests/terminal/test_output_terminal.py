@@ -17,8 +17,7 @@ from support.terminal import Terminal
 from support.window import Window
 from test_markdown import EVERYTHING, shown
 
-from gemma_mtp.api import End, Message, Progress, Stats, Text
-from gemma_mtp.conversations.turns import Turn
+from gemma_mtp.api import End, Message, Progress, Stats, Text, Turn
 from gemma_mtp.terminal.render import Printer, View
 
 Open = Callable[..., Terminal]

@@ -144,7 +144,7 @@ def marks(window: Window, side: int) -> dict[str, str]:
 
 
 def moments(
-    window: Window, left: Recording, right: Recording, **environment: str
+    window: Window, left: Recording, right: Recording, **env: str
 ) -> list[tuple[dict[str, str], dict[str, str]]]:
     """The marks in both columns at every frame, and in the end."""
     time = Time()
@@ -154,7 +154,7 @@ def moments(
         found.append((marks(window, 0), marks(window, 1)))
         time.sleep(seconds)
 
-    replay(window.screen(**environment), left, right, clock=time.clock, sleep=sleep)
+    replay(window.screen(**env), left, right, clock=time.clock, sleep=sleep)
     return [*found, (marks(window, 0), marks(window, 1))]
 
 
@@ -168,10 +168,10 @@ def test_text_is_marked_as_equal_once_both_have_it() -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
-def test_what_differs_is_marked_from_there_on(environment: dict[str, str]) -> None:
+def test_what_differs_is_marked_from_there_on(env: dict[str, str]) -> None:
     other = TEXT.replace("four", "4")
-    last = moments(Window(80), recording(TEXT, 0.2), recording(other, 0.1), **environment)[-1]
-    equal = "default" if environment else "green"
+    last = moments(Window(80), recording(TEXT, 0.2), recording(other, 0.1), **env)[-1]
+    equal = "default" if env else "green"
     assert last[0]["three"] == last[1]["three"] == equal
     for word in ("five", "ten"):
         assert last[0][word] == last[1][word] == "bold"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeEngine, FakeWorld, invoke
+from support.fakes import FakeEngine, FakeEnvironment, invoke
 from support.talk import Talk
 
 from gemma_mtp.api import Message
@@ -20,6 +20,7 @@ from gemma_mtp.engine import prompt_length
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.files import reading
 from gemma_mtp.terminal import output
+from gemma_mtp.text import json_text
 
 DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
 ENV = {**os.environ, "PYTHONPATH": str(DRIVER.parents[2])}
@@ -36,10 +37,10 @@ COMMANDS = ["--help", "--version", "run hi", "run --json hi", "list", "config", 
 def test_a_reader_that_has_left(command: str, tmp_path: Path) -> None:
     end, start = os.pipe()
     os.close(end)
-    environment = {**ENV, "GEMMA_MTP_HOME": str(tmp_path)}
+    env = {**ENV, "GEMMA_MTP_HOME": str(tmp_path)}
     done = subprocess.run(
         [*PROGRAM, *command.split()],
-        env=environment,
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=start,
         stderr=subprocess.PIPE,
@@ -51,11 +52,11 @@ def test_a_reader_that_has_left(command: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_is_full(command: str, tmp_path: Path) -> None:
-    environment = {**ENV, "GEMMA_MTP_HOME": str(tmp_path)}
+    env = {**ENV, "GEMMA_MTP_HOME": str(tmp_path)}
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [*PROGRAM, *command.split()],
-            env=environment,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -79,12 +80,12 @@ def test_the_streams_of_a_command_are_guarded_and_afterwards_as_they_were() -> N
     before = sys.stdout, sys.stderr
     seen = []
 
-    class World(FakeWorld):
+    class Environment(FakeEnvironment):
         def versions(self) -> tuple[str, str]:
             seen.extend([sys.stdout, sys.stderr])
             return "", ""
 
-    app.main(["--version"], World())
+    app.main(["--version"], Environment())
     assert [type(stream) for stream in seen] == [output.Guard, output.Guard]
     assert (sys.stdout, sys.stderr) == before
 
@@ -105,7 +106,7 @@ def test_a_guard_is_a_text_stream_and_offers_no_bytes() -> None:
 
 def test_json_escapes_what_could_act_and_nothing_else() -> None:
     value = {"é雨": ["\x1b\x7f\x9b\u202e\u2069\udcff", "\n\t", 1.5, None]}
-    text = output.json_text(value)
+    text = json_text(value)
     assert json.loads(text) == value
     assert text == (r'{"é雨": ["\u001b\u007f\u009b\u202e\u2069\udcff", "\n\t", 1.5, null]}')
 
@@ -132,8 +133,8 @@ def test_waiting_is_said_and_goes_on() -> None:
 
 
 def test_what_comes_at_once_needs_no_words() -> None:
-    there = FakeWorld()
-    assert invoke("run", "a", stdin=b"b", world=there).stderr == ""
+    there = FakeEnvironment()
+    assert invoke("run", "a", stdin=b"b", env=there).stderr == ""
     assert there.engine.requests[0].messages == (Message("user", "a\n\nb"),)
 
 
@@ -267,10 +268,10 @@ def test_a_long_text_of_few_tokens_passes() -> None:
 
 
 def test_the_engine_refuses_it_at_once() -> None:
-    from gemma_mtp.chat.world import World
+    from gemma_mtp.cli.environment import Environment
 
     text = b"some words to be read " * 500_000
-    outcome = invoke("run", "tiny", stdin=text, world=World())
+    outcome = invoke("run", "tiny", stdin=text, env=Environment())
     assert outcome.status == 5
     assert "about" in outcome.stderr
     assert "and the context holds 8192.\n" in outcome.stderr

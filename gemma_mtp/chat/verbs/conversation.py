@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
-from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
 from gemma_mtp.chat.verbs.replies import last_turn
+from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import private
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.attachments import Attachment, compose, read_files, split_words
+from gemma_mtp.chat.attachments import read_files, split_words
 from gemma_mtp.chat.sending import say
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.conversations.attachments import Attachment, compose
 from gemma_mtp.errors import UsageError
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ GROUP = GROUPS[3]
 
 def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     if not before:
-        yield from models.here(chat.world)
-        yield from models.elsewhere(chat.world)
+        yield from models.here(chat.env)
+        yield from models.elsewhere(chat.env)
 
 
 @verb(
@@ -38,7 +38,7 @@ def model(chat: Chat, rest: str) -> None:
         chat.say(f"{chat.model or 'No model'} is loaded; /list names those on this machine.")
         return
     try:
-        files = chat.world.resolve(rest, None)
+        files = chat.env.resolve(rest, None)
     except NotPulled as error:
         raise ModelNotAvailable(
             f"{error.name} is not on this machine: gemma-mtp pull {error.name} in another terminal "
@@ -46,14 +46,14 @@ def model(chat: Chat, rest: str) -> None:
         ) from error
     chat.use(files)
     chat.note(f"{files.name} is loaded, context {chat.engine.info.context_size}.")
-    introduce(chat.world, chat.engine, chat.options, chat.printer, named=True)
+    introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
 
 
 @verb("list", group=GROUP, summary="models on this machine")
 def list_models(chat: Chat, rest: str) -> None:
     """Lists the models that /model can load without fetching anything. Outside a chat, gemma-mtp
     list says more, and gemma-mtp pull fetches others."""
-    found = list(models.here(chat.world))
+    found = list(models.here(chat.env))
     width = max([len(name) for name, _ in found], default=0)
     for name, description in found:
         mark = "*" if name == chat.model else " "
@@ -61,7 +61,7 @@ def list_models(chat: Chat, rest: str) -> None:
 
 
 def _info(chat: Chat) -> None:
-    for line in models.described(chat.world, chat.model):
+    for line in models.described(chat.env, chat.model):
         chat.say(line)
 
 

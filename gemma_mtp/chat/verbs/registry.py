@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.models.catalogue import distance
+from gemma_mtp.text import distance
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

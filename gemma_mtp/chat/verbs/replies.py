@@ -9,11 +9,10 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import DraftSetting
+from gemma_mtp.api import DraftSetting, Turn
 from gemma_mtp.chat.comparison import compared
 from gemma_mtp.chat.exchange import How, write
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
-from gemma_mtp.conversations.turns import Turn
 from gemma_mtp.errors import UsageError
 from gemma_mtp.terminal import clipboard
 

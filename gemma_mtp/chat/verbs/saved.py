@@ -9,15 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Stats
-from gemma_mtp.chat.attachments import shortened
 from gemma_mtp.chat.full_context import warn_when_filling
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
-from gemma_mtp.terminal.figures import counted
 from gemma_mtp.terminal.prompt.menu import clipped
+from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -96,7 +96,7 @@ def resume(chat: Chat, rest: str) -> None:
 
 def _load(chat: Chat, model: str) -> None:
     try:
-        chat.use(chat.world.resolve(model, None), remember=False)
+        chat.use(chat.env.resolve(model, None), remember=False)
     except ModelNotAvailable as error:
         if chat.loaded is None:
             raise

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.arguments import clean
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.errors import UsageError
-from gemma_mtp.terminal.figures import counted
 from gemma_mtp.terminal.prompt.message import unquoted
+from gemma_mtp.text import clean, counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat

@@ -11,7 +11,7 @@ from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.break_even import break_even, round_cost, tokens_by_length
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import setting
-from gemma_mtp.terminal.figures import percent
+from gemma_mtp.text import percent
 
 GAIN = 1.03  # a smaller speedup is within what two measurements differ by
 AS_GOOD = 0.97  # of the best fixed length; then nothing need be set

@@ -12,7 +12,7 @@ from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import atomic
 from gemma_mtp.measure.bench.report import Bench, curve, svg_rows
 from gemma_mtp.measure.bench.svg import draw
-from gemma_mtp.terminal.output import harmless
+from gemma_mtp.text import harmless
 
 
 def check(file: Path) -> None:

@@ -18,7 +18,7 @@ from gemma_mtp.measure.bench.results import Results, Summary
 from gemma_mtp.measure.bench.runs import Plan
 from gemma_mtp.measure.bench.svg import Bar
 from gemma_mtp.terminal.chart import bars, table
-from gemma_mtp.terminal.figures import number, percent
+from gemma_mtp.text import number, percent
 
 HEADS = ("draft", "tok/s", "from-to", "speedup", "accepted", "per round", "of limit", "first token")
 IMPORTANCE = (9, 8, 3, 7, 6, 5, 4, 2)

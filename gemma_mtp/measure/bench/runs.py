@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Protocol
 
-from gemma_mtp.api import DraftSetting, End, Event, Message, Request, Sampling, Stats
+from gemma_mtp.api import DraftSetting, End, Event, Message, PairInfo, Request, Sampling, Stats
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
-from gemma_mtp.options import PairInfo
 
 WARM_UP = 16  # tokens: weights come from the disk, clocks go up
 LEARN = 96  # tokens, in which `auto` gets to know what widths cost, as in the first chat

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any, Protocol
 
-from gemma_mtp.api import End, Event, Message, Prefill, Request, Sampling
+from gemma_mtp.api import End, Event, Message, PairInfo, Prefill, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
 from gemma_mtp.decoding.sampler import Row, capped
 from gemma_mtp.errors import BadPair, Cancelled, GemmaMtpError
@@ -19,7 +19,6 @@ from gemma_mtp.measure.bench.runs import setting
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.texts import LONG, Text
-from gemma_mtp.options import PairInfo
 
 WIDEST = 9  # that is probed in any case
 PROBED_AT = (100, 700)  # tokens of context

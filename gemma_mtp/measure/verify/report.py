@@ -13,7 +13,7 @@ from gemma_mtp.measure.bench.report import threads
 from gemma_mtp.measure.verify.difference import Difference
 from gemma_mtp.measure.verify.receipt import Comparison, Probe
 from gemma_mtp.terminal.chart import table
-from gemma_mtp.terminal.figures import percent
+from gemma_mtp.text import percent
 
 HEADS = ("text", "temp", "draft", "tokens", "accepted", "exact", "otherwise")
 IMPORTANCE = (9, 7, 8, 5, 4, 9, 9)

@@ -14,8 +14,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gemma_mtp.api import Message, Request
-from gemma_mtp.options import PairInfo
+from gemma_mtp.api import Message, PairInfo, Request
 
 LONG_ENOUGH = 400  # tokens from which on a text is long
 BEFORE = 24  # tokens of a reply before the ring's end, so that drafts have come and gone by then

@@ -10,11 +10,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gemma_mtp.api import PairFiles
 from gemma_mtp.files import atomic, bounded, names
 from gemma_mtp.files.schema import anything, rows, table, text, whole
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.catalogue_schema import MOST_BYTES
-from gemma_mtp.options import PairFiles
 
 MARKER = "pair.json"
 CLAIM = "pull.json"  # the same about a pair that is not complete yet

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import HubError
 from gemma_mtp.models import gguf, pair_check
 from gemma_mtp.models.catalogue import Entry, RemoteFile
@@ -43,7 +44,6 @@ from gemma_mtp.models.pull.recheck import (
 from gemma_mtp.models.pull.retry import Hiccup
 from gemma_mtp.models.pull.reuse import Places, links_to, place, sha256_of
 from gemma_mtp.models.pull.transfer import Transfer, journal_of
-from gemma_mtp.options import PairFiles
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.header_check import check_once
@@ -23,7 +24,6 @@ from gemma_mtp.models.pull.marker import (
     write_marker,
 )
 from gemma_mtp.models.pull.reuse import sha256_of
-from gemma_mtp.options import PairFiles
 
 
 def ready_as_verified(entry: Entry, folder: Path, revision: str) -> PairFiles | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import HubError, ModelNotAvailable, UsageError
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.pull import pairs_on_hub
@@ -19,7 +20,6 @@ from gemma_mtp.models.pull.events import OnEvent, PullReady
 from gemma_mtp.models.pull.marker import Marker, pair_files, read_marker
 from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
 from gemma_mtp.models.store import Store
-from gemma_mtp.options import PairFiles
 
 
 @dataclass(frozen=True)

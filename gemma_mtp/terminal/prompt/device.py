@@ -24,7 +24,8 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 from gemma_mtp.terminal import modes
-from gemma_mtp.terminal.output import OVERRIDES, REPLACED, harmless, unguarded
+from gemma_mtp.terminal.output import unguarded
+from gemma_mtp.text import OVERRIDES, REPLACED, harmless
 
 PASTE_END = "\x1b[201~"
 # Alt-Enter, and Shift-Enter from the terminals that tell it apart, as one key that no keyboard has.

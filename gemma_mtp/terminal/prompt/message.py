@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gemma_mtp.terminal.output import harmless
+from gemma_mtp.text import harmless
 
 QUOTES, CONTINUED = '"""', "... "
 LEAVING = "Ctrl-D or /bye leaves."

@@ -13,9 +13,9 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import FormattedTextControl, HSplit, Layout, VerticalAlign, Window
 from prompt_toolkit.output import Output
 
-from gemma_mtp.terminal.output import harmless
 from gemma_mtp.terminal.prompt import menu
 from gemma_mtp.terminal.prompt.device import ESCAPE_WAIT, asking, style
+from gemma_mtp.text import harmless
 
 HELP = "arrows, a number or a part of the name; Enter takes it, Ctrl-C none"
 

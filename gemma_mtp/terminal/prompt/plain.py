@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gemma_mtp.terminal.modes import usual_keyboard
-from gemma_mtp.terminal.output import harmless
 from gemma_mtp.terminal.prompt.message import CONTINUED, LEAVING, is_open
+from gemma_mtp.text import harmless
 
 
 def read_plain(prompt: str, default: str) -> str:

@@ -19,7 +19,7 @@ from support.fakes import invoke
 from support.hub_server import REVISION, Hub, Stored
 from support.pulls import ENTRY, Events, failure, fetch, real_pair
 
-from gemma_mtp.chat.world import World
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.pull import answers, hub, silence
@@ -217,16 +217,18 @@ def test_silence_is_told_to_people_and_to_scripts(
 ) -> None:
     hub.faults.listing = itertools.repeat(b" ")
     hub.faults.drips, hub.faults.drip = "listing", 0.01
-    outcome = invoke("pull", "hf:org/pair", world=World())
+    outcome = invoke("pull", "hf:org/pair", env=Environment())
     host = hub.url.removeprefix("http://")
     assert (outcome.status, outcome.stdout) == (7, "")
     assert f"hardly anything has come from {host} for 0 s\n" in outcome.stderr
     assert "no whole answer came within 0 s; trying again now\n" in outcome.stderr
-    outcome = invoke("pull", "hf:org/pair", "--json", world=World())
+    outcome = invoke("pull", "hf:org/pair", "--json", env=Environment())
     events = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert {event["event"] for event in events} == {"silence", "wait", "error"}
     assert events[0]["host"] == host
-    assert invoke("pull", "hf:org/pair", "--quiet", world=World()).stderr.startswith("gemma-mtp: ")
+    assert invoke("pull", "hf:org/pair", "--quiet", env=Environment()).stderr.startswith(
+        "gemma-mtp: "
+    )
 
 
 # --- proxies and tokens --------------------------------------------------------------------------
@@ -334,8 +336,8 @@ def test_what_the_system_says_comes_without_its_numbers(hub: Hub, tmp_path: Path
 
 def test_a_variable_that_the_library_cannot_read() -> None:
     command = [sys.executable, "-m", "gemma_mtp", "pull", "hf:org/pair"]
-    environment = {**os.environ, "HF_HUB_ETAG_TIMEOUT": "soon"}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    env = {**os.environ, "HF_HUB_ETAG_TIMEOUT": "soon"}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True)
     assert ended.returncode == 7
     assert "begins with HF_ is no number: invalid literal for int() with base 10: 'soon'" in (
         ended.stderr

@@ -14,7 +14,7 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import Events, real_pair
 
 from gemma_mtp import paths
-from gemma_mtp.chat.world import World
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.models import inventory
 from gemma_mtp.models.catalogue import load_catalogue
@@ -339,7 +339,7 @@ def test_all_parts_are_pulled_and_loaded_by_the_first(
     assert files.target == folder / "Q4/m-Q4_0-00001-of-00003.gguf"
     assert files.drafter == folder / "mtp-m-00001-of-00002.gguf"
     assert {path: (folder / path).read_bytes() for path in split} == split
-    found = details(World(), name)
+    found = details(Environment(), name)
     shown = [(file["role"], Path(file["path"])) for file in found["files"]]
     names = [str(path.relative_to(folder)) for _, path in shown]
     assert [role for role, _ in shown] == ["target"] * 3 + ["drafter"] * 2
@@ -404,7 +404,7 @@ def test_a_pull_that_was_interrupted_has_a_name(hub: Hub, store: Store) -> None:
     (_, item) = inventory.items(store)
     assert (item.name, item.variant, item.ready) == (name, "ud-q4_k_xl", False)
     assert item.bytes > 0
-    found = details(World(), "hf:org/pair")
+    found = details(Environment(), "hf:org/pair")
     assert found["state"].startswith("part of it is here")
     assert [file["role"] for file in found["files"]] == ["target", "drafter"]
     (left,) = inventory.leftovers(store)

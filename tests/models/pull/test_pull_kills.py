@@ -35,7 +35,7 @@ pull(entry, Path(asked["folder"]), lambda event: print("on", flush=True))
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 
 
-def environment(hub: Hub, home: Path) -> dict[str, str]:
+def env(hub: Hub, home: Path) -> dict[str, str]:
     """This hub, and nothing of the machine's own caches, tokens and proxies."""
     return {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf"), "HOME": str(home),
             "GEMMA_MTP_HOME": str(home), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1",
@@ -49,7 +49,7 @@ class Pull:
         files = [(name, (s.size, s.sha256)) for name, s in hub.files.items()]
         asked = {"repo": REPO, "revision": REVISION, "files": files, "folder": str(home / "x")}
         command = [sys.executable, "-c", CLIENT, json.dumps(asked)]
-        self.process = subprocess.Popen(command, env=environment(hub, home), stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command, env=env(hub, home), stdout=subprocess.PIPE)
 
     def kill_after(self, seconds: float) -> bool:
         """Kill it once it has run for a while after its first event; False: it was done before."""
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_a_pull_at_once_even_when_nothing_comes(tmp_path: Path) -> N
     hub.faults.stalls = 99
     process = subprocess.Popen(
         [sys.executable, "-m", "gemma_mtp", "pull", f"hf:{REPO}"],
-        env=environment(hub, tmp_path),
+        env=env(hub, tmp_path),
         stderr=subprocess.PIPE,
         text=True,
     )

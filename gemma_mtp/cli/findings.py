@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import platform
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,8 +19,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import config_file, places
 from gemma_mtp.llama import amx, threads
 from gemma_mtp.models import machine
-from gemma_mtp.models.fit import gigabytes
-from gemma_mtp.models.machine import Device, Machine
+from gemma_mtp.text import gigabytes
 
 LOW_DISK = 4_000_000_000  # bytes; less does not hold the smallest model that is worth it
 # What makes a difference to quantized matrices, of the many names llama.cpp lists.
@@ -60,23 +58,6 @@ def examine(offline: bool) -> list[Finding]:
         except Exception as error:  # a doctor who faints helps nobody
             found.append(Finding(name, "", f"cannot be examined: {error or type(error).__name__}."))
     return found
-
-
-def this_machine() -> Machine:
-    """Memory, cores and GPUs as they are now."""
-    free, total = machine.memory()
-    disk = machine.disk_free(paths.models_dir())
-    return Machine(free, total, threads.usable_threads(), tuple(_gpus()), disk)
-
-
-def _gpus() -> list[Device]:
-    from gemma_mtp import llama
-
-    return [
-        Device(name, description, free, total, kind == "igpu" or sys.platform == "darwin")
-        for name, description, kind, free, total in llama.devices()
-        if kind in ("gpu", "igpu")
-    ]
 
 
 def _program() -> Iterator[Finding]:

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 from typer import Option
 
-from gemma_mtp.api import MAX_DRAFT, DraftSetting, Message, Request, Sampling
+from gemma_mtp.api import KV_TYPES, MAX_DRAFT, DraftSetting, LoadOptions, Message, Request, Sampling
 from gemma_mtp.errors import UsageError
-from gemma_mtp.options import KV_TYPES, LoadOptions
+from gemma_mtp.text import clean
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -47,12 +47,6 @@ def _exists(path: str) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):
         return False
-
-
-def clean(text: str) -> str:
-    """Text that any tokenizer takes: undecodable bytes replaced, line ends and BOM normalised."""
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return whole.removeprefix("\ufeff").replace("\r\n", "\n").replace("\x00", "\ufffd")
 
 
 @dataclass

@@ -12,22 +12,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp.arguments import Names
-from gemma_mtp.options import LoadOptions, PairFiles
+from gemma_mtp.api import LoadOptions, PairFiles
+from gemma_mtp.settings import Names
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import Stats
-    from gemma_mtp.chat.oneshot import Engine
+    from gemma_mtp.api import Engine, Stats
+    from gemma_mtp.cli.findings import Finding
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.catalogue import Catalogue
-    from gemma_mtp.models.doctor import Finding
     from gemma_mtp.models.machine import Machine
     from gemma_mtp.models.pull.events import OnEvent
     from gemma_mtp.models.pull.request import PullRequest
     from gemma_mtp.models.store import Store
 
 
-class World:
+class Environment:
     """The real one."""
 
     @cached_property
@@ -52,6 +51,12 @@ class World:
 
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
         return self.store.resolve(model, drafter)
+
+    def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
+        """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
+        from gemma_mtp.cli.models import resolve_or_offer
+
+        return resolve_or_offer(self, model, drafter)
 
     def remember_used(self, name: str) -> None:
         self.store.remember_used(name)
@@ -102,13 +107,13 @@ class World:
 
     def machine(self) -> Machine:
         """What is free here just now."""
-        from gemma_mtp.models.doctor import this_machine
+        from gemma_mtp.models.hardware import this_machine
 
         return this_machine()
 
     def findings(self, offline: bool) -> list[Finding]:
         """What `doctor` has to say but for the models; asks the hub unless `offline`."""
-        from gemma_mtp.models.doctor import examine
+        from gemma_mtp.cli.findings import examine
 
         return examine(offline)
 

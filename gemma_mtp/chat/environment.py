@@ -1,0 +1,52 @@
+"""What a chat needs from outside: pairs, their engine, the saved conversations, and the history.
+
+Only the protocol is here. The command line builds the real one, tests a scripted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gemma_mtp.api import Engine, LoadOptions, PairFiles, Stats
+
+if TYPE_CHECKING:
+    from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.models.machine import Machine
+    from gemma_mtp.models.store import Store
+
+
+class Environment(Protocol):
+    """All that a chat reaches for outside of itself."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def is_built_in(self, name: str) -> bool: ...
+
+    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""
+
+    def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
+        """The same; what is not here is offered to be pulled, and doubts are said."""
+
+    def load(
+        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> Engine:
+        """Load a pair; `progress` gets the share that is done, and stops it by returning False."""
+
+    def remember_used(self, name: str) -> None:
+        """From now on no name means this pair."""
+
+    def remember_speed(self, name: str, stats: Stats) -> None:
+        """Keep what a chat measured, for `show`."""
+
+    def history(self) -> Path | None:
+        """The file of lines typed earlier; None keeps them in memory."""
+
+    def archive(self) -> Archive:
+        """The saved conversations."""
+
+    def machine(self) -> Machine:
+        """What is free here just now."""

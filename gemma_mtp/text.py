@@ -1,0 +1,73 @@
+"""Text made safe to tokenize or to show, numbers in words, and the distance between two words.
+
+Names of files and models, settings and templates are other people's words. On a terminal, control
+characters in them would act: change its title, its colours or the clipboard, or write over what is
+there; and bidirectional overrides would make one text look like another.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+REPLACED = "\ufffd"
+OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Bidirectional embeddings, overrides and isolates, and what ends them."""
+_CONTROLS = [c for c in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(c) not in "\n\t"]
+_SURROGATES = range(0xD800, 0xE000)  # bytes of a file name that are no UTF-8
+_UNSAFE = (*_CONTROLS, *map(ord, OVERRIDES), *_SURROGATES)
+_SIGNS = dict.fromkeys(_UNSAFE, REPLACED)
+_ESCAPES = {c: f"\\u{c:04x}" for c in _UNSAFE}
+
+
+def harmless(text: str) -> str:
+    """`text` with a sign in place of each character that could act on a terminal."""
+    return text if text.isprintable() else text.translate(_SIGNS)  # the same, but sooner
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that reads back as the same value, with those characters escaped; others stay."""
+    # Outside of strings JSON has none of them, and inside an escape means the same.
+    return json.dumps(value, ensure_ascii=False, indent=indent).translate(_ESCAPES)
+
+
+def clean(text: str) -> str:
+    """Text that any tokenizer takes: undecodable bytes replaced, line ends and BOM normalised."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.removeprefix("\ufeff").replace("\r\n", "\n").replace("\x00", "\ufffd")
+
+
+def distance(a: str, b: str) -> int:
+    """Insertions, deletions and replacements that turn `a` into `b`."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            cost = min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+            diagonal, row[j] = row[j], cost
+    return row[-1]
+
+
+def number(value: float) -> str:
+    """Three figures are enough for a rate."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def percent(value: float) -> str:
+    """A share in whole per cent."""
+    return f"{value * 100:.0f} %"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: 1 token, 2 tokens."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def gigabytes(size: int) -> str:
+    """One figure behind the point, as disks and downloads are counted."""
+    return f"{size / 1e9:.1f} GB"
+
+
+def thousands(tokens: int) -> str:
+    """8192 is 8k."""
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
