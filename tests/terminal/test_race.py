@@ -167,7 +167,7 @@ def test_text_is_marked_as_equal_once_both_have_it() -> None:
     assert {last[side][word] for side in (0, 1) for word in TEXT.split()} == {"green"}
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}])
 def test_what_differs_is_marked_from_there_on(env: dict[str, str]) -> None:
     other = TEXT.replace("four", "4")
     last = moments(Window(80), recording(TEXT, 0.2), recording(other, 0.1), **env)[-1]
