@@ -44,7 +44,7 @@ LIBRARIES = {
     "prompt_toolkit": {"terminal"},
     "rich": {"terminal"},
     "pygments": {"terminal"},
-    "typer": {"cli"},
+    "typer": {"cli", "settings.py"},
     "click": {"cli"},
     "jinja2": {"engine/template_rendering.py"},
 }

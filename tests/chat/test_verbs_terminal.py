@@ -92,7 +92,7 @@ def start(
     def begin(
         *arguments: str, replies: tuple[object, ...] = ("Hello there.",), **more: object
     ) -> Person:
-        env = more.pop("environment", {})
+        env = more.pop("env", {})
         scripts = [one if isinstance(one, dict) else {"text": one} for one in replies]
         script = {"scripts": scripts, "home": str(tmp_path), **more}
         terminal = open_terminal(
