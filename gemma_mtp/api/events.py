@@ -1,0 +1,58 @@
+"""What happens while a reply is written. Sent by the engine, shown and recorded by clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gemma_mtp.api.messages import Message
+from gemma_mtp.api.stats import FinishReason, Stats
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """`done` of `total` prompt tokens are in the cache; `cached` of them were there before."""
+
+    done: int
+    total: int
+    cached: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the reply, whole characters only; concatenated, the answer pieces are the answer.
+
+    `drafted`: the token that completed it was proposed, by the drafter or as found in the text.
+    `thought`: it belongs to the thought channel, not to the answer.
+    """
+
+    text: str
+    drafted: bool = False
+    thought: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After each round: a snapshot of the counters, for a live status line."""
+
+    stats: Stats
+
+
+@dataclass(frozen=True)
+class End:
+    """Always the last event, also when the reply was stopped.
+
+    `message` is the answer as it belongs into the history (thoughts left out), `token_ids` all
+    generated ids, end-of-generation token included. `warning` is a sentence about something that
+    failed and did not end the reply; it comes once, and "" means that nothing did.
+    """
+
+    reason: FinishReason
+    message: Message
+    thought: str
+    token_ids: tuple[int, ...]
+    seed: int
+    stats: Stats
+    warning: str = ""
+
+
+Event = Prefill | Text | Progress | End

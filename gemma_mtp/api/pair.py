@@ -1,0 +1,75 @@
+"""A pair: its files, how it is loaded, and what it turned out to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemma_mtp.api.request import MAX_DRAFT
+
+DEFAULT_CONTEXT = 8192
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+
+# Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
+# moment on a CPU. The size must not depend on time: other pieces give other last bits and exact
+# mode other text.
+GPU_PIECE, CPU_PIECE = 512, 64
+MAX_WIDTH = MAX_DRAFT + 1  # rows that one round checks at the most
+
+
+# States of the cache that are kept to come back to may take so many bytes together, or one part in
+# so many of the model's own size, whichever is more.
+SNAPSHOT_BYTES, SNAPSHOT_SHARE = 256 << 20, 16
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """A pair on disk; of a split model, the first part.
+
+    `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
+    the rest of a sentence.
+    """
+
+    name: str
+    target: Path
+    drafter: Path | None
+    no_drafter: str = ""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Context length in tokens, CPU threads, layers on the GPU (-1 all), KV cache type names.
+
+    llama.cpp's own log goes to `log_file`, or to stderr when `verbose`.
+    """
+
+    context: int | None = None
+    threads: int | None = None
+    gpu_layers: int | None = None
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: bool | None = None
+    verbose: bool = False
+    log_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class PairInfo:
+    """What a loaded pair turned out to be; sizes in bytes.
+
+    `threads` are the most that evaluate; with `adaptive_threads` fewer while others use processors.
+    `plain_reason` says why there is no speculation ("" when there is); `warnings` are sentences
+    about what is wrong with a pair that can be used.
+    """
+
+    name: str
+    context_size: int
+    threads: int
+    gpu_layers: int
+    target_kv_bytes: int
+    drafter_kv_bytes: int
+    target_parameters: int
+    drafter_parameters: int
+    plain_reason: str = ""
+    adaptive_threads: bool = False
+    warnings: tuple[str, ...] = ()
