@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
+from gemma_mtp.terminal.escapes import to_clipboard
+
 PATIENCE = 5.0  # seconds for a program that should take none
 MOST = 74_994  # bytes; several terminals ignore longer sequences
 
@@ -37,7 +39,7 @@ def copy(text: str, terminal: TextIO | None, env: Mapping[str, str] | None = Non
     data = base64.b64encode(text.encode())
     if len(data) > MOST:
         return "Too long to be copied through the terminal; /export writes a file."
-    terminal.write(f"\x1b]52;c;{data.decode()}\x1b\\")
+    terminal.write(to_clipboard(data.decode()))
     terminal.flush()
     return "Sent to the terminal, which may or may not put it on the clipboard (OSC 52)."
 

@@ -14,10 +14,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
+from gemma_mtp.terminal.escapes import DO_NOT_MARK_PASTES, MARK_PASTES
 from gemma_mtp.terminal.prompt.ahead import Ahead
-
-# Between these marks the terminal puts what is pasted, so that its line ends send nothing.
-MARKED_PASTES, PLAIN_PASTES = "\x1b[?2004h", "\x1b[?2004l"
 
 quiet = False
 """A chat is on, and marks of pastes stay on with it."""
@@ -61,10 +59,10 @@ def quiet_keyboard() -> Iterator[None]:
     ahead = collector = Ahead(keyboard)
 
     def enter() -> None:
-        _set(keyboard, termios.TCSANOW, during, MARKED_PASTES, now_quiet=True)
+        _set(keyboard, termios.TCSANOW, during, MARK_PASTES, now_quiet=True)
 
     def leave() -> None:
-        _set(keyboard, termios.TCSADRAIN, before, PLAIN_PASTES, now_quiet=False)
+        _set(keyboard, termios.TCSADRAIN, before, DO_NOT_MARK_PASTES, now_quiet=False)
 
     with _endable():
         try:
@@ -182,9 +180,9 @@ def usual_keyboard() -> Iterator[None]:
     usual[3] &= ~termios.NOFLSH
     was_quiet = quiet
     with ahead.paused() if ahead else nullcontext():
-        _set(keyboard, termios.TCSADRAIN, usual, PLAIN_PASTES, now_quiet=False)
+        _set(keyboard, termios.TCSADRAIN, usual, DO_NOT_MARK_PASTES, now_quiet=False)
         try:
             yield
         finally:
-            marks = MARKED_PASTES if was_quiet else PLAIN_PASTES
+            marks = MARK_PASTES if was_quiet else DO_NOT_MARK_PASTES
             _set(keyboard, termios.TCSADRAIN, before, marks, now_quiet=was_quiet)

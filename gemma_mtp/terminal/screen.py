@@ -15,18 +15,14 @@ from functools import cache
 from itertools import groupby
 from typing import TextIO
 
+from gemma_mtp.terminal import escapes
+from gemma_mtp.terminal.escapes import BACK, ERASE_BELOW, ERASE_LINE, ROW_BELOW
 from gemma_mtp.terminal.markdown.pieces import DIM, Style
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.widths import char_width, cut, most, text_width
 from gemma_mtp.text import harmless
 
 PLAIN = "\x1b[0m"
-ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
-# Make room for a row below (index keeps the column, a newline would not), then draw in that row
-# and come back. Nothing here depends on knowing the column.
-ROW_BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r"
-BACK = "\x1b8"
-
 # Bold, italic, underlined, reversed and struck out are no colours.
 COLOURLESS = frozenset((1, 3, 4, 7, 9))
 
@@ -136,9 +132,8 @@ class Screen:
     def rows(self, lines: Iterable[list[Styled]], up: int = 0) -> None:
         """Write whole lines, each over what its row may hold, from `up` rows above on; what is
         below them is erased. Starts and ends at the start of a row."""
-        above = f"\x1b[{up}A" if up else ""
         data = "".join(self.styled(_harmless(line)) + ERASE_LINE + "\n" for line in lines)
-        self._send((self.notes, self._erase() + above + data + ERASE_BELOW))
+        self._send((self.notes, self._erase() + escapes.up(up) + data + ERASE_BELOW))
 
     def styled(self, pieces: Iterable[Styled]) -> str:
         """Pieces with escape sequences around them, as few as possible."""
@@ -194,7 +189,7 @@ class Screen:
         if self._above_widths and not stays:
             rows = sum(max(width - 1, 0) // self.width + 1 for width in self._above_widths)
             rows += self._end_width // self.width
-            return f"\r{ERASE_BELOW}" + f"\x1b[A{ERASE_LINE}" * rows
+            return f"\r{ERASE_BELOW}" + (escapes.up(1) + ERASE_LINE) * rows
         if not self._shown and not self._end_width:
             return ""
         narrower = self.width < self._width
@@ -204,7 +199,7 @@ class Screen:
         below = ERASE_BELOW if self._shown else ""
         if narrower and column + self._end_width >= self.width:
             return below + _back_over_rows(column, self._end_width, self.width)
-        return f"{below}\x1b[{self._end_width}D{ERASE_LINE}"
+        return below + escapes.left(self._end_width) + ERASE_LINE
 
     def _resized(self) -> None:
         width = self.width
@@ -294,5 +289,4 @@ def _plain_part(text: str, room: int) -> str:
 def _back_over_rows(column: int, after: int, width: int) -> str:
     """Back over `after` columns that a narrower window has broken into rows, erasing them."""
     rows = (column + after) // width - column // width
-    up = f"\x1b[{rows}A" if rows else ""
-    return f"{up}\x1b[{column % width + 1}G{ERASE_BELOW}"
+    return escapes.up(rows) + escapes.to_column(column % width) + ERASE_BELOW

@@ -24,13 +24,12 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 from gemma_mtp.terminal import modes
+from gemma_mtp.terminal.escapes import ERASE_SCREEN_BELOW, NEW_LINES, PASTE_END
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.text import OVERRIDES, REPLACED, harmless
 
-PASTE_END = "\x1b[201~"
-# Alt-Enter, and Shift-Enter from the terminals that tell it apart, as one key that no keyboard has.
+# What stands for all of `NEW_LINES`: a key that no keyboard has.
 NEW_LINE = Keys.F24
-NEW_LINES = ("\x1b\r", "\x1b[13;2u", "\x1b[27;2;13~")
 
 ESCAPE_WAIT = 0.05  # seconds for the rest of a key that starts with an escape
 COLOURS = {"bar": "dim", "auto-suggestion": "noinherit dim", "paste": "bold", "chosen": "reverse"}
@@ -108,9 +107,8 @@ class Terminal(Vt100_Output):
             super().disable_bracketed_paste()
 
     def erase_down(self) -> None:
-        """From the second column: erased from the top left corner, the screen would be kept in the
-        scrollback by some terminals. The cursor is in the first column whenever this is called."""
-        self.write_raw(" \x1b[J\r\x1b[K")
+        """The cursor is in the first column whenever this is called."""
+        self.write_raw(ERASE_SCREEN_BELOW)
 
 
 class Parser(Vt100Parser):
