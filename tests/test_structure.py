@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {*BASE, "files", "paths", "decoding", "llama"},
     "conversations": {*BASE, "files"},
     "terminal": {*BASE, "files", "settings"},
-    "measure": {*BASE, "files", "decoding", "models", "terminal"},
+    "measure": {*BASE, "decoding", "models", "terminal"},
     "chat": {*BASE, "settings", "files", "models", "conversations", "terminal"},
     "cli": {
         *(*BASE, "settings", "files", "paths", "decoding", "llama", "engine", "models"),

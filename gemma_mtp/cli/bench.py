@@ -77,9 +77,6 @@ def bench(
     costs: Annotated[
         bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 rows at once.")
     ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Write the picture to a file.")
-    ] = None,
     ctx: Ctx = None,
     threads: Threads = None,
     gpu_layers: GpuLayers = None,
@@ -103,7 +100,7 @@ def bench(
         flash_attn=flash_attn,
     )
     loading.check()
-    _check(tokens, repeat, synthetic_acceptance, plot)
+    _check(tokens, repeat, synthetic_acceptance)
     plan = Plan(
         read_drafts(drafts),
         TEXTS if prompt_file is None else (_text(prompt_file),),
@@ -112,7 +109,7 @@ def bench(
         temperature if synthetic_acceptance is None else 0.0,
         synthetic_acceptance,
     )
-    show = partial(_show, as_json=as_json, plot=plot)
+    show = partial(_print, as_json=as_json)
     interrupted = _measure(context.obj, model, loading, plan, costs, show)
     return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
 
@@ -125,17 +122,13 @@ def read_drafts(words: str) -> tuple[str, ...]:
     return tuple(drafts.values())
 
 
-def _check(tokens: int | None, repeat: int, synthetic: float | None, plot: Path | None) -> None:
+def _check(tokens: int | None, repeat: int, synthetic: float | None) -> None:
     if tokens is not None and not 8 <= tokens <= 2**20:
         raise UsageError(f"--tokens must be at least 8, not {tokens}.")
     if not 1 <= repeat <= 1000:
         raise UsageError(f"--repeat must be between 1 and 1000, not {repeat}.")
     if synthetic is not None and not (math.isfinite(synthetic) and 0 <= synthetic <= 1):
         raise UsageError(f"--synthetic-acceptance must be between 0 and 1, not {synthetic}.")
-    if plot is not None:
-        from gemma_mtp.measure.bench import picture
-
-        picture.check(plot)
 
 
 def _text(file: Path) -> Text:
@@ -228,31 +221,18 @@ def _bench(
     interrupted: bool,
 ) -> Bench:
     from gemma_mtp.measure import provenance
-    from gemma_mtp.measure.bench.advice import Weights, advise
     from gemma_mtp.measure.bench.report import Bench, settings_json
     from gemma_mtp.measure.bench.results import Results
 
     results = Results(found.plan.drafts, found.runs)
-    about = provenance.files(files)
     loaded = provenance.loaded(engine.info, options.load_options())
-    weights = Weights(about[0]["weights"], engine.info.gpu_layers == 0)
     given: dict[str, Any] = {
         "model": engine.info.name,
-        "files": about,
+        "files": provenance.files(files),
         "settings": {**settings_json(found.plan), **loaded},
         "versions": provenance.versions(env.versions()),
     }
-    advice = advise(results, weights, found.costs)
-    return Bench(found.plan, results, found.costs, advice, given, interrupted)
-
-
-def _show(found: Bench, as_json: bool, plot: Path | None) -> None:
-    """The results first: a picture that cannot be written does not cost them."""
-    _print(found, as_json)
-    if plot is not None:
-        from gemma_mtp.measure.bench import picture
-
-        picture.write(plot, found)
+    return Bench(found.plan, results, found.costs, given, interrupted)
 
 
 def _print(found: Bench, as_json: bool) -> None:

@@ -1,13 +1,10 @@
-"""`bench` as a person or a script meets it: options, JSON, table, files, Ctrl-C."""
+"""`bench` as a person or a script meets it: options, JSON, table, Ctrl-C."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
-import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 from support.bench_engine import STEEP, TINY, CurveEngine
@@ -15,7 +12,6 @@ from support.fakes import FakeEnvironment, invoke
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.files import atomic
 from gemma_mtp.measure.bench import report
 
 RUN = {
@@ -84,7 +80,7 @@ def test_synthetic_acceptance_is_called_no_valid_text():
     assert "not valid text" in bench("--synthetic-acceptance", "0.9").stdout
 
 
-def test_the_table_and_the_picture(monkeypatch):
+def test_the_table_and_the_bars(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = bench("--draft", "off,3", "--tokens", "64", "--costs").stdout.splitlines()
     assert lines[0] == "e2b (Q4_0), 2 threads"
@@ -96,7 +92,7 @@ def test_the_table_and_the_picture(monkeypatch):
     assert any(line.startswith("  off ███") for line in lines)
     four = next(line for line in lines if line.split()[:2] == ["4", "3"])
     assert four.split()[2:] == ["95.00", "1.90", "61", "%"]
-    assert "Use --draft 3: 1.24 times plain decoding here." in lines
+    assert "--draft 3 was fastest here: 1.24 times plain decoding." in lines
 
 
 @pytest.mark.parametrize("columns", [40, 80])
@@ -126,7 +122,7 @@ def test_ctrl_c_shows_what_was_measured():
     assert [run["draft"] for run in found["runs"]] == ["off", "1", "3"]
     outcome = bench("--costs", engine=CurveEngine(on_reply=press))
     assert outcome.status == 130
-    assert "Stopped" in outcome.stdout
+    assert "Stopped after 3 of 15 runs." in outcome.stdout
 
 
 def press_twice():
@@ -160,7 +156,7 @@ def test_ctrl_c_before_anything_was_measured():
     engine = CurveEngine(on_reply=lambda number: os.kill(os.getpid(), signal.SIGINT))
     outcome = bench(engine=engine)
     assert outcome.status == 130
-    assert "Nothing was measured." in outcome.stdout
+    assert outcome.stdout == "e2b (Q4_0), 2 threads\n\nNothing was measured.\n"
 
 
 def test_a_prompt_of_ones_own(tmp_path):
@@ -170,39 +166,6 @@ def test_a_prompt_of_ones_own(tmp_path):
     found = as_json("--prompt-file", str(file), engine=engine)
     assert {r.messages[0].content for r in engine.requests} == {"Why is the sky blue?"}
     assert found["settings"]["texts"] == ["question.txt"]
-
-
-def test_the_picture_is_written_to_a_file(tmp_path):
-    file = tmp_path / "speed.svg"
-    assert bench("--plot", str(file), "--costs").status == 0
-    root = ET.parse(file).getroot()
-    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "e2b: tokens per second by draft length" in texts
-    assert {"off", "auto", "width"} <= set(texts)
-
-
-def test_a_picture_that_cannot_be_written_costs_no_figures(tmp_path, monkeypatch):
-    def full(path, text):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    monkeypatch.setattr(atomic, "write_text", full)
-    outcome = bench("--json", "--plot", str(tmp_path / "a.svg"), "--draft", "off,1")
-    assert [run["draft"] for run in json.loads(outcome.stdout)["runs"]] == ["off", "1"]
-    assert outcome.status == 1
-    assert "a.svg: No space left on device" in outcome.stderr
-
-
-def test_where_the_picture_cannot_go_is_known_before(tmp_path):
-    folder = tmp_path / "a.svg"
-    folder.mkdir()
-    places = [(folder, "is a folder"), (tmp_path / "file" / "b.svg", "no folder")]
-    if Path("/proc").is_dir():
-        places.append((Path("/proc/a.svg"), "cannot be written"))
-    for place, complaint in places:
-        engine = CurveEngine()
-        outcome = bench("--plot", str(place), engine=engine)
-        assert (outcome.status, engine.requests) == (2, [])
-        assert complaint in outcome.stderr
 
 
 def test_a_binary_prompt_file_is_refused(tmp_path):
@@ -249,8 +212,6 @@ def test_a_target_without_a_drafter_is_measured_plainly():
         (["--synthetic-acceptance", "1.5"], "--synthetic-acceptance"),
         (["--threads", "0"], "--threads"),
         (["--temperature", "-1"], "--temperature"),
-        (["--plot", "speed.png"], ".svg"),
-        (["--plot", "no/such/folder/a.svg"], "no folder"),
         (["--prompt-file", "no-such-file"], "cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is run in which order, the arithmetic on it, and the sentence that follows from it."""
+"""What is run in which order, the arithmetic on it, and the sentence under it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from support.bench_engine import GROUPS, STEEP, CurveEngine, runs
 
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.errors import BadPair, DoesNotFit
-from gemma_mtp.measure.bench.advice import ON_TWO_CORES, Weights, advise
-from gemma_mtp.measure.bench.break_even import break_even, round_cost, tokens_by_length
+from gemma_mtp.measure.bench.break_even import break_even, round_cost
+from gemma_mtp.measure.bench.conclusion import conclusion
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import TEXTS, Plan, affordable, measure, warm_up
 
 DRAFTS = ("off", "1", "3", "auto")
-Q8 = Weights("Q8_0", on_cpu=True)
 
 
 def plan(drafts=DRAFTS, repeat=2, **settings):
@@ -78,7 +77,7 @@ def test_a_drafter_that_fails_is_an_error_and_no_measurement_of_plain_decoding()
             for end in super().reply(request, cancel):
                 yield replace(end, warning="The drafter broke.")
 
-    with pytest.raises(BadPair, match="Drafting cannot be measured: The drafter broke"):
+    with pytest.raises(BadPair, match="Drafting cannot be measured here: The drafter broke"):
         list(measure(Failing(), plan(), Event()))
 
 
@@ -147,11 +146,6 @@ def test_without_plain_decoding_there_is_no_speedup():
     assert found.best_fixed == "3"
 
 
-def test_tokens_per_round_for_shorter_drafts_follow_from_the_longest():
-    assert tokens_by_length([50, 25, 0, 25]) == [1.0, 1.5, 1.75, 2.0]
-    assert tokens_by_length([]) == [1.0]
-
-
 def test_a_round_takes_the_cheapest_width_that_holds_it():
     costs = Costs({w: c * 0.05 for w, c in enumerate(GROUPS, 1)}, 0.005, 0.0, 300)
     assert round_cost(costs, 1) == pytest.approx(1.9 + 0.1)
@@ -165,87 +159,42 @@ def test_the_chance_that_repays_a_round(cost, drafts, chance):
     assert break_even(drafts + 1.0, drafts) is None
 
 
-def test_advice_to_leave_auto_alone():
-    sentence = advise(results(CurveEngine()), Q8)
-    expected = "Leave --draft at auto: 1.24 times plain decoding here and 1.00 of the best fixed"
-    assert sentence == f"{expected} length, 3."
+def test_the_sentence_where_auto_is_as_fast_as_any():
+    sentence = conclusion(results(CurveEngine()))
+    assert sentence == "--draft auto was as fast here as any: 1.24 times plain decoding."
 
 
-def test_advice_where_auto_alone_gains():
-    sentence = advise(results(CurveEngine(), ("off", "1", "auto")), Q8)
-    assert sentence.endswith("plain decoding here, where no fixed length that was tried gains.")
+def test_the_sentence_where_auto_alone_gains():
+    sentence = conclusion(results(CurveEngine(), ("off", "1", "auto")))
+    assert sentence == "--draft auto was as fast here as any: 1.24 times plain decoding."
 
 
-def test_advice_to_fix_the_length_where_auto_is_behind():
-    sentence = advise(results(CurveEngine(accepts=0.9, chosen=1)), Q8)
-    assert sentence.startswith("Use --draft 3: 1.56 times plain decoding here, of which auto ")
+def test_the_sentence_where_a_fixed_length_is_faster_than_auto():
+    sentence = conclusion(results(CurveEngine(accepts=0.9, chosen=1)))
+    expected = "--draft 3 was fastest here: 1.56 times plain decoding, of which auto reached 0.58."
+    assert sentence == expected
+    sentence = conclusion(results(CurveEngine(accepts=0.9), ("off", "1", "3")))
+    assert sentence == "--draft 3 was fastest here: 1.56 times plain decoding."
 
 
-def test_advice_where_drafting_does_not_pay_names_what_would():
-    sentence = advise(results(CurveEngine(0.7, verify=STEEP), ("off", "1", "3")), Q8)
-    assert "at 3 drafts a round brings 2.5 tokens and costs 3.4 plain steps" in sentence
-    assert "a chance of 89 % each would repay" in sentence
-    assert "use --draft off; a Q4_0 target could gain" in sentence
-    assert sentence.endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("weights", "accepts"), [(Weights("Q8_0", False), 0.7), (Q8, 0.2), (Weights("Q4_0", True), 0.4)]
-)
-def test_advice_names_no_variant_that_would_not_gain(weights, accepts):
-    sentence = advise(results(CurveEngine(accepts, verify=STEEP), ("off", "1", "3")), weights)
-    assert "use --draft off." in sentence
-    assert "could gain" not in sentence
-
-
-def steeper(factor, *widths):
-    """The curve of Q8_0 with some widths that many times as dear."""
-    return tuple(
-        cost * (factor if width in widths else 1.0)
-        for width, cost in enumerate(ON_TWO_CORES["Q8_0"], 1)
+def test_the_sentence_where_drafting_does_not_pay_says_by_how_much():
+    sentence = conclusion(results(CurveEngine(0.7, verify=STEEP), ("off", "1", "3")))
+    assert sentence == (
+        "Drafting does not pay here: the fastest draft length, 3, reached 0.74 of the speed of "
+        "plain decoding; use --draft off."
     )
 
 
-@pytest.mark.parametrize(
-    ("weights", "verify", "named"),
-    [
-        (Q8, steeper(1.0), True),
-        (Q8, steeper(1.2, 2, 4), True),
-        (Q8, steeper(1.6, 4), False),  # one width that is quite different
-        (Q8, steeper(0.7, 2), False),
-        (Weights("F16", on_cpu=True), steeper(1.0), False),  # nothing to compare with
-    ],
-)
-def test_advice_names_a_variant_only_where_widths_cost_what_they_did_there(weights, verify, named):
-    engine = CurveEngine(0.75, verify=verify, draft_step=0.12, plain_step=0.03)
-    for costs in (None, engine.measure_costs()):
-        sentence = advise(results(engine, ("off", "1", "3")), weights, costs)
-        assert "Drafting does not pay here" in sentence
-        assert ("a Q4_0 target could gain" in sentence) is named
-
-
-def test_advice_has_the_article_that_a_name_needs():
-    engine = CurveEngine(0.9, verify=ON_TWO_CORES["Q4_0"], draft_step=0.12)
-    sentence = advise(results(engine, ("off", "2")), Weights("Q4_0", on_cpu=True))
-    assert sentence.endswith(
-        "; an IQ4_NL target could gain: on a similar machine its rounds of 2 drafts cost 2.5 plain "
-        "steps."
+def test_the_sentence_where_auto_stops_drafting_by_itself():
+    sentence = conclusion(results(CurveEngine(0.2, chosen=0)))
+    assert sentence == (
+        "Drafting does not pay here: the fastest draft length, auto, reached 1.00 of the speed of "
+        "plain decoding; --draft auto is as good as off."
     )
 
 
-def test_advice_where_auto_stops_drafting_by_itself():
-    sentence = advise(results(CurveEngine(0.2, chosen=0)), Q8)
-    assert "leave --draft at auto, which reached 1.00 of plain decoding" in sentence
-
-
-def test_costs_let_a_shorter_length_be_judged_that_was_not_run():
-    engine = CurveEngine(0.3, verify=(1.0, 1.4, 3.0, 3.1, 5.0))
-    found = results(engine, ("off", "3"))
-    assert "at 3 drafts" in advise(found, Q8)
-    assert "at 1 draft a round" in advise(found, Q8, engine.measure_costs())
-
-
-def test_advice_on_half_a_measurement():
-    assert advise(Results(DRAFTS, []), Q8) == "Nothing was measured."
-    assert "lengths as well" in advise(results(CurveEngine(), ("off",)), Q8)
-    assert "measure off as well" in advise(results(CurveEngine(), ("3",)), Q8)
+def test_the_sentence_on_half_a_measurement():
+    assert conclusion(Results(DRAFTS, [])) == "Nothing was measured."
+    assert "name draft lengths" in conclusion(results(CurveEngine(), ("off",)))
+    alone = conclusion(results(CurveEngine(), ("1", "3")))
+    assert alone == "--draft 3 was fastest here: measure off as well to see what drafting brings."

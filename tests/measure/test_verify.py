@@ -318,7 +318,9 @@ def test_a_drafter_that_fails_gives_no_verdict():
     engine = load(TINY, LoadOptions(context=2048, threads=1))
     step = engine.pair.drafter.step
     engine.pair.drafter.step = lambda token: np.full_like(step(token), np.nan)
-    with pytest.raises(BadPair, match="nothing to verify: The drafter computed no usable numbers"):
+    with pytest.raises(
+        BadPair, match="cannot be measured here: The drafter computed no usable numbers"
+    ):
         list(compare(engine, Plan(("3",), (QUESTION,), 8), Event()))
     engine.close()
 

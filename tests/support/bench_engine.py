@@ -10,7 +10,8 @@ from support.pairs import TINY
 
 from gemma_mtp.api import End, Event, Message, PairInfo, Request, Stats
 from gemma_mtp.decoding.costs import Costs
-from gemma_mtp.measure.bench.runs import Run, setting
+from gemma_mtp.measure.bench.runs import Run
+from gemma_mtp.measure.replies import draft_setting
 
 # Verifying 1 to 9 rows in plain steps: groups of four rows are cheap.
 GROUPS = (1.0, 2.0, 2.9, 1.9, 2.7, 3.7, 4.0, 3.0, 4.2)
@@ -103,7 +104,7 @@ def runs(engine: CurveEngine, drafts: tuple[str, ...], repeat: int = 3) -> list[
     found = []
     for r in range(repeat):
         for draft in drafts:
-            request = Request((), draft=setting(draft))
+            request = Request((), draft=draft_setting(draft))
             found.append(Run(draft, r, "story", engine.stats(request, len(found))))
     return found
 

@@ -1,1 +1,1 @@
-"""Speed of a pair by draft length: what is run, what came of it, what to do about it."""
+"""Speed of a pair by draft length: what is run, what came of it, and how that is reported."""

@@ -7,9 +7,6 @@ verifying were free. Knows only numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
-
 from gemma_mtp.decoding.costs import Costs
 
 
@@ -35,12 +32,3 @@ def break_even(cost: float, drafts: int) -> float | None:
         else:
             high = chance
     return high
-
-
-def tokens_by_length(histogram: Sequence[int]) -> list[float]:
-    """E for drafts of 0, 1, 2, ... tokens, from the rounds of one fixed length by accepted."""
-    rounds = sum(histogram)
-    if not rounds:
-        return [1.0]
-    reached = [sum(histogram[i:]) / rounds for i in range(1, len(histogram))]
-    return list(accumulate(reached, initial=1.0))

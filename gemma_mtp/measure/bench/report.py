@@ -14,9 +14,9 @@ from typing import Any
 from gemma_mtp.api import Stats
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.break_even import break_even, round_cost
+from gemma_mtp.measure.bench.conclusion import conclusion
 from gemma_mtp.measure.bench.results import Results, Summary
 from gemma_mtp.measure.bench.runs import Plan
-from gemma_mtp.measure.bench.svg import Bar
 from gemma_mtp.terminal.chart import bars, table
 from gemma_mtp.text import number, percent
 
@@ -33,7 +33,6 @@ class Bench:
     plan: Plan
     results: Results
     costs: Costs | None
-    advice: str
     conditions: Mapping[str, Any]
     interrupted: bool = False
 
@@ -47,7 +46,7 @@ def as_json(bench: Bench) -> dict[str, Any]:
         "best_fixed": results.best_fixed,
         "auto_vs_best": _rounded(results.auto_vs_best),
         "costs": None if bench.costs is None else _costs_json(bench.costs),
-        "advice": bench.advice,
+        "advice": conclusion(bench.results),
         "noise": _rounded(results.noise),
         "busy": results.busy,
         "valid_text": plan.synthetic_acceptance is None,
@@ -117,41 +116,14 @@ def _costs_json(costs: Costs) -> dict[str, Any]:
 
 
 def lines(bench: Bench, width: int) -> list[str]:
-    """Conditions, table, picture, costs, advice."""
+    """Conditions, table, bars, costs, the conclusion in one sentence, and notes."""
     found = [*_conditions(bench), ""]
     if bench.results.summaries:
         found += [*_table(bench.results, width), "", *_picture(bench.results, width), ""]
     if bench.costs is not None and bench.costs.verify:
         found += [*_costs(bench.costs, width), ""]
-    found += [bench.advice, *_notes(bench)]
+    found += [conclusion(bench.results), *_notes(bench)]
     return [row for line in found for row in (_wrapped(line, width) if line else [""])]
-
-
-def svg_rows(results: Results) -> list[Bar]:
-    """The bars of the picture in a file."""
-    return [
-        Bar(
-            summary.draft,
-            summary.tokens_per_second,
-            min(summary.rates),
-            max(summary.rates),
-            _note(summary),
-            summary.draft == results.plain,
-        )
-        for summary in results.summaries
-    ]
-
-
-def curve(costs: Costs | None) -> list[tuple[int, float]]:
-    """Widths and their cost in plain steps."""
-    if costs is None:
-        return []
-    return [(width, seconds / _plain(costs)) for width, seconds in sorted(costs.verify.items())]
-
-
-def _note(summary: Summary) -> str:
-    rate = number(summary.tokens_per_second)
-    return rate if summary.speedup is None else f"{rate} ({summary.speedup:.2f}x)"
 
 
 def _conditions(bench: Bench) -> list[str]:
@@ -243,8 +215,8 @@ def _notes(bench: Bench) -> list[str]:
             notes.append(f"{spread}: the machine was busy; measure again when it is quiet.")
         else:
             notes.append(f"{spread}.")
-    if bench.interrupted:
-        notes.append("Stopped: these are the runs made until then.")
+    if bench.interrupted and results.runs:
+        notes.append(f"Stopped after {len(results.runs)} of {len(bench.plan.order())} runs.")
     return notes
 
 

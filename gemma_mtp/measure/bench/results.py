@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from gemma_mtp.api import Stats
-from gemma_mtp.measure.bench.runs import Run, setting
+from gemma_mtp.measure.bench.runs import Run
+from gemma_mtp.measure.replies import draft_setting
 
 BUSY = 0.10  # range of a round's time over its median, from which a machine counts as busy
 
@@ -53,7 +54,7 @@ class Results:
             draft: {run.repeat: run for run in runs if run.draft == draft} for draft in drafts
         }
         self.drafts = [draft for draft in drafts if self._by_draft[draft]]
-        self.plain = next((d for d in self.drafts if setting(d) == 0), None)
+        self.plain = next((d for d in self.drafts if draft_setting(d) == 0), None)
         self.summaries = [self._summary(draft) for draft in self.drafts]
 
     def __getitem__(self, draft: str) -> Summary:
@@ -77,11 +78,11 @@ class Results:
     @property
     def fixed(self) -> list[str]:
         """The settings that are a number or off."""
-        return [d for d in self.drafts if setting(d) != "auto"]
+        return [d for d in self.drafts if draft_setting(d) != "auto"]
 
     @property
     def auto(self) -> str | None:
-        return next((d for d in self.drafts if setting(d) == "auto"), None)
+        return next((d for d in self.drafts if draft_setting(d) == "auto"), None)
 
     @property
     def best_fixed(self) -> str | None:
@@ -91,7 +92,7 @@ class Results:
     @property
     def best_drafting(self) -> str | None:
         """The fastest setting that drafts."""
-        return self._fastest([d for d in self.drafts if setting(d) != 0])
+        return self._fastest([d for d in self.drafts if draft_setting(d) != 0])
 
     @property
     def speedup(self) -> float | None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Protocol
 
-from gemma_mtp.api import DraftSetting, End, Event, Message, PairInfo, Request, Sampling, Stats
+from gemma_mtp.api import Message, Request, Sampling, Stats
 from gemma_mtp.decoding.costs import Costs
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, GemmaMtpError
+from gemma_mtp.errors import Cancelled, DoesNotFit
+from gemma_mtp.measure import replies
+from gemma_mtp.measure.replies import draft_setting, reply_from_empty_cache
 
 WARM_UP = 16  # tokens: weights come from the disk, clocks go up
 LEARN = 96  # tokens, in which `auto` gets to know what widths cost, as in the first chat
@@ -35,22 +37,8 @@ TEXTS = (
 )
 
 
-class Cache(Protocol):
-    """What an engine has evaluated."""
-
-    def rewind(self, length: int) -> int: ...
-
-
-class Engine(Protocol):
-    """What measuring needs of a loaded pair."""
-
-    @property
-    def info(self) -> PairInfo: ...
-
-    @property
-    def session(self) -> Cache: ...
-
-    def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]: ...
+class Engine(replies.Engine, Protocol):
+    """A loaded pair whose costs can be measured as well."""
 
     def measure_costs(
         self, max_width: int = 9, repeats: int = 5, progress: Callable[[float], bool] = ...
@@ -91,12 +79,6 @@ class Run:
     stats: Stats
 
 
-def setting(draft: str) -> DraftSetting:
-    """A draft length as the engine takes it; it was checked before."""
-    word = draft.strip().lower()
-    return "auto" if word == "auto" else 0 if word == "off" else int(word)
-
-
 def measure(engine: Engine, plan: Plan, cancel: Flag) -> Iterator[Run]:
     """All runs of the plan, each as soon as it is done; ends early after `cancel` was set."""
     for repeat, draft in plan.order():
@@ -109,7 +91,7 @@ def measure(engine: Engine, plan: Plan, cancel: Flag) -> Iterator[Run]:
 def warm_up(engine: Engine, plan: Plan, cancel: Flag) -> Stats | None:
     """Run what is not counted; the statistics of plain decoding, None after `cancel` was set."""
     plain = _reply(engine, plan, "off", 0, WARM_UP, cancel)
-    if plain is not None and any(setting(draft) == "auto" for draft in plan.drafts):
+    if plain is not None and any(draft_setting(draft) == "auto" for draft in plan.drafts):
         return plain if _reply(engine, plan, "auto", 0, LEARN, cancel) else None
     return plain
 
@@ -123,29 +105,24 @@ def affordable(rate: float, runs: int, context: int) -> int:
 def _reply(
     engine: Engine, plan: Plan, draft: str, repeat: int, tokens: int, cancel: Flag
 ) -> Stats | None:
-    """One reply from an empty cache; None when it was cancelled."""
-    engine.session.rewind(0)
+    """The statistics of one reply; None when it was cancelled."""
     synthetic = plan.synthetic_acceptance
     request = Request(
         (Message("user", plan.text(repeat).prompt),),
         Sampling(temperature=plan.temperature if synthetic is None else 0.0),
         seed=repeat,
         exact=False,  # as in a chat
-        draft=setting(draft),
+        draft=draft_setting(draft),
         max_tokens=tokens,
         ignore_end=True,
         synthetic_acceptance=synthetic,
     )
     try:
-        *_, end = engine.reply(request, cancel)
+        end = reply_from_empty_cache(engine, request, cancel)
     except Cancelled:
         return None
     except DoesNotFit as error:
         raise DoesNotFit(str(error), "Ask something shorter, or use a larger --ctx.") from error
-    if not isinstance(end, End):
-        raise GemmaMtpError("The engine ended the reply without a result.")
-    if end.warning:
-        raise BadPair(f"Drafting cannot be measured: {end.warning}")
     if end.reason == "context":
         raise DoesNotFit(
             f"{tokens} tokens and their prompt do not fit a context of {end.stats.context_size}.",

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any, Protocol
 
-from gemma_mtp.api import End, Event, Message, PairInfo, Prefill, Request, Sampling
+from gemma_mtp.api import End, Message, Prefill, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
 from gemma_mtp.decoding.sampler import Row, capped
-from gemma_mtp.errors import BadPair, Cancelled, GemmaMtpError
-from gemma_mtp.measure.bench.runs import setting
+from gemma_mtp.errors import Cancelled
+from gemma_mtp.measure import replies
+from gemma_mtp.measure.replies import draft_setting, reply_from_empty_cache
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.texts import LONG, Text
@@ -26,8 +27,8 @@ PROBED_AT = (100, 700)  # tokens of context
 WIDTHS = (2, 4)
 
 
-class Session(Protocol):
-    """What the cache holds."""
+class Session(replies.Cache, Protocol):
+    """A cache that can be filled without writing a reply."""
 
     @property
     def last_row(self) -> Row | None: ...
@@ -35,21 +36,17 @@ class Session(Protocol):
     def prefill(
         self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
     ) -> Iterator[Prefill]: ...
-    def rewind(self, length: int) -> int: ...
 
 
-class Engine(Protocol):
-    """A loaded pair; `pair.target` evaluates (see `probe.Target`)."""
+class Engine(replies.Engine, Protocol):
+    """A loaded pair whose target (see `probe.Target`) can be asked directly."""
 
-    @property
-    def info(self) -> PairInfo: ...
     @property
     def pair(self) -> Any: ...
     @property
     def session(self) -> Session: ...
     def prompt(self, request: Request) -> list[int]: ...
     def lasting(self, request: Request, prompt: list[int]) -> int: ...
-    def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Plan:
     @property
     def widest(self) -> int:
         """The most rows that one round may evaluate."""
-        lengths = (setting(draft) for draft in self.drafts)
+        lengths = (draft_setting(draft) for draft in self.drafts)
         return max(WIDEST, *(1 + (LONGEST if k == "auto" else int(k)) for k in lengths))
 
 
@@ -177,21 +174,15 @@ def _request(text: Text, plan: Plan, temperature: float, draft: str, exact: bool
         Sampling(temperature=temperature),
         seed=plan.seed,
         exact=exact,
-        draft=setting(draft),
+        draft=draft_setting(draft),
         max_tokens=plan.tokens,
         ignore_end=not text.ends,  # however short the model would be, so much is compared
     )
 
 
 def _write(engine: Engine, request: Request, cancel: Flag) -> End:
-    """One reply from an empty cache."""
-    engine.session.rewind(0)
-    *_, end = engine.reply(request, cancel)
+    end = reply_from_empty_cache(engine, request, cancel)
     _check(cancel)
-    if not isinstance(end, End):
-        raise GemmaMtpError("The engine ended the reply without a result.")
-    if end.warning:
-        raise BadPair(f"There is nothing to verify: {end.warning}")
     return end
 
 
