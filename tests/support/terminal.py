@@ -21,8 +21,9 @@ from pathlib import Path
 
 import pyte
 
-DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
-ROOT = DRIVER.parents[2]
+SUPPORT = Path(__file__).parent
+DRIVER = SUPPORT / "fakes.py"
+ROOT = SUPPORT.parents[1]
 PATIENCE = 20.0
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
 CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
@@ -61,9 +62,10 @@ class Terminal:
         self.status: int | None = None
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
-            env |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-            env |= {"FAKE": json.dumps(script or {}), **env}
+            cleared = ("NO_COLOR", "COLUMNS", "LINES")
+            inherited = {k: v for k, v in os.environ.items() if k not in cleared}
+            usual = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+            env = {**inherited, **usual, "FAKE": json.dumps(script or {}), **env}
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             if piped is not None:
                 ready, end = os.pipe()

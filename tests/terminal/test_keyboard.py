@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_command_line_starts_without_prompt_toolkit() -> None:
-    script = "import sys, gemma_mtp.chat.keyboard; print('prompt_toolkit' in sys.modules)"
+    module = "gemma_mtp.terminal.prompt.keyboard"
+    script = f"import sys, {module}; print('prompt_toolkit' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
     )

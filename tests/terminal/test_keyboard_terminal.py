@@ -28,7 +28,7 @@ from support.terminal import (
     ESCAPE,
     LEFT,
     RIGHT,
-    ROOT,
+    SUPPORT,
     TAB,
     UP,
     Terminal,
@@ -69,7 +69,7 @@ class Typist(Terminal):
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts typists; none outlives its test."""
-    monkeypatch.setattr(terminal, "DRIVER", ROOT / "tests" / "typist.py")
+    monkeypatch.setattr(terminal, "DRIVER", SUPPORT / "typist.py")
     opened: list[Typist] = []
 
     def open_one(columns: int = 80, rows: int = 24, **settings: object) -> Typist:

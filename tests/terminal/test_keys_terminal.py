@@ -23,7 +23,7 @@ from support.terminal import (
     ENTER,
     ESCAPE,
     LEFT,
-    ROOT,
+    SUPPORT,
     UP,
     Terminal,
     paste,
@@ -263,10 +263,10 @@ def test_another_size_during_a_reply(start: Start, tmp_path: Path) -> None:
 @pytest.fixture
 def job(open_terminal: Open, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Starts programs of these tests as a shell does."""
-    monkeypatch.setattr(terminal, "DRIVER", ROOT / "tests" / "job.py")
+    monkeypatch.setattr(terminal, "DRIVER", SUPPORT / "job.py")
 
     def start_one(program: str, *arguments: str, **settings: object) -> Terminal:
-        return open_terminal(str(ROOT / "tests" / program), *arguments, **settings)
+        return open_terminal(str(SUPPORT / program), *arguments, **settings)
 
     return start_one
 
