@@ -107,7 +107,7 @@ class Environment:
 
     def machine(self) -> Machine:
         """What is free here just now."""
-        from gemma_mtp.models.hardware import this_machine
+        from gemma_mtp.models.machine import this_machine
 
         return this_machine()
 

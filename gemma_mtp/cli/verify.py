@@ -140,8 +140,8 @@ def _receipt(
 
 def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
     """The sha256 of each file, of a split model that of each part."""
+    from gemma_mtp.files.checksum import sha256_of
     from gemma_mtp.models.gguf import read_header
-    from gemma_mtp.models.pull.reuse import sha256_of
 
     def show(name: str, size: int, done: int) -> None:
         printer.screen.transient(f"hashing {name} {done / max(size, 1):.0%}")

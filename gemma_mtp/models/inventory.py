@@ -17,22 +17,22 @@ from typing import Any
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.files.checksum import sha256_of
+from gemma_mtp.files.disk import taken
+from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import gguf
 from gemma_mtp.models import last_used as used
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.pull.disk import taken
-from gemma_mtp.models.pull.folder_lock import LOCK, locked
-from gemma_mtp.models.pull.marker import (
-    CLAIM,
-    MARKER,
+from gemma_mtp.models.hub_names import entry_of
+from gemma_mtp.models.pair_record import (
+    RECORD,
     SUMS,
-    Marker,
-    read_claim,
-    read_marker,
-    unmark,
+    UNFINISHED,
+    PairRecord,
+    mark_unfinished,
+    read_record,
+    read_unfinished,
 )
-from gemma_mtp.models.pull.pairs_on_hub import entry_of
-from gemma_mtp.models.pull.reuse import sha256_of
 from gemma_mtp.models.store import Store
 
 OnCheck = Callable[[str, int, int], None]
@@ -136,7 +136,7 @@ def distrust(item: Item) -> None:
     """A damaged pair is not ready any more, so that a pull looks at it again."""
     if item.folder is not None:
         with contextlib.suppress(OSError):
-            unmark(item.folder)
+            mark_unfinished(item.folder)
 
 
 def remove(item: Item) -> int:
@@ -186,8 +186,8 @@ def _builtin(store: Store, entry: Entry) -> Item:
 
 def _in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
     """What a folder of models holds; None if nothing says what it is for."""
-    marker = read_marker(folder)
-    about = marker or read_claim(folder)
+    marker = read_record(folder)
+    about = marker or read_unfinished(folder)
     if entry is not None:
         name, tag, source = entry.name, entry.tag, f"{entry.repo}@{entry.revision[:12]}"
         ready = store.is_ready(entry)
@@ -205,17 +205,17 @@ def _in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
     return Item(name, tag, size, ready, False, source, used.when(name), files, folder, entry)
 
 
-def _held(folder: Path, marker: Marker) -> tuple[StoredFile, ...]:
+def _held(folder: Path, marker: PairRecord) -> tuple[StoredFile, ...]:
     held = sorted(marker.files, key=lambda file: file.role != "target")
     return tuple(StoredFile(h.role, folder / h.path, h.bytes, h.sha256, h.origin) for h in held)
 
 
-def _tag(marker: Marker) -> str:
+def _tag(marker: PairRecord) -> str:
     target = next((held for held in marker.files if held.role == "target"), None)
     return target.quantization.lower() if target else ""
 
 
-def _complete(folder: Path, marker: Marker) -> bool:
+def _complete(folder: Path, marker: PairRecord) -> bool:
     with contextlib.suppress(OSError):
         return all((folder / held.path).stat().st_size == held.bytes for held in marker.files)
     return False
@@ -225,7 +225,9 @@ def _is_bare(folder: Path) -> bool:
     """Whether nothing of a model is here yet, only what a pull writes before its first byte."""
     files = [path for path in folder.rglob("*") if not path.is_dir()]
     return not any(
-        taken(path) and path.name not in (MARKER, SUMS, CLAIM, LOCK) and path.suffix != ".journal"
+        taken(path)
+        and path.name not in (RECORD, SUMS, UNFINISHED, LOCK)
+        and path.suffix != ".journal"
         for path in files
     )
 
@@ -242,7 +244,7 @@ def _strays(folder: Path, item: Item) -> Iterator[Leftover]:
     if folder.is_symlink():
         return
     wanted = {file.path for file in item.files}
-    wanted |= {folder / name for name in (MARKER, SUMS, LOCK)}
+    wanted |= {folder / name for name in (RECORD, SUMS, LOCK)}
     for path in sorted(folder.rglob("*")):
         if path not in wanted and not path.is_dir():
             yield Leftover(path, _size(path), f"not needed by {item.name}")
@@ -292,7 +294,7 @@ def _clear(folder: Path, name: str) -> None:
             if linked:
                 (folder / LOCK).unlink()
                 return folder.unlink()
-            (folder / MARKER).unlink(missing_ok=True)
+            (folder / RECORD).unlink(missing_ok=True)
             for path in sorted(folder.rglob("*"), reverse=True):
                 if path.is_dir() and not path.is_symlink():
                     path.rmdir()

@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemma_mtp import paths
+
 NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a huge number
 
 
@@ -44,6 +46,19 @@ class Machine:
     def gpu_free(self) -> int:
         """Free memory of all GPUs together: llama.cpp spreads layers over them."""
         return sum(gpu.free for gpu in self.gpus)
+
+
+def this_machine() -> Machine:
+    """Memory, cores and GPUs (as llama.cpp sees them) as they are now."""
+    from gemma_mtp import llama
+    from gemma_mtp.llama import threads
+
+    gpus = tuple(
+        Device(name, description, free, total, kind == "igpu" or sys.platform == "darwin")
+        for name, description, kind, free, total in llama.devices()
+        if kind in ("gpu", "igpu")
+    )
+    return Machine(*memory(), threads.usable_threads(), gpus, disk_free(paths.models_dir()))
 
 
 def memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[

@@ -12,12 +12,11 @@ from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
-from gemma_mtp.models import gguf, gguf_names, last_used
+from gemma_mtp.models import gguf, gguf_names, hub_names, last_used
 from gemma_mtp.models.catalogue import Catalogue, Entry
-from gemma_mtp.models.drafters import find_drafter
-from gemma_mtp.models.header_check import check_once
-from gemma_mtp.models.pull import pairs_on_hub
-from gemma_mtp.models.pull.marker import ready_files
+from gemma_mtp.models.check_cache import check_once
+from gemma_mtp.models.drafter_search import find_drafter
+from gemma_mtp.models.pair_record import ready_files
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
@@ -76,13 +75,13 @@ class Store:
 
     def ready(self) -> list[Entry]:
         """All entries that can be loaded without the network."""
-        entries = [*self.catalogue.entries, *pairs_on_hub.pulled(paths.models_dir())]
+        entries = [*self.catalogue.entries, *hub_names.pulled(paths.models_dir())]
         return [entry for entry in entries if self.is_ready(entry)]
 
     def find(self, name: str) -> Entry | None:
         """The entry of the catalogue, or of a repository pulled before."""
-        if pairs_on_hub.is_hub_name(name):
-            return pairs_on_hub.find_pulled(name, paths.models_dir())
+        if hub_names.is_hub_name(name):
+            return hub_names.find_pulled(name, paths.models_dir())
         return self.catalogue.find(name)
 
     def remember_used(self, name: str) -> None:
@@ -129,9 +128,7 @@ class Store:
         return PairFiles(str(target), target, drafter, why)  # its path is a name, too
 
     def _repository(self, name: str) -> PairFiles:
-        from gemma_mtp.models.pull.pairs_on_hub import find_pulled
-
-        entry = find_pulled(name, paths.models_dir())
+        entry = hub_names.find_pulled(name, paths.models_dir())
         if entry is None:
             if lost := places.dangling(paths.models_dir()):
                 raise ModelNotAvailable(f"{name} cannot be opened: {lost}.", places.HINT)
@@ -181,7 +178,7 @@ class Store:
 
 def looks_like_path(model: str) -> bool:
     """A file, not a name: it has a folder in it, or ends as GGUF files do."""
-    if pairs_on_hub.is_hub_name(model):
+    if hub_names.is_hub_name(model):
         return False
     separators = [os.sep, os.altsep or os.sep]
     return any(s in model for s in separators) or model.lower().endswith(".gguf")

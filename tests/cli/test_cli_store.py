@@ -16,11 +16,11 @@ from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.cli import pull
 from gemma_mtp.errors import NotPulled
+from gemma_mtp.files.folder_lock import locked
 from gemma_mtp.models import inventory, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.machine import Machine
-from gemma_mtp.models.pull.folder_lock import locked
-from gemma_mtp.models.pull.marker import MARKER, Held, Marker, write_marker
+from gemma_mtp.models.pair_record import RECORD, FileRecord, PairRecord, write_record
 
 CATALOGUE = load_catalogue()
 
@@ -54,9 +54,9 @@ def put(name: str, repo: str = "") -> Path:
         path = writer.write(folder / (remote.path if remote else f"{role}.gguf"), *parts)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         pinned = remote.sha256 if remote else ""
-        held.append(Held(role, path.name, path.stat().st_size, digest, "Q4_0", pinned))
+        held.append(FileRecord(role, path.name, path.stat().st_size, digest, "Q4_0", pinned))
     revision = known.revision if known else "0" * 40
-    write_marker(folder, Marker(name, known.repo if known else repo, revision, tuple(held)))
+    write_record(folder, PairRecord(name, known.repo if known else repo, revision, tuple(held)))
     return folder
 
 
@@ -212,7 +212,7 @@ def test_rm_leaves_the_files_of_other_programs(home: Path, tmp_path: Path) -> No
 
 def test_rm_of_a_part_of_a_download(home: Path) -> None:
     folder = put("12b")
-    (folder / MARKER).unlink()
+    (folder / RECORD).unlink()
     assert invoke("rm", "12b").status == 0
     assert not folder.exists()
 
@@ -232,7 +232,7 @@ def test_of_a_folder_that_lies_elsewhere_only_the_link_goes(home: Path, tmp_path
     assert sorted(elsewhere.iterdir()) == there
     folder.symlink_to(elsewhere)
     assert json.loads(invoke("rm", "12b", "--json").stdout) == {"removed": "12b", "bytes": 0}
-    (elsewhere / MARKER).unlink()
+    (elsewhere / RECORD).unlink()
     folder.symlink_to(elsewhere)
     assert invoke("prune", "--yes").status == 0
     assert not folder.is_symlink()

@@ -12,7 +12,7 @@ from gemma_mtp import paths
 from gemma_mtp.cli import findings as doctor
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.files import places
-from gemma_mtp.models.pull.disk import disk_error
+from gemma_mtp.files.disk import disk_error
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="symbolic links")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from support import gguf_writer as writer
 
-from gemma_mtp.api import CPU_PIECE, GPU_PIECE, MAX_WIDTH, LoadOptions, PairFiles
-from gemma_mtp.engine import snapshots
+from gemma_mtp.api import CPU_PIECE, GPU_PIECE, MAX_WIDTH, SNAPSHOT_BYTES, SNAPSHOT_SHARE, LoadOptions, PairFiles
 from gemma_mtp.models import fit, gguf, memory
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.fit import (
@@ -190,10 +189,10 @@ def test_a_snapshot_that_a_session_does_not_keep_is_not_counted() -> None:
     large = replace(shape("31b"), window=4096)
     row = 4 * (large.vocabulary + large.width)
     size = int(4096 * large.kv_bytes_per_cell()) + row
-    assert size > snapshots.SNAPSHOT_BYTES
-    kept = size * snapshots.SNAPSHOT_SHARE
+    assert size > SNAPSHOT_BYTES
+    kept = size * SNAPSHOT_SHARE
     assert memory.snapshot_bytes(large, kept, 8192) == size
-    assert memory.snapshot_bytes(large, kept - snapshots.SNAPSHOT_SHARE, 8192) == 0
+    assert memory.snapshot_bytes(large, kept - SNAPSHOT_SHARE, 8192) == 0
 
 
 def test_one_vocabulary_is_loaded() -> None:

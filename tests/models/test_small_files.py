@@ -88,10 +88,10 @@ import resource, signal, sys
 from pathlib import Path
 from gemma_mtp.engine.engine import load
 from gemma_mtp.api import LoadOptions
-from gemma_mtp.cli.environment import World
+from gemma_mtp.cli.environment import Environment
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-files = World().resolve("tiny", None)
+files = Environment().resolve("tiny", None)
 for _ in range(2):
     load(files, LoadOptions(context=512, log_file=Path(sys.argv[1]))).close()
 """

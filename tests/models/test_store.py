@@ -14,7 +14,7 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.models import gguf, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
-from gemma_mtp.models.pull.pair import MARKER
+from gemma_mtp.models.pull.pair import RECORD
 
 CATALOGUE = load_catalogue()
 
@@ -52,7 +52,7 @@ def put(shop: store.Store, name: str) -> Path:
         path = writer.write(folder / remote.path, *parts)
         size = path.stat().st_size
         files.append({"path": remote.path, "bytes": size, "sha256": remote.sha256})
-    (folder / MARKER).write_text(json.dumps({"files": files}))
+    (folder / RECORD).write_text(json.dumps({"files": files}))
     return folder
 
 
@@ -85,7 +85,7 @@ def test_a_known_pair_that_is_not_here_names_the_pull(shop: store.Store) -> None
 def test_half_a_pull_is_not_ready(shop: store.Store) -> None:
     folder = put(shop, "e2b")
     assert shop.is_ready(entry("e2b"))
-    (folder / MARKER).unlink()
+    (folder / RECORD).unlink()
     assert not shop.is_ready(entry("e2b"))
 
 
@@ -125,7 +125,7 @@ def test_nothing_means_the_last_used_pair_that_is_still_here(shop: store.Store) 
     shop.remember_used("e2b")
     shop.remember_used("12b")
     assert shop.resolve(None).name == "12b"
-    (folder / MARKER).unlink()
+    (folder / RECORD).unlink()
     assert shop.resolve(None).name == "e2b"
 
 

@@ -12,8 +12,8 @@ from support.hub_server import REPO, REVISION
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models.pair_record import UNFINISHED
 from gemma_mtp.models.pull.events import PullEvent, PullNote
-from gemma_mtp.models.pull.marker import CLAIM
 from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
 
 CONTENTS = {  # headers of a pair, and more bytes than these need
@@ -62,7 +62,7 @@ def fetch(folder: Path, options: PullOptions | None = None, entry: Entry = ENTRY
     assert ready_files(entry, folder) == files
     check(files)
     left = {path.name for path in folder.iterdir() if path.is_file()}
-    assert CLAIM not in left
+    assert UNFINISHED not in left
     assert not {name for name in left if name.endswith((".partial", ".journal", ".tmp", ".linked"))}
     return events
 

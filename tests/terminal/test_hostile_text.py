@@ -20,7 +20,7 @@ from gemma_mtp.api import Message, Turn
 from gemma_mtp.chat.verbs.registry import VERBS
 from gemma_mtp.cli import app
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.models.pull.marker import MARKER
+from gemma_mtp.models.pair_record import RECORD
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -56,7 +56,7 @@ def place(machine: Path) -> Path:
         size = path.stat().st_size
         held.append({"role": role, "path": path.name, "bytes": size, "sha256": "0" * 64})
     marker = {"name": f"hf:{HOSTILE}/x", "repo": HOSTILE, "revision": HOSTILE, "files": held}
-    (folder / MARKER).write_text(json.dumps(marker))
+    (folder / RECORD).write_text(json.dumps(marker))
     (folder / f"{HOSTILE}.partial").write_bytes(b"x")
     (folder / f"gone{HOSTILE}.gguf").symlink_to(machine / "nowhere")
     config = paths.config_file()

@@ -3,7 +3,7 @@
 The only importer of huggingface_hub, which brings sessions, tokens, proxies, certificates and
 mirrors (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY). Answers are read within limits and
 checked against a declared shape. Knows nothing of pairs, folders and retries: a fault that may pass
-is raised as a Hiccup, every other one as a HubError.
+is raised as a TransientError, every other one as a HubError.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from gemma_mtp.errors import HubError
-from gemma_mtp.models.pull import answers, faults
-from gemma_mtp.models.pull.answers import HubFile
-from gemma_mtp.models.pull.retry import Hiccup
-from gemma_mtp.models.pull.silence import paced, within
+from gemma_mtp.models.pull import hub_errors, hub_responses
+from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.hub_responses import HubFile
+from gemma_mtp.models.pull.stalls import paced, within
 from gemma_mtp.models.pull.transfer import Body
 
 EXPIRED = (400, 401, 403, 404, 410)  # what a CDN says to an address that was signed too long ago
@@ -69,7 +69,7 @@ def list_files(repo: str, revision: str | None) -> list[HubFile]:
     url = f"{endpoint()}/api/models/{repo}{path}?blobs=true"
     with _translated(where):
         body = _whole_body(url, where, f"revision {revision}" if revision else "")
-        return answers.listed(body, revision)
+        return hub_responses.listed(body, revision)
 
 
 def _whole_body(url: str, where: str, what: str) -> bytearray:
@@ -83,8 +83,8 @@ def _whole_body(url: str, where: str, what: str) -> bytearray:
         _accept(response, where, what, (200,))
         for chunk in response.iter_raw():
             body += chunk
-            if len(body) > answers.LONGEST_LISTING:
-                most = answers.LONGEST_LISTING >> 20
+            if len(body) > hub_responses.LONGEST_LISTING:
+                most = hub_responses.LONGEST_LISTING >> 20
                 raise HubError(
                     f"{where} sends a listing of more than {most} MB, which no repository has.",
                     "Check the name, and HF_ENDPOINT.",
@@ -104,8 +104,8 @@ def unreachable(timeout: float = 5.0) -> HubError | None:
         answer = within(2 * timeout, status)
     except HubError as error:
         return error
-    except Hiccup as hiccup:
-        return HubError(f"{endpoint()} cannot be reached: {hiccup}.", "Check the network.")
+    except TransientError as error:
+        return HubError(f"{endpoint()} cannot be reached: {error}.", "Check the network.")
     if answer >= 500:
         return HubError(f"{endpoint()} answers with HTTP {answer}.", "Try again later.")
     return None
@@ -134,7 +134,7 @@ class Blob:
             headers = _headers()
             url = hf_hub_url(self._repo, self._path, revision=self._revision, endpoint=endpoint())
             found = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-            facts = answers.stated(self._path, found.commit_hash, found.size, found.etag)
+            facts = hub_responses.stated(self._path, found.commit_hash, found.size, found.etag)
             address = urljoin(url, found.location)
         if _origin(address) != _origin(url):
             headers.pop("authorization", None)  # a token is for the hub alone
@@ -157,7 +157,7 @@ class Blob:
         try:
             _accept(response, self.where, self._path, (200, 206))
             ranged = response.status_code == 206
-            first, total = answers.extent(response.headers, ranged, start)
+            first, total = hub_responses.extent(response.headers, ranged, start)
             chunks = paced(self._chunks(response), constants.HF_HUB_DOWNLOAD_TIMEOUT)
             yield Body(first, total, ranged, chunks)
         finally:
@@ -210,7 +210,7 @@ def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...]) -> 
     """Raise unless this is an answer of the kind that was asked for."""
     headers, url = response.headers, str(response.request.url)
     if response.status_code not in statuses:
-        raise faults.refusal(response.status_code, headers, where, what, url)
+        raise hub_errors.refusal(response.status_code, headers, where, what, url)
     host = urlsplit(url).netloc
     if headers.get("Content-Encoding", "identity") != "identity":
         raise HubError(
@@ -218,7 +218,7 @@ def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...]) -> 
             "A proxy on the way may do that; try without it.",
         )
     if headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise faults.no_hub(host, "it sends a web page")
+        raise hub_errors.no_hub(host, "it sends a web page")
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -228,7 +228,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 @contextmanager
 def _translated(where: str, what: str = "") -> Iterator[None]:
-    """Turn what the library and its HTTP client raise into a Hiccup or a HubError."""
+    """Turn what the library and its HTTP client raise into a TransientError or a HubError."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import logging as library_log
 
@@ -236,10 +236,10 @@ def _translated(where: str, what: str = "") -> Iterator[None]:
     try:
         session = get_session()
     except Exception as error:
-        raise faults.no_session(error) from error
+        raise hub_errors.no_session(error) from error
     try:
         yield
-    except (HubError, Hiccup):
+    except (HubError, TransientError):
         raise
     except Exception as error:
         # httpx or httpx2, whichever this release of the library is built on
@@ -254,11 +254,11 @@ def _fault(error: Exception, client: Any, where: str, what: str) -> Exception:
         return HubError("HF_HUB_OFFLINE is set, so nothing can be downloaded.", "Unset it to pull.")
     if isinstance(error, errors.HfHubHTTPError):
         answer = error.response
-        return faults.refusal(
+        return hub_errors.refusal(
             answer.status_code, answer.headers, where, what, str(answer.request.url)
         )
     if isinstance(error, errors.HFValidationError):
-        return HubError(f"{where} is not an address of a repository: {faults.reason(error)}.",
+        return HubError(f"{where} is not an address of a repository: {hub_errors.reason(error)}.",
                         "Check the name.")  # fmt: skip
     if isinstance(error, client.UnsupportedProtocol | client.InvalidURL):
         return HubError(f"{where} is not an address.", "Check HF_ENDPOINT.")
@@ -269,9 +269,11 @@ def _fault(error: Exception, client: Any, where: str, what: str) -> Exception:
         )
     if isinstance(error, client.TransportError):
         request = getattr(error, "_request", None)  # the property raises when there is none
-        return faults.broken(error, str(request.url) if request else where, type(error).__name__)
+        return hub_errors.broken(
+            error, str(request.url) if request else where, type(error).__name__
+        )
     if isinstance(error, ValueError):  # it has not the declared shape
-        return faults.no_hub(where, faults.reason(error))
+        return hub_errors.no_hub(where, hub_errors.reason(error))
     return HubError(
-        f"{where} cannot be used: {faults.reason(error)}.", "Check HF_ENDPOINT and the network."
+        f"{where} cannot be used: {hub_errors.reason(error)}.", "Check HF_ENDPOINT and the network."
     )

@@ -15,39 +15,40 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import HubError
+from gemma_mtp.files.checksum import sha256_of
+from gemma_mtp.files.disk import disk_error, require_room, taken
+from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import gguf, pair_check
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.pull import hub
-from gemma_mtp.models.pull.disk import disk_error, require_room, taken
-from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress, PullSilence, PullWait
-from gemma_mtp.models.pull.expected import Question, Wanted, expect
-from gemma_mtp.models.pull.folder_lock import LOCK, locked
-from gemma_mtp.models.pull.marker import (
-    CLAIM,
-    MARKER,
-    Held,
-    Marker,
-    is_as_verified,
+from gemma_mtp.models.pair_record import (
+    RECORD,
+    UNFINISHED,
+    FileRecord,
+    PairRecord,
+    is_unchanged,
     pair_files,
-    read_marker,
+    read_record,
     ready_files,
-    write_claim,
-    write_marker,
+    write_record,
+    write_unfinished,
 )
-from gemma_mtp.models.pull.recheck import (
-    changed_at,
+from gemma_mtp.models.pull import hub
+from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress, PullSilence, PullWait
+from gemma_mtp.models.pull.expected_files import Question, Wanted, expect
+from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.reuse import Places, links_to, place
+from gemma_mtp.models.pull.transfer import Transfer, journal_of
+from gemma_mtp.models.pull.verify import (
     is_about,
+    modified_at,
     ready_as_verified,
     set_aside,
     verify_again,
 )
-from gemma_mtp.models.pull.retry import Hiccup
-from gemma_mtp.models.pull.reuse import Places, links_to, place, sha256_of
-from gemma_mtp.models.pull.transfer import Transfer, journal_of
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 
-__all__ = ["MARKER", "PullNote", "PullOptions", "PullProgress", "pull", "ready_files"]
+__all__ = ["RECORD", "PullNote", "PullOptions", "PullProgress", "pull", "ready_files"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class PullOptions:
     offline: bool = False
     reuse: tuple[Path, ...] = ()
     symlinks: bool = True
-    stated: Marker | None = None
+    stated: PairRecord | None = None
     allow_changed: bool = False
 
 
@@ -100,7 +101,7 @@ def _run(pull: _Pull) -> PairFiles:
 
 def _remove_empty(folder: Path) -> None:
     below = sorted(folder.rglob("*"), reverse=True)
-    if any(path.name not in (LOCK, CLAIM) for path in below if not path.is_dir()):
+    if any(path.name not in (LOCK, UNFINISHED) for path in below if not path.is_dir()):
         return
     for path in below:
         if path.is_dir():
@@ -122,7 +123,7 @@ class _Pull:
     wanted: list[Wanted] = field(default_factory=list)
 
     def run(self) -> PairFiles:
-        marker = read_marker(self.folder)
+        marker = read_record(self.folder)
         claimed = marker is not None and is_about(marker, self.entry, self.revision)
         if marker and claimed and verify_again(self.entry, self.folder, marker, self.on_event):
             self._check_pair()
@@ -135,9 +136,9 @@ class _Pull:
             self.wanted.append(expect(ask, file, self.on_event))
             self.revision = self.wanted[-1].commit or self.revision  # both from one commit
             failed = self.wanted[-1].unreachable
-            if failed is not None and isinstance(failed.__cause__, Hiccup):
+            if failed is not None and isinstance(failed.__cause__, TransientError):
                 dead = failed  # asking for the other file would only take as long again
-        write_claim(self.folder, self._marker([_held(self.entry, w) for w in self.wanted]))
+        write_unfinished(self.folder, self._marker([_held(self.entry, w) for w in self.wanted]))
         for wanted in self.wanted:
             wanted.staged = self._already_here(wanted) or self._reused(wanted)
         missing = [wanted for wanted in self.wanted if wanted.staged is None]
@@ -159,19 +160,19 @@ class _Pull:
             return path
         if size == wanted.bytes and self._hash(wanted, path, size) == wanted.sha256:
             return path
-        if read_marker(self.folder) is None:  # else it is a good file of another revision
+        if read_record(self.folder) is None:  # else it is a good file of another revision
             aside = set_aside(path)
             self._say(f"{path.name} was here with other contents; it was set aside as {aside}.")
         return None
 
     def _is_known(self, wanted: Wanted) -> bool:
         """Whether the file has been verified and not changed since."""
-        marker = read_marker(self.folder)
+        marker = read_record(self.folder)
         return any(
             held.path == wanted.file.path
             and held.sha256 == wanted.sha256
             and held.time
-            and is_as_verified(self.folder, held)
+            and is_unchanged(self.folder, held)
             for held in (marker.files if marker else ())
         )
 
@@ -233,7 +234,7 @@ class _Pull:
     def _commit(self) -> PairFiles:
         """Both are verified: give them their names, and say so last."""
         self._check_pair()
-        (self.folder / MARKER).unlink(missing_ok=True)
+        (self.folder / RECORD).unlink(missing_ok=True)
         held = []
         for wanted in self.wanted:
             final = self.folder / wanted.file.path
@@ -241,9 +242,9 @@ class _Pull:
                 wanted.staged.replace(final)
             self._forget_partial(wanted)
             size = final.stat().st_size
-            held.append(replace(_held(self.entry, wanted), bytes=size, time=changed_at(final)))
-        write_marker(self.folder, self._marker(held))
-        (self.folder / CLAIM).unlink(missing_ok=True)
+            held.append(replace(_held(self.entry, wanted), bytes=size, time=modified_at(final)))
+        write_record(self.folder, self._marker(held))
+        (self.folder / UNFINISHED).unlink(missing_ok=True)
         return self._files()
 
     def _check_pair(self) -> None:
@@ -262,8 +263,8 @@ class _Pull:
         target, drafter = (self.folder / file.path for file in (entry.target, entry.drafter))
         return PairFiles(entry.name, target, drafter)
 
-    def _marker(self, held: Sequence[Held]) -> Marker:
-        return Marker(self.entry.name, self.entry.repo, self.revision, tuple(held))
+    def _marker(self, held: Sequence[FileRecord]) -> PairRecord:
+        return PairRecord(self.entry.name, self.entry.repo, self.revision, tuple(held))
 
     # --- small things ------------------------------------------------------------------------
 
@@ -293,10 +294,12 @@ class _Pull:
         self.on_event(PullNote(text))
 
 
-def _held(entry: Entry, wanted: Wanted) -> Held:
+def _held(entry: Entry, wanted: Wanted) -> FileRecord:
     """What is said of a file, as far as it is known before it is here."""
     file = wanted.file
     pinned = file.sha256 if file.sha256 != wanted.sha256 else ""
     role = "target" if file in entry.target.parts else "drafter"
     size = wanted.bytes or 0
-    return Held(role, file.path, size, wanted.sha256, file.quantization, pinned, wanted.origin)
+    return FileRecord(
+        role, file.path, size, wanted.sha256, file.quantization, pinned, wanted.origin
+    )

@@ -14,10 +14,11 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import HubError, ModelNotAvailable, UsageError
+from gemma_mtp.models import hub_names
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.pull import pairs_on_hub
+from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record
+from gemma_mtp.models.pull.choose_pair import look_up
 from gemma_mtp.models.pull.events import OnEvent, PullReady
-from gemma_mtp.models.pull.marker import Marker, pair_files, read_marker
 from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
 from gemma_mtp.models.store import Store
 
@@ -67,15 +68,14 @@ def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
 
 def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> Entry:
     """The entry of the catalogue, a pair pulled before, or what the hub lists."""
-    if not pairs_on_hub.is_hub_name(name):
+    if not hub_names.is_hub_name(name):
         return store.known(name)
-    pairs_on_hub.parse(name)
-    here = pairs_on_hub.find_pulled(name, paths.models_dir())
+    here = hub_names.find_pulled(name, paths.models_dir())
     if here is not None and request.revision in (None, here.revision):
         return here
     if request.offline:
         raise HubError(f"{name} is not on this machine, and --offline was given.")
-    return pairs_on_hub.look_up(name, request.revision, on_event)
+    return look_up(name, request.revision, on_event)
 
 
 def _give(entry: Entry, request: PullRequest, store: Store, on_event: OnEvent) -> PairFiles:
@@ -88,14 +88,14 @@ def _give(entry: Entry, request: PullRequest, store: Store, on_event: OnEvent) -
         request.offline,
         (*request.reuse, own) if here else request.reuse,
         symlinks=False,
-        stated=read_marker(own) if here else None,
+        stated=read_record(own) if here else None,
         allow_changed=request.allow_changed or here,  # it was allowed when it was pulled
     )
     return pull(entry, paths.expanded(request.to).absolute() / own.name, on_event, options)
 
 
 def _take(
-    entry: Entry, marker: Marker, folder: Path, request: PullRequest, store: Store,
+    entry: Entry, marker: PairRecord, folder: Path, request: PullRequest, store: Store,
     on_event: OnEvent,
 ) -> PairFiles:  # fmt: skip
     """Bring one carried pair into the store."""
@@ -115,13 +115,15 @@ def _take(
     return pull(entry, store.folder(entry), on_event, options)
 
 
-def _carried(name: str | None, source: Path, store: Store) -> Iterator[tuple[Entry, Marker, Path]]:
+def _carried(
+    name: str | None, source: Path, store: Store
+) -> Iterator[tuple[Entry, PairRecord, Path]]:
     """The pairs in a carried folder, or the one that was named."""
     source = paths.expanded(source).absolute()
     below = sorted(source.iterdir()) if source.is_dir() else []
     found = False
     for folder in (source, *below):
-        marker = read_marker(folder)
+        marker = read_record(folder)
         entry = _entry_of(marker, store) if marker is not None else None
         if marker is None or entry is None or not _is_named(entry, name, store):
             continue
@@ -134,13 +136,13 @@ def _carried(name: str | None, source: Path, store: Store) -> Iterator[tuple[Ent
         )
 
 
-def _entry_of(marker: Marker, store: Store) -> Entry | None:
-    return pairs_on_hub.entry_of(marker) or store.catalogue.find(marker.name)
+def _entry_of(marker: PairRecord, store: Store) -> Entry | None:
+    return hub_names.entry_of(marker) or store.catalogue.find(marker.name)
 
 
 def _is_named(entry: Entry, name: str | None, store: Store) -> bool:
     if name is None:
         return True
-    if pairs_on_hub.is_hub_name(name):
+    if hub_names.is_hub_name(name):
         return name.lower() in entry.spellings
     return store.known(name).name == entry.name

@@ -1,6 +1,8 @@
-"""When to try again after a fault that may pass, how long to wait, and when it is enough.
+"""When to try again after an error that may pass, how long to wait, and when to give up.
 
-Knows neither network nor disk: whoever meets such a fault raises a Hiccup.
+`ask` is for single questions to the hub, `transfer` counts the failures of each connection with a
+`Backoff` of its own. Knows neither network nor disk: whoever meets such an error raises a
+TransientError.
 """
 
 from __future__ import annotations
@@ -10,56 +12,40 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from gemma_mtp.errors import HubError
+from gemma_mtp.models.pull.events import OnEvent, PullSilence, PullWait
+from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.stalls import within
 
 T = TypeVar("T")
 
 FIRST_WAIT = 0.5  # seconds; doubles with every failure in a row
-LONGEST_WAIT = 30.0
-LONGEST_REQUEST = 300.0  # a server that asks for more than this is not waited for
+LONGEST_WAIT = 30.0  # seconds
+LONGEST_REQUEST = 300.0  # seconds; a server that asks for more than this is not waited for
 WORTHWHILE = 64 << 10  # bytes; after a cut that brought this many the next try comes at once
 PROGRESS = 16 << 10  # bytes; fewer between two failures leave them failures in a row
-
-OnWait = Callable[[str, float], None]
-
-
-class Hiccup(Exception):
-    """A fault that may pass. `wait`: seconds the server asks for; `crowded`: too many requests;
-    `once`: it hardly ever passes, so one more attempt is enough; `hint`: what helps if it stays."""
-
-    def __init__(
-        self,
-        reason: str,
-        wait: float | None = None,
-        crowded: bool = False,
-        once: bool = False,
-        hint: str = "",
-    ) -> None:
-        super().__init__(reason)
-        self.wait = wait
-        self.crowded = crowded
-        self.once = once
-        self.hint = hint
+QUESTIONS = 4  # times that a question is asked before it is given up
 
 
 @dataclass
-class Patience:
+class Backoff:
     """Counts failures in a row; enough bytes in between start the count again."""
 
     attempts: int = 8
     failures: int = 0
     _unrewarding: int = 0  # failures since the last attempt that was worth it
 
-    def after(self, hiccup: Hiccup, gained: int = 0, own: int = 0) -> float | None:
+    def after(self, error: TransientError, gained: int = 0, own: int = 0) -> float | None:
         """Seconds until the next attempt; None: give up.
 
         `gained`: bytes that came since the last failure; `own`: those of the failed attempt alone.
         """
         self.failures = 1 if gained >= PROGRESS else self.failures + 1
         self._unrewarding = 0 if own >= WORTHWHILE else self._unrewarding + 1
-        asked = hiccup.wait or 0.0
-        attempts = min(self.attempts, 2) if hiccup.once else self.attempts
+        asked = error.wait or 0.0
+        attempts = min(self.attempts, 2) if error.once else self.attempts
         if self.failures >= attempts or asked > LONGEST_REQUEST:
             return None
         if not self._unrewarding:
@@ -68,29 +54,31 @@ class Patience:
         return max(asked, min(LONGEST_WAIT, doubled) * random.uniform(0.75, 1.0))
 
 
-def patiently(
-    what: str, action: Callable[[], T], on_wait: OnWait, attempts: int = 4, hint: str = ""
-) -> T:
-    """The result of `action`, tried again after each Hiccup until it is enough."""
-    patience = Patience(attempts)
+def ask(where: str, question: Callable[[], T], longest: float, on_event: OnEvent) -> T:
+    """The answer to `question`, which is asked again until it is answered or hopeless.
+
+    An attempt ends after `longest` seconds. Raises HubError; one caused by a TransientError means
+    that `where` cannot be reached.
+    """
+    host, backoff = urlsplit(where).netloc or where, Backoff(QUESTIONS)
     while True:
         try:
-            return action()
-        except Hiccup as hiccup:
-            delay = patience.after(hiccup)
+            return within(longest, question, lambda s: on_event(PullSilence(host, s)))
+        except TransientError as error:
+            delay = backoff.after(error)
             if delay is None:
-                raise give_up(what, hiccup, patience, hint) from hiccup
-            on_wait(str(hiccup), delay)
+                raise give_up(f"{where} cannot be asked", error, backoff) from error
+            on_event(PullWait(str(error), delay))
             time.sleep(delay)
 
 
-def give_up(what: str, hiccup: Hiccup, patience: Patience, hint: str = "") -> HubError:
-    """The sentence that ends the trying."""
-    if hiccup.wait and hiccup.wait > LONGEST_REQUEST:
+def give_up(what: str, error: TransientError, backoff: Backoff, hint: str = "") -> HubError:
+    """The error that ends the trying; `what` begins its sentence."""
+    if error.wait and error.wait > LONGEST_REQUEST:
         return HubError(
-            f"{what}: {hiccup}; the server asks to come back in {hiccup.wait / 60:.0f} minutes.",
+            f"{what}: {error}; the server asks to come back in {error.wait / 60:.0f} minutes.",
             "Run the same command then; it goes on from where it stopped.",
         )
-    times = f", {patience.failures} times in a row" if patience.failures > 1 else ""
-    hints = f"{hint} {hiccup.hint}".strip()
-    return HubError(f"{what}: {hiccup}{times}.", hints or "Check the network and try again.")
+    times = f", {backoff.failures} times in a row" if backoff.failures > 1 else ""
+    hints = f"{hint} {error.hint}".strip()
+    return HubError(f"{what}: {error}{times}.", hints or "Check the network and try again.")

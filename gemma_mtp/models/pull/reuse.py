@@ -8,22 +8,18 @@ nothing of the network.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import UsageError
-from gemma_mtp.models.pull.marker import read_marker
+from gemma_mtp.models.pair_record import read_record
 
-READ = 4 << 20
 LOOKED_AT = 20_000  # files of a folder named by the user; a home folder may hold millions
-
-OnRead = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Places:
         if not sha256:
             return
         for folder in _folders(self.pulls):
-            marker = read_marker(folder)
+            marker = read_record(folder)
             for held in marker.files if marker else ():
                 if held.sha256 == sha256:
                     yield Candidate(folder / held.path, f"the pull of {marker and marker.name}")
@@ -71,17 +67,6 @@ class Places:
         for store in _ollama_stores():
             for name in (f"sha256-{sha256}", f"sha256:{sha256}"):
                 yield Candidate(store / "blobs" / name, "Ollama's store")
-
-
-def sha256_of(path: Path, on_read: OnRead) -> str:
-    """The hash of a file; `on_read` hears how many bytes were read so far."""
-    digest, done = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        while part := file.read(READ):
-            digest.update(part)
-            done += len(part)
-            on_read(done)
-    return digest.hexdigest()
 
 
 def place(source: Path, target: Path, symlinks: bool) -> str:

@@ -2,7 +2,7 @@
 
 What arrives is written at once and noted in a journal beside the partial file, so that a later
 transfer goes on from there. Knows neither the hub nor pairs: a `Source` sends bytes, and raises a
-Hiccup for what may pass.
+TransientError for what may pass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from gemma_mtp.errors import HubError
+from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.journal import Journal, Range
-from gemma_mtp.models.pull.retry import Hiccup, OnWait, Patience, give_up
-from gemma_mtp.models.pull.silence import OnSilence, Silence
+from gemma_mtp.models.pull.retry import Backoff, give_up
+from gemma_mtp.models.pull.stalls import OnStall, StallTimer
 
 CONNECTIONS = 4
 FLUSH = 64 << 10  # bytes between two lines of the journal; what a kill can cost a connection
@@ -31,6 +32,8 @@ REPORT_INTERVAL = 0.1
 
 OnBytes = Callable[[int, bool], None]
 """Bytes on disk (or hashed, with True, once all are on disk)."""
+OnWait = Callable[[str, float], None]
+"""Why nothing comes just now, and seconds until the next attempt."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Transfer:
         self._pieces = _cut(self._ranges.gaps(size))
         self._running = min(connections, len(self._pieces))
         self._arrived = [0] * self._running  # bytes by connection, written or not
-        self._silence = Silence()
+        self._stall = StallTimer()
         self._reported: tuple[int, bool] | None = None
 
     @property
@@ -87,7 +90,7 @@ class Transfer:
         """Bytes on disk."""
         return self._ranges.total
 
-    def run(self, on_bytes: OnBytes, on_wait: OnWait, on_silence: OnSilence) -> str:
+    def run(self, on_bytes: OnBytes, on_wait: OnWait, on_stall: OnStall) -> str:
         """Fetch what is missing; returns the sha256 of the whole."""
         workers = [
             threading.Thread(target=self._work, args=(number,), daemon=True)
@@ -97,7 +100,7 @@ class Transfer:
             for worker in workers:
                 worker.start()
             with open(self._partial, "r+b", buffering=0) as file:
-                digest = self._follow(file, workers, on_bytes, on_wait, on_silence)
+                digest = self._follow(file, workers, on_bytes, on_wait, on_stall)
         finally:  # also on Ctrl-C; a thread that still waits for bytes ends with the process
             self._stop.set()
             deadline = time.monotonic() + 0.5
@@ -108,7 +111,7 @@ class Transfer:
 
     def _follow(
         self, file: IO[bytes], workers: list[threading.Thread],
-        on_bytes: OnBytes, on_wait: OnWait, on_silence: OnSilence,
+        on_bytes: OnBytes, on_wait: OnWait, on_stall: OnStall,
     ) -> str:  # fmt: skip
         """Hash behind the arriving bytes, report and sync until all is there."""
         digest, hashed = hashlib.sha256(), 0
@@ -125,7 +128,7 @@ class Transfer:
             if now >= next_report:
                 next_report = now + REPORT_INTERVAL
                 self._report(hashed, on_bytes, on_wait)
-                self._listen(fetching, on_silence)
+                self._listen(fetching, on_stall)
             if now >= next_sync:
                 next_sync = now + SYNC_INTERVAL
                 self._sync(file)
@@ -148,13 +151,13 @@ class Transfer:
             self._reported = news
             on_bytes(*news)
 
-    def _listen(self, fetching: bool, on_silence: OnSilence) -> None:
+    def _listen(self, fetching: bool, on_stall: OnStall) -> None:
         """Speak of silence, but not while waiting on purpose, which was said."""
         arrived = sum(self._arrived)
         if self._resting or not fetching:
-            self._silence.end(arrived)
-        elif lasted := self._silence.notice(arrived):
-            on_silence(lasted)
+            self._stall.end(arrived)
+        elif lasted := self._stall.notice(arrived):
+            on_stall(lasted)
 
     def _sync(self, file: IO[bytes]) -> None:
         if self._journal.unsynced:
@@ -166,15 +169,15 @@ class Transfer:
 
     def _work(self, number: int) -> None:
         """Take pieces until none is left; a piece that fails goes back for whoever is next."""
-        patience, seen = Patience(), self.done
+        backoff, seen = Backoff(), self.done
         try:
             with open(self._partial, "r+b", buffering=0) as file:
                 while (piece := self._take(number)) is not None:
                     try:
                         self._fetch(number, piece, file)
-                    except Hiccup as hiccup:
+                    except TransientError as error:
                         gained, seen = self.done - seen, self.done
-                        if not self._endure(patience, hiccup, gained, file.tell() - piece[0]):
+                        if not self._endure(backoff, error, gained, file.tell() - piece[0]):
                             return
         except BaseException as error:
             with self._lock:
@@ -208,7 +211,7 @@ class Transfer:
                     at, stop = 0, self._size
                 at = self._write(number, body, at, stop, file)
             if at < stop and not self._stop.is_set() and self._alone in (None, number):
-                raise Hiccup("the connection was closed early")
+                raise TransientError("the connection was closed early")
         finally:
             with self._lock:  # whoever takes it leaves out what did come
                 self._pieces.insert(0, piece)
@@ -249,21 +252,21 @@ class Transfer:
                 self._alone = number
             return self._alone == number
 
-    def _endure(self, patience: Patience, hiccup: Hiccup, gained: int, own: int) -> bool:
+    def _endure(self, backoff: Backoff, error: TransientError, gained: int, own: int) -> bool:
         """Wait before the next attempt. False: this connection is one too many."""
         with self._lock:
-            if hiccup.crowded and self._running > 1 and self._alone is None:
+            if error.crowded and self._running > 1 and self._alone is None:
                 self._running -= 1
                 return False
-        delay = patience.after(hiccup, gained, own)
+        delay = backoff.after(error, gained, own)
         if delay is None:
             amounts = f"{self.done / 1e9:.2f} of {self._size / 1e9:.2f} GB"
             what = f"Fetching {self._partial.stem} from {self._source.host} stopped at {amounts}"
-            raise give_up(what, hiccup, patience, "What is here is kept; pull again to go on.")
+            raise give_up(what, error, backoff, "What is here is kept; pull again to go on.")
         with self._lock:
             self._resting += 1
             if delay >= 1:
-                self._waiting = str(hiccup), delay
+                self._waiting = str(error), delay
         self._stop.wait(delay)
         with self._lock:
             self._resting -= 1

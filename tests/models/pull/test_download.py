@@ -16,9 +16,9 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import CONTENTS, ENTRY, Events, check, failure, fetch, real_pair, sha256
 
 from gemma_mtp.errors import BadPair, HubError
-from gemma_mtp.models.pull import marker, transfer
+from gemma_mtp.models.pair_record import RECORD, SUMS, read_record
+from gemma_mtp.models.pull import transfer
 from gemma_mtp.models.pull.events import PullProgress, PullWait
-from gemma_mtp.models.pull.marker import MARKER, SUMS
 from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
 
 SIZE = len(CONTENTS["target.gguf"])
@@ -32,7 +32,7 @@ def test_a_pull_fetches_verifies_and_marks_both_files(hub: Hub, tmp_path: Path) 
     assert {event.pair_total for event in seen} == {both}
     assert hub.sent == {"target.gguf": SIZE, "mtp-target.gguf": DRAFTER_SIZE}
     assert hub.requests["CDN target.gguf"] > 4  # in pieces
-    held = json.loads((tmp_path / "12b" / MARKER).read_text())
+    held = json.loads((tmp_path / "12b" / RECORD).read_text())
     assert held["revision"] == REVISION
     assert [file["role"] for file in held["files"]] == ["drafter", "target"]
     sums = (tmp_path / "12b" / SUMS).read_text().splitlines()
@@ -57,7 +57,7 @@ def test_a_finished_file_of_an_unfinished_pair_is_not_fetched_again(
     hub: Hub, tmp_path: Path
 ) -> None:
     fetch(tmp_path)
-    (tmp_path / MARKER).unlink()
+    (tmp_path / RECORD).unlink()
     fetch(tmp_path)
     assert hub.sent == {"target.gguf": SIZE, "mtp-target.gguf": DRAFTER_SIZE}
 
@@ -219,7 +219,7 @@ def test_wrong_contents_are_set_aside_and_a_second_pull_repairs(hub: Hub, tmp_pa
 
 def test_a_damaged_file_under_its_own_name_is_set_aside(hub: Hub, tmp_path: Path) -> None:
     fetch(tmp_path)
-    (tmp_path / MARKER).unlink()
+    (tmp_path / RECORD).unlink()
     (tmp_path / "mtp-target.gguf").write_bytes(b"x" * DRAFTER_SIZE)
     assert "set aside as mtp-target.gguf.corrupt" in fetch(tmp_path).notes
 
@@ -252,7 +252,7 @@ def test_a_file_that_is_not_the_pinned_one_is_used_only_when_the_user_says_so(
     options = PullOptions()
     if source == "folder":
         pull(ENTRY, tmp_path / "stick", Events().append, PullOptions(allow_changed=True))
-        stated, places = marker.read_marker(tmp_path / "stick"), (tmp_path / "stick",)
+        stated, places = read_record(tmp_path / "stick"), (tmp_path / "stick",)
         options = PullOptions(offline=True, reuse=places, stated=stated)
         hub.close()
     sent = hub.sent.total()
@@ -266,7 +266,7 @@ def test_a_file_that_is_not_the_pinned_one_is_used_only_when_the_user_says_so(
     events, options = Events(), replace(options, allow_changed=True)
     files = pull(ENTRY, tmp_path / "12b", events.append, options)
     assert f"states sha256 {sha256(real['target'])}, which is used and recorded" in events.notes
-    held = marker.read_marker(tmp_path / "12b")
+    held = read_record(tmp_path / "12b")
     assert held is not None
     assert held.files[1].sha256 == sha256(real["target"])
     assert held.files[1].pinned == ENTRY.target.sha256
@@ -284,7 +284,7 @@ def test_files_that_are_not_pinned_must_belong_together(hub: Hub, tmp_path: Path
 def test_a_branch_is_asked_again_and_its_commit_recorded(hub: Hub, tmp_path: Path) -> None:
     for _ in range(2):  # a branch may have moved: the hub is asked, but nothing fetched again
         fetch(tmp_path, PullOptions(revision="main"))
-    held = marker.read_marker(tmp_path)
+    held = read_record(tmp_path)
     assert held is not None
     assert held.revision == REVISION
     assert hub.requests["HEAD target.gguf"] == 2
@@ -378,7 +378,7 @@ def test_a_pair_that_is_not_what_the_marker_says_is_not_ready(
     elif damage == "delete":
         (tmp_path / "mtp-target.gguf").unlink()
     elif damage == "marker":
-        (tmp_path / MARKER).write_text("[1, {")
+        (tmp_path / RECORD).write_text("[1, {")
     else:
         entry = replace(ENTRY, target=replace(ENTRY.target, sha256="0" * 64))
     assert ready_files(entry, tmp_path) is None
@@ -448,9 +448,9 @@ def test_a_mark_that_names_a_file_elsewhere_moves_nothing(hub: Hub, tmp_path: Pa
     other.write_bytes(b"of the user")
     folder = tmp_path / "12b"
     fetch(folder)
-    data = json.loads((folder / MARKER).read_text())
+    data = json.loads((folder / RECORD).read_text())
     data["files"].append({"role": "target", "path": "../other.gguf", "bytes": 11, "sha256": "0"})
-    (folder / MARKER).write_text(json.dumps(data))
+    (folder / RECORD).write_text(json.dumps(data))
     flip(folder / "mtp-target.gguf", -1, keep_time=False)
     fetch(folder)
     assert other.read_bytes() == b"of the user"
@@ -458,10 +458,10 @@ def test_a_mark_that_names_a_file_elsewhere_moves_nothing(hub: Hub, tmp_path: Pa
 
 def test_a_mark_without_times_is_believed(hub: Hub, tmp_path: Path) -> None:
     fetch(tmp_path)
-    data = json.loads((tmp_path / MARKER).read_text())
+    data = json.loads((tmp_path / RECORD).read_text())
     for file in data["files"]:
         del file["time"]
-    (tmp_path / MARKER).write_text(json.dumps(data))
+    (tmp_path / RECORD).write_text(json.dumps(data))
     assert fetch(tmp_path) == []
 
 

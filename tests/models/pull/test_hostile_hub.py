@@ -22,7 +22,7 @@ from support.pulls import ENTRY, Events, failure, fetch, real_pair
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.catalogue import load_catalogue
-from gemma_mtp.models.pull import answers, hub, silence
+from gemma_mtp.models.pull import hub, hub_responses, stalls
 from gemma_mtp.models.pull.events import PullSilence, PullWait
 from gemma_mtp.models.pull.pair import pull
 from gemma_mtp.models.pull.request import PullRequest, fulfil
@@ -36,7 +36,7 @@ def impatient(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.05)
-    monkeypatch.setattr(silence, "FIRST_WORD", 0.03)
+    monkeypatch.setattr(stalls, "FIRST_WORD", 0.03)
 
 
 def look_up() -> tuple[GemmaMtpError, Events]:
@@ -118,7 +118,7 @@ def test_names_that_cannot_be_files_are_passed_over(hub: Hub, tmp_path: Path, na
 
 
 def test_a_listing_without_end(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "LONGEST_LISTING", 1 << 20)
+    monkeypatch.setattr(hub_responses, "LONGEST_LISTING", 1 << 20)
     hub.faults.listing = itertools.repeat(b" " * 65536)
     error, _ = look_up()
     assert "sends a listing of more than 1 MB, which no repository has" in str(error)

@@ -14,15 +14,15 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import Events, real_pair
 
 from gemma_mtp import paths
-from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
-from gemma_mtp.models import inventory
+from gemma_mtp.files.folder_lock import LOCK
+from gemma_mtp.models import hub_names, inventory
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.details import details
-from gemma_mtp.models.pull import pairs_on_hub
-from gemma_mtp.models.pull.folder_lock import LOCK
+from gemma_mtp.models.machine import this_machine
+from gemma_mtp.models.pair_record import PairRecord, mark_unfinished, read_record, write_unfinished
+from gemma_mtp.models.pull import choose_pair
 from gemma_mtp.models.pull.hub import HubFile
-from gemma_mtp.models.pull.marker import Marker, read_marker, unmark, write_claim
 from gemma_mtp.models.pull.pair import ready_files
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
@@ -42,7 +42,7 @@ PLAIN_FILES = (
 
 def choose(files: str, quantization: str = "") -> tuple[str, str]:
     listing = [HubFile(name, 1, "0" * 64, REVISION) for name in files.split()]
-    choice = pairs_on_hub.choose("o/r", listing, quantization)
+    choice = choose_pair.choose("o/r", listing, quantization)
     return choice.target.path, choice.drafter.path
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_pair(
     ],
 )
 def test_names(name: str, parsed: tuple[str, str]) -> None:
-    assert pairs_on_hub.parse(name) == parsed
+    assert hub_names.parse(name) == parsed
 
 
 @pytest.mark.parametrize(
@@ -136,13 +136,13 @@ def test_names(name: str, parsed: tuple[str, str]) -> None:
 )
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UsageError, match="hf:OWNER/REPO"):
-        pairs_on_hub.parse(name)
+        hub_names.parse(name)
 
 
 def test_why_this_drafter() -> None:
     def reason(files: str) -> str:
         listing = [HubFile(name, 1, "0" * 64, REVISION) for name in files.split()]
-        return pairs_on_hub.choose("o/r", listing, "").reasons[1].partition("; ")[2]
+        return choose_pair.choose("o/r", listing, "").reasons[1].partition("; ")[2]
 
     assert reason(QAT_FILES) == "of 3 the one beside the target."
     assert reason("m-Q8_0.gguf MTP/mtp-m-BF16.gguf MTP/mtp-m-Q8_0.gguf") == "of 2 the quickest."
@@ -164,9 +164,9 @@ def carried(folder: Path, text: str) -> Path:
 
 
 def test_what_a_folder_states_is_taken_when_it_has_the_declared_shape(tmp_path: Path) -> None:
-    marker = read_marker(carried(tmp_path, json.dumps(CARRIED)))
+    marker = read_record(carried(tmp_path, json.dumps(CARRIED)))
     assert marker is not None
-    entry = pairs_on_hub.entry_of(marker)
+    entry = hub_names.entry_of(marker)
     assert entry is not None
     assert (entry.target.path, entry.target.sha256) == ("t.gguf", "a" * 64)
 
@@ -210,12 +210,12 @@ def test_a_folder_that_states_something_else_holds_no_pair(
 
 @pytest.mark.parametrize("text", ["", "[1, {", "3", "[" * 50_000, '{"files": ' + "9" * 5000 + "}"])
 def test_a_folder_that_states_nothing_that_can_be_read(tmp_path: Path, text: str) -> None:
-    assert read_marker(carried(tmp_path, text)) is None
+    assert read_record(carried(tmp_path, text)) is None
 
 
 def test_a_pipe_in_place_of_what_a_folder_states(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pair.json")
-    assert read_marker(tmp_path) is None
+    assert read_record(tmp_path) is None
 
 
 # --- from the hub to the store -------------------------------------------------------------------
@@ -289,7 +289,7 @@ def test_a_pair_that_is_here_is_carried_without_asking(
     name = fulfil("hf:org/pair", PullRequest(), store, Events().append)
     hub.close()
     assert fulfil(name, PullRequest(to=tmp_path / "stick"), store, Events().append) == name
-    entry = pairs_on_hub.find_pulled(name, paths.models_dir())
+    entry = hub_names.find_pulled(name, paths.models_dir())
     assert entry is not None
     assert ready_files(entry, tmp_path / "stick" / store.folder(entry).name)
 
@@ -339,7 +339,7 @@ def test_all_parts_are_pulled_and_loaded_by_the_first(
     assert files.target == folder / "Q4/m-Q4_0-00001-of-00003.gguf"
     assert files.drafter == folder / "mtp-m-00001-of-00002.gguf"
     assert {path: (folder / path).read_bytes() for path in split} == split
-    found = details(Environment(), name)
+    found = details(shop, name, this_machine)
     shown = [(file["role"], Path(file["path"])) for file in found["files"]]
     names = [str(path.relative_to(folder)) for _, path in shown]
     assert [role for role, _ in shown] == ["target"] * 3 + ["drafter"] * 2
@@ -404,7 +404,7 @@ def test_a_pull_that_was_interrupted_has_a_name(hub: Hub, store: Store) -> None:
     (_, item) = inventory.items(store)
     assert (item.name, item.variant, item.ready) == (name, "ud-q4_k_xl", False)
     assert item.bytes > 0
-    found = details(Environment(), "hf:org/pair")
+    found = details(shop, "hf:org/pair", this_machine)
     assert found["state"].startswith("part of it is here")
     assert [file["role"] for file in found["files"]] == ["target", "drafter"]
     (left,) = inventory.leftovers(store)
@@ -432,7 +432,7 @@ def test_a_complete_pair_comes_before_a_part_of_another(hub: Hub, store: Store) 
     hub.files["gemma-4-12B-it-qat-Q2_K.gguf"] = target
     fulfil("hf:org/pair:UD-Q4_K_XL", PullRequest(), store, Events().append)
     fulfil("hf:org/pair:Q2_K", PullRequest(), store, Events().append)
-    unmark(paths.models_dir() / "hf-org--pair-Q2_K")
+    mark_unfinished(paths.models_dir() / "hf-org--pair-Q2_K")
     assert store.resolve("hf:org/pair").name == "hf:org/pair:UD-Q4_K_XL"
 
 
@@ -456,7 +456,7 @@ def test_a_pull_that_was_killed_before_its_first_byte_is_no_model(store: Store) 
     folder = paths.models_dir() / "12b"
     folder.mkdir(parents=True)
     (folder / LOCK).touch()
-    write_claim(folder, Marker("12b", "o/r", "main", ()))
+    write_unfinished(folder, PairRecord("12b", "o/r", "main", ()))
     with open(folder / "t.gguf.partial", "wb") as file:
         file.truncate(1 << 20)
     (folder / "t.gguf.partial.journal").write_text("gemma-mtp partial file 1 - 1048576 -\n")

@@ -12,7 +12,8 @@ import pytest
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull import retry, transfer
-from gemma_mtp.models.pull.retry import Hiccup, Patience
+from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.retry import Backoff
 from gemma_mtp.models.pull.transfer import Body, Transfer, journal_of
 
 DATA = bytes(i * 31 % 251 for i in range(40_000))
@@ -50,7 +51,7 @@ class Scripted:
                 self.sent += len(piece)
             yield piece
         if end < stop:
-            raise Hiccup("cut")
+            raise TransientError("cut")
 
 
 @pytest.fixture(autouse=True)
@@ -101,12 +102,12 @@ def test_cut_connections_go_on_where_they_stopped(partial: Path) -> None:
 
 
 def test_faults_before_the_first_byte_are_tried_again(partial: Path) -> None:
-    source = Scripted(lambda number, start: Hiccup("HTTP 503") if number % 3 else None)
+    source = Scripted(lambda number, start: TransientError("HTTP 503") if number % 3 else None)
     assert fetch(source, partial) == SHA
 
 
 def test_a_fault_that_stays_ends_in_a_sentence(partial: Path) -> None:
-    source = Scripted(lambda number, start: Hiccup("HTTP 503") if number > 5 else None)
+    source = Scripted(lambda number, start: TransientError("HTTP 503") if number > 5 else None)
     with pytest.raises(HubError) as caught:
         fetch(source, partial)
     assert str(caught.value) == (
@@ -122,13 +123,15 @@ def test_a_fault_that_stays_ends_in_a_sentence(partial: Path) -> None:
 
 
 def test_too_many_connections_become_fewer(partial: Path) -> None:
-    source = Scripted(lambda n, start: Hiccup("HTTP 429", crowded=True) if n in (2, 3, 4) else None)
+    source = Scripted(
+        lambda n, start: TransientError("HTTP 429", crowded=True) if n in (2, 3, 4) else None
+    )
     assert fetch(source, partial) == SHA
 
 
 def test_even_when_the_others_are_finished_the_last_connection_goes_on(partial: Path) -> None:
     """A 429 for the last one working must not end the transfer."""
-    crowded = [Hiccup("HTTP 429", crowded=True)] * 4
+    crowded = [TransientError("HTTP 429", crowded=True)] * 4
     source = Scripted(lambda number, start: crowded.pop() if start == 37_500 and crowded else None)
     assert fetch(source, partial) == SHA
     assert not crowded
@@ -167,7 +170,7 @@ def test_what_is_said_of_waiting_is_not_overwritten_by_what_was_said_before(
 ) -> None:
     """Only news are reported: on a screen the last report stands until the next."""
     monkeypatch.setattr(transfer, "REPORT_INTERVAL", 0.0)
-    plan = {3: Hiccup("HTTP 429", wait=1.0)}
+    plan = {3: TransientError("HTTP 429", wait=1.0)}
     waited: list[str] = []
     seen: list[tuple[int, bool]] = []
     job = Transfer(Scripted(lambda number, start: plan.get(number)), partial, len(DATA), SHA, 1)
@@ -188,7 +191,7 @@ def test_another_size_means_that_the_file_changed(partial: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_came(partial: Path) -> None:
-    source = Scripted(lambda number, start: None if number < 6 else Hiccup("down"))
+    source = Scripted(lambda number, start: None if number < 6 else TransientError("down"))
     waits = 0
 
     def interrupt(done: int, verifying: bool) -> None:
@@ -237,10 +240,10 @@ def test_waits_grow_only_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(retry, "FIRST_WAIT", 1.0)
     monkeypatch.setattr(retry, "LONGEST_WAIT", 5.0)
     monkeypatch.setattr(retry.random, "uniform", lambda a, b: 1.0)
-    patience, fault = Patience(6), Hiccup("x")
+    patience, fault = Backoff(6), TransientError("x")
     assert [patience.after(fault) for _ in range(6)] == [1, 2, 4, 5, 5, None]
-    patience = Patience(3)
+    patience = Backoff(3)
     assert [patience.after(fault, 20_000, 10) for _ in range(9)] == [1, 2, 4, 5, 5, 5, 5, 5, 5]
     assert patience.after(fault, 1 << 20, 1 << 20) == 0
-    assert patience.after(Hiccup("x", wait=30)) == 30
-    assert Patience().after(Hiccup("x", wait=1e6)) is None
+    assert patience.after(TransientError("x", wait=30)) == 30
+    assert Backoff().after(TransientError("x", wait=1e6)) is None

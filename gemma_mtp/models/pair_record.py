@@ -16,8 +16,8 @@ from gemma_mtp.files.schema import anything, rows, table, text, whole
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.catalogue_schema import MOST_BYTES
 
-MARKER = "pair.json"
-CLAIM = "pull.json"  # the same about a pair that is not complete yet
+RECORD = "pair.json"
+UNFINISHED = "pull.json"  # the same about a pair that is not complete yet
 SUMS = "SHA256SUMS"
 
 _HASH = r"[0-9a-fA-F]{64}"
@@ -41,7 +41,7 @@ _MARKER = table(
 
 
 @dataclass(frozen=True)
-class Held:
+class FileRecord:
     """One file that was verified, one part of a split model.
 
     `pinned`: what the catalogue asked for, if that was another. `time`: of the last change when it
@@ -68,32 +68,32 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Marker:
+class PairRecord:
     """A pair: its name, where it comes from, and its files."""
 
     name: str
     repo: str
     revision: str
-    files: tuple[Held, ...]
+    files: tuple[FileRecord, ...]
 
 
-def read_marker(folder: Path) -> Marker | None:
+def read_record(folder: Path) -> PairRecord | None:
     """What `folder` says it holds, complete; None when it says nothing that can be understood."""
-    marker = _read(folder / MARKER)
+    marker = _read(folder / RECORD)
     return marker if marker and all(held.sha256 for held in marker.files) else None
 
 
-def read_claim(folder: Path) -> Marker | None:
+def read_unfinished(folder: Path) -> PairRecord | None:
     """What a pull that has not ended yet wants to put into `folder`; its sizes may be 0."""
-    return _read(folder / CLAIM)
+    return _read(folder / UNFINISHED)
 
 
-def _read(path: Path) -> Marker | None:
+def _read(path: Path) -> PairRecord | None:
     try:
         data = _MARKER(bounded.parse_json(bounded.read_text(path)), "")
-        fields = Held.__dataclass_fields__.keys()
+        fields = FileRecord.__dataclass_fields__.keys()
         held = tuple(
-            Held(
+            FileRecord(
                 **{
                     "role": "",
                     **{k: v for k, v in f.items() if k in fields},
@@ -102,29 +102,31 @@ def _read(path: Path) -> Marker | None:
             )
             for f in data["files"]
         )
-        return Marker(data.get("name", ""), data.get("repo", ""), data.get("revision", ""), held)
+        return PairRecord(
+            data.get("name", ""), data.get("repo", ""), data.get("revision", ""), held
+        )
     except (OSError, ValueError):
         return None
 
 
-def write_marker(folder: Path, marker: Marker) -> None:
+def write_record(folder: Path, marker: PairRecord) -> None:
     """Declare the folder ready; a list that `sha256sum -c` reads stands beside it."""
     sums = "".join(f"{held.sha256}  {held.path}\n" for held in marker.files)
     atomic.write_text(folder / SUMS, sums)
-    atomic.write_text(folder / MARKER, json.dumps(asdict(marker), indent=2) + "\n")
+    atomic.write_text(folder / RECORD, json.dumps(asdict(marker), indent=2) + "\n")
 
 
-def write_claim(folder: Path, claim: Marker) -> None:
+def write_unfinished(folder: Path, claim: PairRecord) -> None:
     """Say what a pull is about, so that what an interrupted one leaves has a name."""
-    atomic.write_text(folder / CLAIM, json.dumps(asdict(claim), indent=2) + "\n")
+    atomic.write_text(folder / UNFINISHED, json.dumps(asdict(claim), indent=2) + "\n")
 
 
-def unmark(folder: Path) -> None:
+def mark_unfinished(folder: Path) -> None:
     """The folder is not ready any more: a pull has to verify what it holds."""
-    (folder / MARKER).replace(folder / CLAIM)
+    (folder / RECORD).replace(folder / UNFINISHED)
 
 
-def is_as_verified(folder: Path, held: Held) -> bool:
+def is_unchanged(folder: Path, held: FileRecord) -> bool:
     """Neither size nor time of a file changed since its contents were verified."""
     try:
         status = (folder / held.path).stat()
@@ -135,7 +137,7 @@ def is_as_verified(folder: Path, held: Held) -> bool:
 
 def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
     """The pair in `folder`, if a pull of exactly this entry was completed there."""
-    marker = read_marker(folder)
+    marker = read_record(folder)
     if marker is None:
         return None
     held = {file.path: file for file in marker.files}

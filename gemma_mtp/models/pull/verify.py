@@ -12,29 +12,29 @@ from pathlib import Path
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair
+from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.header_check import check_once
-from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
-from gemma_mtp.models.pull.marker import (
-    Marker,
-    is_as_verified,
+from gemma_mtp.models.check_cache import check_once
+from gemma_mtp.models.pair_record import (
+    PairRecord,
+    is_unchanged,
     pair_files,
-    read_marker,
+    read_record,
     ready_files,
-    write_marker,
+    write_record,
 )
-from gemma_mtp.models.pull.reuse import sha256_of
+from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
 
 
 def ready_as_verified(entry: Entry, folder: Path, revision: str) -> PairFiles | None:
     """The pair at this revision, if it is here and nothing speaks against its files."""
-    ready, marker = ready_files(entry, folder), read_marker(folder)
+    ready, marker = ready_files(entry, folder), read_record(folder)
     if ready is None or marker is None or not is_about(marker, entry, revision):
         return None
-    return ready if all(is_as_verified(folder, h) for h in marker.files) and _loads(ready) else None
+    return ready if all(is_unchanged(folder, h) for h in marker.files) and _loads(ready) else None
 
 
-def is_about(marker: Marker, entry: Entry, revision: str) -> bool:
+def is_about(marker: PairRecord, entry: Entry, revision: str) -> bool:
     """Whether a folder says that it holds exactly this, be it true or not."""
     known = {held.path: held.asked for held in marker.files}
     asked = ((file.sha256, known.get(file.path)) for file in pair_files(entry))
@@ -42,14 +42,14 @@ def is_about(marker: Marker, entry: Entry, revision: str) -> bool:
     return same and marker.revision in ("", revision)
 
 
-def verify_again(entry: Entry, folder: Path, marker: Marker, on_event: OnEvent) -> bool:
+def verify_again(entry: Entry, folder: Path, marker: PairRecord, on_event: OnEvent) -> bool:
     """Whether the files that changed since they were verified hold the same nevertheless.
 
     One that does not is set aside. Where none changed, all are read: a header gave cause to.
     """
     ours = {file.path for file in pair_files(entry)}  # a marker may name anything
     known = [held for held in marker.files if held.path in ours]
-    changed = [held for held in known if not is_as_verified(folder, held)]
+    changed = [held for held in known if not is_unchanged(folder, held)]
     sound = True
     for held in changed or known:
         path = folder / held.path
@@ -58,12 +58,12 @@ def verify_again(entry: Entry, folder: Path, marker: Marker, on_event: OnEvent) 
         elif sha256_of(path, partial(_report, on_event, held.path, path)) != held.sha256:
             sound = False
             on_event(PullNote(f"{held.path} is damaged; it was set aside as {set_aside(path)}."))
-    files = tuple(replace(held, time=changed_at(folder / held.path)) for held in known)
-    write_marker(folder, replace(marker, files=files))
+    files = tuple(replace(held, time=modified_at(folder / held.path)) for held in known)
+    write_record(folder, replace(marker, files=files))
     return sound
 
 
-def changed_at(path: Path) -> int:
+def modified_at(path: Path) -> int:
     """The time of the last change of a file in ns; -1 where it is not there."""
     try:
         return path.stat().st_mtime_ns

@@ -1,64 +1,43 @@
-"""Pairs in any repository of the hub: `hf:OWNER/REPO` or `hf:OWNER/REPO:QUANT`.
+"""Which two files of a repository are a pair: `hf:OWNER/REPO` or `hf:OWNER/REPO:QUANT`.
 
 Finds the target and the drafter that was made for the same weights, and says why these two. A
 drafter comes from the target's own repository and revision only: drafters of other repositories
-carry the same file name and load as well, and only acceptance shows the mistake. Asks the hub for
-a listing, and reads what earlier pulls left in the folder of models; fetches nothing.
+carry the same file name and load as well, and only acceptance shows the mistake. `pull.request`
+calls it for a pair that is not here. Asks the hub for a listing; fetches nothing.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from gemma_mtp.errors import BadPair, ModelNotAvailable, UsageError
+from gemma_mtp.errors import BadPair, ModelNotAvailable
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names
+from gemma_mtp.models import gguf_names, hub_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
-from gemma_mtp.models.pull.marker import Marker, read_claim, read_marker
+from gemma_mtp.models.pull.hub_responses import HubFile
 
-if TYPE_CHECKING:
-    from gemma_mtp.models.pull import hub
-
-PREFIX = "hf:"
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
 TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
-_NAME = re.compile(rf"hf:(?://)?({names.REPO})(?::([\w.-]{{1,64}}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Choice:
     """The two models of a pair, each by its first part, and why these."""
 
-    target: hub.HubFile
-    drafter: hub.HubFile
+    target: HubFile
+    drafter: HubFile
     reasons: tuple[str, str]
-
-
-def is_hub_name(name: str) -> bool:
-    """Not a name of the catalogue and not a path, but a repository."""
-    return name.startswith(PREFIX)
-
-
-def parse(name: str) -> tuple[str, str]:
-    """Repository and quantization ("" when none was named)."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise UsageError(f'"{name}" is not of the form hf:OWNER/REPO or hf:OWNER/REPO:QUANT.')
-    return match[1], match[2] or ""
 
 
 def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
     """The pair of a repository as a catalogue entry; says what was chosen and why."""
-    from gemma_mtp.models.pull import asking, hub  # every start reads this file, few ask a hub
-
-    repo, quantization = parse(name)
+    repo, quantization = hub_names.parse(name)
     where = f"{hub.endpoint()}/{repo}"
-    files = asking.ask(where, lambda: hub.list_files(repo, revision), on_event)
+    files = retry.ask(where, lambda: hub.list_files(repo, revision), hub.longest_answer(), on_event)
     choice = choose(repo, files, quantization)
     entry = _entry(repo, choice, files)
     for file, reason in zip((entry.target, entry.drafter), choice.reasons, strict=True):
@@ -67,7 +46,7 @@ def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
     return entry
 
 
-def choose(repo: str, files: Sequence[hub.HubFile], quantization: str) -> Choice:
+def choose(repo: str, files: Sequence[HubFile], quantization: str) -> Choice:
     """The pair, by the names of the files; the headers are compared once both are here."""
     models = _models(files)
     named = set(gguf_names.drafters_among(file.path for file in models))
@@ -77,18 +56,16 @@ def choose(repo: str, files: Sequence[hub.HubFile], quantization: str) -> Choice
     return Choice(target, drafter, (why, because))
 
 
-def _models(files: Sequence[hub.HubFile]) -> list[hub.HubFile]:
+def _models(files: Sequence[HubFile]) -> list[HubFile]:
     """One file for each model that could be half of a pair: of a split one, its first part."""
-    found: dict[str, hub.HubFile] = {}
+    found: dict[str, HubFile] = {}
     for file in sorted(files, key=lambda file: gguf_names.part_number(file.path)):
         if not names.objection(file.path) and not gguf_names.is_encoder(file.path):
             found.setdefault(gguf_names.first_part(file.path), file)
     return list(found.values())
 
 
-def _choose_target(
-    repo: str, targets: Sequence[hub.HubFile], quantization: str
-) -> tuple[hub.HubFile, str]:
+def _choose_target(repo: str, targets: Sequence[HubFile], quantization: str) -> tuple[HubFile, str]:
     if not targets:
         raise BadPair(f"{repo} holds no GGUF file of a model.", "Look for a repository with GGUF.")
     offered = _few(sorted({_quantization(file) or _stem(file) for file in targets}))
@@ -107,9 +84,7 @@ def _choose_target(
     raise ModelNotAvailable(f"{repo} offers {offered}: which one?", hint)
 
 
-def _choose_drafter(
-    repo: str, drafters: Sequence[hub.HubFile], target: hub.HubFile
-) -> tuple[hub.HubFile, str]:
+def _choose_drafter(repo: str, drafters: Sequence[HubFile], target: HubFile) -> tuple[HubFile, str]:
     """The drafter at the root first, which belongs to these weights; then those in MTP/."""
     drafters = [file for file in drafters if _model(file) == _model(target)] or drafters
     drafters = [file for file in drafters if _is_qat(file) == _is_qat(target)] or drafters
@@ -130,19 +105,19 @@ def _choose_drafter(
     return best, f"its drafter, from the same repository and revision{more}."
 
 
-def _drafter_rank(file: hub.HubFile) -> tuple[int, int, str]:
+def _drafter_rank(file: HubFile) -> tuple[int, int, str]:
     return file.path.count("/"), gguf_names.drafter_rank(file.path), file.path
 
 
-def _is_qat(file: hub.HubFile) -> bool:
+def _is_qat(file: HubFile) -> bool:
     return gguf_names.says_qat(file.path)
 
 
-def _of_quantization(files: Sequence[hub.HubFile], quantization: str) -> list[hub.HubFile]:
+def _of_quantization(files: Sequence[HubFile], quantization: str) -> list[HubFile]:
     return [file for file in files if _quantization(file).lower() == quantization.lower()]
 
 
-def _only(repo: str, files: Sequence[hub.HubFile]) -> hub.HubFile:
+def _only(repo: str, files: Sequence[HubFile]) -> HubFile:
     """The one file, if it is one."""
     if len(files) > 1:
         found = _few([file.path for file in files])
@@ -156,93 +131,31 @@ def _few(words: Sequence[str], most: int = 20) -> str:
     return ", ".join(words[:most]) + more
 
 
-def _stem(file: hub.HubFile) -> str:
+def _stem(file: HubFile) -> str:
     return PurePosixPath(file.path).stem
 
 
-def _quantization(file: hub.HubFile) -> str:
+def _quantization(file: HubFile) -> str:
     return gguf_names.quantization(file.path)
 
 
-def _model(file: hub.HubFile) -> str:
+def _model(file: HubFile) -> str:
     return gguf_names.model(file.path)
 
 
-def _entry(repo: str, choice: Choice, files: Sequence[hub.HubFile]) -> Entry:
+def _entry(repo: str, choice: Choice, files: Sequence[HubFile]) -> Entry:
     listed = {file.path: file for file in files}
     target, drafter = (_remote(repo, file, listed) for file in (choice.target, choice.drafter))
-    return _make(repo, choice.target.commit, target, drafter)
+    return hub_names.make_entry(repo, choice.target.commit, target, drafter)
 
 
-def _remote(repo: str, file: hub.HubFile, listed: Mapping[str, hub.HubFile]) -> RemoteFile:
+def _remote(repo: str, file: HubFile, listed: Mapping[str, HubFile]) -> RemoteFile:
     """A model with all its parts."""
-    names = gguf_names.part_names(file.path)
-    missing = next((name for name in names if name not in listed), None)
+    paths = gguf_names.part_names(file.path)
+    missing = next((name for name in paths if name not in listed), None)
     if missing is not None:
         raise BadPair(f"{repo} does not hold {missing}, which belongs to {file.path}.",
                       f"Choose another quantization: gemma-mtp pull hf:{repo}:QUANT")  # fmt: skip
-    parts = [listed[name] for name in names]
-    return _joined([RemoteFile(p.path, _quantization(p), p.sha256, p.bytes) for p in parts])
-
-
-def _joined(parts: Sequence[RemoteFile]) -> RemoteFile:
-    return replace(parts[0], rest=tuple(parts[1:]))
-
-
-def _make(repo: str, revision: str, target: RemoteFile, drafter: RemoteFile) -> Entry:
-    name = f"{PREFIX}{repo}" + (f":{target.quantization}" if target.quantization else "")
-    return Entry(
-        name=name,
-        title=repo,
-        parameters="",
-        context_length=0,
-        repo=repo,
-        revision=revision,
-        qat="qat" in repo.lower(),
-        target=target,
-        drafter=drafter,
-        default=False,
-        builtin=False,
-        spellings=(name.lower(), f"{PREFIX}{repo}".lower()),
-    )
-
-
-# --- pairs pulled before -------------------------------------------------------------------------
-
-
-def pulled(models: Path) -> list[Entry]:
-    """The pairs of repositories that are on this machine, from what their folders say; those that
-    an interrupted pull left there come last."""
-    try:
-        folders = sorted(path for path in models.iterdir() if path.name.startswith("hf-"))
-    except OSError:
-        return []
-    complete = {folder: read_marker(folder) for folder in folders}
-    claims = [read_claim(folder) for folder, marker in complete.items() if marker is None]
-    entries = (entry_of(marker) for marker in (*complete.values(), *claims) if marker is not None)
-    return [entry for entry in entries if entry is not None]
-
-
-def find_pulled(name: str, models: Path) -> Entry | None:
-    """The pulled pair meant by `name`; without a quantization, the first of its repository."""
-    wanted = name.lower().replace("hf://", PREFIX)
-    return next((entry for entry in pulled(models) if wanted in entry.spellings), None)
-
-
-def entry_of(marker: Marker) -> Entry | None:
-    """What a folder holds, as an entry."""
-    target, drafter = (
-        [
-            RemoteFile(held.path, held.quantization, held.asked, held.bytes)
-            for held in marker.files
-            if held.role == role
-        ]
-        for role in ("target", "drafter")
-    )
-    if not (is_hub_name(marker.name) and target and drafter):
-        return None
-    try:
-        entry = _make(marker.repo, marker.revision, _joined(target), _joined(drafter))
-    except ValueError:  # both are one file
-        return None
-    return entry if _NAME.fullmatch(entry.name) else None
+    files = [listed[path] for path in paths]
+    parts = [RemoteFile(f.path, _quantization(f), f.sha256, f.bytes) for f in files]
+    return hub_names.joined(parts)

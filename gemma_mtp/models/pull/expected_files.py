@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.pull import asking, hub
+from gemma_mtp.models.pair_record import RECORD, PairRecord
+from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
-from gemma_mtp.models.pull.marker import MARKER, Marker
-from gemma_mtp.models.pull.retry import Hiccup
+from gemma_mtp.models.pull.hub_errors import TransientError
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Question:
     entry: Entry
     revision: str
     offline: bool = False
-    stated: Marker | None = None
+    stated: PairRecord | None = None
     unreachable: HubError | None = None  # the hub, as another file has shown
     allow_changed: bool = False
 
@@ -60,9 +60,9 @@ def expect(ask: Question, file: RemoteFile, on_event: OnEvent) -> Wanted:
         held = next((held for held in ask.stated.files if held.path == file.path), None)
         if held:
             pin = Wanted(file, held.bytes, held.sha256)
-            _compare(ask, file, held.sha256, f"its {MARKER}", on_event)
+            _compare(ask, file, held.sha256, f"its {RECORD}", on_event)
         pin.unreachable = HubError(
-            f"{file.path} is not there with the sha256 that its {MARKER} states.", "Carry it again."
+            f"{file.path} is not there with the sha256 that its {RECORD} states.", "Carry it again."
         )
         return pin
     if ask.offline or hub.is_offline():
@@ -73,9 +73,9 @@ def expect(ask: Question, file: RemoteFile, on_event: OnEvent) -> Wanted:
         return pin
     blob = hub.Blob(ask.entry.repo, ask.revision, file.path)
     try:
-        facts = asking.ask(blob.where, blob.facts, on_event)
+        facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
     except HubError as error:
-        if not isinstance(error.__cause__, Hiccup):
+        if not isinstance(error.__cause__, TransientError):
             raise
         pin.unreachable = error  # the file may be on this machine nevertheless
         return pin

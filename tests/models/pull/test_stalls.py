@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from gemma_mtp.models.pull import silence
-from gemma_mtp.models.pull.retry import Hiccup
-from gemma_mtp.models.pull.silence import LEAST, Silence, paced, within
+from gemma_mtp.models.pull import stalls
+from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.stalls import LEAST, StallTimer, paced, within
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, in the only element."""
     now = [0.0]
-    monkeypatch.setattr(silence.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(stalls.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_silence_is_spoken_of_less_and_less_often(clock: list[float]) -> None:
-    heard, spoken = Silence(), []
+    heard, spoken = StallTimer(), []
     for second in range(100):
         clock[0] = second
         if (lasted := heard.notice(second)) is not None:  # one byte a second is silence
@@ -30,7 +30,7 @@ def test_silence_is_spoken_of_less_and_less_often(clock: list[float]) -> None:
 
 
 def test_enough_bytes_end_the_silence(clock: list[float]) -> None:
-    heard = Silence()
+    heard = StallTimer()
     clock[0] = 4
     assert heard.notice(LEAST) is None
     clock[0] = 8
@@ -39,7 +39,7 @@ def test_enough_bytes_end_the_silence(clock: list[float]) -> None:
     assert heard.notice(LEAST + 1) == 5
 
 
-def test_chunks_that_come_too_slowly_end_in_a_hiccup(clock: list[float]) -> None:
+def test_chunks_that_come_too_slowly_end_in_an_error_that_may_pass(clock: list[float]) -> None:
     def dripping(size: int) -> Iterator[bytes]:
         for second in range(1, 100):
             clock[0] = second
@@ -48,7 +48,7 @@ def test_chunks_that_come_too_slowly_end_in_a_hiccup(clock: list[float]) -> None
     assert len(list(paced(dripping(LEAST // 10 + 1), 10))) == 99
     clock[0] = 0
     came: list[bytes] = []
-    with pytest.raises(Hiccup, match="only 10 bytes came in 10 s"):
+    with pytest.raises(TransientError, match="only 10 bytes came in 10 s"):
         came.extend(paced(dripping(1), 10))
     assert len(came) == 10
 
@@ -75,7 +75,7 @@ def test_what_takes_too_long_is_left_alone_and_its_result_discarded() -> None:
         late.wait(60)
         return "a response that must be closed"
 
-    with pytest.raises(Hiccup, match="no whole answer came within"):
+    with pytest.raises(TransientError, match="no whole answer came within"):
         within(0.01, slow, discard=discard)
     late.set()
     assert discarded.wait(60)

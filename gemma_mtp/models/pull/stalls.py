@@ -1,4 +1,4 @@
-"""Notices that hardly anything comes: says so after seconds, and ends the waiting after more.
+"""Stall detection: says after seconds that hardly anything comes, and ends the waiting after more.
 
 A client's own time-outs begin anew with every byte, so that one byte a second satisfies them for
 ever. Knows neither network nor disk.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from gemma_mtp.models.pull.retry import Hiccup
+from gemma_mtp.models.pull.hub_errors import TransientError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -21,11 +21,11 @@ T = TypeVar("T")
 FIRST_WORD = 5.0  # seconds of silence until it is spoken of; doubles each time
 LEAST = 1 << 10  # bytes; fewer are as good as nothing
 
-OnSilence = Callable[[float], None]
+OnStall = Callable[[float], None]
 """Hardly anything has come for so many seconds."""
 
 
-class Silence:
+class StallTimer:
     """How long hardly anything has come, and when to say so."""
 
     def __init__(self) -> None:
@@ -50,10 +50,10 @@ class Silence:
 def within(
     seconds: float,
     action: Callable[[], T],
-    on_silence: OnSilence = lambda seconds: None,
+    on_stall: OnStall = lambda seconds: None,
     discard: Callable[[T], object] = lambda late: None,
 ) -> T:
-    """The result of `action`, or a Hiccup when it takes more than `seconds`.
+    """The result of `action`, or a TransientError when it takes more than `seconds`.
 
     The action has a thread of its own, which is left alone when it takes too long and keeps no
     process alive; what it returns in the end is given to `discard`.
@@ -62,13 +62,13 @@ def within(
 
     result: Future[T] = Future()
     threading.Thread(target=_settle, args=(result, action), daemon=True).start()
-    silence, deadline = Silence(), time.monotonic() + seconds
+    silence, deadline = StallTimer(), time.monotonic() + seconds
     while not wait([result], min(FIRST_WORD / 5, max(deadline - time.monotonic(), 0))).done:
         if time.monotonic() >= deadline:
             result.add_done_callback(lambda late: late.exception() or discard(late.result()))
-            raise Hiccup(f"no whole answer came within {seconds:.0f} s")
+            raise TransientError(f"no whole answer came within {seconds:.0f} s")
         if lasted := silence.notice(0):
-            on_silence(lasted)
+            on_stall(lasted)
     return result.result()
 
 
@@ -80,12 +80,12 @@ def _settle(result: Future[T], action: Callable[[], T]) -> None:
 
 
 def paced(chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
-    """The chunks; a Hiccup once fewer than LEAST bytes came in `seconds`."""
+    """The chunks; a TransientError once fewer than LEAST bytes came in `seconds`."""
     came, begun = 0, time.monotonic()
     for chunk in chunks:
         yield chunk
         came += len(chunk)
         if time.monotonic() - begun >= seconds:
             if came < LEAST:
-                raise Hiccup(f"only {came} bytes came in {seconds:.0f} s")
+                raise TransientError(f"only {came} bytes came in {seconds:.0f} s")
             came, begun = 0, time.monotonic()

@@ -14,7 +14,7 @@ from gemma_mtp import paths
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models import gguf, gguf_names, pair_check
 from gemma_mtp.models.catalogue import Catalogue
-from gemma_mtp.models.header_check import remembered
+from gemma_mtp.models.check_cache import remembered
 
 
 def find_drafter(target: Path, catalogue: Catalogue) -> tuple[Path | None, str]:

@@ -1,6 +1,8 @@
-"""What goes wrong between here and a hub, as a sentence: a Hiccup where it may pass, or a HubError.
+"""What goes wrong between here and a hub, as a sentence.
 
-Knows statuses, headers, proxies and the system's errors; knows neither the library nor its client.
+A TransientError where it may pass, which `retry` counts and waits for; else a HubError. `hub`
+raises them. Knows statuses, headers, proxies and the system's errors; knows neither the library nor
+its client.
 """
 
 from __future__ import annotations
@@ -11,17 +13,32 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from gemma_mtp.errors import HubError
-from gemma_mtp.models.pull.retry import Hiccup
 
 PROXIES = "Check HTTPS_PROXY and its kin."
 LOG_IN = "Check the name, and HF_TOKEN, or log in with `hf auth login`."
 _LONGEST = 200  # characters of what others say
 
 
-def no_hub(where: str, why: str = "") -> Hiccup:
+class TransientError(Exception):
+    """An error that may pass. `wait`: seconds the server asks for; `crowded`: too many requests;
+    `once`: it hardly ever passes, so one more attempt is enough; `hint`: what helps if it stays."""
+
+    def __init__(
+        self,
+        reason: str,
+        wait: float | None = None,
+        crowded: bool = False,
+        once: bool = False,
+        hint: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.wait, self.crowded, self.once, self.hint = wait, crowded, once, hint
+
+
+def no_hub(where: str, why: str = "") -> TransientError:
     """An answer that no hub gives: a web page, other types, other names."""
     host = urlsplit(where).netloc or where
-    return Hiccup(
+    return TransientError(
         f"{host} does not answer as a hub does" + (f" ({why})" if why else ""),
         hint="Check HF_ENDPOINT, and whether a login page of the network stands in between.",
     )
@@ -40,17 +57,17 @@ def no_session(error: Exception) -> HubError:
     )
 
 
-def broken(error: Exception, url: str, kind: str) -> Hiccup:
+def broken(error: Exception, url: str, kind: str) -> TransientError:
     """A connection to `url` that failed; `kind` is the client's name for it."""
     proxy = proxy_of(url)
     if _is_unresolved(error):
         name, hint = (proxy, PROXIES) if proxy else (urlsplit(url).hostname, "")
-        return Hiccup(f"the name {name} is not found", once=True, hint=hint)
+        return TransientError(f"the name {name} is not found", once=True, hint=hint)
     if kind in ("ConnectError", "ConnectTimeout") and proxy and "SSL" not in str(error):
-        return Hiccup(f"the proxy {proxy} cannot be reached: {reason(error)}", hint=PROXIES)
+        return TransientError(f"the proxy {proxy} cannot be reached: {reason(error)}", hint=PROXIES)
     if kind == "ProxyError":
-        return Hiccup(f"the proxy {proxy} answers: {reason(error)}", hint=PROXIES)
-    return Hiccup(reason(error))
+        return TransientError(f"the proxy {proxy} answers: {reason(error)}", hint=PROXIES)
+    return TransientError(reason(error))
 
 
 def refusal(status: int, headers: Mapping[str, str], where: str, what: str, url: str) -> Exception:
@@ -58,7 +75,7 @@ def refusal(status: int, headers: Mapping[str, str], where: str, what: str, url:
     code = headers.get("X-Error-Code", "")
     said = _quoted(headers.get("X-Error-Message", ""))
     if status in (408, 429) or status >= 500:
-        return Hiccup(f"HTTP {status}", _asked_wait(headers), crowded=status == 429)
+        return TransientError(f"HTTP {status}", _asked_wait(headers), crowded=status == 429)
     if status == 407:
         return HubError(
             f"The proxy {proxy_of(url)} wants a name and a password (HTTP 407).",
