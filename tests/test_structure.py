@@ -68,8 +68,8 @@ def imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path} imports relatively"
             module = node.module or ""
             found.add(module)
-            if module == "gemma_mtp":
-                found |= {f"gemma_mtp.{alias.name}" for alias in node.names}
+            if module.startswith("gemma_mtp"):
+                found |= {f"{module}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -102,6 +102,24 @@ def test_the_table_allows_nothing_that_is_not_used() -> None:
         for path in FILES:
             used |= known(path) if name_of(path) == package else set()
         assert allowed - BASE <= used | {"settings"}, package
+
+
+def test_modules_of_models_and_files_import_in_one_direction() -> None:
+    """Only `pull` knows `pull`, and the modules can be put in an order."""
+    left = {
+        ".".join(("gemma_mtp", *path.relative_to(PACKAGE).with_suffix("").parts)): imports(path)
+        for path in FILES
+        if name_of(path) in ("models", "files")
+    }
+    for module, names in left.items():
+        if not module.startswith("gemma_mtp.models.pull."):
+            assert not any(name.startswith("gemma_mtp.models.pull") for name in names), module
+    left = {module: names & left.keys() for module, names in left.items()}
+    while left:
+        free = [module for module, needs in left.items() if not needs & left.keys()]
+        assert free, f"these import each other: {sorted(left)}"
+        for module in free:
+            del left[module]
 
 
 @pytest.mark.parametrize(("library", "places"), LIBRARIES.items())

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from support import gguf_writer as writer
 
-from gemma_mtp.api import CPU_PIECE, GPU_PIECE, MAX_WIDTH, SNAPSHOT_BYTES, SNAPSHOT_SHARE, LoadOptions, PairFiles
+from gemma_mtp.api import (
+    CPU_PIECE,
+    GPU_PIECE,
+    MAX_WIDTH,
+    SNAPSHOT_BYTES,
+    SNAPSHOT_SHARE,
+    LoadOptions,
+    PairFiles,
+)
 from gemma_mtp.models import fit, gguf, memory
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.fit import (

@@ -404,7 +404,7 @@ def test_a_pull_that_was_interrupted_has_a_name(hub: Hub, store: Store) -> None:
     (_, item) = inventory.items(store)
     assert (item.name, item.variant, item.ready) == (name, "ud-q4_k_xl", False)
     assert item.bytes > 0
-    found = details(shop, "hf:org/pair", this_machine)
+    found = details(store, "hf:org/pair", this_machine)
     assert found["state"].startswith("part of it is here")
     assert [file["role"] for file in found["files"]] == ["target", "drafter"]
     (left,) = inventory.leftovers(store)
