@@ -114,7 +114,7 @@ def main() -> None:
     engine = load(
         PairFiles(target.stem, target, drafter), LoadOptions(threads=args.threads, context=2048)
     )
-    engine.baseline.is_due = lambda rounds, position: False  # type: ignore[method-assign]
+    engine.plain_steps(1).is_due = lambda rounds, position: False  # type: ignore[method-assign]
     inside = Inside()
     run(engine, inside, "auto", 1.0, args.tokens)  # learns what widths cost
     for temperature in (1.0, 0.0):

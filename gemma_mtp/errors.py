@@ -53,9 +53,25 @@ class NotPulled(ModelNotAvailable):
 
 
 class DoesNotFit(GemmaMtpError):
-    """The prompt does not fit the context, or the model does not fit the memory."""
+    """The prompt does not fit the context, or the model does not fit the memory.
+
+    Of a prompt, `tokens` are how many it has (about, where they were not all counted) and `size`
+    how many the context holds; None where that is not known or not the matter. Whoever shows it
+    says what to type.
+    """
 
     status = ExitStatus.NO_ROOM
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        tokens: int | None = None,
+        size: int | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.tokens, self.size = tokens, size
 
 
 class BadPair(GemmaMtpError):

@@ -42,7 +42,7 @@ class _Rival:
     def record(self, outcome: Outcome) -> None:
         """Nothing to learn."""
 
-    def plain_step(self, seconds: float) -> None:
+    def plain_step(self, seconds: float, width: int) -> None:
         """Nothing to learn."""
 
 

@@ -19,7 +19,15 @@ from gemma_mtp.api.pair import (
     PairInfo,
 )
 from gemma_mtp.api.request import MAX_DRAFT, DraftSetting, Request, Sampling
-from gemma_mtp.api.stats import TOO_NOISY, FinishReason, SpeedupBasis, Stats
+from gemma_mtp.api.stats import (
+    TOO_NOISY,
+    Drafted,
+    FinishReason,
+    PlainKind,
+    SpeedupBasis,
+    Stats,
+    add_drafted,
+)
 
 __all__ = [
     "CPU_PIECE",
@@ -32,6 +40,7 @@ __all__ = [
     "SNAPSHOT_SHARE",
     "TOO_NOISY",
     "DraftSetting",
+    "Drafted",
     "End",
     "Engine",
     "Event",
@@ -40,6 +49,7 @@ __all__ = [
     "Message",
     "PairFiles",
     "PairInfo",
+    "PlainKind",
     "Prefill",
     "Progress",
     "Request",
@@ -48,4 +58,5 @@ __all__ = [
     "Stats",
     "Text",
     "Turn",
+    "add_drafted",
 ]

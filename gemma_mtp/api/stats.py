@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -16,13 +17,27 @@ SpeedupBasis = Literal["measured", "estimated", "none"]
 """measured: plain steps were timed during the reply itself; estimated: earlier in the session."""
 
 
-@dataclass
+PlainKind = Literal["plain", "exact plain", "either"]
+"""What a speedup is compared with. plain: steps of width 1; exact plain: plain rounds of exact
+mode, which are padded to width 2; either: replies of both kinds, each with its own."""
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """How many drafts of one source were verified, and how many of them accepted."""
+
+    source: str
+    drafted: int = 0
+    accepted: int = 0
+
+
+@dataclass(frozen=True)
 class Stats:
-    """Counters of one reply; `+` adds replies up to a session. Times in seconds.
+    """Counters of one reply at one moment; `+` adds replies up to a session. Times in seconds.
 
     A round drafts, verifies and commits `accepted + 1` tokens (the bonus token counts). The very
     first token of a reply comes from the prompt's last row and belongs to no round.
-    Of the accepted drafts, `copied` were found in the text and not made by the drafter.
+    `drafted` and `accepted` are totals over all `sources` of drafts.
     `accepted_histogram[n]` is the number of rounds with a draft in which n drafts were accepted.
     `threads[n]` is the number of rounds that n threads evaluated.
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
@@ -37,9 +52,9 @@ class Stats:
     decoded: int = 0
     drafted: int = 0
     accepted: int = 0
-    copied: int = 0
-    accepted_histogram: list[int] = field(default_factory=list)
-    threads: dict[int, int] = field(default_factory=dict)
+    sources: tuple[Drafted, ...] = ()
+    accepted_histogram: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
     prefill_seconds: float = 0.0
     ttft_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -50,6 +65,7 @@ class Stats:
     plain_deviation: float = 0.0
     compared_seconds: float = 0.0
     speedup_basis: SpeedupBasis = "none"
+    compared_with: PlainKind = "plain"
     context_used: int = 0
     context_size: int = 0
 
@@ -57,6 +73,11 @@ class Stats:
     def tokens_per_second(self) -> float:
         """Tokens decoded in rounds over the time of those rounds (no prefill)."""
         return self.decoded / self.decode_seconds if self.decode_seconds > 0 else 0.0
+
+    @property
+    def copied(self) -> int:
+        """Accepted drafts that were found in the text itself and cost no drafting."""
+        return sum(count.accepted for count in self.sources if count.source == "lookup")
 
     @property
     def acceptance_rate(self) -> float | None:
@@ -95,25 +116,21 @@ class Stats:
     def __add__(self, later: Stats) -> Stats:
         """Totals of two replies; the context is that of the later one. Comparisons with plain
         decoding count where they were enough for a speedup of the reply's own."""
-        total = Stats(**{f.name: getattr(later, f.name) for f in fields(Stats)})
-        for name in _SUMMED:
-            setattr(total, name, getattr(self, name) + getattr(later, name))
-        for name in _COMPARED:
-            counted = (s for s in (self, later) if s.speedup_basis != "none")
-            setattr(total, name, sum(getattr(stats, name) for stats in counted))
-        total.accepted_histogram = [
-            a + b
-            for a, b in zip_longest(self.accepted_histogram, later.accepted_histogram, fillvalue=0)
-        ]
-        total.threads = {
-            count: self.threads.get(count, 0) + later.threads.get(count, 0)
-            for count in sorted({*self.threads, *later.threads})
-        }
-        bases = {self.speedup_basis, later.speedup_basis} - {"none"}
-        total.speedup_basis = (
-            "none" if not bases else "estimated" if len(bases) > 1 else bases.pop()
+        summed = {name: getattr(self, name) + getattr(later, name) for name in _SUMMED}
+        counted = [stats for stats in (self, later) if stats.speedup_basis != "none"]
+        compared = {name: sum(getattr(stats, name) for stats in counted) for name in _COMPARED}
+        bases = {stats.speedup_basis for stats in counted}
+        kinds = {stats.compared_with for stats in counted}
+        return replace(
+            later,
+            **summed,
+            **compared,
+            sources=add_drafted(self.sources, later.sources),
+            accepted_histogram=_added(self.accepted_histogram, later.accepted_histogram),
+            threads=_added(self.threads, later.threads),
+            speedup_basis=bases.pop() if len(bases) == 1 else "estimated" if bases else "none",
+            compared_with=kinds.pop() if len(kinds) == 1 else "either" if kinds else "plain",
         )
-        return total
 
     def as_json(self) -> dict[str, Any]:
         """The `stats` object of `run --json`; rates that do not exist are null."""
@@ -123,14 +140,19 @@ class Stats:
             "drafted": self.drafted,
             "accepted": self.accepted,
             "copied": self.copied,
+            "sources": {
+                count.source: {"drafted": count.drafted, "accepted": count.accepted}
+                for count in self.sources
+            },
             "acceptance_rate": _rounded(self.acceptance_rate),
             "draft_length": _rounded(self.draft_length),
             "mean_accepted_length": _rounded(self.mean_accepted_length),
-            "accepted_histogram": self.accepted_histogram,
-            "threads": {str(count): rounds for count, rounds in sorted(self.threads.items())},
+            "accepted_histogram": list(self.accepted_histogram),
+            "threads": {str(count): n for count, n in enumerate(self.threads) if n},
             "speedup": _rounded(self.speedup),
             "speedup_error": None if self.speedup is None else _rounded(self.speedup_error),
             "speedup_basis": self.speedup_basis,
+            "compared_with": self.compared_with,
             "ttft_seconds": _rounded(self.ttft_seconds),
             "prefill_seconds": _rounded(self.prefill_seconds),
             "decode_seconds": _rounded(self.decode_seconds),
@@ -151,7 +173,6 @@ _SUMMED = (
     "decoded",
     "drafted",
     "accepted",
-    "copied",
     "prefill_seconds",
     "ttft_seconds",
     "decode_seconds",
@@ -160,6 +181,21 @@ _SUMMED = (
     "sampling_seconds",
 )
 _COMPARED = ("plain_seconds", "plain_deviation", "compared_seconds")
+
+
+def add_drafted(before: Iterable[Drafted], more: Iterable[Drafted]) -> tuple[Drafted, ...]:
+    """The counts of each source together, in the order in which the sources first came up."""
+    total: dict[str, Drafted] = {}
+    for count in (*before, *more):
+        known = total.get(count.source, Drafted(count.source))
+        total[count.source] = Drafted(
+            count.source, known.drafted + count.drafted, known.accepted + count.accepted
+        )
+    return tuple(total.values())
+
+
+def _added(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+    return tuple(x + y for x, y in zip_longest(a, b, fillvalue=0))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -20,7 +20,7 @@ from gemma_mtp.api import Turn
 from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.conversations.rescue import rescue
-from gemma_mtp.conversations.rows import growth, snapshot, storable
+from gemma_mtp.conversations.rows import growth, storable
 from gemma_mtp.conversations.tables import Known, Saved, Summary
 from gemma_mtp.errors import GemmaMtpError, UsageError
 
@@ -82,7 +82,7 @@ class Archive:
             known = self._known.get(id, Known())
             wanted = replace(
                 known,
-                turns=tuple(map(snapshot, turns)),
+                turns=tuple(turns),
                 model=known.model if model is None else storable(model),
                 system=known.system if system is None else storable(system),
                 skipped=known.skipped if skipped is None else skipped,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, TypeVar, get_args
 
-from gemma_mtp.api import FinishReason, Message, SpeedupBasis, Stats, Turn
+from gemma_mtp.api import Drafted, FinishReason, Message, PlainKind, SpeedupBasis, Stats, Turn
 
 T = TypeVar("T")
 
@@ -19,6 +19,8 @@ Row = tuple[Any, ...]
 
 _USUAL = asdict(Stats())
 _MOST = 2**63  # no number in a row is larger
+_MOST_THREADS = 1 << 16
+_COUNTS = ("sources", "accepted_histogram", "threads")
 
 
 def to_row(turn: Turn) -> Row:
@@ -89,16 +91,45 @@ def _reason(text: str) -> FinishReason:
 
 def _stats(text: str) -> Stats:
     """Figures that this version does not know are left out."""
-    stats = Stats(**{k: v for k, v in json.loads(text).items() if k in _USUAL})
+    said = json.loads(text)
+    stats = Stats(
+        **{k: v for k, v in said.items() if k in _USUAL and k not in _COUNTS},
+        sources=_sources(said),
+        accepted_histogram=_counts(said.get("accepted_histogram", ())),
+        threads=_counts(said.get("threads", ())),
+    )
     for name, usual in _USUAL.items():
         value = getattr(stats, name)
         if isinstance(usual, int | float):
             _within(value, type(usual), _MOST)
-    for count in stats.accepted_histogram:
-        _within(count, int, _MOST)
     if stats.speedup_basis not in get_args(SpeedupBasis):
         raise ValueError(stats.speedup_basis)
+    if stats.compared_with not in get_args(PlainKind):
+        raise ValueError(stats.compared_with)
     return stats
+
+
+def _counts(said: Any) -> tuple[int, ...]:
+    """Numbers of rounds; before, those of `threads` were kept by a number in words."""
+    if isinstance(said, dict):
+        rounds = {_within(int(k), int, _MOST_THREADS): v for k, v in said.items()}
+        said = [rounds.get(i, 0) for i in range(max(rounds, default=-1) + 1)]
+    return tuple(_within(count, int, _MOST) for count in said)
+
+
+def _sources(said: dict[str, Any]) -> tuple[Drafted, ...]:
+    """Before, only how many of the accepted drafts were `copied` was kept."""
+    if "sources" not in said:
+        copied = _within(said.get("copied", 0), int, _MOST)
+        return (Drafted("lookup", copied, copied),) if copied else ()
+    return tuple(
+        Drafted(
+            str(count["source"]),
+            _within(count["drafted"], int, _MOST),
+            _within(count["accepted"], int, _MOST),
+        )
+        for count in said["sources"]
+    )
 
 
 def _within(value: Any, kind: type, end: int) -> Any:
@@ -124,14 +155,6 @@ def growth(old: Turn, new: Turn) -> tuple[str | None, str] | None:
         return None
     reply = None if new.reply is None else storable(after[len(before) :])
     return reply, storable(new.thought[len(old.thought) :])
-
-
-def snapshot(turn: Turn) -> Turn:
-    """The turn with statistics of its own, in case the engine still counts in these."""
-    if turn.stats is None:
-        return turn
-    histogram = list(turn.stats.accepted_histogram)
-    return replace(turn, stats=replace(turn.stats, accepted_histogram=histogram))
 
 
 def storable(text: str) -> str:

@@ -11,17 +11,30 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log, tanh
 
-BOUNDS = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)  # of confidence; seven buckets
-GUESSES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)  # acceptance in each before anything is known
-FIRST_GUESS = 0.9  # acceptance by position before anything is known
 GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
 LIKE_WEIGHT = 6.0  # and to tell a position from the one before it
 POOL_WEIGHT = 16.0  # and, of one confidence, from all the others
 POSITION_MEMORY = 0.985  # weight of what was known, each draft
-CONFIDENCE_MEMORY = 0.995  # and each draft of a bucket: a drafter is the same in every text
 EVIDENCE_MEMORY = 0.995  # and each draft, of what confidence has foretold
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is taken to be known of a source of drafts before any of them was judged.
+
+    `bounds` cut confidence into buckets, one more than there are bounds. `by_confidence` is the
+    acceptance in each of them, `by_position` that of any position. `memory` is the weight that what
+    is known of a bucket keeps with each of its drafts: near 1 where the source is equally good in
+    every text.
+    """
+
+    by_confidence: tuple[float, ...] = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)
+    by_position: float = 0.9
+    memory: float = 0.995
+    bounds: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
 
 
 class _Rate:
@@ -45,20 +58,13 @@ class _Rate:
 class Acceptance:
     """Chances of acceptance, learned from drafts that were judged."""
 
-    def __init__(
-        self,
-        longest: int,
-        guesses: Sequence[float] = GUESSES,
-        first_guess: float = FIRST_GUESS,
-        memory: float = CONFIDENCE_MEMORY,
-    ) -> None:
-        """`guesses` by confidence and `first_guess` by position: acceptance before anything is
-        known; `memory`: the weight that what is known of a confidence keeps with each draft."""
-        self._guesses, self._first_guess, self._memory = guesses, first_guess, memory
+    def __init__(self, longest: int, prior: Prior = Prior()) -> None:
+        """For drafts of at most `longest` tokens."""
+        self._prior = prior
         self._evidence = 0.0  # for confidence, against position alone: a logarithm of odds
         self._positions = [_Rate() for _ in range(longest)]
-        self._pooled = [_Rate() for _ in GUESSES]
-        self._buckets = [[_Rate() for _ in GUESSES] for _ in range(longest)]
+        self._pooled = [_Rate() for _ in prior.by_confidence]
+        self._buckets = [[_Rate() for _ in prior.by_confidence] for _ in range(longest)]
 
     def record(self, confidences: Sequence[float], matched: int) -> None:
         """Of these drafts the first `matched` agreed with the target; the one after them, if there
@@ -71,9 +77,9 @@ class Acceptance:
             odds = told / blind[i] if i < matched else (1 - told) / (1 - blind[i])
             self._evidence = EVIDENCE_MEMORY * self._evidence + log(odds)
             self._positions[i].record(i < matched)
-            bucket = bisect_right(BOUNDS, confidence)
+            bucket = bisect_right(self._prior.bounds, confidence)
             for rate in (self._pooled[bucket], self._buckets[i][bucket]):
-                rate.fade(self._memory)
+                rate.fade(self._prior.memory)
                 rate.record(i < matched)
 
     def by_position(self, longest: int, doubt: float = 0.0) -> list[float]:
@@ -82,7 +88,7 @@ class Acceptance:
         `doubt`: so many successes are granted that nobody saw, which lifts what little is known of.
         """
         chances: list[float] = []
-        guess, weight = self._first_guess, GUESS_WEIGHT
+        guess, weight = self._prior.by_position, GUESS_WEIGHT
         for rate in self._positions[:longest]:
             guess, weight = rate.towards(guess, weight, doubt), LIKE_WEIGHT
             chances.append(guess)
@@ -96,6 +102,7 @@ class Acceptance:
         return trust * told + (1 - trust) * blind
 
     def _by_confidence(self, position: int, confidence: float, doubt: float = 0.0) -> float:
-        bucket = bisect_right(BOUNDS, confidence)
-        pooled = self._pooled[bucket].towards(self._guesses[bucket], GUESS_WEIGHT, doubt)
+        bucket = bisect_right(self._prior.bounds, confidence)
+        guess = self._prior.by_confidence[bucket]
+        pooled = self._pooled[bucket].towards(guess, GUESS_WEIGHT, doubt)
         return self._buckets[position][bucket].towards(pooled, POOL_WEIGHT, doubt)

@@ -19,7 +19,7 @@ from math import inf
 from operator import mul
 from typing import Protocol
 
-from gemma_mtp.decoding.acceptance import Acceptance
+from gemma_mtp.decoding.acceptance import Acceptance, Prior
 from gemma_mtp.decoding.costs import CostBook, CostCurve
 from gemma_mtp.decoding.draft_value import Worth, cheapest_widths
 from gemma_mtp.decoding.width_probes import Outlook, Survey
@@ -31,10 +31,9 @@ BENEFIT_OF_DOUBT = 2.0  # drafts granted as accepted when one is made to look ag
 TRIAL_ROUNDS = 10  # for which that lasts
 RATE_MEMORY = 0.95  # weight of the rounds before in the tokens per second reached lately
 GAIN_MEMORY = 0.9  # and in what drafting brought lately
-# Acceptance of what is found in the text, by how far it agrees, before anything is known. It is
-# judged in every round for free, so that nothing has to be tried out and little need be believed.
-FOUND_GUESSES = (0.2, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6)
-FOUND_MEMORY = 0.95  # texts differ in this more than drafters do
+# What is found in the text is judged in every round for free, so that nothing has to be tried out
+# and little need be believed; and texts differ in this more than drafters do.
+LOOKUP_PRIOR = Prior((0.2, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6), by_position=0.2, memory=0.95)
 
 
 class Outcome(Protocol):
@@ -86,8 +85,8 @@ class DraftPolicy(Protocol):
         """What the round cost and brought."""
         ...
 
-    def plain_step(self, seconds: float) -> None:
-        """A step of width 1, timed on the side."""
+    def plain_step(self, seconds: float, width: int) -> None:
+        """A plain step of `width` rows, timed on the side."""
         ...
 
 
@@ -115,7 +114,7 @@ class FixedDraft:
     def record(self, outcome: Outcome) -> None:
         """Nothing to learn."""
 
-    def plain_step(self, seconds: float) -> None:
+    def plain_step(self, seconds: float, width: int) -> None:
         """Nothing to learn."""
 
 
@@ -126,7 +125,7 @@ class AutoDraft:
         self.book = book or CostBook()
         self.curve: CostCurve = self.book.at(0)
         self.acceptance = Acceptance(LONGEST)
-        self.found = Acceptance(LONGEST, FOUND_GUESSES, FOUND_GUESSES[0], FOUND_MEMORY)
+        self.found = Acceptance(LONGEST, LOOKUP_PRIOR)
         self._found_chances: list[float] = []  # of what was found last
         self.survey = Survey()
         self._tokens = self._seconds = 0.0
@@ -210,9 +209,9 @@ class AutoDraft:
         self.curve.verified(outcome.width, seconds, outcome.width != self._last_width)
         self._last_width = outcome.width
 
-    def plain_step(self, seconds: float) -> None:
-        self.curve.verified(1, seconds, changed=False)
-        self._last_width = 1
+    def plain_step(self, seconds: float, width: int) -> None:
+        self.curve.verified(width, seconds, changed=False)
+        self._last_width = width
 
     @property
     def _comparable(self) -> bool:

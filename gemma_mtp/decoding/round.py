@@ -83,6 +83,11 @@ class Round:
     sampling_seconds: float
 
     @property
+    def source(self) -> str:
+        """Where the verified drafts came from."""
+        return "lookup" if self.copied else "mtp"
+
+    @property
     def judged(self) -> int:
         """Drafts that could be compared with what the target chose."""
         return len(self.tokens)
@@ -228,14 +233,16 @@ class Speculator:
         return tokens
 
     def time_plain_step(self) -> float:
-        """Seconds of a plain step here and now; changes neither the text nor the cache.
+        """Seconds of a plain step here and now, as wide as plain rounds are; changes neither the
+        text nor the cache.
 
         Of two, since after a change of width llama.cpp first rebuilds its graph.
         """
         position = len(self.history) - 1
+        tokens = [self.history[-1]] * self.min_width
         for _ in range(2):
             started = perf_counter()
-            rows = self.target.decode([self.history[-1]], position, 1)
+            rows = self.target.decode(tokens, position, len(tokens))
             self.sampler.sample(rows[0], position + 1, self.history)
             seconds = perf_counter() - started
             self.target.keep(position)

@@ -36,7 +36,8 @@ class Sampler:
     """`sample(row, position, recent)` picks the token for `position` (0-based, in the context)."""
 
     def __init__(self, sampling: Sampling, seed: int, softcap: float = 0.0) -> None:
-        """`softcap`: rows come without the model's cap on logits; candidates get it here."""
+        """`softcap`: the target's rows come without the model's cap on logits, which the candidates
+        get here. A drafter has none (llama.cpp, src/models/gemma4-assistant.cpp)."""
         self.sampling, self.seed, self.softcap = sampling, seed, softcap
 
     def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
@@ -45,6 +46,8 @@ class Sampler:
         With a repeat penalty the row's entries of recent tokens are changed in place.
         """
         s = self.sampling
+        if self.softcap and self._penalizes:
+            row[:] = capped(row, self.softcap)  # the penalty is on what the model says in the end
         self.penalize(row, recent)
         if s.temperature <= 0:
             best = int(row.argmax())
@@ -62,15 +65,13 @@ class Sampler:
 
     @property
     def candidate_cap(self) -> float:
-        """The cap that candidates still need: none where `penalize` has capped the whole row."""
+        """The cap that candidates still need: none where the whole row was capped."""
         return 0.0 if self._penalizes else self.softcap
 
     def penalize(self, row: Row, recent: Sequence[int]) -> None:
         """Apply the repeat penalty, if there is one, to the row itself."""
         s = self.sampling
         if self._penalizes:
-            if self.softcap:
-                row[:] = capped(row, self.softcap)
             _penalize(row, recent[-s.repeat_last_n :], s.repeat_penalty)
 
 

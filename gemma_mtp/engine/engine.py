@@ -132,7 +132,7 @@ class Engine:
         self.reading_threads = self._thread_policy()
         self.writing_threads = self._thread_policy()
         self.equal_rows = EqualRows(pair)
-        self._baselines: dict[int, Baseline] = {}
+        self._plain_steps: dict[tuple[int, int], Baseline] = {}
         self._drafter_failed = False
         self.background = Background()
         self._prepared_for: Request | None = None
@@ -248,8 +248,7 @@ class Engine:
         `progress` says to stop."""
         self._prepared_for = None
         self.background.stop()
-        tokens = self.session.tokens
-        if not tokens:
+        if not self.session.tokens:
             vocabulary = self.pair.target.vocabulary
             text = vocabulary.tokenize(SOME_TEXT, special=False)
             room = self.info.context_size - max_width - SPARE_CELLS
@@ -266,13 +265,14 @@ class Engine:
         self.writing_threads.begin()
         self.use_threads(self.writing_threads.count)
         target, drafter = self.pair.target, self.drafter
-        self.session.rewind(min(len(tokens), self.info.context_size - max_width - SPARE_CELLS))
-        position = len(tokens)
+        room = self.info.context_size - max_width - SPARE_CELLS
+        position = self.session.rewind(min(len(self.session.tokens), room))
+        text = self.session.tokens[-max_width:]
         costs = measure_costs(
             target,
             drafter,
             Sampler(Sampling(), 0),
-            (tokens[-max_width:] * max_width)[:max_width],
+            (text * max_width)[:max_width],
             position,
             np.zeros(target.embedding_width, np.float32),
             min(max_width, target.widest(position)),
@@ -320,10 +320,9 @@ class Engine:
         """How many evaluate now."""
         return self._book.threads
 
-    @property
-    def baseline(self) -> Baseline:
-        """Plain steps timed with as many threads as evaluate now."""
-        return self._baselines.setdefault(self.threads, Baseline())
+    def plain_steps(self, width: int) -> Baseline:
+        """Plain steps of `width` rows, timed with as many threads as evaluate now."""
+        return self._plain_steps.setdefault((self.threads, width), Baseline())
 
     def _thread_policy(self) -> ThreadPolicy:
         if not self.info.adaptive_threads:

@@ -33,5 +33,6 @@ def _measure(text: str, count: Callable[[str], int], size: int) -> None:
             whole = tokens * len(text) // min(start + PIECE, len(text))
             raise DoesNotFit(
                 f"The prompt has about {whole} tokens, and the context holds {size}.",
-                "Shorten it, start afresh with /clear, or use a larger --ctx.",
+                tokens=whole,
+                size=size,
             )

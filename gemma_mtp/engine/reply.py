@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event as Flag
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import (
     MAX_WIDTH,
+    Drafted,
     End,
     Event,
     FinishReason,
@@ -22,9 +24,10 @@ from gemma_mtp.api import (
     Request,
     Stats,
     Text,
+    add_drafted,
 )
 from gemma_mtp.decoding.lookup import Lookup
-from gemma_mtp.decoding.plain_steps import Step
+from gemma_mtp.decoding.plain_steps import Baseline, Step
 from gemma_mtp.decoding.proposer import Proposer
 from gemma_mtp.decoding.round import Round, Speculator, agree, synthetic
 from gemma_mtp.decoding.sampler import Sampler
@@ -48,7 +51,12 @@ class Reply:
         self.session = engine.session
         self.started = perf_counter()
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
-        self.stats = Stats(context_size=engine.info.context_size)
+        # A round of exact mode is never narrower; one of this width without drafts is plain.
+        self.plain_width = 2 if request.is_exact else 1
+        self.stats = Stats(
+            context_size=engine.info.context_size,
+            compared_with="exact plain" if request.is_exact else "plain",
+        )
         self.ids: list[int] = []
         self.text = engine.reply_text(request.stop)
         self.policy = engine.policy(request.draft)
@@ -70,9 +78,10 @@ class Reply:
         if len(prompt) + SPARE_CELLS >= size:
             raise DoesNotFit(
                 f"The prompt has {len(prompt)} tokens, and the context holds {size}.",
-                "Shorten it, start afresh with /clear, or use a larger --ctx.",
+                tokens=len(prompt),
+                size=size,
             )
-        self.stats.prompt_tokens = len(prompt)
+        self.stats = replace(self.stats, prompt_tokens=len(prompt))
         yield from self._prefill(prompt, lasting)
         if len(self.session.tokens) < len(prompt):
             yield self._end("cancelled")
@@ -83,9 +92,12 @@ class Reply:
         started = perf_counter()
         pieces = self.session.prefill(prompt, self.request.is_exact, lasting)
         for event in self.engine.in_pieces(pieces, prompt, self.request.is_exact):
-            self.stats.cached_tokens = event.cached
-            self.stats.prefill_seconds = perf_counter() - started
-            self.stats.context_used = event.done
+            self.stats = replace(
+                self.stats,
+                cached_tokens=event.cached,
+                prefill_seconds=perf_counter() - started,
+                context_used=event.done,
+            )
             yield event
             if self.cancel.is_set():
                 return
@@ -95,7 +107,7 @@ class Reply:
         threads = self.engine.writing_threads
         threads.begin()
         reason, texts = self._record([rounds.history[-1]], 0, rounds)
-        self.stats.ttft_seconds = perf_counter() - self.started
+        self.stats = replace(self.stats, ttft_seconds=perf_counter() - self.started)
         yield from texts
         while reason is None:
             started = perf_counter()
@@ -132,7 +144,7 @@ class Reply:
             history,
             target.hidden(0) if drafter else None,
             () if request.ignore_end else target.vocabulary.end_of_generation,
-            min_width=2 if self.request.is_exact else 1,
+            min_width=self.plain_width,
             judge=agree if chance is None else synthetic(chance, self.seed),
             proposer=Proposer(sampler, self.engine.draft_temperature),
             lookup=Lookup(history) if looks_up else None,
@@ -140,10 +152,15 @@ class Reply:
 
     def _time_plain_step(self, rounds: Speculator, position: int) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
-        if self.stats.drafted and self.engine.baseline.is_due(self.stats.rounds, position):
-            seconds = rounds.time_plain_step()
-            self.engine.baseline.record(position, seconds)
-            self.policy.plain_step(seconds)
+        plain_steps = self._plain_steps
+        if not self.stats.drafted or not plain_steps.is_due(self.stats.rounds, position):
+            return
+        # All rows of such a step are forgotten again, the first one too.
+        if self.engine.pair.target.widest(position, kept=0) < self.plain_width:
+            return
+        seconds = rounds.time_plain_step()
+        plain_steps.record(position, seconds)
+        self.policy.plain_step(seconds, self.plain_width)
 
     def _round(self, rounds: Speculator, position: int) -> Round:
         # A round commits up to k + 1 tokens; none may be more than the context or the user allows.
@@ -152,8 +169,8 @@ class Reply:
             room = min(room, self.request.max_tokens - len(self.ids))
         limit = min(room, self.engine.pair.target.widest(position), MAX_WIDTH) - 1
         done = rounds.round(self.policy, limit)
-        if done.width == 1:
-            self.engine.baseline.record(position, done.seconds)
+        if self._is_plain(done):
+            self._plain_steps.record(position, done.seconds)
         if rounds.failure and not self.warning:
             self.warning = self.engine.give_up_drafter(rounds.failure)
         return done
@@ -183,44 +200,67 @@ class Reply:
             reason = "cancelled"
         # The last token is never evaluated, as in plain decoding, whatever the drafts were.
         self.session.tokens += rounds.history[len(self.session.tokens) : -1]
-        self.stats.completion_tokens = len(self.ids)
-        self.stats.context_used = len(rounds.history)
+        self.stats = replace(
+            self.stats, completion_tokens=len(self.ids), context_used=len(rounds.history)
+        )
         return reason, texts
 
+    @property
+    def _plain_steps(self) -> Baseline:
+        """Timed plain steps of the kind that this reply is compared with."""
+        return self.engine.plain_steps(self.plain_width)
+
+    def _is_plain(self, done: Round) -> bool:
+        return done.width == self.plain_width and not done.kept and not done.drafted
+
     def _count(self, done: Round, position: int, seconds: float) -> None:
-        stats = self.stats
-        stats.rounds += 1
-        threads = self.engine.threads
-        stats.threads[threads] = stats.threads.get(threads, 0) + 1
-        stats.decoded += len(done.tokens)
-        stats.drafted += done.kept
-        stats.accepted += done.accepted
-        stats.copied += done.accepted if done.copied else 0
-        stats.draft_seconds += done.draft_seconds
-        stats.verify_seconds += done.verify_seconds
-        stats.sampling_seconds += done.sampling_seconds
-        stats.decode_seconds += seconds
-        if done.kept:
-            histogram = stats.accepted_histogram
-            histogram += [0] * (done.accepted + 1 - len(histogram))
-            histogram[done.accepted] += 1
+        before, threads = self.stats, self.engine.threads
+        drafted = [Drafted(done.source, done.kept, done.accepted)] if done.kept else []
+        self.stats = replace(
+            before,
+            rounds=before.rounds + 1,
+            decoded=before.decoded + len(done.tokens),
+            drafted=before.drafted + done.kept,
+            accepted=before.accepted + done.accepted,
+            sources=add_drafted(before.sources, drafted),
+            threads=_counted(before.threads, threads),
+            accepted_histogram=(
+                _counted(before.accepted_histogram, done.accepted)
+                if done.kept
+                else before.accepted_histogram
+            ),
+            draft_seconds=before.draft_seconds + done.draft_seconds,
+            verify_seconds=before.verify_seconds + done.verify_seconds,
+            sampling_seconds=before.sampling_seconds + done.sampling_seconds,
+            decode_seconds=before.decode_seconds + seconds,
+        )
         self._compare(done, position, seconds)
 
     def _compare(self, done: Round, position: int, seconds: float) -> None:
-        """Set what the round took against what plain decoding takes here and now."""
-        step = self.engine.baseline.step(position)
-        if done.width == 1:
+        """Set what the round took against what plain decoding takes here and now.
+
+        In exact mode that is plain decoding in exact mode, whose rounds have width 2: the other
+        kind would write another text.
+        """
+        stats = self.stats
+        step = self._plain_steps.step(position)
+        if self._is_plain(done):
             step = Step(seconds, 0.0, "measured")
         if step.basis != "none":
             # The rounds before the first timed step count as well: the last ones alone, with the
             # timing itself among them, would say something else.
-            first = self.stats.compared_seconds == 0
-            tokens = self.stats.decoded if first else len(done.tokens)
-            self.stats.plain_seconds += step.seconds * tokens
-            self.stats.plain_deviation += step.deviation * tokens
-            self.stats.compared_seconds += self.stats.decode_seconds if first else seconds
-        if self.stats.drafted and self.stats.decoded >= ENOUGH_TO_COMPARE:
-            self.stats.speedup_basis = step.basis
+            first = stats.compared_seconds == 0
+            tokens = stats.decoded if first else len(done.tokens)
+            stats = replace(
+                stats,
+                plain_seconds=stats.plain_seconds + step.seconds * tokens,
+                plain_deviation=stats.plain_deviation + step.deviation * tokens,
+                compared_seconds=stats.compared_seconds
+                + (stats.decode_seconds if first else seconds),
+            )
+        if stats.drafted and stats.decoded >= ENOUGH_TO_COMPARE:
+            stats = replace(stats, speedup_basis=step.basis)
+        self.stats = stats
 
     def _end(self, reason: FinishReason) -> End:
         return End(
@@ -232,3 +272,10 @@ class Reply:
             self.stats,
             self.warning,
         )
+
+
+def _counted(histogram: tuple[int, ...], value: int) -> tuple[int, ...]:
+    """The histogram with one more of `value`."""
+    longer = [*histogram, *[0] * (value + 1 - len(histogram))]
+    longer[value] += 1
+    return tuple(longer)

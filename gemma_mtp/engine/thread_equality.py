@@ -21,7 +21,7 @@ class Target(Protocol):
 
     def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row: ...
     def keep(self, length: int) -> None: ...
-    def widest(self, position: int) -> int: ...
+    def widest(self, position: int, kept: int = 1) -> int: ...
 
 
 class Pair(Protocol):
@@ -50,7 +50,7 @@ class EqualRows:
         """
         key = frozenset((a, b))
         if key not in self._found:
-            widest = min(self._pair.target.widest(position), len(tokens))
+            widest = min(self._pair.target.widest(position, kept=0), len(tokens))
             if widest < NARROWEST:
                 return None
             batches = (tokens[:NARROWEST], tokens[:widest])

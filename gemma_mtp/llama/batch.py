@@ -66,5 +66,5 @@ def evaluate(context: Any, batch: Batch) -> None:
     if code == 0:
         return
     if code == 1:
-        raise DoesNotFit("The context is full.", "Start afresh with /clear, or use a larger --ctx.")
+        raise DoesNotFit("The context is full.")
     raise GemmaMtpError(f"llama.cpp failed to evaluate a batch (code {code}): {log.why()}.")

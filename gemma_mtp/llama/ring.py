@@ -39,10 +39,12 @@ class Ring:
         self.length = length
         self.in_order = True
 
-    def widest(self, position: int, limit: int) -> int:
-        """How many tokens may be evaluated at `position` if all but the first may be rejected.
+    def widest(self, position: int, limit: int, kept: int = 1) -> int:
+        """How many tokens may be evaluated at `position` if all but the first may be rejected;
+        with `kept` 0, that one too.
 
-        In the last cell there is no such danger: what can be rejected lies behind the end.
+        In the last cell there is no such danger: what can be rejected lies behind the end, unless
+        the token in that cell is rejected as well.
         """
         room = self.size - position % self.size
-        return limit if room == 1 else min(room, limit)
+        return limit if room == kept else min(room, limit)

@@ -101,9 +101,10 @@ class LlamaTarget:
         llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1)
         self._ring.cut(length)
 
-    def widest(self, position: int) -> int:
-        """The widest batch at `position` that leaves the cells in order whatever is rejected."""
-        return self._ring.widest(position, MAX_WIDTH)
+    def widest(self, position: int, kept: int = 1) -> int:
+        """The widest batch at `position` that leaves the cells in order whatever is rejected of
+        it, but for the first `kept` tokens: 1 or 0."""
+        return self._ring.widest(position, MAX_WIDTH, kept)
 
     @property
     def ring_size(self) -> int:

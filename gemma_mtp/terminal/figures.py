@@ -58,7 +58,8 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     """What is said after a reply."""
     parts = [(7, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
     if stats.speedup is not None:
-        parts.append((8, f"{factor(stats)} plain ({stats.speedup_basis})"))
+        plain = "exact plain" if stats.compared_with == "exact plain" else "plain"
+        parts.append((8, f"{factor(stats)} {plain} ({stats.speedup_basis})"))
     if stats.acceptance_rate is not None:
         parts.append((6, f"accepted {percent(stats.acceptance_rate)}"))
     if stats.drafted and stats.mean_accepted_length is not None:
@@ -127,8 +128,9 @@ def _threads(stats: Stats) -> str:
     """Of the rounds; more than one number where other programs wanted the processor, too."""
     if not stats.threads:
         return ""
-    low, high = min(stats.threads), max(stats.threads)
-    mostly = max(stats.threads, key=stats.threads.__getitem__)
+    counts = [count for count, rounds in enumerate(stats.threads) if rounds]
+    low, high = min(counts), max(counts)
+    mostly = max(counts, key=stats.threads.__getitem__)
     return str(high) if low == high else f"mostly {mostly} ({low}-{high})"
 
 
@@ -151,7 +153,7 @@ _FIGURES: dict[str, Callable[[Stats], str]] = {
 }
 
 
-def _histogram(histograms: list[list[int]], width: int) -> list[str]:
+def _histogram(histograms: list[tuple[int, ...]], width: int) -> list[str]:
     """In how many rounds so many drafts were accepted, with bars for the last column."""
     binned = [_binned(rounds) for rounds in histograms]
     if not any(map(any, binned)):
@@ -166,7 +168,7 @@ def _histogram(histograms: list[list[int]], width: int) -> list[str]:
     return lines
 
 
-def _binned(rounds: list[int]) -> list[int]:
+def _binned(rounds: tuple[int, ...]) -> list[int]:
     """Long drafts are one row together."""
     long = rounds[MOST_BARS - 1 :]
     return [*rounds[: MOST_BARS - 1], *([sum(long)] if long else [])]

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from support import archive_writer
 
-from gemma_mtp.api import Message, Stats, Turn
+from gemma_mtp.api import Drafted, Message, Stats, Turn
 from gemma_mtp.conversations import database, tables
 from gemma_mtp.conversations.archive import Archive
+from gemma_mtp.conversations.rows import from_row
 from gemma_mtp.errors import GemmaMtpError, UsageError
 
 
@@ -31,7 +32,7 @@ def asked(text: str) -> Turn:
 
 def answered(text: str, reply: str) -> Turn:
     message = Message("assistant", reply, (1, 2, 3))
-    stats = Stats(rounds=2, accepted_histogram=[0, 2], speedup_basis="measured")
+    stats = Stats(rounds=2, accepted_histogram=(0, 2), speedup_basis="measured")
     return Turn(Message("user", text), message, "hm", 2**63 - 1, True, "stop", stats)
 
 
@@ -106,9 +107,23 @@ def test_statistics_that_still_count_are_stored_as_they_end(path: Path) -> None:
     stats = Stats(rounds=1)
     turn = replace(answered("a", "b"), stats=stats)
     id = stored(archive, turn)
-    stats.rounds, stats.accepted_histogram = 9, [1]
-    archive.save(id, [turn])
-    assert Archive(path).read(id).turns[0].stats == Stats(rounds=9, accepted_histogram=[1])
+    ended = replace(stats, rounds=9, accepted_histogram=(1,), threads=(0, 9))
+    ended = replace(ended, sources=(Drafted("mtp", 3, 1), Drafted("lookup", 2, 2)))
+    archive.save(id, [replace(turn, stats=ended)])
+    assert Archive(path).read(id).turns[0].stats == ended
+
+
+def test_statistics_of_an_earlier_version_are_read() -> None:
+    said = '{"rounds": 9, "copied": 4, "threads": {"1": 2, "3": 7}, "accepted_histogram": [5]}'
+    turn, unread = from_row(("a", "b", None, "", None, False, "stop", said))
+    assert not unread
+    assert turn.stats == Stats(
+        rounds=9,
+        sources=(Drafted("lookup", 4, 4),),
+        threads=(0, 2, 0, 7),
+        accepted_histogram=(5,),
+    )
+    assert turn.stats.copied == 4
 
 
 def test_only_what_differs_is_written(path: Path) -> None:

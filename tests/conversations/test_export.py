@@ -24,7 +24,7 @@ def saved(*turns: Turn, system: str = "", title: str = "A title") -> Saved:
 
 
 def test_json_has_everything_that_was_said(tmp_path: Path) -> None:
-    stats = Stats(rounds=4, accepted_histogram=[1, 3])
+    stats = Stats(rounds=4, accepted_histogram=(1, 3))
     turns = [
         replace(turn("Größe?", "```\n🦀", "hm"), stats=stats),
         turn("more", "par", reason=None),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gemma_mtp.decoding.acceptance import Acceptance
+from gemma_mtp.decoding.acceptance import Acceptance, Prior
 
 
 def test_each_position_has_its_own_chance_given_those_before():
@@ -60,3 +60,15 @@ def test_confidence_that_says_nothing_is_not_listened_to():
         told = [acceptance.of(0, c) for c in (0.1, 0.4, 0.6, 0.8, 0.9, 0.97, 0.995)]
         deviations += [abs(chance - at_position) for chance in told]
     assert np.mean(deviations) < 0.04
+
+
+@pytest.mark.parametrize("bounds", [(), (0.5,), tuple(i / 20 for i in range(1, 20))])
+def test_a_source_of_drafts_has_as_many_buckets_as_its_prior_says(bounds):
+    guesses = tuple((i + 1) / (len(bounds) + 2) for i in range(len(bounds) + 1))
+    acceptance = Acceptance(3, Prior(guesses, by_position=0.5, bounds=bounds))
+    told = [acceptance._by_confidence(0, c) for c in (0.0, 0.3, 0.52, 0.77, 1.0)]
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == pytest.approx((guesses[0], guesses[-1]))
+    for confidence in (0.0, 0.3, 0.52, 0.77, 1.0):
+        acceptance.record([confidence] * 3, 2)
+    assert all(0 < acceptance.of(i, 1.0) < 1 for i in range(3))

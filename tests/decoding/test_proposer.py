@@ -62,3 +62,16 @@ def test_confidence_tells_good_drafts_from_bad_ones(temperature):
     order = sure.argsort()
     assert right[order[-500:]].mean() > right[order[:500]].mean() + 0.25
     assert 0 < sure.min() <= sure.max() <= 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_cap_of_the_target_is_not_put_on_the_logits_of_the_drafter(temperature):
+    """It has none of its own, whatever else is done to its rows."""
+    for penalty in (1.0, 1.3):
+        sampling = Sampling(temperature, repeat_penalty=penalty)
+        row = np.linspace(-60, 60, WORDS).astype(np.float32)
+        proposals = [
+            Proposer(Sampler(sampling, 3, cap), DraftTemperature()).propose(row.copy(), 7, [5])
+            for cap in (0.0, 30.0)
+        ]
+        assert proposals[0] == proposals[1]

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import threading
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.cli.run import Report, answer
 from gemma_mtp.decoding.draft_length import AutoDraft
+from gemma_mtp.decoding.round import Speculator
 from gemma_mtp.engine import template_process
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.errors import (
@@ -191,8 +193,10 @@ def test_a_full_context_ends_the_reply_at_the_same_token_whatever_is_drafted():
     assert {e.reason for e in ends} == {"context"}
     assert len({e.token_ids for e in ends}) == 1
     assert ends[0].stats.context_used >= 253
-    with pytest.raises(DoesNotFit, match="256"):
+    with pytest.raises(DoesNotFit, match="256") as caught:
         finish(engine, ask("one two three " * 200))
+    assert caught.value.tokens > caught.value.size == 256
+    assert caught.value.hint == "", "what to type is for the caller to say"
     assert finish(engine, ask("hi", seed=1)).message.content, "and the engine goes on"
     engine.close()
 
@@ -383,6 +387,51 @@ def test_the_speedup_counts_every_round_of_a_reply():
     engine.close()
 
 
+def test_progress_is_a_snapshot_that_later_rounds_do_not_change(engine):
+    events = list(engine.reply(endless(draft=3, max_tokens=30)))
+    shown = [event.stats for event in events if isinstance(event, Progress)]
+    assert [stats.rounds for stats in shown] == list(range(1, len(shown) + 1))
+    assert [stats.decoded for stats in shown] == sorted({stats.decoded for stats in shown})
+    with pytest.raises(FrozenInstanceError):
+        shown[0].rounds = 99
+    assert hash(shown[0]), "nothing in it can be changed either"
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_speedup_is_over_plain_decoding_of_the_same_kind(exact, monkeypatch):
+    """A plain round of exact mode has width 2, so that is what it is compared with."""
+    engine = load(TINY, OPTIONS)
+    timed = []
+    time_plain_step = Speculator.time_plain_step
+
+    def spy(speculator):
+        decode = speculator.target.decode
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                speculator.target,
+                "decode",
+                lambda tokens, *rest: (timed.append(len(tokens)), decode(tokens, *rest))[1],
+            )
+            return time_plain_step(speculator)
+
+    monkeypatch.setattr(Speculator, "time_plain_step", spy)
+    stats = finish(engine, endless(draft=3, exact=exact, max_tokens=100)).stats
+    assert set(timed) == {2 if exact else 1}
+    assert stats.compared_with == ("exact plain" if exact else "plain")
+    assert stats.speedup_basis == "measured"
+    both = stats + replace(stats, compared_with="plain")
+    assert both.compared_with == ("either" if exact else "plain")
+    engine.close()
+
+
+def test_the_sources_of_drafts_add_up(engine):
+    stats = finish(engine, endless(draft="auto", max_tokens=200)).stats
+    assert sum(count.drafted for count in stats.sources) == stats.drafted
+    assert sum(count.accepted for count in stats.sources) == stats.accepted
+    twice = stats + stats
+    assert [count.drafted for count in twice.sources] == [2 * c.drafted for c in stats.sources]
+
+
 def test_plain_decoding_claims_no_speedup(engine):
     stats = finish(engine, ask(draft=0)).stats
     assert (stats.speedup, stats.drafted, stats.acceptance_rate) == (None, 0, None)
@@ -568,8 +617,7 @@ def test_exact_mode_never_evaluates_a_lone_row(engine, monkeypatch, tokens):
         return decode(tokens, position, outputs)
 
     monkeypatch.setattr(engine, "_auto", AutoDraft())  # knows nothing yet
-    monkeypatch.setattr(engine, "_baselines", {})
-    monkeypatch.setattr(engine.baseline, "is_due", lambda rounds, position: False)
+    monkeypatch.setattr(engine, "_plain_steps", {})
     monkeypatch.setattr(target, "decode", spy)
     for seed in range(3):
         widths.clear()

@@ -47,6 +47,22 @@ def test_rounds_no_wider_than_allowed_keep_the_cells_in_order():
         assert cells.in_order()
 
 
+def test_rows_that_are_all_forgotten_again_keep_the_cells_in_order():
+    """As where plain steps are timed; then a round goes on from there."""
+    for position in range(10, 100):
+        width = Ring(32).widest(position, 9, kept=0)
+        ring, cells = Ring(32), Cells(32, 12)
+        cells.add(range(position))
+        ring.add(position)
+        cells.add(range(position, position + width))
+        ring.add(position + width)
+        cells.cut(position)
+        ring.cut(position)
+        cells.add([position])
+        assert ring.in_order
+        assert cells.in_order()
+
+
 def test_wider_rounds_break_the_order_and_the_ring_knows():
     rng = random.Random(1)
     broken = 0

@@ -31,7 +31,7 @@ def states(name: str) -> Iterator[tuple[tuple[Turn, ...], bool]]:
             growing = Turn(user, Message("assistant", reply) if reply else None, thought, 7, True)
             yield (*turns, growing), True
         done = Message("assistant", reply, tuple(range(PIECES)))
-        stats = Stats(rounds=PIECES, accepted_histogram=[1, 2])
+        stats = Stats(rounds=PIECES, accepted_histogram=(1, 2))
         turns = (*turns, Turn(user, done, thought, 7, True, "stop", stats))
         yield turns, False
 

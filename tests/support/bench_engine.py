@@ -8,7 +8,7 @@ from threading import Event as Flag
 
 from support.pairs import TINY
 
-from gemma_mtp.api import End, Event, Message, PairInfo, Request, Stats
+from gemma_mtp.api import Drafted, End, Event, Message, PairInfo, Request, Stats
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.runs import Run
 from gemma_mtp.measure.replies import draft_setting
@@ -73,13 +73,14 @@ class CurveEngine:
             round(rounds * (here - after))
             for here, after in zip(reached, [*reached[1:], 0.0], strict=True)
         ]
+        copied = round(self.copied * (tokens - rounds)) if request.draft == "auto" else 0
         return Stats(
             rounds=rounds,
             decoded=tokens,
             drafted=rounds * drafts,
             accepted=tokens - rounds,
-            copied=round(self.copied * (tokens - rounds)) if request.draft == "auto" else 0,
-            accepted_histogram=histogram if drafts else [],
+            sources=(Drafted("lookup", copied, copied),),
+            accepted_histogram=tuple(histogram) if drafts else (),
             decode_seconds=seconds,
             ttft_seconds=0.2,
         )

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +137,13 @@ class FakeEngine:
             yield Text(piece, drafted=i % 2 == 1, thought=thinking)
             if script.mark:
                 Path(script.mark).touch()
-            stats.completion_tokens += 1
-            stats.context_used += 1
+            stats = replace(
+                stats,
+                completion_tokens=stats.completion_tokens + 1,
+                context_used=stats.context_used + 1,
+            )
             if i % 2:
-                count(stats, 2)
+                stats = count(stats, 2)
                 yield Progress(stats)
             if script.crash:
                 raise RuntimeError(script.crash)
@@ -175,20 +178,23 @@ def tokens(text: str) -> list[str]:
     return re.findall(r"\n|[^\S\n]*\S+|[^\S\n]+", text)
 
 
-def count(stats: Stats, committed: int) -> None:
-    """One round at draft length 3 that took 5 ms."""
-    stats.rounds += 1
-    stats.decoded += committed
-    stats.drafted += 3
-    stats.accepted += committed - 1
-    stats.decode_seconds += 0.005
-    stats.draft_seconds += 0.001
-    stats.verify_seconds += 0.003
-    stats.sampling_seconds += 0.0005
-    stats.plain_seconds += 0.0071
-    stats.compared_seconds += 0.005
-    stats.speedup_basis = "measured"
-    stats.accepted_histogram = [0, stats.rounds, 0, 0]
+def count(stats: Stats, committed: int) -> Stats:
+    """One round more, at draft length 3, that took 5 ms."""
+    return replace(
+        stats,
+        rounds=stats.rounds + 1,
+        decoded=stats.decoded + committed,
+        drafted=stats.drafted + 3,
+        accepted=stats.accepted + committed - 1,
+        decode_seconds=stats.decode_seconds + 0.005,
+        draft_seconds=stats.draft_seconds + 0.001,
+        verify_seconds=stats.verify_seconds + 0.003,
+        sampling_seconds=stats.sampling_seconds + 0.0005,
+        plain_seconds=stats.plain_seconds + 0.0071,
+        compared_seconds=stats.compared_seconds + 0.005,
+        speedup_basis="measured",
+        accepted_histogram=(0, stats.rounds + 1, 0, 0),
+    )
 
 
 class FakeNames:

@@ -19,7 +19,7 @@ LAST = Stats(
     decoded=211,
     drafted=240,
     accepted=131,
-    accepted_histogram=[10, 20, 19, 31],
+    accepted_histogram=(10, 20, 19, 31),
     ttft_seconds=0.25,
     decode_seconds=2.0,
     draft_seconds=0.4,
@@ -60,7 +60,7 @@ def test_one_reply() -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_session_fits_a_small_window(width: int) -> None:
     long = [400, *[20] * 16]
-    last = LAST + Stats(accepted_histogram=long)
+    last = LAST + Stats(accepted_histogram=tuple(long))
     lines = report(last, last + last, 2, INFO, width)
     assert len(lines) <= 22
     assert max(map(len, lines)) < width
