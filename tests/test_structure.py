@@ -140,7 +140,7 @@ def test_verbs_reach_engine_disk_and_keyboard_through_the_chat() -> None:
 ALLOWED = {
     "unguarded(": {"output", "screen", "device"},
     ".write_raw(": {"device"},
-    r"\x1b": {"escapes", "screen"},  # sequences of the program's own
+    r"\x1b": {"escapes"},  # sequences of the program's own
     "ensure_ascii": {"text", "template_rendering", "config_file"},  # others use `json_text`
     "sys.__std": set(),
     "sys.stdout.buffer": {"template_rendering"},  # a pipe to this program

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import DraftSetting, End, Event, Progress
 from gemma_mtp.chat.exchange import How, request
 from gemma_mtp.conversations.conversation import Conversation
-from gemma_mtp.terminal import race_view
 from gemma_mtp.terminal.interrupts import stoppable
+from gemma_mtp.terminal.race import Recording, record
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-    from gemma_mtp.terminal.race_recording import Recording
 
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
 SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
@@ -25,6 +24,8 @@ SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 
 def race(chat: Chat, draft: Conversation, seed: int) -> None:
     """Both replies to the last message of `draft`, then the replay; Ctrl-C stops either."""
+    from gemma_mtp.terminal.race_view import replay
+
     setting = chat.options.draft_setting() or "auto"
     with stoppable() as cancel:
         plain = _record(chat, draft, seed, 0, "plain", cancel)
@@ -32,7 +33,7 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
         if cancel.is_set():
             chat.note("stopped")
             return
-        race_view.replay(
+        replay(
             chat.printer.screen,
             plain,
             drafted,
@@ -68,6 +69,6 @@ def _record(
             yield event
 
     try:
-        return race_view.record(events())
+        return record(events())
     finally:
         screen.transient("")

@@ -1,41 +1,29 @@
-"""Two replies to the same message, recorded and then shown again next to each other in real time.
-
-Knows events and a screen, but neither the engine nor the chat.
-"""
+"""A race between two recorded replies, shown in real time: two columns of text, or two bars where
+the window is narrow. `chat.race` calls it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from gemma_mtp.api import End, Event, FinishReason, Prefill, Stats, Text
-from gemma_mtp.terminal.race_columns import Lanes
-from gemma_mtp.terminal.race_recording import Recording, in_common
+from rich.text import Text
+
+from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.race import Recording, in_common, verdict
 from gemma_mtp.terminal.screen import Screen
-from gemma_mtp.text import counted, number
+from gemma_mtp.terminal.styles import BOLD, DIM, GREEN, UNDERLINE
+from gemma_mtp.terminal.tables import lines
+from gemma_mtp.terminal.widths import columns, cut
+from gemma_mtp.text import harmless
 
 FRAME = 0.05  # seconds
+NARROW = 60  # columns; below, there are two bars instead of two texts
+ENDLESS = 10**9  # columns
+MARGIN = 6  # rows of the window that the show leaves alone
 
-Stopped = Callable[[], bool]
+EQUAL, DIFFERENT = GREEN, BOLD  # bold is to be seen without colours, too
 
-
-def record(events: Iterable[Event], clock: Callable[[], float] = time.monotonic) -> Recording:
-    """Take a reply down instead of showing it."""
-    start = clock()
-    pieces: list[tuple[float, str, bool]] = []
-    thinking = False
-    stats = Stats()
-    reason: FinishReason = "cancelled"
-    for event in events:
-        if isinstance(event, Prefill) and not pieces:
-            start = clock()
-        elif isinstance(event, Text):
-            between = "\n\n" if thinking and not event.thought else ""  # a thought and its answer
-            pieces.append((clock() - start, between + event.text, event.drafted))
-            thinking = event.thought
-        elif isinstance(event, End):
-            stats, reason = event.stats, event.reason
-    return Recording(tuple(pieces), stats, "".join(text for _, text, _ in pieces), reason)
+Line = list[Piece]
 
 
 def replay(
@@ -46,39 +34,26 @@ def replay(
     titles: tuple[str, str] = ("plain", "with drafts"),
     highlight: bool = False,
     factor: float = 1.0,
-    stopped: Stopped = lambda: False,
+    stopped: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Show both, `factor` times as fast as they were written, until they end or are `stopped`."""
-    lanes = Lanes(screen, (left, right), titles, highlight)
+    view = RaceView(screen, (left, right), titles, highlight)
     if not screen.at_line_start:
         screen.write("\n", note=True)
     if factor != 1:
-        lanes.say(_pace(factor))
-    lanes.begin()
+        view.say(_pace(factor))
+    view.begin()
     start = clock()
     seconds = 0.0
     while screen.live and seconds < max(left.seconds, right.seconds) and not stopped():
-        lanes.draw(seconds)
+        view.draw(seconds)
         sleep(FRAME)
         seconds = (clock() - start) * factor
-    lanes.end()
+    view.end()
     for line in verdict(left, right, titles):
-        lanes.say(line)
-
-
-def verdict(left: Recording, right: Recording, titles: tuple[str, str]) -> list[str]:
-    """How the race went, in words."""
-    lines = [
-        f"{title}: {counted(len(one.pieces), 'token')} in {one.seconds:.2f} s, "
-        f"{number(one.rate)} tok/s"
-        for title, one in zip(titles, (left, right), strict=True)
-    ]
-    if left.rate and right.rate:
-        ratio = right.rate / left.rate
-        lines.append(f"Speed {titles[1]}: {ratio:.2f} times {titles[0]}.")
-    return [*lines, _texts(left, right)]
+        view.say(line)
 
 
 def _pace(factor: float) -> str:
@@ -87,19 +62,137 @@ def _pace(factor: float) -> str:
     return f"In slow motion: {1 / factor:g} times as long as it took."
 
 
-def _texts(left: Recording, right: Recording) -> str:
-    if left.text == right.text:
-        return f"The texts are equal: {counted(len(left.pieces), 'token')}."
-    same = in_common(left.text, right.text)
-    end = 0
-    for count, (_, text, _) in enumerate(left.pieces):
-        end += len(text)
-        if end > same:
-            return _differ(count + 1)
-    if "cancelled" in (left.reason, right.reason):
-        return f"The texts are equal as far as both go: {counted(len(left.pieces), 'token')}."
-    return _differ(len(left.pieces) + 1)
+class RaceView:
+    """Draws both replies again and again in the same rows."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        recordings: tuple[Recording, Recording],
+        titles: tuple[str, str],
+        highlight: bool,
+    ) -> None:
+        self._screen, self._recordings, self._titles = screen, recordings, titles
+        self._texts = [_text(recording, highlight) for recording in recordings]
+        self._alike = in_common(*(recording.text for recording in recordings))
+        self._drawn: list[Line] = []
+
+    @property
+    def _wide(self) -> bool:
+        return self._screen.live and self._screen.width >= NARROW
+
+    def begin(self) -> None:
+        """What the marks mean, where there will be some."""
+        if self._wide:
+            equal = "Green: equal in both. " if self._screen.colour else ""
+            self._screen.write(f"{equal}Bold: different.\n", dim=True, note=True)
+
+    def draw(self, seconds: float) -> None:
+        """One frame; of long texts the last rows."""
+        room = max(self._screen.height - MARGIN, 1)
+        self._put(self._columns(seconds, room) if self._wide else self._bars(seconds))
+
+    def end(self) -> None:
+        """All of it, to stay."""
+        seconds = max(recording.seconds for recording in self._recordings)
+        if self._wide:
+            self._put(self._columns(seconds))
+            return
+        if self._screen.live:
+            self._put(self._bars(seconds))
+        left, right = self._recordings
+        if left.text == right.text:
+            self.say(left.text.rstrip("\n"))
+            return
+        width = self._screen.width - 1 if self._screen.live else ENDLESS
+        for title, text in zip(self._titles, self._marked(seconds), strict=True):
+            self._write([Piece(f"{title}:", BOLD)])
+            for line in indented(text, width):
+                self._write(line)
+
+    def say(self, text: str) -> None:
+        """Lines that stay, broken between words."""
+        width = self._screen.width - 1 if self._screen.live else ENDLESS
+        for line in indented(Text(text), width):
+            self._write(line)
+
+    def _write(self, line: Line) -> None:
+        self._screen.put([*line, Piece("\n")], note=True)
+
+    def _put(self, rows: list[Line]) -> None:
+        """Over the rows drawn before, which a narrower window may have broken."""
+        width = self._screen.width
+        up = sum(max(-(-_width(row) // width), 1) for row in self._drawn)
+        self._screen.rows(rows, min(up, self._screen.height - 1))
+        self._drawn = rows
+
+    def _marked(self, seconds: float) -> list[Text]:
+        """Both texts by then. Where one of them is at its end, the rest of the other differs,
+        unless the first was stopped."""
+        lengths = [recording.length(seconds) for recording in self._recordings]
+        same = min(self._alike, *lengths)
+        parted = all(
+            length > same or recording.complete(seconds)
+            for recording, length in zip(self._recordings, lengths, strict=True)
+        )
+        found = []
+        for text, length in zip(self._texts, lengths, strict=True):
+            shown = text[:length]
+            shown.stylize(EQUAL, 0, same)
+            if parted:
+                shown.stylize(DIFFERENT, same)
+            found.append(shown)
+        return found
+
+    def _columns(self, seconds: float, room: int = ENDLESS) -> list[Line]:
+        width = (self._screen.width - 4) // 2
+        texts = [indented(text, width, room) for text in self._marked(seconds)]
+        height = min(max(map(len, texts)), room)
+        texts = [text[max(len(text) - height, 0) :] for text in texts]
+        rows = [self._row([[Piece(title, BOLD)] for title in self._titles], width)]
+        for place in range(height):
+            rows.append(self._row([t[place] if place < len(t) else [] for t in texts], width))
+        figures = [[Piece(one.figures(seconds), DIM)] for one in self._recordings]
+        return [*rows, self._row(figures, width)]
+
+    def _row(self, cells: list[Line], width: int) -> Line:
+        left, right = cells
+        bar = " │ " if self._screen.unicode else " | "
+        return [*left, Piece(" " * max(width - _width(left), 0)), Piece(bar, DIM), *right]
+
+    def _bars(self, seconds: float) -> list[Line]:
+        label = max(map(len, self._titles)) + 1
+        room = max(self._screen.width - label - 22, 4)
+        full, empty = "█░" if self._screen.unicode else "#."
+        rows: list[Line] = []
+        for title, recording in zip(self._titles, self._recordings, strict=True):
+            done = round(room * recording.count(seconds) / max(len(recording.pieces), 1))
+            text = f"{title:{label}}{full * done}{empty * (room - done)} "
+            figures = recording.figures(seconds).removesuffix(" · done")  # the bar says so
+            rows.append([Piece(cut(text + figures, self._screen.width - 1))])
+        return rows
 
 
-def _differ(token: int) -> str:
-    return f"The texts differ from token {token} on: a near-tie, or gemma-mtp verify finds out."
+def _text(recording: Recording, highlight: bool) -> Text:
+    text = Text(harmless(recording.text))  # sign by sign, so that places stay
+    for start, end in recording.drafted() if highlight else ():
+        text.stylize(UNDERLINE, start, end)
+    return text
+
+
+def indented(text: Text, width: int, room: int = ENDLESS) -> list[Line]:
+    """A text in rows of `width` columns, those of one line as far to the right as it starts; of
+    many lines the last, that make `room` rows or more."""
+    text.expand_tabs(4)
+    rows: list[Line] = []
+    for line in text.split("\n", allow_blank=True)[-room:]:
+        blanks = len(line.plain) - len(line.plain.lstrip(" "))
+        if blanks > width // 2:
+            blanks = 0
+        found = lines(line[blanks:], width - blanks) if line else [[]]
+        rows += [[Piece(" " * blanks), *row] for row in found]
+    return rows
+
+
+def _width(row: Line) -> int:
+    return sum(columns(piece.text) for piece in row)

@@ -11,18 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gemma_mtp.api import End, Engine, Event, Prefill, Progress, Request, Stats, Text
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.terminal.figures import status_parts, summary_parts
-from gemma_mtp.terminal.markdown.pieces import DIM, DRAFTED, Look, Piece
-from gemma_mtp.terminal.markdown.raw import Raw, Rows
-from gemma_mtp.terminal.markdown.stream import Markdown
+from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.screen import Screen, fit
 from gemma_mtp.text import counted, percent
 
 if TYPE_CHECKING:
+    from rich.style import Style
+
     from gemma_mtp.api import Turn
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
@@ -31,6 +31,36 @@ REPLAYED = 5  # turns that are shown again when a conversation goes on
 REPLAYED_LINES = 12  # of a message in them; attached files can be long
 
 Part = Literal["", "thought", "answer"]
+
+
+class Flow(Protocol):
+    """A text while it is being written: `feed` it, then `finish`. Both return what can be shown
+    from then on; `held` is what is not decided yet."""
+
+    def feed(self, text: str, drafted: bool = False) -> list[Piece]: ...
+
+    def finish(self) -> list[Piece]: ...
+
+    @property
+    def held(self) -> list[Piece]: ...
+
+
+class Raw:
+    """The text as it is; line ends that nothing has followed yet are kept back."""
+
+    def __init__(self, style: Style | None = None) -> None:
+        self._style, self._kept = style, ""
+
+    def feed(self, text: str, drafted: bool = False) -> list[Piece]:
+        whole = self._kept + text
+        visible = whole.rstrip("\n")
+        self._kept = whole[len(visible) :]
+        return [Piece(visible, self._style)] if visible else []
+
+    def finish(self) -> list[Piece]:
+        return []
+
+    held: list[Piece] = []  # noqa: RUF012
 
 
 @dataclass
@@ -62,7 +92,7 @@ class Printer:
         self._since = clock()
         self._next_status = 0.0
         self._part: Part = ""  # what is being written
-        self._flow: Markdown | Raw | Rows = Raw()
+        self._flow: Flow = Raw()
         self._thought_since: float | None = None  # while a thought is kept off the screen
         self._thought_tokens = 0
         self.said = ""  # the answer so far
@@ -157,28 +187,23 @@ class Printer:
             self.screen.write(lead, dim=thought, note=thought and not self._chat)
         self._flow = self._new_flow(part, len(label))
 
-    def _new_flow(self, part: Part, column: int = 0) -> Markdown | Raw | Rows:
+    def _new_flow(self, part: Part, column: int = 0) -> Flow:
         """In a chat on a terminal, Markdown if it has styles, and rows that end between words; the
         text as it is elsewhere."""
-        screen = self.screen
-        base = DIM if part == "thought" else ()
-        look = Look(lambda: screen.width, self.view.wrap, screen.colour, screen.unicode, base)
+        screen, view, thought = self.screen, self.view, part == "thought"
         if not (self._chat and screen.text_shown):
-            return Raw(base)
-        if self.view.markdown and screen.live:
-            return Markdown(look, column)
-        return Rows(look, column) if self.view.wrap else Raw(base)
+            return Raw(screen.dim if thought else None)
+        from gemma_mtp.terminal.markdown.rows import Rows
+        from gemma_mtp.terminal.markdown.source import Look
+        from gemma_mtp.terminal.markdown.stream import Markdown
+        from gemma_mtp.terminal.styles import DIM, DRAFTED, PLAIN
+
+        base, drafted = DIM if thought else PLAIN, DRAFTED if view.highlight else PLAIN
+        look = Look(lambda: screen.width, view.wrap, screen.colour, screen.unicode, base, drafted)
+        return (Markdown if view.markdown and screen.live else Rows)(look, column)
 
     def _put(self, pieces: list[Piece], held: Iterable[Piece] = ()) -> None:
-        thought = self._part == "thought"
-        show = self._tinted if self.view.highlight else _plain
-        self.screen.put(show(pieces), show(held), note=thought and not self._chat)
-
-    def _tinted(self, pieces: Iterable[Piece]) -> list[tuple[str, tuple[int, ...]]]:
-        return [
-            (text, style + DRAFTED if drafted and text.strip() else style)
-            for text, style, drafted in pieces
-        ]
+        self.screen.put(pieces, held, note=self._part == "thought" and not self._chat)
 
     def _waiting(self, line: str) -> None:
         if self._clock() - self._since > PATIENCE:
@@ -249,10 +274,6 @@ class Printer:
 
 
 _ENDED = "not complete"
-
-
-def _plain(pieces: Iterable[Piece]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(text, style) for text, style, _ in pieces]
 
 
 def _shortened(text: str) -> str:

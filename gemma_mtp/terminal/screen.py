@@ -11,22 +11,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from functools import cache
 from itertools import groupby
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gemma_mtp.terminal import escapes
 from gemma_mtp.terminal.escapes import BACK, ERASE_BELOW, ERASE_LINE, ROW_BELOW
-from gemma_mtp.terminal.markdown.pieces import DIM, Style
 from gemma_mtp.terminal.output import unguarded
+from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.widths import char_width, cut, most, text_width
 from gemma_mtp.text import harmless
 
-PLAIN = "\x1b[0m"
-# Bold, italic, underlined, reversed and struck out are no colours.
-COLOURLESS = frozenset((1, 3, 4, 7, 9))
-
-Styled = tuple[str, Style]
+if TYPE_CHECKING:
+    from rich.style import Style
 
 
 def fit(parts: list[tuple[int, str]], width: int) -> str:
@@ -57,9 +53,9 @@ class Screen:
         self._column: int | None = 0
         self._exact = True  # otherwise the column is the greatest it can be
         self._width = self.width
-        self._above: list[list[Styled]] = []  # the rows of the end but for the last
+        self._above: list[list[Piece]] = []  # the rows of the end but for the last
         self._above_widths: list[int] = []  # columns of those that are on the screen
-        self._end: list[Styled] = []
+        self._end: list[Piece] = []
         self._end_width = 0  # columns of it that are on the screen
         self._wanted, self._shown = "", False
 
@@ -93,10 +89,10 @@ class Screen:
 
     def write(self, piece: str, *, dim: bool = False, note: bool = False) -> None:
         """Write a piece where the text ended; the transient line moves along below it."""
-        self.put([(piece, DIM if dim else ())], note=note)
+        self.put([Piece(piece, self.dim if dim else None)], note=note)
 
     def put(
-        self, pieces: Iterable[Styled], end: Iterable[Styled] = (), *, note: bool = False
+        self, pieces: Iterable[Piece], end: Iterable[Piece] = (), *, note: bool = False
     ) -> None:
         """Write pieces where the text ended, all at once. `end` is shown after them until the
         next time, as far as this row holds it; several lines only from the start of a row on."""
@@ -129,30 +125,47 @@ class Screen:
         self._wanted = line
         self._send((self.notes, erase + self._draw(stays)))
 
-    def rows(self, lines: Iterable[list[Styled]], up: int = 0) -> None:
+    def rows(self, lines: Iterable[list[Piece]], up: int = 0) -> None:
         """Write whole lines, each over what its row may hold, from `up` rows above on; what is
         below them is erased. Starts and ends at the start of a row."""
         data = "".join(self.styled(_harmless(line)) + ERASE_LINE + "\n" for line in lines)
         self._send((self.notes, self._erase() + escapes.up(up) + data + ERASE_BELOW))
 
-    def styled(self, pieces: Iterable[Styled]) -> str:
+    def styled(self, pieces: Iterable[Piece]) -> str:
         """Pieces with escape sequences around them, as few as possible."""
         if not self.live:
-            return "".join(piece for piece, _ in pieces)
-        parts: list[str] = []
-        for style, group in groupby(pieces, key=lambda piece: piece[1]):
-            text = "".join(piece for piece, _ in group)
-            codes = _sequence(style, self.colour) if style else ""
-            lines = text.split("\n") if codes else [text]
-            parts.append("\n".join(f"{codes}{x}{PLAIN}" if codes and x else x for x in lines))
-        return "".join(parts)
+            return "".join(piece.text for piece in pieces)
+        groups = groupby(pieces, key=lambda piece: piece.style)
+        return "".join(self._in(style, (piece.text for piece in group)) for style, group in groups)
+
+    def _in(self, style: Style | None, texts: Iterable[str]) -> str:
+        text = "".join(texts)
+        if not style:
+            return text
+        from rich.color import ColorSystem
+
+        if not self.colour:  # a shade is one, too
+            from rich.style import Style
+
+            style = style.without_color + Style(dim=False)
+        lines = (style.render(x, color_system=ColorSystem.STANDARD) for x in text.split("\n"))
+        return "\n".join(lines)
+
+    @property
+    def dim(self) -> Style | None:
+        """The style of what is not the reply; none where it could not be told apart."""
+        if not self.dims:
+            return None
+        from gemma_mtp.terminal.styles import DIM
+
+        return DIM
 
     def _draw(self, stays: bool = False) -> str:
         """The end and the transient line where the cursor is now, if that is possible here; the
         rows above them may have stayed."""
         end = ("" if stays else self._draw_above()) + self._draw_end()
         line = cut(self._wanted, self._width - 1)
-        styled = self.styled([(line, DIM)])
+        styled = self.styled([Piece(line, self.dim)])
         column = None if self._column is None else self._column + self._end_width
         self._shown = True
         if line and column == 0:
@@ -241,37 +254,31 @@ class Screen:
             stream.flush()
 
 
-def _harmless(pieces: Iterable[Styled]) -> list[Styled]:
-    return [(harmless(piece), style) for piece, style in pieces]
+def _harmless(pieces: Iterable[Piece]) -> list[Piece]:
+    return [Piece(harmless(text), style) for text, style in pieces]
 
 
-def _lines(pieces: list[Styled]) -> list[list[Styled]]:
+def _lines(pieces: list[Piece]) -> list[list[Piece]]:
     """Pieces parted at line ends; at least one line."""
-    lines: list[list[Styled]] = [[]]
+    lines: list[list[Piece]] = [[]]
     for piece, style in pieces:
         first, *more = piece.split("\n")
-        lines[-1].append((first, style))
-        lines += [[(part, style)] for part in more]
+        lines[-1].append(Piece(first, style))
+        lines += [[Piece(part, style)] for part in more]
     return lines
 
 
-def _fitting(pieces: list[Styled], room: int) -> tuple[list[Styled], int]:
+def _fitting(pieces: list[Piece], room: int) -> tuple[list[Piece], int]:
     """As much of a line as there is room for, and its columns."""
-    kept: list[Styled] = []
+    kept: list[Piece] = []
     used = 0
     for piece, style in pieces:
         part = _plain_part(piece, room - used)
-        kept.append((part, style))
+        kept.append(Piece(part, style))
         used += len(part) if part.isascii() else text_width(part)
         if part != piece:
             break
     return kept, used
-
-
-@cache
-def _sequence(style: Style, colour: bool) -> str:
-    codes = [str(code) for code in style if colour or code in COLOURLESS]
-    return f"\x1b[{';'.join(codes)}m" if codes else ""
 
 
 def _plain_part(text: str, room: int) -> str:

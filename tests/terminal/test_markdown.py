@@ -8,9 +8,11 @@ import re
 import pyte
 import pytest
 
-from gemma_mtp.terminal.markdown.pieces import DRAFTED, Look, Piece
-from gemma_mtp.terminal.markdown.raw import Raw
+from gemma_mtp.terminal.markdown.source import Look
 from gemma_mtp.terminal.markdown.stream import Markdown
+from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.render import Raw
+from gemma_mtp.terminal.styles import DRAFTED
 
 EVERYTHING = '''\
 # A title with `code`
@@ -77,17 +79,17 @@ def rendered(text: str, cuts: list[int], width: int = 80, **look: object) -> lis
     return out + markdown.finish()
 
 
-def cells(pieces: list[Piece]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(char, piece.style) for piece in pieces for char in piece.text]
+def cells(pieces: list[Piece]) -> list[tuple[str, str]]:
+    return [(char, str(piece.style or "")) for piece in pieces for char in piece.text]
 
 
 def shown(text: str, width: int = 80, **look: object) -> str:
     return "".join(piece.text for piece in rendered(text, [], width, **look))
 
 
-def styles(text: str) -> dict[str, tuple[int, ...]]:
-    """The words that have a style."""
-    return {p.text: p.style for p in rendered(text, []) if p.style and p.text.strip()}
+def styles(text: str) -> dict[str, str]:
+    """The words that have a style, in the words of rich."""
+    return {p.text: str(p.style) for p in rendered(text, []) if p.style and p.text.strip()}
 
 
 def texts(count: int) -> list[str]:
@@ -122,17 +124,22 @@ def test_no_row_is_too_long(width: int) -> None:
 
 
 def test_emphasis() -> None:
-    assert styles("a **b c** d") == {"b": (1,), "c": (1,)}
-    assert styles("*b* _c_ ~~d~~ ***e***") == {"b": (3,), "c": (3,), "d": (9,), "e": (1, 3)}
-    assert styles("**a *b* c**") == {"a": (1,), "b": (1, 3), "c": (1,)}
-    assert styles("**雨**が") == {"雨": (1,)}
+    assert styles("a **b c** d") == {"b": "bold", "c": "bold"}
+    assert styles("*b* _c_ ~~d~~ ***e***") == {
+        "b": "italic",
+        "c": "italic",
+        "d": "strike",
+        "e": "bold italic",
+    }
+    assert styles("**a *b* c**") == {"a": "bold", "b": "bold italic", "c": "bold"}
+    assert styles("**雨**が") == {"雨": "bold"}
     for plain in ("5*3*2", "snake_case_name", "2 ** 3 ** 4", "*args, **kwargs", "a * b * c", "**x"):
         assert styles(plain) == {}
         assert shown(plain) == plain
 
 
 def test_code_in_a_line() -> None:
-    assert styles("a `x*y*` b") == {"x*y*": (36,)}
+    assert styles("a `x*y*` b") == {"x*y*": "cyan"}
     assert shown("a ``b`c`` d") == "a b`c d"
     assert shown("a `b` c", colour=False) == "a `b` c"  # without colours, marks tell it apart
     assert shown("an open `tick") == "an open `tick"
@@ -143,7 +150,7 @@ def test_links() -> None:
     assert shown("[https://a.b](https://a.b)") == "https://a.b"
     assert shown("![cat](cat.png)") == "cat (cat.png)"
     assert shown("[1] and a[0](b c) [open") == "[1] and a[0](b c) [open"
-    assert styles("[a](b)")["a"] == (4,)
+    assert styles("[a](b)")["a"] == "underline"
 
 
 def test_lists_are_nested_and_hang() -> None:
@@ -173,7 +180,7 @@ def test_quotes() -> None:
 
 
 def test_headings_and_rules() -> None:
-    assert styles("# One\n## Two") == {"One": (1, 4), "Two": (1,)}
+    assert styles("# One\n## Two") == {"One": "bold underline", "Two": "bold"}
     assert shown("# One\n---\n#tag") == "One\n" + "─" * 60 + "\n#tag"
     assert shown("* * *", 20) == "─" * 19
 
@@ -187,17 +194,17 @@ def test_code_stays_as_it_is_and_gets_colours() -> None:
     code = "```python\ndef f(x):\n    return '" + "long " * 30 + "'  # **not bold**\n```"
     assert shown(code, 40) == code
     found = styles(code)
-    assert found["def"] == (35,)
-    assert found["f"] == (34,)
-    assert found["# **not bold**"] == (2,)
-    assert set(styles("```python\nx\n```").values()) == {(2,)}  # only the fences
+    assert found["def"] == "magenta"
+    assert found["f"] == "blue"
+    assert found["# **not bold**"] == "dim"
+    assert set(styles("```python\nx\n```").values()) == {"dim"}  # only the fences
     assert styles("```nolanguage\ndef\n```").get("def") is None
 
 
 def test_a_string_over_several_lines_keeps_its_colour() -> None:
     code = '```python\n"""a\n\ndef b\n"""\ndef c\n```'
-    assert styles(code)["def b"] == (32,)
-    assert styles(code)["c"] != (32,)
+    assert styles(code)["def b"] == "green"
+    assert styles(code)["c"] != "green"
 
 
 def test_a_fence_in_a_list() -> None:
@@ -215,7 +222,7 @@ def test_a_table() -> None:
         "Name │ Count │      What",
         "─────┼───────┼────────────────",
         "foo  │     1 │ the first thing",
-        "bar  │    22 │ ",
+        "bar  │    22 │",
         "end",
     ]
     assert "Name | Count" in shown(TABLE, unicode=False)
@@ -256,12 +263,12 @@ def test_what_is_held_back_can_be_seen() -> None:
 
 
 def test_drafted_tokens_are_marked_through_markup() -> None:
-    markdown = Markdown(Look(lambda: 80))
+    markdown = Markdown(Look(lambda: 80, drafted=DRAFTED))
     out = [*markdown.feed("a **b"), *markdown.feed(" c", drafted=True), *markdown.feed("** d\n")]
     out += [*markdown.feed("| x |\n|-|\n|"), *markdown.feed(" y", drafted=True)]
     out += markdown.finish()
-    assert [p.text.strip() for p in out if p.drafted and p.text.strip()] == ["c", "y"]
-    assert 4 in DRAFTED  # an underline is visible without colours
+    assert [p.text for p in out if p.style and p.style.underline] == ["c", "y"]
+    assert DRAFTED.without_color.underline  # which is visible without colours
 
 
 def test_tasks_have_boxes() -> None:

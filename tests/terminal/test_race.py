@@ -10,7 +10,8 @@ import pytest
 from support.window import Window
 
 from gemma_mtp.api import End, Event, Message, Prefill, Stats, Text
-from gemma_mtp.terminal.race_view import Recording, record, replay
+from gemma_mtp.terminal.race import Recording, record
+from gemma_mtp.terminal.race_view import replay
 from gemma_mtp.terminal.screen import Screen
 
 
@@ -225,7 +226,7 @@ def test_without_a_terminal_only_the_outcome() -> None:
     screen = Screen(out, out, {})
     replay(screen, recording(TEXT, 1), recording(TEXT, 2), clock=time.clock, sleep=time.sleep)
     assert not time.slept
-    assert out.getvalue().startswith(TEXT + " \nplain: 10 tokens in 10.00 s")
+    assert out.getvalue().startswith(TEXT + "\nplain: 10 tokens in 10.00 s")
     assert "\x1b" not in out.getvalue()
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from gemma_mtp.terminal.markdown.pieces import (
+from rich.style import Style
+
+from gemma_mtp.terminal.markdown.source import Span
+from gemma_mtp.terminal.styles import (
     BOLD,
     CODE,
-    COLOURLESS,
+    CONCEALED,
     DIM,
     ITALIC,
+    PLAIN,
     STRIKE,
     UNDERLINE,
-    Span,
-    Style,
 )
 
 # How far a mark waits for its partner: the longest phrase that is shown undecided.
@@ -46,7 +48,7 @@ _LINK_SO_FAR = re.compile(
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-def parse(text: str, at: int, end: int, whole: bool, base: Style = ()) -> Found:
+def parse(text: str, at: int, end: int, whole: bool, base: Style = PLAIN) -> Found:
     """Spans of `text[at:end]` as far as they are decided: all of it if nothing follows."""
     spans: list[Span] = []
     while at < end:
@@ -64,7 +66,7 @@ def parse(text: str, at: int, end: int, whole: bool, base: Style = ()) -> Found:
     return spans, at
 
 
-def as_if_closed(text: str, at: int, end: int, base: Style = ()) -> list[Span]:
+def as_if_closed(text: str, at: int, end: int, base: Style = PLAIN) -> list[Span]:
     """How an undecided end probably goes on: whatever is open closes here."""
     run = _run(text, at, end)
     style = _EMPHASIS.get((text[at], run), CODE if text[at] == "`" else None)
@@ -158,7 +160,7 @@ def _code(text: str, at: int, end: int, whole: bool, base: Style) -> Found | Non
     first, last = at + ticks, after - ticks
     if last - first > 2 and text[first] == text[last - 1] == " ":
         first, last = first + 1, last - 1
-    mark = base + COLOURLESS
+    mark = base + CONCEALED
     return [Span(at, at + 1, mark), Span(first, last, base + CODE), Span(at, at + 1, mark)], after
 
 

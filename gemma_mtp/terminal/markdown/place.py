@@ -6,7 +6,9 @@ Knows openings of lines, not what is in them.
 from __future__ import annotations
 
 from gemma_mtp.terminal.markdown.blocks import Item, Opening
-from gemma_mtp.terminal.markdown.pieces import DIM, Look, Piece
+from gemma_mtp.terminal.markdown.source import Look
+from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.styles import DIM
 
 BULLETS = "•◦▪"
 BOXES = {" ": "☐", "x": "☑"}

@@ -9,25 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from rich.style import Style
+
 from gemma_mtp.terminal.markdown.blocks import Leaf, Opening, opening
-from gemma_mtp.terminal.markdown.fence import Fence
+from gemma_mtp.terminal.markdown.code import Fence
 from gemma_mtp.terminal.markdown.inline import as_if_closed, parse
-from gemma_mtp.terminal.markdown.pieces import (
-    BOLD,
-    DIM,
-    ITALIC,
-    UNDERLINE,
-    Look,
-    Piece,
-    Source,
-    Style,
-)
 from gemma_mtp.terminal.markdown.place import Place
+from gemma_mtp.terminal.markdown.source import Look, Source
 from gemma_mtp.terminal.markdown.table import Table
 from gemma_mtp.terminal.markdown.wrap import Wrapper
+from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.styles import BOLD, DIM, ITALIC, PLAIN, UNDERLINE
 from gemma_mtp.terminal.widths import columns
 
-_HEADINGS: dict[int, Style] = {0: (), 1: BOLD + UNDERLINE, 2: BOLD, 3: BOLD + ITALIC}
+_HEADINGS: dict[int, Style] = {0: PLAIN, 1: BOLD + UNDERLINE, 2: BOLD, 3: BOLD + ITALIC}
 LONGEST_RULE = 60
 
 
@@ -42,7 +37,7 @@ class Markdown:
         self._out: list[Piece] = []
         self._wrapper = Wrapper(self._out, self._look.limit, column)
         self._place = Place(self._look)
-        self._line = Source("", bytearray())
+        self._line = Source()
         self._opening: Opening | None = None  # of the line, when it is known
         self._at = 0  # so much of the line is decided
         self._begun = False  # there is more than blanks in it
@@ -59,8 +54,7 @@ class Markdown:
             if number:
                 self._end_line()
             if part:
-                more = self._line.drafted + bytes([drafted]) * len(part)
-                self._line = Source(self._line.text + part, more)
+                self._line = self._line.plus(part, drafted)
                 self._advance(whole=False)
         return self._taken()
 
@@ -155,7 +149,7 @@ class Markdown:
             self._in_paragraph = self._opening.leaf == "text"
             self._wrapper.end()
             self._owed = 0 if self._table else 1
-        self._line = Source("", bytearray())
+        self._line = Source()
         self._opening, self._at, self._begun = None, 0, False
 
     def _blank(self) -> None:

@@ -1,20 +1,29 @@
-"""The lines of a table, kept until it is complete: only then are its columns known.
-
-What its rows look like is `layout`'s.
-"""
+"""The lines of a table, kept until it is complete: only then are its columns known. rich lays it
+out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.terminal.markdown.blocks import is_delimiter
 from gemma_mtp.terminal.markdown.inline import parse
-from gemma_mtp.terminal.markdown.layout import Row, layout
-from gemma_mtp.terminal.markdown.pieces import Look, Piece, Source, Span
+from gemma_mtp.terminal.markdown.source import Look, Source, Span
 from gemma_mtp.terminal.markdown.wrap import Wrapper
+from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.styles import BOLD, DIM
+from gemma_mtp.terminal.tables import lines
+from gemma_mtp.terminal.widths import columns
 
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+NARROWEST = 6  # columns; where a table has no room for that, each of its rows becomes a list
+
+Side = Literal["left", "center", "right"]
 _BARS = re.compile(r"(?<!\\)\|")
 
 
@@ -50,15 +59,40 @@ class Table:
         """All of it, without a line end after the last line."""
         if not self._real:
             return self._as_text()
-        sides = _sides(self._rows[1])
-        cells = [self._cells(row) for row in (self._rows[0], *self._rows[2:])]
-        room = self._look.width() - 1 - sum(len(piece.text) for piece in self._before)
-        out: list[Piece] = []
-        for line in layout(cells, sides, room, "│─┼" if self._look.unicode else "|-+"):
-            out += [Piece("\n")] if out else []
-            out += [*self._before, *line]
+        room = self._look.width() - 1 - sum(columns(piece.text) for piece in self._before)
         base = self._look.base
-        return [piece._replace(style=base + piece.style) for piece in out]
+        out: list[Piece] = []
+        for line in self._lines(room):
+            out += [Piece("\n")] if out else []
+            out += [*self._before, *(Piece(text, base + style) for text, style in line)]
+        return out
+
+    def _lines(self, room: int) -> list[list[Piece]]:
+        """Rows and columns, or a list where the columns would get too narrow.
+
+        Cells the heading does not have are left out, missing ones are empty.
+        """
+        heads, *rows = (self._cells(row) for row in (self._rows[0], *self._rows[2:]))
+        rows = [row[: len(heads)] for row in rows]
+        for head in heads:
+            head.stylize(BOLD)
+        grid = self._grid(heads, rows)
+        wanted = max(sum(columns(piece.text) for piece in line) for line in lines(grid))
+        if wanted > room and (room - 3 * (len(heads) - 1)) // len(heads) < NARROWEST:
+            return _as_lists(heads, rows, room)
+        return lines(grid, room)
+
+    def _grid(self, heads: list[Text], rows: list[list[Text]]) -> RichTable:
+        from rich import box
+        from rich.table import Table
+
+        signs = box.MINIMAL if self._look.unicode else box.ASCII
+        grid = Table(box=signs, show_edge=False, pad_edge=False, border_style=DIM)
+        for head, side in zip(heads, _sides(self._rows[1]), strict=False):
+            grid.add_column(head, justify=side, overflow="fold")
+        for row in rows:
+            grid.add_row(*row)
+        return grid
 
     def _as_text(self) -> list[Piece]:
         out: list[Piece] = []
@@ -72,9 +106,24 @@ class Table:
             wrapper.end()
         return out
 
-    def _cells(self, row: Source) -> Row:
+    def _cells(self, row: Source) -> list[Text]:
+        from rich.text import Text
+
         parsed = (parse(row.text, start, end, True)[0] for start, end in _bounds(row))
-        return [row.pieces(_without_escapes(spans, row.text), self._look) for spans in parsed]
+        shown = (row.pieces(_without_escapes(spans, row.text), self._look) for spans in parsed)
+        return [Text.assemble(*((text, style or "") for text, style in cell)) for cell in shown]
+
+
+def _as_lists(heads: list[Text], rows: list[list[Text]], room: int) -> list[list[Piece]]:
+    """Each row as a heading and a value on every line."""
+    from rich.text import Text
+
+    found: list[list[Piece]] = []
+    for row in rows:
+        found += [[]] if found else []
+        for head, cell in zip(heads, [*row, *[Text()] * (len(heads) - len(row))], strict=True):
+            found += lines(Text.assemble(head, ": ", cell) if head else cell, room)
+    return found
 
 
 def _without_escapes(spans: list[Span], text: str) -> Iterator[Span]:
@@ -109,11 +158,11 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start, start + len(cell.strip())
 
 
-def _sides(row: Source) -> list[str]:
+def _sides(row: Source) -> list[Side]:
     """The side each column is flush with, from the line below the heading."""
     marks = [row.text[start:end] for start, end in _bounds(row)]
     return [_side(mark.startswith(":"), mark.endswith(":")) for mark in marks]
 
 
-def _side(left: bool, right: bool) -> str:
-    return "middle" if left and right else "right" if right else "left"
+def _side(left: bool, right: bool) -> Side:
+    return "center" if left and right else "right" if right else "left"

@@ -1,7 +1,7 @@
 """Words into rows: a word that does not fit goes to the next row as soon as that is certain.
 
 Knows columns, no markup. A word longer than a row is left to the terminal, so that it can be
-copied in one piece, or where there is no terminal behind the row, `cut`.
+copied in one piece.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable
 from unicodedata import category
 
-from gemma_mtp.terminal.markdown.pieces import Piece, Style
+from rich.style import Style
+
+from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.widths import JOINER, columns, is_flag, most
 
 TAB = "    "
@@ -24,10 +26,8 @@ class Wrapper:
     """Appends pieces and line ends to `out`. `limit` is asked again for every word, since a
     window changes its size."""
 
-    def __init__(
-        self, out: list[Piece], limit: Callable[[], int], column: int = 0, cut: bool = False
-    ) -> None:
-        self._out, self._limit, self._cut = out, limit, cut
+    def __init__(self, out: list[Piece], limit: Callable[[], int], column: int = 0) -> None:
+        self._out, self._limit = out, limit
         self._column = column
         self._hang: list[Piece] = []
         self._hang_width = 0
@@ -51,27 +51,27 @@ class Wrapper:
         self._out.extend(first)
         self._column += sum(columns(piece.text) for piece in first)
 
-    def put(self, text: str, style: Style = (), drafted: bool = False) -> None:
+    def put(self, text: str, style: Style | None = None) -> None:
         """Go on with the line."""
         for chunk in _CHUNKS.findall(text):
             if chunk[0] in " \t":
                 self._settle()
                 if self._filled:
-                    self._spaces.append(Piece(chunk.replace("\t", TAB), style, drafted))
-            elif chunk.isascii() and not self._cut:
+                    self._spaces.append(Piece(chunk.replace("\t", TAB), style))
+            elif chunk.isascii():
                 wide = self._word and most(self._word[-1].text[-1]) == 2
                 if wide and not _sticks(chunk[0]):
                     self._settle()
-                self._grow(Piece(chunk, style, drafted), len(chunk))
+                self._grow(Piece(chunk, style), len(chunk))
             else:
-                self._put_chars(chunk, style, drafted)
+                self._put_chars(chunk, style)
 
-    def _put_chars(self, chunk: str, style: Style, drafted: bool) -> None:
+    def _put_chars(self, chunk: str, style: Style | None) -> None:
         for char in chunk:
             width = most(char)
             if self._word and not _joined(self._word[-1].text[-1], char, width):
                 self._settle()
-            self._grow(Piece(char, style, drafted), width)
+            self._grow(Piece(char, style), width)
 
     def end(self) -> None:
         """The line is over; spaces at its end are dropped."""
@@ -85,16 +85,12 @@ class Wrapper:
             self._out.append(piece)
             return
         limit = self._limit()
-        too_long = not self._filled and self._column + self._width + width > limit
-        if self._cut and self._word and too_long:
-            self._settle()
-            self._next_row()
         self._word.append(piece)
         self._width += width
         spaces = sum(len(space.text) for space in self._spaces)
         if self._filled and self._column + spaces + self._width > limit:
             self._next_row()
-        if not self._cut and not self._filled and self._column + self._width > limit:
+        if not self._filled and self._column + self._width > limit:
             self._settle()
             self._open = True
 

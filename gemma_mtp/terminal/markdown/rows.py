@@ -1,37 +1,15 @@
-"""The text as it is: what `stream` does where nothing is to be rendered."""
+"""The text as it is, but for line ends between words where a row is full: what `stream` does where
+nothing is to be rendered."""
 
 from __future__ import annotations
 
-from gemma_mtp.terminal.markdown.pieces import Look, Piece, Style
+from gemma_mtp.terminal.markdown.source import Look, Source, Span
 from gemma_mtp.terminal.markdown.wrap import TAB, Wrapper
-
-
-class Raw:
-    """Gives out all it is fed, but keeps back line ends that nothing has followed yet."""
-
-    def __init__(self, base: Style = ()) -> None:
-        self._base = base
-        self._kept = ""
-
-    def feed(self, text: str, drafted: bool = False) -> list[Piece]:
-        """Go on with the text."""
-        whole = self._kept + text
-        visible = whole.rstrip("\n")
-        self._kept = whole[len(visible) :]
-        return [Piece(visible, self._base, drafted)] if visible else []
-
-    def finish(self) -> list[Piece]:
-        """Nothing follows."""
-        return []
-
-    @property
-    def held(self) -> list[Piece]:
-        return []
+from gemma_mtp.terminal.pieces import Piece
 
 
 class Rows:
-    """The text as it is, but for line ends between words where a row is full. `column` is where
-    the first line starts."""
+    """`feed` it, then `finish`, as `Markdown`. `column` is where the first line starts."""
 
     def __init__(self, look: Look, column: int = 0) -> None:
         self._look = look
@@ -52,7 +30,9 @@ class Rows:
                 part = visible
             if part:
                 self._begin_line()
-                self._wrapper.put(part, self._look.base, drafted)
+                line = Source().plus(part, drafted)
+                for piece in line.pieces([Span(0, len(part), self._look.base)], self._look):
+                    self._wrapper.put(*piece)
         return self._taken()
 
     def finish(self) -> list[Piece]:

@@ -1,4 +1,4 @@
-"""Styled text, the common coin of everything here. Knows no escape sequences but their numbers."""
+"""A line of Markdown as it was written, and the pieces that its parts become."""
 
 from __future__ import annotations
 
@@ -6,23 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Style = tuple[int, ...]
-"""Parameters of the terminal's "select graphic rendition"; later ones win."""
+from rich.style import Style
 
-BOLD, DIM, ITALIC, UNDERLINE, STRIKE = (1,), (2,), (3,), (4,), (9,)
-RED, GREEN, BLUE, MAGENTA, CYAN = (31,), (32,), (34,), (35,), (36,)
-CODE = CYAN
-DRAFTED = UNDERLINE + GREEN  # what the drafter had proposed, where that is to be seen
-# Marks that are needed only where no colour tells code from text.
-COLOURLESS = (-1,)
-
-
-class Piece(NamedTuple):
-    """Text in one style; `drafted` if the drafter had proposed it."""
-
-    text: str
-    style: Style = ()
-    drafted: bool = False
+from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.styles import PLAIN, REVEALED
 
 
 class Span(NamedTuple):
@@ -30,12 +17,13 @@ class Span(NamedTuple):
 
     start: int
     end: int
-    style: Style = ()
+    style: Style = PLAIN
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the place can do where the text is shown; `base` is the style of all of it.
+    """What the place can do where the text is shown. All of it is in the style `base`, tokens that
+    were proposed in `drafted` as well.
 
     `width` is asked again for every word, since windows change. Nothing is written in the last
     column: what the cursor does there differs.
@@ -45,7 +33,8 @@ class Look:
     wrap: bool = True
     colour: bool = True
     unicode: bool = True
-    base: Style = ()
+    base: Style = PLAIN
+    drafted: Style = PLAIN
 
     def limit(self) -> int:
         """The columns that words may fill."""
@@ -54,25 +43,31 @@ class Look:
 
 @dataclass(frozen=True)
 class Source:
-    """A line, and for each of its characters whether the drafter had proposed it."""
+    """A line, and for each of its characters 1 if it is to be seen that it was drafted, else 0."""
 
-    text: str
-    drafted: bytearray
+    text: str = ""
+    drafted: bytes = b""
+
+    def plus(self, text: str, drafted: bool) -> Source:
+        """The line with more text. Blanks are not marked as drafted."""
+        marks = bytes(drafted and not char.isspace() for char in text)
+        return Source(self.text + text, self.drafted + marks)
 
     def pieces(self, spans: Iterable[Span], look: Look) -> list[Piece]:
         """The text of spans, parted where drafted tokens begin and end."""
         pieces: list[Piece] = []
         for start, end, style in spans:
-            if COLOURLESS[0] in style:
+            if style.conceal:
                 if look.colour:
                     continue
-                style = tuple(code for code in style if code != COLOURLESS[0])
+                style += REVEALED
             if start == end:
                 pieces.append(Piece(" ", style))
             while start < end:
                 drafted = self.drafted[start]
                 stop = self.drafted.find(1 - drafted, start, end)
                 stop = end if stop < 0 else stop
-                pieces.append(Piece(self.text[start:stop], style, bool(drafted)))
+                shown = style + look.drafted if drafted else style
+                pieces.append(Piece(self.text[start:stop], shown))
                 start = stop
         return pieces
