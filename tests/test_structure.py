@@ -138,7 +138,7 @@ def test_verbs_reach_engine_disk_and_keyboard_through_the_chat() -> None:
 
 
 ALLOWED = {
-    "unguarded(": {"output", "screen", "device"},
+    "unguarded(": {"output", "screen", "device", "tables"},
     ".write_raw(": {"device"},
     r"\x1b": {"escapes"},  # sequences of the program's own
     "ensure_ascii": {"text", "template_rendering", "config_file"},  # others use `json_text`
