@@ -26,7 +26,16 @@ from typing import Any
 
 from compare_llama_server import Server, alternating
 
-from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Prefill, Request, Sampling, Text
+from gemma_mtp.api import (
+    End,
+    LoadOptions,
+    Message,
+    PairFiles,
+    Prefill,
+    Request,
+    Sampling,
+    TextDelta,
+)
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.llama.threads import usable_threads
 
@@ -48,7 +57,7 @@ def busy(programs: int) -> Iterator[None]:
 
 def request(args: argparse.Namespace, seed: int) -> Request:
     return Request(
-        (Message("user", TEXT * args.prompt_repeats),),
+        (Message.text("user", TEXT * args.prompt_repeats),),
         Sampling(temperature=0),
         seed=seed,
         exact=False,
@@ -72,7 +81,7 @@ def rates(
         for event in events:
             if isinstance(event, Prefill):
                 started = time.perf_counter()
-            written += isinstance(event, Text)
+            written += isinstance(event, TextDelta)
             if during and written > args.tokens // 3:
                 with busy(programs):
                     *_, end = events

@@ -219,7 +219,7 @@ class Ours:
         from gemma_mtp.api import Message, Request, Sampling
 
         return Request(
-            (Message("user", TEXT * words),),
+            (Message.text("user", TEXT * words),),
             Sampling(temperature=0),
             seed=seed,
             exact=False,

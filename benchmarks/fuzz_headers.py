@@ -213,7 +213,7 @@ def use(target: Path, drafter: Path, chance: random.Random) -> str:
     loaded = None
     try:
         loaded = engine.load(PairFiles("fuzz", target, drafter), options)
-        messages = (Message("user", "a ab c"),)
+        messages = (Message.text("user", "a ab c"),)
         request = Request(messages, Sampling(), seed=1, draft=2, max_tokens=4)
         list(loaded.reply(request))
     except GemmaMtpError as error:

@@ -69,7 +69,7 @@ def run(
     """Seconds of a round, and how many of them were ours."""
     engine.session.rewind(0)
     request = Request(
-        (Message("user", "Tell me a long story about a fox."),),
+        (Message.text("user", "Tell me a long story about a fox."),),
         Sampling(temperature),
         seed=1,
         exact=False,
@@ -89,7 +89,7 @@ def run(
 def growth(engine: Engine, tokens: int) -> tuple[float, float]:
     """Bytes a round leaves behind, and the most it holds meanwhile."""
     tracemalloc.start()
-    request = Request((Message("user", "Hi."),), seed=1, max_tokens=tokens, ignore_end=True)
+    request = Request((Message.text("user", "Hi."),), seed=1, max_tokens=tokens, ignore_end=True)
     events = engine.reply(request)
     for _ in zip(events, range(tokens // 2), strict=False):
         pass

@@ -54,7 +54,7 @@ def chat(engine: Engine, turns: int, tokens: int) -> dict[str, Stats]:
     messages: list[Message] = []
     for turn in range(1, turns + 1):
         topic = TOPICS[turn % len(TOPICS)]
-        messages.append(Message("user", f"Tell me a long story about a {topic}, please."))
+        messages.append(Message.text("user", f"Tell me a long story about a {topic}, please."))
         end = say(engine, messages, tokens)
         if turn in (2, turns):
             found[f"turn {turn}"] = end.stats
@@ -65,8 +65,8 @@ def chat(engine: Engine, turns: int, tokens: int) -> dict[str, Stats]:
     edited = replace(messages[-2], content="Tell me something else.")
     end = say(engine, [*messages[:-2], edited], tokens)
     found[f"turn {turns}, edit"] = end.stats
-    cut = Message("assistant", end.message.content[len(end.message.content) // 2 :])
-    stripped = [*messages[:-2], edited, cut, Message("user", "Why?")]
+    cut = Message.text("assistant", end.message.content[len(end.message.content) // 2 :])
+    stripped = [*messages[:-2], edited, cut, Message.text("user", "Why?")]
     found[f"turn {turns + 1}, stripped"] = say(engine, stripped, 1).stats
     return found
 
@@ -79,7 +79,7 @@ def prepared_and_not(engine: Engine, turns: int, tokens: int) -> None:
         prepared = turn % 2 == 0
         begun, spent = prepare(engine, messages) if prepared else (0.0, 0.0)
         topic = TOPICS[turn % len(TOPICS)]
-        messages.append(Message("user", f"Tell me a long story about a {topic}, please."))
+        messages.append(Message.text("user", f"Tell me a long story about a {topic}, please."))
         end = say(engine, messages, tokens)
         messages.append(end.message)
         stats = end.stats

@@ -47,7 +47,7 @@ class Stop:
 def walk(engine: Engine, prompt: str, sampling: Sampling, seed: int, tokens: int) -> Iterator[Stop]:
     """Every position of a reply by plain decoding. The drafter may be used at each stop; what it
     reads of the target's cache is then as it is in a real round."""
-    request = Request((Message("user", prompt),), sampling, seed=seed)
+    request = Request((Message.text("user", prompt),), sampling, seed=seed)
     ids = engine.prompt(request)
     sampler = Sampler(sampling, seed, engine.pair.target.softcap)
     text = _write(engine, ids, sampler, tokens)

@@ -142,7 +142,7 @@ class Options:
 
     def system_messages(self) -> tuple[Message, ...]:
         """The conversation before anyone said anything."""
-        return (Message("system", clean(self.system)),) if self.system else ()
+        return (Message.text("system", clean(self.system)),) if self.system else ()
 
     def request(self, messages: tuple[Message, ...]) -> Request:
         """One reply to `messages`."""

@@ -3,9 +3,19 @@
 Lines go down as a `Request`, events come up; nothing here knows llama.cpp or a terminal.
 """
 
-from gemma_mtp.api.engine import Engine
-from gemma_mtp.api.events import End, Event, Prefill, Progress, Text
-from gemma_mtp.api.messages import Message, Turn
+from gemma_mtp.api.events import End, Event, Prefill, Progress, TextDelta
+from gemma_mtp.api.json_data import from_json, to_json
+from gemma_mtp.api.messages import (
+    Audio,
+    Image,
+    Message,
+    Part,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
 from gemma_mtp.api.pair import (
     CPU_PIECE,
     DEFAULT_CONTEXT,
@@ -18,6 +28,7 @@ from gemma_mtp.api.pair import (
     PairFiles,
     PairInfo,
 )
+from gemma_mtp.api.replies import Replies
 from gemma_mtp.api.request import MAX_DRAFT, DraftSetting, Request, Sampling
 from gemma_mtp.api.stats import (
     TOO_NOISY,
@@ -39,24 +50,33 @@ __all__ = [
     "SNAPSHOT_BYTES",
     "SNAPSHOT_SHARE",
     "TOO_NOISY",
+    "Audio",
     "DraftSetting",
     "Drafted",
     "End",
-    "Engine",
     "Event",
     "FinishReason",
+    "Image",
     "LoadOptions",
     "Message",
     "PairFiles",
     "PairInfo",
+    "Part",
     "PlainKind",
     "Prefill",
     "Progress",
+    "Replies",
     "Request",
+    "Role",
     "Sampling",
     "SpeedupBasis",
     "Stats",
     "Text",
+    "TextDelta",
+    "ToolCall",
+    "ToolResult",
     "Turn",
     "add_drafted",
+    "from_json",
+    "to_json",
 ]

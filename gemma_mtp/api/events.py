@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gemma_mtp.api.messages import Message
 from gemma_mtp.api.stats import FinishReason, Stats
@@ -12,19 +13,21 @@ from gemma_mtp.api.stats import FinishReason, Stats
 class Prefill:
     """`done` of `total` prompt tokens are in the cache; `cached` of them were there before."""
 
+    type: ClassVar = "prefill"
     done: int
     total: int
     cached: int
 
 
 @dataclass(frozen=True)
-class Text:
+class TextDelta:
     """A piece of the reply, whole characters only; concatenated, the answer pieces are the answer.
 
     `drafted`: the token that completed it was proposed, by the drafter or as found in the text.
     `thought`: it belongs to the thought channel, not to the answer.
     """
 
+    type: ClassVar = "text_delta"
     text: str
     drafted: bool = False
     thought: bool = False
@@ -34,6 +37,7 @@ class Text:
 class Progress:
     """After each round: a snapshot of the counters, for a live status line."""
 
+    type: ClassVar = "progress"
     stats: Stats
 
 
@@ -46,6 +50,7 @@ class End:
     failed and did not end the reply; it comes once, and "" means that nothing did.
     """
 
+    type: ClassVar = "end"
     reason: FinishReason
     message: Message
     thought: str
@@ -55,4 +60,4 @@ class End:
     warning: str = ""
 
 
-Event = Prefill | Text | Progress | End
+Event = Prefill | TextDelta | Progress | End

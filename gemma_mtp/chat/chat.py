@@ -23,7 +23,7 @@ from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import Engine, PairFiles
+    from gemma_mtp.api import PairFiles, Replies
     from gemma_mtp.chat.environment import Environment
 
 
@@ -74,18 +74,18 @@ class Chat:
         self.total = Stats()
         self.replies = 0
         self.warned = False  # that the context is filling up
-        self._engine: Engine | None = None
+        self._engine: Replies | None = None
         self._measured = (self.conversation, 0)
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Replies:
         """The loaded pair; a load that failed may have left none."""
         if self._engine is None:
             raise GemmaMtpError("No model is loaded.", "/model NAME loads one.")
         return self._engine
 
     @property
-    def loaded(self) -> Engine | None:
+    def loaded(self) -> Replies | None:
         return self._engine
 
     @property
@@ -151,14 +151,14 @@ class Chat:
     def _count_tokens(self) -> int:
         messages = self.conversation.messages()
         try:
-            return len(self.engine.prompt(self.options.request(messages))) if messages else 0
+            return self.engine.count(self.options.request(messages)) if messages else 0
         except Exception:  # a figure for the bar is not worth a word, much less the chat
             return 0
 
     def tokens(self, text: str) -> int:
         """Tokens of a text as part of a message."""
-        empty, whole = (Request((Message("user", t),)) for t in ("", text))
-        return len(self.engine.prompt(whole)) - len(self.engine.prompt(empty))
+        empty, whole = (Request((Message.text("user", t),)) for t in ("", text))
+        return self.engine.count(whole) - self.engine.count(empty)
 
     def start_afresh(self, conversation: Conversation | None = None) -> None:
         """Forget the conversation here; on the disk it stays."""

@@ -27,8 +27,7 @@ def compared(before: Turn, after: Turn) -> list[str]:
 
 
 def _text(before: Turn, after: Turn) -> tuple[bool, str]:
-    old = before.reply.content if before.reply else ""
-    new = after.reply.content if after.reply else ""
+    old, new = before.answer, after.answer
     if old == new:
         return True, "The text is the same as before."
     same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))))

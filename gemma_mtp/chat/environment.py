@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from gemma_mtp.api import Engine, LoadOptions, PairFiles, Stats
+from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
 
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive
@@ -33,7 +33,7 @@ class Environment(Protocol):
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
-    ) -> Engine:
+    ) -> Replies:
         """Load a pair; `progress` gets the share that is done, and stops it by returning False."""
 
     def remember_used(self, name: str) -> None:

@@ -16,7 +16,7 @@ from gemma_mtp.api import (
     FinishReason,
     Message,
     Request,
-    Text,
+    TextDelta,
     Turn,
 )
 from gemma_mtp.chat.full_context import ADVICE, SHORTEN, make_room, warn_when_filling
@@ -122,7 +122,7 @@ class _Exchange:
         """Keep what comes before it is shown: the end in memory, each piece on the disk, too."""
         if isinstance(event, End):
             self._keep_end(event)
-        elif isinstance(event, Text):
+        elif isinstance(event, TextDelta):
             if event.thought:
                 self.thought += event.text
             else:
@@ -200,7 +200,8 @@ class _Exchange:
         turn = self.base
         assert turn is not None
         if turn.reply is not None:
-            text, thought = turn.reply.content + text, turn.thought + thought
-            tokens = (*turn.reply.tokens, *tokens) if turn.reply.tokens and tokens else ()
-        reply = Message("assistant", text, tokens) if text else None
-        return replace(turn, reply=reply, thought=thought, exact=self.exact, reason=reason)
+            turn = turn.with_reply(turn.reply.extended(text, tokens))
+            thought = turn.thought + thought
+        elif text:
+            turn = turn.with_reply(Message.text("assistant", text, tokens))
+        return replace(turn, thought=thought, exact=self.exact, reason=reason)

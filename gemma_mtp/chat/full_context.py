@@ -32,7 +32,7 @@ def make_room(
 
     def tokens(dropped: int) -> int:
         shorter = draft.skipping(dropped)
-        return len(chat.engine.prompt(Request(shorter.messages(), think=chat.options.think)))
+        return chat.engine.count(Request(shorter.messages(), think=chat.options.think))
 
     count = turns_to_drop(tokens, len(draft.sent), size)
     if count is None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from gemma_mtp.terminal.interrupts import stoppable
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import Engine, PairFiles
+    from gemma_mtp.api import PairFiles, Replies
     from gemma_mtp.chat.environment import Environment
     from gemma_mtp.settings import Options
     from gemma_mtp.terminal.render import Printer
 
 
-def load(env: Environment, files: PairFiles, options: Options, printer: Printer) -> Engine:
+def load(env: Environment, files: PairFiles, options: Options, printer: Printer) -> Replies:
     """Load a pair with progress, and say what is wrong with it; Ctrl-C stops it."""
     with stoppable() as cancel:
 
@@ -35,7 +35,7 @@ def load(env: Environment, files: PairFiles, options: Options, printer: Printer)
 
 
 def introduce(
-    env: Environment, engine: Engine, options: Options, printer: Printer, *, named: bool
+    env: Environment, engine: Replies, options: Options, printer: Printer, *, named: bool
 ) -> None:
     """What should be known about this pair before its first word; `named`: the user chose it."""
     info = engine.info

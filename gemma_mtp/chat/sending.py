@@ -30,7 +30,7 @@ def say(chat: Chat, text: str) -> None:
         chat.failed(error, "")
         hand_back(chat, text)
         return
-    message = Message("user", compose(chat.attached, text))
+    message = Message.text("user", compose(chat.attached, text))
     if write(chat, chat.conversation.asking(message)):
         chat.attached.clear()
     else:

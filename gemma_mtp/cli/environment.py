@@ -16,7 +16,7 @@ from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.settings import Names
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import Engine, Stats
+    from gemma_mtp.api import Replies, Stats
     from gemma_mtp.cli.findings import Finding
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.catalogue import Catalogue
@@ -69,7 +69,7 @@ class Environment:
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
-    ) -> Engine:
+    ) -> Replies:
         from gemma_mtp.engine import engine
         from gemma_mtp.llama import features
         from gemma_mtp.models.machine import cpu_name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from gemma_mtp.api import End, Engine, Message, PairInfo, Request
+from gemma_mtp.api import End, Message, PairInfo, Replies, Request
 from gemma_mtp.errors import DoesNotFit, ExitStatus
 from gemma_mtp.terminal.figures import no_answer
 from gemma_mtp.terminal.interrupts import stoppable
@@ -24,7 +24,7 @@ class Report:
     load_seconds: float = 0.0
 
 
-def answer(engine: Engine, request: Request, printer: Printer, report: Report) -> ExitStatus:
+def answer(engine: Replies, request: Request, printer: Printer, report: Report) -> ExitStatus:
     """Write one answer to standard output; the status says how it ended."""
     started = perf_counter()
     try:
@@ -86,7 +86,7 @@ def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, An
 
 def with_prompt(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ...]:
     """The conversation with one more message of the user."""
-    return (*messages, Message("user", prompt))
+    return (*messages, Message.text("user", prompt))
 
 
 def join_prompt(argument: str | None, piped: str) -> str:

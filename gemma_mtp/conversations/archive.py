@@ -20,7 +20,7 @@ from gemma_mtp.api import Turn
 from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.conversations.rescue import rescue
-from gemma_mtp.conversations.rows import growth, storable
+from gemma_mtp.conversations.rows import growth, storable, without_tokens
 from gemma_mtp.conversations.tables import Known, Saved, Summary
 from gemma_mtp.errors import GemmaMtpError, UsageError
 
@@ -205,5 +205,4 @@ class Archive:
 
 def _as_stored(old: Turn, new: Turn) -> Turn:
     """What a piece leaves in the file: the texts of the new turn, tokens and figures of none."""
-    reply = None if new.reply is None else replace(new.reply, tokens=())
-    return replace(old, reply=reply, thought=new.thought)
+    return replace(old, replies=without_tokens(new).replies, thought=new.thought)

@@ -30,11 +30,9 @@ class Conversation:
 
     def messages(self) -> tuple[Message, ...]:
         """The prompt; a last turn that has part of a reply is one to be gone on with."""
-        found = [Message("system", self.system)] if self.system else []
+        found = [Message.text("system", self.system)] if self.system else []
         for turn in self.sent:
-            found.append(turn.user)
-            if turn.reply is not None:
-                found.append(turn.reply)
+            found += turn.messages
         return tuple(found)
 
     def asking(self, user: Message) -> Conversation:
@@ -60,12 +58,11 @@ class Conversation:
 
 
 def _plain(turn: Turn) -> Turn:
-    reply = turn.reply
-    return turn if reply is None else replace(turn, reply=replace(reply, tokens=()))
+    return replace(turn, replies=tuple(reply.without_tokens() for reply in turn.replies))
 
 
 def unanswered(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], str]:
     """Turns of a chat that was killed: those with a reply, and the message that got no word."""
-    if turns and not (turns[-1].reply and turns[-1].reply.content):
+    if turns and not turns[-1].answer:
         return turns[:-1], turns[-1].user.content
     return turns, ""

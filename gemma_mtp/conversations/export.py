@@ -9,6 +9,10 @@ The JSON is one object, and keys are only ever added:
     seed, exact          to get the same text again; seed null: unknown
     reason               stop, length, context, cancelled; null: the program ended meanwhile
     stats                the figures of `run --json`, or null
+    messages             only where the reply is more than one text: all that the assistant and its
+                         tools said, in order; each has `role` and `parts`
+  and one of the user that is more than text has
+    parts                in order; each has `type`: text, image, audio, tool_call or tool_result
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gemma_mtp.api import Turn
+from gemma_mtp.api import Message, Text, Turn, to_json
 from gemma_mtp.conversations.tables import Saved
 from gemma_mtp.text import json_text
 
@@ -45,18 +49,28 @@ def as_json(saved: Saved) -> str:
 
 def _said(turn: Turn) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = [{"role": "user", "content": turn.user.content}]
-    if turn.reply is not None or turn.thought:
-        reply = {
+    if not _is_text(turn.user):
+        said[0]["parts"] = to_json(turn.user.parts)
+    if turn.replies or turn.thought:
+        reply: dict[str, Any] = {
             "role": "assistant",
-            "content": turn.reply.content if turn.reply else "",
+            "content": turn.answer,
             "thought": turn.thought,
             "seed": turn.seed,
             "exact": turn.exact,
             "reason": turn.reason,
             "stats": turn.stats.as_json() if turn.stats else None,
         }
+        if len(turn.replies) > 1 or not all(map(_is_text, turn.replies)):
+            reply["messages"] = [
+                {"role": each.role, "parts": to_json(each.parts)} for each in turn.replies
+            ]
         said.append(reply)
     return said
+
+
+def _is_text(message: Message) -> bool:
+    return message.parts == (Text(message.content),)
 
 
 def as_markdown(saved: Saved) -> str:
@@ -66,22 +80,30 @@ def as_markdown(saved: Saved) -> str:
     if saved.system:
         parts += ["## System prompt", _quote(saved.system)]
     for turn in saved.turns:
-        parts += ["## You", _quote(_fenced_files(turn.user.content))]
+        parts += ["## You", _quote(_fenced_files(_readable(turn.user)))]
         parts += _answer(turn)
     return "\n\n".join(parts) + "\n"
 
 
 def _answer(turn: Turn) -> list[str]:
-    if turn.reply is None and not turn.thought:
+    if not turn.replies and not turn.thought:
         return []
     parts = ["## Gemma"]
     if turn.thought:
         parts.append(_quote(f"*Thought:*\n\n{_closed(turn.thought)}"))
-    if turn.reply is not None and turn.reply.content:
-        parts.append(_closed(turn.reply.content))
+    parts += [_closed(text) for text in map(_readable, turn.replies) if text]
     if turn.reason in _ENDS:
         parts.append(f"*({_ENDS[turn.reason]})*")
     return parts
+
+
+def _readable(message: Message) -> str:
+    """Its text; what else it holds is only named."""
+    parts = (
+        part.text if isinstance(part, Text) else f"*({part.type.replace('_', ' ')})*"
+        for part in message.parts
+    )
+    return "\n\n".join(text for text in parts if text)
 
 
 def _closed(text: str) -> str:

@@ -1,66 +1,85 @@
 """A turn as a row of a table, and how one turn grew out of another. Pure; knows no SQL.
 
-Rows come from a file that may have suffered: what in one makes no sense is left out and named.
+Used by `tables` and `archive`. Rows come from a file that may have suffered: what in one makes no
+sense is left out and named.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from gemma_mtp.api import Drafted, FinishReason, Message, PlainKind, SpeedupBasis, Stats, Turn
+from gemma_mtp.api import FinishReason, Message, Stats, Turn, from_json, to_json
+from gemma_mtp.errors import UsageError
 
 T = TypeVar("T")
 
-COLUMNS = "user, reply, tokens, thought, seed, exact, reason, stats"
+COLUMNS = "user, reply, tokens, thought, seed, exact, reason, stats, messages"
 Row = tuple[Any, ...]
 
-_USUAL = asdict(Stats())
-_MOST = 2**63  # no number in a row is larger
 _MOST_THREADS = 1 << 16
-_COUNTS = ("sources", "accepted_histogram", "threads")
 
 
 def to_row(turn: Turn) -> Row:
-    """In the order of COLUMNS. A seed as text, since it may need 64 bits without a sign."""
+    """In the order of COLUMNS. A seed as text, since it may need 64 bits without a sign.
+
+    `user` and `reply` hold the text for searches, lists and older versions of this program;
+    `messages` holds the messages themselves where those are more than one text each.
+    """
     reply, stats = turn.reply, turn.stats
+    tokens = () if reply is None else reply.tokens
+    text = turn.answer if turn.replies else None
+    plain = turn.messages == _texts(turn.user.content, text, tokens)
     return (
         storable(turn.user.content),
-        None if reply is None else storable(reply.content),
-        json.dumps(reply.tokens) if reply is not None and reply.tokens else None,
+        None if text is None else storable(text),
+        json.dumps(tokens) if plain and tokens else None,
         storable(turn.thought),
         None if turn.seed is None else str(turn.seed),
         turn.exact,
         turn.reason,
-        None if stats is None else json.dumps(asdict(stats)),
+        None if stats is None else json.dumps(to_json(stats)),
+        None if plain else json.dumps(to_json(turn.messages)),
     )
 
 
 def from_row(row: Row) -> tuple[Turn, list[str]]:
-    """The turn again, and what of it cannot be read, in words."""
-    user, reply, tokens, thought, seed, exact, reason, stats = row
+    """The turn again, and what of it cannot be read, in words.
+
+    Behind the values of COLUMNS comes the text by which the reply grew since they were stored.
+    """
+    user, reply, tokens, thought, seed, exact, reason, stats, messages, more = row
     unread: list[str] = []
 
     def read(what: str, value: Any, as_: Callable[[Any], T]) -> T | None:
         try:
             return None if value is None else as_(value)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, RecursionError, UsageError):
             unread.append(what)
             return None
 
     ids = read("tokens", tokens, _ids) or ()
+    said = read("messages", messages, _messages)
+    if said is None:  # the usual case; or else the texts at least
+        said = _texts(as_text(user), None if reply is None else as_text(reply), ids)
+        more = None
     turn = Turn(
-        Message("user", as_text(user)),
-        None if reply is None else Message("assistant", as_text(reply), ids),
+        said[0],
+        said[1:],
         as_text(thought),
         read("seed", seed, _seed),
         bool(exact),
-        read("end", reason, _reason),
+        read("end", reason, lambda text: from_json(FinishReason, text)),
         read("figures", stats, _stats),
     )
-    return turn, unread
+    return _grown(turn, None if more is None else as_text(more)), unread
+
+
+def _texts(user: str, reply: str | None, tokens: tuple[int, ...]) -> tuple[Message, ...]:
+    """The messages of a turn that is one text and perhaps another in reply."""
+    asked = Message.text("user", user)
+    return (asked,) if reply is None else (asked, Message.text("assistant", reply, tokens))
 
 
 def as_text(value: Any) -> str:
@@ -77,67 +96,31 @@ def _ids(text: str) -> tuple[int, ...]:
     return ids
 
 
+def _messages(text: str) -> tuple[Message, ...]:
+    messages: tuple[Message, ...] = from_json(tuple[Message, ...], json.loads(text))
+    if not messages or messages[0].role != "user":
+        raise ValueError(text)
+    return messages
+
+
 def _seed(text: str) -> int:
-    seed: int = _within(int(text), int, 2**64)
+    seed = int(text)
+    if not 0 <= seed < 2**64:
+        raise ValueError(text)
     return seed
 
 
-def _reason(text: str) -> FinishReason:
-    for known in get_args(FinishReason):
-        if text == known:
-            return known  # type: ignore[no-any-return]
-    raise ValueError(text)
-
-
 def _stats(text: str) -> Stats:
-    """Figures that this version does not know are left out."""
     said = json.loads(text)
-    stats = Stats(
-        **{k: v for k, v in said.items() if k in _USUAL and k not in _COUNTS},
-        sources=_sources(said),
-        accepted_histogram=_counts(said.get("accepted_histogram", ())),
-        threads=_counts(said.get("threads", ())),
-    )
-    for name, usual in _USUAL.items():
-        value = getattr(stats, name)
-        if isinstance(usual, int | float):
-            _within(value, type(usual), _MOST)
-    if stats.speedup_basis not in get_args(SpeedupBasis):
-        raise ValueError(stats.speedup_basis)
-    if stats.compared_with not in get_args(PlainKind):
-        raise ValueError(stats.compared_with)
+    if isinstance(rounds := said.get("threads"), dict):  # as older versions kept them
+        most = max(map(int, rounds), default=-1)
+        if most > _MOST_THREADS:
+            raise ValueError(text)
+        said["threads"] = [rounds.get(str(n), 0) for n in range(most + 1)]
+    if copied := said.get("copied"):
+        said["sources"] = [{"source": "lookup", "drafted": copied, "accepted": copied}]
+    stats: Stats = from_json(Stats, said)
     return stats
-
-
-def _counts(said: Any) -> tuple[int, ...]:
-    """Numbers of rounds; before, those of `threads` were kept by a number in words."""
-    if isinstance(said, dict):
-        rounds = {_within(int(k), int, _MOST_THREADS): v for k, v in said.items()}
-        said = [rounds.get(i, 0) for i in range(max(rounds, default=-1) + 1)]
-    return tuple(_within(count, int, _MOST) for count in said)
-
-
-def _sources(said: dict[str, Any]) -> tuple[Drafted, ...]:
-    """Before, only how many of the accepted drafts were `copied` was kept."""
-    if "sources" not in said:
-        copied = _within(said.get("copied", 0), int, _MOST)
-        return (Drafted("lookup", copied, copied),) if copied else ()
-    return tuple(
-        Drafted(
-            str(count["source"]),
-            _within(count["drafted"], int, _MOST),
-            _within(count["accepted"], int, _MOST),
-        )
-        for count in said["sources"]
-    )
-
-
-def _within(value: Any, kind: type, end: int) -> Any:
-    """`value`, if it is such a number from 0 to before `end`."""
-    fits = type(value) in (int, kind) and 0 <= value < end
-    if not fits:
-        raise ValueError(value)
-    return value
 
 
 def growth(old: Turn, new: Turn) -> tuple[str | None, str] | None:
@@ -148,13 +131,26 @@ def growth(old: Turn, new: Turn) -> tuple[str | None, str] | None:
     if (old.user, old.seed, old.exact, old.reason) != (new.user, new.seed, new.exact, new.reason):
         return None
     before = old.reply.content if old.reply else ""
-    after = new.reply.content if new.reply else ""
-    if not after.startswith(before) or not new.thought.startswith(old.thought):
+    more = None if new.reply is None else new.reply.content[len(before) :]
+    if _grown(old, more).replies != without_tokens(new).replies:
         return None
-    if new.reply is None and old.reply is not None:
+    if not new.thought.startswith(old.thought):
         return None
-    reply = None if new.reply is None else storable(after[len(before) :])
+    reply = None if more is None else storable(more)
     return reply, storable(new.thought[len(old.thought) :])
+
+
+def _grown(turn: Turn, more: str | None) -> Turn:
+    """With more text at the end of the reply; its tokens are no longer all, and left out."""
+    if more is None:
+        return turn
+    reply = turn.reply
+    return turn.with_reply(reply.extended(more) if reply else Message.text("assistant", more))
+
+
+def without_tokens(turn: Turn) -> Turn:
+    """Without those of the reply that may be written just now."""
+    return turn if turn.reply is None else turn.with_reply(turn.reply.without_tokens())
 
 
 def storable(text: str) -> str:

@@ -26,9 +26,11 @@ CREATE TABLE turns (conversation INTEGER NOT NULL, number INTEGER NOT NULL, user
     reason TEXT, stats TEXT, UNIQUE (conversation, number));
 CREATE TABLE pieces (conversation INTEGER NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL,
     reply TEXT, thought TEXT NOT NULL, PRIMARY KEY (conversation, number, place)) WITHOUT ROWID;
+"""
+_VIEW = """
 CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, reply, more) reply,
     CASE WHEN mused IS NULL THEN tokens END tokens, thought || coalesce(mused, '') thought,
-    seed, exact, reason, stats
+    seed, exact, reason, stats{more}
   FROM (SELECT *,
     (SELECT group_concat(reply, '') FROM (SELECT reply FROM pieces p
         WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) more,
@@ -38,7 +40,12 @@ CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, 
 """
 # So many of the first turns are saved, but no longer part of the prompt.
 _SKIPPED = "ALTER TABLE conversations ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"
-STEPS = (_FIRST, _SKIPPED)  # only ever added to: there are files that have had the ones before
+# Messages that are more than one text each, as JSON.
+_MESSAGES = "ALTER TABLE turns ADD COLUMN messages TEXT; DROP VIEW whole;" + _VIEW.format(
+    more=", messages, more"
+)
+# Only ever added to: there are files that have had the ones before.
+STEPS = (_FIRST + ";" + _VIEW.format(more=""), _SKIPPED, _MESSAGES)
 _LIST = """
 SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
@@ -162,7 +169,7 @@ def read(db: sqlite3.Connection, id: int) -> tuple[Saved, Known] | None:
 
 def _turns(db: sqlite3.Connection, id: int) -> tuple[tuple[Turn, ...], tuple[str, ...], list[int]]:
     """All turns of a conversation, what of them cannot be read, and their numbers in the file."""
-    sql = f"SELECT number, {COLUMNS} FROM whole WHERE conversation = ? ORDER BY number"
+    sql = f"SELECT number, {COLUMNS}, more FROM whole WHERE conversation = ? ORDER BY number"
     turns, unread, numbers = [], [], []
     for number, *row in db.execute(sql, (id,)):
         turn, missing = from_row(tuple(row))

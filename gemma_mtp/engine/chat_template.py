@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
 
@@ -225,7 +225,7 @@ def turn_after(messages: Sequence[Message]) -> list[Message]:
 
     Some templates append words to the prompt of a new turn that its history does not have.
     """
-    return [*messages, Message("assistant", "."), Message("user", ".")]
+    return [*messages, Message.text("assistant", "."), Message.text("user", ".")]
 
 
 def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int]:
@@ -261,9 +261,9 @@ def _without_system(turns: list[Message]) -> list[Message]:
     for number, turn in enumerate(rest):
         if turn.role == "user":
             content = f"{system}\n\n{turn.content}" if system else turn.content
-            rest[number] = replace(turn, content=content, tokens=())
+            rest[number] = Message.text("user", content)
             return rest
-    return [Message("user", system), *rest]
+    return [Message.text("user", system), *rest]
 
 
 def _renderer(source: str, renderer: Renderer | None) -> Renderer:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gemma_mtp.api import Text
+from gemma_mtp.api import TextDelta
 
 # The first word of a thought, and the white space around it in its line.
 _HEADER = re.compile(" *([^\\s<]*) *")
@@ -64,7 +64,7 @@ class ReplyText:
         self._skip_newlines = False  # those between a thought and its answer belong to neither
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""  # decoded, not yet shown
-        self._out: list[Text] = []
+        self._out: list[TextDelta] = []
         self._drafted = False
         self._ids: list[int] = []
 
@@ -76,7 +76,7 @@ class ReplyText:
         self._out.clear()  # that part of the thought was not written by the model
         self.thought = ""
 
-    def push(self, token_id: int, drafted: bool = False) -> list[Text]:
+    def push(self, token_id: int, drafted: bool = False) -> list[TextDelta]:
         """The text this token completes; nothing once `stopped`."""
         if self.stopped:
             return []
@@ -95,7 +95,7 @@ class ReplyText:
             self._ids.append(token_id)
         return self._taken()
 
-    def finish(self) -> list[Text]:
+    def finish(self) -> list[TextDelta]:
         """Whatever was held back, now that nothing follows; an open thought stays a thought.
 
         The beginning of a character is dropped, with its tokens: a continued reply writes it anew.
@@ -221,9 +221,9 @@ class ReplyText:
             self.thought += text
         else:
             self.answer += text
-        self._out.append(Text(text, self._drafted, thought))
+        self._out.append(TextDelta(text, self._drafted, thought))
 
-    def _taken(self) -> list[Text]:
+    def _taken(self) -> list[TextDelta]:
         out, self._out = self._out, []
         return out
 

@@ -148,8 +148,10 @@ class Engine:
     def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]:
         """Write one reply. `End` is always the last event, also after `cancel` was set.
 
-        Raises DoesNotFit when the prompt leaves no room for a reply.
+        Raises UsageError for a request that fails its `check`, and DoesNotFit when the prompt
+        leaves no room for a reply.
         """
+        request.check()
         # Made first, so that the time to its first token includes the wait for the background.
         reply = Reply(self, request, cancel or Flag())
         self._prepared_for = None
@@ -182,7 +184,7 @@ class Engine:
     def expected(self, request: Request) -> list[int]:
         """What the prompts of all messages that may follow those of `request` begin with."""
         one, other = (
-            self.prompt(replace(request, messages=(*request.messages, Message("user", text))))
+            self.prompt(replace(request, messages=(*request.messages, Message.text("user", text))))
             for text in ("a", ".")
         )
         return one[: common_prefix(one, other)]
@@ -194,16 +196,21 @@ class Engine:
         finally:
             self.pair.target.keep(len(self.session.tokens))
 
+    def count(self, request: Request) -> int:
+        """Tokens of the prompt that `request` amounts to. Raises what `prompt` raises."""
+        return len(self.prompt(request))
+
     def prompt(self, request: Request) -> list[int]:
         """Token ids of the prompt that `request` amounts to.
 
-        Raises BadPair where the model's chat template fails, and DoesNotFit for a message that is
-        far too long to be tokenized.
+        Raises UsageError for a request that fails its `check`, BadPair where the model's chat
+        template fails, and DoesNotFit for a message that is far too long to be tokenized.
         """
         return self.encode(self.pieces(request))
 
     def pieces(self, request: Request, cancelled: Callable[[], bool] = never) -> list[Piece]:
         """The prompt as text. Raises what `prompt` raises, and Cancelled."""
+        request.check()
         tokenize = self.pair.target.vocabulary.tokenize
         refuse_far_too_long(
             request.messages,

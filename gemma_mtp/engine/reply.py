@@ -23,7 +23,7 @@ from gemma_mtp.api import (
     Progress,
     Request,
     Stats,
-    Text,
+    TextDelta,
     add_drafted,
 )
 from gemma_mtp.decoding.lookup import Lookup
@@ -177,10 +177,10 @@ class Reply:
 
     def _record(
         self, tokens: list[int], accepted: int, rounds: Speculator
-    ) -> tuple[FinishReason | None, list[Text]]:
+    ) -> tuple[FinishReason | None, list[TextDelta]]:
         """Put the tokens of a round on record; their texts, and whether the reply is over."""
         reason: FinishReason | None = None
-        texts: list[Text] = []
+        texts: list[TextDelta] = []
         size = self.engine.info.context_size
         for i, token in enumerate(tokens):
             self.ids.append(token)
@@ -265,7 +265,7 @@ class Reply:
     def _end(self, reason: FinishReason) -> End:
         return End(
             reason,
-            Message("assistant", self.text.answer, tuple(self.text.answer_tokens)),
+            Message.text("assistant", self.text.answer, tuple(self.text.answer_tokens)),
             self.text.thought,
             tuple(self.ids),
             self.seed,

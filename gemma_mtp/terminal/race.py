@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from gemma_mtp.api import End, Event, FinishReason, Prefill, Stats, Text
+from gemma_mtp.api import End, Event, FinishReason, Prefill, Stats, TextDelta
 from gemma_mtp.text import counted, number
 
 
@@ -76,7 +76,7 @@ def record(events: Iterable[Event], clock: Callable[[], float] = time.monotonic)
     for event in events:
         if isinstance(event, Prefill) and not pieces:
             start = clock()
-        elif isinstance(event, Text):
+        elif isinstance(event, TextDelta):
             between = "\n\n" if thinking and not event.thought else ""  # a thought and its answer
             pieces.append((clock() - start, between + event.text, event.drafted))
             thinking = event.thought

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from gemma_mtp.api import End, Engine, Event, Prefill, Progress, Request, Stats, Text
+from gemma_mtp.api import End, Event, Prefill, Progress, Replies, Request, Stats, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.terminal.figures import status_parts, summary_parts
 from gemma_mtp.terminal.pieces import Piece
@@ -112,7 +112,7 @@ class Printer:
 
     def show(self, event: Event) -> None:
         """One event of a reply."""
-        if isinstance(event, Text):
+        if isinstance(event, TextDelta):
             self._text(event)
         elif isinstance(event, Prefill):
             if event.done < event.total:
@@ -132,7 +132,7 @@ class Printer:
             self.screen.write("\n", note=not answered and not self._chat)
         self._part = ""
 
-    def _text(self, event: Text) -> None:
+    def _text(self, event: TextDelta) -> None:
         if event.thought and self.view.thoughts != "show":
             self._keep_thought()
             return
@@ -253,10 +253,10 @@ class Printer:
     def _replay_reply(self, turn: Turn) -> None:
         if turn.thought and self.view.thoughts != "hide":
             self.line(f"thought, {counted(len(turn.thought.split()), 'word')}", dim=True)
-        if turn.reply is None:
+        if not turn.replies:
             return
         self._part, self._flow = "answer", self._new_flow("answer")
-        self._put(self._flow.feed(turn.reply.content))
+        self._put(self._flow.feed(turn.answer))
         self.finish()
         if turn.reason != "stop":
             self.line("stopped" if turn.reason == "cancelled" else _ENDED, dim=True)
@@ -286,7 +286,7 @@ def _shortened(text: str) -> str:
 
 
 def write_reply(
-    engine: Engine,
+    engine: Replies,
     request: Request,
     printer: Printer,
     cancel: threading.Event,

@@ -9,7 +9,7 @@ import pytest
 from support.fakes import Script
 from support.talk import BACK, LINE, Talk
 
-from gemma_mtp.api import Message, Text
+from gemma_mtp.api import Message, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.terminal.interrupts import breakable, stoppable
 from gemma_mtp.terminal.render import Printer
@@ -23,9 +23,11 @@ def test_two_turns() -> None:
     )
     second = talk.engine.requests[1].messages
     assert second == (
-        Message("user", "hi"),
-        Message("assistant", "Hello there.", (0, 1)),  # with its tokens, so the cache can be used
-        Message("user", "and now?"),
+        Message.text("user", "hi"),
+        Message.text(
+            "assistant", "Hello there.", (0, 1)
+        ),  # with its tokens, so the cache can be used
+        Message.text("user", "and now?"),
     )
 
 
@@ -208,7 +210,7 @@ def test_the_printer_holds_back_line_ends() -> None:
     out = io.StringIO()
     printer = Printer(Screen(out, out, {}))
     for piece in ("a\n", "\n", "b\n\n\n"):
-        printer.show(Text(piece))
+        printer.show(TextDelta(piece))
     assert out.getvalue() == "a\n\nb"
     printer.finish()
     printer.finish()

@@ -17,7 +17,7 @@ pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
 from support.terminal import Terminal
 
-from gemma_mtp.api import Message, Turn
+from gemma_mtp.api import Turn
 from gemma_mtp.conversations.archive import Archive
 
 Open = Callable[..., Terminal]
@@ -146,8 +146,8 @@ def test_kills_of_the_real_engine_lose_nothing_that_was_seen(
         _kill(chat, moments.randrange(BYTES))
         archive = Archive(home / "state" / "chats.db")
         latest = archive.latest()
-        (turn,) = archive.read(latest).turns if latest is not None else (Turn(Message("user", "")),)
-        kept = "".join((turn.reply.content if turn.reply else "").split())
+        (turn,) = archive.read(latest).turns if latest is not None else (None,)
+        kept = "".join((turn.answer if turn else "").split())
         assert kept.startswith(_reply_on(chat)), kept
 
 

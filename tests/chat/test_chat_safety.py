@@ -13,7 +13,7 @@ import pytest
 from support.fakes import Script
 from support.talk import BACK, Talk
 
-from gemma_mtp.api import End, Event, Prefill, Text
+from gemma_mtp.api import End, Event, Prefill, TextDelta
 from gemma_mtp.chat import toolbar
 
 
@@ -38,7 +38,7 @@ def killed_at(talk: Talk, moment: Callable[[Event], bool], *lines: str) -> str:
 
 
 def answered(event: Event) -> bool:
-    return isinstance(event, Text) and not event.thought
+    return isinstance(event, TextDelta) and not event.thought
 
 
 # A kill
@@ -50,7 +50,7 @@ def test_what_is_shown_is_saved_before(tmp_path: Path) -> None:
 
     def check(event: Event) -> None:
         nonlocal thought, said
-        if isinstance(event, Text):
+        if isinstance(event, TextDelta):
             thought, said = (
                 (thought + event.text, said) if event.thought else (thought, said + event.text)
             )
@@ -69,7 +69,7 @@ def begins(event: Event) -> bool:
 
 
 def written(event: Event) -> bool:
-    return isinstance(event, Text)
+    return isinstance(event, TextDelta)
 
 
 REPLACING = [("/regen", "hi"), ("/retry plain", "hi"), ("/edit", "ho")]
@@ -229,7 +229,7 @@ def test_the_bar_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     talk = Talk()
     talk.run("hi")
     talk.chat.start_afresh(talk.chat.conversation.skipping(0))
-    monkeypatch.setattr(talk.engine, "prompt", broken)
+    monkeypatch.setattr(talk.engine, "count", broken)
     assert (9, "ctx 0/8192 (0 %)") in toolbar.parts(talk.chat)
     monkeypatch.setattr(type(talk.engine), "info", property(broken))
     assert toolbar.parts(talk.chat) == [(9, "tiny")]

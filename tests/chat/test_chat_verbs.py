@@ -104,7 +104,7 @@ def test_a_folder_is_no_verb() -> None:
 
 def test_a_verb_that_breaks_does_not_end_the_chat(monkeypatch: pytest.MonkeyPatch) -> None:
     talk = Talk()
-    monkeypatch.setattr(talk.engine, "prompt", lambda request: 1 / 0)
+    monkeypatch.setattr(talk.engine, "count", lambda request: 1 / 0)
     talk.run("hi")
     assert "/file failed: division by zero" in talk.run("/file " + str(README), "hi")
     assert len(talk.engine.requests) == 2
@@ -199,7 +199,7 @@ def test_continue_goes_on_with_the_same_seed() -> None:
     assert shown.startswith(">>> count\none two\n")
     assert after(shown, "/continue").startswith(" three four\n")
     first, second = talk.engine.requests
-    assert second.messages == (*first.messages, Message("assistant", "one two", (0, 1)))
+    assert second.messages == (*first.messages, Message.text("assistant", "one two", (0, 1)))
     assert second.seed == 7
     assert talk.saved_texts == [("count", "one two three four")]
     assert talk.saved.turns[0].stats is not None
@@ -579,9 +579,9 @@ def test_model_switches_and_keeps_the_conversation() -> None:
     assert "e2b is loaded, context 8192." in shown
     assert talk.env.used == ["tiny", "e2b"]
     assert talk.engine.requests[-1].messages == (
-        Message("user", "hi"),
-        Message("assistant", "First."),  # without the tokens of the other model
-        Message("user", "and now?"),
+        Message.text("user", "hi"),
+        Message.text("assistant", "First."),  # without the tokens of the other model
+        Message.text("user", "and now?"),
     )
     assert talk.saved.model == "e2b"
 

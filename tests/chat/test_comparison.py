@@ -16,8 +16,8 @@ def turn(
     exact: bool = True,
     reason: FinishReason | None = "stop",
 ) -> Turn:
-    reply = Message("assistant", text)
-    return Turn(Message("user", "hi"), reply, exact=exact, reason=reason, stats=stats)
+    reply = Message.text("assistant", text)
+    return Turn(Message.text("user", "hi"), (reply,), exact=exact, reason=reason, stats=stats)
 
 
 def test_the_same_text_at_another_speed() -> None:

@@ -113,7 +113,7 @@ def test_where_the_prompt_comes_from(arguments: list[str], stdin: bytes, prompt:
     for command in ("run", "chat"):
         there = env()
         assert invoke(command, *arguments, stdin=stdin, env=there).status == 0
-        assert there.engine.requests[0].messages == (Message("user", prompt),)
+        assert there.engine.requests[0].messages == (Message.text("user", prompt),)
         assert there.engine.closed
 
 
@@ -147,7 +147,7 @@ def test_options_reach_the_engine() -> None:
     load = "--ctx 512 --threads 1 --gpu-layers -1 --kv-type q8_0 --flash-attn on --verbose"
     assert invoke("run", "e4b", "hi", *f"{options} {more} {load}".split(), env=there).status == 0
     (request,) = there.engine.requests
-    assert request.messages == (Message("system", "Be_brief"), Message("user", "hi"))
+    assert request.messages == (Message.text("system", "Be_brief"), Message.text("user", "hi"))
     assert request.sampling == Sampling(0, 0, 1, 0.1, 1.1)
     assert (request.seed, request.exact, request.draft, request.think) == (5, True, 3, True)
     assert (request.max_tokens, request.stop) == (9, ("A", "B"))
@@ -499,7 +499,7 @@ def test_files_of_the_command_line(tmp_path: Path) -> None:
     there = env()
     invoke("chat", "Sum it up:", "-f", str(path), env=there)
     sent = f'<file name="{path}">\nRain falls.\n</file>\n\nSum it up:'
-    assert there.engine.requests[0].messages == (Message("user", sent),)
+    assert there.engine.requests[0].messages == (Message.text("user", sent),)
     assert "cannot be read" in invoke("chat", "-f", str(tmp_path / "none")).stderr
 
 

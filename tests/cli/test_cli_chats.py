@@ -32,7 +32,7 @@ def env(tmp_path: Path) -> SavedWorld:
     env = SavedWorld(tmp_path / "state" / "chats.db")
     archive = env.archive()
     for user, reply in (("Name a river.", "The Rhine."), ("Name a star.", "Vega \x1b[31m")):
-        turn = Turn(Message("user", user), Message("assistant", reply), reason="stop")
+        turn = Turn(Message.text("user", user), (Message.text("assistant", reply),), reason="stop")
         archive.save(archive.begin("e2b"), [turn])
     archive.close()
     return env

@@ -27,17 +27,17 @@ def path(tmp_path: Path) -> Path:
 
 
 def asked(text: str) -> Turn:
-    return Turn(Message("user", text))
+    return Turn(Message.text("user", text))
 
 
 def answered(text: str, reply: str) -> Turn:
-    message = Message("assistant", reply, (1, 2, 3))
+    message = Message.text("assistant", reply, (1, 2, 3))
     stats = Stats(rounds=2, accepted_histogram=(0, 2), speedup_basis="measured")
-    return Turn(Message("user", text), message, "hm", 2**63 - 1, True, "stop", stats)
+    return Turn(Message.text("user", text), (message,), "hm", 2**63 - 1, True, "stop", stats)
 
 
 def growing(turn: Turn, reply: str) -> Turn:
-    return replace(turn, reply=Message("assistant", reply))
+    return replace(turn, replies=(Message.text("assistant", reply),))
 
 
 def stored(archive: Archive, *turns: Turn) -> int:
@@ -59,7 +59,7 @@ def test_a_conversation_comes_back_as_it_was(path: Path) -> None:
     found = Archive(path).read(id)
     assert found == first.read(id)
     assert (found.title, found.model, found.system) == ("Why?", "e2b", "Be brief.")
-    odd = Message("user", "Ünd 🦀 ??")  # half a surrogate pair cannot be stored
+    odd = Message.text("user", "Ünd 🦀 ??")  # half a surrogate pair cannot be stored
     assert found.turns == (turns[0], replace(turns[1], user=odd), turns[2])
     assert found.created.endswith("+00:00")
 
@@ -115,7 +115,7 @@ def test_statistics_that_still_count_are_stored_as_they_end(path: Path) -> None:
 
 def test_statistics_of_an_earlier_version_are_read() -> None:
     said = '{"rounds": 9, "copied": 4, "threads": {"1": 2, "3": 7}, "accepted_histogram": [5]}'
-    turn, unread = from_row(("a", "b", None, "", None, False, "stop", said))
+    turn, unread = from_row(("a", "b", None, "", None, False, "stop", said, None, None))
     assert not unread
     assert turn.stats == Stats(
         rounds=9,
@@ -153,8 +153,8 @@ def test_a_reply_is_stored_while_it_grows(path: Path) -> None:
     turn = replace(turn, seed=3, exact=True)
     seen = []
     for thought, reply in (("a", None), ("ab", None), ("abc", ""), ("abc", "x"), ("abc", "xy")):
-        message = None if reply is None else Message("assistant", reply)
-        archive.progress(id, 0, replace(turn, thought=thought, reply=message))
+        replies = () if reply is None else (Message.text("assistant", reply),)
+        archive.progress(id, 0, replace(turn, thought=thought, replies=replies))
         found = Archive(path).read(id).turns[0]
         seen.append((found.thought, found.reply and found.reply.content))
         assert (found.seed, found.exact, found.reason, found.stats) == (3, True, None, None)
@@ -168,7 +168,7 @@ def test_a_finished_reply_that_is_continued_loses_its_end_first(path: Path) -> N
     archive = Archive(path)
     done = answered("tell me", "once upon")
     id = stored(archive, done)
-    more = replace(done, reason=None, stats=None, reply=Message("assistant", "once upon a"))
+    more = growing(replace(done, reason=None, stats=None), "once upon a")
     archive.progress(id, 0, more)
     archive.progress(id, 0, growing(more, "once upon a time"))
     found = Archive(path).read(id).turns

@@ -21,8 +21,8 @@ RIVER, STAR = "Name a river.", "Name a star."
 
 
 def answered(question: str, reply: str) -> Turn:
-    message = Message("assistant", reply, (1, 2, 3))
-    return Turn(Message("user", question), message, "hm", 7, True, "stop", Stats(rounds=2))
+    message = Message.text("assistant", reply, (1, 2, 3))
+    return Turn(Message.text("user", question), (message,), "hm", 7, True, "stop", Stats(rounds=2))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from gemma_mtp.conversations.conversation import Conversation, unanswered
 
 
 def turn(user: str, reply: str | None = None) -> Turn:
-    answer = None if reply is None else Message("assistant", reply, (1, 2))
-    return Turn(Message("user", user), answer)
+    answer = () if reply is None else (Message.text("assistant", reply, (1, 2)),)
+    return Turn(Message.text("user", user), answer)
 
 
 WHOLE = Conversation("Be brief.", (turn("a", "A"), turn("b", "B"), turn("c", "C")))
@@ -20,7 +20,7 @@ def texts(conversation: Conversation) -> list[str]:
 
 def test_messages() -> None:
     assert texts(WHOLE) == ["Be brief.", "a", "A", "b", "B", "c", "C"]
-    assert texts(WHOLE.asking(Message("user", "d")))[-2:] == ["C", "d"]
+    assert texts(WHOLE.asking(Message.text("user", "d")))[-2:] == ["C", "d"]
     assert texts(Conversation()) == []
 
 

@@ -16,7 +16,8 @@ WHEN = "2026-11-24T03:10:00.000+00:00"
 
 
 def turn(user: str, reply: str, thought: str = "", reason: FinishReason | None = "stop") -> Turn:
-    return Turn(Message("user", user), Message("assistant", reply), thought, 7, True, reason)
+    answer = Message.text("assistant", reply)
+    return Turn(Message.text("user", user), (answer,), thought, 7, True, reason)
 
 
 def saved(*turns: Turn, system: str = "", title: str = "A title") -> Saved:
@@ -28,8 +29,8 @@ def test_json_has_everything_that_was_said(tmp_path: Path) -> None:
     turns = [
         replace(turn("Größe?", "```\n🦀", "hm"), stats=stats),
         turn("more", "par", reason=None),
-        Turn(Message("user", "no answer")),
-        Turn(Message("user", "only thought"), thought="hm"),
+        Turn(Message.text("user", "no answer")),
+        Turn(Message.text("user", "only thought"), thought="hm"),
     ]
     archive = Archive(tmp_path / "chats.db")
     found = archive.read(archive.save(archive.begin("e2b", "Be brief."), turns))

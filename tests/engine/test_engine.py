@@ -24,7 +24,7 @@ from gemma_mtp.api import (
     Progress,
     Request,
     Sampling,
-    Text,
+    TextDelta,
 )
 from gemma_mtp.cli.run import Report, answer
 from gemma_mtp.decoding.draft_length import AutoDraft
@@ -52,7 +52,7 @@ STORY = "Tell me a very long story about a fox."
 
 def ask(text=STORY, **settings):
     settings.setdefault("max_tokens", 100)
-    return Request((Message("user", text),), **settings)
+    return Request((Message.text("user", text),), **settings)
 
 
 def endless(**settings):
@@ -166,7 +166,7 @@ def test_without_a_seed_one_is_chosen_that_repeats_the_text(engine):
 
 def test_texts_add_up_to_the_message_and_say_which_were_drafted(engine):
     events = list(engine.reply(ask(sampling=Sampling(0.0), draft=3)))
-    texts = [e for e in events if isinstance(e, Text)]
+    texts = [e for e in events if isinstance(e, TextDelta)]
     end = events[-1]
     assert "".join(t.text for t in texts if not t.thought) == end.message.content
     assert {t.drafted for t in texts} == {True, False}
@@ -231,12 +231,12 @@ def test_cancelling_keeps_what_was_written_and_the_next_turn_continues(engine):
     engine.session.rewind(0)
     cancel = threading.Event()
     for event in engine.reply(ask(max_tokens=None, seed=1, draft=3), cancel):
-        if isinstance(event, Text):
+        if isinstance(event, TextDelta):
             cancel.set()
     assert event.reason == "cancelled"
     assert 1 <= len(event.token_ids) <= 5
     request = Request(
-        (Message("user", STORY), event.message, Message("user", "go on")), max_tokens=5
+        (Message.text("user", STORY), event.message, Message.text("user", "go on")), max_tokens=5
     )
     end = finish(engine, request, fresh=False)
     assert end.stats.cached_tokens >= event.stats.prompt_tokens - 1, "but for the reply's mark"
@@ -281,7 +281,7 @@ def test_a_prompt_that_opens_the_thought_gets_a_thought(tmp_path):
 def test_a_template_that_fails_leaves_the_engine_as_it_was(tmp_path):
     source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 6 // (messages | length - 3) }}"
     engine = load(with_template(tmp_path, source), OPTIONS)
-    cut = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
+    cut = [Message.text("user", "a"), Message.text("assistant", "b"), Message.text("user", "c")]
     assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
     held = list(engine.session.tokens)
     with pytest.raises(BadPair, match="failed: integer division or modulo by zero"):
@@ -359,7 +359,7 @@ def test_a_second_turn_evaluates_the_reply_again_and_what_is_new(engine):
     """The template puts a mark before a reply that its history does not have; see test_prepare."""
     engine.session.rewind(0)
     first = finish(engine, ask(seed=1), fresh=False)
-    turns = (Message("user", STORY), first.message, Message("user", "And then?"))
+    turns = (Message.text("user", STORY), first.message, Message.text("user", "And then?"))
     second = finish(engine, Request(turns, seed=1, max_tokens=10), fresh=False)
     assert second.stats.cached_tokens == first.stats.prompt_tokens - 1
     new = second.stats.prompt_tokens - second.stats.cached_tokens
@@ -442,7 +442,7 @@ def test_a_text_written_before_is_copied_and_stays_the_same_to_the_token(monkeyp
     is timed takes equally long, so that what pays does not depend on this machine."""
     ticks = itertools.count()
     monkeypatch.setattr("gemma_mtp.decoding.round.perf_counter", lambda: next(ticks) / 1000)
-    question = Message("user", "Count from 1 to 40.")
+    question = Message.text("user", "Count from 1 to 40.")
     texts, copied = set(), 0
     for draft in (0, "auto"):
         engine = load(TINY, OPTIONS)
@@ -521,10 +521,10 @@ def test_a_target_without_numbers_is_an_error_that_keeps_what_was_written(temper
     texts = []
     reply = engine.reply(endless(sampling=Sampling(temperature), seed=1))
     while len(texts) < 5:
-        texts += [e for e in [next(reply)] if isinstance(e, Text)]
+        texts += [e for e in [next(reply)] if isinstance(e, TextDelta)]
     monkeypatch.setattr(target, "decode", lambda *a: np.full_like(decode(*a), np.nan))
     with pytest.raises(BadPair, match="model computed no usable numbers"):
-        texts += [e for e in reply if isinstance(e, Text)]
+        texts += [e for e in reply if isinstance(e, TextDelta)]
     assert engine.info.plain_reason == ""
     engine.close()
 
@@ -573,7 +573,7 @@ def test_other_kv_types_and_flash_attention_settings_work():
 
 
 def test_the_end_can_be_ignored_for_measuring(engine):
-    end = finish(engine, Request((Message("user", "Hi"),), ignore_end=True, max_tokens=150))
+    end = finish(engine, Request((Message.text("user", "Hi"),), ignore_end=True, max_tokens=150))
     assert (end.reason, len(end.token_ids)) == ("length", 150)
 
 

@@ -67,7 +67,7 @@ class Chat:
         return Request(self.messages, **{"ignore_end": True, **self.settings, **settings})
 
     def ask(self, text) -> End:
-        self.messages = (*self.messages, Message("user", text))
+        self.messages = (*self.messages, Message.text("user", text))
         end = self.reply(self.request())
         self.messages = (*self.messages, end.message)
         return end
@@ -212,7 +212,7 @@ def test_an_error_in_it_costs_nothing_but_time(engine, monkeypatch):
 def test_neither_a_failing_template_nor_a_full_context_is_an_error(engine, monkeypatch):
     chat = Chat(engine, monkeypatch)
     chat.ask("Tell me a story about a fox.")
-    chat.messages = (*chat.messages, Message("user", "word " * 5000), chat.messages[-1])
+    chat.messages = (*chat.messages, Message.text("user", "word " * 5000), chat.messages[-1])
     chat.prepare()
     assert chat.in_background == 0
     monkeypatch.setattr(engine, "prompt", lambda request: 1 / 0)
@@ -305,7 +305,7 @@ def test_a_slow_template_is_rendered_where_nobody_waits(monkeypatch):
         return prompt(request)
 
     monkeypatch.setattr(engine, "prompt", slow)
-    messages = (Message("user", "Hello"), Message("assistant", "Hi."))
+    messages = (Message.text("user", "Hello"), Message.text("assistant", "Hi."))
     engine.prepare(Request(messages))
     assert threading.main_thread() not in rendering
     ready.set()

@@ -197,7 +197,7 @@ def say(engine, messages, seed, draft=3, tokens=250):
 def test_in_a_long_chat_the_same_seed_writes_the_same_reply_again(engine):
     messages = []
     for turn in range(6):
-        messages.append(Message("user", f"Tell me a story about a fox and {turn} birds."))
+        messages.append(Message.text("user", f"Tell me a story about a fox and {turn} birds."))
         original = say(engine, messages, turn)
         messages.append(original.message)
     prompt = original.stats.prompt_tokens
@@ -214,9 +214,9 @@ def test_in_a_long_chat_the_same_seed_writes_the_same_reply_again(engine):
 
 def test_a_reply_without_its_thoughts_costs_itself_and_no_more(engine):
     engine.session.rewind(0)
-    messages = [Message("user", "Tell me a story about a fox.")]
+    messages = [Message.text("user", "Tell me a story about a fox.")]
     first = say(engine, messages, 1, tokens=400)
-    messages += [Message("assistant", "A fox."), Message("user", "Why?")]
+    messages += [Message.text("assistant", "A fox."), Message.text("user", "Why?")]
     second = say(engine, messages, 2, tokens=5)
     assert second.stats.cached_tokens >= first.stats.prompt_tokens
     assert len(first.token_ids) > 300
@@ -224,7 +224,7 @@ def test_a_reply_without_its_thoughts_costs_itself_and_no_more(engine):
 
 def test_a_continued_reply_evaluates_one_token_and_can_be_repeated(engine):
     engine.session.rewind(0)
-    question = Message("user", "Tell me a story about a fox.")
+    question = Message.text("user", "Tell me a story about a fox.")
     whole = say(engine, [question], 1, tokens=60)
     engine.session.rewind(0)
     begun = say(engine, [question], 1, tokens=30)
@@ -233,6 +233,6 @@ def test_a_continued_reply_evaluates_one_token_and_can_be_repeated(engine):
     assert continued.stats.cached_tokens == continued.stats.prompt_tokens - 1
     assert continued.token_ids == say(engine, [question, begun.message], 1, tokens=30).token_ids
     text = begun.message.content + continued.message.content
-    both = Message("assistant", text, begun.message.tokens + continued.message.tokens)
-    later = say(engine, [question, both, Message("user", "And then?")], 1, tokens=5)
+    both = Message.text("assistant", text, begun.message.tokens + continued.message.tokens)
+    later = say(engine, [question, both, Message.text("user", "And then?")], 1, tokens=5)
     assert later.stats.cached_tokens == continued.stats.prompt_tokens + 30 - 1

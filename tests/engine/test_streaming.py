@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from gemma_mtp.api import Text
+from gemma_mtp.api import TextDelta
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
 
 OPEN, CLOSE, END = 90, 91, 99
@@ -40,7 +40,7 @@ class Pieces:
 
 def write(
     pieces: Sequence[bytes | str | int], stop: Sequence[str] = (), channel: Channel = IDS
-) -> tuple[ReplyText, list[Text], list[int]]:
+) -> tuple[ReplyText, list[TextDelta], list[int]]:
     """The finished reply, its events, and the ids that were pushed."""
     vocabulary = Pieces()
     ids = vocabulary.ids(pieces)
@@ -62,9 +62,9 @@ def test_a_character_is_shown_when_its_last_byte_comes() -> None:
     vocabulary = Pieces()
     one, two, three = vocabulary.ids([b"a\xf0\x9f", b"\x98", b"\x80b"])
     reply = ReplyText(vocabulary.piece)
-    assert reply.push(one) == [Text("a")]
+    assert reply.push(one) == [TextDelta("a")]
     assert reply.push(two, drafted=True) == []
-    assert reply.push(three, drafted=True) == [Text("😀b", drafted=True)]
+    assert reply.push(three, drafted=True) == [TextDelta("😀b", drafted=True)]
     assert reply.finish() == []
     assert reply.answer_tokens == [one, two, three]
 

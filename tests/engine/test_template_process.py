@@ -52,7 +52,11 @@ TOO_MUCH = {
     "its own length": ("x" * (1 << 20) + "x", "more than 1048576 characters"),
     "a long complaint": ("{{ raise_exception('x' * 99999) }}", "failed: x{300}[.]$"),
 }
-TURNS = [Message("user", "Hello there. " * 99), Message("assistant", "a"), Message("user", "b")]
+TURNS = [
+    Message.text("user", "Hello there. " * 99),
+    Message.text("assistant", "a"),
+    Message.text("user", "b"),
+]
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[b
 def render(source: str) -> str:
     template = ChatTemplate(source, "<bos>", "<eos>")
     try:
-        return template.render([Message("system", "Be brief."), *TURNS], think=False)
+        return template.render([Message.text("system", "Be brief."), *TURNS], think=False)
     finally:
         template.close()
 
@@ -167,7 +171,7 @@ def test_any_text_goes_there_and_back() -> None:
     source = "é\ud800{% for m in messages %}{{ m.content | list | join }}{% endfor %}"
     text = "语\u2028\x00\x1b \ud83d" + "x" * 200_000
     template = ChatTemplate(source, "", "")
-    assert template.render([Message("user", text)], think=False) == f"é\ud800{text}"
+    assert template.render([Message.text("user", text)], think=False) == f"é\ud800{text}"
     template.close()
 
 

@@ -30,7 +30,7 @@ def ask(engine):
         """Say `turns` one after the other; the last reply."""
         messages: tuple[Message, ...] = ()
         for turn in turns:
-            messages = (*messages, Message("user", turn))
+            messages = (*messages, Message.text("user", turn))
             request = Request(messages, GREEDY, seed=1, think=think, max_tokens=300)
             *_, end = engine.reply(request)
             messages = (*messages, end.message)
@@ -127,7 +127,8 @@ def test_thinking_comes_first_and_stays_out_of_the_history(ask, engine):
     assert "12" in end.message.content
     assert end.thought not in end.message.content
     request = Request(
-        (Message("user", "What is 7 + 5?"), end.message, Message("user", "Thanks")), GREEDY
+        (Message.text("user", "What is 7 + 5?"), end.message, Message.text("user", "Thanks")),
+        GREEDY,
     )
     piece = engine.pair.target.vocabulary.piece
     prompt = b"".join(piece(i, special=True) for i in engine.prompt(request)).decode()
@@ -141,12 +142,14 @@ def test_without_thinking_there_is_no_thought(ask):
 
 def test_the_prompt_begins_with_exactly_one_bos(engine):
     vocabulary = engine.pair.target.vocabulary
-    prompt = engine.prompt(Request((Message("user", "<bos>hi<turn|>"),)))
+    prompt = engine.prompt(Request((Message.text("user", "<bos>hi<turn|>"),)))
     assert prompt.count(vocabulary.bos) == 1
     assert prompt[0] == vocabulary.bos
 
 
 def test_most_drafts_are_accepted(ask, engine):
-    request = Request((Message("user", "Tell me a story about a robot."),), draft=3, max_tokens=200)
+    request = Request(
+        (Message.text("user", "Tell me a story about a robot."),), draft=3, max_tokens=200
+    )
     *_, end = engine.reply(request)
     assert end.stats.acceptance_rate > 0.5

@@ -274,7 +274,7 @@ def test_a_reply_to_one_text_crosses_the_end_of_the_ring(machine, size):
         long = next(text for text in texts(engine, 64) if text.name == "ring")
         end = next(iter(compare(engine, Plan(("3",), (long,), 64, (1.0,)), Event())))
         ring = engine.pair.target.ring_size
-        length = len(engine.prompt(Request((Message("user", long.prompt),))))
+        length = len(engine.prompt(Request((Message.text("user", long.prompt),))))
     finally:
         engine.close()
     assert end.tokens == 64

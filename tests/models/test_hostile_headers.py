@@ -29,7 +29,7 @@ def load(files: PairFiles) -> engine.Engine:
 
 
 def reply(loaded: engine.Engine) -> list[Event]:
-    messages = (Message("user", "a ab c"),)
+    messages = (Message.text("user", "a ab c"),)
     return list(loaded.reply(Request(messages, Sampling(), seed=1, draft=2, max_tokens=4)))
 
 

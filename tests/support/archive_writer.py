@@ -20,7 +20,7 @@ def states(name: str) -> Iterator[tuple[tuple[Turn, ...], bool]]:
     """The turns after every step of a chat, and whether the step was one of a growing reply."""
     turns: tuple[Turn, ...] = ()
     while True:
-        user = Message("user", f"{name}: question {len(turns)}")
+        user = Message.text("user", f"{name}: question {len(turns)}")
         yield (*turns, Turn(user)), False
         reply = thought = ""
         for n in range(PIECES):
@@ -28,11 +28,12 @@ def states(name: str) -> Iterator[tuple[tuple[Turn, ...], bool]]:
                 thought += f"hm{n} "
             else:
                 reply += f"wörd{n} "
-            growing = Turn(user, Message("assistant", reply) if reply else None, thought, 7, True)
+            replies = (Message.text("assistant", reply),) if reply else ()
+            growing = Turn(user, replies, thought, 7, True)
             yield (*turns, growing), True
-        done = Message("assistant", reply, tuple(range(PIECES)))
+        done = Message.text("assistant", reply, tuple(range(PIECES)))
         stats = Stats(rounds=PIECES, accepted_histogram=(1, 2))
-        turns = (*turns, Turn(user, done, thought, 7, True, "stop", stats))
+        turns = (*turns, Turn(user, (done,), thought, 7, True, "stop", stats))
         yield turns, False
 
 

@@ -58,7 +58,7 @@ class CurveEngine:
         self.on_reply(number)
         cancelled = cancel is not None and cancel.is_set()
         stats = self.stats(request, number)
-        message = Message("assistant", "")
+        message = Message.text("assistant", "")
         yield End("cancelled" if cancelled else "length", message, "", (), 0, stats)
 
     def stats(self, request: Request, number: int = 0) -> Stats:

@@ -32,7 +32,7 @@ from gemma_mtp.api import (
     Progress,
     Request,
     Stats,
-    Text,
+    TextDelta,
 )
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
@@ -95,6 +95,7 @@ class FakeEngine:
         assert roles == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
         assert roles
         assert not self.closed
+        request.check()
         script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
         self.requests.append(request)
         if script.error:
@@ -105,12 +106,13 @@ class FakeEngine:
         assert not self.closed
         self.prepared.append(request)
 
-    def prompt(self, request: Request) -> list[int]:
+    def count(self, request: Request) -> int:
         """A token for each word, and four more for each message."""
-        return [0] * sum(len(m.content.split()) + 4 for m in request.messages)
+        request.check()
+        return sum(len(m.content.split()) + 4 for m in request.messages)
 
     def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
-        prompt = len(self.prompt(request))
+        prompt = self.count(request)
         stats = Stats(prompt_tokens=prompt, context_used=prompt, context_size=self.context)
         if prompt >= self.context:
             raise DoesNotFit(f"The prompt has {prompt} tokens; the context holds {self.context}.")
@@ -120,7 +122,7 @@ class FakeEngine:
         def end(reason: FinishReason) -> End:
             ids = tuple(range(len(said)))
             seed = 7 if request.seed is None else request.seed
-            message = Message("assistant", "".join(said), ids)
+            message = Message.text("assistant", "".join(said), ids)
             return End(reason, message, "".join(thought), ids, seed, stats, script.warning)
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
@@ -134,7 +136,7 @@ class FakeEngine:
             while script.hold and Path(script.hold, piece.strip()).is_file():
                 time.sleep(0.005)
             (thought if thinking else said).append(piece)
-            yield Text(piece, drafted=i % 2 == 1, thought=thinking)
+            yield TextDelta(piece, drafted=i % 2 == 1, thought=thinking)
             if script.mark:
                 Path(script.mark).touch()
             stats = replace(

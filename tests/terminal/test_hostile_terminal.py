@@ -33,7 +33,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     archive = Archive(tmp_path / "chats.sqlite")
     for number in (1, 2):
         turn = Turn(
-            Message("user", f"{number} {HOSTILE}"), Message("assistant", "x"), reason="stop"
+            Message.text("user", f"{number} {HOSTILE}"),
+            (Message.text("assistant", "x"),),
+            reason="stop",
         )
         archive.save(archive.begin(HOSTILE), [turn])
     archive.close()

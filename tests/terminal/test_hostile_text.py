@@ -186,7 +186,8 @@ def saved(tmp_path: Path) -> SavedWorld:
     """A conversation about such a text, with a model of such a name."""
     env = SavedWorld(tmp_path / "chats.db")
     archive = env.archive()
-    turn = Turn(Message("user", HOSTILE), Message("assistant", HOSTILE), HOSTILE, reason="stop")
+    asked, reply = Message.text("user", HOSTILE), Message.text("assistant", HOSTILE)
+    turn = Turn(asked, (reply,), HOSTILE, reason="stop")
     archive.save(archive.begin(HOSTILE), [turn])
     archive.close()
     return env

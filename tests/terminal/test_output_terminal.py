@@ -17,7 +17,7 @@ from support.terminal import Terminal
 from support.window import Window
 from test_markdown import EVERYTHING, shown
 
-from gemma_mtp.api import End, Message, Progress, Stats, Text, Turn
+from gemma_mtp.api import End, Message, Progress, Stats, TextDelta, Turn
 from gemma_mtp.terminal.render import Printer, View
 
 Open = Callable[..., Terminal]
@@ -42,7 +42,7 @@ def written(
     printer = Printer(window.screen(**env), view=view, clock=Clock())
     printer.begin()
     for number, piece in enumerate([*tokens(thought), *text]):
-        printer.show(Text(piece, number % 2 == 1, number < len(tokens(thought))))
+        printer.show(TextDelta(piece, number % 2 == 1, number < len(tokens(thought))))
         printer.show(Progress(STATS))
     printer.finish()
     return printer
@@ -81,9 +81,9 @@ def test_a_window_that_gets_wider_while_a_table_grows() -> None:
     window = Window(40)
     printer = Printer(window.screen(), clock=Clock())
     printer.begin()
-    printer.show(Text(text))
+    printer.show(TextDelta(text))
     window.resize(60)
-    printer.show(Text("| moon | round |\n\nDone."))
+    printer.show(TextDelta("| moon | round |\n\nDone."))
     printer.finish()
     assert window.rows == expected(text + "| moon | round |\n\nDone.", 40)
 
@@ -94,7 +94,7 @@ def test_a_word_shows_before_it_is_complete() -> None:
     printer.begin()
     seen = []
     for piece in ("Some **bo", "ld** te", "xt"):
-        printer.show(Text(piece))
+        printer.show(TextDelta(piece))
         seen.append(window.rows[0])
     assert seen == ["Some bo", "Some bold te", "Some bold text"]
     assert window.styles["bold"] == "default bold"
@@ -105,13 +105,13 @@ def test_a_table_grows_while_it_is_read() -> None:
     printer = Printer(window.screen(), clock=Clock())
     printer.begin()
     for piece in ("| a | b |\n|---|---|\n| c", " | d |\n| e", " | f"):
-        printer.show(Text(piece))
+        printer.show(TextDelta(piece))
         for _ in range(3):
             printer.show(Progress(STATS))
     assert window.rows[:4] == ["a │ b", "──┼──", "c │ d", "| e | f"]
     assert window.rows[4].startswith(" 100 tok/s")
     drawn = len(window.getvalue())
-    printer.show(Text(" "))
+    printer.show(TextDelta(" "))
     assert "│" not in window.getvalue()[drawn:]  # the rows above stay as they are
     printer.finish()
     assert window.rows == ["a │ b", "──┼──", "c │ d", "e │ f"]
@@ -161,7 +161,7 @@ def test_the_line_of_figures_fits_a_dumb_terminal(width: int) -> None:
     stats = replace(STATS, rounds=4, drafted=12, accepted=6, speedup_basis="measured")
     stats = replace(stats, plain_seconds=1.42, compared_seconds=1.0)
     printer = Printer(window.screen(TERM="dumb"))
-    printer.summary(End("length", Message("assistant", "x"), "", (), 1, stats))
+    printer.summary(End("length", Message.text("assistant", "x"), "", (), 1, stats))
     printer.line("word " * 30)
     assert "1.42x plain (measured)" in window.rows[0]
     assert window.rows[1].startswith("word word")
@@ -200,7 +200,7 @@ def test_a_hidden_thought_is_seen_in_the_status() -> None:
     window = Window(60)
     printer = Printer(window.screen(), view=View(thoughts="fold"), clock=Clock())
     printer.begin()
-    printer.show(Text("Hm", thought=True))
+    printer.show(TextDelta("Hm", thought=True))
     for _ in range(3):
         printer.show(Progress(STATS))
     assert window.rows[0].startswith(" thinking, 1 token · 100 tok/s")
@@ -239,7 +239,7 @@ def test_another_width_during_a_reply(widths: tuple[int, ...], wrap: bool) -> No
     ):
         window.resize(width)
         for piece in part:
-            printer.show(Text(piece))
+            printer.show(TextDelta(piece))
             assert sum("ctx" in row or "tok/s" in row for row in window.rows) <= 1
             printer.show(Progress(LONG_STATS))
         assert window.rows[-1] == (STATUS[:33] if width == 40 else STATUS)
@@ -262,11 +262,15 @@ LONG_STATS = replace(
 def test_a_conversation_is_shown_again() -> None:
     window = Window(60, rows=40)
     turns = [
-        Turn(Message("user", f"question {i}"), Message("assistant", f"**a{i}**"), reason="stop")
+        Turn(
+            Message.text("user", f"question {i}"),
+            (Message.text("assistant", f"**a{i}**"),),
+            reason="stop",
+        )
         for i in range(7)
     ]
     turns[-1] = Turn(
-        Message("user", "last"), Message("assistant", "so"), "Let me see.", reason=None
+        Message.text("user", "last"), (Message.text("assistant", "so"),), "Let me see.", reason=None
     )
     Printer(window.screen()).replay(turns)
     assert window.rows[:3] == ["2 earlier messages above", ">>> question 2", "a2"]
@@ -277,7 +281,7 @@ def test_a_conversation_is_shown_again() -> None:
 def test_a_long_message_is_shown_again_in_part() -> None:
     window = Window(60, rows=40)
     text = "\n".join(f"line {i}" for i in range(100))
-    Printer(window.screen()).replay([Turn(Message("user", text))])
+    Printer(window.screen()).replay([Turn(Message.text("user", text))])
     assert window.rows[-1] == "... (89 more lines)"
     assert len(window.rows) == 12
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from support.window import Window
 
-from gemma_mtp.api import End, Event, Message, Prefill, Stats, Text
+from gemma_mtp.api import End, Event, Message, Prefill, Stats, TextDelta
 from gemma_mtp.terminal.race import Recording, record
 from gemma_mtp.terminal.race_view import replay
 from gemma_mtp.terminal.screen import Screen
@@ -61,10 +61,10 @@ def test_a_recording_starts_when_the_prompt_is_read() -> None:
         time.sleep(5)
         yield Prefill(9, 9, 0)
         time.sleep(1)
-        yield Text("one ")
+        yield TextDelta("one ")
         time.sleep(2)
-        yield Text("two", drafted=True)
-        yield End("stop", Message("assistant", "one two"), "", (1, 2), 7, Stats(decoded=2))
+        yield TextDelta("two", drafted=True)
+        yield End("stop", Message.text("assistant", "one two"), "", (1, 2), 7, Stats(decoded=2))
 
     made = record(events(), time.clock)
     assert made.pieces == ((1.0, "one ", False), (3.0, "two", True))
@@ -76,8 +76,8 @@ TEXT = "one two three four five six seven eight nine ten"
 
 
 def test_a_thought_and_its_answer_stay_apart() -> None:
-    events: list[Event] = [Text("I greet", thought=True), Text(" back.", thought=True)]
-    events += [Text("Hi"), Text(" there.")]
+    events: list[Event] = [TextDelta("I greet", thought=True), TextDelta(" back.", thought=True)]
+    events += [TextDelta("Hi"), TextDelta(" there.")]
     assert record(events).text == "I greet back.\n\nHi there."
 
 

@@ -135,7 +135,7 @@ def test_waiting_is_said_and_goes_on() -> None:
 def test_what_comes_at_once_needs_no_words() -> None:
     there = FakeEnvironment()
     assert invoke("run", "a", stdin=b"b", env=there).stderr == ""
-    assert there.engine.requests[0].messages == (Message("user", "a\n\nb"),)
+    assert there.engine.requests[0].messages == (Message.text("user", "a\n\nb"),)
 
 
 def test_no_stdin() -> None:
@@ -254,16 +254,16 @@ def test_a_text_that_is_far_too_long_is_refused_after_its_first_piece() -> None:
         return len(text) // 4
 
     with pytest.raises(DoesNotFit, match=r"about 5000000 tokens, and the context holds 8192"):
-        prompt_length.refuse_far_too_long([Message("user", "x" * 20_000_000)], count, 8192)
+        prompt_length.refuse_far_too_long([Message.text("user", "x" * 20_000_000)], count, 8192)
     assert counted == [prompt_length.PIECE] * 2  # more than twice the context
-    prompt_length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 8192)
-    prompt_length.refuse_far_too_long([Message("user", "x" * 60_000)], count, 256)
+    prompt_length.refuse_far_too_long([Message.text("user", "x" * 60_000)], count, 8192)
+    prompt_length.refuse_far_too_long([Message.text("user", "x" * 60_000)], count, 256)
     assert len(counted) == 2  # of what others will say how much it is too long, nothing
 
 
 def test_a_long_text_of_few_tokens_passes() -> None:
     prompt_length.refuse_far_too_long(
-        [Message("user", " " * 200_000)], lambda text: len(text) // 30, 8192
+        [Message.text("user", " " * 200_000)], lambda text: len(text) // 30, 8192
     )
 
 
@@ -280,11 +280,11 @@ def test_the_engine_refuses_it_at_once() -> None:
 def test_a_file_that_is_far_too_long_is_not_attached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prompt(self: FakeEngine, request: object) -> list[int]:
+    def count(self: FakeEngine, request: object) -> int:
         raise DoesNotFit("The prompt has about 5000000 tokens.")
 
     talk = Talk()
     (tmp_path / "long").write_text("x")
-    monkeypatch.setattr(FakeEngine, "prompt", prompt)
+    monkeypatch.setattr(FakeEngine, "count", count)
     assert "about 5000000 tokens." in talk.run(f"/file {tmp_path / 'long'}")
     assert not talk.chat.attached

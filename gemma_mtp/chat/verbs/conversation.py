@@ -56,7 +56,7 @@ def edit(chat: Chat, rest: str) -> None:
         chat.note("Nothing was changed.")
         return
     chat.printer.message(">>> ", shortened(text))
-    if not write(chat, chat.conversation.without_last().asking(Message("user", text))):
+    if not write(chat, chat.conversation.without_last().asking(Message.text("user", text))):
         hand_back(chat, text)
 
 

@@ -102,7 +102,7 @@ def copy(chat: Chat, rest: str) -> None:
     desktop; without one, or on a remote machine, through the terminal (OSC 52), which not all
     terminals take."""
     turn = last_turn(chat)
-    text = turn.reply.content if turn.reply else ""
+    text = turn.answer
     if rest and rest.lower() != "code":
         raise UsageError(f'/copy copies the reply, /copy code its last code block; not "{rest}".')
     if rest:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import Stats
+from gemma_mtp.api import Message, Stats
 from gemma_mtp.chat.full_context import warn_when_filling
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import GROUPS, verb
@@ -174,8 +174,8 @@ def take_up(chat: Chat, saved: Saved) -> None:
     chat.record.tell()
     if saved.gaps:
         chat.say(saved.gaps)
-    shown = (replace(t, user=replace(t.user, content=shortened(t.user.content))) for t in turns)
-    chat.printer.replay([*shown])
+    short = (Message.text("user", shortened(turn.user.content)) for turn in turns)
+    chat.printer.replay([replace(turn, user=user) for turn, user in zip(turns, short, strict=True)])
     _leave_out(chat, min(saved.skipped, len(turns) - 1))
     if waiting:
         hand_back(chat, waiting)

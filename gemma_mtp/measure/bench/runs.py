@@ -108,7 +108,7 @@ def _reply(
     """The statistics of one reply; None when it was cancelled."""
     synthetic = plan.synthetic_acceptance
     request = Request(
-        (Message("user", plan.text(repeat).prompt),),
+        (Message.text("user", plan.text(repeat).prompt),),
         Sampling(temperature=plan.temperature if synthetic is None else 0.0),
         seed=repeat,
         exact=False,  # as in a chat

@@ -102,7 +102,7 @@ def probe(engine: Engine, widest: int, cancel: Flag) -> list[Probe]:
     """Rows of a long text at widths up to `widest`, near its start and further on; the cache is
     empty afterwards."""
     target = engine.pair.target
-    prompt = engine.prompt(Request((Message("user", LONG),)))
+    prompt = engine.prompt(Request((Message.text("user", LONG),)))
     last = min(len(prompt), engine.info.context_size) - ROWS - widest - 1
     found = []
     for wanted in sorted({min(position, last) for position in PROBED_AT}):
@@ -170,7 +170,7 @@ def _explain(
 
 def _request(text: Text, plan: Plan, temperature: float, draft: str, exact: bool) -> Request:
     return Request(
-        (Message("user", text.prompt),),
+        (Message.text("user", text.prompt),),
         Sampling(temperature=temperature),
         seed=plan.seed,
         exact=exact,

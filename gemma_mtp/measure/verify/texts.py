@@ -95,4 +95,4 @@ def _log(engine: Engine, longest: int) -> str:
 
 
 def _length(engine: Engine, prompt: str) -> int:
-    return len(engine.prompt(Request((Message("user", prompt),))))
+    return len(engine.prompt(Request((Message.text("user", prompt),))))
