@@ -117,7 +117,8 @@ def print_summary(cases: dict[tuple[str, str], dict[str, float]]) -> None:
 def sourced_texts() -> dict[str, tuple[str, str]]:
     """What a text is made from, and the text."""
     code = (ROOT / "gemma_mtp" / "models" / "gguf.py").read_text(encoding="utf-8")
-    prose = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    prose = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     half = len(prose) // 2
     return {
         "a file copied": (code, code),

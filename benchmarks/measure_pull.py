@@ -4,8 +4,8 @@
     python benchmarks/measure_pull.py memory   # a sparse file of 4 GB
     python benchmarks/measure_pull.py kills    # killed at random moments, at three speeds
 
-Each ends with one JSON line. The hub (tests/hub_server.py) runs in a process of its own and sends
-files with sendfile, so that what is measured is the receiving side.
+Each ends with one JSON line. The hub (tests/support/hub_server.py) runs in a process of its own and
+sends files with sendfile, so that what is measured is the receiving side.
 """
 
 from __future__ import annotations

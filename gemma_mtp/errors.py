@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the process ends with; documented in the README."""
+    """What the process ends with; documented in docs/reference.md."""
 
     OK = 0
     ERROR = 1

@@ -42,10 +42,6 @@ def after(shown: str, line: str) -> str:
 # The registry
 
 
-def test_the_readme_has_the_table() -> None:
-    assert verbs.table() in README.read_text(encoding="utf-8")
-
-
 def test_help_lists_every_verb() -> None:
     shown = Talk().run("/help")
     for entry in verbs.VERBS:

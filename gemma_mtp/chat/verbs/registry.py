@@ -1,4 +1,4 @@
-"""What can be typed after a slash: one registry for doing, help, completion and README.
+"""What can be typed after a slash: one registry for doing, help, completion and docs/reference.md.
 
 Knows neither keyboard nor engine: a verb is a function that acts on the `Chat` it is given.
 """
@@ -173,6 +173,6 @@ def path_in(typed: str) -> str | None:
 
 
 def table() -> str:
-    """The README's table."""
+    """The table of docs/reference.md."""
     rows = [f"| `{v.usage.replace('|', chr(92) + '|')}` | {v.summary} |" for v in listed()]
     return "\n".join(["| command | does |", "|---|---|", *rows]) + "\n"
