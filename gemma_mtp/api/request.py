@@ -70,7 +70,7 @@ class Request:
                 _check_number(name, value, *_RANGES[name])
         if self.draft != "auto":
             _check_number("draft", self.draft, int, 0, MAX_DRAFT, f'"auto" or 0 to {MAX_DRAFT}')
-        if not all(isinstance(text, str) and text for text in self.stop):
+        if isinstance(self.stop, str) or not all(isinstance(t, str) and t for t in self.stop):
             raise UsageError("stop must hold texts that are not empty.")
 
 
