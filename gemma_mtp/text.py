@@ -63,9 +63,9 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
-def gigabytes(size: int) -> str:
-    """One figure behind the point, as disks and downloads are counted."""
-    return f"{size / 1e9:.1f} GB"
+def byte_size(size: float) -> str:
+    """1.2 GB or 253.4 MB: powers of ten, as disks and downloads are counted."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def thousands(tokens: int) -> str:

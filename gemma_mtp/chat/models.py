@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gemma_mtp.text import byte_size
+
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.chat.environment import Environment
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def here(env: Environment) -> Iterator[tuple[str, str]]:
     """Names that can be loaded at once, each with a description."""
     for entry in env.store.ready():
-        size = f"{entry.bytes / 1e9:.1f} GB" if entry.bytes else "built in"
+        size = byte_size(entry.bytes) if entry.bytes else "built in"
         yield entry.name, ", ".join(part for part in (entry.title, entry.tag, size) if part)
 
 

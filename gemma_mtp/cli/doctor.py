@@ -99,15 +99,15 @@ def warning(env: Environment, name: str) -> str:
 
 def table(fits: list[Fit], wanted: int) -> list[str]:
     """One line for each default pair, and what its columns mean."""
-    from gemma_mtp.text import gigabytes, thousands
+    from gemma_mtp.text import byte_size, thousands
 
     if not fits:
         return ["Which models run here cannot be told."]
     lines = ["model  download    needs  context"]
     for fit in fits:
-        size = gigabytes(fit.entry.bytes) if fit.entry.bytes else "?"
+        size = byte_size(fit.entry.bytes) if fit.entry.bytes else "?"
         longest = thousands(fit.context) if fit.context else "-"
-        row = f"{fit.entry.name:5}  {size:>8} {gigabytes(fit.needed):>8}  {longest:>7}"
+        row = f"{fit.entry.name:5}  {size:>8} {byte_size(fit.needed):>8}  {longest:>7}"
         lines.append(f"{row}  {fit.verdict}: {fit.reason}")
     tokens = thousands(wanted)
     note = f"needs: memory with drafter and {tokens} of context, or the longest that fits"

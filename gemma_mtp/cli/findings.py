@@ -16,10 +16,10 @@ from typing import Any
 
 from gemma_mtp import __version__, paths
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.files import config_file, places
+from gemma_mtp.files import config_file, disk, places
 from gemma_mtp.llama import amx, threads
 from gemma_mtp.models import machine
-from gemma_mtp.text import gigabytes
+from gemma_mtp.text import byte_size
 
 LOW_DISK = 4_000_000_000  # bytes; less does not hold the smallest model that is worth it
 # What makes a difference to quantized matrices, of the many names llama.cpp lists.
@@ -88,7 +88,7 @@ def _engine() -> Iterator[Finding]:
 def _devices(devices: list[tuple[str, str, str, int, int]], needed: str) -> Iterator[Finding]:
     gpus = [device for device in devices if device[2] in ("gpu", "igpu")]
     for name, description, _, free, total in gpus:
-        room = f"{gigabytes(free)} of {gigabytes(total)} free"
+        room = f"{byte_size(free)} of {byte_size(total)} free"
         yield Finding("GPU", f"{description} ({name}), {room}")
     if gpus:
         return
@@ -111,16 +111,16 @@ def _memory() -> Iterator[Finding]:
     if free is None or total is None:
         yield Finding("memory", "", "How much memory is free cannot be found out here.")
     else:
-        yield Finding("memory", f"{gigabytes(free)} of {gigabytes(total)} free")
+        yield Finding("memory", f"{byte_size(free)} of {byte_size(total)} free")
 
 
 def _folders() -> Iterator[Finding]:
     models = paths.models_dir()
-    free = machine.disk_free(models)
+    free = disk.free_bytes(models)
     if free is not None:
         low = "" if free >= LOW_DISK else "That is too little for a model worth having."
         hint = f"Free some space, or set {paths.HOME_VARIABLE} to a folder on another disk."
-        yield Finding("disk", f"{gigabytes(free)} free for {models}", low, hint if low else "")
+        yield Finding("disk", f"{byte_size(free)} free for {models}", low, hint if low else "")
     for name, folder in (
         ("cache", paths.cache_dir()),
         ("config", paths.config_dir()),
@@ -142,7 +142,7 @@ def _unusable(folder: Path) -> tuple[str, str]:
     if not os.access(there, os.W_OK):
         hint = f"Give yourself the right to write there, or set {paths.HOME_VARIABLE}."
         return f"{folder} cannot be written.", hint
-    free = machine.disk_free(there)
+    free = disk.free_bytes(there)
     return (f"The disk of {folder} is full.", "Free some space.") if free == 0 else ("", "")
 
 

@@ -18,7 +18,7 @@ from gemma_mtp.cli.config import complain
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.errors import ExitStatus, NotPulled
 from gemma_mtp.files import places
-from gemma_mtp.text import json_text
+from gemma_mtp.text import byte_size, json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
@@ -115,7 +115,7 @@ def prune(
 
     Without --yes it asks, or only lists them.
     """
-    from gemma_mtp.models.inventory import clear, leftovers
+    from gemma_mtp.models.leftovers import clear, leftovers
 
     _name_lost_links()
     found = leftovers(context.obj.store)
@@ -226,9 +226,7 @@ def _moment(when: str | None) -> str:
 
 
 def _size(size: int) -> str:
-    if not size:
-        return "?"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    return byte_size(size) if size else "?"
 
 
 def _can_ask() -> bool:

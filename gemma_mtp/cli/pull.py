@@ -79,7 +79,9 @@ def pull(
         if not _ask("Pull it nevertheless?", default=False):
             return ExitStatus.OK
         doubt = ""
-    request = PullRequest(revision, offline, tuple(reuse or ()), to, source, allow_changed)
+    request = PullRequest(
+        revision, offline, tuple(reuse or ()), allow_changed, to=to, source=source
+    )
     return show_pull(context.obj, model, request, doubt, as_json=as_json, quiet=quiet)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 ABANDONED = 3600.0  # seconds; nobody writes a small file for so long
 
@@ -33,14 +31,6 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
             temporary.unlink()
         raise
     _sweep(place)
-
-
-def read_json(path: Path) -> Any:
-    """What `path` holds; None where that cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _sweep(place: Path) -> None:

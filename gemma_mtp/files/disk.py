@@ -1,6 +1,6 @@
-"""Room on the disk, and one sentence for whatever the disk refuses.
+"""Room on the disk, what files take of it, and one sentence for whatever the disk refuses.
 
-Knows nothing of what is to be written.
+Pulls and the inventory of models call it. Knows nothing of what is written.
 """
 
 from __future__ import annotations
@@ -11,23 +11,47 @@ from pathlib import Path
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import places
+from gemma_mtp.text import byte_size
 
-SPARE = 64 << 20  # left free
+SPARE = 64 << 20  # bytes left free, for what others write meanwhile
+
+
+def free_bytes(folder: Path) -> int | None:
+    """What is free where `folder` is or would be made; None where that cannot be found out."""
+    for place in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except OSError:
+            continue
+    return None
 
 
 def require_room(folder: Path, size: int, name: str) -> None:
-    """Raise before anything is fetched if `size` more bytes will not fit."""
+    """Raise GemmaMtpError before anything is fetched if `size` more bytes will not fit."""
     free = shutil.disk_usage(folder).free
     if size and size + SPARE > free:
         raise GemmaMtpError(
-            f"{name} needs {size / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB are free on the "
+            f"{name} needs {byte_size(size)} more, but only {byte_size(free)} are free on the "
             f"disk of {folder}.",
             "Free some space, or set GEMMA_MTP_HOME to a folder on another disk.",
         )
 
 
-def taken(path: Path) -> int:
-    """Bytes a file takes on the disk; a sparse one takes less than its size."""
+def size_of(path: Path) -> int:
+    """Bytes in a file; -1 where it cannot be reached."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def bytes_taken(path: Path, follow: bool = True) -> int:
+    """Bytes of the disk that a file takes; a sparse one takes less than its size.
+
+    0 for what is not there, and for links unless they are to be followed.
+    """
+    if path.is_symlink() and not follow:
+        return 0
     try:
         status = path.stat()
     except OSError:
@@ -37,7 +61,7 @@ def taken(path: Path) -> int:
 
 
 def disk_error(error: OSError, folder: Path) -> GemmaMtpError:
-    """What the system says, in words, with something to do about it."""
+    """What the system says of writing to `folder`, in words, with something to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return GemmaMtpError(
             f"The disk of {folder} is full.",

@@ -1,6 +1,6 @@
 """One process at a time in a folder. The system lets go of the lock when its holder dies.
 
-Knows nothing of what is done in the folder.
+Pulls, and whoever removes models, hold it. Knows nothing of what is done in the folder.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 @contextmanager
 def locked(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold `folder`; when another process does, say so once and wait for it."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold `folder`; when another process does, call `on_wait` once and wait. Raises OSError."""
+    descriptor = _open(folder)
     told = False
     try:
         while not _try(descriptor):
@@ -31,6 +31,24 @@ def locked(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)  # lets go as well
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process holds `folder`, or nobody can: it cannot be written."""
+    try:
+        descriptor = _open(folder)
+    except OSError:
+        return True
+    try:
+        return not _try(descriptor)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 if sys.platform == "win32":

@@ -60,16 +60,16 @@ class Entry:
 
     name: str
     title: str
-    parameters: str
-    context_length: int
     repo: str
     revision: str
-    qat: bool
     target: RemoteFile
     drafter: RemoteFile
-    default: bool
-    builtin: bool
     spellings: tuple[str, ...]
+    qat: bool = False
+    parameters: str = ""
+    context_length: int = 0  # tokens; 0: not known
+    default: bool = False
+    builtin: bool = False
     tag: str = ""
     mmproj: RemoteFile | None = None
     shape: Shape | None = None

@@ -20,7 +20,7 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.store import Store, looks_like_path
-from gemma_mtp.text import gigabytes, thousands
+from gemma_mtp.text import byte_size, thousands
 
 
 def details(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _of_entry(store: Store, entry: Entry, machine: Callable[[], Machine]) -> dic
 
 
 def _of_item(store: Store, item: Item, machine: Callable[[], Machine]) -> dict[str, Any]:
-    state = "ready" if item.ready else f"part of it is here, {gigabytes(item.bytes)}"
+    state = "ready" if item.ready else f"part of it is here, {byte_size(item.bytes)}"
     known = _catalogued(item.entry, state) if item.entry else {"name": item.name, "state": state}
     if not item.ready:
         about = (
@@ -69,7 +69,7 @@ def _of_item(store: Store, item: Item, machine: Callable[[], Machine]) -> dict[s
         header = _header(item.files)
     except BadPair as error:
         if item.folder is not None:
-            inventory.distrust(item)
+            inventory.mark_damaged(item)
             error.hint = f"gemma-mtp pull {item.name}"
         raise
     entry = item.entry
@@ -215,7 +215,7 @@ def _title(found: dict[str, Any]) -> str:
 def _memory_lines(memory: dict[str, Any]) -> list[str]:
     if not memory:
         return []
-    size = f"{gigabytes(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
+    size = f"{byte_size(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
     verdict = f"; {memory['verdict']}: {memory['reason']}" if "verdict" in memory else ""
     return [f"  {'memory':13} {size}{verdict}"]
 

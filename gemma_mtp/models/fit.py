@@ -15,7 +15,7 @@ from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, GPU_PIECE
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import MIB, Estimate, estimate, target_bytes
-from gemma_mtp.text import gigabytes, thousands
+from gemma_mtp.text import byte_size, thousands
 
 CONTEXTS = tuple(2048 << n for n in range(8))  # 2048 to 262144
 ENOUGH_CONTEXT = 32_768  # more is offered, not recommended: it costs memory and few need it
@@ -58,7 +58,7 @@ def judge(
         return None
     room = machine.disk_free
     if not here and room is not None and (entry.bytes or 0) > room:
-        reason = f"{gigabytes(entry.bytes or 0)} to download, the disk has {gigabytes(room)}"
+        reason = f"{byte_size(entry.bytes or 0)} to download, the disk has {byte_size(room)}"
         return Fit(entry, Verdict.NO, 0, "", needs(entry, CONTEXTS[0]).needed, None, reason)
     wanted = min(wanted, entry.context_length)
     places = (["GPU"] if machine.gpus else []) + ["CPU"]
@@ -139,9 +139,9 @@ def _runs(entry: Entry, machine: Machine, place: str, context: int, wanted: int)
     guess = needs(entry, shown, place)
     pace = _pace(entry, machine) if place == "CPU" else None
     if place == "GPU":
-        reason = f"{gigabytes(machine.gpu_free)} are free on the GPU"
+        reason = f"{byte_size(machine.gpu_free)} are free on the GPU"
     else:
-        reason = f"{gigabytes(machine.memory_free or 0)} are free"
+        reason = f"{byte_size(machine.memory_free or 0)} are free"
     if verdict == Verdict.SMALLER:
         reason = f"{thousands(wanted)} tokens need {_short(entry, machine, place, wanted)}"
     elif pace is not None and pace < SLOW:
@@ -163,8 +163,8 @@ def _does_not_fit(entry: Entry, machine: Machine) -> Fit:
 def _short(entry: Entry, machine: Machine, place: str, context: int) -> str:
     guess = needs(entry, context, place)
     if place == "GPU":
-        return f"{gigabytes(guess.on_gpu)} on the GPU, {gigabytes(machine.gpu_free)} are free"
-    return f"{gigabytes(guess.needed)}, {gigabytes(machine.memory_free or 0)} are free"
+        return f"{byte_size(guess.on_gpu)} on the GPU, {byte_size(machine.gpu_free)} are free"
+    return f"{byte_size(guess.needed)}, {byte_size(machine.memory_free or 0)} are free"
 
 
 def _pace(entry: Entry, machine: Machine) -> float:

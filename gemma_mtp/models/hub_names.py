@@ -1,7 +1,7 @@
-"""Pairs of any repository of the hub: what `hf:OWNER/REPO[:QUANT]` means, and those pulled before.
+"""What `hf:OWNER/REPO[:QUANT]` means: any repository of the hub as an entry like the catalogue's.
 
-`store` and `inventory` look names up here, `pull.choose_pair` makes entries. Knows what earlier
-pulls left in the folder of models; asks no hub.
+`store` and `inventory` look up the pairs that were pulled before, `pull.choose_pair` makes entries
+of new ones. Knows what pulls left in the folder of models; asks no hub.
 """
 
 from __future__ import annotations
@@ -26,33 +26,30 @@ def is_hub_name(name: str) -> bool:
 
 
 def parse(name: str) -> tuple[str, str]:
-    """Repository and quantization ("" when none was named)."""
+    """Repository and quantization ("" when none was named). Raises UsageError for another form."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise UsageError(f'"{name}" is not of the form hf:OWNER/REPO or hf:OWNER/REPO:QUANT.')
     return match[1], match[2] or ""
 
 
-def make_entry(repo: str, revision: str, target: RemoteFile, drafter: RemoteFile) -> Entry:
-    name = f"{PREFIX}{repo}" + (f":{target.quantization}" if target.quantization else "")
+def make_entry(
+    repo: str, revision: str, target: Sequence[RemoteFile], drafter: Sequence[RemoteFile]
+) -> Entry:
+    """The pair of these parts. Raises ValueError when both models are one file."""
+    first = replace(target[0], rest=tuple(target[1:]))
+    bare = f"{PREFIX}{repo}"
+    name = f"{bare}:{first.quantization}" if first.quantization else bare
     return Entry(
         name=name,
         title=repo,
-        parameters="",
-        context_length=0,
         repo=repo,
         revision=revision,
         qat="qat" in repo.lower(),
-        target=target,
-        drafter=drafter,
-        default=False,
-        builtin=False,
-        spellings=(name.lower(), f"{PREFIX}{repo}".lower()),
+        target=first,
+        drafter=replace(drafter[0], rest=tuple(drafter[1:])),
+        spellings=(name.lower(), bare.lower()),
     )
-
-
-def joined(parts: Sequence[RemoteFile]) -> RemoteFile:
-    return replace(parts[0], rest=tuple(parts[1:]))
 
 
 def pulled(models: Path) -> list[Entry]:
@@ -63,8 +60,8 @@ def pulled(models: Path) -> list[Entry]:
     except OSError:
         return []
     complete = {folder: read_record(folder) for folder in folders}
-    claims = [read_unfinished(folder) for folder, marker in complete.items() if marker is None]
-    entries = (entry_of(marker) for marker in (*complete.values(), *claims) if marker is not None)
+    parts = [read_unfinished(folder) for folder, record in complete.items() if record is None]
+    entries = (entry_of(record) for record in (*complete.values(), *parts) if record is not None)
     return [entry for entry in entries if entry is not None]
 
 
@@ -74,20 +71,16 @@ def find_pulled(name: str, models: Path) -> Entry | None:
     return next((entry for entry in pulled(models) if wanted in entry.spellings), None)
 
 
-def entry_of(marker: PairRecord) -> Entry | None:
-    """What a folder holds, as an entry."""
+def entry_of(record: PairRecord) -> Entry | None:
+    """The pair that a record names; None where it comes from no repository, or makes no sense."""
     target, drafter = (
-        [
-            RemoteFile(held.path, held.quantization, held.asked, held.bytes)
-            for held in marker.files
-            if held.role == role
-        ]
-        for role in ("target", "drafter")
+        [RemoteFile(f.path, f.quantization, f.asked, f.bytes) for f in record.files if f.role == r]
+        for r in ("target", "drafter")
     )
-    if not (is_hub_name(marker.name) and target and drafter):
+    if not (is_hub_name(record.name) and target and drafter):
         return None
     try:
-        entry = make_entry(marker.repo, marker.revision, joined(target), joined(drafter))
-    except ValueError:  # both are one file
+        entry = make_entry(record.repo, record.revision, target, drafter)
+    except ValueError:
         return None
     return entry if _NAME.fullmatch(entry.name) else None

@@ -1,20 +1,18 @@
 """Which pairs were used last, so that a command without a model means the latest of them.
 
-Knows one small file; whether a pair can still be opened is the store's affair.
+`store` asks and tells; whether a pair can still be opened is the store's affair.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gemma_mtp import paths
-from gemma_mtp.files import atomic
+from gemma_mtp.files import json_file
 
-REMEMBERED = 8
+REMEMBERED = 8  # pairs; only the latest that can be opened matters, and `list` shows the others
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Used:
 
 def read() -> list[Used]:
     """The latest first; nothing where nothing can be read."""
+    data = json_file.read(_file())
     try:
-        data = atomic.read_json(_file())
         when, drafters = data.get("when", {}), data.get("drafters", {})
         return [
             Used(name, str(when.get(name, "")), Path(drafters[name]) if name in drafters else None)
@@ -49,26 +47,24 @@ def when(name: str) -> str | None:
 def remember(name: str, drafter: Path | None = None) -> None:
     """Put `name` first; not being able to is no error."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    _write([Used(name, now, drafter), *(used for used in read() if used.name != name)])
+    _keep([Used(name, now, drafter), *(used for used in read() if used.name != name)])
 
 
 def forget(name: str) -> None:
     """Leave `name` out: it was removed on purpose."""
     known = read()
-    kept = [used for used in known if used.name != name]
-    if kept != known:
-        _write(kept)
+    if any(used.name == name for used in known):
+        _keep([used for used in known if used.name != name])
 
 
-def _write(all_used: list[Used]) -> None:
+def _keep(all_used: list[Used]) -> None:
     kept = all_used[:REMEMBERED]
     data = {
         "used": [used.name for used in kept],
         "when": {used.name: used.when for used in kept},
         "drafters": {used.name: str(used.drafter) for used in kept if used.drafter},
     }
-    with contextlib.suppress(OSError):
-        atomic.write_text(_file(), json.dumps(data), private=True)
+    json_file.keep(_file(), data, private=True)
 
 
 def _file() -> Path:

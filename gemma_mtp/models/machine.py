@@ -10,13 +10,13 @@ import ctypes
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp import paths
+from gemma_mtp.files.disk import free_bytes
 
 NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as a huge number
 
@@ -58,7 +58,7 @@ def this_machine() -> Machine:
         for name, description, kind, free, total in llama.devices()
         if kind in ("gpu", "igpu")
     )
-    return Machine(*memory(), threads.usable_threads(), gpus, disk_free(paths.models_dir()))
+    return Machine(*memory(), threads.usable_threads(), gpus, free_bytes(paths.models_dir()))
 
 
 def memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[
@@ -85,16 +85,6 @@ def cpu_name() -> str:
         return match[1].strip() if match else platform.processor()
     except OSError:
         return platform.processor() or platform.machine()
-
-
-def disk_free(folder: Path) -> int | None:
-    """Free bytes where `folder` is or would be made."""
-    for place in (folder, *folder.parents):
-        try:
-            return shutil.disk_usage(place).free
-        except OSError:
-            continue
-    return None
 
 
 def _linux(proc: Path) -> tuple[int | None, int | None]:

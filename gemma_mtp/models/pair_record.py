@@ -1,7 +1,8 @@
-"""The files that say what a folder holds: a complete pair, or a pull on its way.
+"""The files that say what a folder holds: a complete pair, or one whose pull has not ended.
 
-The marker of a complete pair is written last and moved into place, so that a folder is ready or it
-is not. Knows nothing of how the files came there.
+A pull writes them, `store` and `inventory` read them. The record of a complete pair, `pair.json`,
+is written last and moved into place, so that a folder is ready or it is not. Knows nothing of how
+the files came there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gemma_mtp.api import PairFiles
-from gemma_mtp.files import atomic, bounded, names
+from gemma_mtp.files import atomic, bounded, disk, names
 from gemma_mtp.files.schema import anything, rows, table, text, whole
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.catalogue_schema import MOST_BYTES
@@ -20,21 +21,21 @@ RECORD = "pair.json"
 UNFINISHED = "pull.json"  # the same about a pair that is not complete yet
 SUMS = "SHA256SUMS"
 
-_HASH = r"[0-9a-fA-F]{64}"
-_HELD = table(
+_SHA256 = r"[0-9a-fA-F]{64}"
+_FILE = table(
     # A pull that has not ended may know no sum yet.
-    {"path": anything, "bytes": whole(0, MOST_BYTES), "sha256": text(64, f"({_HASH})?")},
+    {"path": anything, "bytes": whole(0, MOST_BYTES), "sha256": text(64, f"({_SHA256})?")},
     {
         "time": whole(-1, 1 << 63),  # -1 where it was not there
         "role": text(40),
         "quantization": text(64),
-        "pinned": text(64, f"({_HASH})?"),
+        "pinned": text(64, f"({_SHA256})?"),
         "origin": text(5000, any_character=True),  # a path of the user's, perhaps
     },
     others=True,  # of a newer version
 )
-_MARKER = table(
-    {"files": rows(_HELD, most=500)},
+_PAIR = table(
+    {"files": rows(_FILE, most=500)},
     {"name": text(300), "repo": text(200), "revision": text(100)},
     others=True,
 )
@@ -42,11 +43,11 @@ _MARKER = table(
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One file that was verified, one part of a split model.
+    """One file that was verified: one part of a target or a drafter.
 
-    `pinned`: what the catalogue asked for, if that was another. `time`: of the last change when it
-    was verified, in ns; 0 where nothing was noted. `path` leads nowhere but below the folder of the
-    marker: ValueError otherwise.
+    `pinned`: what the catalogue asked for, if that was another sha256. `time`: of the last change
+    when it was verified, in ns; 0 where nothing was noted. `origin`: "hub", or who had it already.
+    Raises ValueError where `path` leads out of the folder of the record.
     """
 
     role: str
@@ -66,6 +67,11 @@ class FileRecord:
         """The sha256 of the catalogue entry this file was fetched for."""
         return self.pinned or self.sha256
 
+    def is_unchanged(self, folder: Path) -> bool:
+        """Neither size nor time changed since the contents were verified."""
+        path = folder / self.path
+        return disk.size_of(path) == self.bytes and self.time in (0, modified_at(path))
+
 
 @dataclass(frozen=True)
 class PairRecord:
@@ -76,11 +82,19 @@ class PairRecord:
     revision: str
     files: tuple[FileRecord, ...]
 
+    def is_about(self, entry: Entry) -> bool:
+        """It names the files that `entry` does; where the entry knows no sha256, any will do."""
+        asked = {file.path: file.asked for file in self.files}
+        return all(
+            file.path in asked and file.sha256 in ("", asked[file.path])
+            for file in pair_files(entry)
+        )
+
 
 def read_record(folder: Path) -> PairRecord | None:
     """What `folder` says it holds, complete; None when it says nothing that can be understood."""
-    marker = _read(folder / RECORD)
-    return marker if marker and all(held.sha256 for held in marker.files) else None
+    record = _read(folder / RECORD)
+    return record if record and all(file.sha256 for file in record.files) else None
 
 
 def read_unfinished(folder: Path) -> PairRecord | None:
@@ -90,63 +104,44 @@ def read_unfinished(folder: Path) -> PairRecord | None:
 
 def _read(path: Path) -> PairRecord | None:
     try:
-        data = _MARKER(bounded.parse_json(bounded.read_text(path)), "")
-        fields = FileRecord.__dataclass_fields__.keys()
-        held = tuple(
-            FileRecord(
-                **{
-                    "role": "",
-                    **{k: v for k, v in f.items() if k in fields},
-                    "sha256": f["sha256"].lower(),
-                }
-            )
-            for f in data["files"]
-        )
-        return PairRecord(
-            data.get("name", ""), data.get("repo", ""), data.get("revision", ""), held
-        )
+        data = _PAIR(bounded.parse_json(bounded.read_text(path)), "")
+        known = FileRecord.__dataclass_fields__.keys()
+        files = tuple(
+            FileRecord(**{"role": "", **{k: v for k, v in file.items() if k in known},
+                          "sha256": file["sha256"].lower()})
+            for file in data["files"]
+        )  # fmt: skip
+        name, repo, revision = (data.get(key, "") for key in ("name", "repo", "revision"))
+        return PairRecord(name, repo, revision, files)
     except (OSError, ValueError):
         return None
 
 
-def write_record(folder: Path, marker: PairRecord) -> None:
-    """Declare the folder ready; a list that `sha256sum -c` reads stands beside it."""
-    sums = "".join(f"{held.sha256}  {held.path}\n" for held in marker.files)
+def write_record(folder: Path, record: PairRecord) -> None:
+    """Declare the folder ready, beside a list that `sha256sum -c` reads. Raises OSError."""
+    sums = "".join(f"{file.sha256}  {file.path}\n" for file in record.files)
     atomic.write_text(folder / SUMS, sums)
-    atomic.write_text(folder / RECORD, json.dumps(asdict(marker), indent=2) + "\n")
+    atomic.write_text(folder / RECORD, json.dumps(asdict(record), indent=2) + "\n")
 
 
-def write_unfinished(folder: Path, claim: PairRecord) -> None:
-    """Say what a pull is about, so that what an interrupted one leaves has a name."""
-    atomic.write_text(folder / UNFINISHED, json.dumps(asdict(claim), indent=2) + "\n")
+def write_unfinished(folder: Path, record: PairRecord) -> None:
+    """Give a name to what an interrupted pull will leave. Raises OSError."""
+    atomic.write_text(folder / UNFINISHED, json.dumps(asdict(record), indent=2) + "\n")
 
 
 def mark_unfinished(folder: Path) -> None:
-    """The folder is not ready any more: a pull has to verify what it holds."""
+    """The folder is not ready any more: a pull has to verify what it holds. Raises OSError."""
     (folder / RECORD).replace(folder / UNFINISHED)
-
-
-def is_unchanged(folder: Path, held: FileRecord) -> bool:
-    """Neither size nor time of a file changed since its contents were verified."""
-    try:
-        status = (folder / held.path).stat()
-    except OSError:
-        return False
-    return status.st_size == held.bytes and held.time in (0, status.st_mtime_ns)
 
 
 def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
     """The pair in `folder`, if a pull of exactly this entry was completed there."""
-    marker = read_record(folder)
-    if marker is None:
+    record = read_record(folder)
+    if record is None or not record.is_about(entry):
         return None
-    held = {file.path: file for file in marker.files}
-    for file in pair_files(entry):
-        known = held.get(file.path)
-        if known is None or file.sha256 not in ("", known.asked):  # "": the entry names no hash
-            return None
-        if not _is_there(folder / file.path, known.bytes):
-            return None
+    sizes = {file.path: file.bytes for file in record.files}
+    if any(disk.size_of(folder / f.path) != sizes[f.path] for f in pair_files(entry)):
+        return None
     return PairFiles(entry.name, folder / entry.target.path, folder / entry.drafter.path)
 
 
@@ -155,8 +150,9 @@ def pair_files(entry: Entry) -> tuple[RemoteFile, ...]:
     return *entry.drafter.parts, *entry.target.parts
 
 
-def _is_there(path: Path, size: int) -> bool:
+def modified_at(path: Path) -> int:
+    """The time of the last change of a file in ns; -1 where it is not there."""
     try:
-        return path.stat().st_size == size
+        return path.stat().st_mtime_ns
     except OSError:
-        return False
+        return -1

@@ -2,12 +2,11 @@
 
 One small file for each pair of files and way of loading, with costs for each number of threads; any
 change of these is another file. Losing one costs a few rounds of measuring, so nothing here ever
-fails.
+fails. The engine recalls and keeps them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.decoding.costs import CostBook
-from gemma_mtp.files import atomic
+from gemma_mtp.files import json_file
 from gemma_mtp.models import gguf_names
 
 FORMAT = 2
@@ -28,16 +27,12 @@ class CostMemory:
         self, folder: Path, files: PairFiles, options: LoadOptions, llama_cpp: str
     ) -> None:
         """`llama_cpp`: its version, how it was built and the processor: what decides on kernels."""
+        both = [path for path in (files.target, files.drafter) if path]
         self._folder = folder
         self._key: dict[str, Any] = {
             "format": FORMAT,
             "llama_cpp": llama_cpp,
-            "files": [
-                _identity(part)
-                for path in (files.target, files.drafter)
-                if path
-                for part in gguf_names.parts_of(path)
-            ],
+            "files": [_identity(part) for path in both for part in gguf_names.parts_of(path)],
             "kv": [options.cache_type_k, options.cache_type_v],
             "flash_attention": options.flash_attention,
         }
@@ -45,7 +40,7 @@ class CostMemory:
     def recall(self, info: PairInfo) -> CostBook:
         """The curves measured before, or an empty book."""
         try:
-            book = CostBook.from_dict(atomic.read_json(self._path(info))["costs"])
+            book = CostBook.from_dict(json_file.read(self._path(info))["costs"])
             json.dumps(book.as_dict(), allow_nan=False)  # costs without end are damage, too
             return book
         except (ValueError, KeyError, TypeError):
@@ -53,11 +48,8 @@ class CostMemory:
 
     def keep(self, info: PairInfo, book: CostBook) -> None:
         """Remember the curves; being unable to is no error."""
-        costs = book.as_dict()
-        if costs:
-            text = json.dumps({**self._full_key(info), "costs": costs}, indent=1)
-            with contextlib.suppress(OSError):
-                atomic.write_text(self._path(info), text)
+        if costs := book.as_dict():
+            json_file.keep(self._path(info), {**self._full_key(info), "costs": costs})
 
     def _full_key(self, info: PairInfo) -> dict[str, Any]:
         return {**self._key, "gpu_layers": info.gpu_layers}

@@ -17,7 +17,7 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.cli import pull
 from gemma_mtp.errors import NotPulled
 from gemma_mtp.files.folder_lock import locked
-from gemma_mtp.models import inventory, store
+from gemma_mtp.models import leftovers, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pair_record import RECORD, FileRecord, PairRecord, write_record
@@ -224,7 +224,7 @@ def test_of_a_folder_that_lies_elsewhere_only_the_link_goes(home: Path, tmp_path
     folder.symlink_to(elsewhere)
     (elsewhere / "notes.txt").write_text("of the user")
     there = sorted(elsewhere.iterdir())
-    assert not inventory.leftovers(store.Store(CATALOGUE))
+    assert not leftovers.leftovers(store.Store(CATALOGUE))
     outcome = invoke("rm", "12b")
     assert (outcome.status, outcome.stderr) == (0, "")
     assert outcome.stdout == f"12b is removed, the link is; its files stay in {elsewhere}.\n"
@@ -251,7 +251,7 @@ def test_a_running_pull_is_not_disturbed(home: Path) -> None:
         outcome = invoke("rm", "12b")
         assert (outcome.status, folder.exists()) == (2, True)
         assert "is just being pulled" in outcome.stderr
-        assert not inventory.leftovers(store.Store(CATALOGUE))
+        assert not leftovers.leftovers(store.Store(CATALOGUE))
 
 
 # --- prune -----------------------------------------------------------------------------------

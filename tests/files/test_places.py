@@ -230,5 +230,5 @@ def test_settings_that_cannot_be_read(home: Path, name: str) -> None:
 
 
 def test_a_full_disk_is_a_problem(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.machine, "disk_free", lambda folder: 0)
+    monkeypatch.setattr(doctor.disk, "free_bytes", lambda folder: 0)
     assert problems().count("The disk of ") == 3

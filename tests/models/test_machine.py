@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gemma_mtp.files import disk
 from gemma_mtp.models import machine
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how Linux says it")
@@ -80,7 +81,7 @@ def test_this_machine_has_memory_and_a_disk(tmp_path: Path) -> None:
     assert free is not None
     assert total is not None
     assert 0 < free <= total
-    assert machine.disk_free(tmp_path / "not" / "made" / "yet")
+    assert disk.free_bytes(tmp_path / "not" / "made" / "yet")
 
 
 def test_what_a_mac_says() -> None:

@@ -14,7 +14,7 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.models import gguf, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
-from gemma_mtp.models.pull.pair import RECORD
+from gemma_mtp.models.pair_record import RECORD
 
 CATALOGUE = load_catalogue()
 

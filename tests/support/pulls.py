@@ -12,9 +12,10 @@ from support.hub_server import REPO, REVISION
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.pair_record import UNFINISHED
+from gemma_mtp.models.pair_record import UNFINISHED, ready_files
 from gemma_mtp.models.pull.events import PullEvent, PullNote
-from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
+from gemma_mtp.models.pull.options import PullOptions
+from gemma_mtp.models.pull.pair import pull
 
 CONTENTS = {  # headers of a pair, and more bytes than these need
     "target.gguf": writer.contents(*writer.target()) + bytes(range(256)) * 12_000 + b"target",

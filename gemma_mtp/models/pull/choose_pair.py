@@ -145,17 +145,16 @@ def _model(file: HubFile) -> str:
 
 def _entry(repo: str, choice: Choice, files: Sequence[HubFile]) -> Entry:
     listed = {file.path: file for file in files}
-    target, drafter = (_remote(repo, file, listed) for file in (choice.target, choice.drafter))
+    target, drafter = (_parts(repo, file, listed) for file in (choice.target, choice.drafter))
     return hub_names.make_entry(repo, choice.target.commit, target, drafter)
 
 
-def _remote(repo: str, file: HubFile, listed: Mapping[str, HubFile]) -> RemoteFile:
-    """A model with all its parts."""
+def _parts(repo: str, file: HubFile, listed: Mapping[str, HubFile]) -> list[RemoteFile]:
+    """All parts of a model, in order."""
     paths = gguf_names.part_names(file.path)
     missing = next((name for name in paths if name not in listed), None)
     if missing is not None:
         raise BadPair(f"{repo} does not hold {missing}, which belongs to {file.path}.",
                       f"Choose another quantization: gemma-mtp pull hf:{repo}:QUANT")  # fmt: skip
     files = [listed[path] for path in paths]
-    parts = [RemoteFile(f.path, _quantization(f), f.sha256, f.bytes) for f in files]
-    return hub_names.joined(parts)
+    return [RemoteFile(f.path, _quantization(f), f.sha256, f.bytes) for f in files]

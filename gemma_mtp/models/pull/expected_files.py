@@ -1,6 +1,6 @@
 """What each file of a pair must be: its size and sha256, from the hub, a folder or the catalogue.
 
-The hub is asked when a pull starts. A sha256 that differs from the one in the catalogue stops the
+`pull.pair` asks when a pull starts. A sha256 that differs from the one in the catalogue stops the
 pull, unless the user allowed that: then the hub's, or the folder's, counts and is recorded. Knows
 nothing of what is on the disk.
 """
@@ -12,17 +12,19 @@ from pathlib import Path
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.pair_record import RECORD, PairRecord
+from gemma_mtp.models.pair_record import RECORD, FileRecord, pair_files
 from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.options import PullOptions
 
 
 @dataclass
-class Wanted:
+class WantedFile:
     """One file of the pair on its way: what it must be, and where it is once verified.
 
-    `blob` None: it cannot be downloaded, for the reason in `unreachable`.
+    `bytes` None and `sha256` "": nobody says. `blob` None: it cannot be downloaded, for the reason
+    in `unreachable`.
     """
 
     file: RemoteFile
@@ -34,67 +36,80 @@ class Wanted:
     staged: Path | None = None
     origin: str = "hub"
 
+    def record(self, entry: Entry) -> FileRecord:
+        """What is said of the file, as far as it is known before it is here."""
+        file = self.file
+        pinned = file.sha256 if file.sha256 != self.sha256 else ""
+        role = "target" if file in entry.target.parts else "drafter"
+        return FileRecord(role, file.path, self.bytes or 0, self.sha256, file.quantization, pinned,
+                          self.origin)  # fmt: skip
 
-@dataclass(frozen=True)
-class Question:
-    """Which pair at which revision; `stated`: a folder's own facts, so nobody else is asked.
 
-    `allow_changed`: a sha256 other than the pinned one will do.
+def expect(
+    entry: Entry, revision: str, options: PullOptions, on_event: OnEvent
+) -> list[WantedFile]:
+    """All files of the pair: as a folder states them, else the hub, else the catalogue.
+
+    Raises HubError when a sha256 is not the pinned one, or when the hub refuses.
     """
+    found = []
+    unreachable: HubError | None = None
+    for file in pair_files(entry):
+        wanted = WantedFile(file, file.bytes, file.sha256)
+        if options.stated:
+            _take_stated(wanted, options, on_event)
+        elif options.offline or hub.is_offline():
+            wanted.unreachable = _offline(file, options.offline)
+        elif unreachable is not None:  # asking for another file would only take as long again
+            wanted.unreachable = unreachable
+        else:
+            try:
+                _ask_hub(wanted, entry, revision, options, on_event)
+            except HubError as error:
+                if not isinstance(error.__cause__, TransientError):
+                    raise
+                # The file may be on this machine nevertheless.
+                unreachable = wanted.unreachable = error
+        revision = wanted.commit or revision  # all from one commit
+        found.append(wanted)
+    return found
 
-    entry: Entry
-    revision: str
-    offline: bool = False
-    stated: PairRecord | None = None
-    unreachable: HubError | None = None  # the hub, as another file has shown
-    allow_changed: bool = False
+
+def _take_stated(wanted: WantedFile, options: PullOptions, on_event: OnEvent) -> None:
+    file, stated = wanted.file, options.stated
+    for record in stated.files if stated else ():
+        if record.path == file.path:
+            wanted.bytes, wanted.sha256 = record.bytes, record.sha256
+            _compare(options, file, record.sha256, f"its {RECORD}", on_event)
+    wanted.unreachable = HubError(
+        f"{file.path} is not there with the sha256 that its {RECORD} states.", "Carry it again."
+    )
 
 
-def expect(ask: Question, file: RemoteFile, on_event: OnEvent) -> Wanted:
-    """What a folder states, else what the hub does, else what the catalogue does.
-
-    Raises HubError when that is not the pinned sha256, or when the hub refuses.
-    """
-    pin = Wanted(file, file.bytes, file.sha256)
-    if ask.stated:
-        held = next((held for held in ask.stated.files if held.path == file.path), None)
-        if held:
-            pin = Wanted(file, held.bytes, held.sha256)
-            _compare(ask, file, held.sha256, f"its {RECORD}", on_event)
-        pin.unreachable = HubError(
-            f"{file.path} is not there with the sha256 that its {RECORD} states.", "Carry it again."
-        )
-        return pin
-    if ask.offline or hub.is_offline():
-        pin.unreachable = _offline(file, ask.offline)
-        return pin
-    if ask.unreachable:
-        pin.unreachable = ask.unreachable
-        return pin
-    blob = hub.Blob(ask.entry.repo, ask.revision, file.path)
-    try:
-        facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
-    except HubError as error:
-        if not isinstance(error.__cause__, TransientError):
-            raise
-        pin.unreachable = error  # the file may be on this machine nevertheless
-        return pin
-    if ask.revision == ask.entry.revision:
+def _ask_hub(
+    wanted: WantedFile, entry: Entry, revision: str, options: PullOptions, on_event: OnEvent
+) -> None:
+    file, blob = wanted.file, hub.Blob(entry.repo, revision, wanted.file.path)
+    facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
+    if revision == entry.revision:
         where = f"{blob.where} at revision {facts.commit[:12]}"
-        _compare(ask, file, facts.sha256, where, on_event)
+        _compare(options, file, facts.sha256, where, on_event)
         if None not in (facts.bytes, file.bytes) and facts.bytes != file.bytes:
             sizes = f"{facts.bytes} bytes, in the catalogue {file.bytes}"
             on_event(PullNote(f"{file.path} has on {where} {sizes}."))
-    size = file.bytes if facts.bytes is None else facts.bytes
-    return Wanted(file, size, facts.sha256 or file.sha256, blob, commit=facts.commit)
+    wanted.bytes = file.bytes if facts.bytes is None else facts.bytes
+    wanted.sha256 = facts.sha256 or file.sha256
+    wanted.blob, wanted.commit = blob, facts.commit
 
 
-def _compare(ask: Question, file: RemoteFile, sha256: str, where: str, on_event: OnEvent) -> None:
+def _compare(
+    options: PullOptions, file: RemoteFile, sha256: str, where: str, on_event: OnEvent
+) -> None:
     """Hold what a hub or a folder states against the pin, which is what a pin is for."""
     if "" in (file.sha256, sha256) or sha256 == file.sha256:
         return
     differs = f"{file.path} is not the pinned file: {where} states sha256 {sha256}"
-    if not ask.allow_changed:
+    if not options.allow_changed:
         raise HubError(
             f"{differs}, pinned is {file.sha256}. Nothing was fetched.",
             "It was changed, or whoever sends it is not to be trusted. To use it nevertheless, add "

@@ -1,8 +1,8 @@
 """Finds a file that another program has fetched already, by size and sha256, and links it.
 
-Looks into the folders of earlier pulls, the Hugging Face cache, Ollama's store and whatever the
-user names. Files of other programs are read and linked, never written, moved or removed. Knows
-nothing of the network.
+`pull.pair` calls it before it downloads. Looks into the folders of earlier pulls, the Hugging Face
+cache, Ollama's store and whatever the user names. Files of other programs are read and linked,
+never written, moved or removed. Knows nothing of the network.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import UsageError
+from gemma_mtp.files import disk
 from gemma_mtp.models.pair_record import read_record
 
 LOOKED_AT = 20_000  # files of a folder named by the user; a home folder may hold millions
@@ -52,16 +53,16 @@ class Places:
                 yield Candidate(real, candidate.owner)
 
     def _found(self, sha256: str, size: int | None) -> Iterator[Candidate]:
-        for path in self.named:
-            for file in _named_files(path, size):
-                yield Candidate(file, str(path))
+        for named in self.named:
+            for path in _named_files(named, size):
+                yield Candidate(path, str(named))
         if not sha256:
             return
         for folder in _folders(self.pulls):
-            marker = read_record(folder)
-            for held in marker.files if marker else ():
-                if held.sha256 == sha256:
-                    yield Candidate(folder / held.path, f"the pull of {marker and marker.name}")
+            record = read_record(folder)
+            for file in record.files if record else ():
+                if file.sha256 == sha256:
+                    yield Candidate(folder / file.path, f"the pull of {record and record.name}")
         for repo in _folders(self.hub_cache):
             yield Candidate(repo / "blobs" / sha256, "the Hugging Face cache")
         for store in _ollama_stores():
@@ -69,7 +70,7 @@ class Places:
                 yield Candidate(store / "blobs" / name, "Ollama's store")
 
 
-def place(source: Path, target: Path, symlinks: bool) -> str:
+def link_or_copy(source: Path, target: Path, symlinks: bool) -> str:
     """Make `target` the same file as `source`; returns how, in a word.
 
     A hard link also survives that the other program removes its own. Where that cannot be (another
@@ -112,14 +113,7 @@ def _named_files(path: Path, size: int | None) -> Iterable[Path]:
     if not path.is_dir():
         raise UsageError(f"There is nothing at {path}.", "--reuse takes a file or a folder.")
     below = (Path(top, name) for top, _, names in os.walk(path) for name in sorted(names))
-    return [file for file in islice(below, LOOKED_AT) if _size(file) == size]
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+    return [file for file in islice(below, LOOKED_AT) if disk.size_of(file) == size]
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -21,9 +21,6 @@ T = TypeVar("T")
 FIRST_WORD = 5.0  # seconds of silence until it is spoken of; doubles each time
 LEAST = 1 << 10  # bytes; fewer are as good as nothing
 
-OnStall = Callable[[float], None]
-"""Hardly anything has come for so many seconds."""
-
 
 class StallTimer:
     """How long hardly anything has come, and when to say so."""
@@ -50,7 +47,7 @@ class StallTimer:
 def within(
     seconds: float,
     action: Callable[[], T],
-    on_stall: OnStall = lambda seconds: None,
+    on_stall: Callable[[float], None] = lambda seconds: None,
     discard: Callable[[T], object] = lambda late: None,
 ) -> T:
     """The result of `action`, or a TransientError when it takes more than `seconds`.

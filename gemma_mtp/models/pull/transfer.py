@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from gemma_mtp.errors import HubError
+from gemma_mtp.models.pull.events import OnEvent, PullSilence, PullWait
 from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.journal import Journal, Range
 from gemma_mtp.models.pull.retry import Backoff, give_up
-from gemma_mtp.models.pull.stalls import OnStall, StallTimer
+from gemma_mtp.models.pull.stalls import StallTimer
 
 CONNECTIONS = 4
 FLUSH = 64 << 10  # bytes between two lines of the journal; what a kill can cost a connection
@@ -32,8 +33,6 @@ REPORT_INTERVAL = 0.1
 
 OnBytes = Callable[[int, bool], None]
 """Bytes on disk (or hashed, with True, once all are on disk)."""
-OnWait = Callable[[str, float], None]
-"""Why nothing comes just now, and seconds until the next attempt."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Transfer:
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._alone: int | None = None  # the one thread left when the server ignores ranges
-        self._waiting: tuple[str, float] | None = None
+        self._waiting: PullWait | None = None
         self._resting = 0  # connections that wait for their next attempt
         with open(partial, "ab") as file:  # creates it; never shortens what is there
             os.fsync(file.fileno())
@@ -90,8 +89,12 @@ class Transfer:
         """Bytes on disk."""
         return self._ranges.total
 
-    def run(self, on_bytes: OnBytes, on_wait: OnWait, on_stall: OnStall) -> str:
-        """Fetch what is missing; returns the sha256 of the whole."""
+    def run(self, on_bytes: OnBytes, on_event: OnEvent) -> str:
+        """Fetch what is missing; returns the sha256 of the whole.
+
+        Tells `on_event` of waiting and of stalls. Raises HubError for what stays wrong with the
+        source, and OSError for what the disk refuses.
+        """
         workers = [
             threading.Thread(target=self._work, args=(number,), daemon=True)
             for number in range(self._running)
@@ -100,7 +103,7 @@ class Transfer:
             for worker in workers:
                 worker.start()
             with open(self._partial, "r+b", buffering=0) as file:
-                digest = self._follow(file, workers, on_bytes, on_wait, on_stall)
+                digest = self._follow(file, workers, on_bytes, on_event)
         finally:  # also on Ctrl-C; a thread that still waits for bytes ends with the process
             self._stop.set()
             deadline = time.monotonic() + 0.5
@@ -110,9 +113,12 @@ class Transfer:
         return digest
 
     def _follow(
-        self, file: IO[bytes], workers: list[threading.Thread],
-        on_bytes: OnBytes, on_wait: OnWait, on_stall: OnStall,
-    ) -> str:  # fmt: skip
+        self,
+        file: IO[bytes],
+        workers: list[threading.Thread],
+        on_bytes: OnBytes,
+        on_event: OnEvent,
+    ) -> str:
         """Hash behind the arriving bytes, report and sync until all is there."""
         digest, hashed = hashlib.sha256(), 0
         next_report = next_sync = time.monotonic()
@@ -127,8 +133,8 @@ class Transfer:
             now = time.monotonic()
             if now >= next_report:
                 next_report = now + REPORT_INTERVAL
-                self._report(hashed, on_bytes, on_wait)
-                self._listen(fetching, on_stall)
+                self._report(hashed, on_bytes, on_event)
+                self._watch(fetching, on_event)
             if now >= next_sync:
                 next_sync = now + SYNC_INTERVAL
                 self._sync(file)
@@ -140,24 +146,24 @@ class Transfer:
         on_bytes(self._size, True)
         return digest.hexdigest()
 
-    def _report(self, hashed: int, on_bytes: OnBytes, on_wait: OnWait) -> None:
+    def _report(self, hashed: int, on_bytes: OnBytes, on_event: OnEvent) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, None
         if waiting:
-            on_wait(*waiting)
+            on_event(waiting)
         complete = self.done == self._size
         news = hashed if complete else self.done, complete
         if news != self._reported:  # else what is said of waiting stays on the screen
             self._reported = news
             on_bytes(*news)
 
-    def _listen(self, fetching: bool, on_stall: OnStall) -> None:
-        """Speak of silence, but not while waiting on purpose, which was said."""
+    def _watch(self, fetching: bool, on_event: OnEvent) -> None:
+        """Speak of a stall, but not while waiting on purpose, which was said."""
         arrived = sum(self._arrived)
         if self._resting or not fetching:
             self._stall.end(arrived)
         elif lasted := self._stall.notice(arrived):
-            on_stall(lasted)
+            on_event(PullSilence(self._source.host, lasted))
 
     def _sync(self, file: IO[bytes]) -> None:
         if self._journal.unsynced:
@@ -266,7 +272,7 @@ class Transfer:
         with self._lock:
             self._resting += 1
             if delay >= 1:
-                self._waiting = str(error), delay
+                self._waiting = PullWait(str(error), delay)
         self._stop.wait(delay)
         with self._lock:
             self._resting -= 1

@@ -16,10 +16,11 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import CONTENTS, ENTRY, Events, check, failure, fetch, real_pair, sha256
 
 from gemma_mtp.errors import BadPair, HubError
-from gemma_mtp.models.pair_record import RECORD, SUMS, read_record
+from gemma_mtp.models.pair_record import RECORD, SUMS, read_record, ready_files
 from gemma_mtp.models.pull import transfer
 from gemma_mtp.models.pull.events import PullProgress, PullWait
-from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
+from gemma_mtp.models.pull.options import PullOptions
+from gemma_mtp.models.pull.pair import pull
 
 SIZE = len(CONTENTS["target.gguf"])
 DRAFTER_SIZE = len(CONTENTS["mtp-target.gguf"])
@@ -313,7 +314,7 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
     error = failure(tmp_path)
-    assert str(error).startswith("12b needs 0.0 GB more, but only 0.0 GB are free on the disk of")
+    assert str(error).startswith("12b needs 3.3 MB more, but only 0.0 MB are free on the disk of")
     assert not hub.sent
 
 

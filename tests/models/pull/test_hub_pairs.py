@@ -16,14 +16,19 @@ from support.pulls import Events, real_pair
 from gemma_mtp import paths
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files.folder_lock import LOCK
-from gemma_mtp.models import hub_names, inventory
+from gemma_mtp.models import hub_names, inventory, leftovers
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.details import details
 from gemma_mtp.models.machine import this_machine
-from gemma_mtp.models.pair_record import PairRecord, mark_unfinished, read_record, write_unfinished
+from gemma_mtp.models.pair_record import (
+    PairRecord,
+    mark_unfinished,
+    read_record,
+    ready_files,
+    write_unfinished,
+)
 from gemma_mtp.models.pull import choose_pair
 from gemma_mtp.models.pull.hub import HubFile
-from gemma_mtp.models.pull.pair import ready_files
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
 
@@ -407,7 +412,7 @@ def test_a_pull_that_was_interrupted_has_a_name(hub: Hub, store: Store) -> None:
     found = details(store, "hf:org/pair", this_machine)
     assert found["state"].startswith("part of it is here")
     assert [file["role"] for file in found["files"]] == ["target", "drafter"]
-    (left,) = inventory.leftovers(store)
+    (left,) = leftovers.leftovers(store)
     assert left.why == f"part of {name}"
     with pytest.raises(NotPulled):
         store.resolve(name)
@@ -424,7 +429,7 @@ def test_a_pull_that_was_interrupted_goes_on_at_its_commit(hub: Hub, store: Stor
     assert not hub.requests["API"]
     assert list(hub.sent) == ["gemma-4-12B-it-qat-UD-Q4_K_XL.gguf"]
     assert inventory.items(store)[1].ready
-    assert not inventory.leftovers(store)
+    assert not leftovers.leftovers(store)
 
 
 def test_a_complete_pair_comes_before_a_part_of_another(hub: Hub, store: Store) -> None:
@@ -461,4 +466,4 @@ def test_a_pull_that_was_killed_before_its_first_byte_is_no_model(store: Store) 
         file.truncate(1 << 20)
     (folder / "t.gguf.partial.journal").write_text("gemma-mtp partial file 1 - 1048576 -\n")
     assert [item.name for item in inventory.items(store)] == ["tiny"]
-    assert [left.why for left in inventory.leftovers(store)] == ["no model"]
+    assert [left.why for left in leftovers.leftovers(store)] == ["no model"]

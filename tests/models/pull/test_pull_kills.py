@@ -27,8 +27,7 @@ from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pull.pair import pull
 asked = json.loads(sys.argv[1])
 target, drafter = (RemoteFile(name, "Q4_0", sha, size) for name, (size, sha) in asked["files"])
-entry = Entry("x", "x", "", 1, asked["repo"], asked["revision"], True, target, drafter,
-              True, False, ("x",))
+entry = Entry("x", "x", asked["repo"], asked["revision"], target, drafter, ("x",))
 pull(entry, Path(asked["folder"]), lambda event: print("on", flush=True))
 """
 

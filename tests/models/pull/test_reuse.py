@@ -13,8 +13,10 @@ from support.pulls import CONTENTS, ENTRY, Events, failure, fetch
 
 from gemma_mtp import paths
 from gemma_mtp.errors import UsageError
+from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.pull import reuse
-from gemma_mtp.models.pull.pair import PullOptions, pull, ready_files
+from gemma_mtp.models.pull.options import PullOptions
+from gemma_mtp.models.pull.pair import pull
 
 TARGET = CONTENTS["target.gguf"]
 SHA = ENTRY.target.sha256

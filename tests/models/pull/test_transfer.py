@@ -12,6 +12,7 @@ import pytest
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull import retry, transfer
+from gemma_mtp.models.pull.events import PullWait
 from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.retry import Backoff
 from gemma_mtp.models.pull.transfer import Body, Transfer, journal_of
@@ -70,7 +71,7 @@ def partial(tmp_path: Path) -> Path:
 
 def fetch(source: Scripted, partial: Path, connections: int = 4) -> str:
     job = Transfer(source, partial, len(DATA), SHA, connections)
-    return job.run(lambda done, verifying: None, lambda reason, seconds: None, lambda seconds: None)
+    return job.run(lambda done, verifying: None, lambda event: None)
 
 
 def test_pieces_by_several_connections_make_the_file(partial: Path) -> None:
@@ -84,11 +85,7 @@ def test_pieces_by_several_connections_make_the_file(partial: Path) -> None:
 def test_progress_never_goes_back_and_ends_with_all_of_it(partial: Path) -> None:
     seen: list[tuple[int, bool]] = []
     job = Transfer(Scripted(), partial, len(DATA), SHA)
-    job.run(
-        lambda done, verifying: seen.append((done, verifying)),
-        lambda *_: None,
-        lambda seconds: None,
-    )
+    job.run(lambda done, verifying: seen.append((done, verifying)), lambda event: None)
     amounts = [done for done, verifying in seen if not verifying]
     assert amounts == sorted(amounts)
     assert seen[-1] == (len(DATA), True)
@@ -171,15 +168,14 @@ def test_what_is_said_of_waiting_is_not_overwritten_by_what_was_said_before(
     """Only news are reported: on a screen the last report stands until the next."""
     monkeypatch.setattr(transfer, "REPORT_INTERVAL", 0.0)
     plan = {3: TransientError("HTTP 429", wait=1.0)}
-    waited: list[str] = []
+    waited: list[PullWait] = []
     seen: list[tuple[int, bool]] = []
     job = Transfer(Scripted(lambda number, start: plan.get(number)), partial, len(DATA), SHA, 1)
     job.run(
         lambda done, verifying: seen.append((done, verifying)),
-        lambda reason, seconds: waited.append(reason),
-        lambda seconds: None,
+        lambda event: waited.append(event) if isinstance(event, PullWait) else None,
     )
-    assert waited == ["HTTP 429"]
+    assert [wait.reason for wait in waited] == ["HTTP 429"]
     assert len(set(seen)) >= len(seen) - 1  # the last is said in any case
 
 
@@ -201,7 +197,7 @@ def test_an_interrupt_keeps_what_came(partial: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises((KeyboardInterrupt, HubError)):
-        Transfer(source, partial, len(DATA), SHA).run(interrupt, lambda *_: None, lambda _: None)
+        Transfer(source, partial, len(DATA), SHA).run(interrupt, lambda event: None)
     source.plan = lambda number, start: None
     assert fetch(source, partial) == SHA
     # What a connection had not yet written when it was stopped comes again.
