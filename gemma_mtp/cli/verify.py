@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.measure.verify.receipt import Comparison, Engine, Plan
+    from gemma_mtp.measure.replies import Engine
+    from gemma_mtp.measure.verify.comparison import Comparison, Plan
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.terminal.render import Printer
 
@@ -101,7 +102,7 @@ def _receipt(
     from gemma_mtp.chat.loading import load
     from gemma_mtp.cli import models
     from gemma_mtp.measure import provenance
-    from gemma_mtp.measure.verify.receipt import Plan, probe
+    from gemma_mtp.measure.verify.comparison import Plan, probe
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.measure.verify.texts import texts
     from gemma_mtp.terminal.interrupts import stoppable
@@ -155,7 +156,7 @@ def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
 
 
 def _compare(engine: Engine, plan: Plan, cancel: Flag, printer: Printer) -> list[Comparison]:
-    from gemma_mtp.measure.verify.receipt import compare
+    from gemma_mtp.measure.verify.comparison import compare
 
     done = 0
 

@@ -1,29 +1,41 @@
-"""What `bench` and `verify` ask of an engine: one whole reply from an empty cache at a time."""
+"""What `bench` and `verify` ask of a loaded pair: whole replies, each from an empty cache, and its
+target and its costs by themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event as Flag
-from typing import Protocol
+from typing import Any, Protocol
 
-from gemma_mtp.api import DraftSetting, End, Event, PairInfo, Request
+from gemma_mtp.api import DraftSetting, End, Prefill, Replies, Request
+from gemma_mtp.decoding.costs import Costs
+from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.errors import BadPair, GemmaMtpError
 
 
-class Cache(Protocol):
-    """What an engine has evaluated."""
+class Session(Protocol):
+    """What an engine has evaluated, filled without writing a reply, and emptied."""
 
+    @property
+    def last_row(self) -> Row | None: ...
+    def prefill(
+        self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
+    ) -> Iterator[Prefill]: ...
     def rewind(self, length: int) -> int: ...
 
 
-class Engine(Protocol):
-    """A loaded pair that writes replies."""
+class Engine(Replies, Protocol):
+    """A loaded pair in this process; its target (see `probe.Target`) can be asked directly."""
 
     @property
-    def info(self) -> PairInfo: ...
+    def pair(self) -> Any: ...
     @property
-    def session(self) -> Cache: ...
-    def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]: ...
+    def session(self) -> Session: ...
+    def prompt(self, request: Request) -> list[int]: ...
+    def lasting(self, request: Request, prompt: list[int]) -> int: ...
+    def measure_costs(
+        self, max_width: int = 9, repeats: int = 5, progress: Callable[[float], bool] = ...
+    ) -> Costs: ...
 
 
 def draft_setting(draft: str) -> DraftSetting:

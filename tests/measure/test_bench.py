@@ -105,7 +105,6 @@ def test_speedups_are_tokens_per_round_over_the_cost_of_a_round():
     tokens = 1 + 0.5 + 0.25 + 0.125
     assert found["3"].speedup == pytest.approx(tokens / (1.9 + 0.3), rel=1e-3)
     assert found["3"].share_of_limit == pytest.approx(1 / 2.2, rel=1e-3)
-    assert found.round_cost("3") == pytest.approx(2.2, rel=1e-3)
     assert found["off"].speedup == 1.0
 
 

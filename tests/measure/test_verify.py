@@ -18,9 +18,9 @@ from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
 from gemma_mtp.engine import reply
 from gemma_mtp.engine.engine import load
 from gemma_mtp.errors import BadPair, Cancelled
+from gemma_mtp.measure.verify.comparison import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
-from gemma_mtp.measure.verify.receipt import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.measure.verify.report import Receipt, as_json, lines, verdict
 from gemma_mtp.measure.verify.texts import QUESTION, STORY, texts
 

@@ -6,7 +6,7 @@ time, and their median is reported. Knows only numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -60,20 +60,16 @@ class Results:
     def __getitem__(self, draft: str) -> Summary:
         return next(s for s in self.summaries if s.draft == draft)
 
-    def ratio(self, draft: str, other: str, value: Callable[[Stats], float]) -> float | None:
-        """Median over the repeats both have of `value` for one over `value` for the other."""
-        ours, theirs = self._by_draft[draft], self._by_draft[other]
-        pairs = [(value(ours[r].stats), value(theirs[r].stats)) for r in ours if r in theirs]
-        ratios = [a / b for a, b in pairs if b]
-        return median(ratios) if ratios else None
-
     def faster(self, draft: str, other: str) -> float | None:
-        """By what factor `draft` is faster than `other`."""
-        return self.ratio(draft, other, lambda stats: stats.tokens_per_second)
-
-    def round_cost(self, draft: str) -> float | None:
-        """A round of this setting in plain steps."""
-        return None if self.plain is None else self.ratio(draft, self.plain, round_seconds)
+        """By what factor `draft` is faster than `other`: the median over the repeats both have."""
+        ours, theirs = self._by_draft[draft], self._by_draft[other]
+        rates = [
+            (run.stats.tokens_per_second, theirs[repeat].stats.tokens_per_second)
+            for repeat, run in ours.items()
+            if repeat in theirs
+        ]
+        ratios = [rate / other_rate for rate, other_rate in rates if other_rate]
+        return median(ratios) if ratios else None
 
     @property
     def fixed(self) -> list[str]:

@@ -5,16 +5,13 @@ Knows neither terminal nor files nor llama.cpp; an engine is whatever writes rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event as Flag
-from typing import Protocol
 
 from gemma_mtp.api import Message, Request, Sampling, Stats
-from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.errors import Cancelled, DoesNotFit
-from gemma_mtp.measure import replies
-from gemma_mtp.measure.replies import draft_setting, reply_from_empty_cache
+from gemma_mtp.measure.replies import Engine, draft_setting, reply_from_empty_cache
 
 WARM_UP = 16  # tokens: weights come from the disk, clocks go up
 LEARN = 96  # tokens, in which `auto` gets to know what widths cost, as in the first chat
@@ -35,14 +32,6 @@ TEXTS = (
     Text("code", "Write a Python class for a bank account, with docstrings and some tests."),
     Text("list", "List forty animals, one per line, and say where each of them lives."),
 )
-
-
-class Engine(replies.Engine, Protocol):
-    """A loaded pair whose costs can be measured as well."""
-
-    def measure_costs(
-        self, max_width: int = 9, repeats: int = 5, progress: Callable[[float], bool] = ...
-    ) -> Costs: ...
 
 
 @dataclass(frozen=True)

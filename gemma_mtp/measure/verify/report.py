@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp.measure.bench.report import threads
+from gemma_mtp.measure.verify.comparison import Comparison, Probe
 from gemma_mtp.measure.verify.difference import Difference
-from gemma_mtp.measure.verify.receipt import Comparison, Probe
 from gemma_mtp.terminal.chart import table
 from gemma_mtp.text import percent
 

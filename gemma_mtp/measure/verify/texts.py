@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from gemma_mtp.api import Message, PairInfo, Request
+from gemma_mtp.api import Message, Request
+from gemma_mtp.measure.replies import Engine
 
 LONG_ENOUGH = 400  # tokens from which on a text is long
 BEFORE = 24  # tokens of a reply before the ring's end, so that drafts have come and gone by then
@@ -34,16 +34,6 @@ Saturday. A woman came on foot at low tide and asked for her door. She would not
 would not say where the house was. She took the handle with her and left the rest.
 """
 LONG = "\n".join([_LOG] * 4)  # never answered
-
-
-class Engine(Protocol):
-    """What a text is measured with."""
-
-    @property
-    def info(self) -> PairInfo: ...
-    @property
-    def pair(self) -> Any: ...
-    def prompt(self, request: Request) -> list[int]: ...
 
 
 @dataclass(frozen=True)
@@ -95,4 +85,4 @@ def _log(engine: Engine, longest: int) -> str:
 
 
 def _length(engine: Engine, prompt: str) -> int:
-    return len(engine.prompt(Request((Message.text("user", prompt),))))
+    return engine.count(Request((Message.text("user", prompt),)))

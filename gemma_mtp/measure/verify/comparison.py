@@ -1,4 +1,4 @@
-"""The same replies with and without drafting, compared token by token, and what follows from it.
+"""The same replies with and without drafting, compared token by token, and rows by width.
 
 In exact mode they must be equal. Outside it plain rounds evaluate one row at a time and rounds
 with drafts several, so they may part at a near-tie. Knows the engine by its public face.
@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event as Flag
-from typing import Any, Protocol
 
-from gemma_mtp.api import End, Message, Prefill, Request, Sampling
+from gemma_mtp.api import End, Message, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
-from gemma_mtp.decoding.sampler import Row, capped
+from gemma_mtp.decoding.sampler import capped
 from gemma_mtp.errors import Cancelled
-from gemma_mtp.measure import replies
-from gemma_mtp.measure.replies import draft_setting, reply_from_empty_cache
+from gemma_mtp.measure.replies import Engine, draft_setting, reply_from_empty_cache
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.texts import LONG, Text
@@ -25,28 +23,6 @@ WIDEST = 9  # that is probed in any case
 PROBED_AT = (100, 700)  # tokens of context
 # A reply which parted is gone through again with these, besides the plain way and the widest.
 WIDTHS = (2, 4)
-
-
-class Session(replies.Cache, Protocol):
-    """A cache that can be filled without writing a reply."""
-
-    @property
-    def last_row(self) -> Row | None: ...
-
-    def prefill(
-        self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
-    ) -> Iterator[Prefill]: ...
-
-
-class Engine(replies.Engine, Protocol):
-    """A loaded pair whose target (see `probe.Target`) can be asked directly."""
-
-    @property
-    def pair(self) -> Any: ...
-    @property
-    def session(self) -> Session: ...
-    def prompt(self, request: Request) -> list[int]: ...
-    def lasting(self, request: Request, prompt: list[int]) -> int: ...
 
 
 @dataclass(frozen=True)
