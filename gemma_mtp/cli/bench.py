@@ -238,11 +238,10 @@ def _bench(
 
 def _print(found: Bench, as_json: bool) -> None:
     from gemma_mtp.measure.bench import report
-    from gemma_mtp.terminal.screen import Screen
+    from gemma_mtp.terminal.tables import show
 
     if as_json:
         print(json_text(report.as_json(found)))
     else:
-        width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
-        print("\n".join(report.lines(found, width)))
+        show(*report.blocks(found), widest=WIDEST_LINE)
     sys.stdout.flush()

@@ -59,6 +59,8 @@ def list_chats(
     as_json: Json = False,
 ) -> int:
     """List saved conversations, the latest first."""
+    from gemma_mtp.terminal import tables
+
     wanted = " ".join(search or ())
     archive = _archive(context)
     found = archive.list(wanted)
@@ -70,11 +72,10 @@ def list_chats(
     elif not found:
         print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
     else:
-        width = max([5, *(len(one.model) for one in found)])
-        print(f"{'id':>4}  {'last change':16}  {'turns':>5}  {'model':{width}}  title")
-        for one in found:
-            row = f"{one.id:>4}  {_moment(one.updated):16}  {one.turns:>5}  {one.model:{width}}"
-            print(f"{row}  {one.title}")
+        heads = ("id", "last change", "turns", "model", "title")
+        rows = [(str(x.id), _moment(x.updated), str(x.turns), x.model, x.title) for x in found]
+        dropped = ("turns", "model", "last change")
+        tables.show(tables.Table(heads, rows, right=("id", "turns"), dropped=dropped))
     return ExitStatus.OK
 
 

@@ -58,14 +58,16 @@ def doctor(
     else:
         blocks = [_finding(finding) for finding in findings]
         lines = [line for block in blocks for line in block]
-        print("\n".join([*lines, "", *table(fits, wanted), "", *advice(best, wanted)]))
+        print("\n".join([*lines, ""]))
+        _show_fits(fits, wanted)
+        print("\n".join(["", *advice(best, wanted)]))
     return ExitStatus.ERROR if wrong else ExitStatus.OK
 
 
 def suggest(env: Environment) -> str | None:
     """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
     fits, best = _verdicts(env, DEFAULT_CONTEXT)
-    print("\n".join(table(fits, DEFAULT_CONTEXT)))
+    _show_fits(fits, DEFAULT_CONTEXT)
     print(flush=True)
     if best is None or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
         print("\n".join(advice(best, DEFAULT_CONTEXT)))
@@ -97,21 +99,24 @@ def warning(env: Environment, name: str) -> str:
         return ""
 
 
-def table(fits: list[Fit], wanted: int) -> list[str]:
+def _show_fits(fits: list[Fit], wanted: int) -> None:
     """One line for each default pair, and what its columns mean."""
+    from gemma_mtp.terminal.tables import Table, show
     from gemma_mtp.text import byte_size, thousands
 
-    if not fits:
-        return ["Which models run here cannot be told."]
-    lines = ["model  download    needs  context"]
-    for fit in fits:
+    def row(fit: Fit) -> tuple[str, ...]:
         size = byte_size(fit.entry.bytes) if fit.entry.bytes else "?"
         longest = thousands(fit.context) if fit.context else "-"
-        row = f"{fit.entry.name:5}  {size:>8} {byte_size(fit.needed):>8}  {longest:>7}"
-        lines.append(f"{row}  {fit.verdict}: {fit.reason}")
-    tokens = thousands(wanted)
-    note = f"needs: memory with drafter and {tokens} of context, or the longest that fits"
-    return [*lines, note]
+        reason = f"{fit.verdict}: {fit.reason}"
+        return fit.entry.name, size, byte_size(fit.needed), longest, reason
+
+    if not fits:
+        print("Which models run here cannot be told.")
+        return
+    heads = ("model", "download", "needs", "context", "verdict")
+    show(Table(heads, [row(fit) for fit in fits], right=heads[1:4], dropped=heads[1:4]))
+    longest = f"{thousands(wanted)} of context, or the longest that fits"
+    print(f"needs: memory with drafter and {longest}")
 
 
 def advice(best: Fit | None, wanted: int) -> list[str]:

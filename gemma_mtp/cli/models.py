@@ -44,6 +44,7 @@ def list_models(
 ) -> int:
     """List the models on this machine, with size, state and last use."""
     from gemma_mtp.models.inventory import items
+    from gemma_mtp.terminal import tables
 
     env: Environment = context.obj
     _name_lost_links()
@@ -53,11 +54,9 @@ def list_models(
     if as_json:
         print(json_text([item.as_json() for item in here], indent=2))
         return ExitStatus.OK
-    width = max([5, *(len(item.name) for item in here)])
-    print(f"{'name':{width}}  {'variant':10} {'size':>9}  {'state':8}  last used")
-    for item in here:
-        row = f"{item.name:{width}}  {item.variant:10} {_size(item.bytes):>9}"
-        print(f"{row}  {_state(item):8}  {_moment(item.last_used)}".rstrip())
+    heads = ("name", "variant", "size", "state", "last used")
+    rows = [(i.name, i.variant, _size(i.bytes), _state(i), _moment(i.last_used)) for i in here]
+    tables.show(tables.Table(heads, rows, right=("size",), dropped=("variant", "size")))
     return ExitStatus.OK
 
 

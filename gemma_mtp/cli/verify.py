@@ -170,10 +170,9 @@ def _compare(engine: Engine, plan: Plan, cancel: Flag, printer: Printer) -> list
 
 def _print(receipt: Receipt, as_json: bool) -> None:
     from gemma_mtp.measure.verify import report
-    from gemma_mtp.terminal.screen import Screen
+    from gemma_mtp.terminal.tables import show
 
     if as_json:
         print(json_text(report.as_json(receipt)))
     else:
-        width = min(Screen(sys.stdout, sys.stdout).width, WIDEST_LINE)
-        print("\n".join(report.lines(receipt, width)))
+        show(*report.blocks(receipt), widest=WIDEST_LINE)

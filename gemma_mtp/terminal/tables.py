@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table as RichTable
 
+    Block = RenderableType
+    """A text, or anything that rich can draw."""
+else:
+    Block = object
+
 ENDLESS = 10**5  # columns of what is not a terminal
 GAP = 2  # columns between two columns of a table
+LEAST_TEXT = 20  # columns of a text that can still be read
 LONGEST_BAR = 60  # columns; longer ones are no easier to compare
 
 
@@ -30,8 +36,9 @@ LONGEST_BAR = 60  # columns; longer ones are no easier to compare
 class Table:
     """Rows of texts below `heads`, without lines. Columns with a head in `right` are flush right.
 
-    Where not all of it fits, the columns named in `dropped` go, the first of them first; then
-    texts go on in the next row.
+    On a terminal that is too narrow for all of it, texts of the last column go on in the next row,
+    as long as it has `LEAST_TEXT` columns. Before it gets less, the columns named in `dropped` go,
+    the first of them first.
     """
 
     heads: Sequence[str]
@@ -45,7 +52,9 @@ class Table:
         made = self._without(())
         for count in range(len(self.dropped) + 1):
             made = self._without(self.dropped[:count])
+            made.columns[-1].max_width = LEAST_TEXT
             wanted = made.__rich_measure__(console, options.update(width=ENDLESS)).maximum
+            made.columns[-1].max_width = None
             if wanted <= options.max_width:
                 break
         yield made
@@ -75,7 +84,7 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> RichTable:
     return made
 
 
-def lines(block: RenderableType, width: int = ENDLESS) -> list[list[Piece]]:
+def lines(block: Block, width: int = ENDLESS) -> list[list[Piece]]:
     """The lines of a text, which is broken between words, or of anything that rich can draw,
     without blanks at their ends."""
     from rich.text import Text
@@ -86,12 +95,12 @@ def lines(block: RenderableType, width: int = ENDLESS) -> list[list[Piece]]:
     return [_trimmed([Piece(text, style) for text, style, _ in line]) for line in found]
 
 
-def plain_lines(block: RenderableType, width: int = ENDLESS) -> list[str]:
+def plain_lines(block: Block, width: int = ENDLESS) -> list[str]:
     """The same without its styles."""
     return ["".join(piece.text for piece in line) for line in lines(block, width)]
 
 
-def show(*blocks: RenderableType, widest: int = ENDLESS) -> None:
+def show(*blocks: Block, widest: int = ENDLESS) -> None:
     """Write texts and tables to standard output, on a terminal in `widest` columns at the most.
 
     NO_COLOR, FORCE_COLOR, COLUMNS and TERM mean what they mean to rich.

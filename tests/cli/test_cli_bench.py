@@ -13,6 +13,7 @@ from support.fakes import FakeEnvironment, invoke
 from gemma_mtp.api import PairFiles
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.measure.bench import report
+from gemma_mtp.terminal import tables
 
 RUN = {
     *("draft", "tokens_per_second", "acceptance_rate", "mean_accepted_length", "rounds"),
@@ -98,10 +99,19 @@ def test_the_table_and_the_bars(monkeypatch):
 @pytest.mark.parametrize("columns", [40, 80])
 @pytest.mark.parametrize("engine", [CurveEngine(), CurveEngine(0.6, STEEP, chosen=0)])
 def test_no_line_is_wider_than_the_terminal(monkeypatch, columns, engine):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    lines = bench("--costs", engine=engine).stdout.splitlines()
+    blocks = []
+    monkeypatch.setattr(tables, "show", lambda *found, widest: blocks.extend(found))
+    bench("--costs", engine=engine)
+    lines = [line for block in blocks for line in tables.plain_lines(block, columns)]
     assert max(map(len, lines)) <= columns
     assert any(line.startswith("draft ") and "speedup" in line for line in lines)
+
+
+def test_in_a_pipe_no_column_is_left_out(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = bench("--costs").stdout.splitlines()
+    assert " ".join(report.HEADS) in (" ".join(line.split()) for line in lines)
+    assert " ".join(report.COST_HEADS) in (" ".join(line.split()) for line in lines)
 
 
 def test_a_busy_machine_is_called_busy():

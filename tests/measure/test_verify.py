@@ -21,8 +21,9 @@ from gemma_mtp.errors import BadPair, Cancelled
 from gemma_mtp.measure.verify.comparison import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
-from gemma_mtp.measure.verify.report import Receipt, as_json, lines, verdict
+from gemma_mtp.measure.verify.report import Receipt, as_json, blocks, verdict
 from gemma_mtp.measure.verify.texts import QUESTION, STORY, texts
+from gemma_mtp.terminal.tables import plain_lines
 
 SIZE = 50
 GREEDY = Sampling(temperature=0.0)
@@ -238,7 +239,8 @@ def test_a_reply_that_goes_on_where_the_other_ended_has_no_gap():
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_no_line_is_wider_than_the_terminal(columns):
-    found = lines(receipt(EQUAL, NEAR, WRONG), columns)
+    drawn = blocks(receipt(EQUAL, NEAR, WRONG))
+    found = [line for block in drawn for line in plain_lines(block, columns)]
     assert max(map(len, found)) <= columns
     assert any("near-tie at 20 (0.01)" in line or "DIFFERS at 20" in line for line in found)
 

@@ -32,7 +32,7 @@ def test_a_healthy_machine() -> None:
     assert (outcome.status, outcome.stderr) == (0, "")
     lines = outcome.stdout.splitlines()
     assert lines[0] == "hub            answers"
-    assert lines[2] == "model  download    needs  context"
+    assert lines[2] == "model  download    needs  context  verdict"
     assert lines[3].startswith("e2b      2.7 GB   3.0 GB     128k  runs well")
     assert lines[7].startswith("31b     17.6 GB")
     assert "does not fit: needs 19.9 GB, 6.0 GB are free" in lines[7]

@@ -5,7 +5,6 @@ Knows words and columns; measures nothing.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.conclusion import conclusion
 from gemma_mtp.measure.bench.results import Results, Summary
 from gemma_mtp.measure.bench.runs import Plan
-from gemma_mtp.terminal.chart import bars, table
+from gemma_mtp.terminal.tables import Block, Table, bars
 from gemma_mtp.text import number, percent
 
 HEADS = ("draft", "tok/s", "from-to", "speedup", "accepted", "per round", "of limit", "first token")
-IMPORTANCE = (9, 8, 3, 7, 6, 5, 4, 2)
+DROPPED = ("first token", "from-to", "of limit", "per round", "accepted", "speedup")
+"""Columns that go first where the window is too narrow for all of them."""
 COST_HEADS = ("width", "drafts", "ms", "plain steps", "pays from")
-COST_IMPORTANCE = (9, 3, 5, 8, 7)
+COST_DROPPED = ("drafts", "ms", "pays from")
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,14 @@ def _costs_json(costs: Costs) -> dict[str, Any]:
     }
 
 
-def lines(bench: Bench, width: int) -> list[str]:
+def blocks(bench: Bench) -> list[Block]:
     """Conditions, table, bars, costs, the conclusion in one sentence, and notes."""
-    found = [*_conditions(bench), ""]
+    found: list[Block] = [*_conditions(bench), ""]
     if bench.results.summaries:
-        found += [*_table(bench.results, width), "", *_picture(bench.results, width), ""]
+        found += [_table(bench.results), "", *_picture(bench.results), ""]
     if bench.costs is not None and bench.costs.verify:
-        found += [*_costs(bench.costs, width), ""]
-    found += [conclusion(bench.results), *_notes(bench)]
-    return [row for line in found for row in (_wrapped(line, width) if line else [""])]
+        found += [*_costs(bench.costs), ""]
+    return [*found, conclusion(bench.results), *_notes(bench)]
 
 
 def _conditions(bench: Bench) -> list[str]:
@@ -143,9 +142,9 @@ def threads(count: int) -> str:
     return "one thread" if count == 1 else f"{count} threads"
 
 
-def _table(results: Results, width: int) -> list[str]:
-    rows = [HEADS, *(_row(summary) for summary in results.summaries)]
-    return table(rows, IMPORTANCE, width)
+def _table(results: Results) -> Table:
+    rows = [_row(summary) for summary in results.summaries]
+    return Table(HEADS, rows, right=HEADS[1:], dropped=DROPPED)
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
@@ -163,31 +162,29 @@ def _row(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _picture(results: Results, width: int) -> list[str]:
+def _picture(results: Results) -> list[Block]:
     rows = [(s.draft, s.tokens_per_second, number(s.tokens_per_second)) for s in results.summaries]
-    return ["tokens per second", *bars(rows, width)]
+    return ["tokens per second", bars(rows)]
 
 
-def _costs(costs: Costs, width: int) -> list[str]:
+def _costs(costs: Costs) -> list[Block]:
     plain = _plain(costs)
-    found = [f"cost of verifying, with {costs.position} tokens in the context"]
-    rows = [COST_HEADS]
-    picture = []
+    rows, picture = [], []
     for verified, seconds in sorted(costs.verify.items()):
         steps = f"{seconds / plain:.2f}"
         pays = _pays(costs, verified - 1)
         rows.append((str(verified), str(verified - 1), f"{seconds * 1e3:.2f}", steps, pays))
         picture.append((str(verified), seconds / plain, steps))
     draft, overhead = costs.draft_step / plain, costs.overhead / plain
-    found += table(rows, COST_IMPORTANCE, width)
-    found += [
+    return [
+        f"cost of verifying, with {costs.position} tokens in the context",
+        Table(COST_HEADS, rows, right=COST_HEADS[1:], dropped=COST_DROPPED),
         f"a draft step costs {draft:.2f} plain steps, all else in a round {overhead:.2f}",
         "pays from: the chance of each draft to be accepted",
         "",
         "plain steps by width",
-        *bars(picture, width),
+        bars(picture),
     ]
-    return found
 
 
 def _pays(costs: Costs, drafts: int) -> str:
@@ -228,13 +225,6 @@ def _copied(stats: Stats) -> float | None:
 def _plain(costs: Costs) -> float:
     """Seconds of a plain step's evaluation, the unit of all others."""
     return costs.verify.get(1) or min(costs.verify.values(), default=1.0)
-
-
-def _wrapped(line: str, width: int) -> list[str]:
-    """Sentences are broken between words, tables are made to fit."""
-    if len(line) <= width:
-        return [line]
-    return textwrap.wrap(line, width, break_on_hyphens=False, drop_whitespace=True)
 
 
 def _seconds(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 from gemma_mtp.measure.bench.report import threads
 from gemma_mtp.measure.verify.comparison import Comparison, Probe
 from gemma_mtp.measure.verify.difference import Difference
-from gemma_mtp.terminal.chart import table
+from gemma_mtp.terminal.tables import Block, Table
 from gemma_mtp.text import percent
 
 HEADS = ("text", "temp", "draft", "tokens", "accepted", "exact", "otherwise")
-IMPORTANCE = (9, 7, 8, 5, 4, 9, 9)
+DROPPED = ("accepted", "tokens", "temp", "draft")
+"""Columns that go first where the window is too narrow for all of them."""
 
 
 @dataclass(frozen=True)
@@ -147,50 +147,39 @@ def _comparison(c: Comparison) -> dict[str, Any]:
     }
 
 
-def lines(receipt: Receipt, width: int) -> list[str]:
+def blocks(receipt: Receipt) -> list[Block]:
     """Files, versions, probe, replies, verdict."""
     about, settings = receipt.conditions, receipt.conditions["settings"]
     versions, name = about["versions"], Path(about["model"]).name
-    found = [
+    found: list[Block] = [
         f"{name}, {threads(settings['threads'])}, KV cache {settings['kv_type']}",
         f"gemma-mtp {versions['gemma_mtp']}, llama.cpp {versions['llama_cpp']}",
     ]
     for file in about["files"]:
-        found += [f"{file['name']} ({file['weights']})", *_sum(file["sha256"], width)]
-    found += ["", *_probe_lines(receipt.probes, width), "", *_replies(receipt, width), ""]
-    found.append(verdict(receipt))
-    return [row for line in found for row in _wrapped(line, width)]
+        found += [f"{file['name']} ({file['weights']})", f"  {file['sha256']}"]
+    found += ["", *_probe_lines(receipt.probes), "", _replies(receipt), ""]
+    return [*found, verdict(receipt)]
 
 
-def _wrapped(line: str, width: int) -> list[str]:
-    return textwrap.wrap(line, width, break_on_hyphens=False) or [""]
-
-
-def _sum(digest: str, width: int) -> list[str]:
-    """A hash, in two halves where one line is too short for it."""
-    room = width - 2
-    return [f"  {digest[i : i + room]}" for i in range(0, len(digest), room)]
-
-
-def _probe_lines(probes: Sequence[Probe], width: int) -> list[str]:
-    heads = ("width", *(f"{p.position} tokens" for p in probes))
+def _probe_lines(probes: Sequence[Probe]) -> list[Block]:
+    heads = ["width", *(f"{p.position} tokens" for p in probes)]
     widths = sorted({w for p in probes for w in p.differences})
-    rows = [heads, *((str(w), *(_bits(p.differences.get(w)) for p in probes)) for w in widths)]
+    rows = [(str(w), *(_bits(p.differences.get(w)) for p in probes)) for w in widths]
     title = "rows by width, largest difference from those at width 2, with so much context"
-    return [title, *table(rows, (9, *range(len(probes))), width)]
+    return [title, Table(heads, rows, right=heads[1:], dropped=heads[1:-1])]
 
 
 def _bits(difference: float | None) -> str:
     return "-" if difference is None else "equal" if difference == 0 else f"{difference:.2g}"
 
 
-def _replies(receipt: Receipt, width: int) -> list[str]:
+def _replies(receipt: Receipt) -> Table:
     """One line for each text, temperature and draft, with both modes side by side."""
     rows: dict[tuple[str, str, str], list[Comparison]] = {}
     for c in receipt.comparisons:
         rows.setdefault((c.text, f"{c.temperature:g}", c.draft), []).append(c)
     body = [(*key, *_cells(both)) for key, both in rows.items()]
-    return table([HEADS, *body], IMPORTANCE, width)
+    return Table(HEADS, body, right=HEADS[1:], dropped=DROPPED)
 
 
 def _cells(both: Sequence[Comparison]) -> tuple[str, str, str, str]:
