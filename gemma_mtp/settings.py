@@ -1,181 +1,349 @@
-"""The options of `chat` and `run` as typed, and whether they make sense.
+"""The parameters of a reply and of loading a pair, each declared once.
 
-Knows neither terminal nor engine; every complaint is a `GemmaMtpError`, so nothing that is out of
-range gets any further.
+A field declared with `setting` below is what the engine takes (`Sampling`, `ReplySettings` as part
+of a `Request`, `LoadOptions`), and by the same line a flag of the command line, a key of
+config.toml, a name for `/set parameter`, a range that values are held to, and a row of
+docs/reference.md. To add one, declare it here and use it where it counts.
+
+Read by the command line, the chat, config.toml and models.toml. Pure: knows no terminal, no file.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from inspect import Parameter, Signature, signature
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from typer import Option
-
-from gemma_mtp.api import KV_TYPES, MAX_DRAFT, DraftSetting, LoadOptions, Message, Request, Sampling
 from gemma_mtp.errors import UsageError
-from gemma_mtp.text import clean
+from gemma_mtp.text import clean, suggestion
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+Part = TypeVar("Part")
+
+DraftSetting = int | Literal["auto"]
+"""Draft length k: "auto", or a fixed number of drafted tokens per round (0 is plain decoding)."""
+
+MAX_DRAFT = 16  # tokens; the widest round evaluates one more
+NONE = ("none", "off", "default")  # words for no value of one's own
+SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
-class Names(Protocol):
-    """The part of the catalogue that reading a command line needs."""
+class KvType(NamedTuple):
+    """A type of the KV cache: its number in ggml.h, and bytes of one value; quantized values come
+    in blocks of 32 with their scales."""
 
-    def find(self, name: str) -> Any: ...
+    number: int
+    bytes: float
 
-    def nearest(self, word: str) -> list[str]: ...
+
+KV_TYPES = {
+    "f32": KvType(0, 4.0),
+    "f16": KvType(1, 2.0),
+    "bf16": KvType(30, 2.0),
+    "q8_0": KvType(8, 34 / 32),
+    "q5_1": KvType(7, 24 / 32),
+    "q5_0": KvType(6, 22 / 32),
+    "q4_1": KvType(3, 20 / 32),
+    "q4_0": KvType(2, 18 / 32),
+    "iq4_nl": KvType(20, 18 / 32),
+}
 
 
-def refuse_image(text: str) -> None:
-    """A picture given as the whole prompt would otherwise be answered by its file name."""
-    path = text.strip().strip("'\"")
-    if not path.lower().endswith(IMAGE_SUFFIXES):
-        return
-    if not re.search(r"\s", path) or path.startswith(("/", "~", "./", "../")) or _exists(path):
-        raise UsageError(
-            f"{path} is an image, and images are not supported yet.", "Only text can be sent."
+@dataclass(frozen=True)
+class Setting:
+    """All there is to know about one parameter.
+
+    `name` is what people type, `field` the attribute that holds the value. Numbers are between
+    `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
+    `words` stand for values. `unset` says what None means, "" where None is no value. With
+    `at_load` a change counts from the next load on, otherwise at once.
+    """
+
+    name: str
+    field: str
+    kind: type
+    default: Any
+    help: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    words: Mapping[str, Any] = dataclass_field(default_factory=dict)
+    unset: str = ""
+    at_load: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def accept(self, value: Any, called: str = "") -> Any:
+        """A value of TOML, JSON or Python as the field holds it.
+
+        Raises UsageError where it is of another kind or out of range, and calls it `called`.
+        """
+        found = value
+        if isinstance(value, str) and (self.words or self.choices):
+            found = value.lower()
+            if found in self.words:
+                return self.words[found]
+        if self.kind is float and type(found) is int:
+            found = float(found)
+        elif self.kind is tuple and isinstance(found, list):
+            found = tuple(found)
+        if found is None and self.unset:
+            return None
+        if type(found) is not self.kind or not self._fits(found):
+            raise self.refusal(value, called)
+        return clean(str(found)) if self.kind is str else found
+
+    def refusal(self, value: Any, called: str = "") -> UsageError:
+        """What is said about a value that cannot be accepted."""
+        quoted = f'"{value}"' if isinstance(value, str) else value
+        return UsageError(f"{called or self.name} must be {self.wanted}, not {quoted}.")
+
+    def parse(self, text: str, called: str = "") -> Any:
+        """The value that is typed as `text`. Raises UsageError as `accept` does."""
+        word = text.strip().lower()
+        if self.unset and word in NONE:
+            return self.default
+        value: Any = text
+        if self.kind is bool:
+            value = SWITCH.get(word, text)
+        elif self.kind is tuple:
+            value = (clean(text),)
+        elif self.kind in (int, float) and word not in self.words:
+            with suppress(ValueError):  # `accept` says what is wanted
+                value = self.kind(text)
+        return self.accept(value, called)
+
+    def shown(self, value: Any) -> str:
+        """A value as a person reads and types it."""
+        if value is None or value == ():
+            return self.unset
+        if isinstance(value, tuple):
+            return " ".join(f'"{text}"' for text in value)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return next((word for word, meant in self.words.items() if meant == value), str(value))
+
+    @property
+    def wanted(self) -> str:
+        """The values it takes, as the rest of a sentence."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is tuple:
+            return "a list of texts that are not empty"
+        if self.kind is str:
+            return "text in quotes"
+        low = f"between {self.least} and {self.most}"
+        if self.above is not None:
+            low = f"above {self.above} and at most {self.most}"
+        elif self.most is None:
+            low = f"of at least {self.least}"
+        number = f"{'a whole number' if self.kind is int else 'a number'} {low}"
+        return f"{', '.join(self.words)} or {number}" if self.words else number
+
+    def _fits(self, value: Any) -> bool:
+        if self.kind is str:
+            return not self.choices or value in self.choices
+        if self.kind is tuple:
+            return all(isinstance(text, str) and text for text in value)
+        if self.kind is bool:
+            return True
+        return (
+            (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
         )
 
 
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):
-        return False
+def setting(default: Any, help: str, kind: type | None = None, **details: Any) -> Any:
+    """A field of a dataclass that is a `Setting`; `details` are the other attributes of one."""
+    known = {"kind": kind or type(default), "default": default, "help": help, **details}
+    return dataclass_field(default=default, metadata=known)
 
 
-@dataclass
-class Options:
-    """The options of `chat` and `run` as typed; `check` them before doing anything."""
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen from logits; defaults are those recommended for Gemma 4."""
 
-    draft: Annotated[
-        str, Option(metavar="auto|off|N", help=f"Draft length: auto, off, or 0 to {MAX_DRAFT}.")
-    ] = "auto"
-    drafter: Annotated[
-        Path | None, Option(metavar="PATH", help="Use this GGUF file as the drafter.")
-    ] = None
-    temperature: Annotated[float, Option(help="Randomness; 0 takes the likeliest token.")] = (
-        Sampling.temperature
+    temperature: float = setting(1.0, "Randomness; 0 takes the likeliest token.", least=0, most=100)
+    top_k: int = setting(64, "Keep the K likeliest tokens; 0 keeps all.", least=0, most=2**20)
+    top_p: float = setting(0.95, "Keep the likeliest tokens up to this total.", above=0, most=1)
+    min_p: float = setting(
+        0.0, "Drop tokens below this share of the likeliest one.", least=0, most=1
     )
-    top_k: Annotated[int, Option(help="Keep the K likeliest tokens; 0 keeps all.")] = Sampling.top_k
-    top_p: Annotated[float, Option(help="Keep the likeliest tokens up to this total.")] = (
-        Sampling.top_p
+    repeat_penalty: float = setting(1.0, "Above 1 discourages repetition.", above=0, most=10)
+    repeat_last_n: int = setting(
+        64, "Tokens that --repeat-penalty looks back at.", least=0, most=2**20
     )
-    min_p: Annotated[float, Option(help="Drop tokens below this share of the likeliest one.")] = (
-        Sampling.min_p
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplySettings:
+    """What else is asked of one reply.
+
+    `exact` makes the text a function of model, prompt, sampling, seed and of what of the prompt was
+    cached before, whatever is drafted.
+    """
+
+    seed: int | None = setting(
+        None,
+        "Same seed, same text; turns --exact on.",
+        int,
+        least=0,
+        most=2**63 - 1,
+        unset="another for each reply",
     )
-    repeat_penalty: Annotated[float, Option(help="Above 1 discourages repetition.")] = (
-        Sampling.repeat_penalty
+    exact: bool | None = setting(
+        None, "Same text at every draft length.", bool, unset="where a seed is set"
     )
-    seed: Annotated[int | None, Option(help="Same seed, same text; turns --exact on.")] = None
-    exact: Annotated[bool, Option("--exact", help="Same text at every draft length.")] = False
-    max_tokens: Annotated[int | None, Option(help="Stop after this many tokens.")] = None
-    stop: Annotated[
-        list[str] | None, Option(metavar="TEXT", help="Stop before this text (repeatable).")
-    ] = None
-    ctx: Annotated[int | None, Option(help="Context length in tokens.")] = None
-    threads: Annotated[int | None, Option(help="CPU threads; else as many as others leave.")] = None
-    gpu_layers: Annotated[int | None, Option(help="Layers on the GPU; -1 is all.")] = None
-    kv_type: Annotated[
-        str, Option(metavar="TYPE", help=f"KV cache type: {', '.join(KV_TYPES)}.")
-    ] = LoadOptions.cache_type_k
-    flash_attn: Annotated[str, Option(metavar="auto|on|off", help="Flash attention.")] = "auto"
-    system: Annotated[str | None, Option(metavar="TEXT", help="System prompt.")] = None
-    think: Annotated[bool, Option("--think/--no-think", help="Let the model think first.")] = False
-    verbose: Annotated[
-        bool, Option("--verbose", help="llama.cpp's log, and a traceback of any error.")
-    ] = False
+    draft: DraftSetting = setting(
+        "auto",
+        "Draft length; off is plain decoding, auto measures what pays.",
+        int,
+        least=0,
+        most=MAX_DRAFT,
+        words={"auto": "auto", "off": 0},
+    )
+    max_tokens: int | None = setting(
+        None,
+        "Stop after this many tokens.",
+        int,
+        least=1,
+        unset="no limit",
+        aliases=("num_predict",),
+    )
+    stop: tuple[str, ...] = setting(
+        (), "Stop before this text (repeatable).", unset="no text ends a reply"
+    )
+    think: bool = setting(False, "Let the model think first.")
 
-    def check(self) -> None:
-        """Raise `UsageError` with one sentence for the first option that is out of range."""
-        self.draft_setting()
-        for flag, value, good, wanted in self._ranges():
-            if value is not None and not (math.isfinite(value) and good):
-                raise UsageError(f"{flag} must be {wanted}, not {value}.")
-        _one_of("--kv-type", self.kv_type, KV_TYPES)
-        _one_of("--flash-attn", self.flash_attn, ("auto", "on", "off"))
-        if self.flash_attn == "off" and self.kv_type not in ("f32", "f16", "bf16"):
-            raise UsageError(f"--kv-type {self.kv_type} needs flash attention, which is off.")
-        if "" in (self.stop or ()):
-            raise UsageError("--stop needs a text that is not empty.")
-
-    def _ranges(self) -> list[tuple[str, float | None, bool, str]]:
-        def within(low: int, value: int | None, high: int) -> bool:
-            return value is None or low <= value <= high
-
-        gpu = self.gpu_layers
-        t, k, p, m, r = self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty
-        return [
-            ("--temperature", t, 0 <= t <= 100, "between 0 and 100"),
-            ("--top-k", k, within(0, k, 2**20), "between 0 (off) and 1048576"),
-            ("--top-p", p, 0 < p <= 1, "above 0 and at most 1"),
-            ("--min-p", m, 0 <= m <= 1, "between 0 and 1"),
-            ("--repeat-penalty", r, 0 < r <= 10, "above 0 and at most 10"),
-            ("--seed", self.seed, within(0, self.seed, 2**63 - 1), "between 0 and 2**63 - 1"),
-            ("--max-tokens", self.max_tokens, within(1, self.max_tokens, 2**20), "at least 1"),
-            ("--ctx", self.ctx, within(256, self.ctx, 2**20), "between 256 and 1048576"),
-            ("--threads", self.threads, within(1, self.threads, 1024), "between 1 and 1024"),
-            ("--gpu-layers", gpu, within(-1, gpu, 1000), "-1 (all) to 1000"),
-        ]
-
-    def draft_setting(self) -> DraftSetting:
-        """`--draft` as the engine takes it."""
-        word = self.draft.strip().lower()
-        if word in ("auto", "off"):
-            return "auto" if word == "auto" else 0
-        if word.isascii() and word.isdigit() and int(word) <= MAX_DRAFT:
-            return int(word)
-        raise UsageError(
-            f'--draft must be auto, off, or a number from 0 to {MAX_DRAFT}, not "{self.draft}".'
-        )
-
-    def load_options(self) -> LoadOptions:
-        """What the engine needs to load a pair."""
-        flash = {"auto": None, "on": True, "off": False}[self.flash_attn.lower()]
-        kind = self.kv_type.lower()
-        return LoadOptions(self.ctx, self.threads, self.gpu_layers, kind, kind, flash, self.verbose)
-
-    def system_messages(self) -> tuple[Message, ...]:
-        """The conversation before anyone said anything."""
-        return (Message.text("system", clean(self.system)),) if self.system else ()
-
-    def request(self, messages: tuple[Message, ...]) -> Request:
-        """One reply to `messages`."""
-        return Request(
-            messages,
-            Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty),
-            seed=self.seed,
-            exact=self.exact or self.seed is not None,
-            draft=self.draft_setting(),
-            max_tokens=self.max_tokens,
-            stop=tuple(map(clean, self.stop or ())),
-            think=self.think,
-        )
+    @property
+    def is_exact(self) -> bool:
+        """`exact`, with None resolved."""
+        return self.seed is not None if self.exact is None else self.exact
 
 
-def _one_of(flag: str, value: str, known: tuple[str, ...]) -> None:
-    if value.lower() not in known:
-        raise UsageError(f'{flag} must be one of {", ".join(known)}, not "{value}".')
+CHOSEN = "chosen for this machine"
 
 
-def takes_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give `command(options=...)` one command-line option for each field of `Options`."""
-    hints = get_type_hints(Options, include_extras=True)
-    own = [p for p in signature(command, eval_str=True).parameters.values() if p.name != "options"]
-    added = [
-        Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
-        for f in fields(Options)
-    ]
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a pair is loaded. llama.cpp's own log goes to `log_file`, or to stderr when `verbose`."""
 
-    def wrapper(**values: Any) -> int:
-        options = Options(**{f.name: values.pop(f.name) for f in fields(Options)})
-        return command(options=options, **values)
+    context: int | None = setting(
+        None,
+        "Context length in tokens.",
+        int,
+        name="ctx",
+        least=256,
+        most=2**20,
+        unset=CHOSEN,
+        at_load=True,
+        aliases=("num_ctx",),
+    )
+    threads: int | None = setting(
+        None,
+        "CPU threads; else as many as others leave.",
+        int,
+        least=1,
+        most=1024,
+        unset=CHOSEN,
+        at_load=True,
+        aliases=("num_thread",),
+    )
+    gpu_layers: int | None = setting(
+        None,
+        "Layers on the GPU; -1 is all.",
+        int,
+        least=-1,
+        most=1000,
+        unset=CHOSEN,
+        at_load=True,
+        aliases=("num_gpu",),
+    )
+    kv_type: str = setting("f16", "Type of the KV cache.", choices=tuple(KV_TYPES), at_load=True)
+    flash_attn: str = setting(
+        "auto", "Flash attention.", choices=("auto", "on", "off"), at_load=True
+    )
+    verbose: bool = False
+    log_file: Path | None = None
 
-    wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
-    vars(wrapper)["__signature__"] = Signature([*own, *added])
-    return wrapper
+    def check(self, called: Callable[[str], str] = str) -> None:
+        """Raise UsageError for a value that no pair can be loaded with; `called` says how the
+        settings are called where they were set."""
+        check(self, called)
+        if self.flash_attn == "off" and KV_TYPES[self.kv_type].bytes < 2:
+            raise UsageError(
+                f"{called('kv_type')} {self.kv_type} needs flash attention, which is off."
+            )
+
+
+@dataclass(frozen=True)
+class Options(LoadOptions, ReplySettings, Sampling):
+    """All settings of a chat or a run.
+
+    `given` names the fields that a person has set, on the command line, in config.toml or with
+    /set; what is recommended for a model takes the place of the others.
+    """
+
+    system: str | None = setting(None, "System prompt.", str, unset="no system prompt")
+    drafter: Path | None = None
+    given: frozenset[str] = frozenset()
+
+    def with_values(self, **values: Any) -> Options:
+        """The options with fields set by a person."""
+        return replace(self, given=self.given | values.keys(), **values)
+
+    def without(self, known: Setting) -> Options:
+        """The options as if nobody had set that one."""
+        return replace(self, given=self.given - {known.field}, **{known.field: known.default})
+
+    def for_model(self, recommended: Sampling) -> Options:
+        """The options with what is recommended for a model, where a person has set nothing."""
+        names = {known.name for known in fields(Sampling)} - self.given
+        return replace(self, **{name: getattr(recommended, name) for name in names})
+
+    def part(self, kind: type[Part]) -> Part:
+        """The fields of one of the classes that options are made of."""
+        return kind(**{f.name: getattr(self, f.name) for f in fields(kind)})  # type: ignore[arg-type]
+
+
+def settings_of(kind: Any) -> Iterator[Setting]:
+    """The settings among the fields of a dataclass, in their order."""
+    for known in fields(kind):
+        if "help" in known.metadata:
+            details = {"name": known.name, "field": known.name, **known.metadata}
+            yield Setting(**details)
+
+
+PARAMETERS = {
+    known.name: known
+    for kind in (Sampling, ReplySettings, LoadOptions)
+    for known in settings_of(kind)
+}
+"""What `/set parameter` knows, by name."""
+
+SETTINGS = {**PARAMETERS, **{known.name: known for known in settings_of(Options)}}
+"""All that flags and config.toml know, by name."""
+
+
+def find(name: str) -> Setting:
+    """The parameter that a person means; raises UsageError with the nearest one."""
+    word = name.lower().replace("-", "_")
+    for known in PARAMETERS.values():
+        if word == known.name or word in known.aliases:
+            return known
+    names = [name for known in PARAMETERS.values() for name in (known.name, *known.aliases)]
+    hint = suggestion(word, names) or f"Known: {', '.join(PARAMETERS)}."
+    raise UsageError(f'There is no parameter "{name}".', hint)
+
+
+def check(values: Any, called: Callable[[str], str] = str) -> None:
+    """Raise UsageError for the first setting of a dataclass that no code could work with."""
+    for known in settings_of(values):
+        value = getattr(values, known.field)
+        if known.accept(value, called(known.name)) != value:  # a word that stands for a value
+            raise known.refusal(value, called(known.name))

@@ -8,6 +8,9 @@ there; and bidirectional overrides would make one text look like another.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 REPLACED = "\ufffd"
@@ -48,6 +51,21 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
+def nearest(word: str, names: Iterable[str], errors: int = 2) -> list[str]:
+    """The names that begin with `word`, then those at most so many typing errors away, best
+    first."""
+    word = word.lower()
+    scored = [(not (word and name.startswith(word)), distance(word, name), name) for name in names]
+    near = [found for found in scored if not found[0] or found[1] <= errors]
+    return [name for *_, name in sorted(near, key=lambda found: found[:2])]
+
+
+def suggestion(word: str, names: Iterable[str], most: int = 1) -> str:
+    """A question with the names nearest to a word that is none; "" where none is near."""
+    near = nearest(word, names)[:most]
+    return f"Did you mean {' or '.join(near)}?" if near else ""
+
+
 def number(value: float) -> str:
     """Three figures are enough for a rate."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
@@ -71,3 +89,12 @@ def byte_size(size: float) -> str:
 def thousands(tokens: int) -> str:
     """8192 is 8k."""
     return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
+def moment(when: str | None) -> str:
+    """A time in ISO format as local time, to the minute."""
+    if not when:
+        return "never" if when is None else ""
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+    return "unknown"

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from gemma_mtp.chat import verbs
+from gemma_mtp.cli import flags
 from gemma_mtp.cli.app import app
 from gemma_mtp.errors import ExitStatus
 from gemma_mtp.files.config_file import KEYS
@@ -218,6 +219,7 @@ def test_the_reference_lists_every_option_of_chat_and_run_and_every_key() -> Non
         named = [option.opts[0] for option in COMMANDS[command].params]
         assert [name for name in named if name.startswith("--") and f"`{name}" not in text] == []
     assert set(re.findall(r"\| `(\w+)` \|", text)) == set(KEYS) - {"model"}
+    assert flags.table() in text
     assert "`model`" in text
 
 

@@ -20,16 +20,14 @@ from gemma_mtp.api.pair import (
     CPU_PIECE,
     DEFAULT_CONTEXT,
     GPU_PIECE,
-    KV_TYPES,
     MAX_WIDTH,
     SNAPSHOT_BYTES,
     SNAPSHOT_SHARE,
-    LoadOptions,
     PairFiles,
     PairInfo,
 )
 from gemma_mtp.api.replies import Replies
-from gemma_mtp.api.request import MAX_DRAFT, DraftSetting, Request, Sampling
+from gemma_mtp.api.request import Request
 from gemma_mtp.api.stats import (
     TOO_NOISY,
     Drafted,
@@ -39,12 +37,12 @@ from gemma_mtp.api.stats import (
     Stats,
     add_drafted,
 )
+from gemma_mtp.settings import MAX_DRAFT, DraftSetting, LoadOptions, Sampling
 
 __all__ = [
     "CPU_PIECE",
     "DEFAULT_CONTEXT",
     "GPU_PIECE",
-    "KV_TYPES",
     "MAX_DRAFT",
     "MAX_WIDTH",
     "SNAPSHOT_BYTES",

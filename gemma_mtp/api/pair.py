@@ -1,14 +1,13 @@
-"""A pair: its files, how it is loaded, and what it turned out to be."""
+"""A pair: its files, and what it turned out to be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp.api.request import MAX_DRAFT
+from gemma_mtp.settings import MAX_DRAFT, Sampling
 
 DEFAULT_CONTEXT = 8192
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 # Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
 # moment on a CPU. The size must not depend on time: other pieces give other last bits and exact
@@ -27,30 +26,14 @@ class PairFiles:
     """A pair on disk; of a split model, the first part.
 
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
-    the rest of a sentence.
+    the rest of a sentence. `sampling` is what is recommended for this model.
     """
 
     name: str
     target: Path
     drafter: Path | None
     no_drafter: str = ""
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """Context length in tokens, CPU threads, layers on the GPU (-1 all), KV cache type names.
-
-    llama.cpp's own log goes to `log_file`, or to stderr when `verbose`.
-    """
-
-    context: int | None = None
-    threads: int | None = None
-    gpu_layers: int | None = None
-    cache_type_k: str = "f16"
-    cache_type_v: str = "f16"
-    flash_attention: bool | None = None
-    verbose: bool = False
-    log_file: Path | None = None
+    sampling: Sampling = Sampling()
 
 
 @dataclass(frozen=True)

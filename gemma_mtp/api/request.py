@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import get_args
 
 from gemma_mtp.api.messages import Audio, Image, Message, Role, Text, ToolCall, ToolResult
 from gemma_mtp.errors import UsageError
-
-DraftSetting = int | Literal["auto"]
-"""Draft length k: "auto", or a fixed number of drafted tokens per round (0 is plain decoding)."""
-
-MAX_DRAFT = 16
+from gemma_mtp.settings import Options, ReplySettings, Sampling, check, setting
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How a token is chosen from logits; defaults are those recommended for Gemma 4."""
-
-    temperature: float = 1.0
-    top_k: int = 64
-    top_p: float = 0.95
-    min_p: float = 0.0
-    repeat_penalty: float = 1.0
-    repeat_last_n: int = 64
-
-
-@dataclass(frozen=True)
-class Request:
+class Request(ReplySettings):
     """One reply to be written.
 
-    `seed` None lets the engine pick one (reported in `End`). `exact` makes the text a function of
-    model, prompt, sampling, seed and of what of the prompt was cached before, whatever is drafted;
-    None means: if a seed is given. A last message of the assistant's is continued.
+    `seed` None lets the engine pick one (reported in `End`); `exact` None means: if a seed is
+    given. A last message of the assistant's is continued.
 
     For measuring: `ignore_end` goes on to `max_tokens` whatever the model says, and
     `synthetic_acceptance` accepts each draft with this chance, if those before it were, whatever
@@ -41,19 +24,16 @@ class Request:
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
-    seed: int | None = None
-    exact: bool | None = None
-    draft: DraftSetting = "auto"
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    think: bool = False
     ignore_end: bool = False
-    synthetic_acceptance: float | None = None
+    synthetic_acceptance: float | None = setting(
+        None, "", float, least=0, most=1, unset="drafts are judged"
+    )
 
-    @property
-    def is_exact(self) -> bool:
-        """`exact`, with None resolved."""
-        return self.seed is not None if self.exact is None else self.exact
+    @classmethod
+    def of(cls, messages: tuple[Message, ...], options: Options) -> Request:
+        """One reply to `messages`, as the options have it."""
+        settings = asdict(options.part(ReplySettings))
+        return cls(messages, options.part(Sampling), **{**settings, "exact": options.is_exact})
 
     def check(self) -> None:
         """Raise UsageError with a sentence about the first field that cannot be served.
@@ -65,13 +45,8 @@ class Request:
             raise UsageError("messages must hold at least one message.")
         for message in self.messages:
             _check_message(message)
-        for name, value in (*vars(self.sampling).items(), *vars(self).items()):
-            if name in _RANGES and value is not None:
-                _check_number(name, value, *_RANGES[name])
-        if self.draft != "auto":
-            _check_number("draft", self.draft, int, 0, MAX_DRAFT, f'"auto" or 0 to {MAX_DRAFT}')
-        if isinstance(self.stop, str) or not all(isinstance(t, str) and t for t in self.stop):
-            raise UsageError("stop must hold texts that are not empty.")
+        check(self.sampling)
+        check(self)
 
 
 def _check_message(message: Message) -> None:
@@ -89,27 +64,4 @@ _PARTS_TO_COME = {
     Audio: "Audio recordings",
     ToolCall: "Tool calls",
     ToolResult: "Tool results",
-}
-
-
-def _check_number(
-    name: str, value: object, kind: type, least: float, most: float, wanted: str
-) -> None:
-    """`kind` is int or float; a whole number is a float as well, a truth value is neither."""
-    number = type(value) is kind or (kind is float and type(value) is int)
-    if not number or not least <= value <= most:  # type: ignore[operator]
-        raise UsageError(f"{name} must be {wanted}, not {value!r}.")
-
-
-_TINY = 5e-324  # the least number above 0
-_RANGES: dict[str, tuple[type, float, float, str]] = {
-    "temperature": (float, 0, 100, "between 0 and 100"),
-    "top_k": (int, 0, 2**20, "between 0 (off) and 1048576"),
-    "top_p": (float, _TINY, 1, "above 0 and at most 1"),
-    "min_p": (float, 0, 1, "between 0 and 1"),
-    "repeat_penalty": (float, _TINY, 10, "above 0 and at most 10"),
-    "repeat_last_n": (int, 0, 2**20, "between 0 (off) and 1048576"),
-    "seed": (int, 0, 2**63 - 1, "between 0 and 2**63 - 1"),
-    "max_tokens": (int, 1, 2**20, "at least 1"),
-    "synthetic_acceptance": (float, 0, 1, "between 0 and 1"),
 }

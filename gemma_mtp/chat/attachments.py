@@ -15,8 +15,9 @@ from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import reading
 from gemma_mtp.files.reading import Say
-from gemma_mtp.settings import IMAGE_SUFFIXES
 from gemma_mtp.text import clean
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
 def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
@@ -77,6 +78,17 @@ def _named(word: str) -> list[Path]:
     if not found:
         raise UsageError(f"No file matches {word}.")
     return found
+
+
+def refuse_image(text: str) -> None:
+    """A picture given as the whole prompt would otherwise be answered by its file name."""
+    path = text.strip().strip("'\"")
+    if not path.lower().endswith(IMAGE_SUFFIXES):
+        return
+    if not re.search(r"\s", path) or path.startswith(("/", "~", "./", "../")) or _is_file(path):
+        raise UsageError(
+            f"{path} is an image, and images are not supported yet.", "Only text can be sent."
+        )
 
 
 def image_in(text: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gemma_mtp.api import Message, Request, Stats
@@ -61,7 +60,7 @@ class Chat:
         overflow: Policy = "ask",
     ) -> None:
         self.env, self.console, self.printer = env, console, printer
-        self.options, self.overflow = replace(options), overflow
+        self.options, self.overflow = options, overflow
         self.conversation = Conversation(options.system or "")
         self.record = Record(env.archive(), printer.line)
         self.attached: list[Attachment] = []
@@ -111,6 +110,7 @@ class Chat:
         self._engine = load(self.env, files, options, self.printer)
         self.loaded_with = options
         self.files = files
+        self.options = self.options.for_model(files.sampling)
 
     def close(self) -> None:
         """Unload the pair; what it measured is kept for `show`."""
@@ -140,7 +140,7 @@ class Chat:
             turn = self.conversation.last
             complete = turn is not None and turn.reply is not None and turn.reason == "stop"
             messages = self.conversation.messages()
-            self._engine.prepare(self.options.request(messages) if complete else None)
+            self._engine.prepare(Request.of(messages, self.options) if complete else None)
 
     def context_used(self) -> int:
         """Tokens of the conversation; counted only when it is not known from a reply."""
@@ -151,7 +151,7 @@ class Chat:
     def _count_tokens(self) -> int:
         messages = self.conversation.messages()
         try:
-            return self.engine.count(self.options.request(messages)) if messages else 0
+            return self.engine.count(Request.of(messages, self.options)) if messages else 0
         except Exception:  # a figure for the bar is not worth a word, much less the chat
             return 0
 

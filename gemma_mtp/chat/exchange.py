@@ -41,7 +41,7 @@ class How:
 
 def request(chat: Chat, conversation: Conversation, how: How) -> Request:
     """The reply that `conversation` waits for."""
-    usual = chat.options.request(conversation.messages())
+    usual = Request.of(conversation.messages(), chat.options)
     return replace(
         usual,
         seed=usual.seed if how.seed is None else how.seed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemma_mtp.api import LoadOptions
 from gemma_mtp.terminal.interrupts import stoppable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def load(env: Environment, files: PairFiles, options: Options, printer: Printer)
 
         printer.begin()
         try:
-            engine = env.load(files, options.load_options(), progress)
+            engine = env.load(files, options.part(LoadOptions), progress)
         finally:
             printer.finish()
     for warning in engine.info.warnings:
@@ -39,7 +40,7 @@ def introduce(
 ) -> None:
     """What should be known about this pair before its first word; `named`: the user chose it."""
     info = engine.info
-    if info.plain_reason and options.draft_setting() != 0:
+    if info.plain_reason and options.draft != 0:
         printer.line(f"No speculation, plain decoding only: {info.plain_reason}")
     if not named and env.is_built_in(info.name) and printer.screen.live:
         printer.line(

@@ -26,7 +26,7 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
     """Both replies to the last message of `draft`, then the replay; Ctrl-C stops either."""
     from gemma_mtp.terminal.race_view import replay
 
-    setting = chat.options.draft_setting() or "auto"
+    setting = chat.options.draft or "auto"
     with stoppable() as cancel:
         plain = _record(chat, draft, seed, 0, "plain", cancel)
         drafted = _record(chat, draft, seed, setting, "with drafts", cancel)

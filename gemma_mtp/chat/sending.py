@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
-from gemma_mtp.chat.attachments import image_in
+from gemma_mtp.chat.attachments import image_in, refuse_image
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.conversations.attachments import compose
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import refuse_image
 from gemma_mtp.text import clean
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemma_mtp.settings import PARAMETERS
 from gemma_mtp.terminal.figures import Parts
 from gemma_mtp.text import number
 
@@ -28,7 +29,8 @@ def _parts(chat: Chat) -> Parts:
     if engine is None:
         return [(9, "no model"), (8, "/model NAME")]
     found = [(7, Path(chat.model).name), (9, context(chat))]
-    found.append((4, f"draft {chat.options.draft}" if not engine.info.plain_reason else "plain"))
+    draft = PARAMETERS["draft"].shown(chat.options.draft)
+    found.append((4, "plain" if engine.info.plain_reason else f"draft {draft}"))
     if chat.options.think:
         found.append((5, "thinking"))
     if chat.attached:

@@ -11,28 +11,26 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
-from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from gemma_mtp import __version__
-from gemma_mtp.cli import (
-    bench,
-    chats,
-    config,
-    doctor,
-    models,
-    pull,
-    verify,
-)
+from gemma_mtp.cli import chats
+from gemma_mtp.cli.bench import bench
+from gemma_mtp.cli.chat import chat
+from gemma_mtp.cli.config import config
+from gemma_mtp.cli.doctor import doctor
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.cli.positionals import in_our_words, read_words
-from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.settings import Options, takes_options
+from gemma_mtp.cli.list import list_models
+from gemma_mtp.cli.positionals import in_our_words
+from gemma_mtp.cli.pull import pull
+from gemma_mtp.cli.remove import prune, rm
+from gemma_mtp.cli.run import run
+from gemma_mtp.cli.show import show
+from gemma_mtp.cli.verify import verify
+from gemma_mtp.errors import ExitStatus, GemmaMtpError
 from gemma_mtp.terminal.output import Closed, guarded
 from gemma_mtp.text import clean
 
@@ -43,16 +41,6 @@ app = typer.Typer(
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
 )
 UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODEL", help="A name such as e2b, or a GGUF file; else the one used last."
-    ),
-]
-Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="What to ask.")]
-NoStdin = Annotated[
-    bool, typer.Option("--no-stdin", help="Leave standard input alone, as in a loop over lines.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -68,170 +56,19 @@ def root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
-    context.default_map = config.lazy_defaults(context.obj)
     return 0
 
 
-@app.command()
-@takes_options
-def chat(
-    context: typer.Context,
-    options: Options,
-    model: Model = None,
-    prompt: Prompt = None,
-    file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
-    ] = False,
-    latest: Annotated[
-        bool, typer.Option("--continue", help="Go on with the latest conversation.")
-    ] = False,
-    interactive: Annotated[
-        bool,
-        typer.Option("--interactive", "-i", help="Piped input goes along; talk on the terminal."),
-    ] = False,
-    overflow: Annotated[
-        str,
-        typer.Option(metavar="ask|drop-oldest|stop", help="What to do when the context is full."),
-    ] = "ask",
-    vi: Annotated[bool, typer.Option("--vi/--emacs", help="Keys of vi, or of Emacs.")] = False,
-    no_stdin: NoStdin = False,
-) -> int:
-    """Chat; a PROMPT becomes the first message. Conversations are saved by themselves. Piped input
-    is answered as by `run`, or with --interactive goes along with the first message."""
-    talks = interactive or (_is_terminal(sys.stdin) and _is_terminal(sys.stdout))
-    words = read_words(model, prompt, context.obj.names(), chat=talks)
-    options.check()
-    if resume and latest:
-        raise UsageError(
-            "--continue and --resume do not go together.",
-            "--continue takes the latest conversation, --resume lets you pick one.",
-        )
-    if not talks and (resume or latest):
-        raise UsageError("A saved conversation needs a terminal.", "gemma-mtp chat --continue")
-    if not talks and _is_terminal(sys.stdin) and words.prompt is None and not file:
-        raise UsageError(
-            "The output is no terminal, which a chat needs.",
-            'gemma-mtp run "Why is the sky blue?" writes one answer anywhere.',
-        )
-    if talks:
-        beginning = {"files": file or [], "resume": resume, "latest": latest}
-        beginning |= {"overflow": overflow, "vi": vi, "no_stdin": no_stdin}
-        source = context.get_parameter_source("system")
-        if source is not None and source.name == "COMMANDLINE":  # not from config.toml
-            beginning["system"] = options.system
-        return _chat(context.obj, words.model, words.prompt, options, beginning)
-    prompt = _with_files(words.prompt, file)
-    return _run(context.obj, words.model, prompt, options, {}, no_stdin)
-
-
-@app.command()
-@takes_options
-def run(
-    context: typer.Context,
-    options: Options,
-    model: Model = None,
-    prompt: Prompt = None,
-    stats: Annotated[
-        bool, typer.Option("--stats", help="Print a line of figures to standard error.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object with text and figures.")
-    ] = False,
-    fail_on_length: Annotated[
-        bool,
-        typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
-    ] = False,
-    no_stdin: NoStdin = False,
-) -> int:
-    """Answer one PROMPT. On a terminal and without a PROMPT, open a chat.
-
-    What is piped in is read to its end and comes after the PROMPT. Not so a file that something
-    else has begun to read, if there is a PROMPT; a loop over a pipe needs --no-stdin.
-    """
-    words = read_words(model, prompt, context.obj.names())
-    options.check()
-    report = {"stats": stats, "json": as_json, "fail_on_length": fail_on_length}
-    asked = words.prompt is not None or any(report.values())
-    if not asked and _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
-        return _chat(context.obj, words.model, None, options, {})
-    return _run(context.obj, words.model, words.prompt, options, report, no_stdin)
-
-
-pull.register(app)
-models.register(app)
-chats.register(app)
-config.register(app)
-doctor.register(app)
-bench.register(app)
-verify.register(app)
-
-
-def _run(
-    env: Environment,
-    model: str | None,
-    prompt: str | None,
-    options: Options,
-    report: dict[str, bool],
-    no_stdin: bool,
-) -> int:
-    from gemma_mtp.chat.loading import introduce, load
-    from gemma_mtp.cli.run import Report, answer, join_prompt, with_prompt
-    from gemma_mtp.files.reading import piped_text
-    from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
-
-    files = models.resolve_or_offer(env, model, options.drafter)
-    stdin = None if no_stdin else sys.stdin
-    text = join_prompt(prompt, piped_text(stdin, _note, prompted=prompt is not None))
-    if not text:
-        raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
-    printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.get("json", False))
-    started = perf_counter()
-    with closing(load(env, files, options, printer)) as engine:
-        loaded = perf_counter() - started
-        if model:
-            env.remember_used(files.name)
-        introduce(env, engine, options, printer, named=model is not None)
-        request = options.request(with_prompt(options.system_messages(), text))
-        return answer(engine, request, printer, Report(**report, load_seconds=loaded))
-
-
-def _chat(
-    env: Environment,
-    model: str | None,
-    prompt: str | None,
-    options: Options,
-    more: dict[str, Any],
-) -> int:
-    from gemma_mtp.chat.start import Beginning, start
-
-    if prompt is not None and not prompt.strip():
-        raise UsageError("The prompt is empty.")
-    start(env, Beginning(model, prompt, **more), options)
-    return ExitStatus.OK
-
-
-def _with_files(prompt: str | None, files: list[Path] | None) -> str | None:
-    if not files:
-        return prompt
-    from gemma_mtp.chat.attachments import read_files
-    from gemma_mtp.conversations.attachments import compose
-
-    return compose(read_files([str(file) for file in files], _note), prompt or "")
-
-
-def _note(text: str) -> None:
-    print(f"gemma-mtp: {text}", file=sys.stderr, flush=True)
-
-
-def _is_terminal(stream: Any) -> bool:
-    return stream is not None and not stream.closed and stream.isatty()
+for command in (chat, run, pull):
+    app.command()(command)
+app.command("list")(list_models)
+for command in (show, rm, prune):
+    app.command()(command)
+app.add_typer(chats.commands, name="chats")
+# -1 is a value, not an option.
+app.command(context_settings={"ignore_unknown_options": True})(config)
+for command in (doctor, bench, verify):
+    app.command()(command)
 
 
 def main(arguments: Sequence[str] | None = None, env: Environment | None = None) -> int:

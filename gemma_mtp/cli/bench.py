@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from gemma_mtp.cli.flags import Json, Model, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.settings import Options
+from gemma_mtp.settings import SETTINGS, DraftSetting, LoadOptions, Options
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
@@ -34,35 +35,15 @@ if TYPE_CHECKING:
 DRAFTS = "off,1,2,3,auto"
 WIDEST_LINE = 100  # columns; longer bars are no easier to read
 
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODEL", help="A name such as e2b, or a GGUF file; else the one used last."
-    ),
-]
-Drafter = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="Use this GGUF file as the drafter.")
-]
-Ctx = Annotated[int | None, typer.Option(help="Context length in tokens.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; else as many as others leave.")]
-GpuLayers = Annotated[int | None, typer.Option(help="Layers on the GPU; -1 is all.")]
-KvType = Annotated[str, typer.Option(metavar="TYPE", help="KV cache type.")]
-FlashAttention = Annotated[str, typer.Option(metavar="auto|on|off", help="Flash attention.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(bench)
-
-
+@takes_options(LoadOptions)
 def bench(
     context: typer.Context,
+    options: Options,
     model: Model = None,
     drafts: Annotated[
         str, typer.Option("--draft", metavar="LIST", help="Draft lengths to compare.")
     ] = DRAFTS,
-    drafter: Drafter = None,
     tokens: Annotated[
         int | None, typer.Option(help="Tokens of each run; else so many as take a minute.")
     ] = None,
@@ -78,11 +59,6 @@ def bench(
     costs: Annotated[
         bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 rows at once.")
     ] = False,
-    ctx: Ctx = None,
-    threads: Threads = None,
-    gpu_layers: GpuLayers = None,
-    kv_type: KvType = "f16",
-    flash_attn: FlashAttention = "auto",
     as_json: Json = False,
 ) -> int:
     """Measure the speed of each draft length here, side by side.
@@ -91,16 +67,7 @@ def bench(
     """
     from gemma_mtp.measure.bench.runs import TEXTS, Plan
 
-    loading = Options(
-        drafter=drafter,
-        temperature=temperature,
-        ctx=ctx,
-        threads=threads,
-        gpu_layers=gpu_layers,
-        kv_type=kv_type,
-        flash_attn=flash_attn,
-    )
-    loading.check()
+    SETTINGS["temperature"].accept(temperature, "--temperature")
     _check(tokens, repeat, synthetic_acceptance)
     plan = Plan(
         read_drafts(drafts),
@@ -111,7 +78,7 @@ def bench(
         synthetic_acceptance,
     )
     show = partial(_print, as_json=as_json)
-    interrupted = _measure(context.obj, model, loading, plan, costs, show)
+    interrupted = _measure(context.obj, model, options, plan, costs, show)
     return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
 
 
@@ -119,8 +86,14 @@ def read_drafts(words: str) -> tuple[str, ...]:
     """The draft lengths of a list such as "off,1,3,auto", each once, as they were written."""
     drafts: dict[object, str] = {}
     for word in (word.strip() for word in words.split(",")):
-        drafts.setdefault(Options(draft=word).draft_setting(), word)
+        drafts.setdefault(draft_length(word), word)
     return tuple(drafts.values())
+
+
+def draft_length(word: str) -> DraftSetting:
+    """A draft length as it is typed; raises UsageError."""
+    length: DraftSetting = SETTINGS["draft"].parse(word, "--draft")
+    return length
 
 
 def _check(tokens: int | None, repeat: int, synthetic: float | None) -> None:
@@ -153,13 +126,13 @@ def _measure(
     """Load the pair, run the plan, or as much of it as there was time for, and show the results;
     whether it was stopped."""
     from gemma_mtp.chat.loading import load
-    from gemma_mtp.cli import models
+    from gemma_mtp.cli.find_pair import resolve_or_offer
     from gemma_mtp.terminal.interrupts import stopper
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = models.resolve_or_offer(env, model, options.drafter)
+    files = resolve_or_offer(env, model, options.drafter)
     with closing(load(env, files, options, printer)) as loaded, stopper() as stop:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
@@ -226,7 +199,7 @@ def _bench(
     from gemma_mtp.measure.bench.results import Results
 
     results = Results(found.plan.drafts, found.runs)
-    loaded = provenance.loaded(engine.info, options.load_options())
+    loaded = provenance.loaded(engine.info, options.part(LoadOptions))
     given: dict[str, Any] = {
         "model": engine.info.name,
         "files": provenance.files(files),

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma_mtp.cli.models import Json, _ask, _can_ask, _moment
+from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files import private
-from gemma_mtp.text import json_text
+from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.text import json_text, moment
 
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive, Saved
@@ -31,26 +32,19 @@ class Format(StrEnum):
     json = "json"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    chats = typer.Typer(
-        rich_markup_mode=None, help="List, show, rename, delete and export saved conversations."
-    )
-    chats.callback(invoke_without_command=True)(root)
-    chats.command("list")(list_chats)
-    chats.command()(show)
-    chats.command()(rename)
-    chats.command()(delete)
-    chats.command()(export)
-    app.add_typer(chats, name="chats")
+commands = typer.Typer(
+    rich_markup_mode=None, help="List, show, rename, delete and export saved conversations."
+)
 
 
+@commands.callback(invoke_without_command=True)
 def root(context: typer.Context, as_json: Json = False) -> int:
     if context.invoked_subcommand is None:
         return list_chats(context, None, as_json)
     return ExitStatus.OK
 
 
+@commands.command("list")
 def list_chats(
     context: typer.Context,
     search: Annotated[
@@ -73,18 +67,20 @@ def list_chats(
         print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
     else:
         heads = ("id", "last change", "turns", "model", "title")
-        rows = [(str(x.id), _moment(x.updated), str(x.turns), x.model, x.title) for x in found]
+        rows = [(str(x.id), moment(x.updated), str(x.turns), x.model, x.title) for x in found]
         dropped = ("turns", "model", "last change")
         tables.show(tables.Table(heads, rows, right=("id", "turns"), dropped=dropped))
     return ExitStatus.OK
 
 
+@commands.command()
 def show(context: typer.Context, id: Id, as_json: Json = False) -> int:
     """Print a conversation as Markdown, or as the JSON of `export`."""
     _write(_text(_read(_archive(context), id), Format.json if as_json else Format.md))
     return ExitStatus.OK
 
 
+@commands.command()
 def rename(
     context: typer.Context,
     id: Id,
@@ -99,6 +95,7 @@ def rename(
     return ExitStatus.OK
 
 
+@commands.command()
 def delete(
     context: typer.Context,
     ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers in the list.")],
@@ -115,9 +112,9 @@ def delete(
         for saved in found:
             turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
             print(f"{saved.id:>4}  {saved.title}  ({turns})")
-    if not yes and not as_json and _can_ask():
+    if not yes and not as_json and can_ask():
         these = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
-        yes = _ask(f"Delete {these}?", default=False)
+        yes = agreed(f"Delete {these}?", default=False)
     if yes:
         for saved in found:
             archive.delete(saved.id)
@@ -131,6 +128,7 @@ def delete(
     return ExitStatus.OK
 
 
+@commands.command()
 def export(
     context: typer.Context,
     id: Id,

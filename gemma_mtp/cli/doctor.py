@@ -5,13 +5,15 @@ Knows how findings and verdicts are worded and shown; leaves looking to `doctor`
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gemma_mtp.api import DEFAULT_CONTEXT
-from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.cli.flags import Json
+from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.settings import SETTINGS
+from gemma_mtp.terminal.console import ask, can_ask
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
@@ -23,16 +25,11 @@ if TYPE_CHECKING:
 Ctx = Annotated[int | None, typer.Option("--ctx", help="Judge with this context length in tokens.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(doctor)
-
-
 def doctor(
     context: typer.Context,
     ctx: Ctx = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Say what is wrong here, and which models run.
 
@@ -41,9 +38,7 @@ def doctor(
     Ends with status 1 when something is wrong.
     """
     env: Environment = context.obj
-    if ctx is not None and not 256 <= ctx <= 2**20:
-        raise UsageError(f"--ctx must be between 256 and 1048576, not {ctx}.")
-    wanted = ctx or DEFAULT_CONTEXT
+    wanted = SETTINGS["ctx"].accept(ctx, "--ctx") or DEFAULT_CONTEXT
     findings = env.findings(offline)
     wrong = any(finding.problem for finding in findings)
     try:
@@ -69,16 +64,11 @@ def suggest(env: Environment) -> str | None:
     fits, best = _verdicts(env, DEFAULT_CONTEXT)
     _show_fits(fits, DEFAULT_CONTEXT)
     print(flush=True)
-    if best is None or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+    if best is None or not can_ask():
         print("\n".join(advice(best, DEFAULT_CONTEXT)))
         return None
-    print(f"Pull which one? Enter takes {best.entry.name}, n none: ", end="", file=sys.stderr)
-    sys.stderr.flush()
-    word = sys.stdin.readline()
-    answer = word.strip()
-    if not word or answer.lower() in ("n", "no", "none", "q"):
-        if not word:
-            print(file=sys.stderr)
+    answer = ask(f"Pull which one? Enter takes {best.entry.name}, n none:")
+    if answer is None or answer.lower() in ("n", "no", "none", "q"):
         return None
     return best.entry.name if answer.lower() in ("", "y", "yes") else answer
 
@@ -176,7 +166,3 @@ def _fits_json(fits: list[Fit], best: Fit | None, wanted: int) -> dict[str, Any]
     ]
     chosen = best and {"name": best.entry.name, "context": recommended_context(best, wanted)}
     return {"models": models, "recommended": chosen}
-
-
-def _is_terminal(stream: Any) -> bool:
-    return stream is not None and not stream.closed and stream.isatty()

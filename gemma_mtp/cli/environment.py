@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.api import LoadOptions, PairFiles
-from gemma_mtp.settings import Names
 
 if TYPE_CHECKING:
     from gemma_mtp.api import Replies, Stats
     from gemma_mtp.cli.findings import Finding
+    from gemma_mtp.cli.positionals import Names
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.catalogue import Catalogue
     from gemma_mtp.models.machine import Machine
@@ -54,7 +54,7 @@ class Environment:
 
     def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
         """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
-        from gemma_mtp.cli.models import resolve_or_offer
+        from gemma_mtp.cli.find_pair import resolve_or_offer
 
         return resolve_or_offer(self, model, drafter)
 
@@ -90,10 +90,17 @@ class Environment:
 
     def settings(self) -> dict[str, Any]:
         """What the user's config.toml says."""
-        from gemma_mtp.files import config_file as config
-        from gemma_mtp.paths import config_file
+        from gemma_mtp import paths
+        from gemma_mtp.files import config_file
 
-        return config.read(config_file())
+        return config_file.read(paths.config_file())
+
+    def misspelt_settings(self) -> str:
+        """A sentence about keys of config.toml that mean nothing, if there are any."""
+        from gemma_mtp import paths
+        from gemma_mtp.files import config_file
+
+        return config_file.misspelt(paths.config_file())
 
     def trouble(self) -> str:
         """A sentence about a folder in which nothing can be kept, if there is one."""

@@ -24,10 +24,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
-from gemma_mtp.settings import Names, refuse_image
 from gemma_mtp.text import clean
+
+
+class Names(Protocol):
+    """The part of the catalogue that reading a command line needs."""
+
+    def find(self, name: str) -> Any: ...
+
+    def nearest(self, word: str) -> list[str]: ...
+
 
 PATH_STARTS = ("/", "./", "../", "~/")
 
@@ -44,6 +53,8 @@ def read_words(first: str | None, second: str | None, names: Names, *, chat: boo
     """Tell MODEL and PROMPT apart by the rule in the module's docstring."""
     if first is None:
         return Words()
+    from gemma_mtp.chat.attachments import refuse_image
+
     if second is not None:
         refuse_image(second)
         if not _is_model(first, names):

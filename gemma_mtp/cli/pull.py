@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gemma_mtp.cli.doctor import suggest, warning
-from gemma_mtp.cli.models import _ask, _can_ask
 from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.terminal.console import agreed, can_ask
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
@@ -27,11 +27,6 @@ Name = Annotated[
     typer.Argument(metavar="MODEL", help="A name such as 12b, or hf:OWNER/REPO[:QUANT]."),
 ]
 Folder = Path | None
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(pull)
 
 
 def pull(
@@ -74,9 +69,9 @@ def pull(
         model = suggest(context.obj)
         if model is None:
             return ExitStatus.OK
-    if doubt and not as_json and _can_ask():
+    if doubt and not as_json and can_ask():
         print(doubt, file=sys.stderr)
-        if not _ask("Pull it nevertheless?", default=False):
+        if not agreed("Pull it nevertheless?", default=False):
             return ExitStatus.OK
         doubt = ""
     request = PullRequest(

@@ -1,94 +1,48 @@
-"""Writes one answer for `run`: the reply as it comes, or one JSON object, and an exit status."""
+"""`run`: one answer to standard output."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from time import perf_counter
-from typing import Any
+from typing import Annotated
 
-from gemma_mtp.api import End, Message, PairInfo, Replies, Request
-from gemma_mtp.errors import DoesNotFit, ExitStatus
-from gemma_mtp.terminal.figures import no_answer
-from gemma_mtp.terminal.interrupts import stoppable
-from gemma_mtp.terminal.render import Printer, write_reply
-from gemma_mtp.text import json_text
+import typer
 
-
-@dataclass(frozen=True)
-class Report:
-    """What `run` says besides the answer; `load_seconds` went by before it."""
-
-    stats: bool = False
-    json: bool = False
-    fail_on_length: bool = False
-    load_seconds: float = 0.0
+from gemma_mtp.cli.chat import talk
+from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
+from gemma_mtp.cli.positionals import read_words
+from gemma_mtp.settings import Options
+from gemma_mtp.terminal.console import can_talk
 
 
-def answer(engine: Replies, request: Request, printer: Printer, report: Report) -> ExitStatus:
-    """Write one answer to standard output; the status says how it ended."""
-    started = perf_counter()
-    try:
-        with stoppable() as cancel:
-            end = write_reply(engine, request, printer, cancel)
-        if report.json:
-            seconds = perf_counter() - started
-            text = json_text(as_json(end, engine.info, report.load_seconds, seconds))
-            printer.screen.write(text + "\n")
-    except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
-        return ExitStatus.ERROR
-    except DoesNotFit as error:
-        raise DoesNotFit(str(error), "Shorten it, or use a larger --ctx.") from error
-    if end.warning:
-        printer.line(f"gemma-mtp: {end.warning}")
-    if report.stats:
-        printer.summary(end)
-    if end.reason == "cancelled":
-        return ExitStatus.INTERRUPTED
-    if not report.json:
-        _say_why_nothing(printer, request, end)
-    if end.reason == "context" and not report.stats and end.message.content:
-        fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
-        printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
-    if end.reason in ("length", "context") and report.fail_on_length:
-        return ExitStatus.LENGTH
-    return ExitStatus.OK
+@takes_options()
+def run(
+    context: typer.Context,
+    options: Options,
+    model: Model = None,
+    prompt: Prompt = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Print a line of figures to standard error.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with text and figures.")
+    ] = False,
+    fail_on_length: Annotated[
+        bool,
+        typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
+    ] = False,
+    no_stdin: NoStdin = False,
+) -> int:
+    """Answer one PROMPT. On a terminal and without a PROMPT, open a chat.
 
+    What is piped in is read to its end and comes after the PROMPT. Not so a file that something
+    else has begun to read, if there is a PROMPT; a loop over a pipe needs --no-stdin.
+    """
+    words = read_words(model, prompt, context.obj.names())
+    reports = stats or as_json or fail_on_length
+    if words.prompt is None and not reports and can_talk():
+        return talk(context.obj, words.model, None, options)
+    from gemma_mtp.cli.answer import Report, answer_once
 
-def _say_why_nothing(printer: Printer, request: Request, end: End) -> None:
-    problem = no_answer(end)
-    if not problem:
-        return
-    more = {
-        "length": "A larger --max-tokens leaves room for one",
-        "context": "A larger --ctx leaves room for one",
-    }
-    helps = more.get(end.reason, "Asking again may bring one")
-    thinks = end.thought and request.think
-    printer.line(f"gemma-mtp: {problem}")
-    printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
-
-
-def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, Any]:
-    """The object that `run --json` prints; seconds that loading and the whole reply took."""
-    times = {"load_seconds": round(load, 4), "total_seconds": round(load + reply, 4)}
-    more = {"thought": end.thought, "warning": end.warning}
-    return {
-        "text": end.message.content,
-        **{name: text for name, text in more.items() if text},
-        "model": info.name,
-        "seed": end.seed,
-        "finish_reason": end.reason,
-        "prompt_tokens": end.stats.prompt_tokens,
-        "completion_tokens": end.stats.completion_tokens,
-        "stats": {**end.stats.as_json(), **times},
-    }
-
-
-def with_prompt(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ...]:
-    """The conversation with one more message of the user."""
-    return (*messages, Message.text("user", prompt))
-
-
-def join_prompt(argument: str | None, piped: str) -> str:
-    """The argument first, a blank line, then what was piped in."""
-    return "\n\n".join(part for part in (argument or "", piped) if part.strip())
+    report = Report(stats, as_json, fail_on_length)
+    return answer_once(
+        context.obj, words.model, words.prompt, options, report=report, no_stdin=no_stdin
+    )

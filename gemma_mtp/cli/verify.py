@@ -13,20 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from gemma_mtp.cli.bench import (
-    WIDEST_LINE,
-    Ctx,
-    Drafter,
-    FlashAttention,
-    GpuLayers,
-    Json,
-    KvType,
-    Model,
-    Threads,
-    read_drafts,
-)
+from gemma_mtp.cli.bench import WIDEST_LINE, draft_length, read_drafts
+from gemma_mtp.cli.flags import Json, Model, takes_options
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
-from gemma_mtp.settings import Options
+from gemma_mtp.settings import LoadOptions, Options
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
@@ -40,24 +30,15 @@ if TYPE_CHECKING:
     from gemma_mtp.terminal.render import Printer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(verify)
-
-
+@takes_options(LoadOptions)
 def verify(
     context: typer.Context,
+    options: Options,
     model: Model = None,
     drafts: Annotated[
         str, typer.Option("--draft", metavar="LIST", help="Draft lengths to check.")
     ] = "3,auto",
-    drafter: Drafter = None,
     tokens: Annotated[int, typer.Option(help="Length of each reply.")] = 64,
-    ctx: Ctx = None,
-    threads: Threads = None,
-    gpu_layers: GpuLayers = None,
-    kv_type: KvType = "f16",
-    flash_attn: FlashAttention = "auto",
     as_json: Json = False,
 ) -> int:
     """Check that drafting does not change the text on this machine.
@@ -65,25 +46,16 @@ def verify(
     Says how far that can be relied on. Ends with status 1 when the text changes by more than
     rounding explains.
     """
-    loading = Options(
-        drafter=drafter,
-        ctx=ctx,
-        threads=threads,
-        gpu_layers=gpu_layers,
-        kv_type=kv_type,
-        flash_attn=flash_attn,
-    )
-    loading.check()
     if not 1 <= tokens <= 2**20:
         raise UsageError(f"--tokens must be at least 1, not {tokens}.")
-    receipt = _receipt(context.obj, model, loading, _drafting(drafts), tokens)
+    receipt = _receipt(context.obj, model, options, _drafting(drafts), tokens)
     _print(receipt, as_json)
     return ExitStatus.OK if receipt.ok else ExitStatus.ERROR
 
 
 def _drafting(words: str) -> tuple[str, ...]:
     """The draft lengths of the list, without off: plain decoding is what they are set against."""
-    drafts = tuple(word for word in read_drafts(words) if Options(draft=word).draft_setting() != 0)
+    drafts = tuple(word for word in read_drafts(words) if draft_length(word) != 0)
     if not drafts:
         raise UsageError(
             f"--draft {words} drafts nothing, so there is nothing to check.", "Try --draft 3,auto."
@@ -100,7 +72,7 @@ def _receipt(
 ) -> Receipt:
     """Load the pair and compare."""
     from gemma_mtp.chat.loading import load
-    from gemma_mtp.cli import models
+    from gemma_mtp.cli.find_pair import resolve_or_offer
     from gemma_mtp.measure import provenance
     from gemma_mtp.measure.verify.comparison import Plan, probe
     from gemma_mtp.measure.verify.report import Receipt
@@ -110,7 +82,7 @@ def _receipt(
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = models.resolve_or_offer(env, model, options.drafter)
+    files = resolve_or_offer(env, model, options.drafter)
     with closing(load(env, files, options, printer)) as loaded, stoppable() as cancel:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
@@ -128,7 +100,7 @@ def _receipt(
             "tokens": plan.tokens,
             "temperatures": list(plan.temperatures),
             "seed": plan.seed,
-            **provenance.loaded(engine.info, options.load_options()),
+            **provenance.loaded(engine.info, options.part(LoadOptions)),
         }
         about: dict[str, Any] = {
             "model": engine.info.name,

@@ -1,7 +1,7 @@
 """The user's config.toml: what `chat` and `run` do when the command line does not say.
 
-Keys are the names of options, as in `ctx = 16384`, and `model`. Knows no terminal; whether a value
-is in range is for `arguments.Options` to say.
+Keys are the names of settings, as in `ctx = 16384`, and `model`. Read by the command line and the
+store, written by `config`. Knows no terminal.
 """
 
 from __future__ import annotations
@@ -13,37 +13,22 @@ from typing import Any
 
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import atomic, bounded, places
+from gemma_mtp.settings import SETTINGS, Setting
+from gemma_mtp.text import suggestion
 
 LONGEST_LINE = 16_000  # characters; a system prompt may be one
 
-KEYS: dict[str, type] = {
-    "model": str,
-    "ctx": int,
-    "threads": int,
-    "gpu_layers": int,
-    "kv_type": str,
-    "flash_attn": str,
-    "draft": str,
-    "temperature": float,
-    "top_k": int,
-    "top_p": float,
-    "min_p": float,
-    "repeat_penalty": float,
-    "max_tokens": int,
-    "system": str,
-    "think": bool,
-}
-_WORDS = {
-    str: 'text in quotes, such as "12b"',
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-}
+MODEL = Setting("model", "model", str, None, "The model that no name means.", unset="not set")
+KEYS = {"model": MODEL, **SETTINGS}
 
 
 def read(file: Path) -> dict[str, Any]:
-    """All known settings of `file`, of the right types; none without the file."""
-    return {k: _typed(file, k, v) for k, v in _load(file).items() if k in KEYS}
+    """All known settings of `file`, as their fields hold them; none without the file.
+
+    Raises UsageError, with the names of file and key, for a value of another kind or out of range.
+    """
+    found = _load(file).items()
+    return {k: KEYS[k].accept(v, f"In {file}, {k}") for k, v in found if k in KEYS}
 
 
 def unknown(file: Path) -> list[str]:
@@ -51,25 +36,39 @@ def unknown(file: Path) -> list[str]:
     return [key for key in _load(file) if key not in KEYS]
 
 
+def is_written(file: Path, key: str) -> bool:
+    """Whether the file has this key, whatever its value."""
+    return key in _load(file)
+
+
+def misspelt(file: Path) -> str:
+    """A sentence about the keys that mean nothing, with what they may have been meant to be; ""
+    where all are known."""
+    slips = unknown(file)
+    if not slips:
+        return ""
+    near = suggestion(slips[0], KEYS) if len(slips) == 1 else ""
+    return f"{file} has settings that mean nothing: {', '.join(slips)}. {near}".rstrip()
+
+
 def parse(key: str, word: str) -> Any:
     """The value of `key` as typed on a command line."""
-    kind = _known(key)
-    if kind is bool:
-        if word.lower() in ("true", "false"):
-            return word.lower() == "true"
-    elif kind is str:
-        return word
-    else:
-        try:
-            return kind(word)
-        except ValueError:
-            pass
-    raise UsageError(f"{key} must be {_WORDS[kind]}, not {word!r}.")
+    return find(key).parse(word)
+
+
+def find(key: str) -> Setting:
+    """What is known of a key; raises UsageError where there is no such setting."""
+    if key not in KEYS:
+        hint = suggestion(key, KEYS) or f"Settings: {', '.join(KEYS)}."
+        raise UsageError(f'There is no setting "{key}".', hint)
+    return KEYS[key]
 
 
 def write(file: Path, key: str, value: Any) -> None:
     """Set `key`, or take it out with None; every other line of the file stays as it is."""
-    _known(key)
+    if key in KEYS and value is not None:
+        word = KEYS[key].shown(value)
+        value = word if word in KEYS[key].words else [*value] if type(value) is tuple else value
     expected = {**_load(file), key: value}
     if value is None:
         del expected[key]
@@ -93,23 +92,6 @@ def _edited(text: str, key: str, value: Any) -> str:
     at = table.start() if table else len(text)
     gap = "\n" if at and text[at - 1] != "\n" else ""
     return text[:at] + gap + line + text[at:]
-
-
-def _known(key: str) -> type:
-    if key not in KEYS:
-        raise UsageError(f'There is no setting "{key}".', f"Settings: {', '.join(KEYS)}.")
-    return KEYS[key]
-
-
-def _typed(file: Path, key: str, value: Any) -> Any:
-    kind = KEYS[key]
-    if key == "draft" and type(value) is int:
-        return str(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise UsageError(f"In {file}, {key} must be {_WORDS[kind]}.")
-    return value
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -10,21 +10,9 @@ from typing import Any
 import llama_cpp
 
 from gemma_mtp.api import MAX_WIDTH, LoadOptions
-from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.llama.log import log
-
-# As in ggml.h, of which llama-cpp-python exports some.
-GGML_TYPES = {
-    "f32": 0,
-    "f16": 1,
-    "bf16": 30,
-    "q8_0": 8,
-    "q5_1": 7,
-    "q5_0": 6,
-    "q4_1": 3,
-    "q4_0": 2,
-    "iq4_nl": 20,
-}
+from gemma_mtp.settings import KV_TYPES
 
 # Without flash attention the scores of a whole piece are kept: 2 kB for each cell and 8 heads.
 LARGE_CONTEXT = 32_768
@@ -33,14 +21,14 @@ LARGE_CONTEXT = 32_768
 def flash_attention(options: LoadOptions, on_cpu: bool, context: int) -> Any:
     """llama.cpp's setting: as the user says; off on a CPU, where it is the slower way to attend to
     16-bit keys with several tokens at once, and what makes a lone row differ from others."""
-    wanted = options.flash_attention
-    plain = {options.cache_type_k, options.cache_type_v} <= {"f16", "f32"}
-    if wanted is None and on_cpu and plain and context <= LARGE_CONTEXT:
-        wanted = False
+    wanted = options.flash_attn
+    plain = options.kv_type in ("f16", "f32")
+    if wanted == "auto" and on_cpu and plain and context <= LARGE_CONTEXT:
+        wanted = "off"
     return {
-        None: llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
-        True: llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
-        False: llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        "auto": llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+        "on": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        "off": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
     }[wanted]
 
 
@@ -48,18 +36,12 @@ def context_params(
     options: LoadOptions, threads: int, piece: int, context: int, on_cpu: bool
 ) -> Any:
     """Parameters of a context of so many tokens that evaluates up to `piece` of them at once."""
-    for name in (options.cache_type_k, options.cache_type_v):
-        if name not in GGML_TYPES:
-            raise UsageError(
-                f"Unknown KV cache type {name!r}.", f"One of: {', '.join(GGML_TYPES)}."
-            )
     params = llama_cpp.llama_context_default_params()
     params.n_batch = params.n_ubatch = max(piece, MAX_WIDTH) if piece > 1 else 1
     # By default room for n_batch rows of 262k logits would be reserved.
     params.n_outputs_max = params.n_outputs_max_per_seq = MAX_WIDTH if piece > 1 else 1
     params.n_threads = params.n_threads_batch = threads
-    params.type_k = GGML_TYPES[options.cache_type_k]
-    params.type_v = GGML_TYPES[options.cache_type_v]
+    params.type_k = params.type_v = KV_TYPES[options.kv_type].number
     params.swa_full = False
     params.no_perf = True
     params.n_ctx = context

@@ -84,6 +84,7 @@ def load_pair(
     UsageError when the options ask for what this file or machine does not have, Cancelled when
     `progress` says no.
     """
+    options.check()
     log.open(options.log_file, options.verbose)
     attach_log()
     library.start()

@@ -63,6 +63,6 @@ def loaded(info: PairInfo, options: LoadOptions) -> dict[str, Any]:
         "context_size": info.context_size,
         "threads": info.threads,
         "gpu_layers": info.gpu_layers,
-        "kv_type": options.cache_type_k,
-        "flash_attention": {None: "auto", True: "on", False: "off"}[options.flash_attention],
+        "kv_type": options.kv_type,
+        "flash_attention": options.flash_attn,
     }

@@ -33,8 +33,8 @@ class CostMemory:
             "format": FORMAT,
             "llama_cpp": llama_cpp,
             "files": [_identity(part) for path in both for part in gguf_names.parts_of(path)],
-            "kv": [options.cache_type_k, options.cache_type_v],
-            "flash_attention": options.flash_attention,
+            "kv": options.kv_type,
+            "flash_attention": options.flash_attn,
         }
 
     def recall(self, info: PairInfo) -> CostBook:

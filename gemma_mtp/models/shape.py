@@ -10,20 +10,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-HEAD_SLIDING, HEAD_FULL = 256, 512  # the same in every size
+from gemma_mtp.settings import KV_TYPES
 
-# Bytes of one cached value; quantized ones come in blocks of 32 with their scales.
-KV_BYTES = {
-    "f32": 4.0,
-    "f16": 2.0,
-    "bf16": 2.0,
-    "q8_0": 34 / 32,
-    "q5_1": 24 / 32,
-    "q5_0": 22 / 32,
-    "q4_1": 20 / 32,
-    "q4_0": 18 / 32,
-    "iq4_nl": 18 / 32,
-}
+HEAD_SLIDING, HEAD_FULL = 256, 512  # the same in every size
 
 
 @dataclass(frozen=True)
@@ -69,12 +58,12 @@ class Shape:
     def kv_bytes_per_token(self, kind: str = "f16") -> float:
         """What the growing layers keep of one token: keys and values."""
         values = 2 * self.growing_layers * self.kv_heads_full * self.head_full
-        return values * KV_BYTES[kind]
+        return values * KV_TYPES[kind].bytes
 
     def kv_bytes_per_cell(self, kind: str = "f16") -> float:
         """What the sliding layers keep in one of their cells."""
         sliding = self.owners - self.growing_layers
-        return 2 * sliding * self.kv_heads_sliding * self.head_sliding * KV_BYTES[kind]
+        return 2 * sliding * self.kv_heads_sliding * self.head_sliding * KV_TYPES[kind].bytes
 
     def kv_bytes(self, context: int, piece: int, kind: str = "f16") -> int:
         """The whole cache, in cells as llama.cpp rounds them; `piece` tokens are read at once."""

@@ -319,7 +319,7 @@ def offer(
     monkeypatch: pytest.MonkeyPatch, answer: str, machine: Machine | None = None
 ) -> tuple[Unpulled, str]:
     """What happens to `run 12b hi` at a terminal where `answer` is typed."""
-    from gemma_mtp.cli import models
+    from gemma_mtp.cli import find_pair
 
     env = Unpulled()
     monkeypatch.setattr(env, "machine", lambda: machine or LARGE)
@@ -328,7 +328,7 @@ def offer(
     notes = Keyboard()
     monkeypatch.setattr("sys.stderr", notes)
     try:
-        models.resolve_or_offer(env, "12b", None)
+        find_pair.resolve_or_offer(env, "12b", None)
     except NotPulled:
         return env, notes.getvalue()
     assert env.pulled == ["12b"]

@@ -19,6 +19,12 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return paths.config_file()
 
 
+class Configured(FakeEnvironment):
+    """With the settings of the file."""
+
+    settings = Environment.settings
+
+
 def put(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
@@ -32,7 +38,7 @@ def test_numbers_may_be_written_as_people_write_them(file: Path) -> None:
     put(file, 'temperature = 1\ndraft = 3\nthink = true\nunheard_of = 1\nmodel = "12b"')
     assert config_file.read(file) == {
         "temperature": 1.0,
-        "draft": "3",
+        "draft": 3,
         "think": True,
         "model": "12b",
     }
@@ -95,9 +101,9 @@ def test_settings_from_the_command_line(file: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["ctx", "3"], 2, "--ctx must be between"),
+        (["ctx", "3"], 2, "ctx must be a whole number between"),
         (["ctx", "much"], 2, "ctx must be a whole number"),
-        (["draft", "fast"], 2, "--draft must be auto"),
+        (["draft", "fast"], 2, "draft must be auto"),
         (["size", "3"], 2, 'There is no setting "size"'),
         (["size"], 2, 'There is no setting "size"'),
         (["--unset", "size"], 2, 'There is no setting "size"'),
@@ -116,8 +122,7 @@ def test_settings_that_make_no_sense(
 def test_chat_and_run_honour_settings_and_the_command_line_wins(file: Path) -> None:
     put(file, 'ctx = 512\nthreads = 3\ntemperature = 0.25\nthink = true\nsystem = "Be brief."\n')
     for command in ("run", "chat"):
-        there = FakeEnvironment()
-        there.configured = Environment.settings(there)
+        there = Configured()
         assert invoke(command, "hi", "--threads", "1", "--no-think", env=there).status == 0
         loaded, request = there.loaded[0][1], there.engine.requests[0]
         assert (loaded.context, loaded.threads) == (512, 1)
@@ -125,12 +130,46 @@ def test_chat_and_run_honour_settings_and_the_command_line_wins(file: Path) -> N
         assert request.messages[0].content == "Be brief."
 
 
-def test_a_setting_out_of_range_stops_before_loading() -> None:
-    there = FakeEnvironment()
-    there.configured = {"top_p": 7.0}
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "top_p = 7.0",
+            "In {file}, top_p must be a number above 0 and at most 1, not 7.0.",
+        ),
+        (
+            'flash_attn = "off"\nkv_type = "q8_0"',
+            "In {file}, kv_type q8_0 needs flash attention, which is off.",
+        ),
+    ],
+)
+def test_a_setting_out_of_range_stops_before_loading(line: str, said: str, file: Path) -> None:
+    put(file, line)
+    there = Configured()
     outcome = invoke("run", "hi", env=there)
-    assert (outcome.status, there.loaded) == (2, [])
-    assert "--top-p must be above 0" in outcome.stderr
+    assert (outcome.status, outcome.stdout, there.loaded) == (2, "", [])
+    assert outcome.stderr == f"gemma-mtp: {said.format(file=file)}\n"
+    assert "--" not in outcome.stderr
+
+
+def test_a_setting_that_is_typed_is_called_as_it_is_typed(file: Path) -> None:
+    put(file, 'flash_attn = "off"')
+    outcome = invoke("run", "hi", "--kv-type", "q8_0", env=Configured())
+    assert outcome.stderr == ("gemma-mtp: --kv-type q8_0 needs flash attention, which is off.\n")
+
+
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_slips_of_the_pen_are_named_where_the_settings_are_used(command: str, file: Path) -> None:
+    put(file, "temprature = 0.5\nctx = 512")
+    there = Configured()
+    outcome = invoke(command, "hi", env=there)
+    assert (outcome.status, outcome.stdout) == (0, "Hello there.\n")
+    assert outcome.stderr == (
+        f"gemma-mtp: {file} has settings that mean nothing: temprature. Did you mean temperature?\n"
+    )
+    assert there.loaded[0][1].context == 512
+    assert invoke("config", "--unset", "temprature").status == 0
+    assert file.read_text() == "ctx = 512"
 
 
 class Broken(FakeEnvironment):

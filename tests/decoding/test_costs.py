@@ -144,7 +144,7 @@ def test_other_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
 
     memory().keep(info(), measured())
     assert memory().recall(info(gpu_layers=1)).curves == {}
-    assert memory(LoadOptions(cache_type_k="q8_0")).recall(info()).curves == {}
+    assert memory(LoadOptions(kv_type="q8_0")).recall(info()).curves == {}
     assert memory(version="2").recall(info()).curves == {}
     pair.target.write_bytes(b"another target")
     assert memory().recall(info()).curves == {}

@@ -558,14 +558,14 @@ def test_a_file_llama_cpp_refuses_is_a_bad_pair(tmp_path):
 
 def test_an_unknown_kv_type_is_a_usage_error():
     with pytest.raises(UsageError, match="q9"):
-        load(TINY, LoadOptions(cache_type_k="q9"))
+        load(TINY, LoadOptions(kv_type="q9"))
 
 
 def test_other_kv_types_and_flash_attention_settings_work():
     for options in (
-        LoadOptions(context=512, threads=1, cache_type_k="q8_0", cache_type_v="q8_0"),
-        LoadOptions(context=512, threads=1, flash_attention=False),
-        LoadOptions(context=512, threads=1, flash_attention=True),
+        LoadOptions(context=512, threads=1, kv_type="q8_0"),
+        LoadOptions(context=512, threads=1, flash_attn="off"),
+        LoadOptions(context=512, threads=1, flash_attn="on"),
     ):
         engine = load(TINY, options)
         assert finish(engine, ask(max_tokens=20)).token_ids

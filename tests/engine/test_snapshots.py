@@ -101,7 +101,7 @@ class Probe:
         return np.concatenate([row.ravel() for row in rows])
 
 
-@pytest.fixture(scope="module", params=[{}, {"flash_attention": False}, {"cache_type_k": "q8_0"}])
+@pytest.fixture(scope="module", params=[{}, {"flash_attn": "off"}, {"kv_type": "q8_0"}])
 def probe(request):
     probe = Probe(**request.param)
     yield probe

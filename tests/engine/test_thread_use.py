@@ -19,11 +19,11 @@ from gemma_mtp.engine.thread_equality import EqualRows
 from gemma_mtp.llama import threads
 from gemma_mtp.llama.threads import FreeProcessors
 
-PLAIN = LoadOptions(context=2048, threads=2, flash_attention=False)
+PLAIN = LoadOptions(context=2048, threads=2, flash_attn="off")
 WAYS = {
     "plain": PLAIN,
-    "flash attention": replace(PLAIN, flash_attention=True),
-    "q8_0": replace(PLAIN, flash_attention=True, cache_type_k="q8_0", cache_type_v="q8_0"),
+    "flash attention": replace(PLAIN, flash_attn="on"),
+    "q8_0": replace(PLAIN, flash_attn="on", kv_type="q8_0"),
 }
 
 

@@ -10,13 +10,13 @@ from support.gguf_writer import INT32, Typed
 from support.loadable_pair import KINDS, TOKENS, pair, written
 from support.pairs import TINY
 
-from gemma_mtp.api import KV_TYPES, LoadOptions
+from gemma_mtp.api import LoadOptions
 from gemma_mtp.chat import loading
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.engine import engine
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
 from gemma_mtp.llama.log import Log
-from gemma_mtp.settings import Options
+from gemma_mtp.settings import KV_TYPES, Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -58,16 +58,16 @@ def test_warnings_are_shown_once_a_pair_is_loaded(tmp_path: Path) -> None:
     target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
     output, errors = io.StringIO(), io.StringIO()
     files = written(tmp_path, target, drafter)
-    loading.load(Environment(), files, Options(ctx=512), Printer(Screen(output, errors))).close()
+    loading.load(
+        Environment(), files, Options(context=512), Printer(Screen(output, errors))
+    ).close()
     assert "expect nonsense" in errors.getvalue()
     assert output.getvalue() == ""
 
 
 @pytest.mark.parametrize("kind", KV_TYPES)
 def test_every_kv_type_that_is_offered_can_be_loaded(kind: str) -> None:
-    options = Options(kv_type=kind, ctx=256, threads=1)
-    options.check()
-    loaded = engine.load(TINY, options.load_options())
+    loaded = engine.load(TINY, LoadOptions(kv_type=kind, context=256, threads=1))
     assert loaded.info.target_kv_bytes > 0
     loaded.close()
 

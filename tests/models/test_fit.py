@@ -334,7 +334,7 @@ def test_a_loaded_pair_has_the_cache_that_was_predicted() -> None:
     target = MODELS / "tiny-target.gguf"
     found = shape_of(gguf.read_header(target))
     for kind, context in (("f16", 512), ("f16", 3000), ("q8_0", 2048)):
-        options = LoadOptions(context=context, cache_type_k=kind, cache_type_v=kind)
+        options = LoadOptions(context=context, kv_type=kind)
         pair = load_pair(PairFiles("tiny", target, MODELS / "tiny-drafter.gguf"), options)
         # llama.cpp states MiB with two digits.
         predicted = memory.kv_bytes(found, context, pair.target.piece_size, kind)

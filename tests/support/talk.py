@@ -35,7 +35,7 @@ class Talk:
         self.engine = FakeEngine(list(scripts) or [Script()], context)
         self.env = FakeEnvironment(self.engine, home=home)
         printer = Printer(Screen(self.out, self.out, {}))
-        chosen = Options(**options)  # type: ignore[arg-type]
+        chosen = Options().with_values(**options)
         self.chat = Chat(self.env, self.console, printer, chosen, overflow)
         self.chat.use(self.env.resolve("tiny", None))
 

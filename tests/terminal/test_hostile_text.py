@@ -68,7 +68,6 @@ def place(machine: Path) -> Path:
 COMMANDS = [
     f"--{HOSTILE}",
     HOSTILE,
-    "run --help",
     f"run --ctx {HOSTILE} hi",
     f"run --draft {HOSTILE} hi",
     f"run {HOSTILE}: hi",

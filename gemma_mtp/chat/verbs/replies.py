@@ -69,8 +69,8 @@ def retry(chat: Chat, rest: str) -> None:
         need_drafter(chat)
     if turn.seed is None:
         raise UsageError("The seed of the last reply is not known; /regen writes another one.")
-    if draft != 0 and chat.options.draft_setting() != 0:
-        draft = chat.options.draft_setting()
+    if draft != 0 and chat.options.draft != 0:
+        draft = chat.options.draft
     how = How(seed=turn.seed, exact=True, draft=draft)
     if write(chat, chat.conversation.with_last(Turn(turn.user)), how):
         for line in compared(turn, last_turn(chat)):

@@ -21,6 +21,8 @@ from gemma_mtp.chat.verbs.settings import (
     think,
 )
 from gemma_mtp.errors import UsageError
+from gemma_mtp.settings import PARAMETERS
+from gemma_mtp.text import suggestion
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -110,10 +112,6 @@ def _format(chat: Chat, rest: str) -> None:
     )
 
 
-def _noformat(chat: Chat, rest: str) -> None:
-    chat.note("Replies are in no given format; a chat has no other.")
-
-
 def _chat(chat: Chat) -> object:
     return chat
 
@@ -172,7 +170,6 @@ SETTINGS: dict[str, Setting] = {
     "vi": _fixed("vi keys", "Lines are edited with vi keys now.", *(_keys, "vi", True)),
     "emacs": _fixed("Emacs keys", "Lines are edited with Emacs keys now.", *(_keys, "vi", False)),
     "format": Setting("json", "not supported", _format, listed=False),
-    "noformat": Setting("", "as it is", _noformat, listed=False),
 }
 LISTED = {name: setting for name, setting in SETTINGS.items() if setting.listed}
 _VALUES: dict[str, dict[str, str]] = {
@@ -188,8 +185,8 @@ def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
             yield f"{name} " if setting.argument else name, setting.described(chat)
     elif before == ["parameter"]:
         now = dict(parameters.shown(chat.options, in_use(chat)))
-        for name, known in parameters.PARAMETERS.items():
-            yield f"{name} ", f"{known.summary} (now {now[name]})"
+        for name, known in PARAMETERS.items():
+            yield f"{name} ", f"{known.help.rstrip('.')} (now {now[name]})"
     elif len(before) == 1:
         yield from _VALUES.get(before[0], {}).items()
 
@@ -212,7 +209,8 @@ def set_(chat: Chat, rest: str) -> None:
     elif name.lower() in SETTINGS:
         SETTINGS[name.lower()].act(chat, "".join(value))
     else:
-        raise UsageError(f'There is no setting "{name}".', parameters.advice(name, LISTED))
+        hint = suggestion(name, LISTED) or f"Known: {', '.join(LISTED)}."
+        raise UsageError(f'There is no setting "{name}".', hint)
 
 
 def _list(chat: Chat) -> None:

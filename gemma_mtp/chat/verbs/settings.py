@@ -9,6 +9,7 @@ from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.errors import UsageError
+from gemma_mtp.settings import PARAMETERS, Sampling, find
 from gemma_mtp.terminal.prompt.message import unquoted
 from gemma_mtp.text import clean, counted
 
@@ -30,7 +31,7 @@ def in_use(chat: Chat) -> parameters.InUse | None:
     if chat.loaded is None:
         return None
     info = chat.loaded.info
-    values = {"ctx": info.context_size, "threads": info.threads, "gpu_layers": info.gpu_layers}
+    values = {"context": info.context_size, "threads": info.threads, "gpu_layers": info.gpu_layers}
     return parameters.InUse(chat.loaded_with, values)
 
 
@@ -39,17 +40,23 @@ def list_parameters(chat: Chat) -> None:
         chat.say(f"  {field:15} {value}")
 
 
+def change(chat: Chat, name: str, words: list[str]) -> None:
+    """Set a parameter of the chat; raises UsageError and changes nothing for a wrong value."""
+    usual = chat.files.sampling if chat.files else Sampling()
+    chat.options = parameters.changed(chat.options, PARAMETERS[name], words, usual)
+
+
 def set_parameter(chat: Chat, rest: str) -> None:
     name, *words = split_words(rest) or [""]
     if not name:
         list_parameters(chat)
         return
-    known = parameters.find(name)
-    if known.field == "draft":
+    known = find(name)
+    if known.name == "draft":
         draft(chat, " ".join(words))
         return
-    chat.options = parameters.changed(chat.options, name, words)
-    later = f" from the next load on (/model {chat.model or 'NAME'})" if known.reload else ""
+    change(chat, known.name, words)
+    later = f" from the next load on (/model {chat.model or 'NAME'})" if known.at_load else ""
     chat.note(parameters.told(chat.options, known, later))
 
 
@@ -80,7 +87,7 @@ def think(chat: Chat, rest: str) -> None:
     show|fold|hide says what becomes of the thoughts on the screen."""
     if rest:
         on = one_of(rest, SWITCH, "/think on, or /think off")
-        chat.options = replace(chat.options, think=on)
+        chat.options = chat.options.with_values(think=on)
     chat.note(
         f"The model {'thinks' if chat.options.think else 'does not think'} before it answers."
     )
@@ -99,7 +106,7 @@ def seed(chat: Chat, rest: str) -> None:
     same text, at any draft length. Without a word it says what is set."""
     if rest:
         word = "none" if rest.lower() == "random" else rest
-        chat.options = parameters.changed(chat.options, "seed", [word])
+        change(chat, "seed", [word])
     seed = chat.options.seed
     chat.note("Each reply gets a seed of its own." if seed is None else f"The seed is {seed}.")
 
@@ -117,8 +124,8 @@ def draft(chat: Chat, rest: str) -> None:
     plain decoding, a number is fixed. Without a word it says what is set. A model without a
     drafter decodes plainly, whatever is set."""
     if rest:
-        chat.options = parameters.changed(chat.options, "draft", [rest])
-    setting = chat.options.draft_setting()
+        change(chat, "draft", [rest])
+    setting = chat.options.draft
     reason = chat.loaded.info.plain_reason if chat.loaded else ""
     if reason and setting != 0:
         chat.note(f"This model has no drafts: {reason}. The setting is kept for other models.")

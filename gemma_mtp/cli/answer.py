@@ -1,0 +1,131 @@
+"""One answer: the pair is loaded, the reply written as it comes or as JSON, and a status given.
+
+Used by `run`, and by `chat` where it is no conversation.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from gemma_mtp.api import End, Message, PairInfo, Replies, Request
+from gemma_mtp.chat.loading import introduce, load
+from gemma_mtp.cli.find_pair import resolve_or_offer
+from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
+from gemma_mtp.files.reading import piped_text
+from gemma_mtp.settings import Options
+from gemma_mtp.terminal.console import note
+from gemma_mtp.terminal.figures import no_answer
+from gemma_mtp.terminal.interrupts import stoppable
+from gemma_mtp.terminal.render import Printer, write_reply
+from gemma_mtp.terminal.screen import Screen
+from gemma_mtp.text import json_text
+
+if TYPE_CHECKING:
+    from gemma_mtp.cli.environment import Environment
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `run` says besides the answer; `load_seconds` went by before it."""
+
+    stats: bool = False
+    json: bool = False
+    fail_on_length: bool = False
+    load_seconds: float = 0.0
+
+
+def answer_once(
+    env: Environment,
+    model: str | None,
+    prompt: str | None,
+    options: Options,
+    *,
+    report: Report,
+    no_stdin: bool,
+) -> int:
+    """Load a pair and write its answer to the prompt and to what is piped in."""
+    files = resolve_or_offer(env, model, options.drafter)
+    stdin = None if no_stdin else sys.stdin
+    text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
+    if not text:
+        raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
+    options = options.for_model(files.sampling)
+    printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.json)
+    started = perf_counter()
+    with closing(load(env, files, options, printer)) as engine:
+        report = replace(report, load_seconds=perf_counter() - started)
+        if model:
+            env.remember_used(files.name)
+        introduce(env, engine, options, printer, named=model is not None)
+        system = (Message.text("system", options.system),) if options.system else ()
+        request = Request.of((*system, Message.text("user", text)), options)
+        return answer(engine, request, printer, report)
+
+
+def answer(engine: Replies, request: Request, printer: Printer, report: Report) -> ExitStatus:
+    """Write one answer to standard output; the status says how it ended."""
+    started = perf_counter()
+    try:
+        with stoppable() as cancel:
+            end = write_reply(engine, request, printer, cancel)
+        if report.json:
+            seconds = perf_counter() - started
+            text = json_text(as_json(end, engine.info, report.load_seconds, seconds))
+            printer.screen.write(text + "\n")
+    except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
+        return ExitStatus.ERROR
+    except DoesNotFit as error:
+        raise DoesNotFit(str(error), "Shorten it, or use a larger --ctx.") from error
+    if end.warning:
+        printer.line(f"gemma-mtp: {end.warning}")
+    if report.stats:
+        printer.summary(end)
+    if end.reason == "cancelled":
+        return ExitStatus.INTERRUPTED
+    if not report.json:
+        _say_why_nothing(printer, request, end)
+    if end.reason == "context" and not report.stats and end.message.content:
+        fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
+        printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
+    if end.reason in ("length", "context") and report.fail_on_length:
+        return ExitStatus.LENGTH
+    return ExitStatus.OK
+
+
+def _say_why_nothing(printer: Printer, request: Request, end: End) -> None:
+    problem = no_answer(end)
+    if not problem:
+        return
+    more = {
+        "length": "A larger --max-tokens leaves room for one",
+        "context": "A larger --ctx leaves room for one",
+    }
+    helps = more.get(end.reason, "Asking again may bring one")
+    thinks = end.thought and request.think
+    printer.line(f"gemma-mtp: {problem}")
+    printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
+
+
+def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, Any]:
+    """The object that `run --json` prints; seconds that loading and the whole reply took."""
+    times = {"load_seconds": round(load, 4), "total_seconds": round(load + reply, 4)}
+    more = {"thought": end.thought, "warning": end.warning}
+    return {
+        "text": end.message.content,
+        **{name: text for name, text in more.items() if text},
+        "model": info.name,
+        "seed": end.seed,
+        "finish_reason": end.reason,
+        "prompt_tokens": end.stats.prompt_tokens,
+        "completion_tokens": end.stats.completion_tokens,
+        "stats": {**end.stats.as_json(), **times},
+    }
+
+
+def join_prompt(argument: str | None, piped: str) -> str:
+    """The argument first, a blank line, then what was piped in."""
+    return "\n\n".join(part for part in (argument or "", piped) if part.strip())

@@ -1,0 +1,97 @@
+"""`chat`: which chat the words of the command line ask for; piped input is answered as by `run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
+from gemma_mtp.cli.positionals import read_words
+from gemma_mtp.errors import ExitStatus, UsageError
+from gemma_mtp.settings import Options
+from gemma_mtp.terminal.console import can_talk, is_terminal, note
+
+if TYPE_CHECKING:
+    from gemma_mtp.cli.environment import Environment
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."),
+]
+
+
+@takes_options()
+def chat(
+    context: typer.Context,
+    options: Options,
+    model: Model = None,
+    prompt: Prompt = None,
+    file: Files = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
+    ] = False,
+    latest: Annotated[
+        bool, typer.Option("--continue", help="Go on with the latest conversation.")
+    ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", "-i", help="Piped input goes along; talk on the terminal."),
+    ] = False,
+    overflow: Annotated[
+        str,
+        typer.Option(metavar="ask|drop-oldest|stop", help="What to do when the context is full."),
+    ] = "ask",
+    vi: Annotated[bool, typer.Option("--vi/--emacs", help="Keys of vi, or of Emacs.")] = False,
+    no_stdin: NoStdin = False,
+) -> int:
+    """Chat; a PROMPT becomes the first message. Conversations are saved by themselves. Piped input
+    is answered as by `run`, or with --interactive goes along with the first message."""
+    talks = interactive or can_talk()
+    words = read_words(model, prompt, context.obj.names(), chat=talks)
+    if resume and latest:
+        raise UsageError(
+            "--continue and --resume do not go together.",
+            "--continue takes the latest conversation, --resume lets you pick one.",
+        )
+    if not talks and (resume or latest):
+        raise UsageError("A saved conversation needs a terminal.", "gemma-mtp chat --continue")
+    if not talks and is_terminal(sys.stdin) and words.prompt is None and not file:
+        raise UsageError(
+            "The output is no terminal, which a chat needs.",
+            'gemma-mtp run "Why is the sky blue?" writes one answer anywhere.',
+        )
+    if talks:
+        beginning = {"files": file or [], "resume": resume, "latest": latest}
+        beginning |= {"overflow": overflow, "vi": vi, "no_stdin": no_stdin}
+        beginning["system"] = context.params["system"]  # typed, and not from config.toml
+        return talk(context.obj, words.model, words.prompt, options, **beginning)
+    from gemma_mtp.cli.answer import Report, answer_once
+
+    prompt = _with_files(words.prompt, file)
+    return answer_once(
+        context.obj, words.model, prompt, options, report=Report(), no_stdin=no_stdin
+    )
+
+
+def talk(
+    env: Environment, model: str | None, prompt: str | None, options: Options, **more: Any
+) -> int:
+    """Hold a chat; `more` is what else a `Beginning` says."""
+    from gemma_mtp.chat.start import Beginning, start
+
+    if prompt is not None and not prompt.strip():
+        raise UsageError("The prompt is empty.")
+    start(env, Beginning(model, prompt, **more), options)
+    return ExitStatus.OK
+
+
+def _with_files(prompt: str | None, files: list[Path] | None) -> str | None:
+    if not files:
+        return prompt
+    from gemma_mtp.chat.attachments import read_files
+    from gemma_mtp.conversations.attachments import compose
+
+    return compose(read_files([str(file) for file in files], note), prompt or "")

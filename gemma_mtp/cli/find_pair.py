@@ -1,0 +1,61 @@
+"""Finds the pair that a command is to load, and offers to pull one that is not here.
+
+Used by `chat`, `run`, `bench` and `verify`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemma_mtp import paths
+from gemma_mtp.cli.doctor import warning
+from gemma_mtp.errors import NotPulled
+from gemma_mtp.files import places
+from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.text import byte_size
+
+if TYPE_CHECKING:
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.cli.environment import Environment
+
+
+def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) -> PairFiles:
+    """The pair to load; one that is not here is pulled if somebody at a terminal says so.
+
+    Says what may go wrong: that another one is used than last time, or that memory is short.
+    """
+    if trouble := env.trouble():
+        print(f"gemma-mtp: {trouble}", file=sys.stderr)
+    try:
+        files = env.resolve(model, drafter)
+    except NotPulled as error:
+        if not can_ask() or not _offer(env, error.name):
+            raise
+        from gemma_mtp.cli.pull import show_pull
+
+        show_pull(env, error.name)
+        return env.resolve(model, drafter)
+    lost = "" if model else env.store.lost()
+    if lost:
+        print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
+    if doubt := warning(env, files.name):
+        print(f"gemma-mtp: {doubt}", file=sys.stderr)
+    return files
+
+
+def _offer(env: Environment, name: str) -> bool:
+    """Whether to pull a model now; Enter means yes unless it does not fit."""
+    entry, doubt = env.catalogue.find(name), warning(env, name)
+    if doubt:
+        print(doubt, file=sys.stderr)
+    size = f" ({byte_size(entry.bytes)})" if entry is not None and entry.bytes else ""
+    question = f"{name} is not on this machine. Pull it now{size}?"
+    return agreed(question, default=not doubt)
+
+
+def name_lost_links() -> None:
+    """Models on a disk that is not connected look as if they were not there."""
+    for lost in places.dangling_below(paths.models_dir()):
+        print(f"gemma-mtp: {lost}.", file=sys.stderr)

@@ -1,0 +1,131 @@
+"""The settings as flags of the command line.
+
+A command that is decorated with `takes_options` gets its options read, checked and merged with
+config.toml; who typed or wrote what is wrong is told by the name used there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from gemma_mtp.paths import config_file
+from gemma_mtp.settings import SETTINGS, LoadOptions, Options, Setting, settings_of
+from gemma_mtp.terminal.console import note
+
+if TYPE_CHECKING:
+    from gemma_mtp.cli.environment import Environment
+
+Command = Callable[..., int]
+Drafter = Annotated[
+    Path | None, Option("--drafter", metavar="PATH", help="Use this GGUF file as the drafter.")
+]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+Model = Annotated[
+    str | None,
+    Argument(metavar="MODEL", help="A name such as e2b, or a GGUF file; else the one used last."),
+]
+NoStdin = Annotated[
+    bool, Option("--no-stdin", help="Leave standard input alone, as in a loop over lines.")
+]
+Prompt = Annotated[str | None, Argument(metavar="PROMPT", help="What to ask.")]
+Verbose = Annotated[
+    bool, Option("--verbose", help="llama.cpp's log, and a traceback of any error.")
+]
+
+
+def takes_options(kind: type = Options) -> Callable[[Command], Command]:
+    """Give `command(options=...)` a flag for each setting of `kind`, --drafter and --verbose.
+
+    With all settings, those of config.toml hold where nothing is typed.
+    """
+    flags = {known.name: _flag(known) for known in settings_of(kind)}
+
+    def decorate(command: Command) -> Command:
+        own = signature(command, eval_str=True).parameters.values()
+        added = [_parameter(name, flag) for name, flag in flags.items()]
+        added += [_parameter("drafter", Drafter), _parameter("verbose", Verbose, False)]
+
+        def wrapper(**values: Any) -> int:
+            chosen = {name: values.pop(name) for name in flags}
+            chosen = {name: value for name, value in chosen.items() if value is not None}
+            options = read_options(chosen, values["context"].obj if kind is Options else None)
+            fixed = {name: values.pop(name) for name in ("drafter", "verbose")}
+            return command(options=options.with_values(**fixed), **values)
+
+        wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
+        kept = [parameter for parameter in own if parameter.name != "options"]
+        vars(wrapper)["__signature__"] = Signature([*kept, *added])
+        return wrapper
+
+    return decorate
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
+    """The options that were typed, over those of config.toml if there is an `env` that has them.
+
+    Raises UsageError for the first value that is out of range.
+    """
+    written = {} if env is None else env.settings()
+    if env is not None and (slips := env.misspelt_settings()):
+        note(slips)
+
+    def called(name: str) -> str:
+        return (
+            flag_of(name) if name in typed or name not in written else f"In {config_file()}, {name}"
+        )
+
+    values = {SETTINGS[name].field: value for name, value in written.items() if name in SETTINGS}
+    for name, text in typed.items():
+        known = SETTINGS[name]
+        accept = known.parse if isinstance(text, str) else known.accept
+        values[known.field] = accept(text, flag_of(name))
+    options = Options().with_values(**values)
+    options.part(LoadOptions).check(called)
+    return options
+
+
+def table() -> str:
+    """The table of docs/reference.md: a row for each setting."""
+    rows = ["| option | key | meaning | values | default |", "|---|---|---|---|---|"]
+    for known in SETTINGS.values():
+        flag = f"{flag_of(known.name)} {metavar(known)}".rstrip().replace("|", "\\|")
+        aliases = "".join(f"; Ollama's `{name}`" for name in known.aliases)
+        meaning = f"{known.help.rstrip('.')}{aliases}"
+        cells = [f"`{flag}`", f"`{known.name}`", meaning, known.wanted, known.shown(known.default)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def metavar(known: Setting) -> str:
+    """What stands for the value of a flag in its usage; "" for a switch."""
+    if known.kind is bool:
+        return ""
+    if known.words:
+        return "|".join([*known.words, "N"])
+    if known.choices:
+        return "|".join(known.choices) if len(known.choices) < 4 else "TYPE"
+    return "TEXT" if known.kind in (str, tuple) else "N"
+
+
+def _flag(known: Setting) -> Any:
+    """The annotation that typer makes a flag of; the setting itself reads what is typed."""
+    flag, usage = flag_of(known.name), metavar(known)
+    help = f"{known.help} [default: {known.shown(known.default)}]"
+    if not usage:
+        return Annotated[bool | None, Option(f"{flag}/--no-{flag[2:]}", help=help)]
+    kind = list[str] if known.kind is tuple else str
+    return Annotated[kind | None, Option(flag, metavar=usage, help=help)]

@@ -1,0 +1,59 @@
+"""`list`: the models on this machine, and those that could be pulled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gemma_mtp.cli.find_pair import name_lost_links
+from gemma_mtp.cli.flags import Json
+from gemma_mtp.errors import ExitStatus
+from gemma_mtp.text import byte_size, json_text, moment
+
+if TYPE_CHECKING:
+    from gemma_mtp.cli.environment import Environment
+    from gemma_mtp.models.inventory import Item
+
+
+def list_models(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Also what could be pulled.")] = False,
+    as_json: Json = False,
+) -> int:
+    """List the models on this machine, with size, state and last use."""
+    from gemma_mtp.models.inventory import items
+    from gemma_mtp.terminal import tables
+
+    env: Environment = context.obj
+    name_lost_links()
+    here = items(env.store)
+    if everything:
+        here += _not_here(env, {item.name for item in here})
+    if as_json:
+        print(json_text([item.as_json() for item in here], indent=2))
+        return ExitStatus.OK
+    heads = ("name", "variant", "size", "state", "last used")
+    rows = [(i.name, i.variant, _size(i), _state(i), moment(i.last_used)) for i in here]
+    tables.show(tables.Table(heads, rows, right=("size",), dropped=("variant", "size")))
+    return ExitStatus.OK
+
+
+def _not_here(env: Environment, here: set[str]) -> list[Item]:
+    from gemma_mtp.models.inventory import Item
+
+    return [
+        Item(e.name, e.tag, e.bytes or 0, False, e.builtin, f"{e.repo}@{e.revision[:12]}", None)
+        for e in env.catalogue.entries
+        if e.name not in here
+    ]
+
+
+def _size(item: Item) -> str:
+    return byte_size(item.bytes) if item.bytes else "?"
+
+
+def _state(item: Item) -> str:
+    if item.ready:
+        return "built in" if item.builtin else "ready"
+    return "partial" if item.folder else "not here"

@@ -1,0 +1,61 @@
+"""`show`: what a model is, and whether its files are as they were pulled."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gemma_mtp.cli.find_pair import name_lost_links
+from gemma_mtp.cli.flags import Json
+from gemma_mtp.errors import ExitStatus
+from gemma_mtp.text import json_text
+
+if TYPE_CHECKING:
+    from gemma_mtp.cli.environment import Environment
+
+
+def show(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name such as 12b, or a GGUF file.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the files again and compare their sha256.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Show what a model is: files, architecture, memory."""
+    from gemma_mtp.models.details import as_lines, details
+
+    env: Environment = context.obj
+    name_lost_links()
+    sums = _check(env, model) if check else None  # first: it says most about a damaged file
+    found = details(env.store, model, env.machine)
+    if sums is not None:
+        found["checked"] = sums
+    if as_json:
+        print(json_text(found, indent=2))
+    else:
+        print("\n".join(as_lines(found)))
+    return ExitStatus.OK
+
+
+def _check(env: Environment, model: str) -> dict[str, str]:
+    from gemma_mtp.models.details import is_file
+    from gemma_mtp.models.inventory import check, find, own
+    from gemma_mtp.terminal.render import Printer
+    from gemma_mtp.terminal.screen import Screen
+
+    item = own(env.store.resolve(model)) if is_file(env.store, model) else find(env.store, model)
+    printer = Printer(Screen(sys.stderr, sys.stderr))
+    try:
+        return check(
+            item,
+            lambda name, total, done: printer.screen.transient(
+                f"checking {name} {done / max(total, 1):.0%}"
+            ),
+        )
+    finally:
+        printer.screen.transient("")
