@@ -20,8 +20,11 @@ def round_cost(costs: Costs, drafts: int) -> float | None:
 
 
 def break_even(cost: float, drafts: int) -> float | None:
-    """The chance of each draft to be accepted, if those before it were, from which a round of
-    this cost is worth it; None when not even certainty is enough."""
+    """The chance of acceptance from which a round of `cost` plain steps and `drafts` drafts pays.
+
+    It is that of each draft, given that those before it were accepted. None where the round would
+    not even pay if every draft were accepted.
+    """
     if cost >= drafts + 1:
         return None
     low, high = 0.0, 1.0

@@ -1,4 +1,4 @@
-"""What came of the runs: medians over repeats, and ratios of runs that were made side by side.
+"""What follows from the runs: medians over repeats, and ratios of runs made side by side.
 
 Ratios are taken within each repeat, where both settings wrote the same text at nearly the same
 time, and their median is reported. Knows only numbers.
@@ -14,13 +14,16 @@ from gemma_mtp.api import Stats
 from gemma_mtp.measure.bench.runs import Run
 from gemma_mtp.measure.replies import draft_setting
 
-BUSY = 0.10  # range of a round's time over its median, from which a machine counts as busy
+BUSY = 0.10  # from this range of a round's time, relative to its median, a machine counts as busy
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One setting over all its runs. `speedup` is against plain decoding and `share_of_limit`
-    says how much that is of the speedup with free drafting and verifying."""
+    """One draft length over all its runs.
+
+    `speedup` is relative to plain decoding. `share_of_limit` is what part that is of the speedup
+    that drafting and verifying would bring if they took no time.
+    """
 
     draft: str
     rates: tuple[float, ...]  # tok/s by repeat

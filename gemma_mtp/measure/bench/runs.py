@@ -1,4 +1,5 @@
-"""What is run in which order: every setting on the same texts, noise falling on all alike.
+"""Which replies `bench` has written, in which order: every draft length on the same texts, in turn,
+so that a machine that is busy for a while slows all of them alike.
 
 Knows neither terminal nor files nor llama.cpp; an engine is whatever writes replies.
 """
@@ -13,10 +14,10 @@ from gemma_mtp.api import Message, Request, Sampling, Stats
 from gemma_mtp.errors import Cancelled, DoesNotFit
 from gemma_mtp.measure.replies import Engine, draft_setting, reply_from_empty_cache
 
-WARM_UP = 16  # tokens: weights come from the disk, clocks go up
-LEARN = 96  # tokens, in which `auto` gets to know what widths cost, as in the first chat
+WARM_UP = 16  # tokens that are not counted: weights come from the disk, the CPU clock goes up
+LEARN = 96  # tokens that are not counted: `auto` learns what widths cost, as in a first chat
 FEWEST, MOST = 64, 256  # tokens of a run whose length was not given
-AIM = 60.0  # seconds that all runs together should take then
+AIM = 60.0  # seconds that all runs together should take where no length was given
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """`drafts` as given by the user; one repeat runs each of them on one text, in turn."""
+    """What to measure: `drafts` are draft lengths as the user wrote them, `tokens` is the length of
+    each reply. One repeat is one reply for each of the draft lengths, on the same text."""
 
     drafts: tuple[str, ...]
     texts: tuple[Text, ...]
@@ -78,7 +80,8 @@ def measure(engine: Engine, plan: Plan, cancel: Flag) -> Iterator[Run]:
 
 
 def warm_up(engine: Engine, plan: Plan, cancel: Flag) -> Stats | None:
-    """Run what is not counted; the statistics of plain decoding, None after `cancel` was set."""
+    """Write replies that are not counted. Returns the statistics of plain decoding, or None after
+    `cancel` was set."""
     plain = _reply(engine, plan, "off", 0, WARM_UP, cancel)
     if plain is not None and any(draft_setting(draft) == "auto" for draft in plan.drafts):
         return plain if _reply(engine, plan, "auto", 0, LEARN, cancel) else None
@@ -100,7 +103,7 @@ def _reply(
         (Message.text("user", plan.text(repeat).prompt),),
         Sampling(temperature=plan.temperature if synthetic is None else 0.0),
         seed=repeat,
-        exact=False,  # as in a chat
+        exact=False,  # as in a chat without a seed
         draft=draft_setting(draft),
         max_tokens=tokens,
         ignore_end=True,

@@ -1,7 +1,7 @@
 """The same replies with and without drafting, compared token by token, and rows by width.
 
-In exact mode they must be equal. Outside it plain rounds evaluate one row at a time and rounds
-with drafts several, so they may part at a near-tie. Knows the engine by its public face.
+In exact mode replies must be equal. Outside it plain rounds evaluate one token at a time and rounds
+with drafts several, so replies may part at a near-tie. Knows the engine by its public face.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from gemma_mtp.measure.verify.difference import Difference, first_difference, ju
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.texts import LONG, Text
 
-WIDEST = 9  # that is probed in any case
+WIDEST = 9  # tokens; widths up to this one are probed in any case
 PROBED_AT = (100, 700)  # tokens of context
-# A reply which parted is gone through again with these, besides the plain way and the widest.
 WIDTHS = (2, 4)
+"""Where two replies part, the text is evaluated again at these widths, the plain and the widest."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _explain(
     if at is None:
         return None
     if at >= min(len(plain.token_ids), len(drafted.token_ids)):
-        return Difference(at, float("inf"), 0.0, False)  # one goes on where the other ended
+        return Difference(at, float("inf"), 0.0, False)  # one reply ended, the other went on
     prompt = engine.prompt(request)
     target, common = engine.pair.target, plain.token_ids[:at]
     rows = []
@@ -152,7 +152,7 @@ def _request(text: Text, plan: Plan, temperature: float, draft: str, exact: bool
         exact=exact,
         draft=draft_setting(draft),
         max_tokens=plan.tokens,
-        ignore_end=not text.ends,  # however short the model would be, so much is compared
+        ignore_end=not text.ends,  # else a model of few words would leave little to compare
     )
 
 

@@ -1,10 +1,11 @@
 """Where two replies part, and whether rounding explains it.
 
-Both ways are gone again from an empty cache without any drafting: row by row, and in batches. What
-the logits of the likeliest tokens differ by then is the rounding of this backend at this very
-token. The choice between two tokens is a *near-tie* if rounding alone changes it: if the two ways
-repeat both choices, if the winner was ahead by no more than rounding can move both, or if rounding
-can move the one that was ahead out of the candidates. Anything larger is an error.
+The text up to there is evaluated again from an empty cache, without any drafting: token by token,
+and in batches of several widths. What the logits of the likeliest tokens differ by between these is
+the rounding of this backend at this very token. The choice between two tokens is a *near-tie* if
+rounding alone changes it: if those evaluations lead to both choices, if the winner was ahead by no
+more than rounding can move both, or if rounding can move the winner out of the candidates. Anything
+larger is an error.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from gemma_mtp.decoding.sampler import Row, Sampler, filtered, gumbel, top_ids
 
 @dataclass(frozen=True)
 class Difference:
-    """The first token that differs.
+    """The first token that differs between a plain reply and one with drafts.
 
-    `gap`: by how much the plain choice and the other one lay apart, in logits over temperature
-    with the noise added. `rounding`: the largest difference of the rows without drafting among the
-    likeliest tokens, in the same unit. `repeated`: those rows alone lead to both choices. `edge`:
-    whether the one that was ahead is a candidate hangs on rounding. `possible`: the other choice
-    can be a candidate at all.
+    `token` is its index in the reply. `gap` is how far the two choices lay apart, in logits over
+    temperature with the noise added; infinite where one reply ended there. `rounding` is the
+    largest difference between the evaluations without drafting, among the likeliest tokens, in the
+    same unit. `repeated`: these evaluations alone lead to both choices. `edge`: rounding decides
+    whether the winner is a candidate at all. `possible`: the loser can be a candidate.
     """
 
     token: int
@@ -43,7 +44,7 @@ class Difference:
 
 
 def first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """Index of the first id that differs, a missing one included; None for equal replies."""
+    """Index of the first id that differs, or that only one reply has; None for equal replies."""
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return i
@@ -59,8 +60,10 @@ def judge(
     plain: int,
     other: int,
 ) -> Difference:
-    """`rows`: the logits for `position` by each way of evaluating, the plain way first; `plain`
-    and `other` are the two choices, `token` where in the reply it was."""
+    """What lies behind two different choices, `plain` and `other`, of token `token` of a reply.
+
+    `rows` are the logits for `position` by each way of evaluating, the plain way first.
+    """
     sampler = Sampler(sampling, seed)
     choices = [sampler.sample(row.copy(), position) for row in rows]
     scale = sampling.temperature if sampling.temperature > 0 else 1.0
@@ -78,14 +81,16 @@ def judge(
 
 
 def _rounding(rows: Sequence[Row], top_k: int, choices: tuple[int, int]) -> float:
-    """The largest difference from the first row, in logits, among the `top_k` of any row: what
-    lies behind them is never chosen, and rounds more coarsely."""
+    """The largest difference from the first row, in logits, among the `top_k` tokens of any row.
+
+    Less likely tokens are never chosen, and their logits are rounded more coarsely.
+    """
     ids = np.unique(np.concatenate([np.array(choices), *(top_ids(row, top_k) for row in rows)]))
     return max(float(np.abs(row[ids] - rows[0][ids]).max()) for row in rows)
 
 
 def _ahead(row: Row, sampling: Sampling, seed: int, position: int, plain: int, other: int) -> float:
-    """By how much `plain` is ahead of `other`, were both candidates."""
+    """By how much `plain` is ahead of `other`, taking both as candidates."""
     ids = np.array([plain, other])
     scores = row[ids].astype(np.float64)
     if sampling.temperature > 0:
@@ -104,10 +109,12 @@ def _surely(row: Row, sampling: Sampling, token: int, moved: float) -> bool:
 
 
 def _is_candidate(row: Row, sampling: Sampling, token: int, gain: float) -> bool:
-    """Whether top-k, top-p and min-p leave this token, were it `gain` logits above where it is
-    against all others; top-p then reaches further, as the others count for less."""
+    """Whether top-k, top-p and min-p would keep this token if its logit were larger by `gain`.
+
+    For top-p that is the same as if all others were smaller: it then reaches further.
+    """
     if sampling.temperature <= 0:
-        return True  # nothing is filtered; what is not the largest is behind by the gap
+        return True  # nothing is filtered at temperature 0
     shifted = row.copy()
     shifted[token] += gain
     reach = sampling.top_p

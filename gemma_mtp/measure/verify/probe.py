@@ -1,4 +1,4 @@
-"""Whether a row of logits depends on how many rows are evaluated with it, and by how much.
+"""Whether the logits of a token depend on how many tokens are evaluated with it, and how much.
 
 Speculation evaluates several tokens at once, plain decoding one. Where kernels add up in another
 order for another number of rows, the last bits differ, and with them the choice between two tokens
@@ -14,8 +14,8 @@ import numpy as np
 
 from gemma_mtp.decoding.sampler import Row
 
-ROWS = 16  # compared at each width
-REFERENCE = 2  # exact mode never evaluates a lone row while it decodes
+ROWS = 16  # of logits that are compared at each width
+REFERENCE = 2  # the least width that exact mode uses while it decodes
 
 
 class Target(Protocol):
@@ -33,7 +33,8 @@ def probe_rows(
 
     Evaluates `tokens` (ROWS + max_width of them) behind the `position` tokens that the target
     holds, in batches of each width; the target holds the same afterwards. The reference is
-    evaluated twice: an entry for width 2 that is not 0 means that nothing repeats here.
+    evaluated twice: an entry for width 2 that is not 0 means that this backend does not repeat
+    itself.
     """
     reference = _rows(target, tokens, position, REFERENCE)
     return {
@@ -43,8 +44,8 @@ def probe_rows(
 
 
 def smooth_start(target: Target, wanted: int, max_width: int = 9) -> int:
-    """A position, `wanted` at the most, behind which batches of every width keep the order of the
-    cells: what is compared then is the width alone."""
+    """A position, at most `wanted`, from which batches of every width keep the order of the cache's
+    cells, so that the width alone is compared."""
     for position in range(wanted, 0, -1):
         behind = range(position, position + ROWS + max_width)
         if all(target.widest(p) >= max_width for p in behind):
@@ -60,7 +61,8 @@ def row_after(target: Target, tokens: Sequence[int], position: int, width: int) 
     while done < len(tokens):
         batch = list(tokens[done : done + min(width, target.widest(position + done))])
         real = len(batch)
-        batch += [batch[-1]] * (min(width, REFERENCE) - real)  # a lone row only if it was asked for
+        # Padding: one token is evaluated by itself only where that is the width asked for.
+        batch += [batch[-1]] * (min(width, REFERENCE) - real)
         rows = target.decode(batch, position + done, len(batch))
         row = rows[real - 1].copy()
         done += real

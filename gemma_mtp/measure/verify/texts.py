@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from gemma_mtp.api import Message, Request
 from gemma_mtp.measure.replies import Engine
 
-LONG_ENOUGH = 400  # tokens from which on a text is long
-BEFORE = 24  # tokens of a reply before the ring's end, so that drafts have come and gone by then
-AFTER = 24  # behind it
+LONG_ENOUGH = 400  # tokens; a text of this length counts as long
+BEFORE = 24  # tokens of a reply before the end of the ring: enough for several rounds
+AFTER = 24  # tokens of it behind that end
 
 _LOG = """Monday. Wind from the west, rain until noon. The lamp was cleaned and the clock was set
 by the radio. Two fishing boats went out before light and came home with little.
@@ -33,7 +33,7 @@ the light was seen from the hills, as the baker told us later by telephone.
 Saturday. A woman came on foot at low tide and asked for her door. She would not sit down and she
 would not say where the house was. She took the handle with her and left the rest.
 """
-LONG = "\n".join([_LOG] * 4)  # never answered
+LONG = "\n".join([_LOG] * 4)  # for the probe, which only evaluates it
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ QUESTION = Text("question", "What is 2+2?", ends=True)
 
 
 def texts(engine: Engine, tokens: int) -> tuple[Text, ...]:
-    """What replies of so many tokens are written to with this pair and in this context."""
+    """The prompts for replies of `tokens` tokens by this pair in this context."""
     return STORY, _long(engine, tokens), QUESTION
 
 
@@ -58,7 +58,7 @@ def _long(engine: Engine, tokens: int) -> Text:
     """Called "ring" where every full reply crosses the ring's end, else "log"."""
     size = engine.info.context_size
     end = _ring_end(engine.pair.target.ring_size, size)
-    if end is None:  # half of the context is for the reply at the least
+    if end is None:  # at least half of the context is left to the reply
         return Text("log", _log(engine, min(LONG_ENOUGH, size - min(tokens, size // 2) - AFTER)))
     prompt = _log(engine, end - min(BEFORE, tokens // 2))
     crosses = _length(engine, prompt) + tokens > end + 1
@@ -66,13 +66,14 @@ def _long(engine: Engine, tokens: int) -> Text:
 
 
 def _ring_end(ring: int, context: int) -> int | None:
-    """The end of a round of the ring, not too near the start; None where the context has none."""
+    """The first end of the ring that is not too near the start; None where the context is smaller
+    than the ring."""
     ends = range(ring, context - AFTER, ring)
     return next((end for end in ends if end >= LONG_ENOUGH), ends[-1] if ends else None)
 
 
 def _log(engine: Engine, longest: int) -> str:
-    """As much of the log, word by word, as makes a prompt of `longest` tokens at the most."""
+    """A prompt of at most `longest` tokens, with as many words of the log as fit."""
     words = re.findall(r"\S+\s*", _LOG) * (longest // 100 + 1)
 
     def prompt(count: int) -> str:

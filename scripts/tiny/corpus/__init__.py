@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import random
-import sys
 import zlib
-from collections import Counter
 
 from corpus import counting as counting
 from corpus import definitions as definitions
@@ -243,19 +241,3 @@ def _with_system(rng: Rng) -> tuple[str, list[Exchange]]:
             part.answer = first_sentence(part.answer)
         parts.append(part)
     return system, _written(rng, parts)
-
-
-def main() -> None:
-    """Print chats and the sizes of a corpus: python corpus.py [COUNT [SEED]]."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    chats = conversations(seed, count)
-    for chat in chats[:20]:
-        print(render(chat))
-    turns = Counter(sum(turn.role == "model" for turn in chat.turns) for chat in chats)
-    size = sum(len(render(chat)) for chat in chats)
-    print(f"{count} chats, {size} characters, turns {dict(sorted(turns.items()))}")
-
-
-if __name__ == "__main__":
-    main()
