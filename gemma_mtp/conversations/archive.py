@@ -40,7 +40,6 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._database = Database(path, tables.STEPS, rescue)
         self._known: dict[int, Known] = {}
-        self._lasting: dict[int, int] = {}  # ids given by `begin` to those in the file
         self._forked: dict[int, int] = {}  # by `progress`; told by the next `save`
         self._lock = threading.RLock()
 
@@ -56,12 +55,22 @@ class Archive:
     def notice(self) -> str:
         return self._database.notice
 
-    def begin(self, model: str, system: str = "") -> int:
-        """A conversation that is stored, and gets its lasting id, with its first turn."""
+    def add(
+        self,
+        turns: Sequence[Turn],
+        *,
+        model: str = "",
+        system: str = "",
+        skipped: int = 0,
+        title: str = "",
+    ) -> int | None:
+        """Store a new conversation, and return its id; None if that failed."""
+        wanted = Known(
+            *(storable(model), storable(system), _one_line(title), tuple(turns), skipped),
+            attempted=random.getrandbits(62),
+        )
         with self._lock:
-            id = -1 - sum(known < 0 for known in self._known)
-            self._known[id] = Known(storable(model), storable(system))
-            return id
+            return self._store(None, Known(title=wanted.title), wanted)
 
     def save(
         self,
@@ -74,11 +83,11 @@ class Archive:
     ) -> int:
         """Store all turns, and return the id from now on.
 
-        It is a new one for a conversation that was just begun, and for one that another process
-        changed or deleted since we stored or read it: then both versions are kept.
+        It is a new one if another process changed or deleted the conversation since we stored or
+        read it: then both versions are kept.
         """
         with self._lock:
-            id = self._begun(self._forked.pop(id, id))
+            id = self._forked.pop(id, id)
             known = self._known.get(id, Known())
             wanted = replace(
                 known,
@@ -88,10 +97,7 @@ class Archive:
                 skipped=known.skipped if skipped is None else skipped,
                 attempted=random.getrandbits(62),
             )
-            if id < 0 and not wanted.turns:
-                self._known[id] = wanted
-                return id
-            return self._store(id, known, wanted)
+            return self._store(id, known, wanted) or id
 
     def progress(self, id: int, number: int, turn: Turn) -> None:
         """Store turn `number`, counted from 0, while its reply is written: cheap if it only grew.
@@ -102,15 +108,15 @@ class Archive:
         with self._lock:
             if self.problem:
                 return
-            asked, id = id, self._begun(self._forked.get(id, id))
+            asked, id = id, self._forked.get(id, id)
             known = self._known.get(id, Known())
-            last = known.turns[number] if number == len(known.turns) - 1 and id > 0 else None
+            last = known.turns[number] if number == len(known.turns) - 1 else None
             grown = growth(last, turn) if last is not None else None
             if grown == (None, "") or grown == ("", ""):
                 return
             if grown is None or not self._append(id, known, turn, grown):
                 stored = self.save(id, (*known.turns[:number], turn))
-                if asked > 0 and stored != asked:
+                if stored != asked:
                     self._forked[asked] = stored
 
     def read(self, id: int, *, afresh: bool = False) -> Saved:
@@ -120,7 +126,6 @@ class Archive:
         `save` still compares with what was known then, and keeps both if they differ.
         """
         with self._lock:
-            id = self._begun(id)
             found = self._database.read(partial(tables.read, id=id)) if abs(id) < _IDS else None
             if found is None:
                 raise self._missing(id)
@@ -142,14 +147,12 @@ class Archive:
 
     def rename(self, id: int, title: str) -> None:
         """Give it a title of the user's."""
-        title = " ".join(storable(title).split())
+        title = _one_line(title)
         if not title:
             raise UsageError("A title needs at least one word.")
         with self._lock:
-            id = self._begun(id)
             change = partial(tables.rename, id=id, title=title)
-            in_file = id > 0 or id not in self._known
-            if in_file and not (abs(id) < _IDS and self._database.write(change)):
+            if not (abs(id) < _IDS and self._database.write(change)):
                 raise self._missing(id)
             if id in self._known:
                 self._known[id] = replace(self._known[id], title=title)
@@ -157,7 +160,6 @@ class Archive:
     def delete(self, id: int) -> None:
         """Remove it for good, its bytes in the file too."""
         with self._lock:
-            id = self._begun(id)
             if not (abs(id) < _IDS and self._database.write(partial(tables.delete, id=id))):
                 raise self._missing(id)
             self._known.pop(id, None)
@@ -168,15 +170,14 @@ class Archive:
         with self._lock:
             self._database.close()
 
-    def _store(self, id: int, known: Known, wanted: Known) -> int:
+    def _store(self, id: int | None, known: Known, wanted: Known) -> int | None:
         # Ctrl-C may come between the commit and the note of it: the next `save` knows both.
-        self._known[id] = replace(known, attempted=wanted.attempted)
+        if id is not None:
+            self._known[id] = replace(known, attempted=wanted.attempted)
         stored = self._database.write(partial(tables.store, id=id, known=known, wanted=wanted))
         if stored is None:
-            return id
+            return None
         now_id, self._known[stored[0]] = stored
-        if id < 0:
-            self._lasting[id] = now_id
         if wanted.turns and wanted.turns[-1].reason:
             self._database.checkpoint()
         return now_id
@@ -192,15 +193,14 @@ class Archive:
             self._known[id] = replace(known, turns=turns, version=version)
         return stored is not False
 
-    def _begun(self, id: int) -> int:
-        return self._lasting.get(id, id)
-
     def _missing(self, id: int) -> GemmaMtpError:
         if self.problem:
             return GemmaMtpError(self.problem)
-        if id < 0:
-            return UsageError("This conversation has no message yet.")
         return UsageError(f"There is no conversation {id}.", "gemma-mtp chats lists them.")
+
+
+def _one_line(title: str) -> str:
+    return " ".join(storable(title).split())
 
 
 def _as_stored(old: Turn, new: Turn) -> Turn:

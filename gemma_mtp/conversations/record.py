@@ -32,25 +32,19 @@ class Record:
 
     def save(self, conversation: Conversation, model: str) -> None:
         """Keep the whole conversation; one without a message is not worth keeping."""
-        if self.id is None:
-            if not conversation.turns:
-                return
-            self.id = self.archive.begin(model, conversation.system)
-            if self._title:
-                self.archive.rename(self.id, self._title)
+        turns, system, skipped = conversation.turns, conversation.system, conversation.skipped
         before = self.id
-        self.id = self.archive.save(
-            before,
-            conversation.turns,
-            model=model,
-            system=conversation.system,
-            skipped=conversation.skipped,
-        )
-        if before > 0 and self.id != before:
-            self._say(
-                "Another chat went on with this conversation, or deleted it; "
-                f"yours is saved as one of its own, number {self.id} in /chats."
+        if before is None and turns:
+            self.id = self.archive.add(
+                turns, model=model, system=system, skipped=skipped, title=self._title
             )
+        elif before is not None:
+            self.id = self.archive.save(before, turns, model=model, system=system, skipped=skipped)
+            if self.id != before:
+                self._say(
+                    "Another chat went on with this conversation, or deleted it; "
+                    f"yours is saved as one of its own, number {self.id} in /chats."
+                )
         self.tell()
 
     def as_saved(self, conversation: Conversation, model: str) -> Saved:

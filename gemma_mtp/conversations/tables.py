@@ -110,16 +110,16 @@ class Known:
     attempted: int = 0
 
 
-def store(db: sqlite3.Connection, id: int, known: Known, wanted: Known) -> tuple[int, Known]:
-    """Make conversation `id` what is `wanted`; its id from now on, and what is known of it.
+def store(db: sqlite3.Connection, id: int | None, known: Known, wanted: Known) -> tuple[int, Known]:
+    """Make conversation `id`, a new one if that is None, what is `wanted`.
 
-    Written is only what differs from what is `known` to be stored. What somebody else stored
-    stays, and ours becomes another conversation.
+    Returns its id from now on, and what is known of it. Only what differs from what is `known` to
+    be stored is written. What somebody else stored stays, and ours becomes another conversation.
     """
     sql = "SELECT version, named, title FROM conversations WHERE id = ?"
     version, named, title = db.execute(sql, (id,)).fetchone() or (None, 0, "")
     keep = 0
-    if version not in (known.version, known.attempted):
+    if id is None or version not in (known.version, known.attempted):
         id = _insert(db, title if named else known.title)
     elif version == known.version:
         keep = _in_common(known.turns, wanted.turns)

@@ -33,7 +33,7 @@ def env(tmp_path: Path) -> SavedWorld:
     archive = env.archive()
     for user, reply in (("Name a river.", "The Rhine."), ("Name a star.", "Vega \x1b[31m")):
         turn = Turn(Message.text("user", user), (Message.text("assistant", reply),), reason="stop")
-        archive.save(archive.begin("e2b"), [turn])
+        archive.add([turn], model="e2b")
     archive.close()
     return env
 

@@ -17,6 +17,8 @@ from support import archive_writer
 from gemma_mtp.api import Drafted, Message, Stats, Turn
 from gemma_mtp.conversations import database, tables
 from gemma_mtp.conversations.archive import Archive
+from gemma_mtp.conversations.conversation import Conversation
+from gemma_mtp.conversations.record import Record
 from gemma_mtp.conversations.rows import from_row
 from gemma_mtp.errors import GemmaMtpError, UsageError
 
@@ -41,7 +43,7 @@ def growing(turn: Turn, reply: str) -> Turn:
 
 
 def stored(archive: Archive, *turns: Turn) -> int:
-    return archive.save(archive.begin("tiny"), turns)
+    return archive.add(turns, model="tiny")
 
 
 # --- what comes back -------------------------------------------------------------------------
@@ -54,7 +56,7 @@ def test_a_conversation_comes_back_as_it_was(path: Path) -> None:
         answered("Ünd 🦀 \udc80?", ""),
         asked("So"),
     )
-    id = first.save(first.begin("e2b", "Be brief."), turns)
+    id = first.add(turns, model="e2b", system="Be brief.")
     assert id > 0
     found = Archive(path).read(id)
     assert found == first.read(id)
@@ -66,14 +68,14 @@ def test_a_conversation_comes_back_as_it_was(path: Path) -> None:
 
 def test_a_conversation_without_a_turn_is_not_stored(path: Path) -> None:
     archive = Archive(path)
-    assert not path.exists()
-    id = archive.begin("tiny")
-    assert archive.save(id, ()) == id
+    record = Record(archive, print)
+    record.save(Conversation("Be brief."), "tiny")
+    record.name("Named")
+    assert record.id is None
     assert not path.exists()
     assert archive.latest() is None
-    with pytest.raises(UsageError, match="no message yet"):
-        archive.read(id)
-    assert archive.begin("tiny") != id
+    record.save(Conversation("Be brief.", (asked("hi"),)), "tiny")
+    assert archive.latest() == record.id
 
 
 def test_a_conversation_that_was_emptied_is_not_listed(path: Path) -> None:
@@ -185,12 +187,12 @@ def test_a_reply_begun_anew_replaces_the_old_one(path: Path) -> None:
 
 def test_the_first_turn_may_be_one_that_grows(path: Path) -> None:
     archive = Archive(path)
-    id = archive.begin("tiny")
+    id = stored(archive)
     archive.progress(id, 0, growing(asked("hi"), "a"))
     archive.progress(id, 0, growing(asked("hi"), "ab"))
-    last = archive.save(id, [growing(asked("hi"), "ab")])
-    assert Archive(path).latest() == last
-    assert Archive(path).read(last).turns == (growing(asked("hi"), "ab"),)
+    assert Archive(path).latest() == id
+    assert Archive(path).read(id).turns == (growing(asked("hi"), "ab"),)
+    assert archive.save(id, [growing(asked("hi"), "ab")]) == id
 
 
 def test_a_partial_reply_is_gone_on_with_after_a_kill(path: Path) -> None:
@@ -262,7 +264,7 @@ def test_two_chats_that_write_at_once(path: Path) -> None:
 def test_both_versions_of_a_conversation_are_kept(path: Path) -> None:
     mine, other = Archive(path), Archive(path)
     start = answered("start", "yes")
-    id = mine.save(mine.begin("tiny", "S"), [start])
+    id = mine.add([start], model="tiny", system="S")
     other.read(id)
     assert other.save(id, [start, asked("theirs")]) == id
     fork = mine.save(id, [start, asked("mine")])
@@ -399,10 +401,11 @@ def test_titles_are_what_is_asked(path: Path, message: str, title: str) -> None:
 
 
 def test_a_title_may_come_before_the_first_message(path: Path) -> None:
-    archive = Archive(path)
-    id = archive.begin("tiny")
-    archive.rename(id, "Named")
-    assert archive.read(archive.save(id, [asked("hi")])).title == "Named"
+    record = Record(Archive(path), print)
+    record.name(" Na\nmed ")
+    record.save(Conversation("", (asked("hi"),)), "tiny")
+    record.save(Conversation("", (asked("hi"), asked("so"))), "tiny")
+    assert [one.title for one in Archive(path).list()] == ["Na med"]
 
 
 def test_renaming_elsewhere_does_not_part_two_chats(path: Path) -> None:
@@ -506,16 +509,15 @@ def test_an_unwritable_place_costs_only_the_saving(tmp_path: Path) -> None:
     obstacle = tmp_path / "state"
     obstacle.write_text("a file, where a folder should be")
     archive = Archive(obstacle / "chats.db")
-    id = archive.begin("tiny")
-    assert archive.save(id, [asked("a")]) == id
+    assert archive.add([asked("a")]) is None
     assert archive.problem.startswith("Conversations are not saved: ")
-    archive.progress(id, 0, growing(asked("a"), "b"))
+    archive.progress(1, 0, growing(asked("a"), "b"))
     assert (archive.list(), archive.latest()) == ([], None)
     for action, what in ((archive.read, "cannot be read"), (archive.delete, "are not saved")):
         with pytest.raises(GemmaMtpError, match=f"{what}: .* a file, where a folder should be"):
             action(1)
     obstacle.unlink()
-    last = archive.save(id, [asked("a"), asked("b")])
+    last = archive.add([asked("a"), asked("b")])
     assert archive.problem == ""
     assert Archive(obstacle / "chats.db").read(last).turns == (asked("a"), asked("b"))
 
@@ -544,7 +546,7 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
     newer.execute("PRAGMA user_version = 99")
     newer.close()
     archive = Archive(path)
-    assert stored(archive, asked("a")) < 0
+    assert stored(archive, asked("a")) is None
     assert "newer gemma-mtp" in archive.problem
     assert [file.name for file in path.parent.glob("*damaged*")] == []
 

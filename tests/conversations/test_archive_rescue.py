@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
     archive = Archive(tmp_path / "chats.sqlite")
     for turns in ([answered(RIVER, "The Rhine."), answered("And another?", "The Elbe.")],
                   [answered(STAR, "Vega.")]):  # fmt: skip
-        archive.save(archive.begin("tiny"), turns)
+        archive.add(turns, model="tiny")
     archive.close()
     return tmp_path
 
@@ -189,7 +189,7 @@ def test_tables_that_are_not_as_they_should_be(
 def test_a_damaged_page_costs_what_is_on_it(path: Path) -> None:
     archive = Archive(path)
     for n in range(200):
-        archive.save(archive.begin("tiny"), [answered(f"question {n}", f"word{n} " * 100)])
+        archive.add([answered(f"question {n}", f"word{n} " * 100)], model="tiny")
     archive.close()
     with closing(sqlite3.connect(path)) as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'turns'").fetchone()
@@ -224,7 +224,7 @@ def test_a_part_of_a_reply_without_its_turn_stops_no_rescue(path: Path) -> None:
 def test_a_file_that_was_cut_off(path: Path) -> None:
     archive = Archive(path)
     for n in range(200):
-        archive.save(archive.begin("tiny"), [answered(f"question {n}", f"word{n} " * 100)])
+        archive.add([answered(f"question {n}", f"word{n} " * 100)], model="tiny")
     archive.close()
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])

@@ -33,7 +33,7 @@ def test_json_has_everything_that_was_said(tmp_path: Path) -> None:
         Turn(Message.text("user", "only thought"), thought="hm"),
     ]
     archive = Archive(tmp_path / "chats.db")
-    found = archive.read(archive.save(archive.begin("e2b", "Be brief."), turns))
+    found = archive.read(archive.add(turns, model="e2b", system="Be brief."))
     text = as_json(found)
     assert "Größe" in text
     exported = json.loads(text)

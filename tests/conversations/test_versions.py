@@ -132,7 +132,7 @@ def test_a_migration_that_fails_changes_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(tables, "STEPS", broken)
         archive = Archive(path)
-        archive.save(archive.begin("tiny"), CHATS[4])
+        archive.add(CHATS[4], model="tiny")
         assert archive.problem
         assert len(archive.list()) == 5  # it is read all the same
         archive.close()
@@ -172,7 +172,7 @@ def test_a_kill_while_migrating_changes_nothing(path: Path, moment: str) -> None
 def test_the_version_before_reads_a_file_of_this_one(path: Path) -> None:
     """Without writing to it; messages that are more than text show as their text."""
     archive = Archive(path)
-    archive.save(archive.begin("tiny"), (TOOLS,))
+    archive.add((TOOLS,), model="tiny")
     archive.close()
     with closing(sqlite3.connect(path)) as db:
         columns = "user, reply, tokens, thought, seed, exact, reason, stats"
@@ -198,7 +198,7 @@ def test_messages_of_several_parts_come_back(tmp_path: Path, replies: tuple[Mess
     path = tmp_path / "chats.db"
     archive = Archive(path)
     stored = Turn(TOOLS.user, replies, "Hm.", 7, True, "stop", STATS)
-    id = archive.save(archive.begin("tiny"), (stored, FIRST))
+    id = archive.add((stored, FIRST), model="tiny")
     assert Archive(path).read(id).turns == (stored, FIRST)
     assert [one.id for one in Archive(path).list("LOOK")] == ([id] if CALL in replies else [])
 
@@ -206,7 +206,7 @@ def test_messages_of_several_parts_come_back(tmp_path: Path, replies: tuple[Mess
 def test_the_last_of_several_messages_grows(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     archive = Archive(path)
-    id = archive.save(archive.begin("tiny"), (Turn(TOOLS.user, (CALL, RESULT), "", 7, True),))
+    id = archive.add((Turn(TOOLS.user, (CALL, RESULT), "", 7, True),), model="tiny")
     for text in ("It", "It ra", "It rains."):
         growing = Turn(TOOLS.user, (CALL, RESULT, said("", text)[1]), "", 7, True)
         archive.progress(id, 0, growing)
@@ -221,7 +221,7 @@ def test_the_last_of_several_messages_grows(tmp_path: Path) -> None:
 def test_messages_that_cannot_be_read_leave_their_text(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     archive = Archive(path)
-    id = archive.save(archive.begin("tiny"), (TOOLS,))
+    id = archive.add((TOOLS,), model="tiny")
     archive.close()
     for nonsense in ("[]", "{", '[{"role": "user"}]', '[{"role": "tool", "parts": []}]', "x'ff'"):
         with closing(sqlite3.connect(path)) as db, db:
@@ -234,7 +234,7 @@ def test_messages_that_cannot_be_read_leave_their_text(tmp_path: Path) -> None:
 def test_a_damaged_file_keeps_them(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     archive = Archive(path)
-    id = archive.save(archive.begin("tiny"), (TOOLS,))
+    id = archive.add((TOOLS,), model="tiny")
     archive.close()
     with closing(sqlite3.connect(path)) as db:
         db.execute("DROP VIEW whole")

@@ -40,9 +40,11 @@ def states(name: str) -> Iterator[tuple[tuple[Turn, ...], bool]]:
 def write(path: Path, name: str, steps: int) -> None:
     """Store so many states."""
     archive = Archive(path)
-    id = archive.begin("tiny")
+    id: int | None = None
     for step, (turns, growing) in zip(range(steps), states(name), strict=False):
-        if growing:
+        if id is None:
+            id = archive.add(turns, model="tiny")
+        elif growing:
             archive.progress(id, len(turns) - 1, turns[-1])
         else:
             id = archive.save(id, turns)

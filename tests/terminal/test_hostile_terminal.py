@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (Message.text("assistant", "x"),),
             reason="stop",
         )
-        archive.save(archive.begin(HOSTILE), [turn])
+        archive.add([turn], model=HOSTILE)
     archive.close()
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -187,7 +187,7 @@ def saved(tmp_path: Path) -> SavedWorld:
     archive = env.archive()
     asked, reply = Message.text("user", HOSTILE), Message.text("assistant", HOSTILE)
     turn = Turn(asked, (reply,), HOSTILE, reason="stop")
-    archive.save(archive.begin(HOSTILE), [turn])
+    archive.add([turn], model=HOSTILE)
     archive.close()
     return env
 
