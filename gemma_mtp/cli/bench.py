@@ -21,7 +21,7 @@ import typer
 from gemma_mtp.cli.flags import Json, Model, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.settings import SETTINGS, DraftSetting, LoadOptions, Options
-from gemma_mtp.text import json_text
+from gemma_mtp.text import json_text, percent
 
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
@@ -167,20 +167,20 @@ def _run(engine: Engine, found: _Found, with_costs: bool, cancel: Flag, printer:
     if not found.plan.tokens:
         tokens = affordable(plain.tokens_per_second, total, engine.info.context_size)
         found.plan = replace(found.plan, tokens=tokens)
-    printer.screen.transient(f"run 1 of {total}")
+    printer.progress(0, f"run 1 of {total}")
     started = monotonic()
     for run in measure(engine, found.plan, cancel):
         found.runs.append(run)
         done = len(found.runs)
         left = (monotonic() - started) / done * (total - done)
-        printer.screen.transient(f"run {done + 1} of {total}, {left:.0f} s left")
+        printer.progress(done / total, f"run {done + 1} of {total}, {left:.0f} s left")
     if with_costs and not cancel.is_set():
         found.costs = engine.measure_costs(progress=_progress(printer, cancel))
 
 
 def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
     def progress(fraction: float) -> bool:
-        printer.screen.transient(f"timing widths {fraction:.0%}")
+        printer.progress(fraction, f"timing widths {percent(fraction)}")
         return not cancel.is_set()
 
     return progress

@@ -20,7 +20,6 @@ from gemma_mtp.models.pull.events import (
     PullWait,
 )
 from gemma_mtp.terminal.render import Printer
-from gemma_mtp.terminal.screen import fit
 from gemma_mtp.text import json_text, percent
 
 WINDOW = 10.0  # seconds the rate is taken over
@@ -89,8 +88,8 @@ class PullView:
         doing = f"{'checking' if event.verifying else 'fetching'} {event.file.rpartition('/')[2]}"
         rate = self._rate.of(event)
         if self._printer.screen.live:
-            parts = _parts(doing, event, rate)
-            self._printer.screen.transient(fit(parts, self._printer.screen.width - 1))
+            share = event.done / event.total if event.total else 0.0
+            self._printer.progress(share, _parts(doing, event, rate))
         elif doing != self._doing:
             self._printer.line(f"{doing}, {amount(event.total)}" if event.total else doing)
             self._next_line = self._clock() + PLAIN_INTERVAL

@@ -53,9 +53,7 @@ def _check(env: Environment, model: str) -> dict[str, str]:
     try:
         return check(
             item,
-            lambda name, total, done: printer.screen.transient(
-                f"checking {name} {done / max(total, 1):.0%}"
-            ),
+            lambda name, total, done: printer.progress(done / max(total, 1), f"checking {name}"),
         )
     finally:
         printer.screen.transient("")

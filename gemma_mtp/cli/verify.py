@@ -117,7 +117,7 @@ def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
     from gemma_mtp.models.gguf import read_header
 
     def show(name: str, size: int, done: int) -> None:
-        printer.screen.transient(f"hashing {name} {done / max(size, 1):.0%}")
+        printer.progress(done / max(size, 1), f"hashing {name}")
 
     named = [path for path in (files.target, files.drafter) if path is not None]
     return {
@@ -135,7 +135,9 @@ def _compare(engine: Engine, plan: Plan, cancel: Flag, printer: Printer) -> list
     def written() -> None:
         nonlocal done
         done += 1
-        printer.screen.transient(f"reply {min(done + 1, plan.replies)} of {plan.replies}")
+        printer.progress(
+            done / plan.replies, f"reply {min(done + 1, plan.replies)} of {plan.replies}"
+        )
 
     return list(compare(engine, plan, cancel, written))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from gemma_mtp.api import End, Event, Prefill, Progress, Replies, Request, Stats, TextDelta
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.terminal.figures import status_parts, summary_parts
+from gemma_mtp.terminal.figures import Parts, status_parts, summary_parts
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.screen import Screen, fit
 from gemma_mtp.text import counted, percent
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
 STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
+BAR = 20  # columns
 REPLAYED = 5  # turns that are shown again when a conversation goes on
 REPLAYED_LINES = 12  # of a message in them; attached files can be long
 
@@ -108,7 +109,20 @@ class Printer:
 
     def loading(self, fraction: float) -> None:
         """Progress of loading a pair."""
-        self._waiting(f"loading {percent(fraction)}")
+        if self._clock() - self._since > PATIENCE:
+            self.progress(fraction, f"loading {percent(fraction)}")
+
+    def progress(self, share: float, words: str | Parts) -> None:
+        """A bar and words, of which the least important go first, for the moment."""
+        room = self.screen.width - 1
+        if not isinstance(words, str):
+            words = fit(words, room)
+        if not self.screen.live or not self.screen.unicode or len(words) + BAR + 1 > room:
+            self.screen.transient(words)
+            return
+        from gemma_mtp.terminal.tables import progress_bar
+
+        self.screen.transient(f" {words}", progress_bar(share, BAR))
 
     def show(self, event: Event) -> None:
         """One event of a reply."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
@@ -57,6 +57,7 @@ class Screen:
         self._above_widths: list[int] = []  # columns of those that are on the screen
         self._end: list[Piece] = []
         self._end_width = 0  # columns of it that are on the screen
+        self._bar: Sequence[Piece] = ()
         self._wanted, self._shown = "", False
 
     @property
@@ -114,15 +115,16 @@ class Screen:
         self._above, self._end = above, end
         self._send((self.notes, erase), (stream, data), (self.notes, self._draw(stays)))
 
-    def transient(self, line: str) -> None:
-        """Show `line` below the text, in place of an earlier one; "" takes it away."""
+    def transient(self, line: str, bar: Sequence[Piece] = ()) -> None:
+        """Show `line` below the text, in place of an earlier one, after a `bar`; "" takes both
+        away."""
         line = harmless(line)
-        if not self.live or line == self._wanted:
+        if not self.live or (line == self._wanted and bar == self._bar):
             return
         stays = self.width == self._width
         erase = self._erase(stays)
         self._resized()
-        self._wanted = line
+        self._wanted, self._bar = line, bar
         self._send((self.notes, erase + self._draw(stays)))
 
     def rows(self, lines: Iterable[list[Piece]], up: int = 0) -> None:
@@ -164,8 +166,9 @@ class Screen:
         """The end and the transient line where the cursor is now, if that is possible here; the
         rows above them may have stayed."""
         end = ("" if stays else self._draw_above()) + self._draw_end()
-        line = cut(self._wanted, self._width - 1)
-        styled = self.styled([Piece(line, self.dim)])
+        bar = sum(len(piece.text) for piece in self._bar)
+        line = cut(self._wanted, self._width - 1 - bar)
+        styled = self.styled([*self._bar, Piece(line, self.dim)])
         column = None if self._column is None else self._column + self._end_width
         self._shown = True
         if line and column == 0:

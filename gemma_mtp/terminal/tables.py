@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.pieces import Piece
@@ -84,6 +84,15 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> RichTable:
     return made
 
 
+def progress_bar(share: float, width: int) -> list[Piece]:
+    """How much of something is done; without colours, what is not done is blank."""
+    from rich.progress_bar import ProgressBar
+
+    bar = ProgressBar(1, share, width, style="dim", complete_style="green", finished_style="green")
+    (found,) = lines(bar, width)
+    return [*found, Piece(" " * (width - sum(len(piece.text) for piece in found)))]
+
+
 def lines(block: Block, width: int = ENDLESS) -> list[list[Piece]]:
     """The lines of a text, which is broken between words, or of anything that rich can draw,
     without blanks at their ends."""
@@ -105,10 +114,9 @@ def show(*blocks: Block, widest: int = ENDLESS) -> None:
 
     NO_COLOR, FORCE_COLOR, COLUMNS and TERM mean what they mean to rich.
     """
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=unguarded(sys.stdout), markup=False, emoji=False, highlight=False)
+    console = _console(unguarded(sys.stdout), "auto")
     width = min(console.width, widest) if sys.stdout.isatty() else ENDLESS
     for line in (line for block in blocks for line in lines(block, width)):
         console.print(Text.assemble(*((text, style or "") for text, style in line)), soft_wrap=True)
@@ -117,11 +125,14 @@ def show(*blocks: Block, widest: int = ENDLESS) -> None:
 @cache
 def _drawing() -> Console:
     """A console that nothing is written to: it only lays out."""
+    return _console(io.StringIO(), "standard")
+
+
+def _console(file: TextIO, colours: Literal["auto", "standard"]) -> Console:
+    """One that takes texts as they are."""
     from rich.console import Console
 
-    return Console(
-        file=io.StringIO(), markup=False, emoji=False, highlight=False, legacy_windows=False
-    )
+    return Console(file=file, color_system=colours, markup=False, emoji=False, highlight=False)
 
 
 def _trimmed(line: list[Piece]) -> list[Piece]:
