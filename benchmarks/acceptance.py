@@ -1,11 +1,12 @@
-"""Accepted tokens per draft of three above temperature 0, by way of drafting.
+"""How many of three drafts are accepted above temperature 0, for several ways of drafting.
 
     .venv/bin/python benchmarks/acceptance.py [--tokens 2000]
 
 On the target's own text, at every position of it: top-token drafts (llama.cpp's way), shared noise
 at fixed draft temperatures and at the learned one, and rejection sampling, which accepts with
-probability sum min(p, q). The learned one learns from rounds of three drafts, as in a reply. For
-the built-in pair and for its drafter weakened in several ways; top-k 64, top-p 0.95.
+probability sum min(p, q). The learned temperature learns from rounds of three drafts, as in a
+reply. Measured are the built-in pair and its drafter weakened in several ways; top-k 64, top-p
+0.95.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@
 For a pair of a real model's shape with random weights (benchmarks/real_shapes.py). Busy programs
 are shells that do nothing but count; they start before the reply ("before") or when a third of it
 is written ("during"). The numbers of threads take turns, A B C, C B A; each starts from an empty
-cache with its own loaded pair, the automatic one as a session goes on. Tokens per second are those
-of the whole reply, prefill left out; the ratio is auto against the best fixed number, medians of
-repeats. Of those that start before the reply the same is said of prefill. With --server, llama-
-server (see compare_llama_server.py) is asked for the same beside the same programs, with its
-default number.
+cache with a loaded pair of its own, and the automatic number goes on from one reply to the next.
+Tokens per second are those of the whole reply without prefill; the ratio is the automatic number
+against the best fixed one, medians of repeats. Where the programs start before the reply, prefill
+is compared in the same way. With --server, llama-server (see compare_llama_server.py) writes the
+same beside the same programs, with its default number of threads.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ Replays recorded and invented traces, 2,000 tokens each, under every controller 
 length (off included) and an oracle that knows every acceptance. Ours starts in each run knowing
 nothing ("first use"), or with costs measured before. With --all every single case is printed.
 
-Then what looking things up in the text adds to drafts, on texts with a source: this project's own
-files copied, edited, gone on with, or unrelated. What is found is real, acceptance is invented.
+Then it prints how much faster drafts are with lookup in the text than without, on texts that have a
+source: this project's own files copied, edited, continued, or unrelated. What is found there is
+real, how often drafts are accepted is invented.
 """
 
 from __future__ import annotations

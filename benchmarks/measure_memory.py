@@ -1,10 +1,10 @@
-"""What a loaded pair really takes, against the estimate of models/memory.py, and what MTP adds.
+"""The memory that a loaded pair takes, against the estimate, and how much of it MTP adds.
 
     .venv/bin/python benchmarks/measure_memory.py [TARGET DRAFTER] [--contexts 2048 8192 32768]
 
 Without files the built-in pair is measured. Every context is loaded in a process of its own, which
-reads a prompt, decodes some tokens and keeps one snapshot; the last one once more without the
-drafter. Linux only. Rows in MiB:
+reads a prompt, decodes some tokens and keeps one snapshot; the last one is loaded once more without
+the drafter. The estimate is that of gemma_mtp/models/memory.py. Linux only. Printed in MiB:
 
     KV, compute   llama.cpp's own buffers, from its log, target and drafter together
     least         memory that cannot be given back: private memory, and those pages of the files

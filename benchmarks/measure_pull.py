@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.hub_server import REPO, REVISION  # noqa: E402
-from test_pull_kills import CLIENT, killed_often  # noqa: E402
+from support.killed_pulls import CLIENT, killed_often  # noqa: E402
 
 BIG, SMALL = "target.gguf", "mtp-target.gguf"
 

@@ -4,9 +4,9 @@
 
 Writes the same text plainly, with k = 3 and with the automatic choice, A B C, C B A, at temperature
 1 (and 0), with synthetic acceptance. Prints what a round takes, how much of it passes inside
-llama.cpp, and the rest as a share of a plain step's time; also the bytes that Python still holds
-after the round's own work. Without files the built-in pair is measured, whose steps are so short
-that the rest weighs much.
+llama.cpp, and the rest as a share of a plain step's time; also how many bytes Python holds after a
+round that it did not hold before. Without files the built-in pair is measured, whose steps are so
+short that the rest weighs much.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@
     .venv/bin/python benchmarks/measure_turns.py --prepare [--template FILE.jinja]
 
 One chat is held twice, with snapshots of the cache and without. After turns 2 and 10 (or the last)
-the reply is written again (regen), then the message before last is worded differently (edit), and
-the chat goes on where the last reply has lost its beginning, as one does that loses its thoughts
-(stripped). Prints tokens evaluated and time to first token, and what one snapshot takes.
+three things are done: the reply is written again (regen), the message before the last is worded
+differently (edit), and the chat goes on with a last reply whose beginning was cut off, as a
+template cuts off thoughts (stripped). Prints for each how many tokens were evaluated and the time
+to the first token, and what one snapshot takes.
 
 With `--prepare` one chat is held instead, in which every second turn is prepared in the background
 while nobody waits, as in a chat where the person reads and types, and the others are not. Prints

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,14 @@ def test_every_program_that_measures_is_listed() -> None:
     files = {file.name for file in (ROOT / "benchmarks").glob("*.py")}
     assert files <= named
     assert {name for name in named if name.endswith(".py")} <= {*files, ".venv/bin/python"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda f: f.stem)
+def test_programs_that_measure_find_what_they_import(file: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("sys.path", [*sys.path])  # some add folders to it
+    if "import gguf" in text_of(file):
+        pytest.importorskip("gguf")
+    importlib.import_module(file.stem)
 
 
 def test_options_of_programs_that_measure_exist() -> None:

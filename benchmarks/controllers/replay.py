@@ -2,7 +2,7 @@
 
 The policy sees times with noise and stalls, as a clock would show them; what a run is charged are
 the costs themselves, so that luck with the noise does not count. Knows the round's order of calls,
-as `speculative.Speculator` makes them, but neither models nor clocks.
+as `gemma_mtp.decoding.round` makes them, but neither models nor clocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_POSITION = 100  # of the pending token when the reply begins
 
 @dataclass
 class Replayed:
-    """A round as a policy is told of it; see `gemma_mtp.draft_length.Outcome`."""
+    """A round as a policy is told of it; see `gemma_mtp.decoding.draft_length.Outcome`."""
 
     drafted: int
     kept: int

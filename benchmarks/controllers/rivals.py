@@ -1,4 +1,4 @@
-"""Rules that other programs choose a draft length by, re-told in our terms.
+"""Rules by which other programs choose a draft length, written anew from their descriptions.
 
 Each is a `DraftPolicy` and sees exactly what ours sees. Where a rule has no limit of its own, the
 longest draft is ours, so that no rule wins or loses by its limit.
