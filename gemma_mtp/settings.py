@@ -105,7 +105,7 @@ class Setting:
         word = text.strip().lower()
         if self.unset and word in NONE:
             return self.default
-        value: Any = text
+        value: Any = word if word in (*self.words, *self.choices) else text
         if self.kind is bool:
             value = SWITCH.get(word, text)
         elif self.kind is tuple:

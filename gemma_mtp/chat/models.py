@@ -13,6 +13,7 @@ from gemma_mtp.text import byte_size
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.chat.environment import Environment
+    from gemma_mtp.settings import Options
 
 
 def here(env: Environment) -> Iterator[tuple[str, str]]:
@@ -29,11 +30,11 @@ def elsewhere(env: Environment) -> Iterator[tuple[str, str]]:
             yield entry.name, f"not here: gemma-mtp pull {entry.name}"
 
 
-def described(env: Environment, name: str) -> list[str]:
+def described(env: Environment, name: str, given: Options) -> list[str]:
     """The lines of `gemma-mtp show NAME`."""
     from gemma_mtp.models.details import as_lines, details
 
-    return as_lines(details(env.store, name, env.machine), template="/show template has it")
+    return as_lines(details(env.store, name, env.machine, given), template="/show template has it")
 
 
 def from_header(files: PairFiles, key: str) -> str:

@@ -19,6 +19,7 @@ from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import bounded, names, places
 from gemma_mtp.models import catalogue_schema, gguf_names, shape
 from gemma_mtp.models.shape import DrafterShape, Shape
+from gemma_mtp.settings import SETTINGS
 from gemma_mtp.text import distance
 
 
@@ -76,6 +77,7 @@ class Entry:
     drafter_shape: DrafterShape | None = None
     draft_range: tuple[int, int] = (0, 7)
     own: bool = False  # from the user's file
+    sampling: Sampling = Sampling()  # what is recommended
 
     def __post_init__(self) -> None:
         drafter = {part.path.casefold() for part in self.drafter.parts}
@@ -97,11 +99,13 @@ class Catalogue:
     def __init__(self, text: str, own: str = "") -> None:
         data = tomllib.loads(text)
         self.sampling = Sampling(**data["sampling"])
-        self.entries = [entry for model in data["model"] for entry in _entries(model)]
+        listed = (_entries(model, self.sampling) for model in data["model"])
+        self.entries = [entry for entries in listed for entry in entries]
         known = {model["name"]: model for model in data["model"]}
         for model in catalogue_schema.OWN(bounded.parse_toml(own), "").get("model", []):
             inherited = {k: v for k, v in known.get(model["name"], {}).items() if k != "source"}
-            for entry in _entries({**inherited, **model}, model["name"] not in known):
+            both, is_new = {**inherited, **model}, model["name"] not in known
+            for entry in _entries(both, self.sampling, is_new):
                 self._add(replace(entry, own=True))
         self._found = {word: entry for entry in self.entries for word in entry.spellings}
 
@@ -151,8 +155,13 @@ def _with_own(text: str, own: Path) -> Catalogue:
     raise UsageError(f"{own} is no list of models: {why}.", "Correct or delete it.")
 
 
-def _entries(model: dict[str, Any], named: bool = True) -> Iterator[Entry]:
-    """One for each target; the first is what the bare name stands for, if the model is `named`."""
+def _entries(model: dict[str, Any], recommended: Sampling, named: bool = True) -> Iterator[Entry]:
+    """One for each target; the first is what the bare name stands for, if the model is `named`.
+
+    `recommended` is the sampling where the model has none of its own.
+    """
+    own = model.get("sampling", {})
+    sampling = replace(recommended, **{key: SETTINGS[key].accept(own[key]) for key in own})
     sizes = [model["name"], *model.get("aliases", [])]
     table = dict(model.get("shape", {}))
     drafter_shape = table.pop("drafter", None)
@@ -181,6 +190,7 @@ def _entries(model: dict[str, Any], named: bool = True) -> Iterator[Entry]:
                 shape=shape.from_table(table) if table else None,
                 drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
                 draft_range=(low, high),
+                sampling=sampling,
             )
             default = False
 

@@ -6,10 +6,13 @@ Knows nothing of what is made of it. The shipped file is held to this by a test.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from gemma_mtp.api import MAX_DRAFT
+from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
-from gemma_mtp.files.schema import one_or_rows, rows, table, text, truth, whole
+from gemma_mtp.files.schema import Check, Misfit, one_or_rows, rows, table, text, truth, whole
+from gemma_mtp.settings import Sampling, Setting, settings_of
 
 MOST_BYTES = 1 << 50  # of one file
 MOST_PARTS = 1000
@@ -63,6 +66,19 @@ _SOURCE = table(
         "mmproj": table(_FILE, _FILE_TOO),
     },
 )
+
+
+def _setting(known: Setting) -> Check:
+    def check(value: Any, where: str) -> Any:
+        try:
+            return known.accept(value, where)
+        except UsageError as error:
+            raise Misfit(str(error).rstrip(".")) from error
+
+    return check
+
+
+_SAMPLING = table({}, {known.name: _setting(known) for known in settings_of(Sampling)})
 MODEL = table(
     {"name": _WORD, "source": rows(_SOURCE, most=100)},
     {
@@ -72,6 +88,7 @@ MODEL = table(
         "context_length": whole(1, 1 << 24),
         "draft_range": rows(whole(0, MAX_DRAFT), most=2, least=2),
         "shape": _SHAPE,
+        "sampling": _SAMPLING,
     },
 )
 OWN = table({}, {"model": rows(MODEL, most=200)})

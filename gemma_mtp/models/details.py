@@ -20,14 +20,24 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.store import Store, looks_like_path
+from gemma_mtp.settings import Options, Sampling
 from gemma_mtp.text import byte_size, thousands
 
 
-def details(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
+def details(
+    store: Store, model: str, machine: Callable[[], Machine], given: Options
+) -> dict[str, Any]:
     """For a name of the catalogue, here or not, a pair pulled before, or a file.
 
-    `machine` says what is free here, for the verdict on a pair that is not loaded.
+    `machine` says what is free here, for the verdict on a pair that is not loaded. The sampling is
+    what is `given`, else what is recommended for the model.
     """
+    found = _found(store, model, machine)
+    sampling = given.for_model(store.recommended(model)).part(Sampling)
+    return {**found, "sampling": asdict(sampling)}
+
+
+def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
     entry = store.catalogue.find(model)
     if is_file(store, model):
         return _of_file(store, model)
@@ -36,8 +46,8 @@ def details(store: Store, model: str, machine: Callable[[], Machine]) -> dict[st
     except (NotPulled, ModelNotAvailable):
         if entry is None:
             raise
-        return _of_entry(store, entry, machine)
-    return _of_item(store, item, machine)
+        return _of_entry(entry, machine)
+    return _of_item(item, machine)
 
 
 def is_file(store: Store, model: str) -> bool:
@@ -45,23 +55,19 @@ def is_file(store: Store, model: str) -> bool:
     return store.catalogue.find(model) is None and looks_like_path(model)
 
 
-def _of_entry(store: Store, entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     """A model that is not here: what is pinned. A pull leaves the image encoder out."""
     named = [("target", entry.target), ("drafter", entry.drafter), ("mmproj", entry.mmproj)]
     files = [_remote(role, part) for role, file in named if file for part in file.parts]
     return {**_catalogued(entry, "not on this machine"), "files": files,
-            **_sampling(store), **_memory(entry, machine)}  # fmt: skip
+            **_memory(entry, machine)}  # fmt: skip
 
 
-def _of_item(store: Store, item: Item, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _of_item(item: Item, machine: Callable[[], Machine]) -> dict[str, Any]:
     state = "ready" if item.ready else f"part of it is here, {byte_size(item.bytes)}"
     known = _catalogued(item.entry, state) if item.entry else {"name": item.name, "state": state}
     if not item.ready:
-        about = (
-            _of_entry(store, item.entry, machine)
-            if item.entry
-            else {"files": [], **_sampling(store)}
-        )
+        about = _of_entry(item.entry, machine) if item.entry else {"files": []}
         return {**about, **known}
     found = {**known, "source": item.source, "last_used": item.last_used}
     found["files"] = [_stored(file) for file in item.files]
@@ -77,7 +83,6 @@ def _of_item(store: Store, item: Item, machine: Callable[[], Machine]) -> dict[s
     return {
         **found,
         **_architecture(header),
-        **_sampling(store),
         **memory,
         **_speed(item.name),
     }
@@ -93,7 +98,6 @@ def _of_file(store: Store, model: str) -> dict[str, Any]:
     return {
         **found,
         **_architecture(header),
-        **_sampling(store),
         **memory,
         **_speed(pair.name),
     }
@@ -140,12 +144,6 @@ def _architecture(header: gguf.Header) -> dict[str, Any]:
         "context_length": found.context_length,
         "template": template if isinstance(template, str) else "",
     }
-
-
-def _sampling(store: Store) -> dict[str, Any]:
-    recommended = asdict(store.catalogue.sampling)
-    del recommended["repeat_last_n"]
-    return {"sampling": recommended}
 
 
 def _memory(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ Knows folders and headers; knows neither llama.cpp nor the network.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from gemma_mtp import paths
-from gemma_mtp.api import PairFiles
+from gemma_mtp.api import PairFiles, Sampling
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
 from gemma_mtp.models import gguf, gguf_names, hub_names, last_used
@@ -36,7 +37,12 @@ class Store:
             return self._pair(model, drafter)
         configured = configured_model()
         if configured is not None:
-            return self._pair(configured, drafter)
+            try:
+                return self._pair(configured, drafter)
+            except GemmaMtpError as error:
+                where = f"It is the default model of {paths.config_file()}."
+                error.args = (f"{error} {where}",)
+                raise
         latest = next(
             (u for u in last_used.read() if self._problem(u) is None),
             last_used.Used(BUILTIN),
@@ -84,6 +90,11 @@ class Store:
             return hub_names.find_pulled(name, paths.models_dir())
         return self.catalogue.find(name)
 
+    def recommended(self, name: str) -> Sampling:
+        """The sampling that is recommended for a model."""
+        entry = self.catalogue.find(name)
+        return entry.sampling if entry else self.catalogue.sampling
+
     def remember_used(self, name: str) -> None:
         """Make `name` (or a path) what `resolve(None)` means, with the drafter that the user named
         when it was resolved."""
@@ -92,7 +103,8 @@ class Store:
         last_used.remember(name, self._drafters.get(name))
 
     def _pair(self, model: str, drafter: Path | None) -> PairFiles:
-        pair = self._named(model, drafter)
+        found = self._named(model, drafter)
+        pair = replace(found, sampling=self.recommended(found.name))
         self._drafters.pop(pair.name, None)
         if drafter is None:
             return pair
@@ -100,7 +112,7 @@ class Store:
         with gguf.advising(GET_AGAIN):
             check_once(pair.target, drafter)
         self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
-        return PairFiles(pair.name, pair.target, first)
+        return replace(pair, drafter=first, no_drafter="")
 
     def _problem(self, latest: last_used.Used) -> GemmaMtpError | None:
         try:
