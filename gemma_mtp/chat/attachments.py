@@ -30,7 +30,7 @@ def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
 def read_file(path: Path, say: Say) -> Attachment:
     """One text file, or what comes through a named pipe."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise UsageError(f"{path} is an image, and images are not supported yet.")
+        raise no_image(str(path))
     try:
         data = reading.read_file(path, say)
     except OSError as error:
@@ -86,9 +86,12 @@ def refuse_image(text: str) -> None:
     if not path.lower().endswith(IMAGE_SUFFIXES):
         return
     if not re.search(r"\s", path) or path.startswith(("/", "~", "./", "../")) or _is_file(path):
-        raise UsageError(
-            f"{path} is an image, and images are not supported yet.", "Only text can be sent."
-        )
+        raise no_image(path)
+
+
+def no_image(path: str) -> UsageError:
+    """What is said about an image until there can be one in a message."""
+    return UsageError(f"{path} is an image, and images are not supported yet.")
 
 
 def image_in(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
-from gemma_mtp.chat.attachments import image_in, refuse_image
+from gemma_mtp.chat.attachments import image_in, no_image, refuse_image
 from gemma_mtp.chat.exchange import write
 from gemma_mtp.conversations.attachments import compose
 from gemma_mtp.errors import UsageError
@@ -41,7 +41,7 @@ def _check_images(chat: Chat, text: str) -> None:
     refuse_image(text)
     image = image_in(text)
     if "/" in image:
-        raise UsageError(f"{image} is an image, and images are not supported yet.")
+        raise no_image(image)
     if image:
         chat.note(f"Images are not supported yet: of {image}, only the name is sent.")
 

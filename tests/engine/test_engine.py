@@ -17,6 +17,7 @@ from support.pairs import TINY, random_pair, with_template
 
 from gemma_mtp.api import (
     End,
+    Image,
     LoadOptions,
     Message,
     PairFiles,
@@ -26,7 +27,7 @@ from gemma_mtp.api import (
     Sampling,
     TextDelta,
 )
-from gemma_mtp.cli.run import Report, answer
+from gemma_mtp.cli.answer import Report, answer
 from gemma_mtp.decoding.draft_length import AutoDraft
 from gemma_mtp.decoding.round import Speculator
 from gemma_mtp.engine import template_process
@@ -262,6 +263,21 @@ def test_a_cancelled_prefill_ends_with_an_empty_reply(engine):
     assert events[-1].reason == "cancelled"
     assert events[-1].message.content == ""
     assert len(engine.session.tokens) < 200
+
+
+@pytest.mark.parametrize("fields", [{"draft": 17}, {"sampling": Sampling(top_p=0)}, {"stop": ("",)},
+    {"messages": (Message("user", (Image(b"", "image/png"),)),)}, {"messages": ()}])  # fmt: skip
+def test_a_bad_request_never_reaches_the_model(engine, monkeypatch, fields):
+    before = list(engine.session.tokens)
+    monkeypatch.setattr(engine.pair.target, "decode", lambda *args: 1 / 0)
+    bad = replace(ask(), **fields)
+    with pytest.raises(UsageError):
+        list(engine.reply(bad))
+    with pytest.raises(UsageError):
+        engine.count(bad)
+    engine.prepare(bad)  # nobody waits for it, so nobody is told
+    engine.background.stop()
+    assert engine.session.tokens == before
 
 
 def test_a_prompt_that_opens_the_thought_gets_a_thought(tmp_path):
