@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -127,24 +127,25 @@ def _measure(
     whether it was stopped."""
     from gemma_mtp.chat.loading import load
     from gemma_mtp.cli.find_pair import resolve_or_offer
-    from gemma_mtp.terminal.interrupts import stopper
+    from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
     files = resolve_or_offer(env, model, options.drafter)
-    with closing(load(env, files, options, printer)) as loaded, stopper() as stop:
+    with closing(load(env, files, options, printer)) as loaded, stoppable(False) as late:
         engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
         if engine.info.plain_reason:
             printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
             plan = replace(plan, drafts=("off",))
         found = _Found(plan)
         try:
-            stop.run(partial(_run, engine, found, with_costs, stop.cancel, printer))
+            with stoppable() as cancel, suppress(KeyboardInterrupt):  # which a second Ctrl-C raises
+                _run(engine, found, with_costs, cancel, printer)
         finally:
             printer.finish()
-        show(_bench(env, files, options, engine, found, stop.cancel.is_set()))
-        return stop.cancel.is_set()
+        show(_bench(env, files, options, engine, found, cancel.is_set()))
+        return cancel.is_set() or late.is_set()
 
 
 @dataclass

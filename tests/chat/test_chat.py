@@ -191,6 +191,17 @@ def test_a_question_meanwhile_can_be_broken_off() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+def test_what_was_stopped_can_be_shown_in_peace() -> None:
+    with stoppable(raising=False) as late:
+        with stoppable() as cancel:
+            signal.raise_signal(signal.SIGINT)
+        assert not late.is_set()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert cancel.is_set()
+    assert late.is_set()
+
+
 def test_ctrl_c_between_a_reply_and_the_prompt_does_no_harm() -> None:
     talk = Talk()
     talk.run(KeyboardInterrupt, "hi", KeyboardInterrupt)
