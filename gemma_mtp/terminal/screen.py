@@ -18,7 +18,7 @@ from gemma_mtp.terminal import escapes
 from gemma_mtp.terminal.escapes import BACK, ERASE_BELOW, ERASE_LINE, ROW_BELOW
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.pieces import Piece
-from gemma_mtp.terminal.widths import char_width, cut, most, text_width
+from gemma_mtp.terminal.widths import char_width, columns, cut, most
 from gemma_mtp.text import harmless
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def fit(parts: list[tuple[int, str]], width: int) -> str:
     """Join (importance, text) parts with dots, leaving out the least important until it fits."""
     kept = list(parts)
-    while len(kept) > 1 and text_width(" · ".join(text for _, text in kept)) > width:
+    while len(kept) > 1 and columns(" · ".join(text for _, text in kept)) > width:
         kept.remove(min(reversed(kept), key=lambda part: part[0]))
     return " · ".join(text for _, text in kept)
 
@@ -278,7 +278,7 @@ def _fitting(pieces: list[Piece], room: int) -> tuple[list[Piece], int]:
     for piece, style in pieces:
         part = _plain_part(piece, room - used)
         kept.append(Piece(part, style))
-        used += len(part) if part.isascii() else text_width(part)
+        used += len(part) if part.isascii() else columns(part)
         if part != piece:
             break
     return kept, used

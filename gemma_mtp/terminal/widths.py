@@ -1,4 +1,5 @@
-"""How many columns characters take on a terminal. Knows Unicode, no terminal in particular."""
+"""How many columns characters take on a terminal: rich's table, but for those about which terminals
+disagree. What is drawn must come out right on all of them, so for these only a bound is known."""
 
 from __future__ import annotations
 
@@ -6,30 +7,37 @@ import unicodedata
 from functools import lru_cache
 
 JOINER, EMOJI_STYLE = "\u200d", "\ufe0f"
+_AT_MOST = {"Mn": 0, "Me": 0, "Cf": 0, "Mc": 1, "Cn": 2, "Co": 2, "Cs": 2}
+"""Columns that disputed characters take at the most, by their Unicode category."""
+
+
+def _disputed(char: str) -> int | None:
+    """The columns `char` takes at the most where terminals disagree (joined emoji, flags, marks,
+    what is newer than the terminal); None where they do not."""
+    if char == EMOJI_STYLE:  # makes a narrow sign before it wide
+        return 1
+    if is_flag(char) or is_skin_tone(char):
+        return 2
+    return _AT_MOST.get(unicodedata.category(char))
 
 
 @lru_cache(maxsize=4096)
 def char_width(char: str) -> int | None:
-    """Columns `char` takes; None where terminals disagree (joined emoji, flags, marks)."""
-    if " " <= char <= "~":
+    """Columns `char` takes; None where terminals disagree."""
+    if " " <= char <= "~" or "\xae" <= char < "\u0300":  # without rich
         return 1
-    if unicodedata.category(char) in ("Mn", "Me", "Mc", "Cf", "Cn", "Co", "Cs"):
+    if _disputed(char) is not None:
         return None
-    if is_flag(char) or "\U0001f3fb" <= char <= "\U0001f3ff":
-        return None
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    from rich.cells import get_character_cell_size
+
+    return get_character_cell_size(char)
 
 
 @lru_cache(maxsize=4096)
 def most(char: str) -> int:
     """The columns `char` takes at the most, also where terminals disagree."""
     known = char_width(char)
-    if known is not None:
-        return known
-    if char == EMOJI_STYLE:  # makes a narrow sign before it wide
-        return 1
-    category = unicodedata.category(char)
-    return 0 if category in ("Mn", "Me", "Cf") else 1 if category == "Mc" else 2
+    return (_disputed(char) or 0) if known is None else known
 
 
 def columns(text: str) -> int:
@@ -37,14 +45,14 @@ def columns(text: str) -> int:
     return len(text) if text.isascii() else sum(map(most, text))
 
 
-def text_width(text: str) -> int:
-    """Columns of one line, for texts of our own making."""
-    return sum(char_width(c) or 0 for c in text)
-
-
 def is_flag(char: str) -> bool:
     """One of the letters that make a flag in pairs."""
     return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def is_skin_tone(char: str) -> bool:
+    """What changes the colour of the emoji before it."""
+    return "\U0001f3fb" <= char <= "\U0001f3ff"
 
 
 def cut(text: str, width: int) -> str:

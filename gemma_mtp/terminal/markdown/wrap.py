@@ -13,7 +13,7 @@ from unicodedata import category
 from rich.style import Style
 
 from gemma_mtp.terminal.pieces import Piece
-from gemma_mtp.terminal.widths import JOINER, columns, is_flag, most
+from gemma_mtp.terminal.widths import JOINER, columns, is_flag, is_skin_tone, most
 
 TAB = "    "
 _CHUNKS = re.compile(r"[ \t]+|[^ \t]+")
@@ -114,7 +114,7 @@ class Wrapper:
 
 def _joined(before: str, char: str, width: int) -> bool:
     """Whether no row may end between the two."""
-    if width == 0 or before == JOINER or "\U0001f3fb" <= char <= "\U0001f3ff":
+    if width == 0 or before == JOINER or is_skin_tone(char):
         return True
     if is_flag(before) and is_flag(char):
         return True
