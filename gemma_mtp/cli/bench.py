@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from gemma_mtp.cli.flags import Json, Model, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.settings import SETTINGS, DraftSetting, LoadOptions, Options
+from gemma_mtp.measure.draft_lengths import read_drafts
+from gemma_mtp.settings import SETTINGS, LoadOptions, Options
 from gemma_mtp.text import json_text, percent
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def bench(
         typer.Option(metavar="P", help="Accept each draft with this chance; no valid text."),
     ] = None,
     costs: Annotated[
-        bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 rows at once.")
+        bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 tokens at once.")
     ] = False,
     as_json: Json = False,
 ) -> int:
@@ -80,20 +81,6 @@ def bench(
     show = partial(_print, as_json=as_json)
     interrupted = _measure(context.obj, model, options, plan, costs, show)
     return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
-
-
-def read_drafts(words: str) -> tuple[str, ...]:
-    """The draft lengths of a list such as "off,1,3,auto", each once, as they were written."""
-    drafts: dict[object, str] = {}
-    for word in (word.strip() for word in words.split(",")):
-        drafts.setdefault(draft_length(word), word)
-    return tuple(drafts.values())
-
-
-def draft_length(word: str) -> DraftSetting:
-    """A draft length as it is typed; raises UsageError."""
-    length: DraftSetting = SETTINGS["draft"].parse(word, "--draft")
-    return length
 
 
 def _check(tokens: int | None, repeat: int, synthetic: float | None) -> None:
@@ -195,19 +182,14 @@ def _bench(
     found: _Found,
     interrupted: bool,
 ) -> Bench:
-    from gemma_mtp.measure import provenance
-    from gemma_mtp.measure.bench.report import Bench, settings_json
+    from gemma_mtp.measure.bench.report import Bench
     from gemma_mtp.measure.bench.results import Results
+    from gemma_mtp.measure.provenance import conditions
 
     results = Results(found.plan.drafts, found.runs)
-    loaded = provenance.loaded(engine.info, options.part(LoadOptions))
-    given: dict[str, Any] = {
-        "model": engine.info.name,
-        "files": provenance.files(files),
-        "settings": {**settings_json(found.plan), **loaded},
-        "versions": provenance.versions(env.versions()),
-    }
-    return Bench(found.plan, results, found.costs, given, interrupted)
+    loading = options.part(LoadOptions)
+    about = conditions(files, engine.info, loading, found.plan.as_json(), env.versions())
+    return Bench(found.plan, results, found.costs, about, interrupted)
 
 
 def _print(found: Bench, as_json: bool) -> None:

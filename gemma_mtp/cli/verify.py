@@ -9,13 +9,14 @@ import sys
 from contextlib import closing
 from functools import partial
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gemma_mtp.cli.bench import WIDEST_LINE, draft_length, read_drafts
+from gemma_mtp.cli.bench import WIDEST_LINE
 from gemma_mtp.cli.flags import Json, Model, takes_options
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
+from gemma_mtp.measure.draft_lengths import draft_setting, read_drafts
 from gemma_mtp.settings import LoadOptions, Options
 from gemma_mtp.text import json_text
 
@@ -55,7 +56,7 @@ def verify(
 
 def _drafting(words: str) -> tuple[str, ...]:
     """The draft lengths of the list, without off: plain decoding is what they are set against."""
-    drafts = tuple(word for word in read_drafts(words) if draft_length(word) != 0)
+    drafts = tuple(word for word in read_drafts(words) if draft_setting(word) != 0)
     if not drafts:
         raise UsageError(
             f"--draft {words} drafts nothing, so there is nothing to check.", "Try --draft 3,auto."
@@ -73,7 +74,7 @@ def _receipt(
     """Load the pair and compare."""
     from gemma_mtp.chat.loading import load
     from gemma_mtp.cli.find_pair import resolve_or_offer
-    from gemma_mtp.measure import provenance
+    from gemma_mtp.measure.provenance import conditions
     from gemma_mtp.measure.verify.comparison import Plan, probe
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.measure.verify.texts import texts
@@ -90,24 +91,13 @@ def _receipt(
         plan = Plan(drafts, texts(engine, tokens), tokens)
         try:
             sums = _sums(files, printer)
-            printer.screen.transient("comparing rows by width")
+            printer.screen.transient("comparing logits by width")
             probes = probe(engine, plan.widest, cancel)
             comparisons = _compare(engine, plan, cancel, printer)
         finally:
             printer.finish()
-        settings = {
-            "draft": list(plan.drafts),
-            "tokens": plan.tokens,
-            "temperatures": list(plan.temperatures),
-            "seed": plan.seed,
-            **provenance.loaded(engine.info, options.part(LoadOptions)),
-        }
-        about: dict[str, Any] = {
-            "model": engine.info.name,
-            "files": provenance.files(files, sums),
-            "settings": settings,
-            "versions": provenance.versions(env.versions()),
-        }
+        loading = options.part(LoadOptions)
+        about = conditions(files, engine.info, loading, plan.as_json(), env.versions(), sums)
         return Receipt(probes, comparisons, about)
 
 

@@ -1,7 +1,6 @@
-"""Under which conditions something was measured: files, versions, machine, settings.
+"""The conditions under which something was measured: files, versions, machine, settings.
 
-What a figure needs beside it to mean anything elsewhere. Knows files and how a pair was loaded;
-neither terminal nor llama.cpp.
+`bench` and `verify` print them beside their figures, which mean nothing elsewhere without them.
 """
 
 from __future__ import annotations
@@ -18,11 +17,37 @@ from gemma_mtp.models.gguf import Header, read_header
 from gemma_mtp.models.machine import cpu_name
 
 
-def files(pair: PairFiles, sums: Mapping[Path, str] | None = None) -> list[dict[str, Any]]:
-    """Role, name, size and weights of each file, parts one by one; its sha256 if `sums` is given.
+def conditions(
+    files: PairFiles,
+    info: PairInfo,
+    options: LoadOptions,
+    plan: Mapping[str, Any],
+    llama: tuple[str, str],
+    sums: Mapping[Path, str] | None = None,
+) -> dict[str, Any]:
+    """What `--json` says of a loaded pair that was measured by a plan.
 
-    The weights of a part are those of the whole model.
+    `llama` are the versions of llama-cpp-python and of llama.cpp. With `sums`, the sha256 of each
+    file by path, files are listed with theirs.
     """
+    loaded = {
+        "context_size": info.context_size,
+        "threads": info.threads,
+        "gpu_layers": info.gpu_layers,
+        "kv_type": options.kv_type,
+        "flash_attention": options.flash_attn,
+    }
+    return {
+        "model": info.name,
+        "files": _files(files, sums),
+        "settings": {**plan, **loaded},
+        "versions": _versions(llama),
+    }
+
+
+def _files(pair: PairFiles, sums: Mapping[Path, str] | None) -> list[dict[str, Any]]:
+    """Role, name, bytes and weights of each file, of a split model those of each part; the weights
+    of a part are those of the whole model."""
     found = []
     for role, path in (("target", pair.target), ("drafter", pair.drafter)):
         if path is None:
@@ -36,8 +61,10 @@ def files(pair: PairFiles, sums: Mapping[Path, str] | None = None) -> list[dict[
 
 
 def weights(header: Header) -> str:
-    """The type most of the layers' weights have, such as Q4_0; embeddings do not count, since a
-    step reads but one row of them."""
+    """The type that most of the layers' weights have, such as Q4_0.
+
+    Embeddings do not count, since a step reads only one row of them.
+    """
     sizes: Counter[str] = Counter()
     for name, tensor in header.tensors.items():
         if name.startswith("blk.") and len(tensor.shape) > 1:
@@ -45,8 +72,8 @@ def weights(header: Header) -> str:
     return sizes.most_common(1)[0][0] if sizes else ""
 
 
-def versions(llama: tuple[str, str]) -> dict[str, str]:
-    """Of this program and of what it runs on; `llama`: the binding's and llama.cpp's."""
+def _versions(llama: tuple[str, str]) -> dict[str, str]:
+    """Of this program and of what it runs on."""
     return {
         "gemma_mtp": __version__,
         "llama_cpp_python": llama[0],
@@ -54,15 +81,4 @@ def versions(llama: tuple[str, str]) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
-    }
-
-
-def loaded(info: PairInfo, options: LoadOptions) -> dict[str, Any]:
-    """How the pair was loaded."""
-    return {
-        "context_size": info.context_size,
-        "threads": info.threads,
-        "gpu_layers": info.gpu_layers,
-        "kv_type": options.kv_type,
-        "flash_attention": options.flash_attn,
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event as Flag
 from typing import Any, Protocol
 
-from gemma_mtp.api import DraftSetting, End, Prefill, Replies, Request
+from gemma_mtp.api import End, Prefill, Replies, Request
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.errors import BadPair, GemmaMtpError
@@ -36,12 +36,6 @@ class Engine(Replies, Protocol):
     def measure_costs(
         self, max_width: int = 9, repeats: int = 5, progress: Callable[[float], bool] = ...
     ) -> Costs: ...
-
-
-def draft_setting(draft: str) -> DraftSetting:
-    """A draft length as the engine takes it, from a word that was checked before."""
-    word = draft.strip().lower()
-    return "auto" if word == "auto" else 0 if word == "off" else int(word)
 
 
 def reply_from_empty_cache(engine: Engine, request: Request, cancel: Flag) -> End:

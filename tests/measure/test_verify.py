@@ -207,7 +207,7 @@ def receipt(*comparisons, differences=EVEN):
             receipt(replace(NEAR, exact=True), NEAR, differences=UNEVEN),
             True,
             False,
-            "Exact mode does not hold here, rows depend",
+            "Exact mode does not hold here, logits depend",
         ),
         (receipt(EQUAL, WRONG), False, True, "by more than rounding: outside exact mode"),
         (receipt(IDLE), True, False, "Nothing was drafted here"),
@@ -220,7 +220,7 @@ def receipt(*comparisons, differences=EVEN):
             False,
             "not proved here, no draft was accepted in exact mode",
         ),
-        (receipt(replace(NEAR, exact=True)), False, False, "but rows are equal at all widths"),
+        (receipt(replace(NEAR, exact=True)), False, False, "but logits are equal at all widths"),
     ],
 )
 def test_the_verdict(found, ok, exact, words):

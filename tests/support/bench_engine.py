@@ -11,7 +11,7 @@ from support.pairs import TINY
 from gemma_mtp.api import Drafted, End, Event, Message, PairInfo, Request, Stats
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.runs import Run
-from gemma_mtp.measure.replies import draft_setting
+from gemma_mtp.measure.draft_lengths import draft_setting
 
 # Verifying 1 to 9 rows in plain steps: groups of four rows are cheap.
 GROUPS = (1.0, 2.0, 2.9, 1.9, 2.7, 3.7, 4.0, 3.0, 4.2)

@@ -1,7 +1,4 @@
-"""The results as one JSON object, and as lines to read.
-
-Knows words and columns; measures nothing.
-"""
+"""What `bench` prints: the results as one JSON object, or as tables, bars and sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from gemma_mtp.measure.bench.conclusion import conclusion
 from gemma_mtp.measure.bench.results import Results, Summary
 from gemma_mtp.measure.bench.runs import Plan
 from gemma_mtp.terminal.tables import Block, Table, bars
-from gemma_mtp.text import number, percent
+from gemma_mtp.text import counted, number, percent
 
 HEADS = ("draft", "tok/s", "from-to", "speedup", "accepted", "per round", "of limit", "first token")
 DROPPED = ("first token", "from-to", "of limit", "per round", "accepted", "speedup")
@@ -38,7 +35,7 @@ class Bench:
 
 
 def as_json(bench: Bench) -> dict[str, Any]:
-    """Ratios that cannot be formed are null."""
+    """The object of `bench --json`. Ratios that cannot be formed are null."""
     results, plan = bench.results, bench.plan
     return {
         "runs": [_run_json(bench, summary) for summary in results.summaries],
@@ -52,18 +49,6 @@ def as_json(bench: Bench) -> dict[str, Any]:
         "valid_text": plan.synthetic_acceptance is None,
         "interrupted": bench.interrupted,
         **bench.conditions,
-    }
-
-
-def settings_json(plan: Plan) -> dict[str, Any]:
-    """What was asked for."""
-    return {
-        "draft": list(plan.drafts),
-        "tokens": plan.tokens,
-        "repeat": plan.repeat,
-        "temperature": plan.temperature,
-        "synthetic_acceptance": plan.synthetic_acceptance,
-        "texts": [text.name for text in plan.texts],
     }
 
 
@@ -130,16 +115,11 @@ def _conditions(bench: Bench) -> list[str]:
     texts = ", ".join(dict.fromkeys(run.text for run in bench.results.runs))
     weights = conditions["files"][0]["weights"]
     loaded = conditions["settings"]
-    first = f"{Path(conditions['model']).name} ({weights}), {threads(loaded['threads'])}"
+    first = f"{Path(conditions['model']).name} ({weights}), {counted(loaded['threads'], 'thread')}"
     if loaded["gpu_layers"]:
         first += f", {loaded['gpu_layers']} layers on the GPU"
     second = f"{plan.repeat} x {plan.tokens} tokens, temperature {plan.temperature:g}: {texts}"
     return [first, second] if texts else [first]
-
-
-def threads(count: int) -> str:
-    """A number of threads in words."""
-    return "one thread" if count == 1 else f"{count} threads"
 
 
 def _table(results: Results) -> Table:
@@ -188,7 +168,7 @@ def _costs(costs: Costs) -> list[Block]:
 
 
 def _pays(costs: Costs, drafts: int) -> str:
-    """From which acceptance this many drafts are worth it."""
+    """The chance of acceptance from which this many drafts pay, in words."""
     cost = round_cost(costs, drafts)
     if drafts == 0 or cost is None:
         return "-"
@@ -223,7 +203,7 @@ def _copied(stats: Stats) -> float | None:
 
 
 def _plain(costs: Costs) -> float:
-    """Seconds of a plain step's evaluation, the unit of all others."""
+    """Seconds of verifying one token: a plain step, the unit of all other costs."""
     return costs.verify.get(1) or min(costs.verify.values(), default=1.0)
 
 

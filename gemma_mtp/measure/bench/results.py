@@ -12,7 +12,7 @@ from statistics import median
 
 from gemma_mtp.api import Stats
 from gemma_mtp.measure.bench.runs import Run
-from gemma_mtp.measure.replies import draft_setting
+from gemma_mtp.measure.draft_lengths import draft_setting
 
 BUSY = 0.10  # from this range of a round's time, relative to its median, a machine counts as busy
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event as Flag
+from typing import Any
 
 from gemma_mtp.api import Message, Request, Sampling, Stats
 from gemma_mtp.errors import Cancelled, DoesNotFit
-from gemma_mtp.measure.replies import Engine, draft_setting, reply_from_empty_cache
+from gemma_mtp.measure.draft_lengths import draft_setting
+from gemma_mtp.measure.replies import Engine, reply_from_empty_cache
 
 WARM_UP = 16  # tokens that are not counted: weights come from the disk, the CPU clock goes up
 LEARN = 96  # tokens that are not counted: `auto` learns what widths cost, as in a first chat
@@ -54,6 +56,17 @@ class Plan:
             for repeat in range(self.repeat)
             for draft in (self.drafts if repeat % 2 == 0 else self.drafts[::-1])
         ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as a part of what `bench --json` prints."""
+        return {
+            "draft": list(self.drafts),
+            "tokens": self.tokens,
+            "repeat": self.repeat,
+            "temperature": self.temperature,
+            "synthetic_acceptance": self.synthetic_acceptance,
+            "texts": [text.name for text in self.texts],
+        }
 
     def text(self, repeat: int) -> Text:
         """The text of a repeat, the same for all settings."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event as Flag
+from typing import Any
 
 from gemma_mtp.api import End, Message, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
 from gemma_mtp.decoding.sampler import capped
 from gemma_mtp.errors import Cancelled
-from gemma_mtp.measure.replies import Engine, draft_setting, reply_from_empty_cache
+from gemma_mtp.measure.draft_lengths import draft_setting
+from gemma_mtp.measure.replies import Engine, reply_from_empty_cache
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
 from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.texts import LONG, Text
@@ -34,6 +36,15 @@ class Plan:
     tokens: int
     temperatures: tuple[float, ...] = (0.0, 1.0)
     seed: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as a part of what `verify --json` prints."""
+        return {
+            "draft": list(self.drafts),
+            "tokens": self.tokens,
+            "temperatures": list(self.temperatures),
+            "seed": self.seed,
+        }
 
     @property
     def replies(self) -> int:

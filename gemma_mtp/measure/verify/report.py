@@ -1,4 +1,4 @@
-"""The verdict in one sentence, the receipt as JSON and as lines. Knows words; compares nothing."""
+"""What `verify` prints: the verdict in one sentence, and the receipt as JSON or as tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.measure.bench.report import threads
 from gemma_mtp.measure.verify.comparison import Comparison, Probe
 from gemma_mtp.measure.verify.difference import Difference
 from gemma_mtp.terminal.tables import Block, Table
-from gemma_mtp.text import percent
+from gemma_mtp.text import counted, percent
 
 HEADS = ("text", "temp", "draft", "tokens", "accepted", "exact", "otherwise")
 DROPPED = ("accepted", "tokens", "temp", "draft")
@@ -29,19 +28,23 @@ class Receipt:
 
     @property
     def exact_holds(self) -> bool:
-        """Rows do not depend on the width, drafts were accepted, and every exact reply was the
-        same with them."""
+        """Logits do not depend on the width, drafts were accepted, and every reply in exact mode
+        was the same with drafts and without."""
         exact = [c for c in self.comparisons if c.exact]
         return self.rows_equal and not _parted(exact) and any(c.accepted for c in exact)
 
     @property
     def rows_equal(self) -> bool:
+        """Logits are the same bits at all widths that exact mode uses."""
         return all(probe.equal for probe in self.probes)
 
     @property
     def broken(self) -> list[Comparison]:
-        """Replies that rounding does not excuse: nothing does in exact mode where rows are equal
-        at all its widths, nor anywhere what is more than a near-tie."""
+        """Replies that differ by more than rounding explains.
+
+        A near-tie explains a difference, but not in exact mode where logits are equal at all of
+        its widths: then there is no rounding.
+        """
         return [
             c
             for c in self.comparisons
@@ -55,7 +58,7 @@ class Receipt:
 
 
 def verdict(receipt: Receipt) -> str:
-    """One sentence."""
+    """What follows from the receipt, in one sentence."""
     if receipt.broken:
         return f"Drafting changes the text here, by more than rounding: {_first(receipt)}."
     drafted = [c for c in receipt.comparisons if c.drafted]
@@ -69,7 +72,9 @@ def verdict(receipt: Receipt) -> str:
         return f"Exact mode is not proved here, {rejected}: {same}; {_outside(receipt)}."
     if receipt.exact_holds:
         return f"Exact mode holds here: {same}; {_outside(receipt)}."
-    widths = f"rows depend on how many are evaluated together (by up to {_moved(receipt):.2g})"
+    widths = (
+        f"logits depend on how many tokens are evaluated together (by up to {_moved(receipt):.2g})"
+    )
     if not parted:
         return f"Exact mode is not assured here, {widths}, though {same}; {_outside(receipt)}."
     return (
@@ -94,7 +99,7 @@ def _first(receipt: Receipt) -> str:
     c = receipt.broken[0]
     mode = "in exact mode" if c.exact else "outside exact mode"
     where = f"{mode}, text {c.text}, temperature {c.temperature:g}, draft {c.draft}"
-    excuse = ", but rows are equal at all widths" if c.exact and receipt.rows_equal else ""
+    excuse = ", but logits are equal at all widths" if c.exact and receipt.rows_equal else ""
     return f"{where}: {_told(c.difference)}{excuse}"
 
 
@@ -105,12 +110,12 @@ def _told(difference: Difference | None) -> str:
         return f"one reply ends at token {difference.token}, the other goes on"
     return (
         f"token {difference.token} differs, the two {difference.gap:.2g} apart, while rounding "
-        f"moves rows by {difference.rounding:.2g}"
+        f"moves logits by {difference.rounding:.2g}"
     )
 
 
 def as_json(receipt: Receipt) -> dict[str, Any]:
-    """`gap` is null where one reply ended and the other went on."""
+    """The object of `verify --json`. `gap` is null where one reply ended and the other went on."""
     return {
         "ok": receipt.ok,
         "verdict": verdict(receipt),
@@ -152,7 +157,7 @@ def blocks(receipt: Receipt) -> list[Block]:
     about, settings = receipt.conditions, receipt.conditions["settings"]
     versions, name = about["versions"], Path(about["model"]).name
     found: list[Block] = [
-        f"{name}, {threads(settings['threads'])}, KV cache {settings['kv_type']}",
+        f"{name}, {counted(settings['threads'], 'thread')}, KV cache {settings['kv_type']}",
         f"gemma-mtp {versions['gemma_mtp']}, llama.cpp {versions['llama_cpp']}",
     ]
     for file in about["files"]:
@@ -165,7 +170,7 @@ def _probe_lines(probes: Sequence[Probe]) -> list[Block]:
     heads = ["width", *(f"{p.position} tokens" for p in probes)]
     widths = sorted({w for p in probes for w in p.differences})
     rows = [(str(w), *(_bits(p.differences.get(w)) for p in probes)) for w in widths]
-    title = "rows by width, largest difference from those at width 2, with so much context"
+    title = "largest difference of logits from those at width 2, by width and tokens of context"
     return [title, Table(heads, rows, right=heads[1:], dropped=heads[1:-1])]
 
 
@@ -202,5 +207,5 @@ def _parted(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _moved(receipt: Receipt) -> float:
-    """The largest difference of rows at the widths that exact mode uses."""
+    """The largest difference of logits at the widths that exact mode uses."""
     return max((d for p in receipt.probes for w, d in p.differences.items() if w > 1), default=0.0)
