@@ -17,8 +17,8 @@ from support.pairs import TINY
 
 from gemma_mtp.api import LoadOptions
 from gemma_mtp.llama import NEEDED_VERSION, devices, features, load_pair, mtp_missing, window_cells
-from gemma_mtp.llama.context import GGML_TYPES
 from gemma_mtp.llama.overrides import FLOAT, INTEGER, TEXT
+from gemma_mtp.settings import KV_TYPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,10 +46,10 @@ def test_devices_and_features_can_be_listed() -> None:
     assert "CPU : " in features()
 
 
-@pytest.mark.parametrize("name", ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"])
+@pytest.mark.parametrize("name", KV_TYPES)
 def test_types_have_the_numbers_that_llama_cpp_gives_them(name: str) -> None:
     exported = getattr(llama_cpp, f"GGML_TYPE_{name.upper()}", None)
-    assert exported in (None, GGML_TYPES[name])
+    assert exported in (None, KV_TYPES[name].number)
 
 
 def test_kinds_of_overrides_have_the_numbers_that_llama_cpp_gives_them() -> None:
