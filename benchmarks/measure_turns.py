@@ -19,7 +19,6 @@ takes the place of the chat template in the file.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -63,7 +62,7 @@ def chat(engine: Engine, turns: int, tokens: int) -> dict[str, Stats]:
             found[f"turn {turn}, regen"] = end.stats
         messages.append(end.message)
         prepare(engine, messages)
-    edited = replace(messages[-2], content="Tell me something else.")
+    edited = Message.text("user", "Tell me something else.")
     end = say(engine, [*messages[:-2], edited], tokens)
     found[f"turn {turns}, edit"] = end.stats
     cut = Message.text("assistant", end.message.content[len(end.message.content) // 2 :])

@@ -3,7 +3,8 @@
 SQLite rather than JSON lines: a kill in the middle of a write leaves nothing to repair, its locks
 keep two chats at once apart, /undo and /edit replace a tail without writing the rest again, and a
 list or a search need not open a file for each conversation. Knows neither terminal nor engine; SQL
-is in `tables`, opening and guarding the file in `database`.
+is in `tables`, opening and guarding the file in `database`. Used by `record` for the chat, and by
+the command `chats`.
 """
 
 from __future__ import annotations
@@ -204,5 +205,5 @@ def _one_line(title: str) -> str:
 
 
 def _as_stored(old: Turn, new: Turn) -> Turn:
-    """What a piece leaves in the file: the texts of the new turn, tokens and figures of none."""
+    """The old turn with the texts of the new one: a piece that is added stores nothing else."""
     return replace(old, replies=without_tokens(new).replies, thought=new.thought)

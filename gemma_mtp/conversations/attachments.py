@@ -1,4 +1,7 @@
-"""Text files inside the text of a message: put in, named, and taken out again. Pure."""
+"""Text files inside the text of a message: put in, named, and taken out again. Pure.
+
+Used by the chat, and by what names, lists and exports conversations.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 What fails is kept in `problem` instead of being raised; a damaged file is moved aside, never
 deleted; one that cannot be written is only read. Knows SQLite and the disk, not what is stored.
+Used by `archive`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ KEEP_LOG_BYTES = 4 << 20
 FULL_BYTES = 64 << 10  # free; with less SQLite cannot make the files it needs beside the database
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _OTHER_TABLES = ("no such table", "no such column", "already exists", "has no column")
-_LENIENT = methodcaller("decode", "utf-8", "replace")  # bytes to text
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
@@ -212,16 +212,7 @@ class Database:
 
 
 def _run(connection: sqlite3.Connection, begin: str, work: Work[T]) -> T:
-    try:
-        return _run_once(connection, begin, work)
-    except sqlite3.OperationalError as error:
-        if "Could not decode" not in str(error) or connection.text_factory is _LENIENT:
-            raise
-    connection.text_factory = _LENIENT  # only where it is needed, since it takes twice as long
-    return _run_once(connection, begin, work)
-
-
-def _run_once(connection: sqlite3.Connection, begin: str, work: Work[T]) -> T:
+    """The result of `work` in a transaction, which is rolled back if it fails."""
     connection.execute(begin)
     try:
         result = work(connection)
@@ -234,17 +225,16 @@ def _run_once(connection: sqlite3.Connection, begin: str, work: Work[T]) -> T:
 
 
 def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
     )
+    connection.text_factory = methodcaller("decode", "utf-8", "replace")  # bytes may be damaged
+    return connection
 
 
 def _connect_read_only(path: Path, how: str) -> sqlite3.Connection:
     connection = _connect(f"{path.absolute().as_uri()}?{how}", uri=True)
-    connection.text_factory = _LENIENT
-    if (
-        "vfs" in how
-    ):  # without locks the index of the log can be in memory, where it need not be made
+    if "vfs" in how:  # without locks the index of the log is kept in memory and needs no file
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection
 

@@ -1,4 +1,5 @@
 """A saved conversation as Markdown to read or as JSON to process. Pure.
+Used by the command `chats` and by `/export`.
 
 The JSON is one object, and keys are only ever added:
   title, model, system   texts; `system` is the system prompt, "" without one

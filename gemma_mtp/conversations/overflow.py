@@ -1,6 +1,7 @@
 """What to leave out when a conversation no longer fits the context: whole turns, the oldest first.
 
-Pure; counting tokens is a function handed in. Knows neither engine nor terminal.
+Pure; counting tokens is a function handed in. Knows neither engine nor terminal. Used by
+`chat.full_context`.
 """
 
 from __future__ import annotations

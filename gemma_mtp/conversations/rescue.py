@@ -1,6 +1,6 @@
 """What can still be read of a file of conversations that is damaged, or that another version wrote.
 
-Knows the tables; what becomes of the file is the database's business.
+Used by `database`, which decides what becomes of the file; knows the tables.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, order: s
 
 
 def _drop_strays(db: sqlite3.Connection) -> None:
-    """Turns of no conversation that can be, and pieces of turns that are lost."""
+    """Delete turns whose conversation has no number, and pieces whose turn is lost."""
     db.execute("DELETE FROM turns WHERE typeof(conversation) != 'integer'")
     db.execute("""DELETE FROM pieces WHERE NOT EXISTS (SELECT 1 FROM turns t
         WHERE t.conversation = pieces.conversation AND t.number = pieces.number)""")
 
 
 def _name_lost(db: sqlite3.Connection) -> None:
-    """Turns whose conversation has no row any more get one."""
+    """Give conversations whose row is lost another one, named after their first turn."""
     lost = """SELECT conversation, user, min(number) FROM turns
         WHERE conversation NOT IN (SELECT id FROM conversations) GROUP BY conversation"""
     sql = "INSERT INTO conversations VALUES (?, ?, 0, '', '', '', '', '', 0, 0)"

@@ -1,6 +1,6 @@
 """The tables of the archive, and everything that is said to them in SQL.
 
-Functions of one open transaction; when there is one, and what a failure means, is the caller's.
+Each function works within a transaction that `archive` has opened, and leaves errors to it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ CREATE TABLE pieces (conversation INTEGER NOT NULL, number INTEGER NOT NULL, pla
 """
 _VIEW = """
 CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, reply, more) reply,
-    CASE WHEN mused IS NULL THEN tokens END tokens, thought || coalesce(mused, '') thought,
-    seed, exact, reason, stats{more}
+    CASE WHEN more_thought IS NULL THEN tokens END tokens,
+    thought || coalesce(more_thought, '') thought, seed, exact, reason, stats{more}
   FROM (SELECT *,
     (SELECT group_concat(reply, '') FROM (SELECT reply FROM pieces p
         WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) more,
     (SELECT group_concat(thought, '') FROM (SELECT thought FROM pieces p
-        WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) mused
+        WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) more_thought
   FROM turns t)
 """
 # So many of the first turns are saved, but no longer part of the prompt.
@@ -45,7 +45,7 @@ _MESSAGES = "ALTER TABLE turns ADD COLUMN messages TEXT; DROP VIEW whole;" + _VI
     more=", messages, more"
 )
 # Only ever added to: there are files that have had the ones before.
-STEPS = (_FIRST + ";" + _VIEW.format(more=""), _SKIPPED, _MESSAGES)
+STEPS = (_FIRST + _VIEW.format(more=""), _SKIPPED, _MESSAGES)
 _LIST = """
 SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
