@@ -237,6 +237,18 @@ def test_the_reference_names_the_variable_for_all_folders() -> None:
     assert f"`{HOME_VARIABLE}`" in section("Environment variables")
 
 
+def test_the_reference_names_every_variable_that_the_program_reads() -> None:
+    read = r'''(?:environ|env)(?:\.get\(|\[|\.setdefault\()"([A-Z_]+)"'''
+    names = {
+        name
+        for file in (ROOT / "gemma_mtp").rglob("*.py")
+        for name in re.findall(read, text_of(file))
+    }
+    assert len(names) > 3
+    text = section("Environment variables")
+    assert {name for name in names if f"`{name}`" not in text} <= {"PATH"}
+
+
 def test_the_map_names_every_package_and_nothing_that_is_not_there() -> None:
     package = ROOT / "gemma_mtp"
     folders = {file.parent.name for file in package.glob("*/__init__.py")}
