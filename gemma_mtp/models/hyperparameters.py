@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemma_mtp.errors import BadPair
-from gemma_mtp.models.gguf import PULL_AGAIN, Header, vocabulary_size
+from gemma_mtp.models.gguf_header import Header, vocabulary_size
+from gemma_mtp.models.gguf_parser import PULL_AGAIN
 from gemma_mtp.models.shape import Shape
 
 MAX_LAYERS = 512  # llama.cpp's limits: it aborts beyond them

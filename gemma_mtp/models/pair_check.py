@@ -7,7 +7,7 @@ trip over is checked here first. Knows how Gemma 4 files are made up; reads no f
 from __future__ import annotations
 
 from gemma_mtp.errors import BadPair
-from gemma_mtp.models.gguf import Header, count, vocabulary_size
+from gemma_mtp.models.gguf_header import Header, count, vocabulary_size
 from gemma_mtp.models.hyperparameters import (
     TOKENIZER_KEYS,
     VOCABULARY_KIND,

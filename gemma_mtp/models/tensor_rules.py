@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gemma_mtp.models.gguf import Header, TensorInfo, vocabulary_size
+from gemma_mtp.models.gguf_header import Header, TensorInfo, vocabulary_size
 from gemma_mtp.models.hyperparameters import Hyper, refuse
 
 # Every kernel adds or multiplies by these element by element, in single precision only.

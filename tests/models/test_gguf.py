@@ -11,7 +11,7 @@ import pytest
 from support import gguf_writer as writer
 
 from gemma_mtp.errors import BadPair, ExitStatus, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, pair_check
+from gemma_mtp.models import gguf, gguf_header, pair_check
 
 MODELS = Path(gguf.__file__).with_name("builtin")
 
@@ -57,7 +57,7 @@ def test_reads_metadata_and_tensors(target: Path) -> None:
     assert header.metadata["gemma4.block_count"] == 2
     assert header.metadata["gemma4.attention.sliding_window_pattern"] == [True, False]
     assert header.metadata["tokenizer.ggml.tokens"] == writer.TOKENS
-    assert header.tensors["token_embd.weight"] == gguf.TensorInfo((32, 8), "F32", 0)
+    assert header.tensors["token_embd.weight"] == gguf_header.TensorInfo((32, 8), "F32", 0)
     assert header.file_size == target.stat().st_size
     assert header.data_offset % 32 == 0
 
@@ -85,7 +85,7 @@ def test_a_large_vocabulary_is_counted_fast_and_not_kept(tmp_path: Path) -> None
     start = time.process_time()
     header = gguf.read_header(path)
     assert time.process_time() - start < 2  # about 0.2 s; the bound is for a busy machine
-    assert header.metadata["tokenizer.ggml.merges"] == gguf.Count(514_000)
+    assert header.metadata["tokenizer.ggml.merges"] == gguf_header.Count(514_000)
     assert gguf.describe(header).vocabulary == 262_144
 
 
