@@ -1,114 +1,29 @@
-"""What a Gemma 4 header may say: the table of its keys, and the numbers that follow from them.
+"""The numbers that follow from a Gemma 4 header, as llama.cpp derives them.
 
-llama.cpp trusts most of these values and ends the whole process over some of them, so all that it
-reads is declared here with type and range. Keys that it does not read are nobody's business. Knows
-what a header is; reads no file.
+`pair_check` compares those of a target and a drafter, `tensor_rules` holds tensors against them,
+and memory is estimated from `shape_of`. Knows what a header is; reads no file.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from gemma_mtp.errors import BadPair
 from gemma_mtp.models.gguf_header import Header, vocabulary_size
-from gemma_mtp.models.gguf_parser import PULL_AGAIN
+from gemma_mtp.models.header_keys import GENERAL_KEYS, KEYS, MAX_LAYERS, check_keys, refuse
 from gemma_mtp.models.shape import Shape
 
-MAX_LAYERS = 512  # llama.cpp's limits: it aborts beyond them
-MAX_EXPERTS = 1024
-MIN_CONTEXT = 256  # llama.cpp shrinks its batches to the context and aborts on larger ones
-MAX_CONTEXT = 1 << 24  # tokens; models of today have 2 ** 18, and llama.cpp counts in 32 bits
-MAX_SIZE = 1 << 20  # of anything that is a dimension of a matrix
-MAX_HEADS = 1 << 12
-# llama.cpp turns quantized keys by blocks of this size, in all layers or, as the first layer's head
-# decides, in none; it aborts where a head is no multiple of it.
-TURNED = 64
-ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
-VOCABULARY_KIND = "gemma4"  # what tokenizer.ggml.model says; other tokenizers expect other tokens
-SOFTCAP = "final_logit_softcapping"
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key that llama.cpp reads. `type` as in `Header.types`; numbers lie within low and high.
-
-    `layered`: a single value, or a list with one for each layer.
-    """
-
-    name: str
-    type: str
-    low: float = 0
-    high: float = math.inf
-    required: bool = False
-    layered: bool = False
-    choices: tuple[object, ...] = ()
-
-
-# Of a target and of a drafter alike; the names follow that of the architecture and a dot.
-KEYS = (
-    Key("context_length", "u32", MIN_CONTEXT, MAX_CONTEXT, required=True),
-    Key("embedding_length", "u32", 1, MAX_SIZE, required=True),
-    Key("embedding_length_out", "u32", 0, MAX_SIZE),
-    Key("embedding_length_per_layer_input", "u32", 0, MAX_SIZE),
-    Key("block_count", "u32", 1, MAX_LAYERS, required=True),
-    Key("nextn_predict_layers", "u32", 0, MAX_LAYERS),
-    Key("feed_forward_length", "u32", 1, MAX_SIZE, required=True, layered=True),
-    Key("attention.head_count", "u32", 1, MAX_HEADS, required=True, layered=True),
-    Key("attention.head_count_kv", "u32", 1, MAX_HEADS, layered=True),
-    Key("attention.key_length", "u32", 1, MAX_SIZE),
-    Key("attention.value_length", "u32", 1, MAX_SIZE),
-    Key("attention.key_length_swa", "u32", 1, MAX_SIZE, required=True),
-    Key("attention.value_length_swa", "u32", 1, MAX_SIZE, required=True),
-    Key("attention.sliding_window", "u32", 1, MAX_CONTEXT, required=True),
-    Key("attention.shared_kv_layers", "u32", 0, MAX_LAYERS),
-    Key("attention.layer_norm_rms_epsilon", "f32", 0, 1, required=True),
-    Key("attention.causal", "bool", choices=(True,)),
-    Key("pooling_type", "u32", 0, 0),  # a pooled model writes no text
-    Key("rope.dimension_count", "u32", 2, MAX_SIZE),
-    Key("rope.dimension_count_swa", "u32", 2, MAX_SIZE),
-    Key("rope.freq_base", "f32", 1.001, 1e12),
-    Key("rope.freq_base_swa", "f32", 1.001, 1e12),
-    Key("rope.scaling.type", "str", choices=ROPE_SCALINGS),
-    Key("rope.scaling.factor", "f32", 0, 1e6),
-    Key("rope.scale_linear", "f32", 0, 1e6),
-    Key("rope.scaling.attn_factor", "f32", 0, 1e6),
-    Key("rope.scaling.alpha", "f32", 0, 1e6),
-    Key("rope.scaling.finetuned", "bool"),
-    Key("rope.scaling.original_context_length", "u32", 0, MAX_CONTEXT),
-    Key("expert_count", "u32", 0, MAX_EXPERTS),
-    Key("expert_used_count", "u32", 0, MAX_EXPERTS, layered=True),
-    Key("expert_group_count", "u32", 0, 1),  # routing in groups is not Gemma 4's
-    Key("expert_group_used_count", "u32", 0, 1),
-    Key("expert_feed_forward_length", "u32", 0, MAX_SIZE, layered=True),
-    Key(SOFTCAP, "f32", 0, 1e6),
-)
-# The same in every architecture.
-GENERAL_KEYS = (
-    Key("general.alignment", "u32"),  # its value is checked where the file is read
-    Key("general.name", "str"),
-    Key("general.file_type", "u32"),
-    Key("tokenizer.chat_template", "str"),
-)
-# Of a vocabulary that is loaded, which a drafter's is not. Ids beyond it count as missing.
-IDS = ("bos eos eot eom unknown seperator padding mask fim_pre fim_suf fim_mid fim_pad fim_rep "
-       "fim_sep prefix suffix middle")  # fmt: skip
-SWITCHES = "add_bos_token add_eos_token add_sep_token add_space_prefix remove_extra_whitespaces"
-TOKENIZER_KEYS = (
-    *(Key(f"tokenizer.ggml.{name}_token_id", "u32") for name in IDS.split()),
-    *(Key(f"tokenizer.ggml.{name}", "bool") for name in SWITCHES.split()),
-    Key("tokenizer.ggml.pre", "str"),
-    Key("tokenizer.ggml.token_type_count", "u32"),
-    Key("tokenizer.ggml.suppress_tokens", "[i32]"),
-)
+# llama.cpp rotates quantized keys by blocks of this size, in all layers or, as the first layer's
+# head decides, in none (`attn_rot_k` of src/llama-kv-cache.cpp); it aborts where a head is no
+# multiple of it.
+ROTATED_BLOCK = 64
 # llama.cpp takes any of these for the pattern; what it does not list is a full layer.
 PATTERN_KEY = "attention.sliding_window_pattern"
 PATTERN_TYPES = ("[bool]", "[u32]", "[i32]")
 
 
 @dataclass(frozen=True)
-class Hyper:
+class Hyperparameters:
     """What llama.cpp derives from the metadata; lists have one entry for each layer."""
 
     layers: int
@@ -137,12 +52,7 @@ class Hyper:
         return layer if layer < self.kv_layers else self.kv_layers - 1 - self.sliding[layer]
 
 
-def refuse(header: Header, problem: str, hint: str = PULL_AGAIN) -> BadPair:
-    """The error for a file with this `problem`, a sentence without its subject."""
-    return BadPair(f"{header.path.name} {problem}", hint)
-
-
-def hyperparameters(header: Header) -> Hyper:
+def hyperparameters(header: Header) -> Hyperparameters:
     """What this file's metadata amounts to, or `BadPair` for what llama.cpp could not use.
 
     What is missing gets llama.cpp's own default.
@@ -162,7 +72,7 @@ def hyperparameters(header: Header) -> Hyper:
 
     heads = listed("attention.head_count")
     head_full, head_swa = _head_sizes(header, value("embedding_length") // heads[0])
-    hyper = Hyper(
+    hyper = Hyperparameters(
         layers=layers,
         width=value("embedding_length"),
         width_out=value("embedding_length_out") or value("embedding_length"),
@@ -184,7 +94,9 @@ def hyperparameters(header: Header) -> Hyper:
     )
     if any(h % kv for h, kv in zip(hyper.heads, hyper.kv_heads, strict=True)):
         raise refuse(header, "has head counts that are no multiple of its KV heads.")
-    if not hyper.head(0) % TURNED and (head_full % TURNED or head_swa % TURNED):
+    if not hyper.head(0) % ROTATED_BLOCK and (
+        head_full % ROTATED_BLOCK or head_swa % ROTATED_BLOCK
+    ):
         problem = f"has heads of {head_full} and {head_swa}, which no quantized cache can hold."
         raise refuse(header, problem)
     if (hyper.experts > 0) != (hyper.experts_used > 0) or hyper.experts_used > hyper.experts:
@@ -216,32 +128,6 @@ def shape_of(header: Header) -> Shape:
         head_sliding=hyper.head_swa,
         head_full=hyper.head_full,
     )
-
-
-def check_keys(header: Header, keys: tuple[Key, ...], prefix: str = "") -> None:
-    """Raise `BadPair` unless each value has its type and range, or may be missing and is."""
-    for key in keys:
-        name = prefix + key.name
-        if name in header.metadata:
-            _check_value(header, key, header.types[name], header.metadata[name])
-        elif key.required:
-            raise refuse(header, f"lacks the hyperparameter {key.name}.")
-
-
-def _check_value(header: Header, key: Key, found: str, value: Any) -> None:
-    layered = key.layered and found in ("[u32]", "[i32]")
-    layers = header.metadata.get(f"{header.architecture}.block_count")
-    if not (found == key.type or (layered and isinstance(value, list) and len(value) == layers)):
-        raise refuse(header, f"has an unusable {key.name}.")
-    for number in value if layered else [value]:
-        if not _is_good(key, number):
-            raise refuse(header, f"has an unusable {key.name} of {str(number)[:40]}.")
-
-
-def _is_good(key: Key, value: Any) -> bool:
-    if key.choices:
-        return value in key.choices
-    return not isinstance(value, int | float) or key.low <= value <= key.high  # false for NaN
 
 
 def _same(header: Header, key: str, values: list[int]) -> int:

@@ -1,21 +1,16 @@
-"""Says whether a target can be loaded, and whether a drafter belongs to it, from their headers.
+"""Whether a target can be loaded, and whether a drafter belongs to it, from their headers.
 
 llama.cpp ends the whole process on some well-formed but unsuitable files, so everything it would
-trip over is checked here first. Knows how Gemma 4 files are made up; reads no file itself.
+trip over is checked here first. `check_cache`, `drafter_search` and pulls ask. Knows how Gemma 4
+files are made up; reads no file itself.
 """
 
 from __future__ import annotations
 
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.gguf_header import Header, count, vocabulary_size
-from gemma_mtp.models.hyperparameters import (
-    TOKENIZER_KEYS,
-    VOCABULARY_KIND,
-    Hyper,
-    check_keys,
-    hyperparameters,
-    refuse,
-)
+from gemma_mtp.models.header_keys import TOKENIZER_KEYS, VOCABULARY_KIND, check_keys, refuse
+from gemma_mtp.models.hyperparameters import Hyperparameters, hyperparameters
 from gemma_mtp.models.tensor_rules import check_drafter_tensors, check_target_tensors
 
 TARGET_ARCH = "gemma4"
@@ -163,7 +158,7 @@ def _check_vocabulary(header: Header) -> None:
             raise refuse(header, problem)
 
 
-def _check_layer_pattern(header: Header, hyper: Hyper) -> None:
+def _check_layer_pattern(header: Header, hyper: Hyperparameters) -> None:
     """A drafter reads the last full and the last sliding layer that own a cache.
 
     Both the end of the model and the end of its cache-owning part must be sliding, then full:
@@ -186,7 +181,9 @@ def _check_layer_pattern(header: Header, hyper: Hyper) -> None:
             raise refuse(header, problem, hint)
 
 
-def _check_shared_heads(target: Header, drafter: Header, ours: Hyper, theirs: Hyper) -> None:
+def _check_shared_heads(
+    target: Header, drafter: Header, ours: Hyperparameters, theirs: Hyperparameters
+) -> None:
     """The drafter sees the target's cache through its own KV head counts."""
     full, sliding = ours.kv_heads[ours.kv_layers - 1], ours.kv_heads[ours.kv_layers - 2]
     for layer in range(theirs.layers):

@@ -1,7 +1,7 @@
 """Which tensors a Gemma 4 file holds: the table of their names, shapes and types.
 
-llama.cpp checks names and shapes, too, but takes it for granted that it has kernels for the types.
-Knows the numbers that follow from the metadata; reads no file.
+`pair_check` asks. llama.cpp checks names (those of its src/llama-arch.cpp) and shapes, too, but
+takes it for granted that it has kernels for the types. Reads no file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gemma_mtp.models.gguf_header import Header, TensorInfo, vocabulary_size
-from gemma_mtp.models.hyperparameters import Hyper, refuse
+from gemma_mtp.models.header_keys import refuse
+from gemma_mtp.models.hyperparameters import Hyperparameters
 
 # Every kernel adds or multiplies by these element by element, in single precision only.
 VECTOR_TYPES = frozenset({"F32"})
@@ -102,7 +103,7 @@ SCALED = ("attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output", "ffn_gate", "
 SCALED_EXPERTS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
 
 
-def check_target_tensors(header: Header, hyper: Hyper) -> None:
+def check_target_tensors(header: Header, hyper: Hyperparameters) -> None:
     """Raise `BadPair` for a tensor that a target lacks, has in excess, or in a wrong form."""
     output = header.tensors.get("output.weight")
     whole = _whole(header, hyper)
@@ -122,7 +123,7 @@ def check_target_tensors(header: Header, hyper: Hyper) -> None:
     _refuse_unknown(header, known)
 
 
-def check_drafter_tensors(header: Header, hyper: Hyper) -> None:
+def check_drafter_tensors(header: Header, hyper: Hyperparameters) -> None:
     """Raise `BadPair` for a tensor that a drafter lacks, has in excess, or in a wrong form."""
     whole = _whole(header, hyper)
     known = set(_check(header, DRAFTER, whole))
@@ -132,7 +133,7 @@ def check_drafter_tensors(header: Header, hyper: Hyper) -> None:
     _refuse_unknown(header, known)
 
 
-def _whole(header: Header, hyper: Hyper) -> dict[str, int]:
+def _whole(header: Header, hyper: Hyperparameters) -> dict[str, int]:
     return {
         "one": 1,
         "width": hyper.width,
@@ -148,7 +149,7 @@ def _whole(header: Header, hyper: Hyper) -> dict[str, int]:
     }
 
 
-def _of_layer(hyper: Hyper, layer: int) -> dict[str, int]:
+def _of_layer(hyper: Hyperparameters, layer: int) -> dict[str, int]:
     head = hyper.head(layer)
     inner, keys = head * hyper.heads[layer], head * hyper.kv_heads[layer]
     return {
