@@ -30,7 +30,7 @@ from support import gguf_writer as writer  # noqa: E402
 from support.gguf_writer import INT32, Metadata, Tensors, Typed  # noqa: E402
 from support.loadable_pair import ONES, TOKENS, Parts, pair, written  # noqa: E402
 
-from gemma_mtp.api import LoadOptions, Message, PairFiles, Request, Sampling  # noqa: E402  # noqa: E402
+from gemma_mtp.api import LoadOptions, Message, PairFiles, Request, Sampling  # noqa: E402
 from gemma_mtp.engine import engine  # noqa: E402
 from gemma_mtp.errors import GemmaMtpError  # noqa: E402
 from gemma_mtp.models import gguf, pair_check  # noqa: E402
@@ -208,8 +208,8 @@ def use(target: Path, drafter: Path, chance: random.Random) -> str:
     except GemmaMtpError:
         return "refused"
     kind = chance.choice(("f16", "f16", "q8_0", "bf16"))
-    flash = chance.choice((None, None, True)) if kind == "f16" else None
-    options = LoadOptions(None, 1, None, kind, kind, flash)
+    flash = chance.choice(("auto", "auto", "on")) if kind == "f16" else "auto"
+    options = LoadOptions(threads=1, kv_type=kind, flash_attn=flash)
     loaded = None
     try:
         loaded = engine.load(PairFiles("fuzz", target, drafter), options)
