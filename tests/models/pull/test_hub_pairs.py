@@ -31,6 +31,7 @@ from gemma_mtp.models.pull import choose_pair
 from gemma_mtp.models.pull.hub import HubFile
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
+from gemma_mtp.settings import Options
 
 QAT = "unsloth/gemma-4-12B-it-qat-GGUF"
 QAT_FILES = (
@@ -344,7 +345,7 @@ def test_all_parts_are_pulled_and_loaded_by_the_first(
     assert files.target == folder / "Q4/m-Q4_0-00001-of-00003.gguf"
     assert files.drafter == folder / "mtp-m-00001-of-00002.gguf"
     assert {path: (folder / path).read_bytes() for path in split} == split
-    found = details(shop, name, this_machine)
+    found = details(shop, name, this_machine, Options())
     shown = [(file["role"], Path(file["path"])) for file in found["files"]]
     names = [str(path.relative_to(folder)) for _, path in shown]
     assert [role for role, _ in shown] == ["target"] * 3 + ["drafter"] * 2
@@ -409,7 +410,7 @@ def test_a_pull_that_was_interrupted_has_a_name(hub: Hub, store: Store) -> None:
     (_, item) = inventory.items(store)
     assert (item.name, item.variant, item.ready) == (name, "ud-q4_k_xl", False)
     assert item.bytes > 0
-    found = details(store, "hf:org/pair", this_machine)
+    found = details(store, "hf:org/pair", this_machine, Options())
     assert found["state"].startswith("part of it is here")
     assert [file["role"] for file in found["files"]] == ["target", "drafter"]
     (left,) = leftovers.leftovers(store)
