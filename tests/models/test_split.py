@@ -100,7 +100,7 @@ def test_one_part_of_one_is_a_whole_file(tmp_path: Path) -> None:
 
 def test_conditions_name_every_part(parts: list[Path]) -> None:
     sums = {part: hashlib.sha256(part.read_bytes()).hexdigest() for part in parts}
-    found = provenance.files(PairFiles("m", parts[0], None), sums)
+    found = provenance._files(PairFiles("m", parts[0], None), sums)
     assert [(f["name"], f["bytes"]) for f in found] == [(p.name, p.stat().st_size) for p in parts]
     assert {f["weights"] for f in found} == {"F32"}
     assert [f["sha256"] for f in found] == list(sums.values())
