@@ -8,27 +8,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platformdirs import PlatformDirs
-
 from gemma_mtp.errors import UsageError
 
 HOME_VARIABLE = "GEMMA_MTP_HOME"
-_DIRS = PlatformDirs("gemma-mtp", appauthor=False)
 
 
 def cache_dir() -> Path:
     """Things that can be fetched or measured again: models, cost curves."""
-    return _place("cache", _DIRS.user_cache_path)
+    return _place("cache")
 
 
 def config_dir() -> Path:
     """What the user writes."""
-    return _place("config", _DIRS.user_config_path)
+    return _place("config")
 
 
 def state_dir() -> Path:
     """What the program remembers: the last used pair, input history."""
-    return _place("state", _DIRS.user_state_path)
+    return _place("state")
 
 
 def models_dir() -> Path:
@@ -57,10 +54,13 @@ def expanded(path: str | Path) -> Path:
         raise UsageError(f"{path} cannot be read: there is no user of that name.") from error
 
 
-def _place(kind: str, default: Path) -> Path:
+def _place(kind: str) -> Path:
     home = os.environ.get(HOME_VARIABLE)
     if not home:
-        return default
+        from platformdirs import PlatformDirs  # takes time that --help does not have
+
+        usual: Path = getattr(PlatformDirs("gemma-mtp", appauthor=False), f"user_{kind}_path")
+        return usual
     try:
         return expanded(home).absolute() / kind
     except UsageError as error:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma_mtp import paths
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.files import config_file
-from gemma_mtp.settings import Setting
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
+    from gemma_mtp.settings import Setting
 
 
 def config(
@@ -33,6 +31,9 @@ def config(
 
     They hold where the command line says nothing.
     """
+    from gemma_mtp import paths
+    from gemma_mtp.files import config_file
+
     file = paths.config_file()
     if unset is not None:
         if key is not None:
@@ -61,6 +62,9 @@ def _check(env: Environment, key: str, value: Any) -> None:
 
 
 def _print(values: dict[str, Any], wanted: Setting | None, as_json: bool) -> None:
+    from gemma_mtp import paths
+    from gemma_mtp.files import config_file
+
     if as_json:
         everything = {"file": str(paths.config_file()), "settings": values}
         print(json_text({wanted.name: values.get(wanted.name)} if wanted else everything))

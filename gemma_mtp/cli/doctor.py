@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma_mtp.api import DEFAULT_CONTEXT
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
 from gemma_mtp.settings import SETTINGS
@@ -37,6 +36,8 @@ def doctor(
 
     Ends with status 1 when something is wrong.
     """
+    from gemma_mtp.api import DEFAULT_CONTEXT
+
     env: Environment = context.obj
     wanted = SETTINGS["ctx"].accept(ctx, "--ctx") or DEFAULT_CONTEXT
     findings = env.findings(offline)
@@ -61,6 +62,8 @@ def doctor(
 
 def suggest(env: Environment) -> str | None:
     """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
+    from gemma_mtp.api import DEFAULT_CONTEXT
+
     fits, best = _verdicts(env, DEFAULT_CONTEXT)
     _show_fits(fits, DEFAULT_CONTEXT)
     print(flush=True)

@@ -7,15 +7,12 @@ Everything is imported when it is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp.api import LoadOptions, PairFiles
-
 if TYPE_CHECKING:
-    from gemma_mtp.api import Replies, Stats
+    from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
     from gemma_mtp.cli.findings import Finding
     from gemma_mtp.cli.positionals import Names
     from gemma_mtp.conversations.archive import Archive
@@ -70,6 +67,8 @@ class Environment:
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:
+        from dataclasses import replace
+
         from gemma_mtp.engine import engine
         from gemma_mtp.llama import features
         from gemma_mtp.models.machine import cpu_name

@@ -9,10 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemma_mtp import paths
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.errors import NotPulled
-from gemma_mtp.files import places
 from gemma_mtp.terminal.console import agreed, can_ask
 from gemma_mtp.text import byte_size
 
@@ -57,5 +55,8 @@ def _offer(env: Environment, name: str) -> bool:
 
 def name_lost_links() -> None:
     """Models on a disk that is not connected look as if they were not there."""
+    from gemma_mtp import paths
+    from gemma_mtp.files import places
+
     for lost in places.dangling_below(paths.models_dir()):
         print(f"gemma-mtp: {lost}.", file=sys.stderr)

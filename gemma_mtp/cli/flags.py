@@ -43,7 +43,7 @@ def takes_options(kind: type = Options) -> Callable[[Command], Command]:
 
     With all settings, those of config.toml hold where nothing is typed.
     """
-    flags = {known.name: _flag(known) for known in settings_of(kind)}
+    flags = {known.name: FLAGS[known.name] for known in settings_of(kind)}
 
     def decorate(command: Command) -> Command:
         own = signature(command, eval_str=True).parameters.values()
@@ -129,3 +129,7 @@ def _flag(known: Setting) -> Any:
         return Annotated[bool | None, Option(f"{flag}/--no-{flag[2:]}", help=help)]
     kind = list[str] if known.kind is tuple else str
     return Annotated[kind | None, Option(flag, metavar=usage, help=help)]
+
+
+FLAGS = {known.name: _flag(known) for known in SETTINGS.values()}
+"""The annotation of each setting's flag."""
