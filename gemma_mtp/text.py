@@ -8,7 +8,7 @@ there; and bidirectional overrides would make one text look like another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -60,10 +60,14 @@ def nearest(word: str, names: Iterable[str], errors: int = 2) -> list[str]:
     return [name for *_, name in sorted(near, key=lambda found: found[:2])]
 
 
-def suggestion(word: str, names: Iterable[str], most: int = 1) -> str:
-    """A question with the names nearest to a word that is none; "" where none is near."""
-    near = nearest(word, names)[:most]
-    return f"Did you mean {' or '.join(near)}?" if near else ""
+def did_you_mean(near: Sequence[str]) -> str:
+    """A question with up to three names that are near to a word; "" where none is."""
+    return f"Did you mean {' or '.join(near[:3])}?" if near else ""
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """A question with the name nearest to a word that is none; "" where none is near."""
+    return did_you_mean(nearest(word, names)[:1])
 
 
 def number(value: float) -> str:

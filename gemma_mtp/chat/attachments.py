@@ -85,7 +85,7 @@ def refuse_image(text: str) -> None:
     path = text.strip().strip("'\"")
     if not path.lower().endswith(IMAGE_SUFFIXES):
         return
-    if not re.search(r"\s", path) or path.startswith(("/", "~", "./", "../")) or _is_file(path):
+    if not re.search(r"\s", path) or path.startswith(("/", "~", "./", "../")) or is_file(path):
         raise no_image(path)
 
 
@@ -97,12 +97,13 @@ def no_image(path: str) -> UsageError:
 def image_in(text: str) -> str:
     """The first word of a message that is the path of an image on this machine, or ""."""
     for word in split_words(text):
-        if word.lower().endswith(IMAGE_SUFFIXES) and _is_file(word):
+        if word.lower().endswith(IMAGE_SUFFIXES) and is_file(word):
             return word
     return ""
 
 
-def _is_file(word: str) -> bool:
+def is_file(word: str) -> bool:
+    """Whether a word is the path of a file here, whatever else it may be."""
     try:
         return Path(word).expanduser().is_file()
     except (OSError, ValueError, RuntimeError):

@@ -26,6 +26,7 @@ from gemma_mtp.conversations.overflow import POLICIES, Policy
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files.reading import Say, piped_text
 from gemma_mtp.settings import Options
+from gemma_mtp.terminal.console import is_terminal
 from gemma_mtp.terminal.modes import usual_keyboard
 from gemma_mtp.terminal.prompt.keyboard import Completion, Keyboard, paths, quiet_keyboard
 from gemma_mtp.terminal.render import Printer
@@ -144,7 +145,7 @@ def completions(chat: Chat, typed: str) -> Iterator[Completion]:
 
 def take_terminal() -> None:
     """Make the terminal the standard input, where something was piped in."""
-    if sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():
+    if is_terminal(sys.stdin):
         return
     try:
         # By its own name, since some systems cannot wait for keys on /dev/tty.

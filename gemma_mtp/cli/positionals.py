@@ -23,11 +23,10 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
-from gemma_mtp.text import clean
+from gemma_mtp.text import clean, did_you_mean, distance
 
 
 class Names(Protocol):
@@ -55,20 +54,19 @@ def read_words(first: str | None, second: str | None, names: Names, *, chat: boo
         return Words()
     from gemma_mtp.chat.attachments import refuse_image
 
+    refuse_image(first if second is None else second)
     if second is not None:
-        refuse_image(second)
         if not _is_model(first, names):
-            raise _no_such_model(first, _suggest(_near(first, names)) or _otherwise(second))
+            raise _no_such_model(first, did_you_mean(_near(first, names)) or _otherwise(second))
         return Words(first, clean(second))
-    refuse_image(first)
     if _is_model(first, names):
         return Words(model=first)
     ask = f'To ask it as a question: gemma-mtp {"chat" if chat else "run"} tiny "{first}".'
-    if first.startswith(PATH_STARTS) and not any(letter.isspace() for letter in first):
+    if first.startswith(PATH_STARTS) and not _has_space(first):
         raise ModelNotAvailable(f"There is no file {first}.", ask)
-    near = _nearly(first, names)
-    if near or (chat and _could_be_name(first)):
-        raise _no_such_model(first, f"{_suggest(near)} {ask}".strip())
+    slips = [name for name in _near(first, names) if _is_slip(first, name)]
+    if slips or (chat and _could_be_name(first)):
+        raise _no_such_model(first, f"{did_you_mean(slips)} {ask}".strip())
     return Words(prompt=clean(first))
 
 
@@ -78,36 +76,23 @@ def _no_such_model(word: str, hint: str) -> ModelNotAvailable:
 
 def _otherwise(prompt: str) -> str:
     """The hint for two words that are nothing like MODEL and PROMPT."""
-    if any(letter.isspace() for letter in prompt):
+    if _has_space(prompt):
         return "gemma-mtp list --all names the models."
     return "A prompt of several words needs quotes."
 
 
 def _is_model(word: str, names: Names) -> bool:
-    if not word.strip():
-        return False
-    spaced = any(letter.isspace() for letter in word)
+    from gemma_mtp.chat.attachments import is_file
+
     if word.lower().endswith(".gguf"):
-        return not spaced or Path(word).is_file()
+        return not _has_space(word) or is_file(word)
     if names.find(word) is not None:
         return True
-    return not spaced and (":" in word[:-1] or _is_path(word))
-
-
-def _is_path(word: str) -> bool:
-    """It looks like a file or a repository, and not like `and/or`."""
-    if "/" not in word:
+    if _has_space(word):
         return False
-    if _is_file(word):
-        return True
-    repository = any(mark in word.lower() for mark in ("gemma", "gguf"))
-    return repository and not word.startswith(PATH_STARTS)
-
-
-def _could_be_name(word: str) -> bool:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", word):
-        return False
-    return len(word) >= 4 or any(letter.isdigit() for letter in word)
+    is_repository = "/" in word and any(mark in word.lower() for mark in ("gemma", "gguf"))
+    is_path = is_repository and not word.startswith(PATH_STARTS)
+    return ":" in word[:-1] or is_path or ("/" in word and is_file(word))
 
 
 def _near(word: str, names: Names) -> list[str]:
@@ -116,27 +101,21 @@ def _near(word: str, names: Names) -> list[str]:
     return [bare] if bare != word and names.find(bare) is not None else names.nearest(word)
 
 
-def _nearly(word: str, names: Names) -> list[str]:
-    """The names that `word` looks like a slip of; empty when it reads like a question."""
-    if word.endswith(":") and names.find(word.rstrip(":")) is not None:
-        return [word.rstrip(":")]
-    if not _could_be_name(word):
-        return []
-    from gemma_mtp.text import distance  # only a mistake needs it
-
-    lower = word.lower()
-    return [n for n in names.nearest(word) if distance(lower, n) <= (2 if len(n) > 5 else 1)]
+def _is_slip(word: str, name: str) -> bool:
+    """Whether `word` is `name` written wrongly, rather than a question."""
+    most = 2 if len(name) > 5 else 1
+    is_near = _could_be_name(word) and distance(word.lower(), name) <= most
+    return word.rstrip(":") == name or is_near
 
 
-def _suggest(near: list[str]) -> str:
-    return f"Did you mean {' or '.join(near[:3])}?" if near else ""
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
+def _could_be_name(word: str) -> bool:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", word):
         return False
+    return len(word) >= 4 or any(letter.isdigit() for letter in word)
+
+
+def _has_space(word: str) -> bool:
+    return any(letter.isspace() for letter in word)
 
 
 def in_our_words(

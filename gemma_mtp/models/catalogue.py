@@ -20,7 +20,7 @@ from gemma_mtp.files import bounded, names, places
 from gemma_mtp.models import catalogue_schema, gguf_names, shape
 from gemma_mtp.models.shape import DrafterShape, Shape
 from gemma_mtp.settings import SETTINGS
-from gemma_mtp.text import distance
+from gemma_mtp.text import nearest
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,8 @@ class Catalogue:
         return self._found.get(_normal(name))
 
     def nearest(self, word: str) -> list[str]:
-        """Names at most two typing errors away, best first."""
-        word = _normal(word)
-        scored = ((distance(word, e.name), e.name) for e in self.entries)
-        return [name for distance, name in sorted(scored, key=lambda s: s[0]) if distance <= 2]
+        """Names that begin so, or are at most two typing errors away, best first."""
+        return nearest(_normal(word), [entry.name for entry in self.entries])
 
 
 def load_catalogue(own: Path | None = None) -> Catalogue:

@@ -18,6 +18,7 @@ from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.drafter_search import find_drafter
 from gemma_mtp.models.pair_record import ready_files
+from gemma_mtp.text import did_you_mean
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
@@ -172,12 +173,9 @@ class Store:
         base = self.catalogue.find(model.partition(":")[0])
         if base is not None:
             return self._unknown_variant(model, base)
-        nearest = self.catalogue.nearest(model)[:3]
         sizes = [entry.name for entry in self.catalogue.entries if entry.default]
-        hint = "Did you mean " + " or ".join(nearest) + "?" if nearest else ""
-        return ModelNotAvailable(
-            f'There is no model called "{model}".', hint or f"Known models: {', '.join(sizes)}."
-        )
+        hint = did_you_mean(self.catalogue.nearest(model)) or f"Known models: {', '.join(sizes)}."
+        return ModelNotAvailable(f'There is no model called "{model}".', hint)
 
     def _unknown_variant(self, model: str, base: Entry) -> ModelNotAvailable:
         siblings = [e for e in self.catalogue.entries if e.name.partition(":")[0] == base.name]

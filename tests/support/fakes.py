@@ -49,7 +49,7 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import OnEvent, PullProgress
 from gemma_mtp.models.pull.request import PullRequest
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.text import distance
+from gemma_mtp.text import nearest
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 
@@ -206,7 +206,7 @@ class FakeNames:
         return name.lower() if name.lower() in NAMES else None
 
     def nearest(self, word: str) -> list[str]:
-        return [name for name in NAMES if distance(word.lower(), name) <= 2]
+        return nearest(word, NAMES)
 
 
 class FakeEnvironment(Environment):

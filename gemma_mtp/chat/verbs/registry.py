@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.text import distance
+from gemma_mtp.text import nearest
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -126,9 +126,7 @@ def _check_words(known: Verb, name: str, rest: str) -> None:
 
 def unknown(name: str) -> str:
     """The answer to a verb that does not exist, with the nearest one that does."""
-    names = [n for v in VERBS for n in v.names if len(n) > 1]
-    near = [n for n in names if n.startswith(name) or distance(name, n) <= 2]
-    near.sort(key=lambda n: (not n.startswith(name), distance(name, n)))
+    near = nearest(name, [n for v in VERBS for n in v.names if len(n) > 1])
     advice = f"did you mean /{near[0]}?" if near else "/help lists the commands."
     return f"There is no command /{name}; {advice}"
 
