@@ -23,8 +23,8 @@ from walk import PROMPTS, Stop, drafts_along, walk
 from weakened import Tempered, weakened_pair
 
 from gemma_mtp.api import LoadOptions, Sampling
+from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.round import Drafter
 from gemma_mtp.decoding.sampler import Row, Sampler, filtered
 from gemma_mtp.engine.engine import Engine, load
 
@@ -88,7 +88,7 @@ class Schemes:
         self.learned = DraftTemperature()
         self.tallies = {name: Tally() for name in (*FIXED, LEARNED, REJECTION)}
 
-    def reply(self, stops: Iterable[Stop], drafter: Drafter, sampler: Sampler) -> int:
+    def reply(self, stops: Iterable[Stop], drafter: DraftModel, sampler: Sampler) -> int:
         """All stops of one reply; a round of three begins where the one before it ended.
 
         Returns how many positions were judged.

@@ -73,7 +73,7 @@ def rates(
 ) -> tuple[float, float]:
     """Tokens per second written and read of one reply; the busy programs start before it or within
     it."""
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     with busy(0 if during else programs):
         time.sleep(SETTLE)
         events = engine.reply(request(args, seed))

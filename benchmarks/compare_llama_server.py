@@ -233,7 +233,7 @@ class Ours:
         """Timed from the end of prefill to the end of the reply, whatever happens between."""
         from gemma_mtp.api import End, Prefill
 
-        self.engine.session.rewind(0)  # llama-server is told to read its prompt anew as well
+        self.engine.cache.rewind(0)  # llama-server is told to read its prompt anew as well
         started = 0.0
         for event in self.engine.reply(request):
             if isinstance(event, Prefill):

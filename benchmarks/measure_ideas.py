@@ -46,7 +46,7 @@ def times(engine: Engine, verifying: int, drafting: int) -> tuple[float, float]:
     assert drafter is not None
     set_threads(target.context, verifying)
     set_threads(drafter.context, drafting)
-    position, token = len(engine.session.tokens), engine.session.tokens[-1]
+    position, token = len(engine.cache.tokens), engine.cache.tokens[-1]
     verify, draft = [], []
     for _ in range(REPEATS):
         started = perf_counter()

@@ -67,7 +67,7 @@ def run(
     engine: Engine, inside: Inside, draft: DraftSetting, temperature: float, tokens: int
 ) -> tuple[float, float]:
     """Seconds of a round, and how many of them were ours."""
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     request = Request(
         (Message.text("user", "Tell me a long story about a fox."),),
         Sampling(temperature),

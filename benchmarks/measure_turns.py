@@ -97,7 +97,7 @@ def prepared_and_not(engine: Engine, turns: int, tokens: int) -> None:
 
 def cost_of_a_snapshot(engine: Engine) -> str:
     """Bytes of one, and the time to take it and to go back to it."""
-    target, length = engine.pair.target, len(engine.session.tokens)
+    target, length = engine.pair.target, len(engine.cache.tokens)
     taken, restored, size = [], [], 0
     for _ in range(5):
         started = perf_counter()
@@ -142,9 +142,9 @@ def main() -> None:
 def with_and_without_snapshots(engine: Engine, turns: int, tokens: int) -> None:
     """The same chat twice, and what differs."""
     results = []
-    for limit in (engine.session.snapshots.limit, 0):
-        engine.session.rewind(0)
-        engine.session.snapshots.limit = limit
+    for limit in (engine.cache.snapshots.limit, 0):
+        engine.cache.rewind(0)
+        engine.cache.snapshots.limit = limit
         results.append(chat(engine, turns, tokens))
     print(f"{'':20}  prompt   evaluated: with  without   first token, ms: with  without")
     for name, stats in results[0].items():

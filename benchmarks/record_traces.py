@@ -19,8 +19,8 @@ from walk import PROMPTS, Stop, walk
 from weakened import weakened_pair
 
 from gemma_mtp.api import LoadOptions, Sampling
+from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.round import Drafter
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.engine.engine import Engine, load
 
@@ -67,7 +67,7 @@ def record(engine: Engine, name: str, temperature: float, tokens: int) -> Trace:
 
 
 def propose(
-    engine: Engine, drafter: Drafter, stop: Stop, proposer: Proposer
+    engine: Engine, drafter: DraftModel, stop: Stop, proposer: Proposer
 ) -> tuple[int, list[float]]:
     """A whole draft as a round would make it, up to the end of the text."""
     drafter.begin(stop.hidden, stop.position)

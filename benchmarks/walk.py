@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gemma_mtp.api import Message, Request, Sampling
-from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.sampler import Row, Sampler, capped
+from gemma_mtp.decoding.transcript import of_tokens
 from gemma_mtp.engine.engine import Engine
 
 PROMPTS = (
@@ -63,8 +64,8 @@ def walk(engine: Engine, prompt: str, sampling: Sampling, seed: int, tokens: int
 
 
 def _prefill(engine: Engine, ids: list[int]) -> Row:
-    engine.session.rewind(0)
-    for _ in engine.session.prefill(ids):
+    engine.cache.rewind(0)
+    for _ in engine.cache.prefill(of_tokens(ids)):
         pass
     return engine.pair.target.hidden(0).copy()
 
@@ -73,7 +74,7 @@ def _write(engine: Engine, ids: list[int], sampler: Sampler, tokens: int) -> lis
     """The target's own text, end of generation included."""
     _prefill(engine, ids)
     target = engine.pair.target
-    row = engine.session.last_row
+    row = engine.cache.last_row
     assert row is not None
     text: list[int] = []
     while len(text) < tokens:
@@ -92,7 +93,7 @@ def _rows(engine: Engine, ids: list[int], text: list[int]) -> list[Row]:
     return [capped(row, target.softcap) for row in rows]
 
 
-def drafts_along(drafter: Drafter, stop: Stop, steps: int) -> list[Row]:
+def drafts_along(drafter: DraftModel, stop: Stop, steps: int) -> list[Row]:
     """The drafter's rows while it is fed the text itself: what it says where all drafts so far were
     right, however they were chosen."""
     drafter.begin(stop.hidden, stop.position)

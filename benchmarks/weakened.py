@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gemma_mtp.api import PairFiles
-from gemma_mtp.decoding.round import Drafter
+from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.store import BUILTIN_FOLDER
@@ -50,7 +50,7 @@ def weakened_pair(folder: Path, sigma: float) -> PairFiles:
 class Tempered:
     """A drafter whose logits are too flat (factor below 1) or too sharp (above)."""
 
-    def __init__(self, drafter: Drafter, factor: float) -> None:
+    def __init__(self, drafter: DraftModel, factor: float) -> None:
         self._drafter, self._factor = drafter, factor
 
     def begin(self, hidden: Row, position: int) -> None:

@@ -2,11 +2,12 @@
 
 The policy sees times with noise and stalls, as a clock would show them; what a run is charged are
 the costs themselves, so that luck with the noise does not count. Knows the round's order of calls,
-as `gemma_mtp.decoding.round` makes them, but neither models nor clocks.
+as `round.Speculator` makes them, but neither models nor clocks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,24 +15,36 @@ import numpy as np
 from controllers.curves import Curve
 from controllers.traces import STEPS, Trace
 from gemma_mtp.decoding.draft_length import DraftPolicy
+from gemma_mtp.decoding.drafters import MtpDrafter
+from gemma_mtp.decoding.lookup import Lookup
+from gemma_mtp.decoding.outcome import Proposal, Round
 
 FIRST_POSITION = 100  # of the pending token when the reply begins
 
 
-@dataclass
-class Replayed:
-    """A round as a policy is told of it; see `gemma_mtp.decoding.draft_length.Outcome`."""
+SOURCES = (MtpDrafter, Lookup)
 
-    drafted: int
-    kept: int
-    matched: int
-    width: int
-    judged: int
-    confidences: list[float]
-    found: list[float]
-    found_matched: int
-    draft_seconds: float
-    seconds: float
+
+def played(
+    drafted: int,
+    kept: int,
+    matched: int,
+    width: int,
+    judged: int,
+    confidences: Sequence[float],
+    draft_seconds: float,
+    verify_seconds: float,
+    found: Sequence[float] = (),
+    found_matched: int = 0,
+) -> Round:
+    """A round as a policy is told of it. The tokens themselves do not matter."""
+    proposals = [Proposal(Lookup.name, [0] * len(found), found, found_matched, free=True)]
+    if drafted:
+        proposals.append(Proposal(MtpDrafter.name, [0] * drafted, confidences, matched))
+    return Round(
+        *([0] * judged, proposals, "", kept, judged - 1, width),
+        *(draft_seconds, verify_seconds, 0.0, 0.0),
+    )
 
 
 @dataclass
@@ -58,7 +71,7 @@ class Run:
 
     tokens: int
     cost: float
-    rounds: list[Replayed]
+    rounds: list[Round]
 
     @property
     def rate(self) -> float:
@@ -82,34 +95,32 @@ def replay(policy: DraftPolicy, trace: Trace, machine: Machine, min_width: int =
 
 def _round(
     policy: DraftPolicy, trace: Trace, machine: Machine, at: int, last_width: int, min_width: int
-) -> tuple[Replayed, float]:
+) -> tuple[Round, float]:
     drafts, curve = trace.confidences[at], machine.curve
     found = trace.found[at] if trace.found else []
     found_right = trace.found_matched[at] if trace.found else 0
-    longest = policy.begin(STEPS, min_width, FIRST_POSITION + at)
-    kept, width = policy.take(found)
-    copied = kept > 0
-    drafted = 0 if copied else min(longest, 1, len(drafts))
+    longest = policy.begin(SOURCES, STEPS, min_width, FIRST_POSITION + at)
+    choice = policy.take([Proposal(Lookup.name, [0] * len(found), found, free=True)])
+    drafted = 0 if choice else min(longest, 1, len(drafts))
     while 0 < drafted < min(longest, len(drafts)) and policy.go_on(drafts[:drafted]):
         drafted += 1
-    if not copied:
-        kept, width = policy.verify(drafts[:drafted])
+    kept, width = choice[1:] if choice else policy.verify(drafts[:drafted])
     verify = curve.cost(width) + (curve.rebuild if width != last_width else 0.0)
     drafting = drafted * curve.draft_step
     shown = machine.shown(drafting) if drafted else 0.0
     # The bonus token judges one draft more than were verified.
-    tokens = min(kept, found_right if copied else trace.matched[at]) + 1
-    done = Replayed(
+    tokens = min(kept, found_right if choice else trace.matched[at]) + 1
+    done = played(
         drafted,
         kept,
         min(trace.matched[at], tokens, drafted),
         width,
         tokens,
         drafts[:drafted],
+        shown,
+        machine.shown(verify),
         found,
         min(found_right, tokens),
-        shown,
-        shown + machine.shown(verify),
     )
     return done, drafting + verify
 

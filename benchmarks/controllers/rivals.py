@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gemma_mtp.decoding.draft_length import LONGEST, Outcome
+from gemma_mtp.decoding.draft_length import LONGEST, Choice
+from gemma_mtp.decoding.drafters import Source
+from gemma_mtp.decoding.outcome import Proposal, Round
 
 
 class _Rival:
@@ -26,12 +28,14 @@ class _Rival:
     def length(self) -> int:
         raise NotImplementedError
 
-    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
+    def begin(
+        self, sources: Sequence[Source], limit: int, min_width: int = 1, position: int = 0
+    ) -> int:
         self._min_width = min_width
         return min(self.length(), limit, LONGEST)
 
-    def take(self, found: Sequence[float]) -> tuple[int, int]:
-        return 0, 0
+    def take(self, offers: Sequence[Proposal]) -> Choice | None:
+        return None
 
     def go_on(self, confidences: Sequence[float]) -> bool:
         return True
@@ -39,7 +43,7 @@ class _Rival:
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
         return len(confidences), max(len(confidences) + 1, self._min_width)
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, done: Round) -> None:
         """Nothing to learn."""
 
     def plain_step(self, seconds: float, width: int) -> None:
@@ -72,8 +76,8 @@ class Heuristic(_Rival):
     def length(self) -> int:
         return self._length
 
-    def record(self, outcome: Outcome) -> None:
-        if outcome.drafted and outcome.matched >= outcome.drafted:
+    def record(self, done: Round) -> None:
+        if done.drafted and _matched(done) >= done.drafted:
             self._length = min(self._length + 2, LONGEST)
         else:
             self._length = max(self._length - 1, 1)
@@ -110,17 +114,17 @@ class Climb(_Rival):
         unknown = [n for n in range(ceiling + 1) if n not in self._costs]
         return unknown[0] if unknown else choice
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, done: Round) -> None:
         """A cost counts only if the round before was as long: the first one rebuilds a graph."""
-        n = outcome.drafted
+        n = done.drafted
         if n == self._last_length:
-            old = self._costs.setdefault(n, outcome.seconds)
+            old = self._costs.setdefault(n, done.seconds)
             bound = self.COST_CLAMP * old
-            step = max(-bound, min(bound, outcome.seconds - old))
+            step = max(-bound, min(bound, done.seconds - old))
             self._costs[n] = old + self.COST_WEIGHT * step
         self._last_length = n
-        for i in range(min(outcome.matched + 1, n)):
-            self._learn(i, i < outcome.matched)
+        for i in range(min(_matched(done) + 1, n)):
+            self._learn(i, i < _matched(done))
 
     def _learn(self, i: int, right: bool) -> None:
         if i == len(self._rates):
@@ -162,3 +166,8 @@ class Climb(_Rival):
             return self._costs[below]
         share = (n - below) / (above - below)
         return (1 - share) * self._costs[below] + share * self._costs[above]
+
+
+def _matched(done: Round) -> int:
+    """Of the tokens that took steps of a drafter, those that were what the target chose."""
+    return sum(proposal.matched for proposal in done.proposals if not proposal.free)

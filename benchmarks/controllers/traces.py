@@ -15,7 +15,8 @@ from random import Random
 
 import numpy as np
 
-from gemma_mtp.decoding.lookup import Lookup, common_prefix
+from gemma_mtp.decoding.lookup import Lookup
+from gemma_mtp.decoding.transcript import common_prefix, of_tokens
 
 WORDS = re.compile(r" ?\w{1,8}|\n+ *|[^\w\s]| +")  # about as long as Gemma's tokens
 STEPS = 7  # drafts asked for at every position
@@ -116,14 +117,14 @@ def with_lookup(trace: Trace, prompt: str, text: str) -> Trace:
     before, after = (
         [ids.setdefault(w, len(ids)) for w in WORDS.findall(t)] for t in (prompt, text)
     )
-    tokens, history = after[: len(trace)], list(before)
-    lookup = Lookup(history)
+    tokens, transcript = after[: len(trace)], of_tokens(before)
+    lookup = Lookup()
     matched, agreements = [], []
     for at, token in enumerate(tokens):
-        found, agreement = lookup.find(STEPS)
-        matched.append(common_prefix(found, tokens[at:]))
-        agreements.append(agreement)
-        history.append(token)
+        found = list(lookup.propose(transcript, None, STEPS))
+        matched.append(common_prefix([t for t, _ in found], tokens[at:]))
+        agreements.append([agreement for _, agreement in found])
+        transcript.append(token)
     n = len(tokens)
     return replace(
         trace,

@@ -10,8 +10,9 @@ from statistics import median
 from time import perf_counter
 
 from gemma_mtp.decoding.costs import Costs
+from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.round import Drafter, Target
+from gemma_mtp.decoding.round import Target
 from gemma_mtp.decoding.sampler import Row, Sampler
 
 LONG_DRAFT = 4  # steps of a timed draft
@@ -19,7 +20,7 @@ LONG_DRAFT = 4  # steps of a timed draft
 
 def measure_costs(
     target: Target,
-    drafter: Drafter | None,
+    drafter: DraftModel | None,
     sampler: Sampler,
     text: Sequence[int],
     position: int,
@@ -64,7 +65,7 @@ def measure_costs(
 
 
 def _draft_step(
-    drafter: Drafter, sampler: Sampler, hidden: Row, token: int, position: int
+    drafter: DraftModel, sampler: Sampler, hidden: Row, token: int, position: int
 ) -> float:
     """Seconds of drafting one token, the choice among its candidates included."""
     proposer = Proposer(sampler, DraftTemperature())

@@ -1,14 +1,15 @@
 """How many tokens to draft, and how many of them to verify: the controller.
 
-What a choice is worth, `worth` says. While drafting, every new confidence makes the chances
+What a choice is worth, `draft_value` says. While drafting, every new confidence makes the chances
 sharper; another token is drafted as long as some longer draft has more value than to stop here,
 and in the end as many drafts are verified as have the most value, which may be none. Drafting
 costs little, verifying much: where drafts have not paid of late, only now and then one is made,
-the target's next token judges it for free, and it grows longer only where that might pay. What the
-text itself offers (see `lookup`) costs no drafting and is judged for free in every round; it is
-verified instead of a draft where it has more value.
+the target's next token judges it for free, and it grows longer only where that might pay. What
+sources offer that cost no drafting (see `drafters`) is judged in every round, and verified instead
+of a draft where it has more value.
 
-Knows no engine and no clock: invented curves and recorded traces drive it as rounds do.
+A round drives it. Knows no engine and no clock: invented curves and recorded traces drive it just
+as well.
 """
 
 from __future__ import annotations
@@ -17,60 +18,48 @@ from collections.abc import Sequence
 from itertools import accumulate, zip_longest
 from math import inf
 from operator import mul
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from gemma_mtp.decoding.acceptance import Acceptance, Prior
+from gemma_mtp.decoding.acceptance import Acceptance
 from gemma_mtp.decoding.costs import CostBook, CostCurve
-from gemma_mtp.decoding.draft_value import Worth, cheapest_widths
-from gemma_mtp.decoding.width_probes import Outlook, Survey
+from gemma_mtp.decoding.draft_value import DraftValue, cheapest_widths
+from gemma_mtp.decoding.drafters import Source
+from gemma_mtp.decoding.outcome import Proposal, Round
+from gemma_mtp.decoding.transcript import Position
+from gemma_mtp.decoding.width_probes import Outlook, WidthProbes
 
 LONGEST = 7  # drafts; hardly any text accepts more often enough
-# Rounds between single drafts where drafting does not pay: at first, and in the end.
-PEEK_EVERY, PEEK_SELDOM = 8, 32
-BENEFIT_OF_DOUBT = 2.0  # drafts granted as accepted when one is made to look again
-TRIAL_ROUNDS = 10  # for which that lasts
+# Rounds between single drafts that find out whether drafting pays again: at first, and at the most,
+# after the interval was doubled with each draft.
+PROBE_INTERVAL, LONGEST_PROBE_INTERVAL = 8, 32
+OPTIMISM = 2.0  # drafts that are counted as accepted in addition when drafting is tried again
+OPTIMISTIC_ROUNDS = 10  # for which that lasts
 RATE_MEMORY = 0.95  # weight of the rounds before in the tokens per second reached lately
-GAIN_MEMORY = 0.9  # and in what drafting brought lately
-# What is found in the text is judged in every round for free, so that nothing has to be tried out
-# and little need be believed; and texts differ in this more than drafters do.
-LOOKUP_PRIOR = Prior((0.2, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6), by_position=0.2, memory=0.95)
+GAIN_MEMORY = 0.9  # weight of the drafts before in what drafting brought lately
 
 
-class Outcome(Protocol):
-    """What a controller is told of a round; see `speculative.Round`."""
+class Choice(NamedTuple):
+    """The first `kept` tokens that `source` offers are to be verified, `width` rows wide."""
 
-    @property
-    def drafted(self) -> int: ...
-    @property
-    def matched(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def judged(self) -> int: ...
-    @property
-    def confidences(self) -> Sequence[float]: ...
-    @property
-    def found(self) -> Sequence[float]: ...
-    @property
-    def found_matched(self) -> int: ...
-    @property
-    def draft_seconds(self) -> float: ...
-    @property
-    def seconds(self) -> float: ...
+    source: str
+    kept: int
+    width: int
 
 
 class DraftPolicy(Protocol):
     """Decides on a draft, token by token. One round is: begin, take; where that is nothing,
     go_on ..., verify; record."""
 
-    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
-        """The longest draft this round, at most `limit`; 0 is a plain round. `position` is that
-        of the pending token, and no evaluation may be narrower than `min_width`."""
+    def begin(
+        self, sources: Sequence[Source], limit: int, min_width: int = 1, position: Position = 0
+    ) -> int:
+        """The longest draft this round, at most `limit`; 0 is a plain round. `sources` are those
+        there are, `position` is that of the pending token, and no evaluation may be narrower than
+        `min_width`."""
         ...
 
-    def take(self, found: Sequence[float]) -> tuple[int, int]:
-        """How many tokens found in the text to verify instead of a draft, given how far the text
-        agrees before each (see `lookup`), and the width to do it with; (0, 0) for a draft."""
+    def take(self, offers: Sequence[Proposal]) -> Choice | None:
+        """What to verify of what the free sources offer; None to draft instead."""
         ...
 
     def go_on(self, confidences: Sequence[float]) -> bool:
@@ -81,7 +70,7 @@ class DraftPolicy(Protocol):
         """How many of the drafts to verify, and the width to do it with (more rows are padding)."""
         ...
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, done: Round) -> None:
         """What the round cost and brought."""
         ...
 
@@ -90,20 +79,27 @@ class DraftPolicy(Protocol):
         ...
 
 
+def drafter_of(sources: Sequence[Source]) -> str:
+    """The name of the source that drafts token by token, "" if there is none."""
+    return next((source.name for source in sources if not source.free), "")
+
+
 class FixedDraft:
-    """Always the same draft length."""
+    """Always the same draft length; what sources offer for nothing is not taken."""
 
     def __init__(self, length: int) -> None:
         self.length = length
         self._width = 1
 
-    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
-        longest = min(self.length, limit)
+    def begin(
+        self, sources: Sequence[Source], limit: int, min_width: int = 1, position: Position = 0
+    ) -> int:
+        longest = min(self.length, limit) if drafter_of(sources) else 0
         self._width = max(longest + 1, min_width)
         return longest
 
-    def take(self, found: Sequence[float]) -> tuple[int, int]:
-        return 0, 0
+    def take(self, offers: Sequence[Proposal]) -> Choice | None:
+        return None
 
     def go_on(self, confidences: Sequence[float]) -> bool:
         return True
@@ -111,7 +107,7 @@ class FixedDraft:
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
         return len(confidences), self._width
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, done: Round) -> None:
         """Nothing to learn."""
 
     def plain_step(self, seconds: float, width: int) -> None:
@@ -124,90 +120,102 @@ class AutoDraft:
     def __init__(self, book: CostBook | None = None) -> None:
         self.book = book or CostBook()
         self.curve: CostCurve = self.book.at(0)
-        self.acceptance = Acceptance(LONGEST)
-        self.found = Acceptance(LONGEST, LOOKUP_PRIOR)
-        self._found_chances: list[float] = []  # of what was found last
-        self.survey = Survey()
+        self.acceptance: dict[str, Acceptance] = {}  # by source
+        self.width_probes = WidthProbes()
+        self._drafter = ""  # the source that drafts token by token
+        self._offered: dict[str, list[float]] = {}  # P1, P2, ... of what was offered last
         self._tokens = self._seconds = 0.0
         self._gain = 0.0
-        self._since_peek, self._peek_after = 0, PEEK_EVERY
+        self._since_draft, self._probe_interval = 0, PROBE_INTERVAL
         self._last_width = 0
         self._limit, self._min_width = LONGEST, 1
-        self._doubt, self._trial = 0.0, 0
-        self._worth = Worth((), 0.0, 0.0)  # in this round
-        self._timing: int | None = None  # the width being surveyed
+        self._optimism, self._optimistic_rounds = 0.0, 0
+        self._value = DraftValue((), 0.0, 0.0)  # in this round
+        self._probed: int | None = None  # the width that this round times
 
     def new_reply(self) -> None:
         """Something else was evaluated meanwhile, so that the next round has a graph to build."""
         self._last_width = 0
 
-    def begin(self, limit: int, min_width: int = 1, position: int = 0) -> int:
-        self._take_curve(self.book.at(position))
-        self._trial -= 1
-        self._doubt, self._timing = 0.0, None
+    def begin(
+        self, sources: Sequence[Source], limit: int, min_width: int = 1, position: Position = 0
+    ) -> int:
+        for source in sources:
+            if source.name not in self.acceptance:
+                self.acceptance[source.name] = Acceptance(LONGEST, source.prior)
+        self._drafter = drafter_of(sources)
+        self._use_curve(self.book.at(position))
+        self._optimistic_rounds -= 1
+        self._optimism, self._probed = 0.0, None
         self._limit, self._min_width = min(limit, LONGEST), min_width
         widths = cheapest_widths(self.curve, self._limit, min_width, self._last_width)
-        self._worth = Worth(widths, self.curve.draft_step, self._rate_lately(widths[0][0]))
+        self._value = DraftValue(widths, self.curve.draft_step, self._rate_lately(widths[0][0]))
         if limit < 1:
             return 0
-        chances = self._chances([])
-        self._timing = self._to_be_timed(chances)
-        if self._timing is not None:
-            self._limit = self._timing - 1
+        self._probed = self._width_to_probe()
+        if self._probed is not None:
+            self._limit = self._probed - 1
             return self._limit
-        if not self._worth.draft_step or not self._comparable:
-            return 0
-        self._since_peek += 1
-        if self._trial > 0:
-            self._doubt = BENEFIT_OF_DOUBT
-            chances = self._chances([])
-        if self._gain > 0 or self._worth.longer_pays(chances, 0):
-            self._peek_after = PEEK_EVERY
-            return self._limit
-        if self._since_peek < self._peek_after:
-            return 0
-        self._doubt, self._trial = BENEFIT_OF_DOUBT, TRIAL_ROUNDS
-        return self._limit
+        return self._limit if self._drafting_may_pay() else 0
 
-    def take(self, found: Sequence[float]) -> tuple[int, int]:
-        each = (self.found.of(i, agreed) for i, agreed in enumerate(found[: self._limit]))
-        self._found_chances = list(accumulate(each, mul))
-        if not found or self._timing is not None or not self._comparable:
-            return 0, 0
-        kept, width, gain = self._worth.best(self._found_chances)
-        drafting = self._worth.drafting(self._chances([]))
-        if kept == 0 or gain <= max(drafting) - drafting[0]:
-            return 0, 0
-        self._reached(1 + sum(self._found_chances[:kept]), width, 0)
-        return kept, width
+    def _drafting_may_pay(self) -> bool:
+        """Whether it is known to, or is to be tried again."""
+        if not self._drafter or not self._value.draft_step or not self._comparable:
+            return False
+        self._since_draft += 1
+        if self._optimistic_rounds > 0:
+            self._optimism = OPTIMISM
+        if self._gain > 0 or self._value.longer_pays(self._chances([]), 0):
+            self._probe_interval = PROBE_INTERVAL
+            return True
+        if self._since_draft < self._probe_interval:
+            return False
+        self._optimism, self._optimistic_rounds = OPTIMISM, OPTIMISTIC_ROUNDS
+        return True
+
+    def take(self, offers: Sequence[Proposal]) -> Choice | None:
+        self._offered = {offer.source: self._chances_of(offer) for offer in offers}
+        if self._probed is not None or not self._comparable:
+            return None
+        drafting = self._value.drafting(self._chances([]))
+        choice, most = None, max(drafting) - drafting[0]
+        for source, chances in self._offered.items():
+            kept, width, gain = self._value.best(chances)
+            if kept > 0 and gain > most:
+                choice, most = Choice(source, kept, width), gain
+        if choice is not None:
+            expected = 1 + sum(self._offered[choice.source][: choice.kept])
+            self._reached(expected, choice.width, 0)
+        return choice
 
     def go_on(self, confidences: Sequence[float]) -> bool:
-        if self._timing is not None:
+        if self._probed is not None:
             return True
-        return self._worth.longer_pays(self._chances(confidences), len(confidences))
+        return self._value.longer_pays(self._chances(confidences), len(confidences))
 
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
-        if self._timing is not None:
-            return len(confidences), max(self._timing, self._min_width)
+        if self._probed is not None:
+            return len(confidences), max(self._probed, self._min_width)
         chances = self._chances(confidences)[: len(confidences)]
-        kept, width, gain = self._worth.best(chances)
+        kept, width, gain = self._value.best(chances)
         self._reached(1 + sum(chances[:kept]), width, len(confidences))
         if confidences:
-            self._since_peek = 0
-            self._peek_after = min(2 * self._peek_after, PEEK_SELDOM)
-            gain -= self._worth.rate * len(confidences) * self._worth.draft_step
+            self._since_draft = 0
+            self._probe_interval = min(2 * self._probe_interval, LONGEST_PROBE_INTERVAL)
+            gain -= self._value.rate * len(confidences) * self._value.draft_step
             self._gain = GAIN_MEMORY * self._gain + (1 - GAIN_MEMORY) * gain
         return kept, width
 
-    def record(self, outcome: Outcome) -> None:
-        if outcome.drafted:
-            self.curve.drafted(outcome.drafted, outcome.draft_seconds)
-            self.acceptance.record(outcome.confidences[: outcome.judged], outcome.matched)
-        judged = min(outcome.judged, LONGEST)
-        self.found.record(outcome.found[:judged], outcome.found_matched)
-        seconds = outcome.seconds - outcome.draft_seconds
-        self.curve.verified(outcome.width, seconds, outcome.width != self._last_width)
-        self._last_width = outcome.width
+    def record(self, done: Round) -> None:
+        judged = min(done.judged, LONGEST)
+        for proposal in done.proposals:
+            acceptance = self.acceptance[proposal.source]
+            acceptance.record(proposal.confidences[:judged], proposal.matched)
+        if done.drafted:
+            self.curve.drafted(done.drafted, done.draft_seconds)
+        seconds = done.seconds - done.draft_seconds
+        self.curve.verified(done.width, seconds, done.width != self._last_width)
+        self._last_width = done.width
 
     def plain_step(self, seconds: float, width: int) -> None:
         self.curve.verified(width, seconds, changed=False)
@@ -216,16 +224,17 @@ class AutoDraft:
     @property
     def _comparable(self) -> bool:
         """Whether it is known what a round without drafts costs."""
-        return self._worth.widths[0][0] < inf
+        return self._value.widths[0][0] < inf
 
-    def _to_be_timed(self, chances: list[float]) -> int | None:
-        """The width of this round, if it is to be one of the survey's."""
-        pairs = zip_longest(chances, self._found_chances, fillvalue=0.0)
-        at_best = [max(pair) for pair in pairs]
-        outlook = Outlook(self.curve, self._worth.rate, chances, at_best)
-        return self.survey.next(outlook, self._min_width, self._limit + 1)
+    def _width_to_probe(self) -> int | None:
+        """The width of this round, if it is to be one that times a width."""
+        chances = self._chances([])
+        each = zip_longest(chances, *self._offered.values(), fillvalue=0.0)
+        at_best = [max(position) for position in each]
+        outlook = Outlook(self.curve, self._value.rate, chances, at_best)
+        return self.width_probes.next(outlook, self._min_width, self._limit + 1)
 
-    def _take_curve(self, curve: CostCurve) -> None:
+    def _use_curve(self, curve: CostCurve) -> None:
         """With another number of threads the same rounds would have taken another time."""
         if curve is not self.curve and self._last_width in curve:
             before = self.curve.verify(self._last_width)
@@ -234,7 +243,7 @@ class AutoDraft:
 
     def _reached(self, tokens: float, width: int, drafted: int) -> None:
         """Keep the rate; of a width never timed it is not known what it takes."""
-        seconds = drafted * self._worth.draft_step + self.curve.verify(width)
+        seconds = drafted * self._value.draft_step + self.curve.verify(width)
         if seconds < inf:
             self._tokens = RATE_MEMORY * self._tokens + tokens
             self._seconds = RATE_MEMORY * self._seconds + seconds
@@ -245,8 +254,18 @@ class AutoDraft:
         return max(1 / plain, lately)
 
     def _chances(self, confidences: Sequence[float]) -> list[float]:
-        """P1, P2, ...: by confidence for what is drafted, by position for what is not yet."""
-        each = self.acceptance.by_position(self._limit, self._doubt)
+        """P1, P2, ... of a draft: by confidence for what is drafted, by position for the rest;
+        none without a drafter."""
+        if not self._drafter:
+            return []
+        acceptance = self.acceptance[self._drafter]
+        each = acceptance.by_position(self._limit, self._optimism)
         for i, confidence in enumerate(confidences):
-            each[i] = self.acceptance.of(i, confidence, self._doubt)
+            each[i] = acceptance.of(i, confidence, self._optimism)
+        return list(accumulate(each, mul))
+
+    def _chances_of(self, offer: Proposal) -> list[float]:
+        """P1, P2, ... of what a free source offers."""
+        acceptance = self.acceptance[offer.source]
+        each = (acceptance.of(i, c) for i, c in enumerate(offer.confidences[: self._limit]))
         return list(accumulate(each, mul))

@@ -22,7 +22,7 @@ from gemma_mtp.decoding.costs import CostCurve
 
 
 @dataclass(frozen=True)
-class Worth:
+class DraftValue:
     """Prices of one round. `widths[m]` is what verifying m drafts takes in seconds, and the width
     to do it with; `draft_step` seconds make one draft; `rate` is in tokens per second."""
 

@@ -1,13 +1,17 @@
 """Drafts found in the text itself: what followed where it last read as it does here.
 
 Copying and editing repeat long passages word for word, and finding them costs next to nothing
-(prompt lookup decoding, A. Saxena, 2023). Whether such a draft is worth its place is the
-controller's to say; here is only what there is. Knows only tokens.
+(prompt lookup decoding, A. Saxena, 2023). It needs no drafter. Whether such a draft is worth its
+place is the controller's to say; here is only what there is. Knows only tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from gemma_mtp.decoding.acceptance import Prior
+from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.transcript import Transcript
 
 NGRAM = 3  # tokens that must agree; fewer agree by chance
 PLACES = 4  # looked at, the latest first; the one that agrees longest is taken
@@ -15,55 +19,53 @@ FURTHEST = 32  # tokens that agreement is followed back
 
 
 class Lookup:
-    """Looks things up in a growing list of tokens, which it reads and never changes."""
+    """A drafter that looks things up in the transcript of one reply."""
 
-    def __init__(self, history: list[int]) -> None:
-        self._history = history
+    name = "lookup"
+    free = True
+    # What it finds is judged in every round, so that nothing has to be tried out and little need be
+    # believed beforehand; and texts differ in how far they repeat themselves.
+    prior = Prior((0.2, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6), by_position=0.2, memory=0.95)
+
+    def __init__(self) -> None:
         self._latest: dict[tuple[int, ...], int] = {}  # where an n-gram ended last
         self._earlier: list[int] = [0] * NGRAM  # by end, where the same n-gram ended before
 
-    def find(self, limit: int) -> tuple[list[int], list[float]]:
-        """Up to `limit` tokens that may come next, and a figure from 0 to 1 for each that grows
-        with the number of tokens that agree before it; nothing where no place reads like this."""
-        self._index()
-        history = self._history
-        end = self._latest.get(tuple(history[-NGRAM:]), 0)
-        place, agreed = 0, 0
+    def propose(
+        self, transcript: Transcript, hidden: Row | None, limit: int
+    ) -> Iterator[tuple[int, float]]:
+        """Confidence grows with the number of tokens that agree; nothing comes where no place reads
+        like this."""
+        ids = transcript.ids
+        self._add_ngrams(ids)
+        place, agreed = self._longest_agreement(ids)
+        if place:
+            # Where the text has begun to repeat itself, it may well go on so.
+            period = len(ids) - place
+            for i in range(limit):
+                yield ids[place + i % period], 1 - 1 / (agreed + i)
+
+    def judge(self, tokens: Sequence[int]) -> None:
+        """The controller learns all that there is to learn."""
+
+    def _longest_agreement(self, ids: list[int]) -> tuple[int, int]:
+        """Where what may follow stands in `ids`, and how many tokens before it agree; or 0, 0."""
+        end = self._latest.get(tuple(ids[-NGRAM:]), 0)
+        place = agreed = 0
         for _ in range(PLACES):
             if not end:
                 break
-            length = self._agreement(end)
+            length = NGRAM
+            while length < min(end, FURTHEST) and ids[end - 1 - length] == ids[-1 - length]:
+                length += 1
             if length > agreed:
                 place, agreed = end, length
             end = self._earlier[end]
-        if not place:
-            return [], []
-        # Where the text has begun to repeat itself, it may well go on so.
-        period = len(history) - place
-        found = [history[place + i % period] for i in range(limit)]
-        return found, [1 - 1 / (agreed + i) for i in range(limit)]
+        return place, agreed
 
-    def _index(self) -> None:
-        """All n-grams but the one the text ends in."""
-        history = self._history
-        for end in range(len(self._earlier), len(history)):
-            ngram = tuple(history[end - NGRAM : end])
+    def _add_ngrams(self, ids: list[int]) -> None:
+        """All that are new, but the one the text ends in."""
+        for end in range(len(self._earlier), len(ids)):
+            ngram = tuple(ids[end - NGRAM : end])
             self._earlier.append(self._latest.get(ngram, 0))
             self._latest[ngram] = end
-
-    def _agreement(self, end: int) -> int:
-        """How many tokens before `end` are those at the end of the text."""
-        history, length = self._history, NGRAM
-        while length < min(end, FURTHEST) and history[end - 1 - length] == history[-1 - length]:
-            length += 1
-        return length
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    n = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        n += 1
-    return n

@@ -28,7 +28,7 @@ class Step(NamedTuple):
     basis: SpeedupBasis
 
 
-class Baseline:
+class PlainSteps:
     """Timed plain steps of this session."""
 
     def __init__(self) -> None:

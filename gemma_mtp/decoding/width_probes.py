@@ -51,7 +51,7 @@ class Outlook:
         return ROUNDS * (self.rate * round_seconds - 1 - sum(self.chances[:drafts])) + changes
 
 
-class Survey:
+class WidthProbes:
     """`next` says which width the coming round should have, None if any."""
 
     def __init__(self) -> None:

@@ -1,8 +1,9 @@
 """What the target's cache holds, and how a new prompt reuses it.
 
-Only what is new is evaluated: the longest common prefix of the cached tokens and the prompt stays.
-Where the cache cannot go back that far, the newest snapshot within the prefix is restored. Knows
-tokens and positions, no texts.
+Only what is new is evaluated: the longest common prefix of the transcript and the prompt stays.
+Where the cache cannot go back that far, the newest snapshot within the prefix is restored. The
+engine fills it with prompts and lets rounds go on from there. Knows segments and positions, no
+texts.
 """
 
 from __future__ import annotations
@@ -11,18 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from gemma_mtp.api import SNAPSHOT_BYTES, SNAPSHOT_SHARE, Prefill
-from gemma_mtp.decoding.lookup import common_prefix
 from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.engine.snapshots import Saved, Snapshots
 
-# Pieces of a long prompt between two snapshots.
-PIECES_APART = 8
-# Tokens that are left to the next prompt: the end of a turn and the opening of another.
-FEW = 16
+SNAPSHOT_INTERVAL = 8  # pieces of a long prompt between two snapshots
+NEGLIGIBLE = 16  # tokens, left to the next prompt: the end of a turn and the opening of another
 
 
 class CachedTarget(Protocol):
-    """The part of a target a session needs."""
+    """The part of a target that a prompt cache needs."""
 
     piece_size: int
     model_bytes: int
@@ -30,26 +29,32 @@ class CachedTarget(Protocol):
     @property
     def in_order(self) -> bool: ...
 
-    def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row: ...
-    def can_rewind(self, length: int) -> bool: ...
-    def rewind(self, length: int) -> None: ...
+    def decode(self, tokens: Sequence[int], position: Position, outputs: int) -> Row: ...
+    def can_rewind(self, length: Position) -> bool: ...
+    def rewind(self, length: Position) -> None: ...
+    def keep(self, length: Position) -> None: ...
     def saved_bytes(self) -> int: ...
     def save(self, complete: bool) -> Saved | None: ...
-    def restore(self, saved: Any, length: int) -> bool: ...
+    def restore(self, saved: Any, length: Position) -> bool: ...
 
 
-class Session:
-    """The one sequence in the cache: `tokens[i]` is evaluated at position i."""
+class PromptCache:
+    """The one sequence in the cache, and the transcript of it."""
 
     def __init__(self, target: CachedTarget) -> None:
         self.target = target
-        self.tokens: list[int] = []
+        self.transcript = Transcript()
         self.last_row: Row | None = None
-        self.expected: list[int] = []  # what a later prompt will begin with
+        self.expected = Transcript()  # what a later prompt will begin with
         self.snapshots = Snapshots(max(SNAPSHOT_BYTES, target.model_bytes // SNAPSHOT_SHARE))
 
+    @property
+    def tokens(self) -> list[int]:
+        """The ids that are cached."""
+        return self.transcript.tokens(0, self.transcript.cached)
+
     def prefill(
-        self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
+        self, prompt: Transcript, exact: bool = False, lasting: Position | None = None
     ) -> Iterator[Prefill]:
         """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits.
 
@@ -57,66 +62,74 @@ class Session:
         `lasting`: how much of it a later prompt begins with as well; there a snapshot is taken (at
         its end by default). The same prompt again starts from it, so that the same seed gives the
         same text: evaluated in other pieces, the rows would have other last bits.
-        May be abandoned between pieces: `tokens` always says what the cache holds.
+        May be abandoned between pieces: the transcript holds what the cache does.
         """
-        total = len(prompt)
+        transcript, total = self.transcript, prompt.end
         lasting = total if lasting is None else lasting
         cached = self._reuse(prompt, exact, lasting)
-        expected = len(self.expected) if _begins(prompt, self.expected) else 0
+        begins = prompt.shared(self.expected) == self.expected.end
+        expected = self.expected.end if begins else 0
         yield Prefill(cached, total, cached)
-        while (done := len(self.tokens)) < total:
+        while (done := transcript.end) < total:
             self._remember(done == max(cached, expected), done == lasting)
             ends = (end for end in (expected, lasting, total) if end > done)
-            end = min(done + self.target.piece_size, *ends)
-            rows = self.target.decode(prompt[done:end], done, 1 if end == total else 0)
-            self.tokens += prompt[done:end]
-            if end == total:
+            piece = prompt.piece(done, min(done + self.target.piece_size, *ends))
+            assert isinstance(piece, Tokens), "Request.check refuses what cannot be evaluated yet"
+            last = done + piece.positions == total
+            rows = self.target.decode(piece.ids, done, 1 if last else 0)
+            transcript.extend(piece)
+            transcript.cached = transcript.end
+            if last:
                 self.last_row = rows[0]
-                if end == lasting:
+                if total == lasting:
                     self._snapshot(complete=True)
-            yield Prefill(end, total, cached)
+            yield Prefill(transcript.end, total, cached)
 
-    def prepare(self, expected: Sequence[int], exact: bool = False) -> Iterator[Prefill]:
+    def prepare(self, expected: Transcript, exact: bool = False) -> Iterator[Prefill]:
         """Evaluate what a later prompt will begin with, unless that is cached but for a few tokens.
 
         May be abandoned like `prefill`, which then evaluates the rest in the pieces that were left:
         how far this came must not show in the last bits.
         """
-        common = common_prefix(self.tokens, expected)
-        if common == len(expected) or (
-            common == len(self.tokens) and common >= len(expected) - FEW
-        ):
-            return
-        self.expected = list(expected)
-        yield from self.prefill(expected, exact, lasting=0)
+        shared = self.transcript.shared(expected)
+        all_cached = shared == self.transcript.end and shared >= expected.end - NEGLIGIBLE
+        if shared < expected.end and not all_cached:
+            self.expected = expected
+            yield from self.prefill(expected, exact, lasting=0)
 
-    def rewind(self, length: int) -> int:
-        """Forget tokens from `length` on; returns how many are left.
+    def rewind(self, length: Position) -> Position:
+        """Forget positions from `length` on; returns how many are left.
 
         They are fewer where the cache has lost what it needs to go on from there.
         """
-        if length < len(self.tokens):
+        if length < self.transcript.end:
             if self.target.can_rewind(length):
                 self.target.rewind(length)
                 self._forget(length)
             else:
                 self._restore(length)
-        return len(self.tokens)
+        return self.transcript.end
 
-    def _reuse(self, prompt: Sequence[int], exact: bool, lasting: int) -> int:
-        """Keep what is cached of `prompt`; returns how many tokens that is."""
-        common, total = common_prefix(self.tokens, prompt), len(prompt)
-        newest = self.snapshots.cut(common)
-        again = newest is not None and newest.length == lasting <= common
+    def settle(self) -> None:
+        """Whatever happened: forget what is not cached, and let the cache forget what is not in the
+        transcript."""
+        self.transcript.truncate(self.transcript.cached)
+        self.target.keep(self.transcript.end)
+
+    def _reuse(self, prompt: Transcript, exact: bool, lasting: Position) -> Position:
+        """Keep what is cached of `prompt`; returns how many positions that is."""
+        shared, total = self.transcript.shared(prompt), prompt.end
+        newest = self.snapshots.cut(shared)
+        again = newest is not None and newest.length == lasting <= shared
         if newest and again and (lasting < total or newest.saved.row is not None):
             self._restore(lasting)
             self.last_row = newest.saved.row
-            return len(self.tokens)
+            return self.transcript.end
         # Without a snapshot the last token is evaluated again: its row chooses the first token.
-        self.rewind(min(common, total - 1))
+        self.rewind(min(shared, total - 1))
         if exact and not self.target.in_order:
-            self._restore(len(self.tokens))
-        return len(self.tokens)
+            self._restore(self.transcript.end)
+        return self.transcript.end
 
     def _remember(self, first: bool, lasting: bool) -> None:
         """Take a snapshot before a piece where people are likely to come back to.
@@ -124,18 +137,18 @@ class Session:
         That is the end of the reply before, the lasting part of a prompt, and in a long prompt one
         place now and then, if it need not make room for the next one.
         """
-        pieces = (len(self.tokens) - self.snapshots.newest) / self.target.piece_size
+        pieces = (self.transcript.end - self.snapshots.newest) / self.target.piece_size
         room = 2 * self.target.saved_bytes() <= self.snapshots.limit
-        if (lasting and pieces > 0) or (room and pieces >= (1 if first else PIECES_APART)):
+        if (lasting and pieces > 0) or (room and pieces >= (1 if first else SNAPSHOT_INTERVAL)):
             self._snapshot(complete=False)
 
     def _snapshot(self, complete: bool) -> None:
         """`complete`: with the last row, so that nothing is left to evaluate."""
         size = self.target.saved_bytes()
-        self.snapshots.add(len(self.tokens), size, lambda: self.target.save(complete))
+        self.snapshots.add(self.transcript.end, size, lambda: self.target.save(complete))
 
-    def _restore(self, length: int) -> None:
-        """Go back to the newest snapshot of at most `length` tokens, or else to nothing."""
+    def _restore(self, length: Position) -> None:
+        """Go back to the newest snapshot of at most `length` positions, or else to nothing."""
         newest = self.snapshots.cut(length)
         if newest and self.target.restore(newest.saved, newest.length):
             self._forget(newest.length)
@@ -143,10 +156,6 @@ class Session:
             self.target.rewind(0)
             self._forget(0)
 
-    def _forget(self, length: int) -> None:
-        del self.tokens[length:]
+    def _forget(self, length: Position) -> None:
+        self.transcript.truncate(length)
         self.snapshots.cut(length)
-
-
-def _begins(prompt: Sequence[int], tokens: Sequence[int]) -> bool:
-    return common_prefix(prompt, tokens) == len(tokens)

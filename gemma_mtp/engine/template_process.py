@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import IO, Any
@@ -21,6 +22,7 @@ from gemma_mtp.errors import Cancelled, GemmaMtpError
 
 SECONDS = 5.0  # a template of 16 kB takes about 0.1 s to compile and 3 ms for 20 messages
 SECONDS_PER_MESSAGE = 0.002  # some go through all messages for each of them
+LONG_TO_LOAD = 500 << 20  # bytes of a target that takes longer to load than the process to start
 STEP = 0.05  # seconds between two looks at whether the user wants no more
 
 # The search path comes as a line of its own, as no encoding of arguments holds every path.
@@ -135,6 +137,20 @@ class Apart:
             answer: dict[str, Any] = json.loads(line)
             return answer
         raise TooSlow("it takes too long", bound=True)
+
+
+def head_start(model: Path) -> Apart | None:
+    """A process for the template in this file, to start while the model is loaded, if that takes
+    long; None if it is not worth it, or there is no such file."""
+    try:
+        if model.stat().st_size < LONG_TO_LOAD:
+            return None
+    except OSError:  # said when it is loaded
+        return None
+    renderer = Apart()
+    with suppress(GemmaMtpError):  # not needed for every template; said if it is
+        renderer.start()
+    return renderer
 
 
 def _collect(output: IO[bytes], answers: SimpleQueue[bytes]) -> None:

@@ -3,25 +3,33 @@ target and its costs by themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from threading import Event as Flag
 from typing import Any, Protocol
 
 from gemma_mtp.api import End, Prefill, Replies, Request
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.transcript import Transcript
 from gemma_mtp.errors import BadPair, GemmaMtpError
 
 
-class Session(Protocol):
+class Cache(Protocol):
     """What an engine has evaluated, filled without writing a reply, and emptied."""
 
     @property
     def last_row(self) -> Row | None: ...
     def prefill(
-        self, prompt: Sequence[int], exact: bool = False, lasting: int | None = None
+        self, prompt: Transcript, exact: bool = False, lasting: int | None = None
     ) -> Iterator[Prefill]: ...
     def rewind(self, length: int) -> int: ...
+
+
+class Prompts(Protocol):
+    """Makes the prompt of a request, and says how much of it the prompts of later turns share."""
+
+    def of(self, request: Request) -> Transcript: ...
+    def lasting(self, request: Request, prompt: Transcript) -> int: ...
 
 
 class Engine(Replies, Protocol):
@@ -30,9 +38,10 @@ class Engine(Replies, Protocol):
     @property
     def pair(self) -> Any: ...
     @property
-    def session(self) -> Session: ...
+    def cache(self) -> Cache: ...
+    @property
+    def prompts(self) -> Prompts: ...
     def prompt(self, request: Request) -> list[int]: ...
-    def lasting(self, request: Request, prompt: list[int]) -> int: ...
     def measure_costs(
         self, max_width: int = 9, repeats: int = 5, progress: Callable[[float], bool] = ...
     ) -> Costs: ...
@@ -44,7 +53,7 @@ def reply_from_empty_cache(engine: Engine, request: Request, cancel: Flag) -> En
     Raises what the engine raises, and `BadPair` where the drafter failed on the way: what follows
     then is plain decoding and says nothing about drafts.
     """
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     *_, end = engine.reply(request, cancel)
     if not isinstance(end, End):
         raise GemmaMtpError("The engine ended the reply without a result.")

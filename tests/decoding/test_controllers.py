@@ -7,7 +7,15 @@ from statistics import mean
 
 import pytest
 from controllers.curves import CURVES, Curve
-from controllers.replay import Machine, Replayed, best_fixed, fixed_rate, oracle_rate, replay
+from controllers.replay import (
+    SOURCES,
+    Machine,
+    best_fixed,
+    fixed_rate,
+    oracle_rate,
+    played,
+    replay,
+)
 from controllers.rivals import Climb, Heuristic, LlamaCpp
 from controllers.traces import (
     CODE,
@@ -157,10 +165,8 @@ def rounds(policy, *outcomes, cost=lambda k: 1 + 0.1 * k):
     """The lengths a rule chooses when so many drafts match each time."""
     lengths = []
     for matched in outcomes:
-        k = policy.begin(7)
-        policy.record(
-            Replayed(k, k, min(matched, k), k + 1, matched + 1, [0.9] * k, [], 0, 0.0, cost(k))
-        )
+        k = policy.begin(SOURCES, 7)
+        policy.record(played(k, k, min(matched, k), k + 1, matched + 1, [0.9] * k, 0.0, cost(k)))
         lengths.append(k)
     return lengths
 
@@ -172,7 +178,7 @@ def test_transformers_takes_two_more_after_a_full_draft_and_one_less_after_any_o
 
 def test_llama_cpp_cuts_a_draft_before_the_first_unsure_token():
     cut = LlamaCpp(0.75)
-    assert cut.begin(7) == 3
+    assert cut.begin(SOURCES, 7) == 3
     assert cut.go_on([0.8])
     assert not cut.go_on([0.8, 0.5])
     assert cut.verify([0.8, 0.5]) == (1, 2)

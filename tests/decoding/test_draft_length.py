@@ -5,9 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from controllers.replay import SOURCES, played
 
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.draft_length import LONGEST, AutoDraft, FixedDraft
+from gemma_mtp.decoding.outcome import Proposal
 
 DRAFT_STEP = 0.12  # plain steps, as all costs here
 SMOOTH = [1.0 + 0.1 * i for i in range(9)]  # a dense model on a GPU
@@ -15,20 +17,6 @@ GROUPS_OF_FOUR = [1.0, 2.05, 2.86, 1.86, 2.72, 3.70, 4.00, 3.01, 4.16]  # Q4_0 o
 CHEAP_ONLY_AT_EIGHT = [1.0, 2.64, 2.99, 3.09, 5.05, 5.54, 6.20, 3.81, 6.03]  # Q8_0 there
 HOPELESS = [1.0 + 0.9 * i for i in range(9)]
 CURVES = (SMOOTH, GROUPS_OF_FOUR, CHEAP_ONLY_AT_EIGHT, HOPELESS)
-
-
-@dataclass
-class Outcome:
-    drafted: int
-    kept: int
-    matched: int
-    width: int
-    judged: int
-    confidences: list
-    draft_seconds: float
-    seconds: float
-    found: tuple = ()
-    found_matched: int = 0
 
 
 @dataclass
@@ -55,7 +43,7 @@ class Machine:
         return self
 
     def round(self, policy, chance, min_width, level):
-        longest = policy.begin(8, min_width, 100)
+        longest = policy.begin(SOURCES, 8, min_width, 100)
         drafts = []
         while len(drafts) < longest:
             drafts.append(chance(self.random))
@@ -70,9 +58,9 @@ class Machine:
         seconds *= 5 if self.random.random() < self.stalls else 1
         seconds += self.rebuild if self.rounds and self.rounds[-1].width != width else 0.0
         drafting = self.cost(DRAFT_STEP * len(drafts), level)
-        done = Outcome(
+        done = played(
             *(len(drafts), kept, min(right, kept + 1), width, min(right, kept) + 1, confidences),
-            *(drafting, drafting + seconds),
+            *(drafting, seconds),
         )
         policy.record(done)
         self.rounds.append(done)
@@ -209,7 +197,7 @@ def test_nor_at_the_end_of_a_reply_whatever_is_known_of_the_widths(known):
     book.learn(Costs({w: SMOOTH[w - 1] for w in known}, DRAFT_STEP, 0.0, 100))
     policy = AutoDraft(book)
     for limit in (0, 1, 2, 3):
-        longest = policy.begin(limit, 2, 100)
+        longest = policy.begin(SOURCES, limit, 2, 100)
         kept, width = policy.verify([0.9] * longest)
         assert kept < width
         assert 2 <= width <= max(limit + 1, 2)
@@ -218,15 +206,15 @@ def test_nor_at_the_end_of_a_reply_whatever_is_known_of_the_widths(known):
 def test_a_round_of_unknown_cost_does_not_upset_the_rate():
     """A first reply that ends at once has a width that was never timed."""
     policy = AutoDraft()
-    policy.begin(0, 1, 100)
+    policy.begin(SOURCES, 0, 1, 100)
     policy.verify([])
     for width in (1, 4):
         for _ in range(4):
             policy.curve.verified(width, GROUPS_OF_FOUR[width - 1], changed=False)
     policy.curve.drafted(1, DRAFT_STEP)
     easy = Machine(GROUPS_OF_FOUR).play(policy, 600, uninformed(0.95))
-    policy.begin(8, 1, 100)
-    assert policy._worth.rate > 1.2
+    policy.begin(SOURCES, 8, 1, 100)
+    assert policy._value.rate > 1.2
     assert easy.rate > 1.2
 
 
@@ -247,9 +235,9 @@ def test_the_first_round_of_a_reply_is_not_taken_for_the_cost_of_its_width():
         before = policy.curve.verify(width)
         if announced:
             policy.new_reply()
-        longest = policy.begin(8, 1, 100)
+        longest = policy.begin(SOURCES, 8, 1, 100)
         policy.verify([0.5] * longest)
-        policy.record(Outcome(0, 0, 0, width, 1, [], 0.0, 3 * before))
+        policy.record(played(0, 0, 0, width, 1, [], 0.0, 3 * before))
         return policy.curve.verify(width) / before
 
     assert cost_after(announced=True) == pytest.approx(1)
@@ -265,7 +253,7 @@ def test_it_settles():
 def test_room_for_less_than_a_draft_is_respected():
     policy = knowing(SMOOTH)
     for limit in (0, 1, 2):
-        longest = policy.begin(limit, 1, 100)
+        longest = policy.begin(SOURCES, limit, 1, 100)
         assert longest <= limit
         kept, width = policy.verify([0.9] * longest)
         assert kept < width <= limit + 1
@@ -273,10 +261,10 @@ def test_room_for_less_than_a_draft_is_respected():
 
 def test_no_room_is_respected_while_a_width_is_being_timed():
     policy = AutoDraft()
-    longest = policy.begin(8, 1, 100)
+    longest = policy.begin(SOURCES, 8, 1, 100)
     assert longest == 3
     assert policy.verify([0.9] * 3) == (3, 4)
-    assert policy.begin(0, 1, 100) == 0
+    assert policy.begin(SOURCES, 0, 1, 100) == 0
     assert policy.verify([]) == (0, 1)
 
 
@@ -285,15 +273,14 @@ def agreeing(policy, right, rounds=60, drafted=0):
     found = [1 - 1 / (9 + i) for i in range(LONGEST)]
     takes = []
     for _ in range(rounds):
-        longest = policy.begin(8, 1, 100)
-        kept, width = policy.take(found)
-        takes.append(kept)
-        if not kept:
-            kept, width = policy.verify([0.5] * min(drafted, longest))
+        longest = policy.begin(SOURCES, 8, 1, 100)
+        choice = policy.take([Proposal("lookup", found, found, free=True)])
+        takes.append(choice.kept if choice else 0)
+        kept, width = choice[1:] if choice else policy.verify([0.5] * min(drafted, longest))
         tokens = min(right, kept) + 1
         cost = GROUPS_OF_FOUR[width - 1]
         policy.record(
-            Outcome(0, kept, 0, width, tokens, [], 0.0, cost, tuple(found), min(right, tokens))
+            played(0, kept, 0, width, tokens, [], 0.0, cost, tuple(found), min(right, tokens))
         )
     return takes
 

@@ -11,6 +11,7 @@ import subprocess
 import threading
 from dataclasses import FrozenInstanceError, replace
 
+import llama_cpp
 import numpy as np
 import pytest
 from support.pairs import TINY, random_pair, with_template
@@ -29,7 +30,9 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.cli.answer import Report, answer
 from gemma_mtp.decoding.draft_length import AutoDraft
+from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.round import Speculator
+from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.engine import template_process
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.errors import (
@@ -63,7 +66,7 @@ def endless(**settings):
 
 def finish(engine: Engine, request: Request, fresh: bool = True) -> End:
     if fresh:
-        engine.session.rewind(0)
+        engine.cache.rewind(0)
     *_, end = engine.reply(request)
     assert isinstance(end, End)
     return end
@@ -185,7 +188,7 @@ def test_the_token_limit_is_exact_at_every_draft_length(engine):
         for limit in (1, 2, 7):
             end = finish(engine, endless(draft=draft, max_tokens=limit, seed=1))
             assert (end.reason, len(end.token_ids)) == ("length", limit)
-            assert len(engine.session.tokens) == end.stats.prompt_tokens + limit - 1
+            assert len(engine.cache.tokens) == end.stats.prompt_tokens + limit - 1
 
 
 def test_a_full_context_ends_the_reply_at_the_same_token_whatever_is_drafted():
@@ -209,7 +212,7 @@ def test_a_stop_string_ends_the_reply_and_the_cache_forgets_the_rest(engine):
         cut = finish(engine, ask(sampling=Sampling(0.0), stop=(stop,), draft=draft))
         assert cut.reason == "stop"
         assert cut.message.content == whole.message.content.split(stop)[0]
-        assert len(engine.session.tokens) == cut.stats.prompt_tokens + len(cut.token_ids) - 1
+        assert len(engine.cache.tokens) == cut.stats.prompt_tokens + len(cut.token_ids) - 1
 
 
 def test_what_stands_behind_a_stop_string_is_not_counted(engine):
@@ -229,7 +232,7 @@ def test_what_stands_behind_a_stop_string_is_not_counted(engine):
 
 
 def test_cancelling_keeps_what_was_written_and_the_next_turn_continues(engine):
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     cancel = threading.Event()
     for event in engine.reply(ask(max_tokens=None, seed=1, draft=3), cancel):
         if isinstance(event, TextDelta):
@@ -247,7 +250,7 @@ def test_cancelling_keeps_what_was_written_and_the_next_turn_continues(engine):
 def test_an_abandoned_reply_leaves_cache_and_session_in_step(engine):
     reference = finish(engine, ask(seed=4, max_tokens=40))
     for stop_after in (0, 1, 3, 9):
-        engine.session.rewind(0)
+        engine.cache.rewind(0)
         reply = engine.reply(ask(seed=4, max_tokens=40, draft=5))
         for _ in range(stop_after + 1):
             next(reply)
@@ -255,20 +258,78 @@ def test_an_abandoned_reply_leaves_cache_and_session_in_step(engine):
         assert finish(engine, ask(seed=4, max_tokens=40)).token_ids == reference.token_ids
 
 
+class Broken(Exception):
+    """Something nobody expected."""
+
+
+@pytest.mark.parametrize("way_out", ["stop string", "cancel", "close", "target", "sampler"])
+def test_on_every_way_out_cache_and_transcript_agree(engine, monkeypatch, way_out):
+    whole = finish(engine, ask(sampling=Sampling(0.0), max_tokens=60))
+    stop = whole.message.content[30:34] if way_out == "stop string" else "never said"
+    cancel, calls = threading.Event(), itertools.count()
+
+    def after(count, function):
+        def breaking(*arguments):
+            if next(calls) == count:
+                raise Broken
+            return function(*arguments)
+
+        return breaking
+
+    engine.cache.rewind(0)
+    with monkeypatch.context() as patch:
+        if way_out == "target":
+            decode = engine.pair.target.decode
+            patch.setattr(engine.pair.target, "decode", after(6, decode))
+        if way_out == "sampler":  # in the middle of accepting a draft
+            patch.setattr(Sampler, "sample", after(7, Sampler.sample))
+        reply = engine.reply(ask(sampling=Sampling(0.0), draft=3, stop=(stop,)), cancel)
+        texts = []
+        try:
+            for event in reply:
+                texts += [event] if isinstance(event, TextDelta) else []
+                if len(texts) == 5 and way_out == "cancel":
+                    cancel.set()
+                if len(texts) == 5 and way_out == "close":
+                    break
+        except Broken:
+            assert way_out in ("target", "sampler")
+        reply.close()
+    transcript, target = engine.cache.transcript, engine.pair.target
+    assert transcript.cached == transcript.end == len(engine.cache.tokens)
+    assert llama_cpp.llama_memory_seq_pos_max(target._memory, 0) == transcript.end - 1
+    if isinstance(event, End):
+        assert transcript.ids[event.stats.prompt_tokens :] == list(event.token_ids[:-1])
+    again = finish(engine, ask(sampling=Sampling(0.0), max_tokens=60), fresh=False)
+    assert again.token_ids == whole.token_ids
+
+
+def test_a_reply_that_was_abandoned_does_not_disturb_the_next(engine):
+    abandoned = engine.reply(endless(seed=3, max_tokens=50))
+    for _ in range(5):
+        next(abandoned)
+    events = engine.reply(endless(seed=4, max_tokens=50))
+    for _ in range(5):
+        next(events)
+    abandoned.close()
+    *_, end = events
+    assert end.token_ids == finish(engine, endless(seed=4, max_tokens=50)).token_ids
+
+
 def test_a_cancelled_prefill_ends_with_an_empty_reply(engine):
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     cancel = threading.Event()
     cancel.set()
     events = list(engine.reply(ask("word " * 500), cancel))
     assert events[-1].reason == "cancelled"
     assert events[-1].message.content == ""
-    assert len(engine.session.tokens) < 200
+    assert len(engine.cache.tokens) < 200
 
 
 @pytest.mark.parametrize("fields", [{"draft": 17}, {"sampling": Sampling(top_p=0)}, {"stop": ("",)},
     {"messages": (Message("user", (Image(b"", "image/png"),)),)}, {"messages": ()}])  # fmt: skip
 def test_a_bad_request_never_reaches_the_model(engine, monkeypatch, fields):
-    before = list(engine.session.tokens)
+    before = list(engine.cache.tokens)
     monkeypatch.setattr(engine.pair.target, "decode", lambda *args: 1 / 0)
     bad = replace(ask(), **fields)
     with pytest.raises(UsageError):
@@ -277,7 +338,7 @@ def test_a_bad_request_never_reaches_the_model(engine, monkeypatch, fields):
         engine.count(bad)
     engine.prepare(bad)  # nobody waits for it, so nobody is told
     engine.background.stop()
-    assert engine.session.tokens == before
+    assert engine.cache.tokens == before
 
 
 def test_a_prompt_that_opens_the_thought_gets_a_thought(tmp_path):
@@ -299,10 +360,10 @@ def test_a_template_that_fails_leaves_the_engine_as_it_was(tmp_path):
     engine = load(with_template(tmp_path, source), OPTIONS)
     cut = [Message.text("user", "a"), Message.text("assistant", "b"), Message.text("user", "c")]
     assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
-    held = list(engine.session.tokens)
+    held = list(engine.cache.tokens)
     with pytest.raises(BadPair, match="failed: integer division or modulo by zero"):
         finish(engine, Request(tuple(cut)), fresh=False)
-    assert engine.session.tokens == held
+    assert engine.cache.tokens == held
     assert finish(engine, ask(max_tokens=3), fresh=False).token_ids
     engine.close()
 
@@ -316,7 +377,7 @@ def test_while_a_large_file_loads_the_process_for_its_template_starts(tmp_path, 
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", record)
-    monkeypatch.setattr("gemma_mtp.engine.engine.WORTH_A_HEAD_START", 0)
+    monkeypatch.setattr("gemma_mtp.engine.template_process.LONG_TO_LOAD", 0)
     load(TINY, OPTIONS).close()  # which has no use for it
     engine = load(with_template(tmp_path, "{{ messages[0].content }}"), OPTIONS)
     assert [process.poll() is None for process in started] == [False, True]
@@ -373,7 +434,7 @@ def test_one_ctrl_c_ends_a_template_without_end(tmp_path, monkeypatch):
 
 def test_a_second_turn_evaluates_the_reply_again_and_what_is_new(engine):
     """The template puts a mark before a reply that its history does not have; see test_prepare."""
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     first = finish(engine, ask(seed=1), fresh=False)
     turns = (Message.text("user", STORY), first.message, Message.text("user", "And then?"))
     second = finish(engine, Request(turns, seed=1, max_tokens=10), fresh=False)
@@ -478,8 +539,34 @@ def test_a_text_written_before_is_copied_and_stays_the_same_to_the_token(monkeyp
 def test_without_a_drafter_decoding_is_plain_and_says_why():
     engine = load(PairFiles("alone", TINY.target, None), OPTIONS)
     assert "no drafter" in engine.info.plain_reason
-    assert finish(engine, ask(draft="auto")).stats.drafted == 0
+    assert finish(engine, ask(draft=3)).stats.drafted == 0
     engine.close()
+
+
+def test_without_a_drafter_a_text_written_before_is_copied(monkeypatch):
+    """Prompt lookup needs none. The clock ticks as in the test above."""
+    ticks = itertools.count()
+    monkeypatch.setattr("gemma_mtp.decoding.round.perf_counter", lambda: next(ticks) / 1000)
+    engine = load(PairFiles("alone", TINY.target, None), OPTIONS)
+    question = Message.text("user", "Count from 1 to 40.")
+    texts = []
+    for draft in (0, "auto"):
+        messages = (question,)
+        for _ in range(3):
+            request = Request(messages, Sampling(0.0), seed=1, draft=draft, max_tokens=160)
+            end = finish(engine, request, fresh=False)
+            messages = (*messages, end.message, question)
+        texts.append(end.token_ids)
+    assert texts[0] == texts[1]
+    assert {count.source for count in end.stats.sources} == {"lookup"}
+    assert end.stats.copied == end.stats.accepted > 0.5 * len(end.token_ids)
+    engine.close()
+
+
+def test_nothing_is_looked_up_where_nothing_uses_it(engine, monkeypatch):
+    monkeypatch.setattr(Lookup, "propose", lambda *_: 1 / 0)
+    for draft in (0, 3):
+        assert finish(engine, ask(draft=draft, max_tokens=10)).token_ids
 
 
 def test_without_the_mtp_functions_decoding_is_plain_and_names_the_version(monkeypatch):
@@ -604,11 +691,11 @@ def test_synthetic_acceptance_is_met_on_any_weights(random_engine):
 
 def test_measuring_costs_leaves_cache_and_text_alone(engine):
     first = finish(engine, ask(seed=1, max_tokens=40))
-    held = list(engine.session.tokens)
+    held = list(engine.cache.tokens)
     costs = engine.measure_costs(max_width=5, repeats=2)
     assert set(costs.verify) == {1, 2, 3, 4, 5}
     assert 0 < costs.draft_step < costs.verify[5]
-    assert engine.session.tokens == held
+    assert engine.cache.tokens == held
     assert costs.position == len(held)
     again = finish(engine, ask(seed=1, max_tokens=40), fresh=False)
     assert again.token_ids == first.token_ids
@@ -632,7 +719,7 @@ def test_exact_mode_never_evaluates_a_lone_row(engine, monkeypatch, tokens):
         widths.append((len(tokens), outputs))
         return decode(tokens, position, outputs)
 
-    monkeypatch.setattr(engine, "_auto", AutoDraft())  # knows nothing yet
+    monkeypatch.setattr(engine.drafting, "auto", AutoDraft())  # knows nothing yet
     monkeypatch.setattr(engine, "_plain_steps", {})
     monkeypatch.setattr(target, "decode", spy)
     for seed in range(3):

@@ -51,7 +51,7 @@ class Chat:
         self.calls: list[tuple[int, int]] = []  # position and number of tokens
         self._decode = engine.pair.target.decode
         monkeypatch.setattr(engine.pair.target, "decode", self.decode)
-        engine.session.rewind(0)
+        engine.cache.rewind(0)
 
     def decode(self, tokens, position, outputs):
         if threading.current_thread() is threading.main_thread():
@@ -90,7 +90,7 @@ def test_turn_10_evaluates_only_what_is_new(engine, monkeypatch):
     for turn in range(1, 11):
         if turn > 1:
             chat.prepare()
-            expected = len(engine.expected(chat.request()))
+            expected = engine.prompts.expected(chat.request()).end
         end = chat.ask(f"Tell me story number {turn} about a fox, please.")
         if turn > 1:
             assert evaluated(end) == end.stats.prompt_tokens - expected < 30
@@ -145,7 +145,7 @@ def test_how_far_it_came_shows_in_no_bit_of_the_next_reply(engine, monkeypatch, 
         chat = Chat(engine, monkeypatch, max_tokens=230)
         chat.ask("Tell me a story about a fox.")
         chat.calls.clear()
-        pieces = engine.session.prepare(engine.expected(chat.request()), True)
+        pieces = engine.cache.prepare(engine.prompts.expected(chat.request()), True)
         for _ in range(1 + steps):  # the first one is taken in any case
             next(pieces, None)
         pieces.close()
@@ -168,7 +168,7 @@ def test_the_same_prompt_again_starts_from_its_snapshot_and_gives_the_same_text(
     chat.prepare()
     first = chat.ask("And then?")
     same = replace(chat.request(), messages=chat.messages[:-1])
-    lasting = engine.lasting(same, engine.prompt(same))
+    lasting = engine.prompts.lasting(same, engine.prompts.of(same))
     for draft in (0, 3, "auto"):
         chat.prepare()
         again = chat.reply(replace(same, draft=draft))
@@ -215,7 +215,7 @@ def test_neither_a_failing_template_nor_a_full_context_is_an_error(engine, monke
     chat.messages = (*chat.messages, Message.text("user", "word " * 5000), chat.messages[-1])
     chat.prepare()
     assert chat.in_background == 0
-    monkeypatch.setattr(engine, "prompt", lambda request: 1 / 0)
+    monkeypatch.setattr(engine.prompts, "of", lambda request: 1 / 0)
     engine.prepare(None)
     chat.prepare()
 
@@ -253,7 +253,7 @@ class Holding(FakeEnvironment):
 
 
 def test_in_a_chat_every_turn_reads_only_what_is_new(engine):
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     lines = ["Tell me a story about a fox.", "And then?", "/help", "/regen", "Why?", "/undo", "So?"]
     console = Patient(engine, *lines)
     printer = Printer(Screen(console.shown, console.shown, {}))
@@ -297,14 +297,14 @@ def test_where_the_system_gives_no_thread_nothing_is_prepared_and_all_else_goes_
 def test_a_slow_template_is_rendered_where_nobody_waits(monkeypatch):
     engine = with_template(None)
     rendering, ready = [], threading.Event()
-    prompt = engine.prompt
+    prompt = engine.prompts.of
 
     def slow(request):
         rendering.append(threading.current_thread())
         assert ready.wait(20)
         return prompt(request)
 
-    monkeypatch.setattr(engine, "prompt", slow)
+    monkeypatch.setattr(engine.prompts, "of", slow)
     messages = (Message.text("user", "Hello"), Message.text("assistant", "Hi."))
     engine.prepare(Request(messages))
     assert threading.main_thread() not in rendering

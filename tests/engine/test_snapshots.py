@@ -213,7 +213,7 @@ def test_in_a_long_chat_the_same_seed_writes_the_same_reply_again(engine):
 
 
 def test_a_reply_without_its_thoughts_costs_itself_and_no_more(engine):
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     messages = [Message.text("user", "Tell me a story about a fox.")]
     first = say(engine, messages, 1, tokens=400)
     messages += [Message.text("assistant", "A fox."), Message.text("user", "Why?")]
@@ -223,10 +223,10 @@ def test_a_reply_without_its_thoughts_costs_itself_and_no_more(engine):
 
 
 def test_a_continued_reply_evaluates_one_token_and_can_be_repeated(engine):
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     question = Message.text("user", "Tell me a story about a fox.")
     whole = say(engine, [question], 1, tokens=60)
-    engine.session.rewind(0)
+    engine.cache.rewind(0)
     begun = say(engine, [question], 1, tokens=30)
     assert begun.message.tokens == begun.token_ids == whole.token_ids[:30]
     continued = say(engine, [question, begun.message], 1, tokens=30)

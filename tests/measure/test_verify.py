@@ -256,7 +256,7 @@ def test_rows_of_the_built_in_pair_are_equal_at_all_widths_of_exact_mode(tiny):
     found = probe(tiny, 9, Event())
     assert [p.position > 300 for p in found] == [False, True]
     assert all(p.equal for p in found)
-    assert tiny.session.tokens == []
+    assert tiny.cache.tokens == []
 
 
 PLAN = Plan(("3",), (STORY,), tokens=40, temperatures=(0.0, 1.0))

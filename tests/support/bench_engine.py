@@ -45,7 +45,7 @@ class CurveEngine:
         return PairInfo(self.name, self.context, 2, self.gpu_layers, *sizes, self.plain_reason)
 
     @property
-    def session(self) -> CurveEngine:
+    def cache(self) -> CurveEngine:
         return self
 
     def rewind(self, length: int) -> int:

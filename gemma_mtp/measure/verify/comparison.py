@@ -6,7 +6,7 @@ with drafts several, so replies may part at a near-tie. Knows the engine by its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from gemma_mtp.api import End, Message, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
 from gemma_mtp.decoding.sampler import capped
+from gemma_mtp.decoding.transcript import Transcript, of_tokens
 from gemma_mtp.errors import Cancelled
 from gemma_mtp.measure.draft_lengths import draft_setting
 from gemma_mtp.measure.replies import Engine, reply_from_empty_cache
@@ -94,10 +95,10 @@ def probe(engine: Engine, widest: int, cancel: Flag) -> list[Probe]:
     found = []
     for wanted in sorted({min(position, last) for position in PROBED_AT}):
         position = smooth_start(target, wanted, widest)
-        _prefill(engine, prompt[:position])
+        _prefill(engine, of_tokens(prompt[:position]))
         tokens = prompt[position : position + ROWS + widest]
         found.append(Probe(position, probe_rows(target, tokens, position, widest)))
-        engine.session.rewind(0)
+        engine.cache.rewind(0)
         _check(cancel)
     return found
 
@@ -137,20 +138,20 @@ def _explain(
         return None
     if at >= min(len(plain.token_ids), len(drafted.token_ids)):
         return Difference(at, float("inf"), 0.0, False)  # one reply ended, the other went on
-    prompt = engine.prompt(request)
+    prompt = engine.prompts.of(request)
     target, common = engine.pair.target, plain.token_ids[:at]
     rows = []
     widths = (*WIDTHS, widest)
     for width in widths if request.exact else (1, *widths):
-        engine.session.rewind(0)
-        _prefill(engine, prompt, engine.lasting(request, prompt))
-        row = engine.session.last_row
+        engine.cache.rewind(0)
+        _prefill(engine, prompt, engine.prompts.lasting(request, prompt))
+        row = engine.cache.last_row
         if common:
-            row = row_after(target, common, len(prompt), width)
+            row = row_after(target, common, prompt.end, width)
         if row is not None:
             rows.append(capped(row, target.softcap))
-    engine.session.rewind(0)
-    position, seed = len(prompt) + at, plain.seed
+    engine.cache.rewind(0)
+    position, seed = prompt.end + at, plain.seed
     pair = plain.token_ids[at], drafted.token_ids[at]
     return judge(rows, request.sampling, seed, position, at, *pair)
 
@@ -173,8 +174,8 @@ def _write(engine: Engine, request: Request, cancel: Flag) -> End:
     return end
 
 
-def _prefill(engine: Engine, prompt: Sequence[int], lasting: int | None = None) -> None:
-    for _ in engine.session.prefill(prompt, True, lasting):
+def _prefill(engine: Engine, prompt: Transcript, lasting: int | None = None) -> None:
+    for _ in engine.cache.prefill(prompt, True, lasting):
         pass
 
 

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.draft_length import FixedDraft
+from gemma_mtp.decoding.acceptance import Prior
+from gemma_mtp.decoding.draft_length import AutoDraft, Choice, FixedDraft
+from gemma_mtp.decoding.drafters import MtpDrafter
 from gemma_mtp.decoding.lookup import Lookup
+from gemma_mtp.decoding.outcome import Proposal
+from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.round import Speculator, agree, synthetic
 from gemma_mtp.decoding.sampler import Sampler
+from gemma_mtp.decoding.transcript import of_tokens
 
 VOCABULARY = 16
 END = 15
@@ -77,15 +82,17 @@ class Whim(FixedDraft):
         self.random = np.random.default_rng(seed)
         self.outcomes = []
 
-    def begin(self, limit, min_width=1, position=0):
+    def begin(self, sources, limit, min_width=1, position=0):
+        assert [source.name for source in sources] == ["mtp", "lookup"]
         self.limit, self.min_width = limit, min_width
         return int(self.random.integers(0, min(limit, 8) + 1))
 
-    def take(self, found):
-        assert all(0 < f < 1 for f in found)
-        room = min(len(found), self.limit)
+    def take(self, offers):
+        (offer,) = offers
+        assert all(0 < c < 1 for c in offer.confidences)
+        room = min(len(offer.tokens), self.limit)
         kept = int(self.random.integers(0, room + 1)) if self.random.random() < 0.5 else 0
-        return kept, max(kept + 1, self.min_width)
+        return Choice(offer.source, kept, max(kept + 1, self.min_width)) if kept else None
 
     def go_on(self, confidences):
         assert all(0 < c <= 1 for c in confidences)
@@ -114,24 +121,34 @@ def write(
 ):
     prompt = [1, 2, 3]
     target = kind(prompt)
-    history = list(prompt)
+    transcript = of_tokens(prompt)
+    sampler = Sampler(Sampling(temperature), seed)
     speculator = Speculator(
         target,
-        ScriptedDrafter(target, noise),
-        Sampler(Sampling(temperature), seed),
-        history,
+        [mtp(target, noise, sampler), Lookup()],
+        sampler,
+        transcript,
         np.array([len(prompt) - 1], np.float32),
         end,
         min_width,
         judge,
-        lookup=Lookup(history),
     )
     policy = policy or FixedDraft(k)
     rounds = []
-    while len(speculator.history) < length and speculator.history[-1] not in end:
+    while transcript.end < length and transcript.ids[-1] not in end:
         rounds.append(speculator.round(policy, 8))
-        assert target.cache == speculator.history[:-1], "the cache holds all but the last token"
-    return speculator.history, rounds, target
+        assert target.cache == transcript.ids[:-1], "the cache holds all but the last token"
+        assert transcript.cached == transcript.end - 1
+    return transcript.ids, rounds, target
+
+
+def mtp(target, noise, sampler):
+    return MtpDrafter(ScriptedDrafter(target, noise), Proposer(sampler, DraftTemperature()))
+
+
+def of(done, source):
+    """What this source proposed in a round; an empty proposal if it was not asked."""
+    return next((p for p in done.proposals if p.source == source), Proposal(source, [], []))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
@@ -154,8 +171,8 @@ def test_the_text_is_the_same_whatever_a_controller_does(temperature, noise, kin
 
 def test_tokens_found_in_the_text_are_verified_like_drafts_and_cost_no_drafting():
     _, rounds, _ = write(0, 1e3, 0.0, policy=Whim(2), length=400, kind=Repeating)
-    copied = [r for r in rounds if r.copied]
-    assert all(r.drafted == r.matched == 0 and not r.confidences for r in copied)
+    copied = [r for r in rounds if r.source == "lookup"]
+    assert all(r.drafted == 0 and of(r, "mtp").tokens == [] for r in copied)
     assert np.mean([r.accepted == r.kept for r in copied]) > 0.9
     assert max(r.accepted for r in copied) == 8
 
@@ -163,8 +180,8 @@ def test_tokens_found_in_the_text_are_verified_like_drafts_and_cost_no_drafting(
 def test_what_was_found_but_not_used_is_judged_all_the_same():
     _, rounds, _ = write(3, 0.0, temperature=0.0, length=400, kind=Repeating)
     late = rounds[-20:]
-    assert not any(r.copied for r in rounds)
-    assert {(len(r.tokens), r.found_matched) for r in late} == {(4, 4)}
+    assert {r.source for r in rounds} == {"mtp"}
+    assert {(len(r.tokens), of(r, "lookup").matched) for r in late} == {(4, 4)}
 
 
 def test_drafts_that_are_not_verified_are_judged_by_the_next_token():
@@ -172,9 +189,10 @@ def test_drafts_that_are_not_verified_are_judged_by_the_next_token():
     _, rounds, _ = write(0, 1.0, policy=whim, length=400)
     assert whim.outcomes == rounds
     beyond = [r for r in rounds if r.drafted > r.kept == r.accepted]
-    assert {r.matched - r.kept for r in beyond} == {0, 1}
-    drafted = [r for r in rounds if not r.copied]
-    assert all(r.accepted <= r.kept <= r.drafted == len(r.confidences) for r in drafted)
+    assert {of(r, "mtp").matched - r.kept for r in beyond} == {0, 1}
+    drafted = [r for r in rounds if r.source != "lookup"]
+    assert all(r.accepted <= r.kept <= r.drafted for r in drafted)
+    assert all(len(p.tokens) == len(p.confidences) for r in rounds for p in r.proposals)
     assert all(len(r.tokens) == r.accepted + 1 for r in rounds)
 
 
@@ -234,9 +252,11 @@ def test_a_drafted_end_stops_the_draft_but_not_the_width():
 def test_timing_a_plain_step_leaves_no_trace():
     prompt = [1, 2, 3]
     target = ScriptedTarget(prompt)
-    speculator = Speculator(target, None, Sampler(Sampling(), 4), list(prompt), None, ())
+    transcript = of_tokens(prompt)
+    transcript.cached = 2
+    speculator = Speculator(target, [], Sampler(Sampling(), 4), transcript, None, ())
     assert speculator.time_plain_step() > 0
-    assert speculator.history == prompt
+    assert (transcript.ids, transcript.cached) == (prompt, 2)
     assert target.cache == prompt[:-1]
 
 
@@ -245,11 +265,64 @@ def test_repeat_penalty_does_not_depend_on_drafting():
         prompt = [1, 2, 3]
         target = ScriptedTarget(prompt)
         sampler = Sampler(Sampling(repeat_penalty=1.8, repeat_last_n=8), 4)
-        s = Speculator(
-            target, ScriptedDrafter(target, 0), sampler, list(prompt), np.array([2.0]), (), 2
-        )
-        while len(s.history) < 60:
+        transcript, drafters = of_tokens(prompt), [mtp(target, 0, sampler)]
+        s = Speculator(target, drafters, sampler, transcript, np.array([2.0]), (), 2)
+        while transcript.end < 60:
             s.round(FixedDraft(k), 8)
-        return s.history[:60]
+        return transcript.ids[:60]
 
     assert run(0) == run(3) == run(7)
+
+
+def test_without_a_drafter_the_text_itself_is_a_source_of_drafts():
+    def run(drafters):
+        target = Repeating([1, 2, 3])
+        transcript = of_tokens([1, 2, 3])
+        speculator = Speculator(
+            target, drafters, Sampler(Sampling(0.0), 4), transcript, None, (), min_width=2
+        )
+        policy, rounds = AutoDraft(), []
+        for width in (1, 2, 4, 8):
+            for _ in range(4):
+                policy.curve.verified(width, 1.0 + width / 100, changed=False)
+        while transcript.end < 300:
+            rounds.append(speculator.round(policy, 8))
+        return transcript.ids[:300], rounds
+
+    plain, _ = run([])
+    text, rounds = run([Lookup()])
+    assert text == plain
+    assert {r.source for r in rounds} <= {"", "lookup"}
+    assert sum(r.accepted for r in rounds) > 150
+
+
+class Forced:
+    """A later kind of drafter: it knows for certain what follows, at no cost."""
+
+    name, free, prior = "forced", True, Prior((1.0,), by_position=0.99, memory=0.99, bounds=())
+
+    def __init__(self, target):
+        self.target, self.judged = target, 0
+
+    def propose(self, transcript, hidden, limit):
+        tokens = list(transcript.ids)
+        for _ in range(limit):
+            tokens.append(int(self.target.row_after(tokens).argmax()))
+            yield tokens[-1], 1.0
+
+    def judge(self, tokens):
+        self.judged += len(tokens)
+
+
+def test_another_kind_of_drafter_is_listed_valued_and_recorded_like_the_others():
+    target, sampler = ScriptedTarget([1, 2, 3]), Sampler(Sampling(0.0), 4)
+    transcript, forced = of_tokens([1, 2, 3]), Forced(target)
+    drafters = [mtp(target, 1e3, sampler), Lookup(), forced]
+    speculator = Speculator(target, drafters, sampler, transcript, np.array([2.0]), ())
+    policy, rounds = AutoDraft(), []
+    while transcript.end < 300:
+        rounds.append(speculator.round(policy, 8))
+    assert transcript.ids[:120] == write(0, temperature=0.0)[0][:120]
+    assert set(policy.acceptance) == {"mtp", "lookup", "forced"}
+    assert sum(r.accepted for r in rounds if r.source == "forced") > 150
+    assert forced.judged == sum(len(r.tokens) for r in rounds)

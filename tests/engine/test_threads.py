@@ -15,7 +15,7 @@ from test_engine import STORY, endless, finish
 
 from gemma_mtp.api import CPU_PIECE, LoadOptions, Sampling
 from gemma_mtp.engine.engine import Engine, load
-from gemma_mtp.engine.thread_equality import EqualRows
+from gemma_mtp.engine.threads import EqualRows
 from gemma_mtp.llama import threads
 from gemma_mtp.llama.threads import FreeProcessors
 
@@ -56,7 +56,7 @@ def engine(request):
 
 
 def changing(engine: Engine) -> Changing:
-    engine.reading_threads = engine.writing_threads = policy = Changing()
+    engine.threads.reading = engine.threads.writing = policy = Changing()
     return policy
 
 
@@ -91,7 +91,7 @@ def test_where_rows_differ_exact_mode_stays_with_all_threads(engine, monkeypatch
 
 def test_rows_are_compared_once_and_leave_the_cache_as_it_was(engine):
     finish(engine, endless(seed=4, max_tokens=10))
-    target, tokens = engine.pair.target, engine.session.tokens
+    target, tokens = engine.pair.target, engine.cache.tokens
     position = len(tokens)
     equal = EqualRows(engine.pair)
     assert equal.between(2, 1, tokens[:9], position) is True

@@ -3,7 +3,7 @@
 import pytest
 
 from gemma_mtp.decoding.costs import CostCurve
-from gemma_mtp.decoding.width_probes import FIRST_CREDIT, PAUSE, ROUNDS, SHARE, Outlook, Survey
+from gemma_mtp.decoding.width_probes import FIRST_CREDIT, PAUSE, ROUNDS, SHARE, Outlook, WidthProbes
 
 DRAFT_STEP = 0.1
 HALF_RIGHT = [0.5**i for i in range(1, 8)]  # chances of the first 1, 2, ... drafts
@@ -21,7 +21,7 @@ def timed(costs):
 
 def run(curve, rounds, rate=1.0, in_use=1, chances=HALF_RIGHT, survey=None, at_best=None):
     """The widths that were timed over so many rounds, and what that lost in tokens."""
-    survey = survey or Survey()
+    survey = survey or WidthProbes()
     widths = []
     lost = 0.0
     for _ in range(rounds):

@@ -2,18 +2,18 @@
 
 import pytest
 
-from gemma_mtp.decoding.plain_steps import FIRST_ROUNDS, Baseline
+from gemma_mtp.decoding.plain_steps import FIRST_ROUNDS, PlainSteps
 
 
 def test_nothing_is_claimed_before_a_step_was_timed():
-    baseline = Baseline()
+    baseline = PlainSteps()
     assert baseline.step(100) == (0.0, 0.0, "none")
     baseline.record(100, 0.5)
     assert baseline.step(100).basis == "none", "one alone may be off by any factor"
 
 
 def test_steps_near_by_count_as_measured_and_distant_ones_as_estimated():
-    baseline = Baseline()
+    baseline = PlainSteps()
     for seconds in (0.5, 0.5):
         baseline.record(100, seconds)
     assert baseline.step(400) == (0.5, 0.0, "measured")
@@ -24,14 +24,14 @@ def test_steps_near_by_count_as_measured_and_distant_ones_as_estimated():
 
 
 def test_one_stall_does_not_decide():
-    baseline = Baseline()
+    baseline = PlainSteps()
     for seconds in (0.1, 9.0, 0.1):
         baseline.record(10, seconds)
     assert baseline.step(10) == (0.1, 0.0, "measured")
 
 
 def test_the_first_reply_looks_three_times_and_later_ones_only_now_and_then():
-    baseline = Baseline()
+    baseline = PlainSteps()
     looks = []
     for rounds in range(300):
         if baseline.is_due(rounds, 50):

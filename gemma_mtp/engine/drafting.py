@@ -1,0 +1,42 @@
+"""Which drafters a reply has, and who decides on their drafts.
+
+The engine keeps one `Drafting`, since the controller learns from one reply to the next. A new kind
+of drafter is listed in `drafters`.
+"""
+
+from __future__ import annotations
+
+from gemma_mtp.api import DraftSetting, Request
+from gemma_mtp.decoding.costs import CostBook
+from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy, FixedDraft
+from gemma_mtp.decoding.drafters import Drafter, DraftModel, MtpDrafter
+from gemma_mtp.decoding.lookup import Lookup
+from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
+from gemma_mtp.decoding.sampler import Sampler
+
+
+class Drafting:
+    """The drafters of each reply, and what is learned of them."""
+
+    def __init__(self, book: CostBook) -> None:
+        self.auto = AutoDraft(book)
+        self._temperature = DraftTemperature()
+
+    def drafters(
+        self, request: Request, model: DraftModel | None, sampler: Sampler
+    ) -> list[Drafter]:
+        """Those of a reply. With a fixed draft length that is the drafter of the pair alone; where
+        acceptance is synthetic, what the text says does not matter."""
+        found: list[Drafter] = []
+        if model is not None and request.draft != 0:
+            found.append(MtpDrafter(model, Proposer(sampler, self._temperature)))
+        if request.draft == "auto" and request.synthetic_acceptance is None:
+            found.append(Lookup())
+        return found
+
+    def policy(self, setting: DraftSetting) -> DraftPolicy:
+        """The controller for a request; "auto" goes on from what it has learned."""
+        if setting != "auto":
+            return FixedDraft(setting)
+        self.auto.new_reply()
+        return self.auto

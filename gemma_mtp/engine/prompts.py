@@ -1,0 +1,80 @@
+"""From the messages of a request to a prompt: text by the chat template, then segments.
+
+The engine has one `Prompts` for the pair it has loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gemma_mtp.api import Message, Request
+from gemma_mtp.decoding.transcript import Position, Transcript, of_tokens
+from gemma_mtp.engine.chat_template import ChatTemplate, Piece, encode_prompt, turn_after
+from gemma_mtp.engine.prompt_length import refuse_far_too_long
+from gemma_mtp.engine.template_rendering import Renderer, never
+from gemma_mtp.errors import BadPair
+from gemma_mtp.llama import LoadedPair
+
+
+class Prompts:
+    """Writes prompts as this pair was trained with."""
+
+    def __init__(
+        self, pair: LoadedPair, renderer: Renderer | None, cancelled: Callable[[], bool]
+    ) -> None:
+        """Raises BadPair for a template that cannot be read, and Cancelled."""
+        self._vocabulary = vocabulary = pair.target.vocabulary
+        self._context_size = pair.info.context_size
+        bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
+        self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
+
+    def close(self) -> None:
+        """End what runs the template."""
+        self._template.close()
+
+    def pieces(self, request: Request, cancelled: Callable[[], bool] = never) -> list[Piece]:
+        """The prompt as text.
+
+        Raises UsageError for a request that fails its `check`, BadPair where the model's chat
+        template fails, DoesNotFit for a message that is far too long to be tokenized, and
+        Cancelled.
+        """
+        request.check()
+        tokenize = self._vocabulary.tokenize
+        refuse_far_too_long(
+            request.messages,
+            lambda text: len(tokenize(text, special=False)),
+            self._context_size,
+        )
+        return self._template.pieces(request.messages, request.think, cancelled)
+
+    def encode(self, pieces: Sequence[Piece]) -> Transcript:
+        """The prompt as segments: text is one of tokens."""
+        ids = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
+        return of_tokens(ids)
+
+    def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
+        """The prompt of a request. Raises what `pieces` raises."""
+        return self.encode(self.pieces(request, cancelled))
+
+    def lasting(
+        self, request: Request, prompt: Transcript, cancelled: Callable[[], bool] = never
+    ) -> Position:
+        """How much of `prompt` every later prompt begins with, whatever the reply is."""
+        if request.messages[-1].role == "assistant":
+            return prompt.end
+        later = replace(request, messages=tuple(turn_after(request.messages)))
+        try:
+            return prompt.shared(self.of(later, cancelled))
+        except BadPair:  # a template that takes no second turn is said when there is one
+            return prompt.end
+
+    def expected(self, request: Request) -> Transcript:
+        """What the prompts of all messages that may follow those of `request` begin with."""
+        one, other = (
+            self.of(replace(request, messages=(*request.messages, Message.text("user", text))))
+            for text in ("a", ".")
+        )
+        one.truncate(one.shared(other))
+        return one
