@@ -10,7 +10,7 @@ import pytest
 from support.pairs import TINY
 
 from gemma_mtp.api import Message
-from gemma_mtp.decoding.lookup import common_prefix
+from gemma_mtp.decoding.transcript import common_prefix
 from gemma_mtp.engine.chat_template import (
     HARMLESS,
     ChatTemplate,

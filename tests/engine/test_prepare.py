@@ -230,7 +230,7 @@ def test_an_engine_can_be_closed_meanwhile(monkeypatch):
     engine.prepare(chat.request())
     assert begun.wait(20)
     engine.close()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads, "one may end that was still there before"
 
 
 class Patient(FakeConsole):
