@@ -87,6 +87,11 @@ def test_all_of_it_is_immutable(value: Any) -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
+        (
+            Message("user", "Hi"),  # type: ignore[arg-type]
+            "messages must hold messages of parts; Message.text makes one of a text.",
+        ),
+        (Message("user", ("Hi",)), "Such parts are not supported yet."),  # type: ignore[arg-type]
         (Message("user", (Text("What is this?"), PICTURE)), "Images are not supported yet."),
         (Message("user", (Audio(b"", "audio/wav"),)), "Audio recordings are not supported yet."),
         (CALLED, "Tool calls are not supported yet."),
@@ -213,6 +218,8 @@ def test_what_is_missing_has_its_default_and_what_is_unknown_is_left_out() -> No
             "sampling.top_p must be a number.",
         ),
         ({"messages": [], "sampling": {"top_p": math.nan}}, "sampling.top_p must be a number."),
+        ({"messages": [], "seed": 10**400}, "seed must be a whole number or null."),
+        ({"messages": [], "sampling": {"top_p": 10**400}}, "sampling.top_p must be a number."),
         ({"messages": [], "seed": 1.5}, "seed must be a whole number or null."),
         ({"messages": [], "think": 1}, "think must be true or false."),
         ({"messages": [], "draft": "off"}, "draft must be a whole number or auto."),

@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gemma_mtp.errors import UsageError
 
+_LARGE = 2**63  # what most readers of JSON can hold; more than any number here needs
 _hints = cache(get_type_hints)
 _WORDS = {
     str: "a text",
@@ -68,7 +69,9 @@ def from_json(kind: Any, data: Any, name: str = "") -> Any:
             return float(data)
     except (ValueError, OverflowError) as error:
         raise _wrong(kind, name) from error
-    if (origin is Literal and data in inner) or (type(data) is kind and kind is not float):
+    if kind is int and type(data) is int and abs(data) < _LARGE:
+        return data
+    if (origin is Literal and data in inner) or (type(data) is kind and kind in (str, bool)):
         return data
     raise _wrong(kind, name)
 

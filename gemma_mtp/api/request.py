@@ -50,11 +50,14 @@ class Request(ReplySettings):
 
 
 def _check_message(message: Message) -> None:
+    if not isinstance(message, Message) or isinstance(message.parts, str):
+        raise UsageError("messages must hold messages of parts; Message.text makes one of a text.")
     if message.role not in get_args(Role):
         raise UsageError(f'role must be one of {", ".join(get_args(Role))}, not "{message.role}".')
     for part in message.parts:
         if not isinstance(part, Text):
-            raise UsageError(f"{_PARTS_TO_COME[type(part)]} are not supported yet.")
+            what = _PARTS_TO_COME.get(type(part), "Such parts")
+            raise UsageError(f"{what} are not supported yet.")
     if message.role == "tool":
         raise UsageError(f"{_PARTS_TO_COME[ToolResult]} are not supported yet.")
 
