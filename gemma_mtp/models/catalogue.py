@@ -1,7 +1,8 @@
 """The models gemma-mtp knows by name, read from models.toml and from the user's file of that name.
 
-The user's file is checked against a declared shape first. Knows what should exist and where on the
-hub, not what is on this machine.
+`store` finds names here, and whatever lists or judges models reads it. The user's file is checked
+against `catalogue_schema` first. Knows what should exist and where on the hub, not what is on this
+machine.
 """
 
 from __future__ import annotations
@@ -86,6 +87,11 @@ class Entry:
                 raise ValueError(f"{names.shown(part.path)} is both target and drafter")
 
     @property
+    def size(self) -> str:
+        """The name of all its variants together: 12b of 12b:q8_0."""
+        return self.name.partition(":")[0]
+
+    @property
     def bytes(self) -> int | None:
         """What a pull fetches, or None when a size is not known."""
         target, drafter = self.target.total, self.drafter.total
@@ -111,14 +117,12 @@ class Catalogue:
 
     def _add(self, entry: Entry) -> None:
         """In place of the entry with the same tag, else after its model's other variants."""
-        size = _size(entry)
-        mine = [i for i, known in enumerate(self.entries) if _size(known) == size]
+        mine = [i for i, known in enumerate(self.entries) if known.size == entry.size]
         for i in mine:
-            if self.entries[i].tag == entry.tag:
-                old = self.entries[i]
-                self.entries[i] = replace(
-                    entry, name=old.name, default=old.default, spellings=old.spellings
-                )
+            old = self.entries[i]
+            if old.tag == entry.tag:
+                kept = {key: getattr(old, key) for key in ("name", "default", "spellings")}
+                self.entries[i] = replace(entry, **kept)
                 return
         self.entries.insert(mine[-1] + 1 if mine else len(self.entries), entry)
 
@@ -191,10 +195,6 @@ def _entries(model: dict[str, Any], recommended: Sampling, named: bool = True) -
                 sampling=sampling,
             )
             default = False
-
-
-def _size(entry: Entry) -> str:
-    return entry.name.partition(":")[0]
 
 
 def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:

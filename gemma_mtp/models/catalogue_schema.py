@@ -1,6 +1,7 @@
 """What a models.toml may say: every key, with its type and range.
 
-Knows nothing of what is made of it. The shipped file is held to this by a test.
+`catalogue` holds the user's file against it, and a test the shipped one. Knows nothing of what is
+made of it.
 """
 
 from __future__ import annotations
@@ -15,38 +16,27 @@ from gemma_mtp.files.schema import Check, Misfit, one_or_rows, rows, table, text
 from gemma_mtp.settings import Sampling, Setting, settings_of
 
 MOST_BYTES = 1 << 50  # of one file
-MOST_PARTS = 1000
+MOST_PARTS = 1000  # of a split model
 
 _WORD = text(64, names.WORD, "letters, digits and . _ + -, such as 12b")
-_WIDTH, _COUNT, _SOME = whole(1, 1 << 20), whole(1, 4096), whole(0, 4096)
-_LAYERS = whole(1, 1024)
+_WIDTH, _COUNT, _LAYERS = whole(1, 1 << 20), whole(1, 4096), whole(1, 1024)
 
+
+def _each(keys: str, check: Check) -> dict[str, Check]:
+    return dict.fromkeys(keys.split(), check)
+
+
+_DRAFTER = table(_each("width feed_forward", _WIDTH) | _each("heads", _COUNT),
+                 {"layers": _LAYERS})  # fmt: skip
 _SHAPE = table(
-    {
-        "layers": _LAYERS,
-        "pattern": text(1024, r"[SF]+", "the letters S and F"),
-        "width": _WIDTH,
-        "heads": _COUNT,
-        "kv_heads_sliding": _COUNT,
-        "kv_heads_full": _COUNT,
-        "feed_forward": _WIDTH,
-        "window": whole(1, 1 << 24),
-        "vocabulary": whole(1, 1 << 24),
-    },
-    {
-        "shared": _SOME,
-        "feed_forward_shared": whole(0, 1 << 20),
-        "per_layer": whole(0, 1 << 20),
-        "experts": _SOME,
-        "experts_used": _SOME,
-        "expert_feed_forward": whole(0, 1 << 20),
-        "values_are_keys": truth,
-        "head_sliding": _COUNT,
-        "head_full": _COUNT,
-        "drafter": table(
-            {"width": _WIDTH, "feed_forward": _WIDTH, "heads": _COUNT}, {"layers": _LAYERS}
-        ),
-    },
+    {"layers": _LAYERS, "pattern": text(1024, r"[SF]+", "the letters S and F")}
+    | _each("width feed_forward", _WIDTH)
+    | _each("heads kv_heads_sliding kv_heads_full", _COUNT)
+    | _each("window vocabulary", whole(1, 1 << 24)),
+    {"values_are_keys": truth, "drafter": _DRAFTER}
+    | _each("head_sliding head_full", _COUNT)
+    | _each("shared experts experts_used", whole(0, 4096))
+    | _each("feed_forward_shared per_layer expert_feed_forward", whole(0, 1 << 20)),
 )
 
 _FILE = {"file": text(500), "quantization": _WORD}

@@ -1,6 +1,7 @@
-"""Which pair a name, a path or nothing at all stands for on this machine.
+"""Where a name, a path or nothing at all becomes a pair of files on this machine.
 
-Knows folders and headers; knows neither llama.cpp nor the network.
+Every command that loads a pair asks here. Knows folders and headers; knows neither llama.cpp nor
+the network.
 """
 
 from __future__ import annotations
@@ -44,10 +45,8 @@ class Store:
                 where = f"It is the default model of {paths.config_file()}."
                 error.args = (f"{error} {where}",)
                 raise
-        latest = next(
-            (u for u in last_used.read() if self._problem(u) is None),
-            last_used.Used(BUILTIN),
-        )
+        used = (u for u in last_used.read() if self._problem(u) is None)
+        latest = next(used, last_used.Used(BUILTIN))
         return self._pair(latest.name, drafter or latest.drafter)
 
     def lost(self) -> str:
@@ -77,7 +76,8 @@ class Store:
         """The entry for `name`, or an error that suggests one."""
         entry = self.find(name)
         if entry is None:
-            raise self._unknown(name)
+            message = f'There is no model called "{name}".'
+            raise ModelNotAvailable(message, self._other_names(name))
         return entry
 
     def ready(self) -> list[Entry]:
@@ -151,8 +151,11 @@ class Store:
     def _ready_files(self, entry: Entry) -> PairFiles:
         files = self.files(entry)
         if files is None:
-            self._complain_of_links(entry)
-            raise _not_here(entry)
+            self._require_no_lost_links(entry)
+            if entry.builtin:
+                message = "The built-in model is missing from this installation."
+                raise ModelNotAvailable(message, "Reinstall gemma-mtp.")
+            raise NotPulled(entry.name)
         mend = "Reinstall gemma-mtp." if entry.builtin else f"gemma-mtp pull {entry.name}"
         try:
             check_once(files.target, files.drafter)
@@ -161,7 +164,7 @@ class Store:
             raise
         return files
 
-    def _complain_of_links(self, entry: Entry) -> None:
+    def _require_no_lost_links(self, entry: Entry) -> None:
         """A pair on a disk that is not connected is no reason to fetch it again."""
         folder = self.folder(entry)
         for path in (folder / entry.target.path, folder / entry.drafter.path):
@@ -169,21 +172,16 @@ class Store:
                 hint = f"Connect its disk; or remove the link, and gemma-mtp pull {entry.name}"
                 raise ModelNotAvailable(f"{entry.name} cannot be opened: {lost}.", hint)
 
-    def _unknown(self, model: str) -> ModelNotAvailable:
+    def _other_names(self, model: str) -> str:
+        """What to type instead of a name that means nothing."""
         base = self.catalogue.find(model.partition(":")[0])
         if base is not None:
-            return self._unknown_variant(model, base)
+            tags = [entry.tag for entry in self.catalogue.entries if entry.size == base.name]
+            if len(tags) == 1:
+                return f"{base.name} comes in one variant only, under that name."
+            return f"{base.name} comes as {', '.join(f'{base.name}:{tag}' for tag in tags)}."
         sizes = [entry.name for entry in self.catalogue.entries if entry.default]
-        hint = did_you_mean(self.catalogue.nearest(model)) or f"Known models: {', '.join(sizes)}."
-        return ModelNotAvailable(f'There is no model called "{model}".', hint)
-
-    def _unknown_variant(self, model: str, base: Entry) -> ModelNotAvailable:
-        siblings = [e for e in self.catalogue.entries if e.name.partition(":")[0] == base.name]
-        if len(siblings) == 1:
-            hint = f"{base.name} comes in one variant only, under that name."
-        else:
-            hint = f"{base.name} comes as {', '.join(f'{base.name}:{e.tag}' for e in siblings)}."
-        return ModelNotAvailable(f'There is no model called "{model}".', hint)
+        return did_you_mean(self.catalogue.nearest(model)) or f"Known models: {', '.join(sizes)}."
 
 
 def looks_like_path(model: str) -> bool:
@@ -201,11 +199,3 @@ def _absolute(path: str | Path) -> Path:
 def configured_model() -> str | None:
     """`model = "12b"` of config.toml; None without the file or the key."""
     return config_file.read(paths.config_file()).get("model")
-
-
-def _not_here(entry: Entry) -> ModelNotAvailable:
-    if entry.builtin:
-        return ModelNotAvailable(
-            "The built-in model is missing from this installation.", "Reinstall gemma-mtp."
-        )
-    return NotPulled(entry.name)
