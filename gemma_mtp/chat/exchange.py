@@ -21,7 +21,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.chat.full_context import ADVICE, SHORTEN, make_room, warn_when_filling
 from gemma_mtp.conversations.conversation import Conversation
-from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.terminal.figures import no_answer
 from gemma_mtp.terminal.interrupts import stoppable
 from gemma_mtp.terminal.render import write_reply
@@ -105,6 +105,8 @@ class _Exchange:
             ended = self.draft.last is not self.base
             self._keep_part(None)
             self.chat.failed(error, "The reply")
+            if isinstance(error, BadPair) and len(self.draft.sent) > 1:
+                self.chat.note("A new conversation, with /clear, may fare better.")
             if self.text and not ended:
                 self.chat.note("What was written is kept: /continue goes on, /regen tries again.")
         return False

@@ -70,6 +70,7 @@ class Environment:
         from dataclasses import replace
 
         from gemma_mtp.engine import engine
+        from gemma_mtp.errors import DoesNotFit, UsageError
         from gemma_mtp.llama import features
         from gemma_mtp.models.machine import cpu_name
         from gemma_mtp.models.saved_costs import CostMemory
@@ -79,7 +80,13 @@ class Environment:
         # Another build or another processor has other kernels.
         version = "/".join([*self.versions(), features(), cpu_name()])
         memory = CostMemory(cache_dir() / "costs", files, options, version)
-        return engine.load(files, replace(options, log_file=log), progress, memory)
+        try:
+            return engine.load(files, replace(options, log_file=log), progress, memory)
+        except UsageError as error:
+            raise UsageError(str(error), error.hint or "Use a smaller --ctx.") from error
+        except DoesNotFit as error:
+            hint = error.hint or "Try a smaller --ctx, or --kv-type q8_0."
+            raise DoesNotFit(str(error), hint) from error
 
     def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
         """Fetch a pair and return its name in the catalogue."""

@@ -133,8 +133,7 @@ class ChatTemplate:
         except Failure as failure:
             if isinstance(failure, TooSlow):
                 self._too_many = len(turns)
-            hint = "Start again with /clear, or use another pair."
-            raise _refused("failed", failure, hint) from failure
+            raise _refused("failed", failure, "Use another pair.") from failure
 
     def _with_system(
         self, turns: list[Message], think: bool, cancelled: Callable[[], bool]

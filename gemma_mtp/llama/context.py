@@ -56,7 +56,6 @@ def new_context(model: Any, params: Any, whose: str) -> tuple[Any, int]:
     context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise DoesNotFit(
-            f"llama.cpp could not make the {whose}'s context of {params.n_ctx} tokens: {log.why()}",
-            "Try a smaller --ctx, or --kv-type q8_0.",
+            f"llama.cpp could not make the {whose}'s context of {params.n_ctx} tokens: {log.why()}"
         )
     return context, int(log.kv_bytes)

@@ -119,8 +119,8 @@ def _load(
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
     if options.gpu_layers and not gpu:
         raise UsageError(
-            f"--gpu-layers {options.gpu_layers} asks for a GPU, and llama.cpp finds none here.",
-            "Leave it out, or install llama.cpp for your GPU as the README says.",
+            f"A GPU is to hold layers ({options.gpu_layers}), and llama.cpp finds none here.",
+            "Ask for none there, or install llama.cpp for your GPU as the README says.",
         )
     layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
     piece = GPU_PIECE if gpu and layers else CPU_PIECE
@@ -135,8 +135,7 @@ def _load(
     trained = llama_cpp.llama_model_n_ctx_train(model)
     if options.context and options.context > trained:
         raise UsageError(
-            f"A context of {options.context} tokens is more than this model's {trained}.",
-            f"Use --ctx {trained} or less.",
+            f"A context of {options.context} tokens is more than this model's {trained}."
         )
     size, on_cpu = options.context or min(DEFAULT_CONTEXT, trained), not (gpu and layers)
     params = context_params(options, threads, piece, size, on_cpu)

@@ -228,6 +228,13 @@ def test_the_printer_holds_back_line_ends() -> None:
     assert out.getvalue() == "a\n\nb\n"
 
 
+def test_a_conversation_that_the_pair_cannot_take_may_be_begun_anew() -> None:
+    talk = Talk(Script("One."), Script(error="The chat template of this model failed."))
+    helps = "A new conversation, with /clear, may fare better."
+    assert helps in talk.run("a", "b")
+    assert helps not in Talk(Script(error="The chat template of this model failed.")).run("a")
+
+
 def test_errors_of_ours_are_shown_with_their_hint() -> None:
     out = io.StringIO()
     Printer(Screen(out, out, {})).error(GemmaMtpError("No.", "Do this."))

@@ -29,6 +29,7 @@ from gemma_mtp.api import (
     TextDelta,
 )
 from gemma_mtp.cli.answer import Report, answer
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.draft_length import AutoDraft
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.round import Speculator
@@ -648,8 +649,12 @@ def test_the_default_context_is_8192_tokens():
 
 
 def test_more_context_than_the_model_was_trained_for_is_a_usage_error():
-    with pytest.raises(UsageError, match="100000"):
+    with pytest.raises(UsageError, match="100000") as caught:
         load(TINY, LoadOptions(context=100_000))
+    assert not caught.value.hint  # which word sets it is the caller's to say
+    with pytest.raises(UsageError, match="100000") as caught:
+        Environment().load(TINY, LoadOptions(context=100_000), lambda fraction: True)
+    assert "--ctx" in caught.value.hint
 
 
 def test_a_file_llama_cpp_refuses_is_a_bad_pair(tmp_path):
