@@ -207,6 +207,12 @@ def test_the_reference_lists_every_command() -> None:
     assert listed == list(COMMANDS)
 
 
+def test_the_script_for_a_chat_passes_every_command_on() -> None:
+    listed = re.search(r"^    (run .*)\)$", text_of(ROOT / "scripts" / "chat"), re.MULTILINE)
+    assert listed
+    assert {*listed[1].split(" | ")} == {*COMMANDS, "--version"}
+
+
 def test_the_reference_says_what_takes_json() -> None:
     without = {name for name, found in COMMANDS.items() if "--json" not in options({name: found})}
     assert without == {"chat"}

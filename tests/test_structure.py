@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {*BASE, "files", "paths", "decoding", "llama"},
     "conversations": {*BASE, "files"},
     "terminal": {*BASE, "files"},
-    "measure": {*BASE, "decoding", "models", "terminal"},
+    "measure": {*BASE, "decoding", "engine", "models", "terminal"},
     "chat": {*BASE, "files", "models", "conversations", "terminal"},
     "cli": {
         *(*BASE, "files", "paths", "decoding", "llama", "engine", "models"),

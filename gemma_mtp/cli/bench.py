@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
     from gemma_mtp.decoding.costs import Costs
+    from gemma_mtp.engine.engine import Engine
     from gemma_mtp.measure.bench.report import Bench
     from gemma_mtp.measure.bench.runs import Plan, Run, Text
-    from gemma_mtp.measure.replies import Engine
     from gemma_mtp.terminal.render import Printer
 
 DRAFTS = "off,1,2,3,auto"

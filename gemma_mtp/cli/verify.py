@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.measure.replies import Engine
+    from gemma_mtp.engine.engine import Engine
     from gemma_mtp.measure.verify.comparison import Comparison, Plan
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.terminal.render import Printer

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event as Flag
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.api import Message, Request, Sampling, Stats
 from gemma_mtp.errors import Cancelled, DoesNotFit
 from gemma_mtp.measure.draft_lengths import draft_setting
-from gemma_mtp.measure.replies import Engine, reply_from_empty_cache
+from gemma_mtp.measure.replies import reply_from_empty_cache
+
+if TYPE_CHECKING:
+    from gemma_mtp.engine.engine import Engine
 
 WARM_UP = 16  # tokens that are not counted: weights come from the disk, the CPU clock goes up
 LEARN = 96  # tokens that are not counted: `auto` learns what widths cost, as in a first chat

@@ -12,9 +12,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message, Request
-from gemma_mtp.measure.replies import Engine
+
+if TYPE_CHECKING:
+    from gemma_mtp.engine.engine import Engine
 
 LONG_ENOUGH = 400  # tokens; a text of this length counts as long
 BEFORE = 24  # tokens of a reply before the end of the ring: enough for several rounds
