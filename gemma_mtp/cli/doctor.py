@@ -107,7 +107,14 @@ def _show_fits(fits: list[Fit], wanted: int) -> None:
         print("Which models run here cannot be told.")
         return
     heads = ("model", "download", "needs", "context", "verdict")
-    show(Table(heads, [row(fit) for fit in fits], right=heads[1:4], dropped=heads[1:4]))
+    show(
+        Table(
+            heads,
+            [row(fit) for fit in fits],
+            right=heads[1:4],
+            dropped=("download", "context", "needs"),
+        )
+    )
     longest = f"{thousands(wanted)} of context, or the longest that fits"
     print(f"needs: memory with drafter and {longest}")
 

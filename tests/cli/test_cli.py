@@ -380,11 +380,24 @@ def test_version_help_and_pull() -> None:
 
 def test_nothing_heavy_is_imported_for_help() -> None:
     heavy = "rich prompt_toolkit llama_cpp numpy huggingface_hub asyncio"
-    code = f"import sys, gemma_mtp.cli; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = f"import sys, gemma_mtp.cli.app as _; print(*set('{heavy}'.split()) & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True
     )
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.strip() == ""
+
+
+def test_an_answer_into_a_pipe_is_written_without_rich(tmp_path: Path) -> None:
+    code = (
+        "import sys; from gemma_mtp.cli.app import main; "
+        "main(['run', 'tiny', '--stats', '--no-stdin', 'Hello · é']); "
+        "print('rich' in sys.modules, file=sys.stderr)"
+    )
+    env = {**os.environ, "GEMMA_MTP_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, check=True, cwd=ROOT, text=True, env=env)
+    assert found.stdout
+    assert found.stderr.splitlines()[-1] == "False"
 
 
 def wait_for(path: Path) -> None:
