@@ -30,11 +30,14 @@ def elsewhere(env: Environment) -> Iterator[tuple[str, str]]:
             yield entry.name, f"not here: gemma-mtp pull {entry.name}"
 
 
-def described(env: Environment, name: str, given: Options) -> list[str]:
-    """The lines of `gemma-mtp show NAME`."""
-    from gemma_mtp.models.details import as_lines, details
+def described(env: Environment, name: str, given: Options, width: int) -> list[str]:
+    """The lines of `gemma-mtp show NAME` in a window of `width` columns."""
+    from gemma_mtp.models.details import details, facts, title
+    from gemma_mtp.terminal import tables
 
-    return as_lines(details(env.store, name, env.machine, given), template="/show template has it")
+    found = details(env.store, name, env.machine, given)
+    known = facts(found, template="/show template has it")
+    return [title(found), *tables.plain_lines(tables.facts(known), width)]
 
 
 def from_header(files: PairFiles, key: str) -> str:

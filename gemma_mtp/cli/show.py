@@ -27,7 +27,8 @@ def show(
     as_json: Json = False,
 ) -> int:
     """Show what a model is: files, architecture, memory."""
-    from gemma_mtp.models.details import as_lines, details
+    from gemma_mtp.models.details import details, facts, title
+    from gemma_mtp.terminal import tables
 
     env: Environment = context.obj
     name_lost_links()
@@ -38,7 +39,8 @@ def show(
     if as_json:
         print(json_text(found, indent=2))
     else:
-        print("\n".join(as_lines(found)))
+        print(title(found))
+        tables.show(tables.facts(facts(found)))
     return ExitStatus.OK
 
 

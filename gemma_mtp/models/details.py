@@ -152,11 +152,15 @@ def _speed(name: str) -> dict[str, Any]:
     return {"speed": speed} if speed else {}
 
 
-def as_lines(found: dict[str, Any], template: str = "--json has it") -> list[str]:
-    """For a person: one fact a line; `template` says where the text of the template is shown."""
-    title = f"{found['name']}: {found['title']}" if found.get("title") else str(found["name"])
-    facts = [*_model_facts(found, template), *_use_facts(found), *_file_facts(found)]
-    return [title, *(f"  {label:13} {words}" for label, words in facts)]
+def title(found: dict[str, Any]) -> str:
+    """What `details` found in one line."""
+    return f"{found['name']}: {found['title']}" if found.get("title") else str(found["name"])
+
+
+def facts(found: dict[str, Any], template: str = "--json has it") -> list[tuple[str, str]]:
+    """The same for a person: labels, which may be empty, each with words; `template` says where the
+    text of the template is shown."""
+    return [*_model_facts(found, template), *_use_facts(found), *_file_facts(found)]
 
 
 def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -63,6 +63,7 @@ class Table:
         from rich.table import Table
 
         made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        made.show_header = any(self.heads)
         kept = [place for place, head in enumerate(self.heads) if head not in dropped]
         for head in (self.heads[place] for place in kept):
             side = "right" if head in self.right else "left"
@@ -70,6 +71,11 @@ class Table:
         for row in self.rows:
             made.add_row(*(harmless(row[place]) for place in kept))
         return made
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> Table:
+    """A line or more for each label and what there is to say."""
+    return Table(("", ""), [(f"  {label}", words) for label, words in rows])
 
 
 def bars(rows: Sequence[tuple[str, float, str]]) -> RichTable:

@@ -127,14 +127,14 @@ def test_show_a_pulled_pair(home: Path) -> None:
     text = invoke("show", "e2b").stdout
     for words in (
         "e2b: Gemma 4 E2B",
-        "state         ready",
-        "architecture  gemma4",
+        "state          ready",
+        "architecture   gemma4",
         "2 layers of width 32",
-        "draft lengths 0 to 7",
-        "sampling      temperature 1, top_k 64, top_p 0.95, min_p 0, repeat_penalty 1",
-        "memory        3.0 GB with 8k tokens; runs well: 6.0 GB are free",
+        "draft lengths  0 to 7",
+        "sampling       temperature 1, top_k 64, top_p 0.95, min_p 0, repeat_penalty 1",
+        "memory         3.0 GB with 8k tokens; runs well: 6.0 GB are free",
         str(folder / "gemma-4-E2B-it-qat-UD-Q4_K_XL.gguf"),
-        "template      none",
+        "template       none",
     ):
         assert words in text
     found = json.loads(invoke("show", "e2b", "--json").stdout)
@@ -152,7 +152,7 @@ def test_show_what_is_pinned_of_a_model_that_is_not_here() -> None:
 
 
 def test_show_the_built_in_pair_and_a_file(tmp_path: Path) -> None:
-    assert "state         ready" in invoke("show", "tiny").stdout
+    assert "state          ready" in invoke("show", "tiny").stdout
     own = writer.write(tmp_path / "own.gguf", *writer.target())
     text = invoke("show", str(own)).stdout
     assert "state         a file of yours" in text

@@ -61,7 +61,7 @@ def list_models(chat: Chat, rest: str) -> None:
 
 
 def _info(chat: Chat) -> None:
-    for line in models.described(chat.env, chat.model, chat.options):
+    for line in models.described(chat.env, chat.model, chat.options, chat.printer.screen.width):
         chat.say(line)
 
 
