@@ -1,4 +1,4 @@
-"""The hub: what a repository holds, what a file weighs, and its bytes, range by range.
+"""The hub: what a repository holds, size and sha256 of a file, and its bytes, range by range.
 
 The only importer of huggingface_hub, which brings sessions, tokens, proxies, certificates and
 mirrors (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY). Answers are read within limits and
@@ -22,8 +22,8 @@ from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull import hub_errors, hub_responses
 from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.hub_responses import HubFile
-from gemma_mtp.models.pull.stalls import paced, within
-from gemma_mtp.models.pull.transfer import Body
+from gemma_mtp.models.pull.source import Body
+from gemma_mtp.models.pull.stalls import require_pace, with_deadline
 
 EXPIRED = (400, 401, 403, 404, 410)  # what a CDN says to an address that was signed too long ago
 
@@ -69,7 +69,7 @@ def list_files(repo: str, revision: str | None) -> list[HubFile]:
     url = f"{endpoint()}/api/models/{repo}{path}?blobs=true"
     with _translated(where):
         body = _whole_body(url, where, f"revision {revision}" if revision else "")
-        return hub_responses.listed(body, revision)
+        return hub_responses.parse_listing(body, revision)
 
 
 def _whole_body(url: str, where: str, what: str) -> bytearray:
@@ -101,7 +101,7 @@ def unreachable(timeout: float = 5.0) -> HubError | None:
             return int(get_session().head(endpoint(), timeout=timeout).status_code)
 
     try:
-        answer = within(2 * timeout, status)
+        answer = with_deadline(2 * timeout, status)
     except HubError as error:
         return error
     except TransientError as error:
@@ -134,7 +134,9 @@ class Blob:
             headers = _headers()
             url = hf_hub_url(self._repo, self._path, revision=self._revision, endpoint=endpoint())
             found = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-            facts = hub_responses.stated(self._path, found.commit_hash, found.size, found.etag)
+            facts = hub_responses.parse_metadata(
+                self._path, found.commit_hash, found.size, found.etag
+            )
             address = urljoin(url, found.location)
         if _origin(address) != _origin(url):
             headers.pop("authorization", None)  # a token is for the hub alone
@@ -149,7 +151,7 @@ class Blob:
         """The bytes from `start` up to, but without, `stop`."""
         from huggingface_hub import constants
 
-        response = within(
+        response = with_deadline(
             2 * longest_answer(),  # of the hub and of the CDN
             lambda: self._open(start, stop),
             discard=lambda late: late.close(),
@@ -157,8 +159,8 @@ class Blob:
         try:
             _accept(response, self.where, self._path, (200, 206))
             ranged = response.status_code == 206
-            first, total = hub_responses.extent(response.headers, ranged, start)
-            chunks = paced(self._chunks(response), constants.HF_HUB_DOWNLOAD_TIMEOUT)
+            first, total = hub_responses.parse_range(response.headers, ranged, start)
+            chunks = require_pace(self._chunks(response), constants.HF_HUB_DOWNLOAD_TIMEOUT)
             yield Body(first, total, ranged, chunks)
         finally:
             response.close()
@@ -210,7 +212,7 @@ def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...]) -> 
     """Raise unless this is an answer of the kind that was asked for."""
     headers, url = response.headers, str(response.request.url)
     if response.status_code not in statuses:
-        raise hub_errors.refusal(response.status_code, headers, where, what, url)
+        raise hub_errors.status_error(response.status_code, headers, where, what, url)
     host = urlsplit(url).netloc
     if headers.get("Content-Encoding", "identity") != "identity":
         raise HubError(
@@ -218,7 +220,7 @@ def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...]) -> 
             "A proxy on the way may do that; try without it.",
         )
     if headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise hub_errors.no_hub(host, "it sends a web page")
+        raise hub_errors.not_a_hub(host, "it sends a web page")
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -244,21 +246,21 @@ def _translated(where: str, what: str = "") -> Iterator[None]:
     except Exception as error:
         # httpx or httpx2, whichever this release of the library is built on
         client = importlib.import_module(type(session).__module__.partition(".")[0])
-        raise _fault(error, client, where, what) from error
+        raise _in_our_words(error, client, where, what) from error
 
 
-def _fault(error: Exception, client: Any, where: str, what: str) -> Exception:
+def _in_our_words(error: Exception, client: Any, where: str, what: str) -> Exception:
     from huggingface_hub import errors
 
     if isinstance(error, errors.OfflineModeIsEnabled):
         return HubError("HF_HUB_OFFLINE is set, so nothing can be downloaded.", "Unset it to pull.")
     if isinstance(error, errors.HfHubHTTPError):
         answer = error.response
-        return hub_errors.refusal(
+        return hub_errors.status_error(
             answer.status_code, answer.headers, where, what, str(answer.request.url)
         )
     if isinstance(error, errors.HFValidationError):
-        return HubError(f"{where} is not an address of a repository: {hub_errors.reason(error)}.",
+        return HubError(f"{where} is not an address of a repository: {hub_errors.words_of(error)}.",
                         "Check the name.")  # fmt: skip
     if isinstance(error, client.UnsupportedProtocol | client.InvalidURL):
         return HubError(f"{where} is not an address.", "Check HF_ENDPOINT.")
@@ -269,11 +271,12 @@ def _fault(error: Exception, client: Any, where: str, what: str) -> Exception:
         )
     if isinstance(error, client.TransportError):
         request = getattr(error, "_request", None)  # the property raises when there is none
-        return hub_errors.broken(
+        return hub_errors.connection_error(
             error, str(request.url) if request else where, type(error).__name__
         )
     if isinstance(error, ValueError):  # it has not the declared shape
-        return hub_errors.no_hub(where, hub_errors.reason(error))
+        return hub_errors.not_a_hub(where, hub_errors.words_of(error))
     return HubError(
-        f"{where} cannot be used: {hub_errors.reason(error)}.", "Check HF_ENDPOINT and the network."
+        f"{where} cannot be used: {hub_errors.words_of(error)}.",
+        "Check HF_ENDPOINT and the network.",
     )

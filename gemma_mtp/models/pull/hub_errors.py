@@ -35,7 +35,7 @@ class TransientError(Exception):
         self.wait, self.crowded, self.once, self.hint = wait, crowded, once, hint
 
 
-def no_hub(where: str, why: str = "") -> TransientError:
+def not_a_hub(where: str, why: str = "") -> TransientError:
     """An answer that no hub gives: a web page, other types, other names."""
     host = urlsplit(where).netloc or where
     return TransientError(
@@ -52,25 +52,29 @@ def no_session(error: Exception) -> HubError:
             "pip install socksio, or let HTTPS_PROXY name an HTTP proxy.",
         )
     return HubError(
-        f"No connection can be made with these settings: {reason(error)}.",
+        f"No connection can be made with these settings: {words_of(error)}.",
         "Check HTTPS_PROXY and its kin, and SSL_CERT_FILE.",
     )
 
 
-def broken(error: Exception, url: str, kind: str) -> TransientError:
+def connection_error(error: Exception, url: str, kind: str) -> TransientError:
     """A connection to `url` that failed; `kind` is the client's name for it."""
     proxy = proxy_of(url)
     if _is_unresolved(error):
         name, hint = (proxy, PROXIES) if proxy else (urlsplit(url).hostname, "")
         return TransientError(f"the name {name} is not found", once=True, hint=hint)
     if kind in ("ConnectError", "ConnectTimeout") and proxy and "SSL" not in str(error):
-        return TransientError(f"the proxy {proxy} cannot be reached: {reason(error)}", hint=PROXIES)
+        return TransientError(
+            f"the proxy {proxy} cannot be reached: {words_of(error)}", hint=PROXIES
+        )
     if kind == "ProxyError":
-        return TransientError(f"the proxy {proxy} answers: {reason(error)}", hint=PROXIES)
-    return TransientError(reason(error))
+        return TransientError(f"the proxy {proxy} answers: {words_of(error)}", hint=PROXIES)
+    return TransientError(words_of(error))
 
 
-def refusal(status: int, headers: Mapping[str, str], where: str, what: str, url: str) -> Exception:
+def status_error(
+    status: int, headers: Mapping[str, str], where: str, what: str, url: str
+) -> Exception:
     """What an HTTP status means; `what` was asked of `where`, in the end at `url`."""
     code = headers.get("X-Error-Code", "")
     said = _quoted(headers.get("X-Error-Message", ""))
@@ -102,7 +106,7 @@ def refusal(status: int, headers: Mapping[str, str], where: str, what: str, url:
     return HubError(f"{where} answered with HTTP {status}{more}.", "Try again later.")
 
 
-def reason(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """A few words; the client's own messages are often empty, or numbers of the system."""
     known = {"ReadTimeout": "nothing came for a while", "ConnectTimeout": "no connection in time"}
     if type(error).__name__ in known:

@@ -1,6 +1,6 @@
-"""What a hub's answers look like: declared shapes, and what is taken from them.
+"""What a hub's responses look like: declared shapes, and what is taken from them.
 
-Knows neither the library nor its client.
+`hub` calls it. Knows neither the library nor its client.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gemma_mtp.files.schema import maybe, rows, table, text, whole
 from gemma_mtp.models.catalogue_schema import MOST_BYTES
 
 LONGEST_LISTING = 8 << 20  # bytes; a file takes some 300
-MOST_FILES = 20_000
+MOST_FILES = 20_000  # of one repository
 
 SIZE = maybe(whole(0, MOST_BYTES))
 COMMIT = maybe(text(100, r"[\w./-]+", "a commit"))
@@ -39,29 +39,31 @@ class HubFile:
     commit: str
 
 
-def listed(body: bytes | bytearray, revision: str | None) -> list[HubFile]:
+def parse_listing(body: bytes | bytearray, revision: str | None) -> list[HubFile]:
     """The files of a listing; ValueError when it is none."""
     data: dict[str, Any] = _LISTING(bounded.parse_json(body), "")
     commit = data.get("sha") or revision or "main"
+    files = data.get("siblings") or []
+    etags = [(file.get("lfs") or {}).get("sha256") for file in files]
     return [
-        HubFile(f["rfilename"], f.get("size"), sha256((f.get("lfs") or {}).get("sha256")), commit)
-        for f in data.get("siblings") or []
+        HubFile(file["rfilename"], file.get("size"), sha256_of_etag(etag), commit)
+        for file, etag in zip(files, etags, strict=True)
     ]
 
 
-def stated(path: str, commit: Any, size: Any, etag: Any) -> HubFile:
+def parse_metadata(path: str, commit: Any, size: Any, etag: Any) -> HubFile:
     """A file by what the headers of its address say; ValueError when no hub would say that."""
     if COMMIT(commit, "the commit") is None:
         raise ValueError("it names no commit")
-    return HubFile(path, SIZE(size, "the size"), sha256(ETAG(etag, "the ETag")), commit)
+    return HubFile(path, SIZE(size, "the size"), sha256_of_etag(ETAG(etag, "the ETag")), commit)
 
 
-def sha256(etag: str | None) -> str:
+def sha256_of_etag(etag: str | None) -> str:
     """ETags of large files are their sha256; those of small ones are not."""
     return etag.lower() if etag and re.fullmatch(r"[0-9a-fA-F]{64}", etag) else ""
 
 
-def extent(headers: Mapping[str, str], ranged: bool, asked: int) -> tuple[int, int | None]:
+def parse_range(headers: Mapping[str, str], ranged: bool, asked: int) -> tuple[int, int | None]:
     """Offset of the first byte that is sent, and the size of the whole file."""
     if not ranged:
         length = re.fullmatch(r"[0-9]{1,18}", headers.get("Content-Length", ""))

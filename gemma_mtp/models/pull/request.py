@@ -40,7 +40,9 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
     """
     if request.source is not None:
         for entry, record, folder in _carried(name, request.source, store):
-            name = _ready(entry, _take(entry, record, folder, request, store, on_event), on_event)
+            name = _ready(
+                entry, _take_from_folder(entry, record, folder, request, store, on_event), on_event
+            )
         return name or ""
     assert name is not None
     entry = _find(name, request, store, on_event)
@@ -49,7 +51,7 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
             raise UsageError(f"{entry.name} is part of gemma-mtp and need not be carried.")
         return _ready(entry, store.resolve(entry.name), on_event)
     if request.to is not None:
-        return _ready(entry, _give(entry, request, request.to, store, on_event), on_event)
+        return _ready(entry, _fill_folder(entry, request, request.to, store, on_event), on_event)
     return _ready(entry, pull(entry, store.folder(entry), on_event, request), on_event)
 
 
@@ -71,7 +73,7 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
     return look_up(name, request.revision, on_event)
 
 
-def _give(
+def _fill_folder(
     entry: Entry, request: PullRequest, to: Path, store: Store, on_event: OnEvent
 ) -> PairFiles:
     """Fill a folder to be carried: from the pair that is here, else from the hub."""
@@ -84,7 +86,7 @@ def _give(
     return pull(entry, paths.expanded(to).absolute() / own.name, on_event, options)
 
 
-def _take(
+def _take_from_folder(
     entry: Entry, record: PairRecord, folder: Path, request: PullRequest, store: Store,
     on_event: OnEvent,
 ) -> PairFiles:  # fmt: skip

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull.events import OnEvent, PullSilence, PullWait
 from gemma_mtp.models.pull.hub_errors import TransientError
-from gemma_mtp.models.pull.stalls import within
+from gemma_mtp.models.pull.stalls import with_deadline
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def ask(where: str, question: Callable[[], T], longest: float, on_event: OnEvent
     host, backoff = urlsplit(where).netloc or where, Backoff(QUESTIONS)
     while True:
         try:
-            return within(longest, question, lambda s: on_event(PullSilence(host, s)))
+            return with_deadline(longest, question, lambda s: on_event(PullSilence(host, s)))
         except TransientError as error:
             delay = backoff.after(error)
             if delay is None:

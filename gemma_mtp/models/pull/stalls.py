@@ -1,7 +1,8 @@
 """Stall detection: says after seconds that hardly anything comes, and ends the waiting after more.
 
 A client's own time-outs begin anew with every byte, so that one byte a second satisfies them for
-ever. Knows neither network nor disk.
+ever. `hub` and `retry` bound questions with it, `transfer` watches its connections. Knows neither
+network nor disk.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIRST_WORD = 5.0  # seconds of silence until it is spoken of; doubles each time
-LEAST = 1 << 10  # bytes; fewer are as good as nothing
+FIRST_REPORT = 5.0  # seconds of silence until it is spoken of; doubles each time
+LEAST = 1 << 10  # bytes; fewer, in all the time that is looked at, are as good as nothing
 
 
 class StallTimer:
@@ -27,16 +28,16 @@ class StallTimer:
 
     def __init__(self) -> None:
         self._amount = 0
-        self.end(0)
+        self.restart(0)
 
-    def end(self, amount: int) -> None:
+    def restart(self, amount: int) -> None:
         """Something came, or nobody is listening just now; it begins anew with `amount` bytes."""
-        self._amount, self._since, self._next = amount, time.monotonic(), FIRST_WORD
+        self._amount, self._since, self._next = amount, time.monotonic(), FIRST_REPORT
 
-    def notice(self, amount: int) -> float | None:
+    def stalled_for(self, amount: int) -> float | None:
         """Given how many bytes came so far: seconds of silence if it is time to speak of them."""
         if amount - self._amount >= LEAST:
-            self.end(amount)
+            self.restart(amount)
         lasted = time.monotonic() - self._since
         if lasted < self._next:
             return None
@@ -44,7 +45,7 @@ class StallTimer:
         return lasted
 
 
-def within(
+def with_deadline(
     seconds: float,
     action: Callable[[], T],
     on_stall: Callable[[float], None] = lambda seconds: None,
@@ -59,12 +60,12 @@ def within(
 
     result: Future[T] = Future()
     threading.Thread(target=_settle, args=(result, action), daemon=True).start()
-    silence, deadline = StallTimer(), time.monotonic() + seconds
-    while not wait([result], min(FIRST_WORD / 5, max(deadline - time.monotonic(), 0))).done:
+    timer, deadline = StallTimer(), time.monotonic() + seconds
+    while not wait([result], min(FIRST_REPORT / 5, max(deadline - time.monotonic(), 0))).done:
         if time.monotonic() >= deadline:
             result.add_done_callback(lambda late: late.exception() or discard(late.result()))
             raise TransientError(f"no whole answer came within {seconds:.0f} s")
-        if lasted := silence.notice(0):
+        if lasted := timer.stalled_for(0):
             on_stall(lasted)
     return result.result()
 
@@ -76,7 +77,7 @@ def _settle(result: Future[T], action: Callable[[], T]) -> None:
         result.set_exception(error)
 
 
-def paced(chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+def require_pace(chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
     """The chunks; a TransientError once fewer than LEAST bytes came in `seconds`."""
     came, begun = 0, time.monotonic()
     for chunk in chunks:

@@ -1,8 +1,8 @@
 """The bytes of one file: fetched in pieces by several connections, hashed while they arrive.
 
-What arrives is written at once and noted in a journal beside the partial file, so that a later
-transfer goes on from there. Knows neither the hub nor pairs: a `Source` sends bytes, and raises a
-TransientError for what may pass.
+`pull.pair` runs one for each file. What arrives is written at once and noted in a journal beside
+the partial file, so that a later transfer goes on from there. Knows neither the hub nor pairs: a
+`Source` sends bytes.
 """
 
 from __future__ import annotations
@@ -11,47 +11,27 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull.events import OnEvent, PullSilence, PullWait
 from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.journal import Journal, Range
 from gemma_mtp.models.pull.retry import Backoff, give_up
+from gemma_mtp.models.pull.source import Body, Source
 from gemma_mtp.models.pull.stalls import StallTimer
 
-CONNECTIONS = 4
+CONNECTIONS = 4  # as many as fill most lines, and no hub minds
 FLUSH = 64 << 10  # bytes between two lines of the journal; what a kill can cost a connection
-SMALLEST_PIECE, LARGEST_PIECE = 4 << 20, 64 << 20
+SMALLEST_PIECE, LARGEST_PIECE = 4 << 20, 64 << 20  # bytes; one request each
 READ = 4 << 20  # bytes hashed at once
 SYNC_INTERVAL = 5.0  # seconds between two times of forcing data to the disk
-REPORT_INTERVAL = 0.1
+REPORT_INTERVAL = 0.1  # seconds
 
 OnBytes = Callable[[int, bool], None]
 """Bytes on disk (or hashed, with True, once all are on disk)."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """Bytes from `start` on; not `ranged`: the server sends the whole file whatever one asks."""
-
-    start: int
-    total: int | None
-    ranged: bool
-    chunks: Iterator[bytes]
-
-
-class Source(Protocol):
-    """Where the bytes come from."""
-
-    @property
-    def host(self) -> str: ...
-
-    def read(self, start: int, stop: int) -> AbstractContextManager[Body]: ...
 
 
 class Transfer:
@@ -64,7 +44,7 @@ class Transfer:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
-        self._alone: int | None = None  # the one thread left when the server ignores ranges
+        self._only: int | None = None  # the one thread left when the server ignores ranges
         self._waiting: PullWait | None = None
         self._resting = 0  # connections that wait for their next attempt
         with open(partial, "ab") as file:  # creates it; never shortens what is there
@@ -161,8 +141,8 @@ class Transfer:
         """Speak of a stall, but not while waiting on purpose, which was said."""
         arrived = sum(self._arrived)
         if self._resting or not fetching:
-            self._stall.end(arrived)
-        elif lasted := self._stall.notice(arrived):
+            self._stall.restart(arrived)
+        elif lasted := self._stall.stalled_for(arrived):
             on_event(PullSilence(self._source.host, lasted))
 
     def _sync(self, file: IO[bytes]) -> None:
@@ -183,7 +163,7 @@ class Transfer:
                         self._fetch(number, piece, file)
                     except TransientError as error:
                         gained, seen = self.done - seen, self.done
-                        if not self._endure(backoff, error, gained, file.tell() - piece[0]):
+                        if not self._wait_to_retry(backoff, error, gained, file.tell() - piece[0]):
                             return
         except BaseException as error:
             with self._lock:
@@ -193,7 +173,7 @@ class Transfer:
     def _take(self, number: int) -> Range | None:
         """The next piece, without what is there already; None: this connection is done."""
         with self._lock:
-            mine = self._alone in (None, number) and not self._stop.is_set()
+            mine = self._only in (None, number) and not self._stop.is_set()
             while mine and self._pieces:
                 start, stop = self._pieces.pop(0)
                 gaps = [(max(a, start), min(b, stop)) for a, b in self._ranges.gaps(self._size)]
@@ -212,11 +192,11 @@ class Transfer:
             with self._source.read(at, stop) as body:
                 self._check(body, at)
                 if not body.ranged:
-                    if not self._become_alone(number):
+                    if not self._become_the_only_one(number):
                         return
                     at, stop = 0, self._size
                 at = self._write(number, body, at, stop, file)
-            if at < stop and not self._stop.is_set() and self._alone in (None, number):
+            if at < stop and not self._stop.is_set() and self._only in (None, number):
                 raise TransientError("the connection was closed early")
         finally:
             with self._lock:  # whoever takes it leaves out what did come
@@ -229,7 +209,7 @@ class Transfer:
         try:
             for chunk in body.chunks:
                 self._arrived[number] += len(chunk)
-                if at >= stop or self._stop.is_set() or self._alone not in (None, number):
+                if at >= stop or self._stop.is_set() or self._only not in (None, number):
                     break  # not at the last byte itself: a connection read to its end can be kept
                 view = memoryview(chunk)[: stop - at]
                 while view:
@@ -251,17 +231,19 @@ class Transfer:
                 "Pull again; it then begins anew.",
             )
 
-    def _become_alone(self, number: int) -> bool:
+    def _become_the_only_one(self, number: int) -> bool:
         """The server sends everything or nothing: one connection has to do."""
         with self._lock:
-            if self._alone is None:
-                self._alone = number
-            return self._alone == number
+            if self._only is None:
+                self._only = number
+            return self._only == number
 
-    def _endure(self, backoff: Backoff, error: TransientError, gained: int, own: int) -> bool:
+    def _wait_to_retry(
+        self, backoff: Backoff, error: TransientError, gained: int, own: int
+    ) -> bool:
         """Wait before the next attempt. False: this connection is one too many."""
         with self._lock:
-            if error.crowded and self._running > 1 and self._alone is None:
+            if error.crowded and self._running > 1 and self._only is None:
                 self._running -= 1
                 return False
         delay = backoff.after(error, gained, own)

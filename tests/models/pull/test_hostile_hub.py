@@ -36,7 +36,7 @@ def impatient(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.05)
-    monkeypatch.setattr(stalls, "FIRST_WORD", 0.03)
+    monkeypatch.setattr(stalls, "FIRST_REPORT", 0.03)
 
 
 def look_up() -> tuple[GemmaMtpError, Events]:

@@ -15,7 +15,8 @@ from gemma_mtp.models.pull import retry, transfer
 from gemma_mtp.models.pull.events import PullWait
 from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.retry import Backoff
-from gemma_mtp.models.pull.transfer import Body, Transfer, journal_of
+from gemma_mtp.models.pull.source import Body
+from gemma_mtp.models.pull.transfer import Transfer, journal_of
 
 DATA = bytes(i * 31 % 251 for i in range(40_000))
 SHA = hashlib.sha256(DATA).hexdigest()
