@@ -306,6 +306,10 @@ class Options(LoadOptions, ReplySettings, Sampling):
         names = {known.name for known in fields(Sampling)} - self.given
         return replace(self, **{name: getattr(recommended, name) for name in names})
 
+    def seeded(self, seed: int) -> Options:
+        """The options with a seed, which by itself makes no reply exact."""
+        return replace(self, seed=seed, exact=self.is_exact)
+
     def part(self, kind: type[Part]) -> Part:
         """The fields of one of the classes that options are made of."""
         return kind(**{f.name: getattr(self, f.name) for f in fields(kind)})  # type: ignore[arg-type]

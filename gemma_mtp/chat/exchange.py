@@ -6,11 +6,10 @@ Knows the chat, not the keyboard. A reply of which nothing was written changes n
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import (
-    DraftSetting,
     End,
     Event,
     FinishReason,
@@ -28,46 +27,27 @@ from gemma_mtp.terminal.render import write_reply
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
+    from gemma_mtp.settings import Options
 
 
-@dataclass(frozen=True)
-class How:
-    """What is different from the settings of the chat, for one reply."""
-
-    seed: int | None = None
-    exact: bool | None = None
-    draft: DraftSetting | None = None
-
-
-def request(chat: Chat, conversation: Conversation, how: How) -> Request:
-    """The reply that `conversation` waits for."""
-    usual = Request.of(conversation.messages(), chat.options)
-    return replace(
-        usual,
-        seed=usual.seed if how.seed is None else how.seed,
-        exact=usual.exact if how.exact is None else how.exact,
-        draft=usual.draft if how.draft is None else how.draft,
-    )
-
-
-def write(chat: Chat, draft: Conversation, how: How | None = None) -> bool:
-    """Write the reply to the last message of `draft`, or go on with it.
+def write(chat: Chat, draft: Conversation, options: Options | None = None) -> bool:
+    """Write the reply to the last message of `draft`, or go on with it, as `options` have it; those
+    of the chat unless others are given.
 
     False: not a word was written, and the conversation is what it was.
     """
-    return _Exchange(chat, draft, how or How()).run()
+    return _Exchange(chat, draft, options or chat.options).run()
 
 
 class _Exchange:
     """A reply that is being written, in several parts if the context overflows meanwhile."""
 
-    def __init__(self, chat: Chat, draft: Conversation, how: How) -> None:
-        self.chat, self.draft, self.how = chat, draft, how
+    def __init__(self, chat: Chat, draft: Conversation, options: Options) -> None:
+        self.chat, self.draft, self.options = chat, draft, options
         self.before = chat.conversation
         self.new = len(draft.turns) > len(self.before.turns)  # else it takes the place of a turn
         self.first = self.base = draft.last  # before the reply, and before this attempt
         self.text = self.thought = ""  # of this attempt
-        self.exact = False
         self.used = 0  # tokens in the context, where a reply said so
 
     @property
@@ -112,8 +92,7 @@ class _Exchange:
         return False
 
     def _reply(self, cancel: threading.Event) -> bool:
-        wanted = request(self.chat, self.draft, self.how)
-        self.exact = wanted.is_exact
+        wanted = Request.of(self.draft.messages(), self.options)
         try:
             end = write_reply(self.chat.engine, wanted, self.chat.printer, cancel, self._observe)
         except DoesNotFit as error:
@@ -162,7 +141,7 @@ class _Exchange:
         if end.warning:
             chat.say(end.warning)
         if end.reason == "context":
-            self.how = replace(self.how, seed=end.seed)
+            self.options = self.options.seeded(end.seed)
             used, size = end.stats.context_used, end.stats.context_size
             return self._make_room(f"The context is full: {used} of {size} tokens.", ADVICE)
         warn_when_filling(chat, end.stats)
@@ -206,4 +185,4 @@ class _Exchange:
             thought = turn.thought + thought
         elif text:
             turn = turn.with_reply(Message.text("assistant", text, tokens))
-        return replace(turn, thought=thought, exact=self.exact, reason=reason)
+        return replace(turn, thought=thought, exact=self.options.is_exact, reason=reason)

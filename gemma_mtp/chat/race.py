@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import DraftSetting, End, Event, Progress
-from gemma_mtp.chat.exchange import How, request
+from gemma_mtp.api import End, Event, Progress, Request
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.terminal.interrupts import stoppable
 from gemma_mtp.terminal.race import Recording, record
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
+    from gemma_mtp.settings import Options
 
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
 SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
@@ -26,10 +27,12 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
     """Both replies to the last message of `draft`, then the replay; Ctrl-C stops either."""
     from gemma_mtp.terminal.race_view import replay
 
-    setting = chat.options.draft or "auto"
+    # Not exact: plain decoding as people know it is what a race should be run against.
+    plainly = replace(chat.options, seed=seed, exact=False, draft=0)
+    drafting = replace(plainly, draft=chat.options.draft or "auto")
     with stoppable() as cancel:
-        plain = _record(chat, draft, seed, 0, "plain", cancel)
-        drafted = _record(chat, draft, seed, setting, "with drafts", cancel)
+        plain = _record(chat, draft, plainly, "plain", cancel)
+        drafted = _record(chat, draft, drafting, "with drafts", cancel)
         if cancel.is_set():
             chat.note("stopped")
             return
@@ -49,15 +52,9 @@ def pace(seconds: float) -> float:
 
 
 def _record(
-    chat: Chat,
-    draft: Conversation,
-    seed: int,
-    setting: DraftSetting,
-    title: str,
-    cancel: threading.Event,
+    chat: Chat, draft: Conversation, options: Options, title: str, cancel: threading.Event
 ) -> Recording:
-    # Not exact: plain decoding as people know it is what a race should be run against.
-    wanted = request(chat, draft, How(seed, exact=False, draft=setting))
+    wanted = Request.of(draft.messages(), options)
     screen = chat.printer.screen
 
     def events() -> Iterator[Event]:

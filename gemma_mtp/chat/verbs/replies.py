@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import DraftSetting, Turn
 from gemma_mtp.chat.comparison import compared
-from gemma_mtp.chat.exchange import How, write
+from gemma_mtp.chat.exchange import write
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
 from gemma_mtp.errors import UsageError
 from gemma_mtp.terminal import clipboard
@@ -45,7 +45,7 @@ def regen(chat: Chat, rest: str) -> None:
     is stopped before its first word, the last one stays."""
     turn = last_turn(chat)
     draft = chat.conversation.with_last(Turn(turn.user))
-    write(chat, draft, How(seed=secrets.randbits(32)))
+    write(chat, draft, chat.options.seeded(secrets.randbits(32)))
 
 
 @verb(
@@ -71,8 +71,8 @@ def retry(chat: Chat, rest: str) -> None:
         raise UsageError("The seed of the last reply is not known; /regen writes another one.")
     if draft != 0 and chat.options.draft != 0:
         draft = chat.options.draft
-    how = How(seed=turn.seed, exact=True, draft=draft)
-    if write(chat, chat.conversation.with_last(Turn(turn.user)), how):
+    options = replace(chat.options, seed=turn.seed, exact=True, draft=draft)
+    if write(chat, chat.conversation.with_last(Turn(turn.user)), options):
         for line in compared(turn, last_turn(chat)):
             chat.say(line)
 
@@ -86,7 +86,8 @@ def go_on(chat: Chat, rest: str) -> None:
         raise UsageError("There is no reply yet.")
     if turn.reason == "stop":
         raise UsageError("The last reply ended by itself; /regen writes another one.")
-    write(chat, chat.conversation, How(seed=turn.seed, exact=turn.exact or None))
+    options = chat.options if turn.seed is None else chat.options.seeded(turn.seed)
+    write(chat, chat.conversation, replace(options, exact=turn.exact or options.is_exact))
 
 
 @verb(
