@@ -1,4 +1,4 @@
-"""Where files live on this machine. Creates no file and reads none.
+"""Where files live on this machine. Everybody asks here; it creates no file and reads none.
 
 GEMMA_MTP_HOME puts everything under one folder: cache/, config/ and state/.
 """

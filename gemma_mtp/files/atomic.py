@@ -1,4 +1,7 @@
-"""Small files that readers see as they were or as they are now, never a part. Knows only files."""
+"""Small files that readers see as they were or as they are now, never a part.
+
+`json_file`, records of pairs and config.toml are written with it. Knows only files.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-ABANDONED = 3600.0  # seconds; nobody writes a small file for so long
+ABANDONED = 3600.0  # seconds; nobody writes a small file for so long, so its writer was killed
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:

@@ -1,6 +1,7 @@
 """Files and answers that others wrote, read and parsed within limits of size, depth and time.
 
-Knows nothing of what is in them.
+Catalogue, settings, records of pairs and responses of a hub go through it. Knows nothing of what is
+in them.
 """
 
 from __future__ import annotations

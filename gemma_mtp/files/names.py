@@ -1,7 +1,7 @@
 """Names that others gave to files, before they become paths below a model's folder.
 
 The one check for names from the catalogue, a hub, a carried folder or a file's header. What holds
-such a name (`RemoteFile`, `Held`) makes the check when it is created. Knows no disk.
+such a name (`RemoteFile`, `FileRecord`) makes the check when it is created. Knows no disk.
 """
 
 from __future__ import annotations

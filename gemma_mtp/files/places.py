@@ -1,6 +1,6 @@
 """What is in the way of a file or folder that cannot be used, in words. Changes nothing.
 
-Knows the disk, not what the places are for.
+Whoever opens a file of ours asks when that fails. Knows the disk, not what the places are for.
 """
 
 from __future__ import annotations

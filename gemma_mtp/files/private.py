@@ -1,4 +1,7 @@
-"""Files that hold a person's words: nobody but their owner may read them. Knows only files."""
+"""Files that hold a person's words: nobody but their owner may read them.
+
+History, conversations, exports and llama.cpp's log are opened with it. Knows only files.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Bytes of a file or a stream, never more than a limit, and never waited for in silence.
 
-Knows neither what they mean nor who wants them.
+The command line reads standard input with it, a chat the files of `/file`. Knows neither what they
+mean nor who wants them.
 """
 
 from __future__ import annotations

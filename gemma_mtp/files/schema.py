@@ -1,7 +1,7 @@
 """Data that others wrote, checked against a declared shape before anything is done with it.
 
-A Check takes a value and where it stands; it returns the value or raises Misfit. Knows nothing of
-what the data is about.
+models.toml, records of pairs and responses of a hub are declared with it. A Check takes a value and
+where it stands; it returns the value or raises Misfit. Knows nothing of what the data is about.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Everything there is to say about one model: what is pinned, what its files say, what it needs.
 
-`gemma-mtp show` and `/show` call it: `details` for a program, `as_lines` for a person.
+`gemma-mtp show` and `/show` call it: `details` for a program, `facts` of these for a person.
 """
 
 from __future__ import annotations

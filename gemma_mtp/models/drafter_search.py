@@ -1,7 +1,7 @@
 """Finds the drafter of a target that the user named by its file: by headers, training, name, place.
 
 Looks beside the target, in a folder MTP there, and, where the target lies in a folder named after
-its quantization, in the folder above. Knows neither llama.cpp nor the network.
+its quantization, in the folder above. `store` asks. Knows neither llama.cpp nor the network.
 """
 
 from __future__ import annotations

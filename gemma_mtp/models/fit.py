@@ -1,7 +1,7 @@
 """Which pairs run on a machine, with how much context, and which one to recommend.
 
-Pure: works on catalogue entries and on the figures of a machine. Paces are rough and only keep a
-model that would crawl from being recommended.
+`doctor`, `show` and offers to pull ask. Pure: works on catalogue entries and on the figures of a
+machine. Paces are rough and only keep a model that would crawl from being recommended.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import MIB, Estimate, estimate, target_bytes
 from gemma_mtp.text import byte_size, thousands
 
-CONTEXTS = tuple(2048 << n for n in range(8))  # 2048 to 262144
-ENOUGH_CONTEXT = 32_768  # more is offered, not recommended: it costs memory and few need it
-SPARE_SHARE, SPARE_LEAST = 0.05, 256 * MIB  # left free for everything else
-CORE_RATE, CPU_RATE = 10e9, 40e9  # bytes of weights per second: one core, all cores together
+CONTEXTS = tuple(2048 << n for n in range(8))  # tokens: 2048 to 262144
+ENOUGH_CONTEXT = 32_768  # tokens; more is offered, not recommended: it costs memory and few need it
+SPARE_SHARE, SPARE_LEAST = 0.05, 256 * MIB  # of all memory, and bytes; left for everything else
+CORE_RATE, CPU_RATE = 10e9, 40e9  # bytes of weights per second: one core; all, as memory allows
 SLOW = 4.0  # tokens per second; below, nobody wants to wait
 
 

@@ -1,7 +1,7 @@
 """What the name of a GGUF file says: part of a split model, quantization, model, role.
 
-Names are how files are found and told apart before they are read; what a file is, its header says.
-Reads no file.
+Names are how files are found and told apart before they are read, here and on a hub; what a file
+is, its header says. Reads no file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-# Precision hardly changes what a drafter guesses, but how long it takes to guess.
+# Precision hardly changes what a drafter proposes, but how long it takes to propose it.
 QUICKEST_DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)")  # as llama.cpp writes and expects them

@@ -1,7 +1,7 @@
 """What this machine has free: memory, GPUs, CPU cores, disk.
 
-Knows the operating systems' ways to tell, and containers; knows no model. What cannot be found out
-is None, never a guess.
+`fit` judges by it, `doctor` prints it. Knows the operating systems' ways to tell, and containers;
+knows no model. What cannot be found out is None, never a guess.
 """
 
 from __future__ import annotations

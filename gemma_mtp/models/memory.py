@@ -1,8 +1,8 @@
 """How much memory a pair takes: weights, KV cache, compute buffers and the program around them.
 
-Pure arithmetic that follows what `llama` asks llama.cpp for and what `session` keeps; knows no
-machine and no file.
-`benchmarks/measure_memory.py` compares it with what a loaded pair really takes.
+`fit` and `details` ask. Pure arithmetic that follows what `llama.context` asks llama.cpp for and
+what `engine.snapshots` keeps; knows no machine and no file. `benchmarks/measure_memory.py` compares
+it with what a loaded pair really takes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from gemma_mtp.api import CPU_PIECE, MAX_WIDTH, SNAPSHOT_BYTES, SNAPSHOT_SHARE
 from gemma_mtp.models.shape import Shape, padded
 
 MIB = 1 << 20
-PROGRAM = 64 * MIB  # Python, NumPy and llama.cpp themselves
-TOKEN_BYTES = 370  # a token with its merges in llama.cpp's tables; only the target's are loaded
+PROGRAM = 64 * MIB  # bytes; Python, NumPy and llama.cpp themselves
+TOKEN_BYTES = 370  # of a token with its merges in llama.cpp's tables; only the target has them
 PLAIN_ATTENTION = 32_768  # tokens up to which a CPU attends to 16 bits without flash attention
 
 # Where the size of a file is not known: bits of one weight, with the scales of its block.

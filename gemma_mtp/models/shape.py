@@ -1,7 +1,7 @@
 """The architecture of a model in a dozen numbers, and what follows from them.
 
-Pure arithmetic: knows neither files nor machines. `models.toml` holds the numbers for each size,
-so that memory can be judged before anything is downloaded.
+`memory` and `fit` compute with it. `models.toml` holds the numbers for each size, so that memory
+can be judged before anything is downloaded. Pure arithmetic: knows neither files nor machines.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class DrafterShape:
 
 
 def padded(cells: int) -> int:
-    """llama.cpp makes caches in steps of 256 cells."""
+    """llama.cpp makes caches in steps of 256 cells (`GGML_PAD` in its src/llama-context.cpp)."""
     return -(-cells // 256) * 256
 
 
