@@ -49,14 +49,15 @@ class Flow(Protocol):
 class Raw:
     """The text as it is; line ends that nothing has followed yet are kept back."""
 
-    def __init__(self, style: Style | None = None) -> None:
-        self._style, self._kept = style, ""
+    def __init__(self, style: Style | None = None, drafted: Style | None = None) -> None:
+        self._style, self._drafted, self._kept = style, drafted, ""
 
     def feed(self, text: str, drafted: bool = False) -> list[Piece]:
         whole = self._kept + text
         visible = whole.rstrip("\n")
         self._kept = whole[len(visible) :]
-        return [Piece(visible, self._style)] if visible else []
+        style = self._drafted if drafted and visible.strip() else self._style
+        return [Piece(visible, style)] if visible else []
 
     def finish(self) -> list[Piece]:
         return []
@@ -214,7 +215,9 @@ class Printer:
 
         base, drafted = DIM if thought else PLAIN, DRAFTED if view.highlight else PLAIN
         look = Look(lambda: screen.width, view.wrap, screen.colour, screen.unicode, base, drafted)
-        return (Markdown if view.markdown and screen.live else Rows)(look, column)
+        if view.markdown and screen.live:
+            return Markdown(look, column)
+        return Rows(look, column) if view.wrap else Raw(base, base + drafted)
 
     def _put(self, pieces: list[Piece], held: Iterable[Piece] = ()) -> None:
         self.screen.put(pieces, held, note=self._part == "thought" and not self._chat)
