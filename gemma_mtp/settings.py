@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from dataclasses import field as dataclass_field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -57,8 +58,8 @@ class Setting:
 
     `name` is what people type, `field` the attribute that holds the value. Numbers are between
     `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
-    `words` stand for values. `unset` says what None means, "" where None is no value. With
-    `at_load` a change counts from the next load on, otherwise at once.
+    `words` stand for values. `unset` says what None means, "" where None is no value. `alias` is
+    Ollama's name, where that is another one.
     """
 
     name: str
@@ -72,8 +73,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     words: Mapping[str, Any] = dataclass_field(default_factory=dict)
     unset: str = ""
-    at_load: bool = False
-    aliases: tuple[str, ...] = ()
+    alias: str = ""
 
     def accept(self, value: Any, called: str = "") -> Any:
         """A value of TOML, JSON or Python as the field holds it.
@@ -124,6 +124,11 @@ class Setting:
         if isinstance(value, bool):
             return str(value).lower()
         return next((word for word, meant in self.words.items() if meant == value), str(value))
+
+    @property
+    def at_load(self) -> bool:
+        """Whether a change counts from the next load on, and not at once."""
+        return self.field in {known.name for known in fields(LoadOptions)}
 
     @property
     def wanted(self) -> str:
@@ -208,12 +213,7 @@ class ReplySettings:
         words={"auto": "auto", "off": 0},
     )
     max_tokens: int | None = setting(
-        None,
-        "Stop after this many tokens.",
-        int,
-        least=1,
-        unset="no limit",
-        aliases=("num_predict",),
+        None, "Stop after this many tokens.", int, least=1, unset="no limit", alias="num_predict"
     )
     stop: tuple[str, ...] = setting(
         (), "Stop before this text (repeatable).", unset="no text ends a reply"
@@ -226,48 +226,24 @@ class ReplySettings:
         return self.seed is not None if self.exact is None else self.exact
 
 
-CHOSEN = "chosen for this machine"
+loading = partial(setting, None, kind=int, unset="chosen for this machine")
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """How a pair is loaded. llama.cpp's own log goes to `log_file`, or to stderr when `verbose`."""
 
-    context: int | None = setting(
-        None,
-        "Context length in tokens.",
-        int,
-        name="ctx",
-        least=256,
-        most=2**20,
-        unset=CHOSEN,
-        at_load=True,
-        aliases=("num_ctx",),
+    context: int | None = loading(
+        "Context length in tokens.", name="ctx", least=256, most=2**20, alias="num_ctx"
     )
-    threads: int | None = setting(
-        None,
-        "CPU threads; else as many as others leave.",
-        int,
-        least=1,
-        most=1024,
-        unset=CHOSEN,
-        at_load=True,
-        aliases=("num_thread",),
+    threads: int | None = loading(
+        "CPU threads; else as many as others leave.", least=1, most=1024, alias="num_thread"
     )
-    gpu_layers: int | None = setting(
-        None,
-        "Layers on the GPU; -1 is all.",
-        int,
-        least=-1,
-        most=1000,
-        unset=CHOSEN,
-        at_load=True,
-        aliases=("num_gpu",),
+    gpu_layers: int | None = loading(
+        "Layers on the GPU; -1 is all.", least=-1, most=1000, alias="num_gpu"
     )
-    kv_type: str = setting("f16", "Type of the KV cache.", choices=tuple(KV_TYPES), at_load=True)
-    flash_attn: str = setting(
-        "auto", "Flash attention.", choices=("auto", "on", "off"), at_load=True
-    )
+    kv_type: str = setting("f16", "Type of the KV cache.", choices=tuple(KV_TYPES))
+    flash_attn: str = setting("auto", "Flash attention.", choices=("auto", "on", "off"))
     verbose: bool = False
     log_file: Path | None = None
 
@@ -338,9 +314,9 @@ def find(name: str) -> Setting:
     """The parameter that a person means; raises UsageError with the nearest one."""
     word = name.lower().replace("-", "_")
     for known in PARAMETERS.values():
-        if word == known.name or word in known.aliases:
+        if word in (known.name, known.alias):
             return known
-    names = [name for known in PARAMETERS.values() for name in (known.name, *known.aliases)]
+    names = [name for known in PARAMETERS.values() for name in (known.name, known.alias) if name]
     hint = suggestion(word, names) or f"Known: {', '.join(PARAMETERS)}."
     raise UsageError(f'There is no parameter "{name}".', hint)
 

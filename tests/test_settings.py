@@ -205,7 +205,7 @@ def test_show_says_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     own_model(monkeypatch)
     paths.config_file().write_text("top_k = 9")
     outcome = invoke("show", "tiny:mine", env=Real())
-    assert "sampling      temperature 0.25, top_k 9, top_p 0.5, " in outcome.stdout
+    assert "sampling temperature 0.25, top_k 9, top_p 0.5, " in " ".join(outcome.stdout.split())
 
 
 @pytest.mark.parametrize(

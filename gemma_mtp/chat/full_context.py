@@ -17,8 +17,8 @@ from gemma_mtp.text import counted
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-ADVICE = "/clear starts afresh; a larger --ctx holds more."
-SHORTEN = "Shorten it, or use a larger --ctx."
+ADVICE = "/clear starts afresh; /set parameter ctx N, then /model NAME, holds more."
+SHORTEN = "Shorten it, or make room: /set parameter ctx N, then /model NAME."
 
 
 def make_room(

@@ -103,8 +103,8 @@ def table() -> str:
     rows = ["| option | key | meaning | values | default |", "|---|---|---|---|---|"]
     for known in SETTINGS.values():
         flag = f"{flag_of(known.name)} {metavar(known)}".rstrip().replace("|", "\\|")
-        aliases = "".join(f"; Ollama's `{name}`" for name in known.aliases)
-        meaning = f"{known.help.rstrip('.')}{aliases}"
+        alias = f"; Ollama's `{known.alias}`" if known.alias else ""
+        meaning = f"{known.help.rstrip('.')}{alias}"
         cells = [f"`{flag}`", f"`{known.name}`", meaning, known.wanted, known.shown(known.default)]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

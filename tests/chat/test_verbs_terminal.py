@@ -268,7 +268,7 @@ def test_how_replies_are_written(start: Start) -> None:
     me.sees("/draft off", "No drafts: plain decoding.")
     me.sees("/draft 1", "Each round drafts 1 token.")
     me.sees("/draft 3", "Each round drafts 3 tokens.")
-    me.sees("/draft 99", "draft must be auto, off, or a number from 0 to 16")
+    me.sees("/draft 99", "draft must be auto, off or a whole number between 0 and 16")
     me.sees("/show parameters", "draft", "3")
     me.sees("/draft auto", "The draft length is chosen while a reply is written.")
     me.sees("hi", "Hello there.")
@@ -293,10 +293,9 @@ def test_settings(start: Start) -> None:
         "history": "What is typed is remembered.",
         "vi": "vi keys now.",
         "emacs": "Emacs keys now.",
-        "noformat": "Replies are in no given format",
         "format json": "Replies in a given format are not supported in a chat.",
     }
-    assert {setting.split()[0] for setting in expected} == set(SETTINGS)
+    assert {setting.split()[0] for setting in expected} == {*SETTINGS, "format"}
     for setting, said in expected.items():
         me.sees(f"/set {setting}", said)
     me.sees("/set parameter", "temperature", "0.5")
@@ -422,7 +421,7 @@ def test_a_full_context_is_asked_about(start: Start) -> None:
     me.waits("can do without the oldest exchange")
     me.terminal.until("arrows, a number")
     me.terminal.keys(DOWN, ENTER)
-    me.waits("/clear starts afresh; a larger --ctx holds more.")
+    me.waits("/clear starts afresh; /set parameter ctx N, then /model NAME, holds more.")
     me.waits("The message is back on the line")
     me.terminal.until(lambda: me.terminal.above[-1].endswith("rain"))
     me.terminal.keys(CTRL_C)

@@ -89,7 +89,7 @@ def test_a_message_that_is_too_long_in_itself(overflow: str) -> None:
     talk = Talk(context=300, overflow=overflow)  # type: ignore[arg-type]
     shown = talk.run("hi", "word " * 400, "word")
     assert "The prompt has 415 tokens; the context holds 300." in shown or overflow == "stop"
-    assert "The message itself is too long, by 104 tokens.\nShorten it, or use a larger" in shown
+    assert "The message itself is too long, by 104 tokens.\nShorten it, or make room: " in shown
     assert talk.offered[2].startswith("word word")
     assert talk.console.asked == []
     assert len(talk.said) == 4
@@ -129,7 +129,7 @@ def test_a_reply_that_fills_the_context_by_itself() -> None:
     talk = Talk(Script("word " * 400), context=300)
     shown = talk.run("hi")
     assert "ctx 300/300 · context full\nThe context is full: 300 of 300 tokens.\n/clear" in shown
-    assert "larger --ctx" in shown
+    assert "/set parameter ctx N, then /model NAME, holds more." in shown
     assert talk.said[1][0] == "assistant"
 
 

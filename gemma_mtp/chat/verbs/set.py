@@ -1,12 +1,13 @@
 """`/set`: one name after another for what a chat lets itself be told, as Ollama's users know it.
 
-Knows the chat; what has a verb of its own is done there.
+Called by the registry of verbs. What has a verb of its own is done there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.chat import parameters
@@ -39,14 +40,14 @@ THOUGHTS: dict[Literal["show", "fold", "hide"], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What follows the name, what it does, the doing, and how it stands ("" where that is said
-    elsewhere)."""
+    """What follows the name, what it does, the doing, how it stands ("" where that is said
+    elsewhere), and what may be typed after the name, each with a description."""
 
     argument: str
     what: str
     act: Callable[[Chat, str], None]
     now: Callable[[Chat], str] = lambda chat: ""
-    listed: bool = True
+    values: tuple[tuple[str, str], ...] = ()
 
     def described(self, chat: Chat) -> str:
         """What it does and how it stands."""
@@ -55,6 +56,8 @@ class Setting:
 
 
 def _view(name: str, what: str) -> Setting:
+    """A setting of how replies are shown that is on or off."""
+
     def act(chat: Chat, rest: str) -> None:
         on = one_of(rest, SWITCH, f"/set {name} on, or /set {name} off")
         setattr(chat.printer.view, name, on)
@@ -63,7 +66,31 @@ def _view(name: str, what: str) -> Setting:
     def now(chat: Chat) -> str:
         return "now on" if getattr(chat.printer.view, name) else "now off"
 
-    return Setting("on|off", what, act, now)
+    return Setting("on|off", what, act, now, tuple((word, "") for word in SWITCH))
+
+
+def _fixed(what: str, act: Callable[[Chat], object], is_now: Callable[[Chat], bool]) -> Setting:
+    """A setting that is its own value, after which nothing comes."""
+
+    def alone(chat: Chat, rest: str) -> None:
+        if rest:
+            raise UsageError("Nothing comes after that.")
+        act(chat)
+
+    return Setting("", what, alone, lambda chat: "now" if is_now(chat) else "")
+
+
+def _value(place: str, name: str, value: bool, what: str, said: str) -> Setting:
+    """The same, for an attribute of the chat, of its view or of its keyboard."""
+
+    def holder(chat: Chat) -> object:
+        return {"chat": chat, "view": chat.printer.view, "keyboard": chat.console}[place]
+
+    def act(chat: Chat) -> None:
+        setattr(holder(chat), name, value)
+        chat.note(said)
+
+    return _fixed(what, act, lambda chat: getattr(holder(chat), name) == value)
 
 
 def _thoughts(chat: Chat, rest: str) -> None:
@@ -75,120 +102,54 @@ def _thoughts(chat: Chat, rest: str) -> None:
     raise UsageError(f'Thoughts are {", ".join(THOUGHTS)}, not "{rest}".')
 
 
-def _fixed(what: str, said: str, of: Callable[[Chat], object], name: str, value: object) -> Setting:
-    """A setting that is its own value: that attribute of what `of` finds in the chat."""
-
-    def act(chat: Chat, rest: str) -> None:
-        if rest:
-            raise UsageError("Nothing comes after that.")
-        setattr(of(chat), name, value)
-        chat.note(said)
-
-    def now(chat: Chat) -> str:
-        return "now" if getattr(of(chat), name) == value else ""
-
-    return Setting("", what, act, now)
-
-
-def _think(chat: Chat, rest: str) -> None:
-    think(chat, rest or "on")
-
-
-def _nothink(chat: Chat, rest: str) -> None:
-    if rest:
-        raise UsageError("Nothing comes after that.")
-    think(chat, "off")
-
-
 def _system_now(chat: Chat) -> str:
     text = " ".join(chat.conversation.system.split())
     return f'now "{text if len(text) <= 30 else text[:29].rstrip() + "…"}"' if text else "now none"
 
 
-def _format(chat: Chat, rest: str) -> None:
-    raise UsageError(
-        "Replies in a given format are not supported in a chat.",
-        "gemma-mtp run --json gives text and figures as one JSON object.",
-    )
+def _thinks(chat: Chat) -> bool:
+    return chat.options.think
 
 
-def _chat(chat: Chat) -> object:
-    return chat
-
-
-def _printed(chat: Chat) -> object:
-    return chat.printer.view
-
-
-def _keys(chat: Chat) -> object:
-    return chat.console
-
-
-SETTINGS: dict[str, Setting] = {
-    "parameter": Setting(
-        "NAME VALUE",
-        "sampling, limits, seed; alone, list them",
-        set_parameter,
-    ),
+_figures, _wrap = partial(_value, "chat", "figures"), partial(_value, "view", "wrap")
+_history, _vi = partial(_value, "keyboard", "history_on"), partial(_value, "keyboard", "vi")
+SETTINGS = {
+    "parameter": Setting("NAME VALUE", "sampling, limits, seed; alone, list them", set_parameter),
     "system": Setting("TEXT", "the system prompt", system, _system_now),
-    "think": Setting(
-        "", "let the model think first", _think, lambda c: "now" if c.options.think else ""
-    ),
-    "nothink": Setting("", "answer at once", _nothink, lambda c: "" if c.options.think else "now"),
-    "verbose": _fixed(
-        "figures below each reply",
-        "Figures are shown below each reply.",
-        *(_chat, "figures", True),
-    ),
-    "quiet": _fixed(
-        "no figures below a reply",
-        "Replies come without figures; see /stats.",
-        *(_chat, "figures", False),
-    ),
+    "think": _fixed("let the model think first", lambda c: think(c, "on"), _thinks),
+    "nothink": _fixed("answer at once", lambda c: think(c, "off"), lambda c: not _thinks(c)),
+    "verbose": _figures(True, "figures below each reply", "Figures are shown below each reply."),
+    "quiet": _figures(False, "no figures below one", "Replies come without figures; see /stats."),
     "markdown": _view("markdown", "render Markdown, or show it as written"),
     "highlight": _view("highlight", "tint the tokens that were proposed"),
     "thoughts": Setting(
         "show|fold|hide",
         "what to do with thoughts",
         _thoughts,
-        lambda c: f"now {c.printer.view.thoughts}",
+        lambda chat: f"now {chat.printer.view.thoughts}",
+        tuple((word, what) for word, (what, _) in THOUGHTS.items()),
     ),
-    "wordwrap": _fixed(
-        "break lines between words", "Lines break between words.", *(_printed, "wrap", True)
+    "wordwrap": _wrap(True, "break lines between words", "Lines break between words."),
+    "nowordwrap": _wrap(
+        False, "leave breaking lines to the terminal", "Lines break where the screen ends."
     ),
-    "nowordwrap": _fixed(
-        "leave breaking lines to the terminal",
-        "Lines break where the screen ends.",
-        *(_printed, "wrap", False),
-    ),
-    "history": _fixed(
-        "remember what is typed", "What is typed is remembered.", *(_keys, "history_on", True)
-    ),
-    "nohistory": _fixed(
-        "do not remember what is typed", "Typed lines are not kept.", *(_keys, "history_on", False)
-    ),
-    "vi": _fixed("vi keys", "Lines are edited with vi keys now.", *(_keys, "vi", True)),
-    "emacs": _fixed("Emacs keys", "Lines are edited with Emacs keys now.", *(_keys, "vi", False)),
-    "format": Setting("json", "not supported", _format, listed=False),
-}
-LISTED = {name: setting for name, setting in SETTINGS.items() if setting.listed}
-_VALUES: dict[str, dict[str, str]] = {
-    "markdown": dict.fromkeys(SWITCH, ""),
-    "highlight": dict.fromkeys(SWITCH, ""),
-    "thoughts": {word: what for word, (what, _) in THOUGHTS.items()},
+    "history": _history(True, "remember what is typed", "What is typed is remembered."),
+    "nohistory": _history(False, "do not remember what is typed", "Typed lines are not kept."),
+    "vi": _vi(True, "vi keys", "Lines are edited with vi keys now."),
+    "emacs": _vi(False, "Emacs keys", "Lines are edited with Emacs keys now."),
 }
 
 
 def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     if not before:
-        for name, setting in LISTED.items():
+        for name, setting in SETTINGS.items():
             yield f"{name} " if setting.argument else name, setting.described(chat)
     elif before == ["parameter"]:
         now = dict(parameters.shown(chat.options, in_use(chat)))
         for name, known in PARAMETERS.items():
             yield f"{name} ", f"{known.help.rstrip('.')} (now {now[name]})"
-    elif len(before) == 1:
-        yield from _VALUES.get(before[0], {}).items()
+    elif len(before) == 1 and before[0] in SETTINGS:
+        yield from SETTINGS[before[0]].values
 
 
 @verb(
@@ -206,14 +167,19 @@ def set_(chat: Chat, rest: str) -> None:
     name, *value = rest.split(maxsplit=1) or [""]
     if not name:
         _list(chat)
+    elif name.lower() == "format":  # Ollama's; here another command does it
+        raise UsageError(
+            "Replies in a given format are not supported in a chat.",
+            "gemma-mtp run --json gives text and figures as one JSON object.",
+        )
     elif name.lower() in SETTINGS:
         SETTINGS[name.lower()].act(chat, "".join(value))
     else:
-        hint = suggestion(name, LISTED) or f"Known: {', '.join(LISTED)}."
+        hint = suggestion(name, SETTINGS) or f"Known: {', '.join(SETTINGS)}."
         raise UsageError(f'There is no setting "{name}".', hint)
 
 
 def _list(chat: Chat) -> None:
-    width = max(len(f"{name} {setting.argument}") for name, setting in LISTED.items())
-    for name, setting in LISTED.items():
+    width = max(len(f"{name} {setting.argument}") for name, setting in SETTINGS.items())
+    for name, setting in SETTINGS.items():
         chat.say(f"  {f'{name} {setting.argument}':{width}}  {setting.described(chat)}")
