@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Proposal:
     """What one source proposed in a round, and how sure it was of each token.
 
-    The first `matched` tokens are what the target chose, as far as that was seen. Those of a `free`
-    source cost no steps of a drafter.
+    The first `matched` tokens are what the target chose, as far as that was seen; the round fills
+    that in. Those of a `free` source cost no steps of a drafter.
     """
 
     source: str
@@ -21,7 +21,7 @@ class Proposal:
     free: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Round:
     """What one round committed: `accepted` drafts, then the bonus token, unless the text ended.
 

@@ -7,7 +7,6 @@ drafters are whatever fits the protocols.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from time import perf_counter, process_time
 from typing import Protocol
 
@@ -99,12 +98,14 @@ class Speculator:
             self.hidden[:] = self.target.hidden(len(tokens) - 1)
         self.transcript.cached = position + len(tokens)
         self.target.keep(self.transcript.cached)
+        for proposal in proposals:
+            proposal.matched = common_prefix(tokens, proposal.tokens)
         done = Round(
             tokens,
-            [replace(p, matched=common_prefix(tokens, p.tokens)) for p in proposals],
+            proposals,
             source=draft.source if kept else "",
             kept=kept,
-            accepted=min(common_prefix(tokens, draft.tokens), kept),
+            accepted=min(draft.matched, kept),
             width=width,
             draft_seconds=drafted_at - started,
             verify_seconds=verified_at - drafted_at,

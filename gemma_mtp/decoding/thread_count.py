@@ -17,67 +17,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import log
 from statistics import fmean
-from typing import Protocol
 
-LOOK = 0.1  # seconds of evaluation that say how things are now
-LOOK_ROUNDS = 64  # at the most
+WINDOW_SECONDS = 0.1  # of evaluation that say how things are now
+WINDOW_ROUNDS = 64  # that the window has at the most
 # Processor time that each thread gets, as a share of the time that passes, where no other program
 # runs: measured with two threads on two cores. Beside one busy program it was 0.65.
 UNDISTURBED = 0.96
-MISSING = 0.3  # processors that threads must have been denied before others are taken to be there,
-MISSING_SHARE = 0.04  # or this much of the threads, if that is more
+# Processors that threads must have been denied before others are taken to be there, or such a share
+# of the threads, if that is more.
+DENIED, DENIED_SHARE = 0.3, 0.04
 # With one thread less a round is taken to be slower in proportion. If rounds are slower than that
 # already, and by this factor for noise, one thread less is worth a try.
 NOISE = 1.1
-FREE_ENOUGH = 0.7  # of a processor, for one thread more
-TRIAL_ROUNDS = 2  # at another number of threads before it is kept, and at least `LOOK` seconds
-PATIENCE = 8  # rounds after which a trial ends in which nothing could be compared
-FASTER = 0.97  # of the time before, at the most, for a number of threads to be kept
-HOPELESS = 2.0  # times the time before: a trial ends at once
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the next trial in a direction
-BLIND = 8  # times as long before more are tried where nobody says whether processors are free
-REGRET = 10.0  # seconds; a thread added and taken away again within them comes back later
+FREE_FOR_ONE_MORE = 0.7  # of a processor that must be free for one thread more
+TRIAL_ROUNDS = 2  # at another number of threads before it is kept, and at least WINDOW_SECONDS
+LONGEST_TRIAL = 8  # rounds after which a trial ends in which nothing could be compared
+HYSTERESIS = 0.97  # of the time before, which another number of threads must not exceed to be kept
+ABORT_FACTOR = 2.0  # times the time before: a trial ends at once
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0  # seconds before the next trial in a direction
+UNINFORMED_BACKOFF = 8  # times as long, for more threads, where the system hides free processors
+FLAP_SECONDS = 10.0  # a thread added and taken away again within them comes back later
 USUAL_SECONDS = 5.0  # of rounds of one kind in which what is usual follows a change
-
-
-class ThreadPolicy(Protocol):
-    """Decides on the number of threads: read `count`, evaluate, `record`."""
-
-    @property
-    def most(self) -> int:
-        """The largest number there will be."""
-        ...
-
-    @property
-    def count(self) -> int:
-        """Threads of the next evaluation."""
-        ...
-
-    def begin(self) -> None:
-        """A prompt or a reply begins; nothing is known of what happened before it."""
-        ...
-
-    def record(self, width: int, seconds: float, processor_seconds: float) -> None:
-        """`width` tokens were evaluated by `count` threads in `seconds`, in which this process was
-        given `processor_seconds` of all processors together."""
-        ...
-
-
-@dataclass
-class FixedThreads:
-    """Always the same number of threads."""
-
-    count: int
-
-    @property
-    def most(self) -> int:
-        return self.count
-
-    def begin(self) -> None:
-        """Nothing to decide."""
-
-    def record(self, width: int, seconds: float, processor_seconds: float) -> None:
-        """Nothing to learn."""
 
 
 @dataclass
@@ -105,32 +65,44 @@ class _Trial:
     ratios: list[float] = field(default_factory=list)
 
 
-class AutoThreads:
-    """As many threads as are faster than fewer, `most` at the most."""
+class ThreadController:
+    """Decides on the number of threads: read `count`, evaluate, `record`.
 
-    def __init__(self, most: int, free: Callable[[], float | None] = lambda: None) -> None:
+    As many as are faster than fewer, `most` at the most; always `most` unless `adaptive`.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        free: Callable[[], float | None] = lambda: None,
+        adaptive: bool = True,
+    ) -> None:
         """`free`: processors that other programs left to this one, on average since it was asked
         last; None where that cannot be found out. It is asked only where the answer matters."""
         self.most = self.count = most
+        self._adaptive = adaptive and most > 1
         self._free = free
         self._usual: dict[tuple[int, int], _Usual] = {}  # by threads and width
-        self._rounds: deque[tuple[int, float, float]] = deque(maxlen=LOOK_ROUNDS)
+        self._rounds: deque[tuple[int, float, float]] = deque(maxlen=WINDOW_ROUNDS)
         self._trial: _Trial | None = None
         self._time = 0.0
-        self._raised = -REGRET  # when a thread was added last
-        self._fewer_wait = self._more_wait = FIRST_WAIT
+        self._added_at = -FLAP_SECONDS  # when a thread was added last
+        self._fewer_backoff = self._more_backoff = FIRST_BACKOFF
         self._fewer_at = self._more_at = 0.0  # when the next trial in a direction may begin
 
     def begin(self) -> None:
+        """A prompt or a reply begins; nothing is known of what happened before it."""
         self._rounds.clear()
         if self._trial is not None:
             self.count, self._trial = self._trial.before, None
-        free = self._free() if self.most > 1 else None
+        free = self._free() if self._adaptive else None
         if free is not None:
             self.count = self._within(free)
 
     def record(self, width: int, seconds: float, processor_seconds: float) -> None:
-        if self.most == 1 or seconds <= 0:
+        """`width` tokens were evaluated by `count` threads in `seconds`, in which this process was
+        given `processor_seconds` of all processors together."""
+        if not self._adaptive or seconds <= 0:
             return
         self._time += seconds
         self._usual.setdefault((self.count, width), _Usual()).add(seconds)
@@ -138,27 +110,27 @@ class AutoThreads:
             self._judge(self._trial, width, seconds)
             return
         self._rounds.append((width, seconds, processor_seconds))
-        self._consider(*self._lately())
+        self._consider(*self._window())
 
-    def _lately(self) -> tuple[float, float, float]:
-        """Of the last rounds that make up `LOOK`, or all if they are less: their seconds, how many
-        times as long as usual they took, and the processors given to them."""
+    def _window(self) -> tuple[float, float, float]:
+        """Of the last rounds that make up the window, or all if they are less: their seconds, how
+        many times as long as usual they took, and the processors given to them."""
         seconds = processor_seconds = usual = 0.0
         for width, took, given in reversed(self._rounds):
             seconds += took
             processor_seconds += given
             usual += self._usual[self.count, width].seconds
-            if seconds >= LOOK:
+            if seconds >= WINDOW_SECONDS:
                 break
         return seconds, seconds / usual, processor_seconds / seconds
 
     def _consider(self, seconds: float, slowness: float, processors: float) -> None:
         """Begin a trial if there is a reason for one."""
-        if seconds < LOOK:
+        if seconds < WINDOW_SECONDS:
             return
         count = self.count
         given = processors / UNDISTURBED
-        denied = count - given > max(MISSING, MISSING_SHARE * count)
+        denied = count - given > max(DENIED, DENIED_SHARE * count)
         if count > 1 and (denied or slowness > NOISE * count / (count - 1)):
             fewer = min(count - 1, self._within(self._left_by_others(given)))
             if self._time >= self._fewer_at or self._known_to_be_faster(fewer, slowness):
@@ -167,7 +139,10 @@ class AutoThreads:
             free = self._free()
             if free is not None and (more := self._within(free)) > count:
                 self._try(more, slowness)
-            elif free is None and self._time >= self._more_at + (BLIND - 1) * self._more_wait:
+            elif (
+                free is None
+                and self._time >= self._more_at + (UNINFORMED_BACKOFF - 1) * self._more_backoff
+            ):
                 self._try(count + 1, slowness)
 
     def _known_to_be_faster(self, fewer: int, slowness: float) -> bool:
@@ -189,35 +164,35 @@ class AutoThreads:
         usual = self._usual.get((trial.before, width))
         if usual is not None:
             trial.ratios.append(log(seconds / (usual.seconds * trial.slowness)))
-        hopeless = bool(trial.ratios) and trial.ratios[-1] > log(HOPELESS)
-        compared = len(trial.ratios) >= TRIAL_ROUNDS and trial.seconds >= LOOK
-        if not (hopeless or compared or trial.rounds >= PATIENCE):
+        aborted = bool(trial.ratios) and trial.ratios[-1] > log(ABORT_FACTOR)
+        compared = len(trial.ratios) >= TRIAL_ROUNDS and trial.seconds >= WINDOW_SECONDS
+        if not (aborted or compared or trial.rounds >= LONGEST_TRIAL):
             return
         self._trial = None
         more = self.count > trial.before
-        if trial.ratios and not hopeless and fmean(trial.ratios) < log(FASTER):
+        if trial.ratios and not aborted and fmean(trial.ratios) < log(HYSTERESIS):
             self._keep(more)
         else:
             self.count = trial.before
-            self._wait_longer(more)
+            self._back_off(more)
 
     def _keep(self, more: bool) -> None:
-        self._fewer_wait = FIRST_WAIT
+        self._fewer_backoff = FIRST_BACKOFF
         if more:
-            self._raised = self._time
-        elif self._time - self._raised < REGRET:
-            self._wait_longer(True)
+            self._added_at = self._time
+        elif self._time - self._added_at < FLAP_SECONDS:
+            self._back_off(True)
         else:
-            self._more_wait, self._more_at = FIRST_WAIT, self._time + FIRST_WAIT
+            self._more_backoff, self._more_at = FIRST_BACKOFF, self._time + FIRST_BACKOFF
 
-    def _wait_longer(self, more: bool) -> None:
+    def _back_off(self, more: bool) -> None:
         """Before the next trial in this direction."""
         if more:
-            self._more_wait = min(2 * self._more_wait, LONGEST_WAIT)
-            self._more_at = self._time + self._more_wait
+            self._more_backoff = min(2 * self._more_backoff, LONGEST_BACKOFF)
+            self._more_at = self._time + self._more_backoff
         else:
-            self._fewer_wait = min(2 * self._fewer_wait, LONGEST_WAIT)
-            self._fewer_at = self._time + self._fewer_wait
+            self._fewer_backoff = min(2 * self._fewer_backoff, LONGEST_BACKOFF)
+            self._fewer_at = self._time + self._fewer_backoff
 
     def _left_by_others(self, given: float) -> float:
         """Processors that nobody else would use, where `count` threads were given so many.
@@ -231,4 +206,4 @@ class AutoThreads:
 
     def _within(self, processors: float) -> int:
         """Threads that so many processors have room for."""
-        return max(1, min(self.most, int(processors + 1 - FREE_ENOUGH)))
+        return max(1, min(self.most, int(processors + 1 - FREE_FOR_ONE_MORE)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from gemma_mtp.api import Drafted, Stats, add_drafted
 from gemma_mtp.decoding.outcome import Round
@@ -13,42 +14,40 @@ from gemma_mtp.decoding.plain_steps import Step
 ENOUGH_TO_COMPARE = 64
 
 
-def with_round(before: Stats, done: Round, seconds: float, threads: int) -> Stats:
-    """With a round that so many threads evaluated, and all around it that took `seconds`."""
-    histogram = before.accepted_histogram
-    drafted = [Drafted(done.source, done.kept, done.accepted)] if done.kept else []
-    return replace(
-        before,
-        rounds=before.rounds + 1,
-        decoded=before.decoded + len(done.tokens),
-        drafted=before.drafted + done.kept,
-        accepted=before.accepted + done.accepted,
-        sources=add_drafted(before.sources, drafted) if drafted else before.sources,
-        accepted_histogram=_counted(histogram, done.accepted) if done.kept else histogram,
-        threads=_counted(before.threads, threads),
-        draft_seconds=before.draft_seconds + done.draft_seconds,
-        verify_seconds=before.verify_seconds + done.verify_seconds,
-        sampling_seconds=before.sampling_seconds + done.sampling_seconds,
-        decode_seconds=before.decode_seconds + seconds,
-    )
-
-
-def compared(stats: Stats, tokens: int, seconds: float, step: Step) -> Stats:
-    """With what the last round, `tokens` in `seconds`, would have taken in plain steps."""
-    if step.basis != "none":
-        if stats.compared_seconds == 0:
+def with_round(before: Stats, done: Round, seconds: float, threads: int, plain: Step) -> Stats:
+    """With a round that so many threads evaluated, and all around it that took `seconds`, where a
+    plain step takes what `plain` says. Each field is set once: this is done in every round."""
+    decoded = before.decoded + len(done.tokens)
+    decode_seconds = before.decode_seconds + seconds
+    changes: dict[str, Any] = {
+        "rounds": before.rounds + 1,
+        "decoded": decoded,
+        "completion_tokens": before.completion_tokens + len(done.tokens),
+        "context_used": before.context_used + len(done.tokens),
+        "threads": _counted(before.threads, threads),
+        "draft_seconds": before.draft_seconds + done.draft_seconds,
+        "verify_seconds": before.verify_seconds + done.verify_seconds,
+        "sampling_seconds": before.sampling_seconds + done.sampling_seconds,
+        "decode_seconds": decode_seconds,
+    }
+    if done.kept:
+        drafted = Drafted(done.source, done.kept, done.accepted)
+        changes["drafted"] = before.drafted + done.kept
+        changes["accepted"] = before.accepted + done.accepted
+        changes["sources"] = add_drafted(before.sources, [drafted])
+        changes["accepted_histogram"] = _counted(before.accepted_histogram, done.accepted)
+    if plain.basis != "none":
+        tokens = len(done.tokens)
+        if before.compared_seconds == 0:
             # The rounds before the first timed step count as well: the last ones alone, with the
             # timing itself among them, would say something else.
-            tokens, seconds = stats.decoded, stats.decode_seconds
-        stats = replace(
-            stats,
-            plain_seconds=stats.plain_seconds + step.seconds * tokens,
-            plain_deviation=stats.plain_deviation + step.deviation * tokens,
-            compared_seconds=stats.compared_seconds + seconds,
-        )
-    if stats.drafted and stats.decoded >= ENOUGH_TO_COMPARE:
-        stats = replace(stats, speedup_basis=step.basis)
-    return stats
+            tokens, seconds = decoded, decode_seconds
+        changes["plain_seconds"] = before.plain_seconds + plain.seconds * tokens
+        changes["plain_deviation"] = before.plain_deviation + plain.deviation * tokens
+        changes["compared_seconds"] = before.compared_seconds + seconds
+    if (before.drafted or done.kept) and decoded >= ENOUGH_TO_COMPARE:
+        changes["speedup_basis"] = plain.basis
+    return replace(before, **changes)
 
 
 def _counted(histogram: tuple[int, ...], value: int) -> tuple[int, ...]:

@@ -29,8 +29,8 @@ from gemma_mtp.decoding.plain_steps import PlainSteps, Step
 from gemma_mtp.decoding.round import Speculator, agree, synthetic
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.transcript import Position, Transcript
-from gemma_mtp.engine import counting
 from gemma_mtp.engine.chat_template import open_thought
+from gemma_mtp.engine.counting import with_round
 from gemma_mtp.errors import Cancelled, DoesNotFit
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Reply:
             compared_with="exact plain" if request.is_exact else "plain",
         )
         self._first: int | None = None  # where in the transcript's ids the reply begins
+
+    def _written(self) -> int:
+        """How many tokens were generated so far."""
+        return 0 if self._first is None else len(self.transcript.ids) - self._first
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -110,7 +114,12 @@ class Reply:
         threads = self.engine.threads
         threads.writing.begin()
         reason, texts = self._record(transcript.ids[-1:], 0, rounds)
-        self.stats = replace(self.stats, ttft_seconds=perf_counter() - self.started)
+        self.stats = replace(
+            self.stats,
+            completion_tokens=1,
+            context_used=transcript.end,
+            ttft_seconds=perf_counter() - self.started,
+        )
         yield from texts
         while reason is None:
             started, position = perf_counter(), transcript.end - 1
@@ -166,7 +175,7 @@ class Reply:
         # A round commits up to k + 1 tokens; none may be more than the context or the user allows.
         room = self.engine.info.context_size - SPARE_CELLS - position
         if self.request.max_tokens is not None:
-            room = min(room, self.request.max_tokens - self.stats.completion_tokens)
+            room = min(room, self.request.max_tokens - self._written())
         limit = min(room, self.engine.pair.target.widest(position), MAX_WIDTH) - 1
         done = rounds.round(self.policy, limit)
         if self._is_plain(done):
@@ -194,9 +203,7 @@ class Reply:
                 break
         # The last token is never evaluated, as in plain decoding, whatever the drafts were.
         transcript.cached = min(transcript.cached, transcript.end - 1)
-        written = len(transcript.ids) - (self._first or 0)
-        self.stats = replace(self.stats, completion_tokens=written, context_used=transcript.end)
-        if reason is None and written == self.request.max_tokens:
+        if reason is None and self._written() == self.request.max_tokens:
             reason = "length"
         if reason is None and transcript.end - 1 >= self.stats.context_size - SPARE_CELLS:
             reason = "context"
@@ -219,10 +226,10 @@ class Reply:
         In exact mode that is plain decoding in exact mode, whose rounds have width 2: the other
         kind would write another text.
         """
-        self.stats = counting.with_round(self.stats, done, seconds, self.engine.threads.count)
         plain = Step(seconds, 0.0, "measured") if self._is_plain(done) else None
         step = plain or self._plain_steps.step(position)
-        self.stats = counting.compared(self.stats, len(done.tokens), seconds, step)
+        threads = self.engine.threads.count
+        self.stats = with_round(self.stats, done, seconds, threads, step)
 
     def _end(self, reason: FinishReason) -> End:
         return End(

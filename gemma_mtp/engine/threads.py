@@ -15,7 +15,7 @@ import numpy as np
 from gemma_mtp.api import MAX_WIDTH, PairInfo, Prefill
 from gemma_mtp.decoding.costs import CostBook
 from gemma_mtp.decoding.sampler import Row
-from gemma_mtp.decoding.thread_count import AutoThreads, FixedThreads, ThreadPolicy
+from gemma_mtp.decoding.thread_count import ThreadController
 from gemma_mtp.decoding.transcript import Position, Transcript
 from gemma_mtp.llama.threads import FreeProcessors
 
@@ -45,8 +45,10 @@ class Threads:
     def __init__(self, pair: Pair, info: PairInfo, book: CostBook) -> None:
         """`book` is told how many threads evaluate: rounds are valued at their costs."""
         self._pair, self._book, self._equal_rows = pair, book, EqualRows(pair)
-        self.reading = _policy(info)
-        self.writing = _policy(info)
+        self.reading, self.writing = (
+            ThreadController(info.threads, FreeProcessors(), info.adaptive_threads)
+            for _ in range(2)
+        )
         book.threads = info.threads
 
     @property
@@ -60,7 +62,7 @@ class Threads:
         self._book.threads = count
 
     def choose(
-        self, policy: ThreadPolicy, tokens: Sequence[int], position: Position, exact: bool
+        self, policy: ThreadController, tokens: Sequence[int], position: Position, exact: bool
     ) -> None:
         """Evaluate with as many threads as `policy` says; if `exact`, only where the text is the
         same as with all of them, for which `tokens` may be evaluated at `position`."""
@@ -85,12 +87,6 @@ class Threads:
             event = next(pieces)
             seconds = perf_counter() - started
             self.reading.record(event.done - done, seconds, process_time() - given)
-
-
-def _policy(info: PairInfo) -> ThreadPolicy:
-    if not info.adaptive_threads:
-        return FixedThreads(info.threads)
-    return AutoThreads(info.threads, FreeProcessors())
 
 
 class EqualRows:
