@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -162,39 +163,46 @@ def _entries(model: dict[str, Any], recommended: Sampling, named: bool = True) -
 
     `recommended` is the sampling where the model has none of its own.
     """
-    own = model.get("sampling", {})
-    sampling = replace(recommended, **{key: SETTINGS[key].accept(own[key]) for key in own})
-    sizes = [model["name"], *model.get("aliases", [])]
-    table = dict(model.get("shape", {}))
+    own, table = model.get("sampling", {}), dict(model.get("shape", {}))
     drafter_shape = table.pop("drafter", None)
     low, high = model.get("draft_range", Entry.draft_range)
     if low > high:
         raise ValueError(f"draft_range goes from {low} down to {high}")
-    default = named
+    entry = partial(
+        Entry,
+        title=model.get("title", model["name"]),
+        parameters=model.get("parameters", ""),
+        context_length=model["context_length"],
+        shape=shape.from_table(table) if table else None,
+        drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
+        draft_range=(low, high),
+        sampling=replace(recommended, **{key: SETTINGS[key].accept(own[key]) for key in own}),
+    )
+    sizes, default = [model["name"], *model.get("aliases", [])], named
     for source in model["source"]:
         for target in source["targets"]:
             tag = target["tag"]
-            yield Entry(
+            yield entry(
                 name=model["name"] if default else f"{model['name']}:{tag}",
-                title=model.get("title", model["name"]),
-                parameters=model.get("parameters", ""),
-                context_length=model["context_length"],
-                repo=source.get("repo", ""),
-                revision=source.get("revision", "main"),
-                qat=source.get("qat", False),
-                target=_file(target, source),
-                drafter=_file(source["drafter"], source),
-                default=default,
-                builtin=source.get("builtin", False),
-                spellings=tuple(_spellings(sizes, tag, default)),
                 tag=tag,
-                mmproj=_file(source["mmproj"], source) if "mmproj" in source else None,
-                shape=shape.from_table(table) if table else None,
-                drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
-                draft_range=(low, high),
-                sampling=sampling,
+                default=default,
+                spellings=tuple(_spellings(sizes, tag, default)),
+                target=_file(target, source),
+                **_of_source(source),
             )
             default = False
+
+
+def _of_source(source: dict[str, Any]) -> dict[str, Any]:
+    """What all variants from one repository have in common."""
+    return {
+        "repo": source.get("repo", ""),
+        "revision": source.get("revision", "main"),
+        "qat": source.get("qat", False),
+        "builtin": source.get("builtin", False),
+        "drafter": _file(source["drafter"], source),
+        "mmproj": _file(source["mmproj"], source) if "mmproj" in source else None,
+    }
 
 
 def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:

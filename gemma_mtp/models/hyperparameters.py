@@ -92,16 +92,20 @@ def hyperparameters(header: Header) -> Hyperparameters:
         kv_layers=layers - value("attention.shared_kv_layers"),
         mtp_layers=value("nextn_predict_layers"),
     )
+    _check_consistency(header, hyper)
+    return hyper
+
+
+def _check_consistency(header: Header, hyper: Hyperparameters) -> None:
+    """Raise `BadPair` for numbers that llama.cpp cannot use together."""
+    full, swa = hyper.head_full, hyper.head_swa
     if any(h % kv for h, kv in zip(hyper.heads, hyper.kv_heads, strict=True)):
         raise refuse(header, "has head counts that are no multiple of its KV heads.")
-    if not hyper.head(0) % ROTATED_BLOCK and (
-        head_full % ROTATED_BLOCK or head_swa % ROTATED_BLOCK
-    ):
-        problem = f"has heads of {head_full} and {head_swa}, which no quantized cache can hold."
+    if not hyper.head(0) % ROTATED_BLOCK and (full % ROTATED_BLOCK or swa % ROTATED_BLOCK):
+        problem = f"has heads of {full} and {swa}, which no quantized cache can hold."
         raise refuse(header, problem)
     if (hyper.experts > 0) != (hyper.experts_used > 0) or hyper.experts_used > hyper.experts:
         raise refuse(header, "has expert counts that llama.cpp cannot use.")
-    return hyper
 
 
 def shape_of(header: Header) -> Shape:

@@ -1,6 +1,6 @@
 """Which pairs were used last, so that a command without a model means the latest of them.
 
-`store` asks and tells; whether a pair can still be opened is the store's affair.
+`store` asks and tells, and finds out whether a pair can still be opened.
 """
 
 from __future__ import annotations

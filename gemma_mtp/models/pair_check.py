@@ -17,6 +17,26 @@ TARGET_ARCH = "gemma4"
 DRAFTER_ARCH = "gemma4-assistant"
 
 WRONG_DRAFTER = "Use the drafter published together with this target, or leave --drafter out."
+_FOREIGN_DRAFTERS = {
+    "gemma4_assistant": (
+        "was converted with the name gemma4_assistant; llama.cpp wants gemma4-assistant.",
+        "Convert it again with llama.cpp, or use the drafter that gemma-mtp pull gets.",
+    ),
+    "gemma4_mtp": (
+        "is in the gemma4_mtp layout of another program, which llama.cpp cannot load.",
+        "Use the drafter that gemma-mtp pull gets.",
+    ),
+}
+_NO_DRAFTERS = _FOREIGN_DRAFTERS | {
+    TARGET_ARCH: ("is a target, not an MTP drafter.", WRONG_DRAFTER),
+    "clip": ("is an image encoder (mmproj), not an MTP drafter.", WRONG_DRAFTER),
+}
+_DRAFTER = (
+    "is an MTP drafter, not a target.",
+    "Name the target file; its drafter goes to --drafter.",
+)
+_ENCODER = "is an image encoder (mmproj), not a language model.", "Name the model file next to it."
+_NO_TARGETS = {"clip": _ENCODER} | dict.fromkeys((DRAFTER_ARCH, *_FOREIGN_DRAFTERS), _DRAFTER)
 # llama.cpp takes other ids that are out of range for missing; a text cannot do without the first.
 BOS, EOS = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"
 
@@ -87,50 +107,24 @@ def _mismatch(target: Header, drafter: Header, why: str) -> BadPair:
 
 
 def _check_target_arch(header: Header) -> None:
-    arch = header.architecture
-    if arch == TARGET_ARCH:
-        return
-    if arch == "clip":
-        raise refuse(
-            header,
-            "is an image encoder (mmproj), not a language model.",
-            "Name the model file next to it.",
-        )
-    if is_drafter_arch(arch):
-        raise refuse(
-            header,
-            "is an MTP drafter, not a target.",
-            "Name the target file; its drafter goes to --drafter.",
-        )
-    raise refuse(header, f"is {_named(arch)}, not Gemma 4.", "gemma-mtp runs Gemma 4 only.")
+    if header.architecture != TARGET_ARCH:
+        other = f"is {_named(header)}, not Gemma 4.", "gemma-mtp runs Gemma 4 only."
+        raise refuse(header, *_NO_TARGETS.get(header.architecture, other))
 
 
 def _check_drafter_arch(header: Header) -> None:
-    arch = header.architecture
-    if arch == DRAFTER_ARCH:
-        return
-    hint = WRONG_DRAFTER
-    if arch == TARGET_ARCH:
-        problem = "is a target, not an MTP drafter."
-    elif arch == "gemma4_assistant":
-        problem = "was converted with the name gemma4_assistant; llama.cpp wants gemma4-assistant."
-        hint = "Convert it again with llama.cpp, or use the drafter that gemma-mtp pull gets."
-    elif arch == "gemma4_mtp":
-        problem = "is in the gemma4_mtp layout of another program, which llama.cpp cannot load."
-        hint = "Use the drafter that gemma-mtp pull gets."
-    elif arch == "clip":
-        problem = "is an image encoder (mmproj), not an MTP drafter."
-    else:
-        problem = f"is {_named(arch)}, not a Gemma 4 MTP drafter."
-    raise refuse(header, problem, hint)
+    if header.architecture != DRAFTER_ARCH:
+        other = f"is {_named(header)}, not a Gemma 4 MTP drafter.", WRONG_DRAFTER
+        raise refuse(header, *_NO_DRAFTERS.get(header.architecture, other))
 
 
 def is_drafter_arch(arch: str) -> bool:
     """Whether a file of this architecture is a drafter, one that llama.cpp can load or not."""
-    return arch in (DRAFTER_ARCH, "gemma4_assistant", "gemma4_mtp")
+    return arch == DRAFTER_ARCH or arch in _FOREIGN_DRAFTERS
 
 
-def _named(arch: str) -> str:
+def _named(header: Header) -> str:
+    arch = header.architecture
     return f"a model of architecture {arch[:60]!r}" if arch else "a GGUF without an architecture"
 
 

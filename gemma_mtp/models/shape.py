@@ -127,7 +127,7 @@ def padded(cells: int) -> int:
 def from_table(table: dict[str, Any]) -> Shape:
     """The shape written in a `[model.shape]` table; ValueError for numbers that cannot all be true.
 
-    Keys and ranges are the catalogue's affair.
+    `catalogue_schema` has checked keys and ranges.
     """
     shape = Shape(**table)
     if shape.shared >= shape.layers:
