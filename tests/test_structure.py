@@ -135,18 +135,18 @@ def test_verbs_reach_engine_disk_and_keyboard_through_the_chat() -> None:
     for path in (PACKAGE / "chat" / "verbs").glob("*.py"):
         names = imports(path)
         assert not names & outer, path
-        assert not any(name.startswith("gemma_mtp.terminal.prompt.keyboard") for name in names)
+        assert not any(name.startswith("gemma_mtp.terminal.prompt.chat_console") for name in names)
 
 
 ALLOWED = {
-    "unguarded(": {"output", "screen", "device", "tables"},
-    ".write_raw(": {"device"},
+    "unguarded(": {"output", "screen", "vt100", "tables"},
+    ".write_raw(": {"vt100"},
     r"\x1b": {"escapes"},  # sequences of the program's own
     "ensure_ascii": {"text", "template_rendering", "config_file"},  # others use `json_text`
     "sys.__std": set(),
     "sys.stdout.buffer": {"template_rendering"},  # a pipe to this program
     "sys.stderr.buffer": set(),
-    "os.write(sys.std": {"modes"},  # one of two constants
+    "os.write(sys.std": {"tty_modes"},  # one of two constants
     "os.write(1": set(),
     "os.write(2": set(),
     "/dev/tty": {"start"},  # in a comment

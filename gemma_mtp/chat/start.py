@@ -27,10 +27,10 @@ from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files.reading import Say, piped_text
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import is_terminal
-from gemma_mtp.terminal.modes import usual_keyboard
-from gemma_mtp.terminal.prompt.keyboard import Completion, Keyboard, paths, quiet_keyboard
+from gemma_mtp.terminal.prompt.completion import Completion, paths
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen, fit
+from gemma_mtp.terminal.tty_modes import cbreak_mode, cooked_mode
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,13 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
     again = beginning.resume or beginning.latest
     # Whether to pull a model is asked before the keyboard becomes the chat's.
     files = None if again else _files(env, beginning.model, options)
-    with quiet_keyboard():
-        console = Keyboard(
+    with cbreak_mode():
+        from gemma_mtp.terminal.prompt.chat_console import ChatConsole
+
+        console = ChatConsole(
             history=env.history(),
-            complete=lambda typed: completions(chat, typed),
-            bar=lambda: toolbar.parts(chat),
+            completions=lambda typed: completions(chat, typed),
+            toolbar=lambda: toolbar.parts(chat),
             vi=beginning.vi,
         )
         chat = Chat(env, console, printer, options, policy)
@@ -89,7 +91,7 @@ def _begin(
         return
     named = beginning.model or (saved.model if saved else None)
     if files is None:
-        with usual_keyboard():
+        with cooked_mode():
             files = _files(chat.env, named, chat.options)
     chat.use(files, remember=beginning.model is not None)
     _header(chat)

@@ -1,4 +1,5 @@
-"""What Ctrl-C does while a reply is written, a question is asked, or something is measured.
+"""What signals do, above all Ctrl-C: while a reply is written, a question is asked, or something
+is measured. The chat, the commands and the prompt use it.
 
 Away from the main thread, where no signal arrives, none of it does anything.
 """
@@ -15,16 +16,17 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 @contextmanager
-def handled(handler: Handler) -> Iterator[None]:
-    """Ctrl-C calls `handler`."""
+def handled(handler: Handler, *signals: int) -> Iterator[None]:
+    """These signals call `handler`."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, handler)
+    before = {number: signal.signal(number, handler) or signal.SIG_DFL for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -44,10 +46,10 @@ def stoppable(raising: bool = True) -> Iterator[threading.Event]:
         if raising and pressed == 2:
             raise KeyboardInterrupt
 
-    with handled(on_interrupt):
+    with handled(on_interrupt, signal.SIGINT):
         yield cancel
 
 
 def breakable() -> AbstractContextManager[None]:
     """For a question while something is `stoppable`: Ctrl-C raises `KeyboardInterrupt`."""
-    return handled(signal.default_int_handler)
+    return handled(signal.default_int_handler, signal.SIGINT)

@@ -65,3 +65,11 @@ def cut(text: str, width: int) -> str:
         if room < 0:
             return text[:at]
     return text
+
+
+def clipped(text: str, width: int) -> str:
+    """As much of a text as fits into one row, with a sign where something is missing."""
+    text = " ".join(text.split("\n"))
+    if columns(text) <= width:
+        return text
+    return cut(text, width - 1) + "…" if width > 0 else ""

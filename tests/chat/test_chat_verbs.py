@@ -23,7 +23,7 @@ from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.errors import UsageError
 from gemma_mtp.terminal import figures
-from gemma_mtp.terminal.prompt.message import is_open
+from gemma_mtp.terminal.prompt.quotes import is_open
 
 README = Path(__file__).parents[2] / "README.md"
 

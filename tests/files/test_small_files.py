@@ -121,7 +121,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 def test_files_with_words_are_for_their_owner_alone(home: Path, tmp_path: Path) -> None:
     """Settings, history, what was used, figures, the log; and folders that were open before."""
     from gemma_mtp.api import LoadOptions
-    from gemma_mtp.terminal.prompt.history import Lines
+    from gemma_mtp.terminal.prompt.history import MessageHistory
     from gemma_mtp.terminal.prompt.pastes import Pastes
 
     state = home / "state"
@@ -134,7 +134,7 @@ def test_files_with_words_are_for_their_owner_alone(home: Path, tmp_path: Path) 
         assert invoke("config", "system", "Be my friend.").status == 0
         last_used.remember("tiny")
         speeds.remember("tiny", Stats(decoded=100, decode_seconds=1))
-        Lines(state / "history", Pastes()).store_string("hello")
+        MessageHistory(state / "history", Pastes()).store_string("hello")
         env = Environment()
         env.load(env.resolve("tiny", None), LoadOptions(context=512), lambda _: True).close()
         talk = Talk(home=tmp_path)

@@ -1,4 +1,4 @@
-"""A chat of one kind of person only: reads lines with the real keyboard and says what it got.
+"""A chat of one kind of person only: reads lines with the real console and says what it got.
 
 Run as a program in a pseudo-terminal; what it is to do comes as JSON in FAKE. A few lines make it
 act: `work` until the file `gate` is there, `fail` hands the line back, `edit`, `ask`, `forget`.
@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from gemma_mtp.terminal.prompt.keyboard import Completion, Keyboard, paths, quiet_keyboard
+from gemma_mtp.terminal.prompt.chat_console import ChatConsole
+from gemma_mtp.terminal.prompt.completion import Completion, paths
+from gemma_mtp.terminal.tty_modes import cbreak_mode
 
 VERBS = {
     "/save": "keep the conversation under a name",
@@ -34,7 +36,7 @@ def complete(typed: str) -> Iterable[Completion]:
                 yield Completion(verb, -len(typed), description)
 
 
-def act(keyboard: Keyboard, line: str, gate: str) -> str:
+def act(console: ChatConsole, line: str, gate: str) -> str:
     """Do what a line says; returns what the next prompt starts with."""
     if line == "work":
         print("working")
@@ -45,30 +47,33 @@ def act(keyboard: Keyboard, line: str, gate: str) -> str:
         except KeyboardInterrupt:
             print("stopped")
     elif line == "edit":
-        print("edited:", repr(keyboard.edit("one\ntwo")))
+        print("edited:", repr(console.edit("one\ntwo")))
     elif line == "ask":
-        print("asked:", keyboard.ask("Which?", FRUIT * 10))
+        print("asked:", console.ask("Which?", FRUIT * 10))
     elif line == "forget":
-        keyboard.history_on = False
+        console.history_on = False
     elif line.startswith("fail"):
         return line
     return ""
 
 
 def main(history: str = "", vi: bool = False, gate: str = "") -> None:
-    keyboard = Keyboard(
-        history=Path(history) if history else None, complete=complete, bar=lambda: BAR, vi=vi
+    console = ChatConsole(
+        history=Path(history) if history else None,
+        completions=complete,
+        toolbar=lambda: BAR,
+        vi=vi,
     )
     print("A conversation above.")
     again = ""
-    with quiet_keyboard():
+    with cbreak_mode():
         while True:
             try:
-                line = keyboard.read(again)
+                line = console.read(again)
             except EOFError:
                 break
             print("got:", repr(line) if len(line) < 300 else f"{len(line)} characters")
-            again = act(keyboard, line, gate)
+            again = act(console, line, gate)
     print("left")
 
 

@@ -1,7 +1,8 @@
-"""The parts of the keyboard by themselves: pastes, history, lists, the editor, the paste parser."""
+"""The parts of the prompt by themselves: pastes, history, choices, the editor."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
@@ -9,33 +10,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
-from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import DummyOutput
 
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.terminal import modes
-from gemma_mtp.terminal.prompt import menu
-from gemma_mtp.terminal.prompt.ahead import Ahead
-from gemma_mtp.terminal.prompt.device import Parser
+from gemma_mtp.terminal import tty_modes
+from gemma_mtp.terminal.prompt import vt100
+from gemma_mtp.terminal.prompt.chat_console import ChatConsole
 from gemma_mtp.terminal.prompt.editor import command, edited
-from gemma_mtp.terminal.prompt.history import Lines, Suggestions
-from gemma_mtp.terminal.prompt.keyboard import Keyboard
-from gemma_mtp.terminal.prompt.message import is_open, shown
+from gemma_mtp.terminal.prompt.history import MessageHistory, Suggestions
 from gemma_mtp.terminal.prompt.pastes import Pastes
-from gemma_mtp.terminal.prompt.picker import Picker
+from gemma_mtp.terminal.prompt.picker import Choices, pick
+from gemma_mtp.terminal.prompt.quotes import is_open
+from gemma_mtp.terminal.prompt.session import shown
+from gemma_mtp.terminal.type_ahead import TypeAhead
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_command_line_starts_without_prompt_toolkit() -> None:
-    module = "gemma_mtp.terminal.prompt.keyboard"
-    script = f"import sys, {module}; print('prompt_toolkit' in sys.modules)"
+    script = "import sys, gemma_mtp.chat.start; print('prompt_toolkit' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
     )
@@ -113,36 +113,45 @@ def test_what_stays_on_the_screen_does_nothing_to_it() -> None:
 # History
 
 
-def lines(path: Path | None, pastes: Pastes | None = None) -> Lines:
-    return Lines(path, pastes or Pastes())
+def history_of(path: Path | None, pastes: Pastes | None = None) -> MessageHistory:
+    """The history as a chat finds it when its first prompt is there."""
+    history = MessageHistory(path, pastes or Pastes())
+
+    async def load() -> None:
+        async for _ in history.load():
+            pass
+
+    asyncio.run(load())
+    return history
 
 
 def test_history_is_kept_in_a_private_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "history"
-    first = lines(path)
+    first = history_of(path)
     first.append_string("one")
     first.append_string("two\nlines")
     first.append_string("two\nlines")
     first.append_string("  ")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert lines(path).get_strings() == ["one", "two\nlines"]
+    assert history_of(path).get_strings() == ["one", "two\nlines"]
 
 
 def test_a_history_that_others_could_read_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.write_text("\n# then\n+before\n")
     path.chmod(0o644)
-    assert lines(path).get_strings() == ["before"]
+    assert history_of(path).get_strings() == ["before"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_two_chats_write_one_history(tmp_path: Path) -> None:
     path = tmp_path / "history"
     script = (
-        "import sys; from pathlib import Path; from gemma_mtp.terminal.prompt.history import Lines;"
+        "import sys; from pathlib import Path;"
+        "from gemma_mtp.terminal.prompt.history import MessageHistory;"
         "from gemma_mtp.terminal.prompt.pastes import Pastes;"
-        "h = Lines(Path(sys.argv[1]), Pastes());"
+        "h = MessageHistory(Path(sys.argv[1]), Pastes());"
         "[h.append_string(f'{sys.argv[2]} {i}\\n' + 'long ' * 2000) for i in range(50)]"
     )
     writers = [
@@ -151,7 +160,7 @@ def test_two_chats_write_one_history(tmp_path: Path) -> None:
     ]
     assert [writer.wait() for writer in writers] == [0, 0]
     pastes = Pastes()
-    found = [pastes.expanded(text) for text in lines(path, pastes).get_strings()]
+    found = [pastes.expanded(text) for text in history_of(path, pastes).get_strings()]
     for name in ("left", "right"):
         mine = [text for text in found if text.startswith(name)]
         assert mine == [f"{name} {i}\n" + "long " * 2000 for i in range(50)]
@@ -160,45 +169,45 @@ def test_two_chats_write_one_history(tmp_path: Path) -> None:
 
 def test_pastes_are_whole_in_the_file_and_put_aside_in_memory(tmp_path: Path) -> None:
     path, pastes = tmp_path / "history", Pastes()
-    history = lines(path, pastes)
+    history = history_of(path, pastes)
     line = "Review " + pastes.pasted("row\n" * 100)
     history.append_string(line)
     assert history.get_strings() == [line]
     later = Pastes()
-    (again,) = lines(path, later).get_strings()
+    (again,) = history_of(path, later).get_strings()
     assert later.labelled(again) == "Review row\n[99 lines]"
     assert later.expanded(again) == "Review " + "row\n" * 100
 
 
 def test_a_huge_line_is_called_up_in_this_chat_only(tmp_path: Path) -> None:
     path = tmp_path / "history"
-    history = lines(path)
+    history = history_of(path)
     history.append_string("x" * 100_000)
     history.append_string("small")
     assert history.get_strings() == ["x" * 100_000, "small"]
-    assert lines(path).get_strings() == ["small"]
+    assert history_of(path).get_strings() == ["small"]
 
 
 def test_of_a_large_file_the_end_is_read(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.write_text("".join(f"\n# then\n+line {i} {'x' * 400}\n" for i in range(9000)))
-    found = lines(path).get_strings()
+    found = history_of(path).get_strings()
     assert 4000 < len(found) <= 5000
     assert found[-1].startswith("line 8999 ")
 
 
 def test_no_history(tmp_path: Path) -> None:
-    history = lines(tmp_path / "history")
+    history = history_of(tmp_path / "history")
     history.on = False
     history.append_string("secret")
-    history.remember("secret, not sent")
+    history.append_string("secret, not sent", stored=False)
     assert history.get_strings() == []
     assert "secret" not in (tmp_path / "history").read_text()
 
 
 def test_a_folder_that_cannot_be_written_leaves_a_history_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    history = lines(tmp_path / "file" / "history")
+    history = history_of(tmp_path / "file" / "history")
     history.append_string("one")
     assert history.get_strings() == ["one"]
 
@@ -215,67 +224,42 @@ def test_a_folder_that_cannot_be_written_leaves_a_history_in_memory(tmp_path: Pa
     ],
 )
 def test_suggestions(typed: str, rest: str | None) -> None:
-    history, pastes = lines(None), Pastes()
+    history, pastes = history_of(None), Pastes()
     paste = pastes.pasted("row\n" * 20)
     for line in (
         *("tell me a story", "tell me a tale", "long " * 9, "first\nsecond"),
         f"tell {paste}",
     ):
         history.append_string(line)
-    found = Suggestions(pastes, room=30).get_suggestion(Buffer(history=history), Document(typed))
+    found = Suggestions(pastes, columns=30).get_suggestion(Buffer(history=history), Document(typed))
     assert (found and found.text) == rest
 
 
-# Lists
-
-
-def rows(*arguments: object) -> list[str]:
-    return [row.lstrip("\n") for _, row in menu.rows(*arguments)]  # type: ignore[arg-type]
-
-
-FRUIT = [("apple", "red"), ("fig", "purple and sweet"), ("雨", "rain")]
-
-
-def test_a_list_lines_up_its_descriptions() -> None:
-    assert rows(FRUIT, 1, 40, 8) == ["  apple  red", "> fig    purple and sweet", "  雨     rain"]
-
-
-def test_a_list_fits_the_width() -> None:
-    assert rows(FRUIT, None, 15, 8) == ["  apple  red", "  fig    purpl…", "  雨     rain"]
-    assert rows([("a" * 50, "b")], None, 10, 8) == ["  aaaaaaa…"]
-
-
-def test_a_long_list_moves_with_what_is_chosen() -> None:
-    many = [(f"item {i}", "") for i in range(30)]
-    assert rows(many, None, 40, 4) == ["  item 0", "  item 1", "  item 2", "  30 in all"]
-    assert rows(many, 15, 40, 4) == ["  item 14", "> item 15", "  item 16", "  30 in all"]
-    assert rows(many, 29, 40, 4) == ["  item 27", "  item 28", "> item 29", "  30 in all"]
+# Choices
 
 
 @pytest.mark.parametrize(
-    ("typed", "found", "chosen"),
+    ("typed", "found"),
     [
-        ("", [0, 1, 2], 0),
-        ("a", [0, 1], 0),
-        ("PLUM", [2], 2),
-        ("tart b", [1], 1),
-        ("2", [0, 1, 2], 1),
-        ("7", [], None),
-        ("kiwi", [], None),
+        ("", [0, 1, 2]),
+        ("a", [0, 1]),
+        ("PLUM", [2]),
+        ("tart b", [1]),
+        ("2", [1]),
+        (" 2", [1]),
+        ("2  banana tart", [1]),  # as it is put into the line from the list
+        ("7", []),
+        ("kiwi", []),
     ],
 )
-def test_picking_by_what_is_typed(typed: str, found: list[int], chosen: int | None) -> None:
-    picker = Picker("Which?", ["apple tart", "banana tart", "plum"])
-    picker.type(typed)
-    assert picker.found() == found
-    assert picker.taken() == chosen
+def test_picking_by_what_is_typed(typed: str, found: list[int]) -> None:
+    assert Choices(["apple tart", "banana tart", "plum"], [1, 2, 3]).meant(typed) == found
 
 
 def test_picking_by_numbers_of_their_own() -> None:
-    picker = Picker("Which?", ["rain 30", "sun 7", "snow"], numbers=[30, 7, 1])
-    for typed, chosen in (("1", 2), ("7", 1), ("3", 0), ("30", 0), ("sun", 1), ("2", None)):
-        picker.type(typed)
-        assert picker.taken() == chosen, typed
+    choices = Choices(["rain 30", "sun 7", "snow"], numbers=[30, 7, 1])
+    for typed, found in (("1", [2]), ("7", [1]), ("30", [0]), ("sun", [1]), ("3", []), ("2", [])):
+        assert choices.meant(typed) == found, typed
 
 
 @pytest.mark.parametrize(
@@ -283,20 +267,27 @@ def test_picking_by_numbers_of_their_own() -> None:
 )
 def test_y_and_n_answer_questions(choices: tuple[str, ...]) -> None:
     for typed in ("y", "yes", "n", "no"):
-        picker = Picker("Sure?", choices)
-        picker.type(typed)
-        taken = picker.taken()
-        assert taken is not None
+        (taken,) = Choices(choices, [1, 2]).meant(typed)
         assert choices[taken].startswith(typed)
 
 
-def test_picking_with_arrows_goes_round() -> None:
-    picker = Picker("Which?", ["one", "two", "three"])
-    picker.move(-1)
-    assert picker.taken() == 2
-    picker.move(1)
-    picker.move(1)
-    assert picker.taken() == 1
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("\r", 0),
+        ("two\r", 1),
+        ("kiwi\r\x7f\x7f\x7f\x7f3\r", 2),
+        ("\x03", None),
+        ("\x04", None),
+    ],
+)
+def test_picking(typed: str, taken: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A choice that does not exist is not taken."""
+    monkeypatch.setattr(vt100, "listening_from_now_on", nullcontext)
+    with create_pipe_input() as keys:
+        keys.send_text(typed)
+        asked = pick((keys, DummyOutput()), "Which?", ["one", "two", "three"], [1, 2, 3])
+    assert asked == taken
 
 
 def test_a_question_waits_until_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,19 +296,19 @@ def test_a_question_waits_until_nobody_types(monkeypatch: pytest.MonkeyPatch) ->
     def press_ctrl_c() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(modes, "wait_for_a_pause", press_ctrl_c)
+    monkeypatch.setattr(tty_modes, "wait_for_a_pause", press_ctrl_c)
     with create_pipe_input() as keys:
-        assert Picker("Which?", ["one", "two"]).run((keys, DummyOutput())) is None
+        assert pick((keys, DummyOutput()), "Which?", ["one", "two"], [1, 2]) is None
 
 
 # What is typed ahead
 
 
 @pytest.fixture
-def ahead() -> Iterator[tuple[Ahead, int]]:
+def ahead() -> Iterator[tuple[TypeAhead, int]]:
     """What collects, and where to type."""
     keyboard, fingers = os.pipe()
-    collector = Ahead(keyboard)
+    collector = TypeAhead(keyboard)
     collector.start()
     yield collector, fingers
     collector.stop()
@@ -325,7 +316,7 @@ def ahead() -> Iterator[tuple[Ahead, int]]:
     os.close(fingers)
 
 
-def typed(collector: Ahead) -> bytes:
+def typed(collector: TypeAhead) -> bytes:
     """What has come, as soon as something has."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -336,7 +327,7 @@ def typed(collector: Ahead) -> bytes:
     return b""
 
 
-def test_a_pause_is_half_a_second_without_a_key(ahead: tuple[Ahead, int]) -> None:
+def test_a_pause_is_half_a_second_without_a_key(ahead: tuple[TypeAhead, int]) -> None:
     collector, fingers = ahead
     collector.wait_for_a_pause()  # nothing was typed at all
     typed_at = time.monotonic()
@@ -346,17 +337,18 @@ def test_a_pause_is_half_a_second_without_a_key(ahead: tuple[Ahead, int]) -> Non
     assert time.monotonic() - typed_at >= 0.5
 
 
-def test_ctrl_z_while_it_stops(ahead: tuple[Ahead, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_z_while_it_stops(
+    ahead: tuple[TypeAhead, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     collector, fingers = ahead
-    write = os.write
+    close = os.close
 
-    def write_and_suspend(file: int, data: bytes) -> int:
+    def close_and_suspend(file: int) -> None:
         monkeypatch.undo()
-        written = write(file, data)
+        close(file)
         collector.stop()
-        return written
 
-    monkeypatch.setattr(os, "write", write_and_suspend)
+    monkeypatch.setattr(os, "close", close_and_suspend)
     with collector.paused():
         pass
     os.write(fingers, b"after")
@@ -366,10 +358,10 @@ def test_ctrl_z_while_it_stops(ahead: tuple[Ahead, int], monkeypatch: pytest.Mon
 def test_a_signal_that_was_not_heard_ends_the_chat_at_the_prompt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(modes, "told", signal.SIGTERM)
-    keyboard = Keyboard(history=None, complete=lambda typed: [], bar=list)
+    monkeypatch.setattr(tty_modes, "ending_signal", signal.SIGTERM)
+    console = ChatConsole(history=None, completions=lambda typed: [], toolbar=list)
     with pytest.raises(SystemExit) as ended:
-        keyboard.read()
+        console.read()
     assert ended.value.code == 143
 
 
@@ -441,23 +433,3 @@ def test_which_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         command()
     (tmp_path / "nano").touch(mode=0o700)
     assert command() == [os.path.join(tmp_path, "nano")]
-
-
-# Pastes as they arrive
-
-
-@pytest.mark.parametrize("size", [1, 2, 5, 7, 1000])
-def test_a_paste_in_pieces_of_any_size(size: int) -> None:
-    got: list[tuple[object, str]] = []
-    parser = Parser(lambda press: got.append((press.key, press.data)))
-    data = "a\x1b[200~one\rtwo \x1b[201 three\x1b[201~b\x1b[200~\x1b[201~\x1b[200~x\x1b[201~\x1b[A"
-    for start in range(0, len(data), size):
-        parser.feed(data[start : start + size])
-    assert got == [
-        ("a", "a"),
-        (Keys.BracketedPaste, "one\rtwo \x1b[201 three"),
-        ("b", "b"),
-        (Keys.BracketedPaste, ""),
-        (Keys.BracketedPaste, "x"),
-        (Keys.Up, "\x1b[A"),
-    ]

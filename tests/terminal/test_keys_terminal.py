@@ -89,12 +89,12 @@ def test_the_history_of_earlier_chats_is_searched(
     assert chat.leave(CTRL_D) == 0
     chat = start(columns=columns, rows=rows)
     chat.keys(CTRL_R, "ARE")
-    chat.until("search: ARE")
+    chat.until("search backward: ARE")
     chat.until(">>> apples are red")
     chat.keys(CTRL_C)  # ends the search, and clears nothing
     chat.prompt()
     chat.keys(CTRL_R, "app")
-    chat.until("search: app")
+    chat.until("search backward: app")
     chat.keys(ENTER)
     chat.until(lambda: chat.row == ">>> apples are red")
     send(chat)

@@ -16,7 +16,7 @@ from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
-from gemma_mtp.terminal.prompt.menu import clipped
+from gemma_mtp.terminal.widths import clipped
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:

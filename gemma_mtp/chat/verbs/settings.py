@@ -10,7 +10,7 @@ from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import PARAMETERS, Sampling, find
-from gemma_mtp.terminal.prompt.message import unquoted
+from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The user's own editor on a text. Knows neither chat nor line."""
+"""The user's own editor on a text, while a message is typed and for `/edit`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.terminal.modes import usual_keyboard
+from gemma_mtp.terminal.interrupts import handled
+from gemma_mtp.terminal.tty_modes import cooked_mode
 
 HINT = "The variables VISUAL and EDITOR name the one that is used."
 
@@ -57,7 +57,7 @@ def _as_given(after: str, before: str) -> str:
 
 
 def _run(words: list[str]) -> None:
-    with usual_keyboard(), _deaf():
+    with cooked_mode(), _deaf():
         try:
             status = subprocess.call(words)
         except OSError as error:
@@ -70,13 +70,9 @@ def _run(words: list[str]) -> None:
 def _deaf() -> Iterator[None]:
     """Ctrl-C is the editor's. Ignoring it would be inherited, so it is handled by doing nothing,
     and no event loop is told."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, lambda number, frame: None)
-    told = signal.set_wakeup_fd(-1)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        signal.set_wakeup_fd(told)
+    with handled(lambda number, frame: None, signal.SIGINT):
+        told = signal.set_wakeup_fd(-1)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(told)

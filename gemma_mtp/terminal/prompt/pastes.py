@@ -1,20 +1,20 @@
 """Long texts as one character each: a label while a message is typed, all of it when it is sent.
 
-Knows neither keyboard nor screen. The characters are private ones; a text that has some of its own
-is kept as a whole, so that nothing but what was kept is ever replaced.
+The session puts pastes aside here, the history long messages. The characters are private ones; a
+text that has some of its own is kept as a whole, so that nothing but what was kept is replaced.
 """
 
 from __future__ import annotations
 
 import re
 
-_MARKS = re.compile("[\U0010e000-\U0010fffd]")
-_FIRST, _LAST = 0x10E000, 0x10FFFD
+_FIRST, _LAST = "\U0010e000", "\U0010fffd"
+_MARKS = re.compile(f"[{_FIRST}-{_LAST}]")
 
 # A paste beyond this is put aside; what was typed, or comes from the history, may be longer.
 PASTE_LINES, PASTE_CHARACTERS = 10, 1000
 TEXT_LINES, TEXT_CHARACTERS = 40, 8000
-HEAD = 200
+LONGEST_FIRST_LINE = 200  # characters of a message that is put aside but for its first line
 
 
 class Pastes:
@@ -24,7 +24,7 @@ class Pastes:
         self._kept: dict[str, tuple[str, str]] = {}
 
     def pasted(self, text: str) -> str:
-        """A paste as it goes into the line: itself, or the character that stands for it."""
+        """A paste as it goes into the message: itself, or the character that stands for it."""
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if _is_long(text, PASTE_LINES, PASTE_CHARACTERS) or _MARKS.search(text):
             return self._keep(text, "pasted ")
@@ -36,30 +36,22 @@ class Pastes:
             return self._keep(text, "")
         if not _is_long(text, TEXT_LINES, TEXT_CHARACTERS):
             return text
-        head, _, rest = text.partition("\n")
-        if rest and len(head) <= HEAD:
-            return f"{head}\n{self._keep(rest, '')}"
+        first, _, rest = text.partition("\n")
+        if rest and len(first) <= LONGEST_FIRST_LINE:
+            return f"{first}\n{self._keep(rest, '')}"
         return self._keep(text, "")
 
-    def expanded(self, line: str) -> str:
-        """A line with the texts themselves."""
-        return _MARKS.sub(lambda mark: self._kept.get(mark[0], (mark[0], ""))[0], line)
+    def expanded(self, message: str) -> str:
+        """A message with the texts themselves."""
+        return _MARKS.sub(lambda mark: self._kept.get(mark[0], (mark[0], ""))[0], message)
 
-    def labelled(self, line: str) -> str:
-        """A line as it is shown."""
-        return _MARKS.sub(lambda mark: self.label(mark[0]), line)
-
-    def label(self, char: str) -> str:
-        """What is shown for one character of a line; most stand for themselves."""
-        return self._kept[char][1] if char in self._kept else char
-
-    def any_in(self, line: str) -> bool:
-        """Some of the line is not spelled out."""
-        return any(mark in self._kept for mark in _MARKS.findall(line))
+    def labelled(self, message: str) -> str:
+        """A message as it is shown."""
+        return _MARKS.sub(lambda mark: self._kept.get(mark[0], ("", mark[0]))[1], message)
 
     def _keep(self, text: str, how: str) -> str:
-        mark = chr(_FIRST + len(self._kept))
-        if ord(mark) > _LAST:
+        mark = chr(ord(_FIRST) + len(self._kept))
+        if mark > _LAST:
             return text
         lines = len(text.splitlines())
         size = f"{lines:,} lines" if lines > 1 else f"{len(text):,} characters"

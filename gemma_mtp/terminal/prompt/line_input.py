@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from gemma_mtp.terminal.modes import usual_keyboard
-from gemma_mtp.terminal.prompt.message import CONTINUED, LEAVING, is_open
+from gemma_mtp.terminal.prompt.quotes import is_open
+from gemma_mtp.terminal.tty_modes import cooked_mode
 from gemma_mtp.text import harmless
 
+CONTINUED = "... "
+HOW_TO_LEAVE = "Ctrl-D or /bye leaves."
 
-def read_plain(prompt: str, default: str) -> str:
+
+def read_lines(prompt: str, default: str) -> str:
     """One message; an empty line stands for the text that was offered. EOFError at the end."""
     if default:
         print(f"Enter alone stands for: {default.splitlines()[0]}")
@@ -23,16 +26,13 @@ def read_plain(prompt: str, default: str) -> str:
                 while is_open(text):
                     text += "\n" + input(CONTINUED)
             except KeyboardInterrupt:
-                print(f"\n{LEAVING}")
+                print(f"\n{HOW_TO_LEAVE}")
             else:
                 return text or default
 
 
-def ask_plain(
-    question: str, choices: Sequence[str], numbers: Sequence[int] | None = None
-) -> int | None:
+def ask_for_number(question: str, choices: Sequence[str], numbers: Sequence[int]) -> int | None:
     """The index of a choice by its number, or None."""
-    numbers = numbers or range(1, len(choices) + 1)
     for number, choice in zip(numbers, choices, strict=True):
         print(f"{number:3}  {choice}")
     with _whole_lines():
@@ -52,5 +52,5 @@ def _whole_lines() -> Iterator[None]:
     """Bytes that are no text come as replacement characters."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
-    with usual_keyboard():
+    with cooked_mode():
         yield

@@ -1,19 +1,16 @@
-"""How a message is typed and shown again: the words that keyboards and screens share. Pure."""
+"""Quotes around a text that was typed, above all the three around one of several lines."""
 
 from __future__ import annotations
 
 import re
 
-from gemma_mtp.text import harmless
-
-QUOTES, CONTINUED = '"""', "... "
-LEAVING = "Ctrl-D or /bye leaves."
-_TEXT = re.compile(rf"\s*(?:/(?:set\s+)?system\s+)?{QUOTES}(.*)", re.DOTALL | re.IGNORECASE)
+QUOTES = '"""'
+_QUOTED = re.compile(rf"\s*(?:/(?:set\s+)?system\s+)?{QUOTES}(.*)", re.DOTALL | re.IGNORECASE)
 
 
 def is_open(text: str) -> bool:
     """A message, or a system prompt, of several lines has begun and not ended."""
-    quoted = _TEXT.fullmatch(text)
+    quoted = _QUOTED.fullmatch(text)
     return quoted is not None and not quoted[1].rstrip().endswith(QUOTES)
 
 
@@ -23,8 +20,3 @@ def unquoted(text: str) -> str:
         return text.removeprefix(QUOTES).removesuffix(QUOTES).strip("\n")
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
     return text[1:-1] if quoted else text
-
-
-def shown(prompt: str, text: str) -> str:
-    """A message as it stays on the screen; control characters in it do nothing."""
-    return prompt + harmless(text).replace("\n", f"\n{CONTINUED}") + "\n"

@@ -1,4 +1,4 @@
-"""Takes what is typed while nothing is read. Knows no keys.
+"""Collects what is typed while nothing is read; knows bytes, but no keys.
 
 A terminal holds a few kilobytes only: behind a paste larger than that, Ctrl-C would not arrive.
 """
@@ -15,32 +15,31 @@ from contextlib import contextmanager, suppress
 PAUSE = 0.5  # seconds without a key; who is typing presses the next one sooner
 
 
-class Ahead:
+class TypeAhead:
     """Collects bytes from a terminal in a thread of its own."""
 
     def __init__(self, keyboard: int) -> None:
         self._keyboard = keyboard
         self._data = bytearray()
         self._typed_at = -PAUSE
-        self._running: tuple[threading.Thread, tuple[int, int]] | None = None
+        self._running: tuple[threading.Thread, int] | None = None
 
     def start(self) -> None:
+        """Read the terminal from here on."""
         if self._running is None:
-            bell = os.pipe()
-            thread = threading.Thread(target=self._collect, args=(bell[0],), daemon=True)
+            stopped, stop = os.pipe()
+            thread = threading.Thread(target=self._collect, args=(stopped,), daemon=True)
             thread.start()
-            self._running = thread, bell
+            self._running = thread, stop
 
     def stop(self) -> None:
-        """What comes from here on is another's. A signal's handler may call this while it runs, so
-        whoever takes the thread first is the one to end it."""
+        """Leave what comes from here on to others. A signal's handler may call this while it runs,
+        so whoever takes the thread first is the one to end it."""
         running, self._running = self._running, None
         if running is not None:
-            thread, bell = running
-            os.write(bell[1], b"!")
+            thread, stop = running
+            os.close(stop)
             thread.join()
-            for end in bell:
-                os.close(end)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -63,9 +62,10 @@ class Ahead:
         data, self._data = bytes(self._data), bytearray()
         return data
 
-    def _collect(self, bell: int) -> None:
-        with suppress(OSError):  # the terminal has gone
-            while bell not in select.select([self._keyboard, bell], [], [])[0]:
+    def _collect(self, stopped: int) -> None:
+        """Until the other end of the pipe `stopped` is closed."""
+        with suppress(OSError), open(stopped, closefd=True):  # the terminal may have gone
+            while stopped not in select.select([self._keyboard, stopped], [], [])[0]:
                 data = os.read(self._keyboard, 1 << 16)
                 if not data:
                     return
