@@ -150,7 +150,8 @@ def _grown(turn: Turn, more: str | None) -> Turn:
 
 def without_tokens(turn: Turn) -> Turn:
     """Without those of the reply that may be written just now."""
-    return turn if turn.reply is None else turn.with_reply(turn.reply.without_tokens())
+    reply = turn.reply
+    return turn.with_reply(reply.without_tokens()) if reply and reply.tokens else turn
 
 
 def storable(text: str) -> str:

@@ -8,22 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeEnvironment, Outcome, invoke
+from support.fakes import Outcome, SavedWorld, invoke
 
 from gemma_mtp.api import Message, Turn
 from gemma_mtp.cli.app import main
-from gemma_mtp.conversations.archive import Archive
-
-
-class SavedWorld(FakeEnvironment):
-    """A world with a file of conversations."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    def archive(self) -> Archive:
-        return Archive(self.path)
 
 
 @pytest.fixture

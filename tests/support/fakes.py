@@ -297,6 +297,17 @@ class FakeEnvironment(Environment):
         return "0.3.36", "0c1e570"
 
 
+class SavedWorld(FakeEnvironment):
+    """A world with a file of conversations."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def archive(self) -> Archive:
+        return Archive(self.path)
+
+
 class FakeConsole:
     """Somebody at the keyboard: `lines` are typed (or raised), `answers` given to questions, and
     `edited` is what comes back from the editor (None: nothing was changed)."""
@@ -382,6 +393,7 @@ __all__ = [
     "FakeConsole",
     "FakeEngine",
     "FakeEnvironment",
+    "SavedWorld",
     "Script",
 ]
 

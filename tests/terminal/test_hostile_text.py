@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 import typer
 from support import gguf_writer as writer
-from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Outcome, Script, invoke
+from support.fakes import (
+    BrokenEnvironment,
+    FakeEngine,
+    FakeEnvironment,
+    Outcome,
+    SavedWorld,
+    Script,
+    invoke,
+)
 from support.hub_server import Hub, Stored
 from support.talk import Talk
-from test_cli_chats import SavedWorld
 
 from gemma_mtp import paths
 from gemma_mtp.api import Message, Turn
