@@ -148,7 +148,7 @@ def ready_line(event: PullReady, carried: bool) -> str:
 
 def _parts(doing: str, event: PullProgress, rate: float | None) -> list[tuple[int, str]]:
     """What is known, with its importance where room is short."""
-    parts = [(1, doing)]
+    parts = [(2, doing)]
     if event.total:
         parts.append((6, percent(event.done / event.total)))
     parts.append((3, f"{amount(event.done, event.total)}"))
@@ -158,7 +158,7 @@ def _parts(doing: str, event: PullProgress, rate: float | None) -> list[tuple[in
     if left is not None and not event.verifying:
         parts.append((5, f"{duration(left)} left"))
     if event.pair_total > event.total:
-        parts.append((2, f"pair {percent(event.pair_done / event.pair_total)}"))
+        parts.append((1, f"pair {percent(event.pair_done / event.pair_total)}"))
     return parts
 
 

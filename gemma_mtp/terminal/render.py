@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
 STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
-BAR = 20  # columns
+BAR, LEAST_FOR_BAR = 20, 60  # columns of a bar, and of a window that has room for it
 REPLAYED = 5  # turns that are shown again when a conversation goes on
 REPLAYED_LINES = 12  # of a message in them; attached files can be long
 
@@ -115,15 +115,14 @@ class Printer:
 
     def progress(self, share: float, words: str | Parts) -> None:
         """A bar and words, of which the least important go first, for the moment."""
-        room = self.screen.width - 1
-        if not isinstance(words, str):
-            words = fit(words, room)
-        if not self.screen.live or not self.screen.unicode or len(words) + BAR + 1 > room:
-            self.screen.transient(words)
-            return
-        from gemma_mtp.terminal.tables import progress_bar
+        screen, bar = self.screen, list[Piece]()
+        if screen.live and screen.unicode and screen.width >= LEAST_FOR_BAR:
+            from gemma_mtp.terminal.tables import progress_bar
 
-        self.screen.transient(f" {words}", progress_bar(share, BAR))
+            bar = [*progress_bar(share, BAR), Piece(" ")]
+        if not isinstance(words, str):
+            words = fit(words, screen.width - 1 - (BAR + 1 if bar else 0))
+        screen.transient(words, bar)
 
     def show(self, event: Event) -> None:
         """One event of a reply."""
