@@ -17,6 +17,7 @@ from gemma_mtp.api import (
     Event,
     Image,
     Message,
+    PairInfo,
     Prefill,
     Progress,
     Request,
@@ -170,7 +171,9 @@ def invented(kind: Any, rng: random.Random) -> Any:
     }[kind]()
 
 
-@pytest.mark.parametrize("kind", [Request, Message, Turn, Stats, Event, Sampling], ids=str)
+@pytest.mark.parametrize(
+    "kind", [Request, Message, Turn, Stats, Event, Sampling, PairInfo], ids=str
+)
 def test_everything_comes_back_from_json_as_it_was(kind: Any) -> None:
     rng = random.Random(str(kind))
     for _ in range(500):

@@ -6,7 +6,7 @@ and the types of these say what belongs where.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from math import isfinite
@@ -24,8 +24,6 @@ _WORDS = {
     bool: "true or false",
     bytes: "base64",
     NoneType: "null",
-    dict: "an object",
-    list: "a list",
     tuple: "a list",
 }
 
@@ -38,11 +36,9 @@ def to_json(value: Any) -> Any:
     if is_dataclass(value):
         tag = {"type": value.type} if hasattr(value, "type") else {}
         return tag | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): to_json(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
         return [to_json(each) for each in value]
-    return b64encode(value).decode() if isinstance(value, bytes) else value
+    return b2a_base64(value, newline=False).decode() if isinstance(value, bytes) else value
 
 
 def from_json(kind: Any, data: Any, name: str = "") -> Any:
@@ -56,15 +52,11 @@ def from_json(kind: Any, data: Any, name: str = "") -> Any:
         return _member(kind, data, name)
     if is_dataclass(kind) and isinstance(data, dict):
         return _object(kind, data, name)
-    if origin in (tuple, list) and isinstance(data, list):
-        if len(inner) == len(data) and inner[-1] is not Ellipsis:
-            return tuple(map(from_json, inner, data, [name] * len(data)))
-        return origin(from_json(inner[0], each, f"{name}[{n}]") for n, each in enumerate(data))
+    if origin is tuple and isinstance(data, list):  # of any length, and of one type
+        return tuple(from_json(inner[0], each, f"{name}[{n}]") for n, each in enumerate(data))
     try:
-        if origin is dict and isinstance(data, dict):
-            return {inner[0](k): from_json(inner[1], v, f"{name}.{k}") for k, v in data.items()}
         if kind is bytes and isinstance(data, str):
-            return b64decode(data, validate=True)
+            return a2b_base64(data, strict_mode=True)
         if kind is float and type(data) in (int, float) and isfinite(data):
             return float(data)
     except (ValueError, OverflowError) as error:
