@@ -58,7 +58,7 @@ def _check(env: Environment, key: str, value: Any) -> None:
     from gemma_mtp.models.store import looks_like_path
 
     if not looks_like_path(value) and not value.startswith("hf:"):
-        env.store.known(value)
+        env.store.require(value)
 
 
 def _print(values: dict[str, Any], wanted: Setting | None, as_json: bool) -> None:

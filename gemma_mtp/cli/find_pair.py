@@ -35,7 +35,7 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
 
         show_pull(env, error.name)
         return env.resolve(model, drafter)
-    lost = "" if model else env.store.lost()
+    lost = "" if model else env.store.last_used_problem()
     if lost:
         print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
     if doubt := warning(env, files.name):

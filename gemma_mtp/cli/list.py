@@ -13,7 +13,7 @@ from gemma_mtp.text import byte_size, json_text, moment
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.models.inventory import Item
+    from gemma_mtp.models.inventory import StoredPair
 
 
 def list_models(
@@ -39,21 +39,23 @@ def list_models(
     return ExitStatus.OK
 
 
-def _not_here(env: Environment, here: set[str]) -> list[Item]:
-    from gemma_mtp.models.inventory import Item
+def _not_here(env: Environment, here: set[str]) -> list[StoredPair]:
+    from gemma_mtp.models.inventory import StoredPair
 
     return [
-        Item(e.name, e.tag, e.bytes or 0, False, e.builtin, f"{e.repo}@{e.revision[:12]}", None)
+        StoredPair(
+            e.name, e.tag, e.bytes or 0, False, e.builtin, f"{e.repo}@{e.revision[:12]}", None
+        )
         for e in env.catalogue.entries
         if e.name not in here
     ]
 
 
-def _size(item: Item) -> str:
+def _size(item: StoredPair) -> str:
     return byte_size(item.bytes) if item.bytes else "?"
 
 
-def _state(item: Item) -> str:
+def _state(item: StoredPair) -> str:
     if item.ready:
         return "built in" if item.builtin else "ready"
     return "partial" if item.folder else "not here"

@@ -46,15 +46,16 @@ def show(
 
 def _check(env: Environment, model: str) -> dict[str, str]:
     from gemma_mtp.models.details import is_file
-    from gemma_mtp.models.inventory import check, find, own
+    from gemma_mtp.models.inventory import check_sha256, find, of_files
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
-    item = own(env.store.resolve(model)) if is_file(env.store, model) else find(env.store, model)
+    store = env.store
+    pair = of_files(store.resolve(model)) if is_file(store, model) else find(store, model)
     printer = Printer(Screen(sys.stderr, sys.stderr))
     try:
-        return check(
-            item,
+        return check_sha256(
+            pair,
             lambda name, total, done: printer.progress(done / max(total, 1), f"checking {name}"),
         )
     finally:

@@ -15,7 +15,7 @@ from gemma_mtp.models import gguf, inventory, pair_check, speeds
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
-from gemma_mtp.models.inventory import Item, StoredFile
+from gemma_mtp.models.inventory import StoredPair, StoredFile
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.store import Store, looks_like_path
@@ -63,7 +63,7 @@ def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     return {**about, "files": files, **_verdict(entry, machine)}
 
 
-def _of_item(item: Item, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _of_item(item: StoredPair, machine: Callable[[], Machine]) -> dict[str, Any]:
     entry = item.entry
     state = "ready" if item.ready else f"part of it is here, {byte_size(item.bytes)}"
     known = _catalogued(entry, state) if entry else {"name": item.name, "state": state}
@@ -84,7 +84,7 @@ def _of_item(item: Item, machine: Callable[[], Machine]) -> dict[str, Any]:
 
 def _of_file(store: Store, model: str) -> dict[str, Any]:
     pair = store.resolve(model)
-    files = inventory.own(pair).files
+    files = inventory.of_files(pair).files
     header = _header(files)
     known = {"name": pair.name, "state": "a file of yours", "no_drafter": pair.no_drafter}
     read = _read(files, header)

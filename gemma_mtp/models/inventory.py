@@ -42,7 +42,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
-class Item:
+class StoredPair:
     """A pair on this machine, complete or not; `bytes` are those on the disk."""
 
     name: str
@@ -62,7 +62,7 @@ class Item:
         return {key: getattr(self, key) for key in keys}
 
 
-def items(store: Store) -> list[Item]:
+def items(store: Store) -> list[StoredPair]:
     """Everything here: the catalogue's pairs in its order, then other repositories'."""
     known = {store.folder(entry): entry for entry in store.catalogue.entries if not entry.builtin}
     found = [_builtin(store, entry) for entry in store.ready() if entry.builtin]
@@ -72,7 +72,7 @@ def items(store: Store) -> list[Item]:
     return found + [item for folder in ordered if (item := here[folder]) is not None]
 
 
-def find(store: Store, name: str) -> Item:
+def find(store: Store, name: str) -> StoredPair:
     """The pair here that `name` means, complete or not. Raises NotPulled or ModelNotAvailable."""
     entry = store.find(name)
     wanted = entry.name if entry else name
@@ -84,15 +84,15 @@ def find(store: Store, name: str) -> Item:
     raise ModelNotAvailable(f'There is no model called "{name}" here.', "See gemma-mtp list.")
 
 
-def own(pair: PairFiles) -> Item:
+def of_files(pair: PairFiles) -> StoredPair:
     """A pair of files that the user named."""
     parts = ((role, part) for role, path in _both(pair) for part in gguf.read_header(path).files)
     files = _stored(parts)
     size = sum(file.bytes for file in files)
-    return Item(pair.name, "", size, True, False, "", last_used.when(pair.name), files)
+    return StoredPair(pair.name, "", size, True, False, "", last_used.when(pair.name), files)
 
 
-def check(item: Item, on_check: OnCheck) -> dict[str, str]:
+def check_sha256(item: StoredPair, on_check: OnCheck) -> dict[str, str]:
     """The sha256 of every file, by path; raises BadPair for the first that is not as pulled."""
     if not item.ready:
         raise BadPair(f"{item.name} is not complete.", f"gemma-mtp pull {item.name}")
@@ -109,14 +109,14 @@ def check(item: Item, on_check: OnCheck) -> dict[str, str]:
     return sums
 
 
-def mark_damaged(item: Item) -> None:
+def mark_damaged(item: StoredPair) -> None:
     """A damaged pair is not ready any more, so that a pull looks at it again."""
     if item.folder is not None:
         with contextlib.suppress(OSError):
             pair_record.mark_unfinished(item.folder)
 
 
-def remove(item: Item) -> int:
+def remove(item: StoredPair) -> int:
     """Delete a pair's folder and return the bytes that this frees; a link goes, what it names
     stays. Raises UsageError for a built-in pair, and where the folder cannot be removed."""
     if item.builtin or item.folder is None:
@@ -158,7 +158,7 @@ def remove_folder(folder: Path, name: str) -> None:
         raise UsageError(why) from error
 
 
-def in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
+def in_folder(store: Store, folder: Path, entry: Entry | None) -> StoredPair | None:
     """What a folder of models holds; None if nothing says what it is for.
 
     `entry`: that of the catalogue whose folder it is, if there is one.
@@ -180,7 +180,7 @@ def in_folder(store: Store, folder: Path, entry: Entry | None) -> Item | None:
     stored = _recorded(folder, record) if ready and record else ()
     size = sum(file.bytes for file in stored) if ready else bytes_on_disk(folder)
     source, when = f"{repo}@{revision[:12]}", last_used.when(name)
-    return Item(name, tag, size, ready, False, source, when, stored, folder, entry)
+    return StoredPair(name, tag, size, ready, False, source, when, stored, folder, entry)
 
 
 def folders() -> list[Path]:
@@ -197,11 +197,11 @@ def bytes_on_disk(path: Path) -> int:
     return sum(disk.bytes_taken(file, follow=False) for file in below if file.is_file())
 
 
-def _builtin(store: Store, entry: Entry) -> Item:
+def _builtin(store: Store, entry: Entry) -> StoredPair:
     pair = store.files(entry)
     files = _stored(_both(pair)) if pair else ()
     size, when = sum(file.bytes for file in files), last_used.when(entry.name)
-    return Item(entry.name, entry.tag, size, True, True, "built in", when, files, None, entry)
+    return StoredPair(entry.name, entry.tag, size, True, True, "built in", when, files, None, entry)
 
 
 def _both(pair: PairFiles) -> list[tuple[str, Path]]:

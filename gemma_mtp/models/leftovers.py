@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp.files.folder_lock import LOCK, is_locked
-from gemma_mtp.models.inventory import Item, bytes_on_disk, folders, in_folder, remove_folder
+from gemma_mtp.models.inventory import StoredPair, bytes_on_disk, folders, in_folder, remove_folder
 from gemma_mtp.models.pair_record import RECORD, SUMS
 from gemma_mtp.models.store import Store
 
@@ -45,7 +45,7 @@ def clear(leftover: Leftover) -> None:
         leftover.path.unlink(missing_ok=True)
 
 
-def _beside(folder: Path, item: Item) -> Iterator[Leftover]:
+def _beside(folder: Path, item: StoredPair) -> Iterator[Leftover]:
     """What is in a folder beside the pair; a folder elsewhere may have other uses."""
     if folder.is_symlink():
         return

@@ -49,7 +49,7 @@ class Store:
         latest = next(used, last_used.Used(BUILTIN))
         return self._pair(latest.name, drafter or latest.drafter)
 
-    def lost(self) -> str:
+    def last_used_problem(self) -> str:
         """A sentence about the pair used last if it cannot be opened any more, else ""."""
         latest = None if configured_model() is not None else next(iter(last_used.read()), None)
         problem = self._problem(latest) if latest is not None else None
@@ -72,8 +72,8 @@ class Store:
         name = entry.name.replace("/", "--").replace(":", "-")  # Windows forbids colons
         return paths.models_dir() / name
 
-    def known(self, name: str) -> Entry:
-        """The entry for `name`, or an error that suggests one."""
+    def require(self, name: str) -> Entry:
+        """The entry for `name`. Raises ModelNotAvailable, which suggests one."""
         entry = self.find(name)
         if entry is None:
             message = f'There is no model called "{name}".'
@@ -130,7 +130,7 @@ class Store:
             return self._repository(model)
         if entry is None and looks_like_path(model):
             return self._from_path(_absolute(model), look_around=drafter is None)
-        return self._ready_files(entry or self.known(model))
+        return self._ready_files(entry or self.require(model))
 
     def _from_path(self, model: Path, look_around: bool) -> PairFiles:
         if look_around:  # else the two are checked together

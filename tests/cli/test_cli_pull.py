@@ -381,7 +381,7 @@ def test_words(text: str, words: str) -> None:
 
 def test_what_run_says_of_a_damaged_model_is_true(hub: Hub, env: Environment) -> None:
     pull(env, "12b")
-    target = env.store.folder(env.store.known("12b")) / "target.gguf"
+    target = env.store.folder(env.store.require("12b")) / "target.gguf"
     for damage in (b"GGUF" + bytes(target.stat().st_size - 4), target.read_bytes()[:-9], b""):
         target.write_bytes(damage)
         outcome = invoke("run", "12b", "hi", env=env)
@@ -399,7 +399,7 @@ def test_what_show_finds_is_mended_too(
 ) -> None:
     pull(env, "12b")
     pull(env, "12b")  # from now on it is known that the headers are good
-    target = env.store.folder(env.store.known("12b")) / "target.gguf"
+    target = env.store.folder(env.store.require("12b")) / "target.gguf"
     before, data = target.stat(), bytearray(target.read_bytes())
     data[byte] ^= 1
     target.write_bytes(data)

@@ -72,7 +72,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     "which", ["cache", "cache/models", "cache/models/e2b", "cache/models/e2b/{target}"]
 )
 def test_models_on_an_absent_disk(home: Path, which: str) -> None:
-    target = Environment().store.known("e2b").target.path
+    target = Environment().store.require("e2b").target.path
     said = link(home / which.format(target=target))
     assert said in problems()
     outcome = do("run", "e2b", "Hello")

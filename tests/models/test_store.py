@@ -278,10 +278,10 @@ def test_a_named_drafter_is_remembered_with_its_target(
     shop.remember_used(shop.resolve(str(target), named).name)
     fresh = store.Store(CATALOGUE)
     assert fresh.resolve(None) == PairFiles(str(target), target, named)
-    assert fresh.lost() == ""
+    assert fresh.last_used_problem() == ""
     named.unlink()
     assert fresh.resolve(None).name == "tiny"
-    assert f"There is no file {named}" in fresh.lost()
+    assert f"There is no file {named}" in fresh.last_used_problem()
 
 
 def test_a_damaged_file_of_ones_own_was_never_pulled(shop: store.Store, target: Path) -> None:

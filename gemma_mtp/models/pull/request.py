@@ -63,7 +63,7 @@ def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
 def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> Entry:
     """The entry of the catalogue, a pair pulled before, or what the hub lists."""
     if not hub_names.is_hub_name(name):
-        return store.known(name)
+        return store.require(name)
     hub_names.parse(name)  # raises for a name that no repository has
     here = hub_names.find_pulled(name, paths.models_dir())
     if here is not None and request.revision in (None, here.revision):
@@ -133,4 +133,4 @@ def _is_named(entry: Entry, name: str | None, store: Store) -> bool:
         return True
     if hub_names.is_hub_name(name):
         return name.lower() in entry.spellings
-    return store.known(name).name == entry.name
+    return store.require(name).name == entry.name
