@@ -15,7 +15,7 @@ from gemma_mtp.models import gguf, inventory, pair_check, speeds
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
-from gemma_mtp.models.inventory import StoredPair, StoredFile
+from gemma_mtp.models.inventory import StoredFile, StoredPair
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.store import Store, looks_like_path
