@@ -21,8 +21,8 @@ RUN = {
 }
 
 
-class BenchWorld(FakeEnvironment):
-    """A fake world with real files behind the scripted engine."""
+class BenchEnvironment(FakeEnvironment):
+    """A fake environment with real files behind the scripted engine."""
 
     def __init__(self, engine=None):
         super().__init__(engine or CurveEngine())
@@ -32,7 +32,7 @@ class BenchWorld(FakeEnvironment):
 
 
 def bench(*arguments, engine=None):
-    return invoke("bench", "e2b", *arguments, env=BenchWorld(engine))
+    return invoke("bench", "e2b", *arguments, env=BenchEnvironment(engine))
 
 
 def as_json(*arguments, engine=None):
