@@ -10,14 +10,14 @@ from gemma_mtp.settings import MAX_DRAFT, Sampling
 DEFAULT_CONTEXT = 8192
 
 # Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
-# moment on a CPU. The size must not depend on time: other pieces give other last bits and exact
-# mode other text.
+# moment on a CPU. The size must not depend on timing: pieces of another size give other last bits,
+# and exact mode another text.
 GPU_PIECE, CPU_PIECE = 512, 64
 MAX_WIDTH = MAX_DRAFT + 1  # rows that one round checks at the most
 
 
-# States of the cache that are kept to come back to may take so many bytes together, or one part in
-# so many of the model's own size, whichever is more.
+# Snapshots of the cache may take so many bytes together, or this fraction (1/16) of the model's own
+# size, whichever is more.
 SNAPSHOT_BYTES, SNAPSHOT_SHARE = 256 << 20, 16
 
 

@@ -1,6 +1,6 @@
 """Loads a pair with progress on the screen, and says what should be known about it.
 
-Knows the world and the printer; what is done with the pair is others' business.
+Called at the start of a chat, by `/model`, and by the commands that need a pair.
 """
 
 from __future__ import annotations

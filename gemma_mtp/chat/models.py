@@ -1,6 +1,6 @@
 """What the verbs of a chat say about models: those here, and the loaded one in detail.
 
-Knows the store and file headers through the world; loads nothing.
+Reads the store and file headers by way of the environment; loads nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`doctor`, what `pull` does without a name, and a warning: what runs here and what does not.
 
-Knows how findings and verdicts are worded and shown; leaves looking to `doctor`, judging to `fit`.
+Knows how findings and verdicts are worded and shown; `findings` looks, `fit` judges.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def doctor(
     wrong = any(finding.problem for finding in findings)
     try:
         fits, best = _verdicts(env, wanted)
-    except GemmaMtpError:  # a broken list of models, say; it is among the findings
+    except GemmaMtpError:
+        # Such as a models.toml that cannot be read, which is among the findings.
         if not wrong:
             raise
         fits, best = [], None
@@ -88,7 +89,8 @@ def warning(env: Environment, name: str) -> str:
 
     try:
         return too_large(entry, env.machine())
-    except (ImportError, OSError, RuntimeError):  # no llama.cpp to ask for GPUs; others say so
+    except (ImportError, OSError, RuntimeError):
+        # Without llama.cpp GPUs are not known; loading reports that it is missing.
         return ""
 
 

@@ -1,6 +1,6 @@
 """What lies beyond the command line: model names, files, the engine, the hub, the state folder.
 
-The one seam between the terminal side and the rest; tests put a scripted world in its place.
+The one seam between the command line and the rest; tests put a scripted environment in its place.
 Everything is imported when it is needed.
 """
 

@@ -55,7 +55,7 @@ def examine(offline: bool) -> list[Finding]:
             found += look()
         except GemmaMtpError as error:
             found.append(Finding(name, "", str(error), error.hint))
-        except Exception as error:  # a doctor who faints helps nobody
+        except Exception as error:  # the other findings must still be shown
             found.append(Finding(name, "", f"cannot be examined: {error or type(error).__name__}."))
     return found
 
@@ -129,7 +129,8 @@ def _folders() -> Iterator[Finding]:
         problem, hint = _unusable(folder)
         yield Finding(f"{name} folder", str(folder), problem, hint)
     for lost in places.dangling_below(models):
-        if lost == places.dangling(paths.cache_dir()):  # said above
+        # The finding about the cache folder has said it.
+        if lost == places.dangling(paths.cache_dir()):
             continue
         yield Finding("models", "", f"{lost}.", "Connect its disk, or remove the link.")
 

@@ -1,6 +1,6 @@
 """`gemma-mtp pull`: its options, and what a person or a script sees of it.
 
-Knows words and streams; what is pulled and how is the world's.
+`models.pull` does the work, `pull_view` shows how it goes.
 """
 
 from __future__ import annotations

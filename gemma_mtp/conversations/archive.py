@@ -41,7 +41,8 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._database = Database(path, tables.STEPS, rescue)
         self._known: dict[int, Known] = {}
-        self._forked: dict[int, int] = {}  # by `progress`; told by the next `save`
+        # New ids given by `progress`, which the next `save` returns.
+        self._forked: dict[int, int] = {}
         self._lock = threading.RLock()
 
     @property

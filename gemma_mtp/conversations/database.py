@@ -78,7 +78,8 @@ class Database:
             result = self._mended("BEGIN IMMEDIATE", work)
         except FAILURES as error:
             self.problem = f"Conversations are not saved: {self.path}: {self._why(error)}."
-            self.close()  # opened when there was no room, it would never be one that can be written
+            # A connection that was opened while the disk was full could never be written to.
+            self.close()
             return None
         self.problem = self.notice = ""
         return result
@@ -205,7 +206,7 @@ class Database:
 
     def _is_full(self, error: Exception) -> bool:
         code = _code(error)
-        if code == sqlite3.SQLITE_IOERR:  # for want of room, among other things
+        if code == sqlite3.SQLITE_IOERR:  # a full disk is one of its causes
             with suppress(OSError):
                 return shutil.disk_usage(self.path.parent).free < FULL_BYTES
         return code == sqlite3.SQLITE_FULL
@@ -244,7 +245,7 @@ def _undisturbed(path: Path) -> str:
     with suppress(OSError):
         if os.name == "posix" and path.with_name(f"{path.name}-wal").stat().st_size:
             return "mode=ro&vfs=unix-none"
-    return "mode=ro&immutable=1"  # takes no notice of a log
+    return "mode=ro&immutable=1"  # a write-ahead log is then ignored
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -282,7 +283,7 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Of the file, or of its tables, which are not those that its version has."""
+    """Whether an error means that the file is damaged, or has not the tables of its version."""
     if isinstance(error, sqlite3.Error):
         return _code(error) in _DAMAGED or any(words in str(error) for words in _OTHER_TABLES)
     return isinstance(error, UnicodeDecodeError)

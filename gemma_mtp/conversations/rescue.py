@@ -64,7 +64,7 @@ def _name_lost(db: sqlite3.Connection) -> None:
 
 
 def _renumber(db: sqlite3.Connection, id: int) -> None:
-    """Numbers of turns without a gap, which is what everybody else takes for granted."""
+    """Number the turns of a conversation without a gap, as everything that reads them expects."""
     sql = "SELECT number FROM turns WHERE conversation = ? ORDER BY number"
     for number, (old,) in enumerate(db.execute(sql, (id,)).fetchall()):
         if number != old:

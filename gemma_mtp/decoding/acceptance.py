@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, tanh
 
-GUESS_WEIGHT = 3.0  # drafts it takes to overrule a guess
-LIKE_WEIGHT = 6.0  # and to tell a position from the one before it
-POOL_WEIGHT = 16.0  # and, of one confidence, from all the others
-POSITION_MEMORY = 0.985  # weight of what was known, each draft
-EVIDENCE_MEMORY = 0.995  # and each draft, of what confidence has foretold
+GUESS_WEIGHT = 3.0  # drafts; so many judged ones weigh as much as the guess before them
+LIKE_WEIGHT = 6.0  # drafts; likewise against what the position before says
+POOL_WEIGHT = 16.0  # drafts; likewise, for one bucket of confidence, against all others
+POSITION_MEMORY = 0.985  # weight that what is known keeps with each draft
+EVIDENCE_MEMORY = 0.995  # weight that the record of confidence keeps with each draft
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ LONGEST = 7  # drafts; hardly any text accepts more often enough
 # after the interval was doubled with each draft.
 PROBE_INTERVAL, LONGEST_PROBE_INTERVAL = 8, 32
 OPTIMISM = 2.0  # drafts that are counted as accepted in addition when drafting is tried again
-OPTIMISTIC_ROUNDS = 10  # for which that lasts
+OPTIMISTIC_ROUNDS = 10  # rounds in which they are counted so
 RATE_MEMORY = 0.95  # weight of the rounds before in the tokens per second reached lately
 GAIN_MEMORY = 0.9  # weight of the drafts before in what drafting brought lately
 

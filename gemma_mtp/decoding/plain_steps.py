@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from gemma_mtp.api import SpeedupBasis
 
-FIRST_ROUNDS = (3, 10, 24)  # three looks in the first reply, so that one stall does not decide
-EVERY = 128  # rounds: the machine may get busier, and the context longer
+# Rounds of the first reply after which a step is timed: one stall must not decide.
+FIRST_ROUNDS = (3, 10, 24)
+EVERY = 128  # rounds after which a step is timed again, as machine and context change
 NEAR = 512  # tokens of context within which the cost of a step hardly changes
-ENOUGH = 2  # one alone does not tell how far it can be relied on
+ENOUGH = 2  # timed steps; a single one does not show by how much they differ
 
 
 class Step(NamedTuple):

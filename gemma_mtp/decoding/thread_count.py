@@ -18,26 +18,27 @@ from dataclasses import dataclass, field
 from math import log
 from statistics import fmean
 
-WINDOW_SECONDS = 0.1  # of evaluation that say how things are now
-WINDOW_ROUNDS = 64  # that the window has at the most
+WINDOW_SECONDS = 0.1  # seconds of evaluation that say how things are now
+WINDOW_ROUNDS = 64  # rounds that the window has at the most
 # Processor time that each thread gets, as a share of the time that passes, where no other program
 # runs: measured with two threads on two cores. Beside one busy program it was 0.65.
 UNDISTURBED = 0.96
-# Processors that threads must have been denied before others are taken to be there, or such a share
-# of the threads, if that is more.
+# Other programs are taken to run when threads were denied so many processors, or such a share of
+# their number if that is more.
 DENIED, DENIED_SHARE = 0.3, 0.04
 # With one thread less a round is taken to be slower in proportion. If rounds are slower than that
 # already, and by this factor for noise, one thread less is worth a try.
 NOISE = 1.1
-FREE_FOR_ONE_MORE = 0.7  # of a processor that must be free for one thread more
-TRIAL_ROUNDS = 2  # at another number of threads before it is kept, and at least WINDOW_SECONDS
-LONGEST_TRIAL = 8  # rounds after which a trial ends in which nothing could be compared
-HYSTERESIS = 0.97  # of the time before, which another number of threads must not exceed to be kept
-ABORT_FACTOR = 2.0  # times the time before: a trial ends at once
+FREE_FOR_ONE_MORE = 0.7  # of a processor must be free before one more thread is tried
+TRIAL_ROUNDS = 2  # rounds, and at least WINDOW_SECONDS, before another number of threads is kept
+LONGEST_TRIAL = 8  # rounds after which a trial ends if nothing could be compared in it
+HYSTERESIS = 0.97  # of the time before: another number of threads that takes no longer is kept
+ABORT_FACTOR = 2.0  # times the time before: a trial that takes longer ends at once
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0  # seconds before the next trial in a direction
 UNINFORMED_BACKOFF = 8  # times as long, for more threads, where the system hides free processors
-FLAP_SECONDS = 10.0  # a thread added and taken away again within them comes back later
-USUAL_SECONDS = 5.0  # of rounds of one kind in which what is usual follows a change
+# Seconds; a thread that is taken away this soon after it was added has to wait longer.
+FLAP_SECONDS = 10.0
+USUAL_SECONDS = 5.0  # seconds of rounds of one kind over which their usual time is averaged
 
 
 @dataclass

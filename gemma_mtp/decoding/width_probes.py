@@ -18,18 +18,22 @@ ORDER = (4, 1, 8, 2, 3, 6, 5, 7)
 AT_ONCE = 2  # widths timed without a pause: without them nothing can be compared
 ROUNDS = ANCHOR_ROUNDS  # at one width; the first only rebuilds llama.cpp's graph
 PAUSE = 16  # rounds between two widths
-SHARE = 0.0025  # of a token that each round grants for timing known widths again
-FIRST_CREDIT, MOST_CREDIT = 1.0, 4.0  # tokens granted at once: known costs may be of another day
-BENEFIT_OF_DOUBT = 0.85  # of its known cost, when a width is timed again
-NARROWER = 0.8  # of the cost of a wider width that a width never timed may take at the least
-LEAST_LOSS = 0.01  # of a token, lest free timings come first every time
+SHARE = 0.0025  # tokens that each round grants for timing known widths again
+# Tokens granted at the start, and at most at any time; kept costs may be outdated.
+FIRST_CREDIT, MOST_CREDIT = 1.0, 4.0
+# Share of its known cost that a width is hoped to take when it is timed again.
+BENEFIT_OF_DOUBT = 0.85
+# Share of a wider width's cost: a width that was never timed is taken to cost no less.
+NARROWER = 0.8
+# Tokens; otherwise a width that costs nothing to time would come first every time.
+LEAST_LOSS = 0.01
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is to be expected of the coming rounds: `rate` in tokens per second lately, `chances`
-    that the first 1, 2, ... drafts are accepted, `at_best` the same of drafts or of what is found
-    in the text, whichever is likelier."""
+    """What is to be expected of the coming rounds. `rate` is in tokens per second, as reached
+    lately. `chances` are those that the first 1, 2, ... drafts are all accepted; `at_best` are the
+    same for drafts or for what is found in the text, whichever is likelier."""
 
     curve: CostCurve
     rate: float
@@ -37,7 +41,8 @@ class Outlook:
     at_best: Sequence[float]
 
     def useful(self, width: int, seconds: float) -> bool:
-        """Whether it could pay at the very best if verifying took so long."""
+        """Whether a round of this width could pay, if all went well, with verifying taking
+        `seconds`."""
         drafts = width - 1
         return 1 + sum(self.at_best[:drafts]) > self.rate * (
             seconds + drafts * self.curve.draft_step

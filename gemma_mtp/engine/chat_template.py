@@ -127,7 +127,7 @@ class ChatTemplate:
             closing = [] if open_thought(opened) is None else [Piece(THOUGHT_CLOSES)]
             return [*opened, *closing, Piece(begun.content, begun)]
         try:
-            if len(turns) >= self._too_many:  # nobody has to wait for that twice
+            if len(turns) >= self._too_many:  # it has taken too long for as many before
                 raise TooSlow("it takes too long", bound=True)
             return self._with_system(turns, think, cancelled)
         except Failure as failure:
@@ -160,7 +160,9 @@ class ChatTemplate:
         ]
         rendered = self._run(turns, marked, think, cancelled)
         pieces = self._split(rendered, turns)
-        if pieces is None:  # it takes messages apart: let it have real ones
+        # The template takes messages apart, so that the marks did not survive: give it the real
+        # ones.
+        if pieces is None:
             contents = [_INSIDE_MARKER.sub(" ", turn.content) for turn in turns]
             return [Piece(self._run(turns, contents, think, cancelled))]
         size = sum(len(piece.text) for piece in pieces)

@@ -183,7 +183,8 @@ class ReplyText:
         if self._skip_newlines:
             self._held = self._held.lstrip("\n")
             self._skip_newlines = not self._held
-        end = len(self._held)  # also where something is that is not there
+        # `end` also stands for the place of a mark or stop string that is not in the text.
+        end = len(self._held)
         marks = (self._channel.open, self._channel.close) if self._spelled else ()
         mark_at, mark = min(((_find(self._held, m), m) for m in marks), default=(end, ""))
         stop_at = min((_find(self._held, s) for s in self._stops), default=end)

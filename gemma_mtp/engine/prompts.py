@@ -67,7 +67,8 @@ class Prompts:
         later = replace(request, messages=tuple(turn_after(request.messages)))
         try:
             return prompt.shared(self.of(later, cancelled))
-        except BadPair:  # a template that takes no second turn is said when there is one
+        except BadPair:
+            # A template that fails at a second turn is reported when there is one.
             return prompt.end
 
     def expected(self, request: Request) -> Transcript:

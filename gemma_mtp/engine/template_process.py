@@ -145,10 +145,11 @@ def head_start(model: Path) -> Apart | None:
     try:
         if model.stat().st_size < LONG_TO_LOAD:
             return None
-    except OSError:  # said when it is loaded
+    except OSError:  # loading the model will report this
         return None
     renderer = Apart()
-    with suppress(GemmaMtpError):  # not needed for every template; said if it is
+    # Not every template needs the process; rendering reports it where one does.
+    with suppress(GemmaMtpError):
         renderer.start()
     return renderer
 

@@ -56,7 +56,7 @@ class Log:
     def _close(self) -> None:
         stream, self.stream = self.stream, None
         if stream not in (None, sys.stderr):
-            with suppress(OSError):  # of the end of a log, on a disk that is full
+            with suppress(OSError):  # closing writes the end of the log, which fails on a full disk
                 stream.close()
 
     def forget(self) -> None:

@@ -1,8 +1,8 @@
 """What llama.cpp is told instead of what a file says, to save time and memory.
 
 The logit soft cap of the target, cap * tanh(x / cap), is left out: llama.cpp computes a tanh for
-each of 262,144 logits of every row, and only the few candidates need it (`sampling` applies it).
-The drafter's vocabulary is not loaded: its tokens are the target's.
+each of 262,144 logits of every row, and only the few candidates need it (`decoding.sampler` applies
+it). The drafter's vocabulary is not loaded: its tokens are the target's.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class LlamaTarget:
     """The target model with its KV cache; positions are 0-based tokens of the one sequence."""
 
     def __init__(self, model: Any, context: Any, piece_size: int, softcap: float = 0.0) -> None:
-        """`softcap`: the rows are not capped yet; see `sampling.Sampler`."""
+        """`softcap`: the logits are not capped yet; `decoding.sampler` does it."""
         self.model, self.context, self.softcap = model, context, softcap
         self.vocabulary = Vocabulary(model)
         self.context_size: int = llama_cpp.llama_n_ctx(context)

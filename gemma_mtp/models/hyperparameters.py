@@ -109,7 +109,7 @@ def _check_consistency(header: Header, hyper: Hyperparameters) -> None:
 
 
 def shape_of(header: Header) -> Shape:
-    """The shape of a target file; raises BadPair unless it passes `pairing.check_target`."""
+    """The shape of a target file; raises BadPair unless it passes `pair_check.check_target`."""
     hyper = hyperparameters(header)
     first_full, first_sliding = hyper.sliding.index(False), hyper.sliding.index(True)
     return Shape(

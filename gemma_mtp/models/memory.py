@@ -132,8 +132,8 @@ def compute_bytes(shape: Shape, context: int, piece: int, scores: int) -> int:
 
 
 def snapshot_bytes(shape: Shape, target: int, context: int, kv_type: str = "f16") -> int:
-    """One copy of the sliding layers' window with a row of logits and hidden state, if a session
-    keeps copies of that size."""
+    """One copy of the sliding layers' window with a row of logits and hidden state, if the prompt
+    cache keeps snapshots of that size."""
     window = int(min(context, shape.window) * shape.kv_bytes_per_cell(kv_type))
     size = window + 4 * (shape.vocabulary + shape.width)
     return size if size <= max(SNAPSHOT_BYTES, target // SNAPSHOT_SHARE) else 0

@@ -160,7 +160,7 @@ class Store:
         try:
             check_once(files.target, files.drafter)
         except BadPair as error:
-            error.hint = mend  # whatever it is, a pull finds out
+            error.hint = mend  # a pull hashes the files, and fetches what is wrong
             raise
         return files
 

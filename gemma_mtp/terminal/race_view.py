@@ -168,7 +168,8 @@ class RaceView:
         for title, recording in zip(self._titles, self._recordings, strict=True):
             done = round(room * recording.count(seconds) / max(len(recording.pieces), 1))
             text = f"{title:{label}}{full * done}{empty * (room - done)} "
-            figures = recording.figures(seconds).removesuffix(" · done")  # the bar says so
+            # The full bar says that already.
+            figures = recording.figures(seconds).removesuffix(" · done")
             rows.append([Piece(cut(text + figures, self._screen.width - 1))])
         return rows
 

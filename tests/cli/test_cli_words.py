@@ -1,4 +1,4 @@
-"""Which word is the model: the rule in the docstring of `words`, as a table."""
+"""Which word is the model: the rule in the docstring of `cli.positionals`, as a table."""
 
 from __future__ import annotations
 

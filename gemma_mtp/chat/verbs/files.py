@@ -60,7 +60,8 @@ def read(chat: Chat, rest: str) -> None:
     try:
         say(chat, "")
     finally:
-        if chat.attached:  # there was no reply: only what was to go with a message still is
+        # There was no reply: keep only what was attached before /read.
+        if chat.attached:
             chat.attached[:] = before
             chat.note("Nothing of it stays attached; /read tries again.")
 

@@ -1,4 +1,4 @@
-"""Which model answers, and what there is to know about it. Knows the chat and the world."""
+"""Which model answers, and what there is to know about it. Knows the chat."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def read_verb(line: str) -> tuple[str, str] | None:
         return "help", ""
     spaced = re.match(r"\s*/( +\w+)", line)
     if spaced and find(spaced[1].strip().lower()):
-        return spaced[1].lower(), ""  # which is unknown, and answered by the one without spaces
+        # No verb has spaces in front: the answer names the one without them.
+        return spaced[1].lower(), ""
     match = re.fullmatch(r"\s*/(\?|[A-Za-z]\w*)(?:\s+(.*))?", line, re.DOTALL)
     if not match:
         return None

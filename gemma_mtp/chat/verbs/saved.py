@@ -117,7 +117,7 @@ def forget(chat: Chat, rest: str) -> None:
     if not rest.isdecimal():
         raise UsageError("/forget needs the number of a conversation; /chats lists them.")
     saved = _read(chat, int(rest))
-    choices = ("no, keep it", "yes, delete it")  # y and n are each in one of them only
+    choices = ("no, keep it", "yes, delete it")  # so that y and n each pick one
     if chat.console.ask(f'Delete "{saved.title}" for good?', choices) != 1:
         chat.note("Nothing was deleted.")
         return

@@ -79,7 +79,7 @@ def _fill_folder(
     """Fill a folder to be carried: from the pair that is here, else from the hub."""
     own, options = store.folder(entry), replace(request, symlinks=False)
     if ready_files(entry, own) is not None and request.revision is None:
-        # What it holds was allowed when it was pulled.
+        # Its files were checked, or allowed to differ, when the pair was pulled.
         options = replace(
             options, reuse=(*request.reuse, own), stated=read_record(own), allow_changed=True
         )

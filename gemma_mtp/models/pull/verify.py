@@ -38,7 +38,8 @@ def ready_as_verified(entry: Entry, folder: Path, revision: str) -> PairFiles | 
 def verify_again(entry: Entry, folder: Path, record: PairRecord, on_event: OnEvent) -> bool:
     """Whether the files that changed since they were verified hold the same nevertheless.
 
-    One that does not is set aside. Where none changed, all are read: a header gave cause to.
+    One that does not is set aside. Where none has changed, all are hashed, since something in a
+    header speaks against them.
     """
     ours = {file.path for file in pair_files(entry)}  # a record may name anything
     known = [file for file in record.files if file.path in ours]

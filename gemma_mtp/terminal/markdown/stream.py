@@ -153,7 +153,7 @@ class Markdown:
         self._opening, self._at, self._begun = None, 0, False
 
     def _blank(self) -> None:
-        """One is as good as many."""
+        """A blank line; several of them count as one."""
         self._fence = None
         self._end_table()
         self._place.leave_quotes()
@@ -161,7 +161,7 @@ class Markdown:
         self._owed = min(self._owed + 1, 2)
 
     def _code(self, fence: Fence) -> None:
-        if not self._begun:  # here every blank line counts
+        if not self._begun:  # in a block of code every blank line counts
             self._owed += 1
             return
         self._out.extend(fence.pieces(self._line))
