@@ -394,7 +394,8 @@ def test_an_error_of_the_engine_costs_nothing(start: Start) -> None:
     )
     me.do("one")
     me.terminal.say("two")
-    me.waits("The drafter is broken. Try something else. The message is back on the line")
+    helps = "A new conversation, with /clear, may fare better."
+    me.waits(f"The drafter is broken. Try something else. {helps} The message is back on the line")
     me.terminal.until(lambda: me.terminal.row == ">>> two")
     me.terminal.keys(CTRL_C)
     assert me.saved == [("one", "Fine.")]
