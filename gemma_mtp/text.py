@@ -90,6 +90,15 @@ def byte_size(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
+def one_line(text: str, length: int) -> str:
+    """At most `length` characters of one line, ending with a whole word where there is one."""
+    line = " ".join(text[: 4 * length].split())
+    if len(line) <= length:
+        return line
+    whole, _, _ = line[:length].rpartition(" ")
+    return (whole or line[: length - 1]) + "…"
+
+
 def thousands(tokens: int) -> str:
     """8192 is 8k."""
     return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)

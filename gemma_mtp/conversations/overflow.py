@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+from gemma_mtp.text import one_line
+
 Policy = Literal["ask", "drop-oldest", "stop"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
@@ -39,14 +41,9 @@ def _least_room(size: int) -> int:
 
 def quoted(said: Sequence[str], limit: int = 3) -> str:
     """Turns by what the user said in them, in a line."""
-    shown = [f'"{_beginning(text)}"' for text in said[:limit]]
+    shown = [f'"{one_line(text, 32)}"' for text in said[:limit]]
     more = len(said) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _beginning(text: str, length: int = 32) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def is_filling(used: int, size: int) -> bool:

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from gemma_mtp.api import Turn
 from gemma_mtp.conversations.attachments import shortened, taken_apart
 from gemma_mtp.conversations.rows import COLUMNS, as_text, from_row, storable, to_row
+from gemma_mtp.text import one_line
 
 # `version` is another random number after every change, so that a writer sees that it is not the
 # only one. A reply that is being written is its row in `turns` and the `pieces` that came after:
@@ -229,7 +230,7 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
         sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
             WHERE id = ?"""
         first = turns[0].user.content
-        words = _cut(storable(shortened(first)), _WORDS)
+        words = one_line(storable(shortened(first)), _WORDS)
         db.execute(sql, (words, title_of(first), id))
 
 
@@ -237,7 +238,9 @@ def title_of(message: str) -> str:
     """What a conversation that begins with `message` is called: by the question, or by the files
     if there is none."""
     files, text = taken_apart(storable(message))
-    return _cut(_question(text), _TITLE) or _cut(", ".join(PurePath(f).name for f in files), _TITLE)
+    return one_line(_question(text), _TITLE) or one_line(
+        ", ".join(PurePath(f).name for f in files), _TITLE
+    )
 
 
 def _question(text: str) -> str:
@@ -246,15 +249,6 @@ def _question(text: str) -> str:
     if len(lines) >= LONG_TEXT and lines[-1].endswith("?") and lines[0][-1] not in "?:":
         return lines[-1]
     return text
-
-
-def _cut(text: str, length: int) -> str:
-    """At most `length` characters of one line, ending with a whole word where there is one."""
-    line = " ".join(text[: 4 * length].split())
-    if len(line) <= length:
-        return line
-    whole, _, _ = line[:length].rpartition(" ")
-    return (whole or line[: length - 1]) + "…"
 
 
 def _holds(text: bytes | None, search: str) -> bool:

@@ -32,7 +32,7 @@ def test_as_many_of_the_oldest_as_needed(sizes: list[int], size: int, dropped: i
 
 def test_turns_are_named_by_what_was_said() -> None:
     said = ("hi", "a\nb " + "long " * 20, "c", "d")
-    assert quoted(said) == '"hi", "a b long long long long long lo…", "c" and 1 more'
+    assert quoted(said) == '"hi", "a b long long long long long…", "c" and 1 more'
 
 
 def filled(overflow: str, *scripts: Script, home: Path | None = None) -> Talk:

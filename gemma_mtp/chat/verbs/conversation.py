@@ -17,6 +17,7 @@ from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import private
+from gemma_mtp.text import one_line
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -43,7 +44,7 @@ def undo(chat: Chat, rest: str) -> None:
     turn = last_turn(chat)
     chat.conversation = chat.conversation.without_last()
     chat.record.save(chat.conversation, chat.model)
-    chat.note(f'Taken back: "{_short(turn.user.content)}" and its reply.')
+    chat.note(f'Taken back: "{one_line(shortened(turn.user.content), 40)}" and its reply.')
 
 
 @verb("edit", group=GROUP, summary="change the last message in the editor, and send it again")
@@ -107,8 +108,3 @@ def _write_new(path: Path, text: str) -> None:
 def _file_name(saved: Saved) -> str:
     letters = "".join(c if c.isalnum() else " " for c in saved.title)
     return "-".join(letters.lower().split())[:40].strip("-") or f"chat-{saved.id}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(shortened(text).split())
-    return line if len(line) <= 40 else line[:39].rstrip() + "…"

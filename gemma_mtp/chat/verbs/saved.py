@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message, Stats
@@ -17,7 +15,7 @@ from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
 from gemma_mtp.terminal.widths import clipped
-from gemma_mtp.text import counted
+from gemma_mtp.text import counted, moment
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -170,7 +168,7 @@ def take_up(chat: Chat, saved: Saved) -> None:
         conversation = conversation.without_tokens()
     chat.start_afresh(conversation)
     chat.record.forget(saved.id)
-    chat.note(f"{saved.title} ({_moment(saved.updated)})")
+    chat.note(f"{saved.title} ({moment(saved.updated) or 'date unknown'})")
     chat.record.tell()
     if saved.gaps:
         chat.say(saved.gaps)
@@ -203,7 +201,7 @@ def _listed(found: list[Summary], current: int | None, width: int) -> Iterator[s
 
 def _about(one: Summary, room: int) -> str:
     """What is said before the title, as far as that leaves most of it to be seen."""
-    known = [f"{_moment(one.updated)}  ", f"{counted(one.turns, 'turn'):>8}  "]
+    known = [f"{moment(one.updated) or 'date unknown'}  ", f"{counted(one.turns, 'turn'):>8}  "]
     while known and room - len("".join(known)) < LEAST_TITLE:
         known.pop()
     return "".join(known)
@@ -211,10 +209,3 @@ def _about(one: Summary, room: int) -> str:
 
 def _digits(found: list[Summary]) -> int:
     return max((len(str(one.id)) for one in found), default=1)
-
-
-def _moment(when: str) -> str:
-    """Local time, to the minute."""
-    with suppress(ValueError, OverflowError, OSError):
-        return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
-    return "date unknown"

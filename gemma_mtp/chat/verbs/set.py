@@ -23,7 +23,7 @@ from gemma_mtp.chat.verbs.settings import (
 )
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import PARAMETERS
-from gemma_mtp.text import suggestion
+from gemma_mtp.text import one_line, suggestion
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -103,8 +103,8 @@ def _thoughts(chat: Chat, rest: str) -> None:
 
 
 def _system_now(chat: Chat) -> str:
-    text = " ".join(chat.conversation.system.split())
-    return f'now "{text if len(text) <= 30 else text[:29].rstrip() + "…"}"' if text else "now none"
+    system = chat.conversation.system
+    return f'now "{one_line(system, 30)}"' if system.strip() else "now none"
 
 
 def _thinks(chat: Chat) -> bool:
