@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, tanh
 
-GUESS_WEIGHT = 3.0  # drafts; so many judged ones weigh as much as the guess before them
-LIKE_WEIGHT = 6.0  # drafts; likewise against what the position before says
-POOL_WEIGHT = 16.0  # drafts; likewise, for one bucket of confidence, against all others
-POSITION_MEMORY = 0.985  # weight that what is known keeps with each draft
-EVIDENCE_MEMORY = 0.995  # weight that the record of confidence keeps with each draft
+# Drafts that an estimate weighs as much as, until there are more of its own: a guess; the position
+# before, for a position; all positions together, for one bucket of confidence at one of them.
+GUESS_WEIGHT, NEIGHBOUR_WEIGHT, POOL_WEIGHT = 3.0, 6.0, 16.0
+POSITION_MEMORY = 0.985  # weight that what is known of the positions keeps with each round
+EVIDENCE_MEMORY = 0.995  # weight that the evidence for confidence keeps with each draft
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Prior:
     """What is taken to be known of a source of drafts before any of them was judged.
 
     `bounds` cut confidence into buckets, one more than there are bounds. `by_confidence` is the
-    acceptance in each of them, `by_position` that of any position. `memory` is the weight that what
-    is known of a bucket keeps with each of its drafts: near 1 where the source is equally good in
-    every text.
+    acceptance in each of them, `by_position` that of any position; all lie between 0 and 1, and
+    none of them is 0 or 1. `memory` is the weight that what is known of a bucket keeps with each of
+    its drafts: near 1 where the source is equally good in every text.
     """
 
     by_confidence: tuple[float, ...] = (0.5, 0.55, 0.6, 0.7, 0.8, 0.88, 0.93)
@@ -51,8 +51,8 @@ class _Rate:
         self.accepted += accepted
         self.judged += 1
 
-    def towards(self, guess: float, weight: float, doubt: float) -> float:
-        return (self.accepted + weight * guess + doubt) / (self.judged + weight + doubt)
+    def towards(self, guess: float, weight: float, optimism: float) -> float:
+        return (self.accepted + weight * guess + optimism) / (self.judged + weight + optimism)
 
 
 class Acceptance:
@@ -71,10 +71,12 @@ class Acceptance:
         is one, did not, and what lies behind it was not judged."""
         for rate in self._positions:
             rate.fade(POSITION_MEMORY)
-        blind = self.by_position(len(confidences))
+        at_position = self.by_position(len(confidences))
         for i, confidence in enumerate(confidences[: matched + 1]):
-            told = self._by_confidence(i, confidence)
-            odds = told / blind[i] if i < matched else (1 - told) / (1 - blind[i])
+            informed = self._by_confidence(i, confidence)
+            odds = (
+                informed / at_position[i] if i < matched else (1 - informed) / (1 - at_position[i])
+            )
             self._evidence = EVIDENCE_MEMORY * self._evidence + log(odds)
             self._positions[i].record(i < matched)
             bucket = bisect_right(self._prior.bounds, confidence)
@@ -82,27 +84,27 @@ class Acceptance:
                 rate.fade(self._prior.memory)
                 rate.record(i < matched)
 
-    def by_position(self, longest: int, doubt: float = 0.0) -> list[float]:
+    def by_position(self, longest: int, optimism: float = 0.0) -> list[float]:
         """Chance of each position; one without data is like the one before it.
 
-        `doubt`: so many successes are granted that nobody saw, which lifts what little is known of.
+        `optimism`: so many successes are counted in addition, which matters where little is known.
         """
         chances: list[float] = []
         guess, weight = self._prior.by_position, GUESS_WEIGHT
         for rate in self._positions[:longest]:
-            guess, weight = rate.towards(guess, weight, doubt), LIKE_WEIGHT
+            guess, weight = rate.towards(guess, weight, optimism), NEIGHBOUR_WEIGHT
             chances.append(guess)
         return chances
 
-    def of(self, position: int, confidence: float, doubt: float = 0.0) -> float:
+    def of(self, position: int, confidence: float, optimism: float = 0.0) -> float:
         """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
-        told = self._by_confidence(position, confidence, doubt)
-        blind = self.by_position(position + 1, doubt)[-1]
-        trust = (1 + tanh(self._evidence / 2)) / 2  # of these odds; overflows nowhere
-        return trust * told + (1 - trust) * blind
+        informed = self._by_confidence(position, confidence, optimism)
+        at_position = self.by_position(position + 1, optimism)[-1]
+        trust = (1 + tanh(self._evidence / 2)) / 2  # the logistic function, without overflow
+        return trust * informed + (1 - trust) * at_position
 
-    def _by_confidence(self, position: int, confidence: float, doubt: float = 0.0) -> float:
+    def _by_confidence(self, position: int, confidence: float, optimism: float = 0.0) -> float:
         bucket = bisect_right(self._prior.bounds, confidence)
         guess = self._prior.by_confidence[bucket]
-        pooled = self._pooled[bucket].towards(guess, GUESS_WEIGHT, doubt)
-        return self._buckets[position][bucket].towards(pooled, POOL_WEIGHT, doubt)
+        pooled = self._pooled[bucket].towards(guess, GUESS_WEIGHT, optimism)
+        return self._buckets[position][bucket].towards(pooled, POOL_WEIGHT, optimism)

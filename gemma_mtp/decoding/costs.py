@@ -16,11 +16,11 @@ from statistics import median, median_low
 from typing import Any
 
 ANCHOR_ROUNDS = 3  # timings at a width before it is taken to be known
-AWAY = 24  # rounds after which a width is timed afresh when it is used again
+STALE_ROUNDS = 24  # without use, after which a width is timed afresh when it is used again
 LEVEL_WEIGHT = 0.15  # of one round when all widths are taken to have slowed down with it
-STALL = 0.25  # largest change of a logarithm that one round is believed to show
-CHANGED = 0.25  # a width this far (logarithm) from what was known casts doubt on the others
-FEW_REBUILDS = 3  # fewer say nothing
+LARGEST_STEP = 0.25  # change of a logarithm that one round may show; more is taken for a stall
+CHANGED_COST = 0.25  # a logarithm; a width further from what was known casts doubt on the others
+FEWEST_REBUILDS = 3  # timings of a rebuild before it is taken to be known
 FIRST_BUCKET = 1024  # positions; a bucket ends at twice its start
 
 
@@ -100,7 +100,7 @@ class CostCurve:
             # A stall in this one round would say more than all the others.
             cheapest = min(self.verify(w) for w in self._widths)
             self._rebuilds.append(min(seconds - self.verify(width), cheapest))
-            if len(self._rebuilds) >= FEW_REBUILDS:
+            if len(self._rebuilds) >= FEWEST_REBUILDS:
                 self.rebuild = max(median(self._rebuilds), 0.0)
         elif not changed:
             self._time(width, math.log(max(seconds, 1e-9)))
@@ -109,17 +109,17 @@ class CostCurve:
         known = self._widths.get(width)
         if known is None:
             known = self._widths[width] = _Width(cost, self._level, self._rounds)
-        elif self._rounds - known.seen > AWAY:
+        elif self._rounds - known.seen > STALE_ROUNDS:
             known.before = self._now(known)
             known.samples[:] = [known.before]
         if len(known.samples) < ANCHOR_ROUNDS:
-            self._anchor(width, known, cost)
+            self._learn_first(width, known, cost)
         else:
             drift = cost - self._now(known)
-            self._level += LEVEL_WEIGHT * max(-STALL, min(STALL, drift))
+            self._level += LEVEL_WEIGHT * max(-LARGEST_STEP, min(LARGEST_STEP, drift))
         known.seen = self._rounds
 
-    def _anchor(self, width: int, known: _Width, cost: float) -> None:
+    def _learn_first(self, width: int, known: _Width, cost: float) -> None:
         """Take the first timings in a while for the cost of this width alone."""
         known.samples.append(cost)
         newest, before = median(known.samples), known.before
@@ -130,7 +130,7 @@ class CostCurve:
                 self._level += newest - before
                 self._level_known = True
             return
-        if complete and before is not None and abs(newest - before) > CHANGED:
+        if complete and before is not None and abs(newest - before) > CHANGED_COST:
             self.doubted = set(self._widths) - {width}
         self.doubted.discard(width)
         # A stall makes a round longer, nothing makes it shorter: of two the smaller is believed.
@@ -157,12 +157,12 @@ class CostCurve:
         curve = cls()
         try:
             for width, seconds in data["verify"].items():
-                known = _Width(math.log(seconds), 0.0, -AWAY - 1)
+                known = _Width(math.log(seconds), 0.0, -STALE_ROUNDS - 1)
                 curve._widths[int(width)] = known
             curve._level_known = not curve._widths
             for name, kept in (("draft_step", curve._draft_steps), ("rebuild", curve._rebuilds)):
                 if data[name] > 0:
-                    kept.extend([float(data[name])] * FEW_REBUILDS)
+                    kept.extend([float(data[name])] * FEWEST_REBUILDS)
                     setattr(curve, name, kept[0])
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("not a cost curve") from error

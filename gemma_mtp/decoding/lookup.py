@@ -14,8 +14,8 @@ from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.decoding.transcript import Transcript
 
 NGRAM = 3  # tokens that must agree; fewer agree by chance
-PLACES = 4  # looked at, the latest first; the one that agrees longest is taken
-FURTHEST = 32  # tokens that agreement is followed back
+MOST_PLACES = 4  # that are compared, the latest first; the one that agrees longest is taken
+LONGEST_AGREEMENT = 32  # tokens before a place that are compared
 
 
 class Lookup:
@@ -52,11 +52,13 @@ class Lookup:
         """Where what may follow stands in `ids`, and how many tokens before it agree; or 0, 0."""
         end = self._latest.get(tuple(ids[-NGRAM:]), 0)
         place = agreed = 0
-        for _ in range(PLACES):
+        for _ in range(MOST_PLACES):
             if not end:
                 break
             length = NGRAM
-            while length < min(end, FURTHEST) and ids[end - 1 - length] == ids[-1 - length]:
+            while (
+                length < min(end, LONGEST_AGREEMENT) and ids[end - 1 - length] == ids[-1 - length]
+            ):
                 length += 1
             if length > agreed:
                 place, agreed = end, length

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from gemma_mtp.api import SpeedupBasis
 
-# Rounds of the first reply after which a step is timed: one stall must not decide.
-FIRST_ROUNDS = (3, 10, 24)
-EVERY = 128  # rounds after which a step is timed again, as machine and context change
-NEAR = 512  # tokens of context within which the cost of a step hardly changes
-ENOUGH = 2  # timed steps; a single one does not show by how much they differ
+# Rounds of the first reply after which a step is timed: three, so that one stall does not decide.
+FIRST_PROBES = (3, 10, 24)
+PROBE_INTERVAL = 128  # rounds between later ones: the machine may get busier, the context longer
+NEAR = 512  # positions within which the cost of a step hardly changes
+FEWEST_STEPS = 2  # one alone does not tell how far it can be relied on
 
 
 class Step(NamedTuple):
@@ -37,9 +37,9 @@ class PlainSteps:
 
     def is_due(self, rounds: int, position: int) -> bool:
         """Whether a step should be timed after `rounds` rounds of this reply, at `position`."""
-        if rounds in FIRST_ROUNDS:
-            return len(self._near(position)) <= FIRST_ROUNDS.index(rounds)
-        return rounds > 0 and rounds % EVERY == 0
+        if rounds in FIRST_PROBES:
+            return len(self._near(position)) <= FIRST_PROBES.index(rounds)
+        return rounds > 0 and rounds % PROBE_INTERVAL == 0
 
     def record(self, position: int, seconds: float) -> None:
         self._steps.append((position, seconds))
@@ -48,8 +48,8 @@ class PlainSteps:
         """What a plain step at `position` takes: "measured" on steps timed near this position,
         else "estimated", and "none" where there are too few to say."""
         near = self._near(position)
-        known = near if len(near) >= ENOUGH else [seconds for _, seconds in self._steps]
-        if len(known) < ENOUGH:
+        known = near if len(near) >= FEWEST_STEPS else [seconds for _, seconds in self._steps]
+        if len(known) < FEWEST_STEPS:
             return Step(0.0, 0.0, "none")
         middle = median(known)
         deviation = median(abs(seconds - middle) for seconds in known)

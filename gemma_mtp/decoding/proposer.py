@@ -22,12 +22,14 @@ from gemma_mtp.errors import BadPair
 
 # Factors of the request's temperature; 0 drafts the drafter's top token.
 FACTORS = (0.0, 0.35, 0.7, 1.0)
-# Shares of drafts that each factor is taken to have got right, and how many drafts that is worth.
+# Shares of drafts that each factor is taken to have got right before any was judged, and the number
+# of drafts that this weighs as much as.
 FIRST_GUESS, GUESS_WEIGHT = (0.97, 0.995, 0.985, 0.95), 8
-MEMORY = 0.999  # of what was known, each draft
-ALWAYS, SELDOM = 256, 4  # drafts judged one and all; from then on one round of so many
-GREEDY_RIVALS = 16  # candidates that confidence is reckoned among at temperature 0
-RIVALS = 64  # and otherwise, where top-k sets no bound: a guess need not weigh all tokens
+MEMORY = 0.999  # weight that what was known keeps with each draft
+# Drafts of which all are judged; after them, those of one round in so many.
+ALL_JUDGED, JUDGE_INTERVAL = 256, 4
+GREEDY_CANDIDATES = 16  # tokens that confidence is reckoned among at temperature 0
+CANDIDATES = 64  # and above it, where top-k sets no bound: a draft need not weigh all tokens
 
 
 class DraftTemperature:
@@ -76,9 +78,9 @@ class Proposer:
         sampling = self.sampler.sampling
         self.sampler.penalize(row, recent)
         if sampling.temperature <= 0:
-            ids, scores = _best(row, GREEDY_RIVALS, 1.0)
+            ids, scores = _best(row, GREEDY_CANDIDATES, 1.0)
             return int(ids[0]), _probability(scores, 0)
-        ids, scores = _best(row, sampling.top_k or RIVALS, sampling.temperature)
+        ids, scores = _best(row, sampling.top_k or CANDIDATES, sampling.temperature)
         found = _Candidates(ids, scores, gumbel(self.sampler.seed, position, ids))
         self._round.append(found)
         chosen = self._choice(found, self.temperature.factor)
@@ -95,7 +97,7 @@ class Proposer:
     def judge(self, tokens: Sequence[int]) -> None:
         """`tokens` are what the target chose where this round's drafts stood, as far as known."""
         self._rounds += 1
-        if self.temperature.judged < ALWAYS or self._rounds % SELDOM == 0:
+        if self.temperature.judged < ALL_JUDGED or self._rounds % JUDGE_INTERVAL == 0:
             for found, token in zip(self._round, tokens, strict=False):
                 choices = (found.ids[self._choice(found, factor)] for factor in FACTORS)
                 self.temperature.record([choice == token for choice in choices])

@@ -24,8 +24,9 @@ from gemma_mtp.errors import BadPair
 Row = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-SOME = 16  # tokens that are sorted at first to find how many top-p leaves, and how many times more
-LARGE, ROWS = 8192, 32  # entries from which on a row is searched in so many pieces
+# Tokens that are sorted at first to find how many top-p leaves; then as many times more.
+FIRST_SORTED = 16
+LARGE_ROW, PARTS = 8192, 32  # entries from which on a row is searched, laid out in so many parts
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
@@ -101,12 +102,12 @@ def _left_of_all(row: Row, sampling: Sampling, softcap: float) -> int:
     if sampling.min_p > 0.0:
         n = int((weights >= sampling.min_p).sum())
     if sampling.top_p < 1.0:
-        mass, some = sampling.top_p * weights.sum(dtype=np.float64), SOME
+        mass, some = sampling.top_p * weights.sum(dtype=np.float64), FIRST_SORTED
         while True:
             sums = weights[top_ids(row, some)].cumsum(dtype=np.float64)
             if some >= n or sums[-1] >= mass:
                 break
-            some = some * SOME if some < LARGE else n
+            some = some * FIRST_SORTED if some < LARGE_ROW else n
         n = min(n, int(sums.searchsorted(mass)) + 1)
     return max(n, 1)
 
@@ -152,14 +153,14 @@ def top_ids(row: Row, k: int) -> Ids:
     n = len(row)
     if k <= 0 or k >= n:
         return np.argsort(-row, kind="stable")
-    if n < LARGE or n % ROWS or k > n // ROWS:
+    if n < LARGE_ROW or n % PARTS or k > n // PARTS:
         ids = _largest(row, k)
         return ids[np.argsort(-row[ids], kind="stable")]
-    width = n // ROWS
-    maxima = np.maximum.reduce(row.reshape(ROWS, width), axis=0)
+    width = n // PARTS
+    maxima = np.maximum.reduce(row.reshape(PARTS, width), axis=0)
     bound = np.partition(maxima, width - k)[width - k]
     columns = np.flatnonzero(maxima >= bound)
-    places = (np.arange(ROWS)[:, None] * width + columns).ravel()
+    places = (np.arange(PARTS)[:, None] * width + columns).ravel()
     found: Ids = places[row[places] >= bound]
     return found[np.argsort(-row[found], kind="stable")][:k]
 

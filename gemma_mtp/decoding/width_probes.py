@@ -14,19 +14,16 @@ from dataclasses import dataclass
 from gemma_mtp.decoding.costs import ANCHOR_ROUNDS, CostCurve
 
 # Likely winners first: llama.cpp has kernels for groups of four rows; 1 is plain decoding.
-ORDER = (4, 1, 8, 2, 3, 6, 5, 7)
-AT_ONCE = 2  # widths timed without a pause: without them nothing can be compared
-ROUNDS = ANCHOR_ROUNDS  # at one width; the first only rebuilds llama.cpp's graph
-PAUSE = 16  # rounds between two widths
-SHARE = 0.0025  # tokens that each round grants for timing known widths again
-# Tokens granted at the start, and at most at any time; kept costs may be outdated.
-FIRST_CREDIT, MOST_CREDIT = 1.0, 4.0
-# Share of its known cost that a width is hoped to take when it is timed again.
-BENEFIT_OF_DOUBT = 0.85
-# Share of a wider width's cost: a width that was never timed is taken to cost no less.
-NARROWER = 0.8
-# Tokens; otherwise a width that costs nothing to time would come first every time.
-LEAST_LOSS = 0.01
+PROBE_ORDER = (4, 1, 8, 2, 3, 6, 5, 7)
+FIRST_WIDTHS = 2  # timed one after the other: without them nothing can be compared
+PROBE_ROUNDS = ANCHOR_ROUNDS  # at one width; the first only rebuilds llama.cpp's graph
+PROBE_INTERVAL = 16  # rounds between two widths
+BUDGET_PER_ROUND = 0.0025  # tokens that each round grants for timing known widths again
+# Tokens granted at the start, since remembered costs may have changed, and at the most.
+FIRST_BUDGET, LARGEST_BUDGET = 1.0, 4.0
+OPTIMISM = 0.85  # of its known cost is what a width timed again is hoped to take
+NARROWER_SAVES = 0.8  # of the cost of a wider width is what a width never timed is hoped to take
+SMALLEST_LOSS = 0.01  # of a token; without it a timing that costs nothing would come every time
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Outlook:
         drafts = width - 1
         round_seconds = self.curve.verify(width) + drafts * self.curve.draft_step
         changes = 2 * self.rate * self.curve.rebuild
-        return ROUNDS * (self.rate * round_seconds - 1 - sum(self.chances[:drafts])) + changes
+        return PROBE_ROUNDS * (self.rate * round_seconds - 1 - sum(self.chances[:drafts])) + changes
 
 
 class WidthProbes:
@@ -62,19 +59,21 @@ class WidthProbes:
     def __init__(self) -> None:
         self._width: int | None = None
         self._left = 0
-        self._rest = 0
-        self._credit = FIRST_CREDIT
+        self._since_probe = 0
+        self._budget = FIRST_BUDGET
 
     def next(self, outlook: Outlook, narrowest: int, widest: int) -> int | None:
         """A width between these two, or None."""
-        self._rest += 1
-        self._credit = min(self._credit + SHARE, MOST_CREDIT)
+        self._since_probe += 1
+        self._budget = min(self._budget + BUDGET_PER_ROUND, LARGEST_BUDGET)
         if self._width is None:
-            if self._rest % PAUSE and len(outlook.curve) >= AT_ONCE:
+            if self._since_probe % PROBE_INTERVAL and len(outlook.curve) >= FIRST_WIDTHS:
                 return None
-            self._width = self._choose(outlook, [w for w in ORDER if narrowest <= w <= widest])
-            self._left = ROUNDS
-            self._rest = 0 if self._width is not None else self._rest
+            self._width = self._choose(
+                outlook, [w for w in PROBE_ORDER if narrowest <= w <= widest]
+            )
+            self._left = PROBE_ROUNDS
+            self._since_probe = 0 if self._width is not None else self._since_probe
         elif not narrowest <= self._width <= widest:
             self._width = None  # another time
         if self._width is None:
@@ -87,9 +86,9 @@ class WidthProbes:
     def _choose(self, outlook: Outlook, possible: list[int]) -> int | None:
         curve = outlook.curve
         unknown = [w for w in possible if w not in curve]
-        if unknown and len(possible) - len(unknown) < AT_ONCE:
+        if unknown and len(possible) - len(unknown) < FIRST_WIDTHS:
             return unknown[0]
-        if self._rest < PAUSE:
+        if self._since_probe < PROBE_INTERVAL:
             return None
         for width in unknown:
             if outlook.useful(width, _least(curve, width)):
@@ -102,21 +101,21 @@ class WidthProbes:
         worthwhile = [
             w
             for w in known
-            if curve.rounds_since(w) > PAUSE
-            and outlook.useful(w, BENEFIT_OF_DOUBT * curve.verify(w))
+            if curve.rounds_since(w) > PROBE_INTERVAL
+            and outlook.useful(w, OPTIMISM * curve.verify(w))
         ]
         for width in worthwhile:
             if width in curve.doubted:
                 return width
-        losses = {w: max(outlook.loss(w), LEAST_LOSS) for w in worthwhile}
+        losses = {w: max(outlook.loss(w), SMALLEST_LOSS) for w in worthwhile}
         next_one = min(losses, key=lambda w: losses[w] / curve.rounds_since(w), default=None)
-        if next_one is None or losses[next_one] > self._credit:
+        if next_one is None or losses[next_one] > self._budget:
             return None
-        self._credit -= losses[next_one]
+        self._budget -= losses[next_one]
         return next_one
 
 
 def _least(curve: CostCurve, width: int) -> float:
     """What a width never timed can be hoped to cost."""
-    wider = [NARROWER * curve.verify(w) for w in curve.widths if w > width]
+    wider = [NARROWER_SAVES * curve.verify(w) for w in curve.widths if w > width]
     return max(min(wider, default=0.0), min(curve.verify(w) for w in curve.widths))

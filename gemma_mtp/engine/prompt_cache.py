@@ -8,40 +8,25 @@ texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from gemma_mtp.api import SNAPSHOT_BYTES, SNAPSHOT_SHARE, Prefill
 from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
-from gemma_mtp.engine.snapshots import Saved, Snapshots
+from gemma_mtp.engine.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from gemma_mtp.llama.target import LlamaTarget
 
 SNAPSHOT_INTERVAL = 8  # pieces of a long prompt between two snapshots
 NEGLIGIBLE = 16  # tokens, left to the next prompt: the end of a turn and the opening of another
 
 
-class CachedTarget(Protocol):
-    """The part of a target that a prompt cache needs."""
-
-    piece_size: int
-    model_bytes: int
-
-    @property
-    def in_order(self) -> bool: ...
-
-    def decode(self, tokens: Sequence[int], position: Position, outputs: int) -> Row: ...
-    def can_rewind(self, length: Position) -> bool: ...
-    def rewind(self, length: Position) -> None: ...
-    def keep(self, length: Position) -> None: ...
-    def saved_bytes(self) -> int: ...
-    def save(self, complete: bool) -> Saved | None: ...
-    def restore(self, saved: Any, length: Position) -> bool: ...
-
-
 class PromptCache:
     """The one sequence in the cache, and the transcript of it."""
 
-    def __init__(self, target: CachedTarget) -> None:
+    def __init__(self, target: LlamaTarget) -> None:
         self.target = target
         self.transcript = Transcript()
         self.last_row: Row | None = None

@@ -9,21 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from gemma_mtp.llama.target import SavedTarget
 
-COUNT = 8
-
-
-class Saved(Protocol):
-    """A state of the cache; `row` holds the logits of its last token, if they were kept."""
-
-    @property
-    def row(self) -> NDArray[np.float32] | None: ...
-    @property
-    def nbytes(self) -> int: ...
+MOST_SNAPSHOTS = 8
 
 
 @dataclass(frozen=True)
@@ -31,13 +22,13 @@ class Snapshot:
     """The cache as it was after `length` tokens."""
 
     length: int
-    saved: Saved
+    saved: SavedTarget
 
 
 class Snapshots:
     """At most `count` snapshots that take no more than `limit` bytes together."""
 
-    def __init__(self, limit: int, count: int = COUNT) -> None:
+    def __init__(self, limit: int, count: int = MOST_SNAPSHOTS) -> None:
         self.limit, self.count = limit, count
         self._kept: list[Snapshot] = []
 
@@ -50,7 +41,7 @@ class Snapshots:
     def nbytes(self) -> int:
         return sum(snapshot.saved.nbytes for snapshot in self._kept)
 
-    def add(self, length: int, size: int, save: Callable[[], Saved | None]) -> None:
+    def add(self, length: int, size: int, save: Callable[[], SavedTarget | None]) -> None:
         """Keep what `save` returns, unless its `size` in bytes is more than there is room for."""
         self.cut(length - 1)
         if size > self.limit:

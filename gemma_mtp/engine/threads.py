@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter, process_time
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,30 +19,16 @@ from gemma_mtp.decoding.thread_count import ThreadController
 from gemma_mtp.decoding.transcript import Position, Transcript
 from gemma_mtp.llama.threads import FreeProcessors
 
+if TYPE_CHECKING:
+    from gemma_mtp.llama import LoadedPair
+
 NARROWEST = 2  # rows; exact mode evaluates no lone row
-
-
-class Target(Protocol):
-    """The part of a target that evaluates and forgets."""
-
-    def decode(self, tokens: Sequence[int], position: Position, outputs: int) -> Row: ...
-    def keep(self, length: Position) -> None: ...
-    def widest(self, position: Position, kept: int = 1) -> int: ...
-
-
-class Pair(Protocol):
-    """Whatever evaluates with a given number of threads."""
-
-    @property
-    def target(self) -> Target: ...
-
-    def use_threads(self, count: int) -> None: ...
 
 
 class Threads:
     """A controller for reading prompts and one for writing replies, of which costs differ."""
 
-    def __init__(self, pair: Pair, info: PairInfo, book: CostBook) -> None:
+    def __init__(self, pair: LoadedPair, info: PairInfo, book: CostBook) -> None:
         """`book` is told how many threads evaluate: rounds are valued at their costs."""
         self._pair, self._book, self._equal_rows = pair, book, EqualRows(pair)
         self.reading, self.writing = (
@@ -92,7 +78,7 @@ class Threads:
 class EqualRows:
     """Remembers for which numbers of threads the rows were found equal."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: LoadedPair) -> None:
         self._pair = pair
         self._found: dict[frozenset[int], bool] = {}
 

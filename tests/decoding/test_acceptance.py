@@ -43,10 +43,10 @@ def test_an_overconfident_drafter_is_not_believed():
 def test_little_knowledge_gets_the_benefit_of_the_doubt_and_much_does_not():
     acceptance = Acceptance(7)
     acceptance.record([0.5], 0)
-    few = acceptance.by_position(1, doubt=2.0)[0] - acceptance.by_position(1)[0]
+    few = acceptance.by_position(1, optimism=2.0)[0] - acceptance.by_position(1)[0]
     for _ in range(200):
         acceptance.record([0.5], 0)
-    many = acceptance.by_position(1, doubt=2.0)[0] - acceptance.by_position(1)[0]
+    many = acceptance.by_position(1, optimism=2.0)[0] - acceptance.by_position(1)[0]
     assert few > 0.04 > many >= 0
 
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from gemma_mtp.decoding.lookup import FURTHEST, Lookup
+from gemma_mtp.decoding.lookup import LONGEST_AGREEMENT, Lookup
 from gemma_mtp.decoding.transcript import of_tokens
 
 
@@ -44,7 +44,7 @@ def test_agreement_grows_with_every_token_and_is_never_certain():
     tokens, agreement = find(text, 7)
     assert tokens == list("0123456")
     assert agreement == sorted(agreement)
-    assert 1 - 1 / FURTHEST <= agreement[0] < agreement[-1] < 1
+    assert 1 - 1 / LONGEST_AGREEMENT <= agreement[0] < agreement[-1] < 1
     assert find("xabcd yabc", 1)[1] < agreement[:1]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gemma_mtp.decoding.plain_steps import FIRST_ROUNDS, PlainSteps
+from gemma_mtp.decoding.plain_steps import FIRST_PROBES, PlainSteps
 
 
 def test_nothing_is_claimed_before_a_step_was_timed():
@@ -37,5 +37,5 @@ def test_the_first_reply_looks_three_times_and_later_ones_only_now_and_then():
         if baseline.is_due(rounds, 50):
             baseline.record(50, 0.1)
             looks.append(rounds)
-    assert looks == [*FIRST_ROUNDS, 128, 256]
+    assert looks == [*FIRST_PROBES, 128, 256]
     assert [r for r in range(128) if baseline.is_due(r, 50)] == []

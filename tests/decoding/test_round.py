@@ -299,7 +299,7 @@ def test_without_a_drafter_the_text_itself_is_a_source_of_drafts():
 class Forced:
     """A later kind of drafter: it knows for certain what follows, at no cost."""
 
-    name, free, prior = "forced", True, Prior((1.0,), by_position=0.99, memory=0.99, bounds=())
+    name, free, prior = "forced", True, Prior((0.999,), by_position=0.999, memory=0.99, bounds=())
 
     def __init__(self, target):
         self.target, self.judged = target, 0

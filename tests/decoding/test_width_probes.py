@@ -3,7 +3,14 @@
 import pytest
 
 from gemma_mtp.decoding.costs import CostCurve
-from gemma_mtp.decoding.width_probes import FIRST_CREDIT, PAUSE, ROUNDS, SHARE, Outlook, WidthProbes
+from gemma_mtp.decoding.width_probes import (
+    BUDGET_PER_ROUND,
+    FIRST_BUDGET,
+    PROBE_INTERVAL,
+    PROBE_ROUNDS,
+    Outlook,
+    WidthProbes,
+)
 
 DRAFT_STEP = 0.1
 HALF_RIGHT = [0.5**i for i in range(1, 8)]  # chances of the first 1, 2, ... drafts
@@ -19,14 +26,14 @@ def timed(costs):
     return curve
 
 
-def run(curve, rounds, rate=1.0, in_use=1, chances=HALF_RIGHT, survey=None, at_best=None):
+def run(curve, rounds, rate=1.0, in_use=1, chances=HALF_RIGHT, probes=None, at_best=None):
     """The widths that were timed over so many rounds, and what that lost in tokens."""
-    survey = survey or WidthProbes()
+    probes = probes or WidthProbes()
     widths = []
     lost = 0.0
     for _ in range(rounds):
         outlook = Outlook(curve, rate, chances, at_best or chances)
-        width = survey.next(outlook, 1, 8)
+        width = probes.next(outlook, 1, 8)
         used = width or in_use
         if width is not None:
             widths.append(width)
@@ -38,8 +45,8 @@ def run(curve, rounds, rate=1.0, in_use=1, chances=HALF_RIGHT, survey=None, at_b
 
 def test_a_width_about_as_good_as_the_one_in_use_is_timed_often():
     widths, lost = run(timed({1: 1.0, 2: 1.41, 8: 9.0}), 1000)
-    assert widths.count(2) > 1000 / (PAUSE + ROUNDS) / 2
-    assert lost < SHARE * 1000 + FIRST_CREDIT
+    assert widths.count(2) > 1000 / (PROBE_INTERVAL + PROBE_ROUNDS) / 2
+    assert lost < BUDGET_PER_ROUND * 1000 + FIRST_BUDGET
 
 
 def test_a_width_that_cannot_win_is_left_alone():
@@ -51,7 +58,7 @@ def test_a_width_that_cannot_win_is_left_alone():
 def test_timing_again_costs_no_more_than_its_share(cost):
     widths, lost = run(timed({1: 1.0, 2: cost, 4: cost + 0.3}), 4000)
     assert widths
-    assert lost <= SHARE * 4000 + FIRST_CREDIT
+    assert lost <= BUDGET_PER_ROUND * 4000 + FIRST_BUDGET
 
 
 def test_plain_decoding_is_timed_again_while_drafting_pays():
@@ -59,20 +66,20 @@ def test_plain_decoding_is_timed_again_while_drafting_pays():
     rate = (1 + sum(easy[:3])) / (2.35 + 3 * DRAFT_STEP)
     assert rate > 1.1
     widths, lost = run(timed({1: 1.0, 4: 2.35}), 2000, rate, in_use=4, chances=easy)
-    assert widths.count(1) >= 3 * ROUNDS
-    assert lost <= SHARE * 2000 + FIRST_CREDIT
+    assert widths.count(1) >= 3 * PROBE_ROUNDS
+    assert lost <= BUDGET_PER_ROUND * 2000 + FIRST_BUDGET
 
 
 def test_costs_of_another_day_are_checked_soon():
     remembered = CostCurve.from_dict(timed({1: 1.0, 2: 1.5, 4: 1.9}).as_dict())
-    widths, _ = run(remembered, 3 * PAUSE)
+    widths, _ = run(remembered, 3 * PROBE_INTERVAL)
     assert widths
 
 
 def test_what_is_found_in_the_text_makes_a_width_useful_but_does_not_pay_for_timing_it():
-    """Rounds of the survey verify drafts, not what was found."""
+    """Rounds of the probes verify drafts, not what was found."""
     copying = [0.95**i for i in range(1, 8)]
     rate = (1 + sum(copying)) / 3.0
     widths, lost = run(timed({4: 1.5, 8: 3.0}), 1000, rate, in_use=8, at_best=copying)
-    assert lost <= SHARE * 1000 + FIRST_CREDIT
+    assert lost <= BUDGET_PER_ROUND * 1000 + FIRST_BUDGET
     assert len(widths) < 10
