@@ -25,7 +25,7 @@ _ESCAPES = {c: f"\\u{c:04x}" for c in _UNSAFE}
 
 def harmless(text: str) -> str:
     """`text` with a sign in place of each character that could act on a terminal."""
-    return text if text.isprintable() else text.translate(_SIGNS)  # the same, but sooner
+    return text if text.isprintable() else text.translate(_SIGNS)  # most texts need no change
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -64,9 +64,9 @@ class Chat:
         self.conversation = Conversation(options.system or "")
         self.record = Record(env.archive(), printer.line)
         self.attached: list[Attachment] = []
-        self.again = ""  # what the next prompt starts with
+        self.again = ""  # text that the next input line starts with
         self.open = True
-        self.figures = True  # a line of them below each reply
+        self.figures = True  # whether a line of figures is shown below each reply
         self.files: PairFiles | None = None
         self.loaded_with = self.options
         self.last: Stats | None = None

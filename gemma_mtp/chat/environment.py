@@ -29,7 +29,7 @@ class Environment(Protocol):
         """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""
 
     def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
-        """The same; what is not here is offered to be pulled, and doubts are said."""
+        """As `resolve`, but offers to pull a pair that is not here, and says what may go wrong."""
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
@@ -37,7 +37,7 @@ class Environment(Protocol):
         """Load a pair; `progress` gets the share that is done, and stops it by returning False."""
 
     def remember_used(self, name: str) -> None:
-        """From now on no name means this pair."""
+        """Make this pair the one that is used where no model is named."""
 
     def remember_speed(self, name: str, stats: Stats) -> None:
         """Keep what a chat measured, for `show`."""

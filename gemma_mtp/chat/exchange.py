@@ -111,7 +111,8 @@ class _Exchange:
             self._record()
 
     def _record(self) -> None:
-        """On the disk an old reply gives way to the first word of a new one, not to its thought."""
+        """Save what was written so far. On the disk, a new reply replaces an old one from its first
+        word on, and not while it only has a thought."""
         turn = self._partial(None)
         if self.new or turn.reply is not None:
             self.chat.record.progress(len(self.draft.turns) - 1, turn)
@@ -122,12 +123,13 @@ class _Exchange:
         self._keep(replace(turn, seed=end.seed, stats=stats))
 
     def _keep_part(self, reason: FinishReason | None) -> None:
-        """What there is of a reply that did not come to an end of its own, if there is some."""
+        """Keep what was written of a reply that did not end by itself, if anything was."""
         if self.text and self.draft.last is self.base:
             self._keep(self._partial(reason))
 
     def _keep(self, turn: Turn) -> None:
-        """Of a reply without a word nothing is kept, so that its message can be handed back."""
+        """Keep a turn that has a reply. One without a word is not kept: its message is handed
+        back."""
         if turn.reply is not None:
             self.draft = self.draft.with_last(turn)
 

@@ -72,7 +72,7 @@ def _nothing_to_leave_out(
 
 
 def _name_attached(chat: Chat, message: str) -> None:
-    """What of a message that is too long was not typed. /read attaches nothing for good."""
+    """Name the files that are attached to a message that is too long."""
     files = compose(chat.attached, "")
     if files and message != files and message.startswith(files):
         chat.note(f"Attached to it: {named(chat.attached)}; /file none takes that away.")
@@ -105,7 +105,7 @@ def _oldest(turns: tuple[Turn, ...]) -> str:
 
 
 def warn_when_filling(chat: Chat, stats: Stats) -> None:
-    """One line, once, before it is too late."""
+    """Say once that the context is filling up, while there is still room."""
     used, size = stats.context_used, stats.context_size
     if not is_filling(used, size):
         chat.warned = False

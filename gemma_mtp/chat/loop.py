@@ -46,7 +46,8 @@ def converse(chat: Chat, first: str | None = None) -> None:
 
 
 def _guarded(chat: Chat, act: Callable[[Chat, str], None], line: str) -> None:
-    """Whatever happens, the chat goes on, and a line that came to nothing is not lost."""
+    """Act on a line. The chat goes on after any error, and a line that had no effect is offered
+    again."""
     before = chat.conversation
     try:
         act(chat, line)

@@ -121,7 +121,7 @@ def _measure(
     printer = Printer(Screen(sys.stdout, sys.stderr))
     files = resolve_or_offer(env, model, options.drafter)
     with closing(load(env, files, options, printer)) as loaded, stoppable(False) as late:
-        engine = cast("Engine", loaded)  # more than a reply needs; the real one has it all
+        engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
         if engine.info.plain_reason:
             printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
             plan = replace(plan, drafts=("off",))
@@ -137,7 +137,7 @@ def _measure(
 
 @dataclass
 class _Found:
-    """What there is so far, however it ends."""
+    """What was measured so far; it is shown also when the rest was interrupted."""
 
     plan: Plan
     runs: list[Run] = field(default_factory=list)

@@ -48,7 +48,8 @@ class Record:
         self.tell()
 
     def as_saved(self, conversation: Conversation, model: str) -> Saved:
-        """The conversation as it is here, with what only the file knows of it, if that can say."""
+        """The conversation as it is in this chat, with title and times from the file, if it can be
+        read."""
         first = conversation.turns[0].user.content
         now = tables.now()
         known = Saved(0, self._title or tables.title_of(first), "", "", now, now, ())

@@ -61,7 +61,7 @@ def from_row(row: Row) -> tuple[Turn, list[str]]:
 
     ids = read("tokens", tokens, _ids) or ()
     said = read("messages", messages, _messages)
-    if said is None:  # the usual case; or else the texts at least
+    if said is None:  # one text each, as usual, or messages that cannot be read
         said = _texts(as_text(user), None if reply is None else as_text(reply), ids)
         more = None
     turn = Turn(

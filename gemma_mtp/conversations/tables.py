@@ -191,7 +191,8 @@ def search(db: sqlite3.Connection, text: str) -> list[Summary]:
 
 
 def rename(db: sqlite3.Connection, id: int, title: str) -> bool:
-    """Another title; no reason for a chat that goes on with this one to part from it."""
+    """Give a conversation another title, without a new version: a chat that goes on with it may
+    keep saving to it."""
     sql = "UPDATE conversations SET title = ?, named = 1 WHERE id = ?"
     return db.execute(sql, (title, id)).rowcount > 0
 

@@ -38,7 +38,7 @@ class TooSlow(Failure):
 
 
 def never() -> bool:
-    """For whoever cannot be cancelled."""
+    """A `cancelled` for callers that are never cancelled."""
     return False
 
 
@@ -90,7 +90,7 @@ class Here:
         return "".join(text)
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """End what runs the template: nothing, since it runs in this process."""
 
 
 def serve() -> None:

@@ -99,7 +99,8 @@ def recommend(fits: Iterable[Fit]) -> Fit | None:
 
 
 def recommended_context(fit: Fit, wanted: int = DEFAULT_CONTEXT) -> int:
-    """Long enough for most and for what is wanted, not longer than what fits."""
+    """The context to recommend, in tokens: enough for most chats and for what is wanted, and no
+    more than fits."""
     return min(fit.context, max(ENOUGH_CONTEXT, wanted))
 
 

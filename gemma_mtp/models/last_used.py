@@ -45,7 +45,7 @@ def when(name: str) -> str | None:
 
 
 def remember(name: str, drafter: Path | None = None) -> None:
-    """Put `name` first; not being able to is no error."""
+    """Put `name` first. Where that cannot be written, nothing happens."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     _keep([Used(name, now, drafter), *(used for used in read() if used.name != name)])
 

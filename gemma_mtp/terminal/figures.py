@@ -102,7 +102,7 @@ def _row(label: str, cells: list[str]) -> str:
 
 
 def _share(part: Callable[[Stats], float]) -> Callable[[Stats], str]:
-    """Of the time of the rounds."""
+    """A part of the time that rounds took, as a share of all of it."""
     return lambda stats: percent(part(stats) / stats.decode_seconds) if _timed(stats) else ""
 
 
@@ -119,13 +119,14 @@ def _accepted(stats: Stats) -> str:
 
 
 def _rounds(stats: Stats) -> str:
-    """How many, and what one of them brought."""
+    """The number of rounds, and how many tokens each committed on average."""
     length = stats.mean_accepted_length
     return "" if length is None else f"{stats.rounds} of {length:.1f}"
 
 
 def _threads(stats: Stats) -> str:
-    """Of the rounds; more than one number where other programs wanted the processor, too."""
+    """The numbers of threads that evaluated rounds: several where other programs were busy as
+    well."""
     if not stats.threads:
         return ""
     counts = [count for count, rounds in enumerate(stats.threads) if rounds]

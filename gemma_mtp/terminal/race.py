@@ -38,15 +38,15 @@ class Recording:
         return len(self.pieces) / self.seconds if self.seconds > 0 else 0.0
 
     def count(self, seconds: float) -> int:
-        """Tokens there are by then."""
+        """How many tokens were written within so many seconds."""
         return bisect_right(self.pieces, seconds, key=lambda piece: piece[0])
 
     def length(self, seconds: float) -> int:
-        """Characters there are by then."""
+        """How many characters were written within so many seconds."""
         return sum(len(text) for _, text, _ in self.pieces[: self.count(seconds)])
 
     def complete(self, seconds: float) -> bool:
-        """Nothing follows, and nobody stopped it."""
+        """Whether all of the reply was written by then, without being stopped."""
         return seconds >= self.seconds and self.reason != "cancelled"
 
     def figures(self, seconds: float) -> str:

@@ -146,7 +146,7 @@ class Screen:
             return text
         from rich.color import ColorSystem
 
-        if not self.colour:  # a shade is one, too
+        if not self.colour:  # dim text counts as a colour
             from rich.style import Style
 
             style = style.without_color + Style(dim=False)

@@ -60,7 +60,7 @@ def expect(
             _take_stated(wanted, options, on_event)
         elif options.offline or hub.is_offline():
             wanted.unreachable = _offline(file, options.offline)
-        elif unreachable is not None:  # asking for another file would only take as long again
+        elif unreachable is not None:  # the next question would wait just as long in vain
             wanted.unreachable = unreachable
         else:
             try:

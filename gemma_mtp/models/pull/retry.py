@@ -35,7 +35,7 @@ class Backoff:
 
     attempts: int = 8
     failures: int = 0
-    _unrewarding: int = 0  # failures since the last attempt that was worth it
+    _unrewarding: int = 0  # failures since the last attempt that brought enough bytes
 
     def after(self, error: TransientError, gained: int = 0, own: int = 0) -> float | None:
         """Seconds until the next attempt; None: give up.

@@ -186,7 +186,7 @@ def _image(text: str, at: int, end: int, whole: bool, base: Style) -> Found | No
     if text[at + 1] != "[":
         return _literal(at, 1, base)
     found = _link(text, at + 1, end, whole, base)
-    if found is not None and found[1] == at + 2:  # only the bracket: no picture
+    if found is not None and found[1] == at + 2:  # no address follows, so that it is no picture
         return _literal(at, 2, base)
     return found
 

@@ -40,7 +40,7 @@ SHADES = {"bottom-toolbar": "noreverse dim", "auto-suggestion": "noinherit dim",
 
 
 def is_styled() -> bool:
-    """Shades are welcome here."""
+    """Whether colours and dim text may be used: NO_COLOR is not set."""
     return not os.environ.get("NO_COLOR")
 
 
