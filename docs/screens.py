@@ -3,24 +3,30 @@
     .venv/bin/python docs/screens.py docs
 
 Talks with the built-in pair at a fixed seed, so the texts are the same each time. The timings are
-not, and with them which tokens were drafted; leave the machine alone meanwhile. Knows what to type
-and how a cell is drawn, not what the program does in between.
+not, and with them which tokens were drafted; leave the machine alone meanwhile. Knows what to type,
+not what the program does in between; rich draws.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 import pyte
 from pyte.screens import Char
+from rich.console import Console
+from rich.style import Style
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -31,30 +37,24 @@ COLUMNS, ROWS = 84, 30
 SEED = "7"
 
 # One dark window: it stands out on a light page and sits well in a dark one.
-PALETTE = {
-    "black": "#3b4252",
-    "red": "#f28b82",
-    "green": "#8fd694",
-    "brown": "#e8c26b",  # what others call yellow
-    "blue": "#82b1ff",
-    "magenta": "#d7a3f0",
-    "cyan": "#7fd5dc",
-    "white": "#e6e9ef",
+GROUND, TEXT = (28, 32, 39), (221, 225, 232)
+COLOURS = {
+    "black": (59, 66, 82),
+    "red": (242, 139, 130),
+    "green": (143, 214, 148),
+    "yellow": (232, 194, 107),
+    "blue": (130, 177, 255),
+    "magenta": (215, 163, 240),
+    "cyan": (127, 213, 220),
+    "white": (230, 233, 239),
 }
-PALETTE |= {f"bright{name}": colour for name, colour in PALETTE.items()} | {
-    "brightblack": "#8a93a3"
-}
-TEXT, GROUND, EDGE, HEAD = "#dde1e8", "#1c2027", "#4a515e", "#2a2f38"
-DIM = 0.62  # of the full opacity
+THEME = TerminalTheme(GROUND, TEXT, [*COLOURS.values()])
 
-# A glyph of most monospaced fonts is three fifths as wide as the font is high.
-FONT, CELL, LINE = 14, 8.43, 17
-MARGIN, BAR = 16, 34
-STYLE = f"""
-text {{ font: {FONT}px ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", Consolas, monospace;
-  fill: {TEXT}; white-space: pre }}
-.name {{ font-size: 12px; fill: #a7afbd; text-anchor: middle }}
-"""
+# Of the format that rich has, without the fonts that it would have a page load from elsewhere.
+_RICH = inspect.signature(Console.export_svg).parameters["code_format"].default
+FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", _RICH, flags=re.DOTALL).replace(
+    "Fira Code, monospace", 'ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", monospace'
+)
 
 
 class Emulator(pyte.HistoryScreen):
@@ -90,104 +90,39 @@ class Chat(Terminal):
         return rows[-1]
 
 
-class Run(NamedTuple):
-    """Cells of one row that are drawn alike; `cell` is the first."""
-
-    column: int
-    width: int
-    text: str
-    cell: Char
-
-
-def runs(row: list[Char]) -> Iterator[Run]:
-    """The row in pieces of one style; a wide character is a piece of its own, at its column."""
-    at = 0
-    for _, group in groupby(enumerate(row), key=lambda item: _alike(row, *item)):
-        cells = [cell for _, cell in group]
-        yield Run(at, len(cells), "".join(cell.data for cell in cells), cells[0])
-        at += len(cells)
-
-
-def _alike(row: list[Char], column: int, cell: Char) -> tuple[int, Char]:
-    if cell.data == "":  # the right half of a wide character
-        column, cell = column - 1, row[column - 1]
-    wide = column + 1 < len(row) and row[column + 1].data == ""
-    return column if wide else -1, cell._replace(data="")
-
-
 def draw(screen: pyte.Screen, title: str, first: int = 0) -> str:
     """The rows from `first` to the last one with something on it, as a whole SVG file."""
     filled = [at for at, row in enumerate(screen.display) if row.strip()]
-    rows = range(first, max(filled, default=first) + 1)
-    width, height = screen.columns * CELL + 2 * MARGIN, len(rows) * LINE + BAR + 1.5 * MARGIN
-    parts = _frame(width, height, title)
-    for place, at in enumerate(rows):
-        cells = [screen.buffer[at][column] for column in range(screen.columns)]
-        for run in runs(cells):
-            parts += _run(run, BAR + MARGIN / 2 + place * LINE)
-    if not screen.cursor.hidden and screen.cursor.y in rows:
-        top = BAR + MARGIN / 2 + (screen.cursor.y - first) * LINE
-        parts.append(_box(screen.cursor.x, 1, top, TEXT, opacity=0.7))
-    body = "\n".join(parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
-        f'width="{width:g}" height="{height:g}" role="img" aria-label={quoteattr(title)}>\n'
-        f"<style>{STYLE}</style>\n{body}\n</svg>\n"
-    )
+    width = {"width": screen.columns, "height": screen.lines}
+    console = Console(record=True, file=io.StringIO(), force_terminal=True, **width)
+    for at in range(first, max(filled, default=first) + 1):
+        row = screen.buffer[at]
+        cells = [(row[x].data, look(row[x])) for x in range(screen.columns)]
+        if at == screen.cursor.y and not screen.cursor.hidden:
+            data, style = cells[screen.cursor.x]
+            cells[screen.cursor.x] = data, style + Style(reverse=True)
+        while cells and cells[-1] == (" ", Style()):
+            cells.pop()
+        alike = groupby(cells, key=lambda cell: cell[1])
+        line = Text.assemble(*(("".join(x for x, _ in group), style) for style, group in alike))
+        console.print(line, soft_wrap=True, highlight=False)
+    drawn = console.export_svg(title=title, theme=THEME, code_format=FORMAT, unique_id="screen")
+    drawn = drawn.replace("<text ", '<text xml:space="preserve" ')  # blanks at the start, too
+    return drawn.replace("<svg ", f'<svg role="img" aria-label={quoteattr(title)} ', 1)
 
 
-def _frame(width: float, height: float, title: str) -> list[str]:
-    """The window with its title and three buttons."""
-    body = f'x="0.5" y="0.5" width="{width - 1:g}" height="{height - 1:g}" rx="9"'
-    head = f"M1 {BAR}V9.5a8.5 8.5 0 0 1 8.5-8.5H{width - 9.5:g}a8.5 8.5 0 0 1 8.5 8.5V{BAR}z"
-    dots = "".join(f'<circle cx="{x}" cy="17.5" r="5" fill="{EDGE}"/>' for x in (20, 37, 54))
-    return [
-        f'<rect {body} fill="{GROUND}" stroke="{EDGE}"/>',
-        f'<path d="{head}" fill="{HEAD}"/>{dots}',
-        f'<text class="name" x="{width / 2:g}" y="22">{escape(title)}</text>',
-    ]
+def look(cell: Char) -> Style:
+    """What rich calls the looks of a cell."""
+    marks = {"bold": cell.bold, "italic": cell.italics, "underline": cell.underscore}
+    marks |= {"strike": cell.strikethrough, "reverse": cell.reverse, "dim": cell.blink}
+    on = {name: True for name, marked in marks.items() if marked}
+    return Style(color=_colour(cell.fg), bgcolor=_colour(cell.bg), **on)
 
 
-def _run(run: Run, top: float) -> list[str]:
-    front, back = _colour(run.cell.fg, TEXT), _colour(run.cell.bg, "")
-    if run.cell.reverse:
-        front, back = back or GROUND, front
-    parts = [_box(run.column, run.width, top, back)] if back else []
-    text = run.text.rstrip()
-    if text:
-        width = run.width - len(run.text) + len(text)
-        parts.append(
-            f'<text x="{MARGIN + run.column * CELL:.2f}" y="{top + LINE - 5:g}" '
-            f'textLength="{width * CELL:.2f}" xml:space="preserve"'
-            f"{_look(run.cell, front)}>{escape(text)}</text>"
-        )
-    return parts
-
-
-def _look(cell: Char, colour: str) -> str:
-    marks = {
-        "fill": colour if colour != TEXT else "",
-        "font-weight": "bold" if cell.bold else "",
-        "font-style": "italic" if cell.italics else "",
-        "opacity": f"{DIM}" if cell.blink else "",
-    }
-    lines = {"underline": cell.underscore, "line-through": cell.strikethrough}
-    marks["text-decoration"] = " ".join(name for name, on in lines.items() if on)
-    style = ";".join(f"{name}:{value}" for name, value in marks.items() if value)
-    return f' style="{style}"' if style else ""
-
-
-def _colour(name: str, default: str) -> str:
-    if name == "default":
-        return default
-    return PALETTE.get(name, f"#{name}")  # others are six hexadecimal digits
-
-
-def _box(column: int, width: int, top: float, colour: str, opacity: float = 1) -> str:
-    return (
-        f'<rect x="{MARGIN + column * CELL:.2f}" y="{top:g}" width="{width * CELL:.2f}" '
-        f'height="{LINE}" fill="{colour}" opacity="{opacity:g}"/>'
-    )
+def _colour(name: str) -> str | None:
+    name = name.replace("brown", "yellow").replace("bright", "bright_")
+    known = name.removeprefix("bright_") in COLOURS
+    return None if name == "default" else name if known else f"#{name}"  # six hexadecimal digits
 
 
 def conversation(home: Path) -> Iterator[tuple[str, str]]:
