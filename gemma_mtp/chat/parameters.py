@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETERS, LoadOptions, Options, Sampling, Setting
+from gemma_mtp.settings import PARAMETERS, Options, Sampling, Setting
 
 
 def changed(options: Options, known: Setting, words: list[str], usual: Sampling) -> Options:
@@ -26,7 +26,7 @@ def changed(options: Options, known: Setting, words: list[str], usual: Sampling)
         raise UsageError(f"{known.name} takes one value, not {len(words)}.")
     value = known.parse(words[0]) if len(words) == 1 else known.accept(words)
     after = options.with_values(**{known.field: value})
-    after.part(LoadOptions).check()
+    after.check()
     return after
 
 

@@ -16,7 +16,7 @@ import typer
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files import private
-from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.terminal.console import agreed, can_ask, note
 from gemma_mtp.text import json_text, moment
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _read(archive: Archive, id: int) -> Saved:
     finally:
         _tell(archive)
     if saved.gaps:
-        print(f"gemma-mtp: Conversation {id}: {saved.gaps}", file=sys.stderr)
+        note(f"Conversation {id}: {saved.gaps}")
     return saved
 
 
@@ -179,7 +179,7 @@ def _tell(archive: Archive) -> None:
     """What happened to the file, or that it is only read."""
     for said in (archive.warning, archive.notice):
         if said:
-            print(f"gemma-mtp: {said}", file=sys.stderr)
+            note(said)
 
 
 def _text(saved: Saved, format: Format) -> str:

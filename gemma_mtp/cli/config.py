@@ -11,6 +11,7 @@ import typer
 
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, UsageError
+from gemma_mtp.terminal.console import note
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def config(
         _check(context.obj, key, parsed)
         config_file.write(file, key, parsed)
     else:
+        if slips := config_file.misspelt(file):
+            note(slips)
         _print(config_file.read(file), config_file.find(key) if key else None, as_json)
     return ExitStatus.OK
 

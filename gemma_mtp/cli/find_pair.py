@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.errors import NotPulled
-from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.terminal.console import agreed, can_ask, note
 from gemma_mtp.text import byte_size
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
     Says what may go wrong: that another one is used than last time, or that memory is short.
     """
     if trouble := env.trouble():
-        print(f"gemma-mtp: {trouble}", file=sys.stderr)
+        note(trouble)
     try:
         files = env.resolve(model, drafter)
     except NotPulled as error:
@@ -37,9 +37,9 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
         return env.resolve(model, drafter)
     lost = "" if model else env.store.last_used_problem()
     if lost:
-        print(f"gemma-mtp: {lost} {files.name} is used instead.", file=sys.stderr)
+        note(f"{lost} {files.name} is used instead.")
     if doubt := warning(env, files.name):
-        print(f"gemma-mtp: {doubt}", file=sys.stderr)
+        note(doubt)
     return files
 
 
@@ -59,4 +59,4 @@ def name_lost_links() -> None:
     from gemma_mtp.files import places
 
     for lost in places.dangling_below(paths.models_dir()):
-        print(f"gemma-mtp: {lost}.", file=sys.stderr)
+        note(f"{lost}.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from gemma_mtp.paths import config_file
-from gemma_mtp.settings import SETTINGS, LoadOptions, Options, Setting, settings_of
+from gemma_mtp.settings import SETTINGS, Options, Setting, settings_of
 from gemma_mtp.terminal.console import note
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
         accept = known.parse if isinstance(text, str) else known.accept
         values[known.field] = accept(text, flag_of(name))
     options = Options().with_values(**values)
-    options.part(LoadOptions).check(called)
+    options.check(called)
     return options
 
 
