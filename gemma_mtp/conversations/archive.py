@@ -3,8 +3,8 @@
 SQLite rather than JSON lines: a kill in the middle of a write leaves nothing to repair, its locks
 keep two chats at once apart, /undo and /edit replace a tail without writing the rest again, and a
 list or a search need not open a file for each conversation. Knows neither terminal nor engine; SQL
-is in `tables`, opening and guarding the file in `database`. Used by `record` for the chat, and by
-the command `chats`.
+is in `tables` and `schema`, opening and guarding the file in `database`. Used by `record` for the
+chat, and by the command `chats`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from gemma_mtp.api import Turn
-from gemma_mtp.conversations import tables
+from gemma_mtp.conversations import schema, tables
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.conversations.rescue import rescue
 from gemma_mtp.conversations.rows import growth, storable, without_tokens
@@ -39,7 +39,7 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, tables.STEPS, rescue)
+        self._database = Database(path, schema.STEPS, rescue)
         self._known: dict[int, Known] = {}
         # New ids given by `progress`, which the next `save` returns.
         self._forked: dict[int, int] = {}

@@ -14,6 +14,7 @@ from gemma_mtp.api import Turn
 from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.tables import Saved
+from gemma_mtp.conversations.titles import title_of
 from gemma_mtp.errors import GemmaMtpError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Record:
         read."""
         first = conversation.turns[0].user.content
         now = tables.now()
-        known = Saved(0, self._title or tables.title_of(first), "", "", now, now, ())
+        known = Saved(0, self._title or title_of(first), "", "", now, now, ())
         if self.id is not None:
             with suppress(GemmaMtpError):
                 known = self.archive.read(self.id)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
-from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.database import FAILURES
+from gemma_mtp.conversations.titles import title_of
 
 # Each table with the order of its rows in the file: a damaged page is met from both of its sides.
 _ORDER = {"conversations": "rowid", "turns": "rowid", "pieces": "conversation, number, place"}
@@ -60,7 +60,7 @@ def _name_lost(db: sqlite3.Connection) -> None:
         WHERE conversation NOT IN (SELECT id FROM conversations) GROUP BY conversation"""
     sql = "INSERT INTO conversations VALUES (?, ?, 0, '', '', '', '', '', 0, 0)"
     for id, first, _ in db.execute(lost).fetchall():
-        db.execute(sql, (id, tables.title_of(str(first))))
+        db.execute(sql, (id, title_of(str(first))))
 
 
 def _renumber(db: sqlite3.Connection, id: int) -> None:

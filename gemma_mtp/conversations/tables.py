@@ -1,4 +1,4 @@
-"""The tables of the archive, and everything that is said to them in SQL.
+"""Everything that is said in SQL to the tables of the archive, which `schema` declares.
 
 Each function works within a transaction that `archive` has opened, and leaves errors to it.
 """
@@ -8,45 +8,13 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import PurePath
 
 from gemma_mtp.api import Turn
-from gemma_mtp.conversations.attachments import shortened, taken_apart
+from gemma_mtp.conversations import titles
+from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.conversations.rows import COLUMNS, as_text, from_row, storable, to_row
 from gemma_mtp.text import one_line
 
-# `version` is another random number after every change, so that a writer sees that it is not the
-# only one. A reply that is being written is its row in `turns` and the `pieces` that came after:
-# what a round costs does not depend on how long the reply is.
-_FIRST = """
-CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL,
-    named INTEGER NOT NULL, words TEXT NOT NULL, model TEXT NOT NULL, system TEXT NOT NULL,
-    created TEXT NOT NULL, updated TEXT NOT NULL, version INTEGER NOT NULL);
-CREATE TABLE turns (conversation INTEGER NOT NULL, number INTEGER NOT NULL, user TEXT NOT NULL,
-    reply TEXT, tokens TEXT, thought TEXT NOT NULL, seed TEXT, exact INTEGER NOT NULL,
-    reason TEXT, stats TEXT, UNIQUE (conversation, number));
-CREATE TABLE pieces (conversation INTEGER NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL,
-    reply TEXT, thought TEXT NOT NULL, PRIMARY KEY (conversation, number, place)) WITHOUT ROWID;
-"""
-_VIEW = """
-CREATE VIEW whole AS SELECT conversation, number, user, coalesce(reply || more, reply, more) reply,
-    CASE WHEN more_thought IS NULL THEN tokens END tokens,
-    thought || coalesce(more_thought, '') thought, seed, exact, reason, stats{more}
-  FROM (SELECT *,
-    (SELECT group_concat(reply, '') FROM (SELECT reply FROM pieces p
-        WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) more,
-    (SELECT group_concat(thought, '') FROM (SELECT thought FROM pieces p
-        WHERE p.conversation = t.conversation AND p.number = t.number ORDER BY place)) more_thought
-  FROM turns t)
-"""
-# So many of the first turns are saved, but no longer part of the prompt.
-_SKIPPED = "ALTER TABLE conversations ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"
-# Messages that are more than one text each, as JSON.
-_MESSAGES = "ALTER TABLE turns ADD COLUMN messages TEXT; DROP VIEW whole;" + _VIEW.format(
-    more=", messages, more"
-)
-# Only ever added to: there are files that have had the ones before.
-STEPS = (_FIRST + _VIEW.format(more=""), _SKIPPED, _MESSAGES)
 _LIST = """
 SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
@@ -55,8 +23,7 @@ SELECT id, title, model, updated,
         AND (holds(CAST(user AS BLOB), :search) OR holds(CAST(reply AS BLOB), :search))))
   ORDER BY updated DESC, id DESC
 """
-LONG_TEXT = 10  # lines; a longer message is taken for pasted text with a question below it
-_TITLE, _WORDS = 48, 100  # characters
+_WORDS = 100  # characters of the first message in a list
 _NAMED = 5  # unreadable things that are named one by one
 
 
@@ -232,24 +199,7 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
             WHERE id = ?"""
         first = turns[0].user.content
         words = one_line(storable(shortened(first)), _WORDS)
-        db.execute(sql, (words, title_of(first), id))
-
-
-def title_of(message: str) -> str:
-    """What a conversation that begins with `message` is called: by the question, or by the files
-    if there is none."""
-    files, text = taken_apart(storable(message))
-    return one_line(_question(text), _TITLE) or one_line(
-        ", ".join(PurePath(f).name for f in files), _TITLE
-    )
-
-
-def _question(text: str) -> str:
-    """What is asked at the end of a long text, which is one that was pasted; else all of it."""
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if len(lines) >= LONG_TEXT and lines[-1].endswith("?") and lines[0][-1] not in "?:":
-        return lines[-1]
-    return text
+        db.execute(sql, (words, titles.title_of(first), id))
 
 
 def _holds(text: bytes | None, search: str) -> bool:

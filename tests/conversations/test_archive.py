@@ -15,7 +15,7 @@ import pytest
 from support import archive_writer
 
 from gemma_mtp.api import Drafted, Message, Stats, Turn
-from gemma_mtp.conversations import database, tables
+from gemma_mtp.conversations import database, schema
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.record import Record
@@ -554,7 +554,7 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
 def test_a_file_of_the_first_version_goes_on(path: Path) -> None:
     path.parent.mkdir()
     first = sqlite3.connect(path)
-    for statement in tables.STEPS[0].split(";"):
+    for statement in schema.STEPS[0].split(";"):
         first.execute(statement)
     first.execute("""INSERT INTO conversations (title, named, words, model, system, created,
         updated, version) VALUES ('Rain', 1, '', 'tiny', '', '', '', 5)""")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gemma_mtp.api import Drafted, Message, Stats, ToolCall, ToolResult, Turn
-from gemma_mtp.conversations import tables
+from gemma_mtp.conversations import schema, tables
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.conversations.export import as_json, as_markdown
 
@@ -97,12 +97,12 @@ def dump(path: Path) -> tuple[int, list[str]]:
 
 
 def test_the_file_is_of_the_version_before(path: Path) -> None:
-    assert dump(path)[0] == BEFORE == len(tables.STEPS) - 1
+    assert dump(path)[0] == BEFORE == len(schema.STEPS) - 1
 
 
 def test_a_file_of_the_version_before_has_all_that_was_in_it(path: Path) -> None:
     assert turns(path) == CHATS
-    assert dump(path)[0] == len(tables.STEPS)
+    assert dump(path)[0] == len(schema.STEPS)
     archive = Archive(path)
     found = archive.read(1)
     assert (found.title, found.model, found.system, found.skipped, found.created) == (
@@ -128,9 +128,9 @@ def test_a_migration_that_fails_changes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     before = dump(path)
-    broken = (*tables.STEPS[:-1], f"{tables.STEPS[-1]};{step}")
+    broken = (*schema.STEPS[:-1], f"{schema.STEPS[-1]};{step}")
     with monkeypatch.context() as patched:
-        patched.setattr(tables, "STEPS", broken)
+        patched.setattr(schema, "STEPS", broken)
         archive = Archive(path)
         archive.add(CHATS[4], model="tiny")
         assert archive.problem
