@@ -152,7 +152,7 @@ def _settings() -> Iterator[Finding]:
 
     file = paths.config_file()
     values, slips = config_file.read(file), config_file.unknown(file)
-    said = ", ".join(f"{key} = {value}" for key, value in values.items())
+    said = ", ".join(f"{k} = {config_file.KEYS[k].shown(v)}" for k, v in values.items())
     problem = f"{file} has settings that mean nothing: {', '.join(slips)}." if slips else ""
     yield Finding("settings", said or "none", problem, "gemma-mtp config" if slips else "")
     catalogue = load_catalogue(paths.own_models())

@@ -39,7 +39,7 @@ THOUGHTS: dict[Literal["show", "fold", "hide"], tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class Choice:
     """What follows the name, what it does, the doing, how it stands ("" where that is said
     elsewhere), and what may be typed after the name, each with a description."""
 
@@ -55,7 +55,7 @@ class Setting:
         return f"{self.what} ({now})" if now else self.what
 
 
-def _view(name: str, what: str) -> Setting:
+def _view(name: str, what: str) -> Choice:
     """A setting of how replies are shown that is on or off."""
 
     def act(chat: Chat, rest: str) -> None:
@@ -66,10 +66,10 @@ def _view(name: str, what: str) -> Setting:
     def now(chat: Chat) -> str:
         return "now on" if getattr(chat.printer.view, name) else "now off"
 
-    return Setting("on|off", what, act, now, tuple((word, "") for word in SWITCH))
+    return Choice("on|off", what, act, now, tuple((word, "") for word in SWITCH))
 
 
-def _fixed(what: str, act: Callable[[Chat], object], is_now: Callable[[Chat], bool]) -> Setting:
+def _fixed(what: str, act: Callable[[Chat], object], is_now: Callable[[Chat], bool]) -> Choice:
     """A setting that is its own value, after which nothing comes."""
 
     def alone(chat: Chat, rest: str) -> None:
@@ -77,10 +77,10 @@ def _fixed(what: str, act: Callable[[Chat], object], is_now: Callable[[Chat], bo
             raise UsageError("Nothing comes after that.")
         act(chat)
 
-    return Setting("", what, alone, lambda chat: "now" if is_now(chat) else "")
+    return Choice("", what, alone, lambda chat: "now" if is_now(chat) else "")
 
 
-def _value(place: str, name: str, value: bool, what: str, said: str) -> Setting:
+def _value(place: str, name: str, value: bool, what: str, said: str) -> Choice:
     """The same, for an attribute of the chat, of its view or of its keyboard."""
 
     def holder(chat: Chat) -> object:
@@ -114,15 +114,15 @@ def _thinks(chat: Chat) -> bool:
 _figures, _wrap = partial(_value, "chat", "figures"), partial(_value, "view", "wrap")
 _history, _vi = partial(_value, "keyboard", "history_on"), partial(_value, "keyboard", "vi")
 SETTINGS = {
-    "parameter": Setting("NAME VALUE", "sampling, limits, seed; alone, list them", set_parameter),
-    "system": Setting("TEXT", "the system prompt", system, _system_now),
+    "parameter": Choice("NAME VALUE", "sampling, limits, seed; alone, list them", set_parameter),
+    "system": Choice("TEXT", "the system prompt", system, _system_now),
     "think": _fixed("let the model think first", lambda c: think(c, "on"), _thinks),
     "nothink": _fixed("answer at once", lambda c: think(c, "off"), lambda c: not _thinks(c)),
     "verbose": _figures(True, "figures below each reply", "Figures are shown below each reply."),
     "quiet": _figures(False, "no figures below one", "Replies come without figures; see /stats."),
     "markdown": _view("markdown", "render Markdown, or show it as written"),
     "highlight": _view("highlight", "tint the tokens that were proposed"),
-    "thoughts": Setting(
+    "thoughts": Choice(
         "show|fold|hide",
         "what to do with thoughts",
         _thoughts,
@@ -142,8 +142,8 @@ SETTINGS = {
 
 def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     if not before:
-        for name, setting in SETTINGS.items():
-            yield f"{name} " if setting.argument else name, setting.described(chat)
+        for name, choice in SETTINGS.items():
+            yield f"{name} " if choice.argument else name, choice.described(chat)
     elif before == ["parameter"]:
         now = dict(parameters.shown(chat.options, in_use(chat)))
         for name, known in PARAMETERS.items():
@@ -180,6 +180,6 @@ def set_(chat: Chat, rest: str) -> None:
 
 
 def _list(chat: Chat) -> None:
-    width = max(len(f"{name} {setting.argument}") for name, setting in SETTINGS.items())
-    for name, setting in SETTINGS.items():
-        chat.say(f"  {f'{name} {setting.argument}':{width}}  {setting.described(chat)}")
+    width = max(len(f"{name} {choice.argument}") for name, choice in SETTINGS.items())
+    for name, choice in SETTINGS.items():
+        chat.say(f"  {f'{name} {choice.argument}':{width}}  {choice.described(chat)}")
