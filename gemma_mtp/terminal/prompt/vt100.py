@@ -30,7 +30,9 @@ from gemma_mtp.terminal.output import unguarded
 
 NEW_LINE = Keys.F24  # a key that no keyboard has, for Alt-Enter and Shift-Enter
 ESCAPE_WAIT = 0.05  # seconds for the rest of a key that starts with an escape
-CHUNK = 1 << 16  # bytes read at once; the terminal itself hands out 4 kB at the most
+PIECE = 1 << 20  # bytes of a paste that are taken at once
+FULL = 1000  # bytes; a terminal that hands out so many (4 kB at the most) has more to come
+PATIENCE = 0.01  # seconds until it comes
 
 STYLES = {
     "bottom-toolbar": "noreverse",
@@ -99,7 +101,7 @@ class TypeAheadReader(PosixStdinReader):
         super().__init__(keyboard, encoding=encoding)
         self._decode = getincrementaldecoder(encoding)("replace").decode
 
-    def read(self, count: int = CHUNK) -> str:
+    def read(self, count: int = PIECE) -> str:
         """What there is just now; a character may still be on its way."""
         try:
             return self._decode(tty_modes.take_type_ahead() or self._waiting())
@@ -108,11 +110,18 @@ class TypeAheadReader(PosixStdinReader):
             return ""
 
     def _waiting(self) -> bytes:
-        if not select.select([self.stdin_fd], [], [], 0)[0]:
-            return b""
-        data = os.read(self.stdin_fd, CHUNK)
-        self.closed = not data
-        return data
+        """What has come. Of a large paste that is most of it, since prompt-toolkit copies all it
+        has of a paste with each piece: in 4 kB, 20 MB took two minutes."""
+        data = bytearray()
+        patience = 0.0
+        while len(data) < PIECE and select.select([self.stdin_fd], [], [], patience)[0]:
+            more = os.read(self.stdin_fd, PIECE)
+            self.closed = not more
+            data += more
+            if len(more) < FULL:
+                break
+            patience = PATIENCE
+        return bytes(data)
 
 
 class ChatOutput(Vt100_Output):
