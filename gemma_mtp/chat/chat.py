@@ -1,6 +1,6 @@
 """A chat in progress: the conversation, the loaded pair, the settings, and what they need.
 
-Holds what verbs and exchanges act on; how a reply is written is `exchange`'s, what is typed
+Holds what verbs and replies act on; how a reply is written is `reply`'s, what is typed
 `loop`'s. Knows no keyboard but through `Console`.
 """
 
@@ -64,7 +64,7 @@ class Chat:
         self.conversation = Conversation(options.system or "")
         self.record = Record(env.archive(), printer.line)
         self.attached: list[Attachment] = []
-        self.again = ""  # text that the next input line starts with
+        self.unsent = ""  # text that the next input line starts with
         self.open = True
         self.figures = True  # whether a line of figures is shown below each reply
         self.files: PairFiles | None = None

@@ -6,43 +6,43 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat import verbs
-from gemma_mtp.chat.sending import hand_back, say
+from gemma_mtp.chat.sending import hand_back, send
+from gemma_mtp.terminal.prompt.quotes import QUOTES, unquoted
 from gemma_mtp.text import clean
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
 PROMPT = ">>> "
-QUOTES = '"""'
 
 
 def feed(chat: Chat, line: str) -> None:
     """Act on one line: a verb, or a message."""
     text = clean(line).strip()
     if text.startswith(QUOTES):
-        say(chat, text.removeprefix(QUOTES).removesuffix(QUOTES).strip("\n"))
+        send(chat, unquoted(text))
         return
     command = verbs.read_verb(text)
     if command:
         verbs.run(chat, *command)
     elif text:
-        say(chat, text)
+        send(chat, text)
 
 
 def converse(chat: Chat, first: str | None = None) -> None:
     """Read and answer until the user leaves; `first` is a message that was given beforehand."""
     if first is not None:
         chat.printer.message(PROMPT, first)
-        _guarded(chat, say, first)
+        _guarded(chat, send, first)
     while chat.open:
         try:
-            offered, chat.again = chat.again, ""
+            offered, chat.unsent = chat.unsent, ""
             chat.prepare()
             _guarded(chat, feed, chat.console.read(offered))
         except EOFError:
             return
         except KeyboardInterrupt:  # meant for a reply that had just ended
-            chat.again = chat.again or offered
+            chat.unsent = chat.unsent or offered
 
 
 def _guarded(chat: Chat, act: Callable[[Chat, str], None], line: str) -> None:
@@ -56,5 +56,5 @@ def _guarded(chat: Chat, act: Callable[[Chat, str], None], line: str) -> None:
         pass
     except Exception as error:
         chat.failed(error, "This")
-    if chat.conversation is before and not chat.again:
+    if chat.conversation is before and not chat.unsent:
         hand_back(chat, line)

@@ -1,6 +1,6 @@
-"""A message of the person's: checked, sent with all that is attached, or handed back.
+"""A message: checked, sent with all that is attached, or put back on the line.
 
-Knows the chat; the reply is `exchange`'s.
+The loop and `/read` send with it, the verbs hand back; the reply is written by `reply`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
 from gemma_mtp.chat.attachments import image_in, no_image, refuse_image
-from gemma_mtp.chat.exchange import write
+from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.conversations.attachments import compose
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import clean
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
 
-def say(chat: Chat, text: str) -> None:
+def send(chat: Chat, text: str) -> None:
     """Send a message with all that is attached; without a word in reply it is handed back."""
     text = clean(text)
     if not text.strip() and not chat.attached:
@@ -30,7 +30,7 @@ def say(chat: Chat, text: str) -> None:
         hand_back(chat, text)
         return
     message = Message.text("user", compose(chat.attached, text))
-    if write(chat, chat.conversation.asking(message)):
+    if write_turn(chat, chat.conversation.asking(message)):
         chat.attached.clear()
     else:
         hand_back(chat, text)
@@ -48,6 +48,6 @@ def _check_images(chat: Chat, text: str) -> None:
 
 def hand_back(chat: Chat, text: str) -> None:
     """Put a message back on the line, to be corrected or sent again."""
-    chat.again = text
+    chat.unsent = text
     if text:
         chat.note("The message is back on the line; Ctrl-C empties it.")

@@ -1,7 +1,7 @@
 """What to leave out when a conversation no longer fits the context: whole turns, the oldest first.
 
 Pure; counting tokens is a function handed in. Knows neither engine nor terminal. Used by
-`chat.full_context`.
+`chat.context_overflow`.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def test_a_message_whose_reply_was_only_thought_about_comes_back(tmp_path: Path)
 # Ctrl-C
 
 
-WATCHED = ("exchange.py", "sending.py", "record.py", "archive.py", "full_context.py")
+WATCHED = ("chat/reply.py", "sending.py", "record.py", "archive.py", "context_overflow.py")
 
 
 class Interrupt:
@@ -192,7 +192,7 @@ def test_an_error_while_room_is_made_hands_the_message_back(
     talk.run("one", "two")
     long = ("three " * 160).strip()
     with monkeypatch.context() as patched:
-        patched.setattr("gemma_mtp.chat.full_context.turns_to_drop", broken)
+        patched.setattr("gemma_mtp.chat.context_overflow.turns_to_drop", broken)
         assert f"The reply failed: the tokenizer broke\n{BACK}" in talk.run(long)
     assert talk.offered[-1] == long
     assert "Yes.\n" in talk.run("still here?")

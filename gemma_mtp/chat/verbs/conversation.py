@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
-from gemma_mtp.chat.exchange import write
+from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
-from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
+from gemma_mtp.chat.verbs.registry import Group, choose, unknown_word, verb
 from gemma_mtp.chat.verbs.replies import last_turn
 from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.errors import UsageError
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
     from gemma_mtp.conversations.archive import Saved
 
-GROUP = GROUPS[0]
 FORMATS = (("md", "Markdown, to read"), ("json", "everything, for programs"))
 
 
-@verb("clear", group=GROUP, summary="begin a new conversation")
+@verb("clear", group=Group.CONVERSATION, summary="begin a new conversation")
 def clear(chat: Chat, rest: str) -> None:
     """Empties the context for a new conversation with the same model. The system prompt stays, and
     so do the totals of /stats. The old conversation stays saved: /resume finds it."""
@@ -37,7 +36,7 @@ def clear(chat: Chat, rest: str) -> None:
     detach_all(chat)
 
 
-@verb("undo", group=GROUP, summary="take back the last message and its reply")
+@verb("undo", group=Group.CONVERSATION, summary="take back the last message and its reply")
 def undo(chat: Chat, rest: str) -> None:
     """Takes the last message and its reply out of the conversation, here and in what is saved. Up
     arrow brings the message back to the line."""
@@ -47,7 +46,11 @@ def undo(chat: Chat, rest: str) -> None:
     chat.note(f'Taken back: "{one_line(shortened(turn.user.content), 40)}" and its reply.')
 
 
-@verb("edit", group=GROUP, summary="change the last message in the editor, and send it again")
+@verb(
+    "edit",
+    group=Group.CONVERSATION,
+    summary="change the last message in the editor, and send it again",
+)
 def edit(chat: Chat, rest: str) -> None:
     """Opens the last message in your editor ($VISUAL or $EDITOR). Saved and closed, it is sent in
     place of the old one and gets a reply of its own; unchanged or empty, nothing happens."""
@@ -57,13 +60,13 @@ def edit(chat: Chat, rest: str) -> None:
         chat.note("Nothing was changed.")
         return
     chat.printer.message(">>> ", shortened(text))
-    if not write(chat, chat.conversation.without_last().asking(Message.text("user", text))):
+    if not write_turn(chat, chat.conversation.without_last().asking(Message.text("user", text))):
         hand_back(chat, text)
 
 
 @verb(
     "export",
-    group=GROUP,
+    group=Group.CONVERSATION,
     argument="md|json [PATH]",
     words=None,
     paths=True,

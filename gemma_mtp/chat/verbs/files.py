@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.attachments import read_files, split_words
-from gemma_mtp.chat.sending import say
-from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.chat.sending import send
+from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import Attachment, compose
 from gemma_mtp.errors import UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-GROUP = GROUPS[2]
-
 
 @verb(
     "file",
-    group=GROUP,
+    group=Group.FILES,
     argument="[PATH...]",
     words=None,
     paths=True,
@@ -43,7 +41,7 @@ def attach(chat: Chat, rest: str) -> None:
 
 @verb(
     "read",
-    group=GROUP,
+    group=Group.FILES,
     argument="PATH...",
     words=None,
     paths=True,
@@ -58,7 +56,7 @@ def read(chat: Chat, rest: str) -> None:
     before = chat.attached[:]
     _attach(chat, found)
     try:
-        say(chat, "")
+        send(chat, "")
     finally:
         # There was no reply: keep only what was attached before /read.
         if chat.attached:

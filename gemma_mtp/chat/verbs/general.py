@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.verbs.registry import GROUPS, find, listed, unknown, verb
+from gemma_mtp.chat.verbs.registry import Group, find, listed, unknown, verb
 from gemma_mtp.terminal.figures import report
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-GROUP = GROUPS[5]
 NARROW = 72  # columns; below, a summary gets a line of its own
 KEYS = (
     ('"""', "starts and ends a message of several lines; Alt-Enter is a new line, too"),
@@ -39,7 +39,7 @@ def _verbs(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 
 @verb(
     *("help", "?"),
-    group=GROUP,
+    group=Group.CHAT,
     argument="[VERB]",
     words=1,
     choices=_verbs,
@@ -66,13 +66,11 @@ def show_help(chat: Chat, rest: str) -> None:
 
 
 def _list(chat: Chat) -> None:
-    group = ""
     width = max(len(v.usage) for v in listed())
-    for known in listed():
-        if known.group != group:
-            group = known.group
-            chat.note(group)
-        _entry(chat, known.usage, known.summary, width)
+    for group, verbs in groupby(listed(), lambda v: v.group):
+        chat.note(group.value)
+        for known in verbs:
+            _entry(chat, known.usage, known.summary, width)
     chat.note("Keys")
     _table(chat, KEYS, width)
 
@@ -94,7 +92,7 @@ def _entry(chat: Chat, left: str, right: str, width: int) -> None:
         left = ""
 
 
-@verb("stats", group=GROUP, summary="speed, acceptance and time of the last reply")
+@verb("stats", group=Group.CHAT, summary="speed, acceptance and time of the last reply")
 def stats(chat: Chat, rest: str) -> None:
     """Shows the figures of the last reply and of the whole session: how many drafted tokens were
     accepted in each round, where the time went, and what the caches take. A speedup is against
@@ -105,7 +103,7 @@ def stats(chat: Chat, rest: str) -> None:
         chat.say(line)
 
 
-@verb("bye", "exit", "quit", group=GROUP, summary="leave")
+@verb("bye", "exit", "quit", group=Group.CHAT, summary="leave")
 def bye(chat: Chat, rest: str) -> None:
     """Leaves the chat. Ctrl-D on an empty line does the same. The conversation is saved; gemma-mtp
     chat --continue goes on with it."""

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat import models
 from gemma_mtp.chat.loading import introduce
-from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
 from gemma_mtp.errors import ModelNotAvailable, NotPulled, UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-
-GROUP = GROUPS[3]
 
 
 def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
@@ -25,7 +23,7 @@ def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 
 @verb(
     *("model", "load"),
-    group=GROUP,
+    group=Group.MODEL,
     argument="[NAME]",
     words=1,
     choices=_models,
@@ -49,7 +47,7 @@ def model(chat: Chat, rest: str) -> None:
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
 
 
-@verb("list", group=GROUP, summary="models on this machine")
+@verb("list", group=Group.MODEL, summary="models on this machine")
 def list_models(chat: Chat, rest: str) -> None:
     """Lists the models that /model can load without fetching anything. Outside a chat, gemma-mtp
     list says more, and gemma-mtp pull fetches others."""
@@ -97,7 +95,7 @@ SHOWN: dict[str, tuple[str, Callable[[Chat], None]]] = {
 
 @verb(
     "show",
-    group=GROUP,
+    group=Group.MODEL,
     argument="[WHAT]",
     words=1,
     choices=choose((name, summary) for name, (summary, _) in SHOWN.items()),

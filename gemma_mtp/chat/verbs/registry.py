@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from gemma_mtp.errors import GemmaMtpError, UsageError
@@ -24,7 +25,17 @@ its end says that more is to follow."""
 
 # Whole words at the start of a line: quoted, or with backslashes before what is special.
 _WORDS = re.compile(r"""^(?:(?:"[^"]*"|'[^']*'|(?:\\.|[^\\\s"'])+)\s+)*""")
-GROUPS = ("The conversation", "The reply", "Files", "The model", "Settings", "The chat")
+
+
+class Group(Enum):
+    """What a verb is about: the headings of `/help`, in this order."""
+
+    CONVERSATION = "The conversation"
+    REPLY = "The reply"
+    FILES = "Files"
+    MODEL = "The model"
+    SETTINGS = "Settings"
+    CHAT = "The chat"
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Verb:
     summary: str
     details: str
     act: Action
-    group: str
+    group: Group
     words: int | None = 0
     choices: Choices | None = None
     paths: bool = False
@@ -54,7 +65,7 @@ VERBS: list[Verb] = []
 
 def verb(
     *names: str,
-    group: str,
+    group: Group,
     summary: str,
     argument: str = "",
     words: int | None = 0,
@@ -73,7 +84,7 @@ def verb(
 
 def listed() -> list[Verb]:
     """All verbs, group by group."""
-    return sorted(VERBS, key=lambda v: GROUPS.index(v.group))
+    return sorted(VERBS, key=lambda v: [*Group].index(v.group))
 
 
 def read_verb(line: str) -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """What can be done with the last reply: again, otherwise, further, compared, copied.
 
-Knows the chat; the reply is written by `exchange`.
+Knows the chat; the reply is written by `reply`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import DraftSetting, Turn
 from gemma_mtp.chat.comparison import compared
-from gemma_mtp.chat.exchange import write
-from gemma_mtp.chat.verbs.registry import GROUPS, choose, unknown_word, verb
+from gemma_mtp.chat.reply import write_turn
+from gemma_mtp.chat.verbs.registry import Group, choose, unknown_word, verb
 from gemma_mtp.errors import UsageError
 from gemma_mtp.terminal import clipboard
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-GROUP = GROUPS[1]
 MODES: dict[str, DraftSetting] = {"plain": 0, "mtp": "auto"}
 RETRIES = (("plain", "without drafts"), ("mtp", "with drafts"))
 
@@ -39,18 +38,18 @@ def need_drafter(chat: Chat) -> None:
         raise UsageError(f"There is nothing to compare: {reason}.")
 
 
-@verb("regen", group=GROUP, summary="write the last reply again, with another seed")
+@verb("regen", group=Group.REPLY, summary="write the last reply again, with another seed")
 def regen(chat: Chat, rest: str) -> None:
     """Writes another reply to the last message, with a new seed, in place of the last one. If it
     is stopped before its first word, the last one stays."""
     turn = last_turn(chat)
     draft = chat.conversation.with_last(Turn(turn.user))
-    write(chat, draft, chat.options.seeded(secrets.randbits(32)))
+    write_turn(chat, draft, chat.options.seeded(secrets.randbits(32)))
 
 
 @verb(
     "retry",
-    group=GROUP,
+    group=Group.REPLY,
     argument="plain|mtp",
     words=1,
     choices=choose(RETRIES),
@@ -72,12 +71,12 @@ def retry(chat: Chat, rest: str) -> None:
     if draft != 0 and chat.options.draft != 0:
         draft = chat.options.draft
     options = replace(chat.options, seed=turn.seed, exact=True, draft=draft)
-    if write(chat, chat.conversation.with_last(Turn(turn.user)), options):
+    if write_turn(chat, chat.conversation.with_last(Turn(turn.user)), options):
         for line in compared(turn, last_turn(chat)):
             chat.say(line)
 
 
-@verb("continue", group=GROUP, summary="go on with a reply that was stopped")
+@verb("continue", group=Group.REPLY, summary="go on with a reply that was stopped")
 def go_on(chat: Chat, rest: str) -> None:
     """Goes on with a reply that was stopped by Ctrl-C, by the token limit, by a full context, or
     by an error, at the very place where it broke off and with the same seed."""
@@ -87,12 +86,12 @@ def go_on(chat: Chat, rest: str) -> None:
     if turn.reason == "stop":
         raise UsageError("The last reply ended by itself; /regen writes another one.")
     options = chat.options if turn.seed is None else chat.options.seeded(turn.seed)
-    write(chat, chat.conversation, replace(options, exact=turn.exact or options.is_exact))
+    write_turn(chat, chat.conversation, replace(options, exact=turn.exact or options.is_exact))
 
 
 @verb(
     "copy",
-    group=GROUP,
+    group=Group.REPLY,
     argument="[code]",
     words=1,
     choices=choose([("code", "only the last code block")]),
@@ -115,7 +114,9 @@ def copy(chat: Chat, rest: str) -> None:
     chat.note(clipboard.copy(text, screen.notes if screen.live else None))
 
 
-@verb("race", group=GROUP, summary="the last message once plain, once with drafts, side by side")
+@verb(
+    "race", group=Group.REPLY, summary="the last message once plain, once with drafts, side by side"
+)
 def race(chat: Chat, rest: str) -> None:
     """Writes the reply to the last message twice with one seed, first plain and then with drafts,
     and shows both side by side at the speed at which they were written, in slow motion if that was

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message, Stats
-from gemma_mtp.chat.full_context import warn_when_filling
+from gemma_mtp.chat.context_overflow import warn_when_filling
 from gemma_mtp.chat.sending import hand_back
-from gemma_mtp.chat.verbs.registry import GROUPS, verb
+from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
     from gemma_mtp.conversations.archive import Saved, Summary
 
-GROUP = GROUPS[0]
 SHOWN = 15  # conversations in a list; a word finds the others
 MARGIN = 5  # columns: a mark and three blanks around the number, and the last one of the screen
 LEAST_TITLE = 30  # columns; with less, what else is in the line has to go
 
 
-@verb("title", group=GROUP, argument="[TEXT]", words=None, summary="name this conversation")
+@verb(
+    "title",
+    group=Group.CONVERSATION,
+    argument="[TEXT]",
+    words=None,
+    summary="name this conversation",
+)
 def title(chat: Chat, rest: str) -> None:
     """Gives this conversation a name under which /resume and chat --resume list it. Without a text
     it says what it is called."""
@@ -40,7 +45,9 @@ def title(chat: Chat, rest: str) -> None:
         chat.say(chat.record.archive.read(chat.record.id).title)
 
 
-@verb("save", group=GROUP, argument="NAME", words=None, summary="name this conversation")
+@verb(
+    "save", group=Group.CONVERSATION, argument="NAME", words=None, summary="name this conversation"
+)
 def save(chat: Chat, rest: str) -> None:
     """Gives this conversation a name, as /title does; it is saved by itself all the time. In
     Ollama, /save makes a model of it instead. /resume NAME takes it up again."""
@@ -49,7 +56,13 @@ def save(chat: Chat, rest: str) -> None:
     title(chat, rest)
 
 
-@verb("chats", group=GROUP, argument="[WORDS]", words=None, summary="list saved conversations")
+@verb(
+    "chats",
+    group=Group.CONVERSATION,
+    argument="[WORDS]",
+    words=None,
+    summary="list saved conversations",
+)
 def chats(chat: Chat, rest: str) -> None:
     """Lists the saved conversations, the latest first; with words, those that hold them. A star
     marks the one that is going on, the number is what /resume and /forget take."""
@@ -69,7 +82,7 @@ def _saved(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 
 @verb(
     "resume",
-    group=GROUP,
+    group=Group.CONVERSATION,
     argument="[N|WORDS]",
     words=None,
     choices=_saved,
@@ -103,7 +116,7 @@ def _load(chat: Chat, model: str) -> None:
 
 @verb(
     "forget",
-    group=GROUP,
+    group=Group.CONVERSATION,
     argument="N",
     words=1,
     choices=_saved,

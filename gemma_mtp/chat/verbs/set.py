@@ -11,9 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.chat import parameters
-from gemma_mtp.chat.verbs.registry import verb
+from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import (
-    GROUP,
     SWITCH,
     in_use,
     one_of,
@@ -154,7 +153,7 @@ def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 
 @verb(
     "set",
-    group=GROUP,
+    group=Group.SETTINGS,
     argument="NAME [VALUE]",
     words=None,
     choices=_set_choices,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
-from gemma_mtp.chat.verbs.registry import GROUPS, choose, verb
+from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import PARAMETERS, Sampling, find
 from gemma_mtp.terminal.prompt.quotes import unquoted
@@ -16,7 +16,6 @@ from gemma_mtp.text import clean, counted
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-GROUP = GROUPS[4]
 SWITCH = {"on": True, "off": False}
 
 
@@ -60,7 +59,13 @@ def set_parameter(chat: Chat, rest: str) -> None:
     chat.note(parameters.told(chat.options, known, later))
 
 
-@verb("system", group=GROUP, argument="[TEXT]", words=None, summary="set or show the system prompt")
+@verb(
+    "system",
+    group=Group.SETTINGS,
+    argument="[TEXT]",
+    words=None,
+    summary="set or show the system prompt",
+)
 def system(chat: Chat, rest: str) -> None:
     """Sets the system prompt for this conversation from here on; several lines stand between
     triple quotes. /system none takes it away. Without a text it shows the one that is set."""
@@ -76,7 +81,7 @@ def system(chat: Chat, rest: str) -> None:
 
 @verb(
     "think",
-    group=GROUP,
+    group=Group.SETTINGS,
     argument="[on|off]",
     words=1,
     choices=choose([("on", "think first"), ("off", "answer at once")]),
@@ -95,7 +100,7 @@ def think(chat: Chat, rest: str) -> None:
 
 @verb(
     "seed",
-    group=GROUP,
+    group=Group.SETTINGS,
     argument="[N|random]",
     words=1,
     choices=choose([("random", "a new seed for each reply")]),
@@ -113,7 +118,7 @@ def seed(chat: Chat, rest: str) -> None:
 
 @verb(
     "draft",
-    group=GROUP,
+    group=Group.SETTINGS,
     argument="[auto|off|N]",
     words=1,
     choices=choose([("auto", "chosen while a reply is written"), ("off", "plain decoding")]),

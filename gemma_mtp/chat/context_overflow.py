@@ -1,6 +1,7 @@
-"""What happens when the context is full: the policy, carried out where the person can see it.
+"""What a chat does when the context is full or fills up: it asks, leaves turns out, or stops.
 
-Knows the chat; which turns have to go is `overflow`'s arithmetic.
+`reply` uses it, and what takes up a saved conversation. Which turns have to go is computed by
+`conversations.overflow`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from gemma_mtp.text import counted
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-ADVICE = "/clear starts afresh; /set parameter ctx N, then /model NAME, holds more."
-SHORTEN = "Shorten it, or make room: /set parameter ctx N, then /model NAME."
+CLEAR_OR_ENLARGE = "/clear starts afresh; /set parameter ctx N, then /model NAME, holds more."
+SHORTEN_OR_ENLARGE = "Shorten it, or make room: /set parameter ctx N, then /model NAME."
 
 
 def make_room(
-    chat: Chat, draft: Conversation, problem: str, advice: str = SHORTEN
+    chat: Chat, draft: Conversation, problem: str, advice: str = SHORTEN_OR_ENLARGE
 ) -> Conversation | None:
     """The conversation with enough of its oldest turns left out; None if it is to be left.
 
@@ -36,18 +37,18 @@ def make_room(
 
     count = turns_to_drop(tokens, len(draft.sent), size)
     if count is None:
-        _nothing_to_leave_out(chat, draft, problem, advice, tokens(len(draft.sent) - 1))
+        _explain_too_long(chat, draft, problem, advice, tokens(len(draft.sent) - 1))
         return None
     turns = draft.sent[:count]
     if not _agreed(chat, problem, turns):
         return None
     stays = "It stays" if count == 1 else "They stay"
-    chat.note(f"Left out of the prompt from here on: {_oldest(turns)}. {stays} saved.")
+    chat.note(f"Left out of the prompt from here on: {_named_oldest(turns)}. {stays} saved.")
     chat.warned = False
     return draft.skipping(count)
 
 
-def _nothing_to_leave_out(
+def _explain_too_long(
     chat: Chat, draft: Conversation, problem: str, advice: str, alone: int
 ) -> None:
     """`alone`: the tokens of a prompt with nothing but the last exchange."""
@@ -60,7 +61,7 @@ def _nothing_to_leave_out(
             f"{too_long if alone > size else 'leaves no room for a reply'}."
         )
         _name_attached(chat, last.user.content)
-        chat.note(SHORTEN)
+        chat.note(SHORTEN_OR_ENLARGE)
     elif len(draft.sent) == 1:
         chat.say(problem)
         chat.note(advice)
@@ -68,7 +69,7 @@ def _nothing_to_leave_out(
         chat.say(
             f"{problem} The last exchange alone has {alone}, which leaves no room for a reply."
         )
-        chat.note(ADVICE)
+        chat.note(CLEAR_OR_ENLARGE)
 
 
 def _name_attached(chat: Chat, message: str) -> None:
@@ -83,19 +84,19 @@ def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool:
         return True
     chat.say(problem)
     if chat.overflow == "ask":
-        chat.say(f"To make room, the model can do without {_oldest(turns)}.")
+        chat.say(f"To make room, the model can do without {_named_oldest(turns)}.")
         question = f"Leave {'it' if len(turns) == 1 else 'them'} out?"
         with breakable():
             answer = chat.console.ask(question, ("yes, leave out", "no, stop here"))
         if answer == 0:
             return True
-        chat.note(ADVICE)
+        chat.note(CLEAR_OR_ENLARGE)
         return False
-    chat.note(f"{ADVICE} With --overflow drop-oldest the oldest exchanges are left out.")
+    chat.note(f"{CLEAR_OR_ENLARGE} With --overflow drop-oldest the oldest exchanges are left out.")
     return False
 
 
-def _oldest(turns: tuple[Turn, ...]) -> str:
+def _named_oldest(turns: tuple[Turn, ...]) -> str:
     said = quoted([shortened(turn.user.content) for turn in turns])
     return (
         f"the oldest exchange, {said}"

@@ -1,6 +1,6 @@
-"""One reply: asked for, shown, put on record at every step, whatever interrupts it.
+"""One reply: asked for, shown, and saved at every step, whatever interrupts it.
 
-Knows the chat, not the keyboard. A reply of which nothing was written changes nothing.
+`sending` and the verbs that write replies use it. A reply without a word changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from gemma_mtp.api import (
     TextDelta,
     Turn,
 )
-from gemma_mtp.chat.full_context import ADVICE, SHORTEN, make_room, warn_when_filling
+from gemma_mtp.chat.context_overflow import (
+    CLEAR_OR_ENLARGE,
+    SHORTEN_OR_ENLARGE,
+    make_room,
+    warn_when_filling,
+)
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.terminal.figures import no_answer
@@ -30,50 +35,51 @@ if TYPE_CHECKING:
     from gemma_mtp.settings import Options
 
 
-def write(chat: Chat, draft: Conversation, options: Options | None = None) -> bool:
+def write_turn(chat: Chat, draft: Conversation, options: Options | None = None) -> bool:
     """Write the reply to the last message of `draft`, or go on with it, as `options` have it; those
     of the chat unless others are given.
 
     False: not a word was written, and the conversation is what it was.
     """
-    return _Exchange(chat, draft, options or chat.options).run()
+    return _WrittenTurn(chat, draft, options or chat.options).run()
 
 
-class _Exchange:
+class _WrittenTurn:
     """A reply that is being written, in several parts if the context overflows meanwhile."""
 
     def __init__(self, chat: Chat, draft: Conversation, options: Options) -> None:
         self.chat, self.draft, self.options = chat, draft, options
         self.before = chat.conversation
-        self.new = len(draft.turns) > len(self.before.turns)  # else it takes the place of a turn
-        self.first = self.base = draft.last  # before the reply, and before this attempt
+        self.is_new = len(draft.turns) > len(self.before.turns)  # else a turn is replaced
+        self.unwritten = draft.last  # the turn as it was before the reply
+        self.base = draft.last  # the turn as it was before this attempt
         self.text = self.thought = ""  # of this attempt
-        self.used = 0  # tokens in the context, where a reply said so
+        self.context_used = 0  # tokens, where a reply said so
 
     @property
     def written(self) -> bool:
-        return self.draft.last is not self.first
+        return self.draft.last is not self.unwritten
 
     def run(self) -> bool:
         # Ctrl-C at any moment stops the reply or comes too late; nothing that was written is lost.
         with stoppable() as cancel:
             try:
-                if self.new:
+                if self.is_new:
                     self.chat.record.save(self.draft, self.chat.model)
                 while self._attempt(cancel):
                     pass
-                self._settle()
+                self._commit()
             except KeyboardInterrupt:  # the second, and `stoppable` raises no other
                 self._keep_part("cancelled")
-                self._settle()
+                self._commit()
                 self.chat.note("stopped")
         return self.written
 
-    def _settle(self) -> None:
+    def _commit(self) -> None:
         """The conversation as it is from now on, here and on the disk."""
         self.chat.conversation = self.draft if self.written else self.before
-        if self.used:
-            self.chat.measured(self.used)
+        if self.context_used:
+            self.chat.measured(self.context_used)
         self.chat.record.save(self.chat.conversation, self.chat.model)
 
     def _attempt(self, cancel: threading.Event) -> bool:
@@ -94,13 +100,15 @@ class _Exchange:
     def _reply(self, cancel: threading.Event) -> bool:
         wanted = Request.of(self.draft.messages(), self.options)
         try:
-            end = write_reply(self.chat.engine, wanted, self.chat.printer, cancel, self._observe)
+            end = write_reply(
+                self.chat.engine, wanted, self.chat.printer, cancel, self._record_event
+            )
         except DoesNotFit as error:
             return self._make_room(str(error))
-        return self._ended(end)
+        return self._finish(end)
 
-    def _observe(self, event: Event) -> None:
-        """Keep what comes before it is shown: the end in memory, each piece on the disk, too."""
+    def _record_event(self, event: Event) -> None:
+        """Called with each event before it is shown, so that what is seen is kept."""
         if isinstance(event, End):
             self._keep_end(event)
         elif isinstance(event, TextDelta):
@@ -108,13 +116,12 @@ class _Exchange:
                 self.thought += event.text
             else:
                 self.text += event.text
-            self._record()
+            self._save_part()
 
-    def _record(self) -> None:
-        """Save what was written so far. On the disk, a new reply replaces an old one from its first
-        word on, and not while it only has a thought."""
-        turn = self._partial(None)
-        if self.new or turn.reply is not None:
+    def _save_part(self) -> None:
+        """Save what there is. A reply that is replaced stays saved until the new one has a word."""
+        turn = self._turn_so_far(None)
+        if self.is_new or turn.reply is not None:
             self.chat.record.progress(len(self.draft.turns) - 1, turn)
 
     def _keep_end(self, end: End) -> None:
@@ -123,9 +130,9 @@ class _Exchange:
         self._keep(replace(turn, seed=end.seed, stats=stats))
 
     def _keep_part(self, reason: FinishReason | None) -> None:
-        """Keep what was written of a reply that did not end by itself, if anything was."""
+        """Keep a reply that was broken off, if there is a word of it."""
         if self.text and self.draft.last is self.base:
-            self._keep(self._partial(reason))
+            self._keep(self._turn_so_far(reason))
 
     def _keep(self, turn: Turn) -> None:
         """Keep a turn that has a reply. One without a word is not kept: its message is handed
@@ -133,11 +140,12 @@ class _Exchange:
         if turn.reply is not None:
             self.draft = self.draft.with_last(turn)
 
-    def _ended(self, end: End) -> bool:
-        """What is to be said and done about a reply that ended, and was kept."""
+    def _finish(self, end: End) -> bool:
+        """Say what is to be said about a reply that ended; True if there is to be another attempt
+        with more room in the context."""
         chat = self.chat
         chat.count(end.stats)
-        self.used = end.stats.context_used if self.written else 0
+        self.context_used = end.stats.context_used if self.written else 0
         if chat.figures:
             chat.printer.summary(end)
         if end.warning:
@@ -145,12 +153,14 @@ class _Exchange:
         if end.reason == "context":
             self.options = self.options.seeded(end.seed)
             used, size = end.stats.context_used, end.stats.context_size
-            return self._make_room(f"The context is full: {used} of {size} tokens.", ADVICE)
+            return self._make_room(
+                f"The context is full: {used} of {size} tokens.", CLEAR_OR_ENLARGE
+            )
         warn_when_filling(chat, end.stats)
-        self._say_why_nothing(end)
+        self._explain_no_answer(end)
         return False
 
-    def _say_why_nothing(self, end: End) -> None:
+    def _explain_no_answer(self, end: End) -> None:
         problem = no_answer(end)
         if not problem:
             return
@@ -166,20 +176,20 @@ class _Exchange:
         if helps:
             self.chat.note(", ".join(helps) + ".")
 
-    def _make_room(self, problem: str, advice: str = SHORTEN) -> bool:
+    def _make_room(self, problem: str, advice: str = SHORTEN_OR_ENLARGE) -> bool:
         shorter = make_room(self.chat, self.draft, problem, advice)
         if shorter is None:
             return False
         self.draft = shorter
         return True
 
-    def _partial(self, reason: FinishReason | None) -> Turn:
+    def _turn_so_far(self, reason: FinishReason | None) -> Turn:
         return self._turn(self.text, self.thought, (), reason)
 
     def _turn(
         self, text: str, thought: str, tokens: tuple[int, ...], reason: FinishReason | None
     ) -> Turn:
-        """The last turn with what was written, after what had been written before."""
+        """The last turn with this text after what had been written in earlier attempts."""
         turn = self.base
         assert turn is not None
         if turn.reply is not None:
