@@ -85,9 +85,16 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
-def byte_size(size: float) -> str:
-    """1.2 GB or 253.4 MB: powers of ten, as disks and downloads are counted."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+def byte_size(size: float, total: float = 0) -> str:
+    """1.2 GB, 253 MB, 12 kB; with a `total`, 1.2 of 6.7 GB.
+
+    In powers of ten, as disks and downloads are counted.
+    """
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "bytes"))
+    scale, unit = next((u for u in units if max(size, total) >= u[0]), units[-1])
+    digits = 1 if unit == "GB" else 0
+    whole = f" of {total / scale:.{digits}f}" if total else ""
+    return f"{size / scale:.{digits}f}{whole} {unit}"
 
 
 def one_line(text: str, length: int) -> str:

@@ -20,7 +20,7 @@ from gemma_mtp.models.pull.events import (
     PullWait,
 )
 from gemma_mtp.terminal.render import Printer
-from gemma_mtp.text import json_text, percent
+from gemma_mtp.text import byte_size, json_text, percent
 
 WINDOW = 10.0  # seconds the rate is taken over
 PLAIN_INTERVAL = 30.0  # seconds between two lines about one file where nothing can move
@@ -91,7 +91,7 @@ class PullView:
             share = event.done / event.total if event.total else 0.0
             self._printer.progress(share, _parts(doing, event, rate))
         elif doing != self._doing:
-            self._printer.line(f"{doing}, {amount(event.total)}" if event.total else doing)
+            self._printer.line(f"{doing}, {byte_size(event.total)}" if event.total else doing)
             self._next_line = self._clock() + PLAIN_INTERVAL
         elif self._clock() >= self._next_line:
             self._printer.line(" · ".join(text for _, text in _parts(doing, event, rate)))
@@ -151,9 +151,9 @@ def _parts(doing: str, event: PullProgress, rate: float | None) -> list[tuple[in
     parts = [(2, doing)]
     if event.total:
         parts.append((6, percent(event.done / event.total)))
-    parts.append((3, f"{amount(event.done, event.total)}"))
+    parts.append((3, f"{byte_size(event.done, event.total)}"))
     if rate:
-        parts.append((4, f"{amount(round(rate))}/s"))
+        parts.append((4, f"{byte_size(round(rate))}/s"))
     left = _seconds_left(event, rate)
     if left is not None and not event.verifying:
         parts.append((5, f"{duration(left)} left"))
@@ -173,14 +173,6 @@ def _seconds_left(event: PullProgress, rate: float | None) -> float | None:
 
 def _soon(seconds: float) -> str:
     return f"in {seconds:.0f} s" if seconds >= 1 else "now"
-
-
-def amount(size: int, total: int = 0) -> str:
-    """12 of 253 MB, 1.2 of 6.7 GB."""
-    large = max(size, total) >= 1e9
-    unit, scale, digits = ("GB", 1e9, 1) if large else ("MB", 1e6, 0)
-    whole = f" of {total / scale:.{digits}f}" if total else ""
-    return f"{size / scale:.{digits}f}{whole} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from gemma_mtp.api import End, FinishReason, PairInfo, Stats
-from gemma_mtp.text import counted, number, percent
+from gemma_mtp.text import byte_size, counted, number, percent
 
 Parts = list[tuple[int, str]]
 """Texts with their importance; the least important go first where they do not all fit."""
@@ -180,16 +180,12 @@ def _bar(share: float, room: int) -> str:
 
 
 def _pair(info: PairInfo) -> list[str]:
-    kv = f"KV cache {_bytes(info.target_kv_bytes)}, drafter {_bytes(info.drafter_kv_bytes)}"
+    kv = f"KV cache {byte_size(info.target_kv_bytes)}, drafter {byte_size(info.drafter_kv_bytes)}"
     most = "up to " if info.adaptive_threads else ""
     lines = [f"{info.name}, {most}{counted(info.threads, 'thread')}", kv]
     if info.plain_reason:
         lines.append(f"plain decoding: {info.plain_reason}")
     return lines
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB" if count else "0"
 
 
 def no_answer(end: End) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gemma_mtp.terminal.prompt.completion import paths, size
+from gemma_mtp.terminal.prompt.completion import paths
 
 
 @pytest.fixture
@@ -84,17 +84,3 @@ def test_a_folder_full_of_files_is_cut_short(folder: Path) -> None:
     found = texts("src/")
     assert len(found) == 500
     assert found[0] == "src/000"
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1499, "1 kB"),
-        (2 << 20, "2 MB"),
-        (5 * 10**12, "5000 GB"),
-    ],
-)
-def test_sizes(count: int, shown: str) -> None:
-    assert size(count) == shown

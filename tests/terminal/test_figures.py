@@ -50,7 +50,7 @@ accepted  in rounds
  2        19             █████████
  3        31             ██████████████
 e2b, 1 thread
-KV cache 60.0 MiB, drafter 0"""
+KV cache 63 MB, drafter 0 bytes"""
 
 
 def test_one_reply() -> None:

@@ -22,6 +22,7 @@ from gemma_mtp.models.pull.journal import Journal, Range
 from gemma_mtp.models.pull.retry import Backoff, give_up
 from gemma_mtp.models.pull.source import Body, Source
 from gemma_mtp.models.pull.stalls import StallTimer
+from gemma_mtp.text import byte_size
 
 CONNECTIONS = 4  # as many as fill most lines, and no hub minds
 FLUSH = 64 << 10  # bytes between two lines of the journal; what a kill can cost a connection
@@ -248,8 +249,8 @@ class Transfer:
                 return False
         delay = backoff.after(error, gained, own)
         if delay is None:
-            amounts = f"{self.done / 1e9:.2f} of {self._size / 1e9:.2f} GB"
-            what = f"Fetching {self._partial.stem} from {self._source.host} stopped at {amounts}"
+            name, so_far = self._partial.stem, byte_size(self.done, self._size)
+            what = f"Fetching {name} from {self._source.host} stopped at {so_far}"
             raise give_up(what, error, backoff, "What is here is kept; pull again to go on.")
         with self._lock:
             self._resting += 1

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemma_mtp.text import byte_size
+
 MOST = 500
 _SPECIAL = re.compile(r"([\s\\'\"*?\[\]])")
 
@@ -50,7 +52,7 @@ def _entries(folder: Path, start: str) -> Iterator[os.DirEntry[str]]:
 def _completion(entry: os.DirEntry[str], folder: str, quote: str, typed: int) -> Completion:
     try:
         is_folder = entry.is_dir()
-        description = "folder" if is_folder else size(entry.stat().st_size)
+        description = "folder" if is_folder else byte_size(entry.stat().st_size)
     except OSError:
         is_folder, description = False, ""
     path = folder + entry.name + ("/" if is_folder else "")
@@ -61,12 +63,3 @@ def _completion(entry: os.DirEntry[str], folder: str, quote: str, typed: int) ->
 
 def _escaped(path: str) -> str:
     return _SPECIAL.sub(r"\\\1", path)
-
-
-def size(count: int) -> str:
-    """A number of bytes in a few characters."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count = round(count / 1000)
-    return f"{count} GB"

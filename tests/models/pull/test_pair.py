@@ -151,7 +151,7 @@ def test_what_the_hub_refuses(
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(503, "stopped at 0.00 of 0.00 GB: HTTP 503, 8 times in a row"), (403, "refuses access")],
+    [(503, "stopped at 0 of 121 kB: HTTP 503, 8 times in a row"), (403, "refuses access")],
 )
 def test_what_the_cdn_refuses(hub: Hub, tmp_path: Path, status: int, words: str) -> None:
     hub.faults.cdn_always = status
@@ -314,7 +314,7 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
     error = failure(tmp_path)
-    assert str(error).startswith("12b needs 3.3 MB more, but only 0.0 MB are free on the disk of")
+    assert str(error).startswith("12b needs 3 MB more, but only 10 bytes are free on the disk of")
     assert not hub.sent
 
 
