@@ -240,6 +240,9 @@ def test_a_bar_in_a_cell() -> None:
     out = [*markdown.feed("| a |\n|-|\n| `x\\"), *markdown.feed("|y` |", drafted=True)]
     text = "".join(piece.text for piece in out + markdown.finish())
     assert text.endswith("x|y")
+    assert (
+        shown("| a | b |\n|-|-|\n| `x\\|y\\|` | p \\| q\\\\ |").splitlines()[-1] == "x|y| │ p | q\\"
+    )
 
 
 def test_what_only_starts_like_a_table() -> None:

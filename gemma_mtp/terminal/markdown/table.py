@@ -4,16 +4,15 @@ out."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.terminal.markdown.blocks import is_delimiter
 from gemma_mtp.terminal.markdown.inline import parse
-from gemma_mtp.terminal.markdown.source import Look, Source, Span
+from gemma_mtp.terminal.markdown.source import Look, Source
 from gemma_mtp.terminal.markdown.wrap import Wrapper
 from gemma_mtp.terminal.pieces import Piece
-from gemma_mtp.terminal.styles import BOLD, DIM
+from gemma_mtp.terminal.styles import BOLD, CODE, DIM
 from gemma_mtp.terminal.tables import lines
 from gemma_mtp.terminal.widths import columns
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 NARROWEST = 6  # columns; where a table has no room for that, each of its rows becomes a list
 
 Side = Literal["left", "center", "right"]
+_SIDES: dict[tuple[bool, bool], Side] = {(True, True): "center", (False, True): "right"}
 _BARS = re.compile(r"(?<!\\)\|")
 
 
@@ -110,8 +110,10 @@ class Table:
         from rich.text import Text
 
         parsed = (parse(row.text, start, end, True)[0] for start, end in _bounds(row))
-        shown = (row.pieces(_without_escapes(spans, row.text), self._look) for spans in parsed)
-        return [Text.assemble(*((text, style or "") for text, style in cell)) for cell in shown]
+        shown = (row.pieces(spans, self._look) for spans in parsed)
+        cells = (Text.assemble(*((text, style or "") for text, style in cell)) for cell in shown)
+        # A bar is escaped even within code, where a backslash is one elsewhere.
+        return [Text("|", CODE).join(cell.split("\\|", allow_blank=True)) for cell in cells]
 
 
 def _as_lists(heads: list[Text], rows: list[list[Text]], room: int) -> list[list[Piece]]:
@@ -124,19 +126,6 @@ def _as_lists(heads: list[Text], rows: list[list[Text]], room: int) -> list[list
         for head, cell in zip(heads, [*row, *[Text()] * (len(heads) - len(row))], strict=True):
             found += lines(Text.assemble(head, ": ", cell) if head else cell, room)
     return found
-
-
-def _without_escapes(spans: list[Span], text: str) -> Iterator[Span]:
-    """A bar in a table is escaped even within code."""
-    for start, end, style in spans:
-        if start == end:
-            yield Span(start, end, style)
-        while start < end:
-            at = text.find("\\|", start, end)
-            stop = end if at < 0 else at
-            if stop > start:
-                yield Span(start, stop, style)
-            start = end if at < 0 else at + 1
 
 
 def _bar(row: Source) -> int:
@@ -161,8 +150,4 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 def _sides(row: Source) -> list[Side]:
     """The side each column is flush with, from the line below the heading."""
     marks = [row.text[start:end] for start, end in _bounds(row)]
-    return [_side(mark.startswith(":"), mark.endswith(":")) for mark in marks]
-
-
-def _side(left: bool, right: bool) -> Side:
-    return "center" if left and right else "right" if right else "left"
+    return [_SIDES.get((mark[:1] == ":", mark[-1:] == ":"), "left") for mark in marks]
