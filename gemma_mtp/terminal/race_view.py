@@ -4,8 +4,11 @@ the window is narrow. `chat.race` calls it."""
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from operator import itemgetter
 
+from rich.style import Style
 from rich.text import Text
 
 from gemma_mtp.terminal.pieces import Piece
@@ -24,6 +27,8 @@ MARGIN = 6  # rows of the window that the show leaves alone
 EQUAL, DIFFERENT = GREEN, BOLD  # bold is to be seen without colours, too
 
 Line = list[Piece]
+Look = tuple[Style, int, int]
+"""A style from one place of a text to another."""
 
 
 def replay(
@@ -73,7 +78,12 @@ class RaceView:
         highlight: bool,
     ) -> None:
         self._screen, self._recordings, self._titles = screen, recordings, titles
-        self._texts = [_text(recording, highlight) for recording in recordings]
+        # Signs stand for characters that would act, one for one, so that places stay.
+        self._texts = [harmless(recording.text) for recording in recordings]
+        self._drafted: list[list[Look]] = [
+            [(UNDERLINE, *span) for span in one.drafted()] if highlight else []
+            for one in recordings
+        ]
         self._alike = in_common(*(recording.text for recording in recordings))
         self._drawn: list[Line] = []
 
@@ -105,16 +115,15 @@ class RaceView:
             self.say(left.text.rstrip("\n"))
             return
         width = self._screen.width - 1 if self._screen.live else ENDLESS
-        for title, text in zip(self._titles, self._marked(seconds), strict=True):
-            self._write([Piece(f"{title}:", BOLD)])
-            for line in indented(text, width):
-                self._write(line)
+        for title, rows in zip(self._titles, self._rows(seconds, width), strict=True):
+            for row in ([Piece(f"{title}:", BOLD)], *rows):
+                self._write(row)
 
     def say(self, text: str) -> None:
         """Lines that stay, broken between words."""
         width = self._screen.width - 1 if self._screen.live else ENDLESS
-        for line in indented(Text(text), width):
-            self._write(line)
+        for row in (row for line in text.split("\n") for row in indented(Text(line), width)):
+            self._write(row)
 
     def _write(self, line: Line) -> None:
         self._screen.put([*line, Piece("\n")], note=True)
@@ -126,27 +135,42 @@ class RaceView:
         self._screen.rows(rows, min(up, self._screen.height - 1))
         self._drawn = rows
 
-    def _marked(self, seconds: float) -> list[Text]:
-        """Both texts by then. Where one of them is at its end, the rest of the other differs,
-        unless the first was stopped."""
+    def _rows(self, seconds: float, width: int, room: int = ENDLESS) -> list[list[Line]]:
+        """The last `room` rows of both texts by then, or some more. Where one of them is at its
+        end, the rest of the other differs, unless the first was stopped."""
         lengths = [recording.length(seconds) for recording in self._recordings]
         same = min(self._alike, *lengths)
         parted = all(
             length > same or recording.complete(seconds)
             for recording, length in zip(self._recordings, lengths, strict=True)
         )
-        found = []
-        for text, length in zip(self._texts, lengths, strict=True):
-            shown = text[:length]
-            shown.stylize(EQUAL, 0, same)
-            if parted:
-                shown.stylize(DIFFERENT, same)
-            found.append(shown)
-        return found
+        looks: list[Look] = [(EQUAL, 0, same)]
+        if parted:
+            looks.append((DIFFERENT, same, ENDLESS))
+        return [self._last_rows(i, length, looks, width, room) for i, length in enumerate(lengths)]
+
+    def _last_rows(
+        self, side: int, length: int, looks: list[Look], width: int, room: int
+    ) -> list[Line]:
+        """Those of the first `length` characters of one text, in styles from place to place."""
+        drafted, rows = self._drafted[side], list[Line]()
+        for line in reversed(self._texts[side][:length].split("\n")):
+            start = length - len(line)
+            near = bisect_right(drafted, start, key=itemgetter(2))
+            past = bisect_left(drafted, length, key=itemgetter(1))
+            shown = Text(line)
+            for style, first, last in (*looks, *drafted[near:past]):
+                if last > start:
+                    shown.stylize(style, max(first - start, 0), last - start)
+            rows[:0] = indented(shown, width)
+            length = start - 1
+            if len(rows) >= room:
+                break
+        return rows
 
     def _columns(self, seconds: float, room: int = ENDLESS) -> list[Line]:
         width = (self._screen.width - 4) // 2
-        texts = [indented(text, width, room) for text in self._marked(seconds)]
+        texts = self._rows(seconds, width, room)
         height = min(max(map(len, texts)), room)
         texts = [text[max(len(text) - height, 0) :] for text in texts]
         rows = [self._row([[Piece(title, BOLD)] for title in self._titles], width)]
@@ -174,25 +198,14 @@ class RaceView:
         return rows
 
 
-def _text(recording: Recording, highlight: bool) -> Text:
-    text = Text(harmless(recording.text))  # sign by sign, so that places stay
-    for start, end in recording.drafted() if highlight else ():
-        text.stylize(UNDERLINE, start, end)
-    return text
-
-
-def indented(text: Text, width: int, room: int = ENDLESS) -> list[Line]:
-    """A text in rows of `width` columns, those of one line as far to the right as it starts; of
-    many lines the last, that make `room` rows or more."""
-    text.expand_tabs(4)
-    rows: list[Line] = []
-    for line in text.split("\n", allow_blank=True)[-room:]:
-        blanks = len(line.plain) - len(line.plain.lstrip(" "))
-        if blanks > width // 2:
-            blanks = 0
-        found = lines(line[blanks:], width - blanks) if line else [[]]
-        rows += [[Piece(" " * blanks), *row] for row in found]
-    return rows
+def indented(line: Text, width: int) -> list[Line]:
+    """A line in rows of `width` columns, all as far to the right as it starts."""
+    line.expand_tabs(4)
+    blanks = len(line) - len(line.plain.lstrip(" "))
+    if blanks > width // 2:
+        blanks = 0
+    found = lines(line[blanks:], width - blanks) if line else [[]]
+    return [[Piece(" " * blanks), *row] for row in found]
 
 
 def _width(row: Line) -> int:
