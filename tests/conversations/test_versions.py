@@ -110,7 +110,9 @@ def test_a_file_of_the_version_before_has_all_that_was_in_it(path: Path) -> None
     )  # fmt: skip
     assert [one.id for one in archive.list()] == [5, 4, 3, 2, 1]
     assert [one.id for one in archive.list("wörds")] == [3]
-    assert archive.read(1).turns[1].stats is not None
+    stats = archive.read(1).turns[1].stats
+    assert stats is not None
+    assert (stats + Stats(threads=(0, 2))).threads == (0, 2, 3)  # as when the reply is continued
 
 
 def test_it_goes_on_from_there(path: Path) -> None:
