@@ -58,10 +58,11 @@ def compare(files: PairFiles, options: LoadOptions, plans: list[Plan]) -> list[R
         warm_up(engine, plan, Event())
         results = Results(plan.drafts, list(measure(engine, plan, Event())))
         engine.close()
+        noise = results.noise or 0.0
         cells = "  ".join(f"{ratio(results[d].speedup):>5}" for d in results.drafts)
         print(
             f"  {plan.synthetic_acceptance:8g}   {cells}   auto / {results.best_fixed}: "
-            f"{ratio(results.auto_vs_best)} (rounds of one length differ by {results.noise:.0%})",
+            f"{ratio(results.auto_vs_best)} (rounds of one length differ by {noise:.0%})",
             flush=True,
         )
         found.append(results)

@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from support import gguf_writer as writer  # noqa: E402
 from support.hub_server import REPO, REVISION  # noqa: E402
 from support.killed_pulls import CLIENT, killed_often  # noqa: E402
 
@@ -65,7 +66,7 @@ def speed(size: int, rounds: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_random(place / "served" / BIG, size)
-        (place / "served" / SMALL).write_bytes(b"drafter")
+        (place / "served" / SMALL).write_bytes(writer.contents(*writer.drafter()))
         with served(place / "served") as hub:
             url = f"{hub['url']}/{REPO}/resolve/{REVISION}/{BIG}"
             curl = ["curl", "-sSL", "--noproxy", "*", "-o", str(place / "home" / "c"), url]
@@ -99,8 +100,9 @@ def memory(size: int) -> dict[str, object]:
         place = Path(folder)
         (place / "served").mkdir()
         with open(place / "served" / BIG, "wb") as file:
+            file.write(writer.contents(*writer.target()))
             file.truncate(size)
-        (place / "served" / SMALL).write_bytes(b"drafter")
+        (place / "served" / SMALL).write_bytes(writer.contents(*writer.drafter()))
         with served(place / "served") as hub:
             home = place / "home"
             home.mkdir()
@@ -138,8 +140,10 @@ def kills(size: int) -> dict[str, object]:
 
 
 def write_random(path: Path, size: int) -> None:
+    """The header of a target, without which a pull ends in an error, and random bytes."""
     path.parent.mkdir(parents=True)
     with open(path, "wb") as file:
+        file.write(writer.contents(*writer.target()))
         for _ in range(size >> 20):
             file.write(os.urandom(1 << 20))
 
