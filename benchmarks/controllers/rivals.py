@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gemma_mtp.decoding.draft_length import LONGEST, Choice
+from gemma_mtp.decoding.draft_length import LONGEST, DraftPolicy
 from gemma_mtp.decoding.drafters import Source
-from gemma_mtp.decoding.outcome import Proposal, Round
+from gemma_mtp.decoding.outcome import Round
 
 
-class _Rival:
+class _Rival(DraftPolicy):
     """Drafts `length()` tokens and verifies all of them."""
 
     _min_width = 1
@@ -34,20 +34,8 @@ class _Rival:
         self._min_width = min_width
         return min(self.length(), limit, LONGEST)
 
-    def take(self, offers: Sequence[Proposal]) -> Choice | None:
-        return None
-
-    def go_on(self, confidences: Sequence[float]) -> bool:
-        return True
-
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
         return len(confidences), max(len(confidences) + 1, self._min_width)
-
-    def record(self, done: Round) -> None:
-        """Nothing to learn."""
-
-    def plain_step(self, seconds: float, width: int) -> None:
-        """Nothing to learn."""
 
 
 class LlamaCpp(_Rival):

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from itertools import accumulate, zip_longest
 from math import inf
 from operator import mul
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from gemma_mtp.decoding.acceptance import Acceptance
 from gemma_mtp.decoding.costs import CostBook, CostCurve
@@ -46,9 +46,10 @@ class Choice(NamedTuple):
     width: int
 
 
-class DraftPolicy(Protocol):
+class DraftPolicy:
     """Decides on a draft, token by token. One round is: begin, take; where that is nothing,
-    go_on ..., verify; record."""
+    go_on ..., verify; record. A policy says at least how long drafts are (`begin`) and what is
+    verified (`verify`)."""
 
     def begin(
         self, sources: Sequence[Source], limit: int, min_width: int = 1, position: Position = 0
@@ -56,27 +57,25 @@ class DraftPolicy(Protocol):
         """The longest draft this round, at most `limit`; 0 is a plain round. `sources` are those
         there are, `position` is that of the pending token, and no evaluation may be narrower than
         `min_width`."""
-        ...
+        raise NotImplementedError
 
     def take(self, offers: Sequence[Proposal]) -> Choice | None:
         """What to verify of what the free sources offer; None to draft instead."""
-        ...
+        return None
 
     def go_on(self, confidences: Sequence[float]) -> bool:
         """Whether to draft one more, given the drafter's confidence in each so far."""
-        ...
+        return True
 
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
         """How many of the drafts to verify, and the width to do it with (more rows are padding)."""
-        ...
+        raise NotImplementedError
 
     def record(self, done: Round) -> None:
         """What the round cost and brought."""
-        ...
 
     def plain_step(self, seconds: float, width: int) -> None:
         """A plain step of `width` rows, timed on the side."""
-        ...
 
 
 def drafter_of(sources: Sequence[Source]) -> str:
@@ -84,7 +83,7 @@ def drafter_of(sources: Sequence[Source]) -> str:
     return next((source.name for source in sources if not source.free), "")
 
 
-class FixedDraft:
+class FixedDraft(DraftPolicy):
     """Always the same draft length; what sources offer for nothing is not taken."""
 
     def __init__(self, length: int) -> None:
@@ -98,23 +97,11 @@ class FixedDraft:
         self._width = max(longest + 1, min_width)
         return longest
 
-    def take(self, offers: Sequence[Proposal]) -> Choice | None:
-        return None
-
-    def go_on(self, confidences: Sequence[float]) -> bool:
-        return True
-
     def verify(self, confidences: Sequence[float]) -> tuple[int, int]:
         return len(confidences), self._width
 
-    def record(self, done: Round) -> None:
-        """Nothing to learn."""
 
-    def plain_step(self, seconds: float, width: int) -> None:
-        """Nothing to learn."""
-
-
-class AutoDraft:
+class AutoDraft(DraftPolicy):
     """The choice of most value in each round; learns costs and acceptance from all of them."""
 
     def __init__(self, book: CostBook | None = None) -> None:

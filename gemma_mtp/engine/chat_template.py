@@ -104,10 +104,6 @@ class ChatTemplate:
         """End what runs the template; it starts again when it is needed."""
         self._renderer.close()
 
-    def render(self, messages: Sequence[Message], think: bool) -> str:
-        """The prompt as text, up to where the model's next turn begins."""
-        return "".join(piece.text for piece in self.pieces(messages, think))
-
     def pieces(
         self, messages: Sequence[Message], think: bool, cancelled: Callable[[], bool] = never
     ) -> list[Piece]:

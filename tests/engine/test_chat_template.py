@@ -51,6 +51,11 @@ REAL = sorted((Path(__file__).parents[1] / "data" / "templates").glob("*.jinja")
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('No system!') }}{% endif %}"
 
 
+def render(template, messages, think):
+    """The prompt as text, up to where the model's next turn begins."""
+    return "".join(piece.text for piece in template.pieces(messages, think))
+
+
 def tokenize(text: str, special: bool) -> list[int]:
     found = SPECIAL if special else USER_DEFINED
     parts = re.findall("|".join(map(re.escape, found)) + "|.", text, re.S)
@@ -84,7 +89,7 @@ def test_turns_are_rendered_in_gemma_format() -> None:
         user("?"),
     ]
     assert not template.is_fallback
-    assert template.render(messages, think=True) == (
+    assert render(template, messages, think=True) == (
         "<bos><|turn>system\n<|think|>\nBe brief.<turn|>\n<|turn>user\nHi<turn|>\n"
         "<|turn>model\nHello<turn|>\n<|turn>user\n?<turn|>\n<|turn>model\n"
     )
@@ -94,24 +99,24 @@ def test_turns_are_rendered_in_gemma_format() -> None:
 def test_a_file_without_template_gets_the_fallback(source: str) -> None:
     template = here(source, "<bos>", "<eos>")
     assert template.is_fallback
-    assert template.render(
-        [user("Hi"), Message.text("assistant", "Ho"), user("!")], think=False
+    assert render(
+        template, [user("Hi"), Message.text("assistant", "Ho"), user("!")], think=False
     ) == (
         "<bos><|turn>user\nHi<turn|>\n<|turn>model\nHo<turn|>\n<|turn>user\n!<turn|>\n<|turn>model\n"
     )
-    assert template.render([user("Hi")], think=True) == (
+    assert render(template, [user("Hi")], think=True) == (
         "<bos><|turn>system\n<|think|>\n<turn|>\n<|turn>user\nHi<turn|>\n<|turn>model\n"
     )
-    assert template.render([Message.text("system", "S"), user("Hi")], think=True) == (
+    assert render(template, [Message.text("system", "S"), user("Hi")], think=True) == (
         "<bos><|turn>system\n<|think|>\nS<turn|>\n<|turn>user\nHi<turn|>\n<|turn>model\n"
     )
 
 
 def test_a_template_that_does_not_trim_keeps_white_space() -> None:
     verbatim = here("{% for m in messages %}[{{ m.content }}]{% endfor %}", "", "")
-    assert verbatim.render([user(" a\n"), user("")], think=False) == "[ a\n][]"
+    assert render(verbatim, [user(" a\n"), user("")], think=False) == "[ a\n][]"
     left = here("[{{ messages[0].content.lstrip() }}]", "", "")
-    assert left.render([user(" a ")], think=False) == "[a ]"
+    assert render(left, [user(" a ")], think=False) == "[a ]"
 
 
 def test_templates_may_use_what_chat_templates_use() -> None:
@@ -120,7 +125,7 @@ def test_templates_may_use_what_chat_templates_use() -> None:
         "{{ {'k': '<é>'} | tojson }}{{ strftime_now('%Y') | length }}{{ m.content }}{% endfor %}"
         "{{ tools is none and documents is none }}"
     )
-    rendered = here(source, "", "").render([user("a"), user("b")], think=False)
+    rendered = render(here(source, "", ""), [user("a"), user("b")], think=False)
     assert rendered == '{"k": "<é>"}4aTrue'
 
 
@@ -135,7 +140,7 @@ def test_templates_may_use_what_chat_templates_use() -> None:
 )
 def test_tojson_takes_what_transformers_gives_it(arguments: str, written: str) -> None:
     source = f"{{{{ {{'b': '<é>', 'a': 1}} | tojson({arguments}) }}}}"
-    assert here(source, "", "").render([user("a")], think=False) == written
+    assert render(here(source, "", ""), [user("a")], think=False) == written
 
 
 def test_what_is_marked_as_generated_is_text() -> None:
@@ -145,7 +150,7 @@ def test_what_is_marked_as_generated_is_text() -> None:
         "  {%- generation %}[{{ m.content }}]{% endgeneration %}\n"
         "{% endfor %}"
     )
-    rendered = here(source, "", "").render([user("a"), user("b"), user("c")], think=False)
+    rendered = render(here(source, "", ""), [user("a"), user("b"), user("c")], think=False)
     assert rendered == "[a][b]"
 
 
@@ -165,10 +170,10 @@ def test_the_real_templates(path: Path) -> None:
         "user\nHi<turn|>\n<|turn>model\nHello<turn|>\n<|turn>user\nAnd now?<turn|>\n<|turn>model\n"
     )
     no_thought = "<|channel>thought\n<channel|>"
-    assert template.render(CONVERSATION, think=False) == (
+    assert render(template, CONVERSATION, think=False) == (
         f"<bos><|turn>system\nBe brief.<turn|>\n<|turn>{turns}{no_thought}"
     )
-    assert template.render(CONVERSATION, think=True) == (
+    assert render(template, CONVERSATION, think=True) == (
         f"<bos><|turn>system\n<|think|>\nBe brief.<turn|>\n<|turn>{turns}"
     )
     ids = encode_prompt(template.pieces(CONVERSATION, False), tokenize, BOS)
@@ -205,7 +210,7 @@ def test_a_reply_that_goes_on_has_its_thought_behind_it() -> None:
 @pytest.mark.parametrize("source", ["{{ raise_exception('Sad.') }}", "{{ 1 / 0 }}", "{{ nope() }}"])
 def test_a_template_that_fails_is_said_in_a_sentence(source: str) -> None:
     with pytest.raises(BadPair, match=r"^The chat template of this model failed: .+\.$") as caught:
-        here(source, "", "").render([user("Hi")], think=False)
+        render(here(source, "", ""), [user("Hi")], think=False)
     assert caught.value.hint
 
 
@@ -216,9 +221,9 @@ def test_a_template_that_cannot_be_read_is_said_at_once() -> None:
 
 def test_templates_are_sandboxed() -> None:
     with pytest.raises(BadPair, match="failed"):
-        here("{{ ''.__class__.__mro__[1].__subclasses__() }}", "", "").render([], think=False)
+        render(here("{{ ''.__class__.__mro__[1].__subclasses__() }}", "", ""), [], think=False)
     with pytest.raises(BadPair, match="failed"):
-        here("{{ messages.append(1) }}", "", "").render([], think=False)
+        render(here("{{ messages.append(1) }}", "", ""), [], think=False)
 
 
 def test_a_refused_system_turn_joins_the_first_user_turn() -> None:
@@ -228,14 +233,14 @@ def test_a_refused_system_turn_joins_the_first_user_turn() -> None:
         Message.text("assistant", "Ho"),
         user("!"),
     ]
-    rendered = here(NO_SYSTEM + GEMMA, "", "").render(messages, think=False)
+    rendered = render(here(NO_SYSTEM + GEMMA, "", ""), messages, think=False)
     assert rendered.startswith("<|turn>user\nBe brief.\n\nHi<turn|>\n<|turn>model\nHo<turn|>")
 
 
 def test_a_dropped_system_turn_joins_the_first_user_turn() -> None:
     source = "{% for m in messages if m.role != 'system' %}[{{ m.content }}]{% endfor %}"
     messages = [Message.text("system", "Be brief."), user("Hi")]
-    assert here(source, "", "").render(messages, think=False) == "[Be brief.\n\nHi]"
+    assert render(here(source, "", ""), messages, think=False) == "[Be brief.\n\nHi]"
 
 
 @pytest.mark.parametrize("template_writes_it", [True, False])
@@ -346,14 +351,14 @@ def test_text_cannot_leave_its_turn_where_a_template_takes_messages_apart() -> N
 )
 def test_a_template_may_write_any_character(written: str) -> None:
     source = f"{written}.{{% for m in messages %}}|{{{{ m.content }}}}{{% endfor %}}"
-    rendered = here(source, "", "").render([user("a"), user("b")], think=False)
+    rendered = render(here(source, "", ""), [user("a"), user("b")], think=False)
     assert rendered == f"{written}.|a|b"
 
 
 @pytest.mark.parametrize("number", ["7", "9" * 5000, "-1", ""])
 def test_a_template_that_changes_what_stands_for_a_message_gets_the_message(number: str) -> None:
     source = f"[{{{{ messages[0].content | replace('.0', '.{number}') }}}}]"
-    assert here(source, "", "").render([user("abc")], think=False) == "[abc]"
+    assert render(here(source, "", ""), [user("abc")], think=False) == "[abc]"
 
 
 def test_ordinary_angle_brackets_stay_in_one_piece() -> None:

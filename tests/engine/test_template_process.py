@@ -59,6 +59,11 @@ TURNS = [
 ]
 
 
+def text_of(template, messages, think):
+    """The prompt as text, up to where the model's next turn begins."""
+    return "".join(piece.text for piece in template.pieces(messages, think))
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
     """All processes that were started; in the end, none of them may run."""
@@ -77,7 +82,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[b
 def render(source: str) -> str:
     template = ChatTemplate(source, "<bos>", "<eos>")
     try:
-        return template.render([Message.text("system", "Be brief."), *TURNS], think=False)
+        return text_of(template, [Message.text("system", "Be brief."), *TURNS], think=False)
     finally:
         template.close()
 
@@ -121,14 +126,14 @@ def test_after_it_was_ended_a_template_runs_again(
 ) -> None:
     source = "{% if messages | length > 1 %}" + LOOPS + "{% endif %}[{{ messages[0].content }}]"
     template = ChatTemplate(source, "", "")
-    assert template.render(TURNS[:1], think=False) == f"[{TURNS[0].content}]"
+    assert text_of(template, TURNS[:1], think=False) == f"[{TURNS[0].content}]"
     monkeypatch.setattr(template_process, "SECONDS", 0.7)
     with pytest.raises(BadPair, match="takes too long"):
-        template.render(TURNS, think=False)
+        text_of(template, TURNS, think=False)
     monkeypatch.setattr(template_process, "SECONDS", 60.0)
     with pytest.raises(BadPair, match="takes too long"):
-        template.render(TURNS, think=False)  # at once, or this test would take a minute
-    assert template.render(TURNS[:1], think=False) == f"[{TURNS[0].content}]"
+        text_of(template, TURNS, think=False)  # at once, or this test would take a minute
+    assert text_of(template, TURNS[:1], think=False) == f"[{TURNS[0].content}]"
     template.close()
     assert len(started) == 2
 
@@ -154,7 +159,7 @@ def test_a_second_ctrl_c_leaves_no_answer_for_the_next_question(
 
     with pytest.raises(KeyboardInterrupt):
         template.pieces(TURNS, False, interrupted)
-    assert template.render(TURNS[:1], think=False) == "1"
+    assert text_of(template, TURNS[:1], think=False) == "1"
     template.close()
 
 
@@ -162,8 +167,8 @@ def test_a_process_that_ended_by_itself_is_said(started: list[subprocess.Popen[b
     template = ChatTemplate("{{ messages | length }}", "", "")
     started[0].kill()
     with pytest.raises(BadPair, match="made the process end in which it ran"):
-        template.render(TURNS, think=False)
-    assert template.render(TURNS, think=False) == "3"
+        text_of(template, TURNS, think=False)
+    assert text_of(template, TURNS, think=False) == "3"
     template.close()
 
 
@@ -171,7 +176,7 @@ def test_any_text_goes_there_and_back() -> None:
     source = "é\ud800{% for m in messages %}{{ m.content | list | join }}{% endfor %}"
     text = "语\u2028\x00\x1b \ud83d" + "x" * 200_000
     template = ChatTemplate(source, "", "")
-    assert template.render([Message.text("user", text)], think=False) == f"é\ud800{text}"
+    assert text_of(template, [Message.text("user", text)], think=False) == f"é\ud800{text}"
     template.close()
 
 

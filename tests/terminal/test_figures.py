@@ -96,6 +96,13 @@ def test_a_factor_is_as_exact_as_it_is_known_and_never_more_than_there_can_be(
     assert (stats.as_json()["speedup"] is None) == (said is None)
 
 
+def test_in_exact_mode_the_factor_says_which_plain_decoding_it_is_over() -> None:
+    exact = replace(LAST, compared_with="exact plain")
+    assert "1.42x exact plain (measured)" in [text for _, text in summary_parts(exact, "stop")]
+    both = [text for _, text in summary_parts(exact + LAST, "stop")]
+    assert "1.42x plain (measured)" in both, "replies of both kinds, each over its own"
+
+
 def test_without_an_accepted_draft_nothing_can_have_been_gained() -> None:
     none = replace(LAST, decoded=80, accepted=0, plain_seconds=2.5, compared_seconds=2.0)
     assert none.speedup == 1.0
