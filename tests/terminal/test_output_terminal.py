@@ -303,3 +303,22 @@ def test_markdown_in_the_chat(open_terminal: Open) -> None:
     start = chat.lines.index(">>> hi")
     assert chat.lines[start + 1 : start + 5] == ["Some bold text.", "", "1. one", "2. two code"]
     assert b"\x1b[36mcode" in chat.raw
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_loading_shows_a_bar_where_there_is_room_and_leaves_nothing_behind(width: int) -> None:
+    bar = "━" * 20 + " " if width > 60 else ""
+    window = Window(width)
+    now = 0.0
+    printer = Printer(window.screen(), clock=lambda: now)
+    printer.begin()
+    printer.loading(0.1)
+    assert window.rows == []  # what is over soon would only flicker
+    now = 1.0
+    printer.loading(0.5)
+    assert window.rows == [f"{bar}loading 50 %"]
+    if bar:
+        cells = window.emulator.buffer[0]
+        assert [x for x in range(20) if cells[x].fg == "green"] == list(range(10))
+    printer.finish()
+    assert window.rows == []
