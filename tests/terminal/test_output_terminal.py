@@ -307,7 +307,7 @@ def test_markdown_in_the_chat(open_terminal: Open) -> None:
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_loading_shows_a_bar_where_there_is_room_and_leaves_nothing_behind(width: int) -> None:
-    bar = "━" * 20 + " " if width > 60 else ""
+    bar = "━" * 10 + "╺" + "━" * 9 + " " if width > 60 else ""
     window = Window(width)
     now = 0.0
     printer = Printer(window.screen(), clock=lambda: now)
