@@ -27,7 +27,7 @@ MARGIN = 6  # rows of the window that the show leaves alone
 EQUAL, DIFFERENT = GREEN, BOLD  # bold is to be seen without colours, too
 
 Line = list[Piece]
-Look = tuple[Style, int, int]
+Mark = tuple[Style, int, int]
 """A style from one place of a text to another."""
 
 
@@ -80,7 +80,7 @@ class RaceView:
         self._screen, self._recordings, self._titles = screen, recordings, titles
         # Signs stand for characters that would act, one for one, so that places stay.
         self._texts = [harmless(recording.text) for recording in recordings]
-        self._drafted: list[list[Look]] = [
+        self._drafted: list[list[Mark]] = [
             [(UNDERLINE, *span) for span in one.drafted()] if highlight else []
             for one in recordings
         ]
@@ -144,13 +144,13 @@ class RaceView:
             length > same or recording.complete(seconds)
             for recording, length in zip(self._recordings, lengths, strict=True)
         )
-        looks: list[Look] = [(EQUAL, 0, same)]
+        marks: list[Mark] = [(EQUAL, 0, same)]
         if parted:
-            looks.append((DIFFERENT, same, ENDLESS))
-        return [self._last_rows(i, length, looks, width, room) for i, length in enumerate(lengths)]
+            marks.append((DIFFERENT, same, ENDLESS))
+        return [self._last_rows(i, length, marks, width, room) for i, length in enumerate(lengths)]
 
     def _last_rows(
-        self, side: int, length: int, looks: list[Look], width: int, room: int
+        self, side: int, length: int, marks: list[Mark], width: int, room: int
     ) -> list[Line]:
         """Those of the first `length` characters of one text, in styles from place to place."""
         drafted, rows = self._drafted[side], list[Line]()
@@ -159,7 +159,7 @@ class RaceView:
             near = bisect_right(drafted, start, key=itemgetter(2))
             past = bisect_left(drafted, length, key=itemgetter(1))
             shown = Text(line)
-            for style, first, last in (*looks, *drafted[near:past]):
+            for style, first, last in (*marks, *drafted[near:past]):
                 if last > start:
                     shown.stylize(style, max(first - start, 0), last - start)
             rows[:0] = indented(shown, width)
