@@ -1,4 +1,4 @@
-"""Reads lines and acts on them until the person leaves. Knows no engine and no disk."""
+"""Reads lines and acts on them until the person leaves; `start` calls it when all is loaded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`/race`: one message answered twice, recorded, and shown side by side.
 
-Knows the chat; what the two lanes look like is `terminal.race_view`'s.
+The verb calls it; `terminal.race_view` draws the two columns.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a chat begins: what was named, piped in or saved is found, loaded and shown.
 
-Knows the command line's words and the parts of a chat; what happens then is `loop`'s.
+The commands `chat` and `run --interactive` call it; from the first prompt on, `loop` goes on.
 """
 
 from __future__ import annotations

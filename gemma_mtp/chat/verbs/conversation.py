@@ -1,6 +1,6 @@
 """What can be done with the conversation: begun anew, taken back, changed, written to a file.
 
-Knows the chat and its archive.
+The registry calls them.
 """
 
 from __future__ import annotations

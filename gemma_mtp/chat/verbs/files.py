@@ -1,4 +1,4 @@
-"""Text files into messages. Knows the chat; reading files is `attachments`' job."""
+"""Verbs that put text files into messages; the files are read by `chat.attachments`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help, figures, the way out. Knows the chat and the registry."""
+"""Verbs for help, figures and the way out; the help is written from the registry."""
 
 from __future__ import annotations
 

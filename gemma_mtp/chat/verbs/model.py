@@ -1,4 +1,4 @@
-"""Which model answers, and what there is to know about it. Knows the chat."""
+"""Verbs for which model answers, and what there is to know about it; the registry calls them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What can be typed after a slash: one registry for doing, help, completion and docs/reference.md.
 
-Knows neither keyboard nor engine: a verb is a function that acts on the `Chat` it is given.
+A verb is a function that acts on the `Chat` it is given. The loop runs verbs, `start`
+completes them, `/help` and the docs list them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What can be done with the last reply: again, otherwise, further, compared, copied.
 
-Knows the chat; the reply is written by `reply`.
+The registry calls them; `chat.reply` writes the reply.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Saved conversations: named, listed, found again, deleted. Knows the chat and its archive."""
+"""Verbs for saved conversations: named, listed, found again, deleted; `start` uses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs for how replies are written from now on. Knows the chat."""
+"""Verbs for how replies are written from now on; the registry and `/set` call them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a word may become, and the files it may name. Knows the disk, but not the keyboard."""
+"""What a word may become, and the files it may name; `chat.start` completes with it."""
 
 from __future__ import annotations
 
