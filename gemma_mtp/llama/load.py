@@ -6,6 +6,7 @@ Knows nothing of what the pair is used for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,92 +90,101 @@ def load_pair(
     attach_log()
     library.start()
     missing = library.mtp_missing()
-    with_drafter = files.drafter is not None and not missing
-    undo: list[Callable[[], object]] = []
-    try:
-        loaded = _load(files, options, progress, undo, with_drafter)
-    except BaseException:
-        for free in reversed(undo):
-            free()
-        raise
+    layers = _layers_on_gpu(options)
+    drafter, drafter_kv, parameters = None, 0, 0
+    with ExitStack() as undo:  # what was loaded is freed where something fails
+        # The target is nearly all of the bytes, so the drafter's progress is the last bit of it.
+        target, target_kv, threads = _load_target(
+            files.target, options, layers, lambda f: progress(0.95 * f), undo
+        )
+        if files.drafter is not None and not missing:
+            drafter, drafter_kv = _load_drafter(
+                files.drafter, options, layers, target, lambda f: progress(0.95 + 0.05 * f), undo
+            )
+            parameters = llama_cpp.llama_model_n_params(drafter.model)
+        give_back_memory()
+        progress(1.0)
+        undo.pop_all()
     if missing:
         reason = f"{missing}; version {library.NEEDED_VERSION} is needed, so decoding is plain"
     else:
-        reason = "" if with_drafter else files.no_drafter or "there is no drafter for this model"
-    target, drafter, known = loaded
+        reason = "" if drafter else files.no_drafter or "there is no drafter for this model"
     found = llama_cpp.llama_model_chat_template(target.model, None)
     template = found.decode("utf-8", "replace") if found else ""
-    warnings = target.vocabulary.warnings(template)
-    info = PairInfo(**known, plain_reason=reason, warnings=warnings)
+    info = PairInfo(
+        name=files.name,
+        context_size=target.context_size,
+        threads=threads,
+        # Where a GPU computes, threads wait for it, and that says nothing about other programs.
+        adaptive_threads=options.threads is None and threads > 1 and not layers,
+        gpu_layers=layers,
+        target_kv_bytes=target_kv,
+        drafter_kv_bytes=drafter_kv,
+        target_parameters=llama_cpp.llama_model_n_params(target.model),
+        drafter_parameters=parameters,
+        plain_reason=reason,
+        warnings=target.vocabulary.warnings(template),
+    )
     return LoadedPair(target, drafter, template, info)
 
 
-def _load(
-    files: PairFiles,
-    options: LoadOptions,
-    progress: Callable[[float], bool],
-    undo: list[Callable[[], object]],
-    with_drafter: bool,
-) -> tuple[LlamaTarget, LlamaDrafter | None, dict[str, Any]]:
+def _layers_on_gpu(options: LoadOptions) -> int:
+    """How many, -1 for all. Raises UsageError where some are asked for and there is no GPU."""
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
     if options.gpu_layers and not gpu:
         raise UsageError(
             f"A GPU is to hold layers ({options.gpu_layers}), and llama.cpp finds none here.",
             "Ask for none there, or install llama.cpp for your GPU as the README says.",
         )
-    layers = options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
-    piece = GPU_PIECE if gpu and layers else CPU_PIECE
+    return options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
 
-    # The target is nearly all of the bytes, so the drafter's share of the progress is its last bit.
-    model = _load_model(files.target, layers, TARGET_OVERRIDES, lambda f: progress(0.95 * f))
-    undo.append(lambda: llama_cpp.llama_model_free(model))
+
+def _load_target(
+    path: Path,
+    options: LoadOptions,
+    layers: int,
+    progress: Callable[[float], bool],
+    undo: ExitStack,
+) -> tuple[LlamaTarget, int, int]:
+    """The target, the bytes of its KV cache, and the threads that evaluate."""
+    model = _load_model(path, layers, TARGET_OVERRIDES, progress)
+    undo.callback(lambda: llama_cpp.llama_model_free(model))
     small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
     threads = options.threads or (1 if small else usable_threads())
-    # Where a GPU computes, threads wait for it, and that says nothing about other programs.
-    adaptive = options.threads is None and threads > 1 and not (gpu and layers)
     trained = llama_cpp.llama_model_n_ctx_train(model)
     if options.context and options.context > trained:
         raise UsageError(
             f"A context of {options.context} tokens is more than this model's {trained}."
         )
-    size, on_cpu = options.context or min(DEFAULT_CONTEXT, trained), not (gpu and layers)
-    params = context_params(options, threads, piece, size, on_cpu)
-    context, target_kv = new_context(model, params, "target")
-    undo.append(lambda: llama_cpp.llama_free(context))
-    target = LlamaTarget(model, context, piece, softcap_of(model))
+    size = options.context or min(DEFAULT_CONTEXT, trained)
+    piece = GPU_PIECE if layers else CPU_PIECE
+    params = context_params(options, threads, piece, size, on_cpu=not layers)
+    context, kv_bytes = new_context(model, params, "target")
+    undo.callback(lambda: llama_cpp.llama_free(context))
+    return LlamaTarget(model, context, piece, softcap_of(model)), kv_bytes, threads
 
-    drafter, drafter_kv, drafter_parameters = None, 0, 0
-    if with_drafter and files.drafter is not None:
-        overrides = drafter_overrides(target.vocabulary.size)
-        draft_model = _load_model(
-            files.drafter, layers, overrides, lambda f: progress(0.95 + 0.05 * f)
-        )
-        undo.append(lambda: llama_cpp.llama_model_free(draft_model))
-        size = llama_cpp.llama_n_ctx(context)
-        params = context_params(options, threads, 1, size, on_cpu)
-        params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
-        params.ctx_other = context
-        draft_context, drafter_kv = new_context(draft_model, params, "drafter")
-        undo.append(lambda: llama_cpp.llama_free(draft_context))
-        ext.llama_set_embeddings_nextn(context, True, True)
-        target.gives_hidden = True
-        ext.llama_set_embeddings_nextn(draft_context, True, True)
-        drafter = LlamaDrafter(draft_model, draft_context, target.embedding_width)
-        drafter_parameters = llama_cpp.llama_model_n_params(draft_model)
-    give_back_memory()
-    progress(1.0)
-    info = {
-        "name": files.name,
-        "context_size": target.context_size,
-        "threads": threads,
-        "adaptive_threads": adaptive,
-        "gpu_layers": layers,
-        "target_kv_bytes": target_kv,
-        "drafter_kv_bytes": drafter_kv,
-        "target_parameters": llama_cpp.llama_model_n_params(model),
-        "drafter_parameters": drafter_parameters,
-    }
-    return target, drafter, info
+
+def _load_drafter(
+    path: Path,
+    options: LoadOptions,
+    layers: int,
+    target: LlamaTarget,
+    progress: Callable[[float], bool],
+    undo: ExitStack,
+) -> tuple[LlamaDrafter, int]:
+    """The drafter, which reads the target's cache, and the bytes of a KV cache of its own."""
+    model = _load_model(path, layers, drafter_overrides(target.vocabulary.size), progress)
+    undo.callback(lambda: llama_cpp.llama_model_free(model))
+    threads = llama_cpp.llama_n_threads(target.context)
+    params = context_params(options, threads, 1, target.context_size, on_cpu=not layers)
+    params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
+    params.ctx_other = target.context
+    context, kv_bytes = new_context(model, params, "drafter")
+    undo.callback(lambda: llama_cpp.llama_free(context))
+    ext.llama_set_embeddings_nextn(target.context, True, True)
+    target.gives_hidden = True
+    ext.llama_set_embeddings_nextn(context, True, True)
+    return LlamaDrafter(model, context, target.embedding_width), kv_bytes
 
 
 def _load_model(
