@@ -3,6 +3,7 @@ the window is narrow. `chat.race` calls it."""
 
 from __future__ import annotations
 
+import sys
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
@@ -15,13 +16,12 @@ from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.race import Recording, in_common, verdict
 from gemma_mtp.terminal.screen import Screen
 from gemma_mtp.terminal.styles import BOLD, DIM, GREEN, UNDERLINE
-from gemma_mtp.terminal.tables import lines
+from gemma_mtp.terminal.tables import ENDLESS, lines
 from gemma_mtp.terminal.widths import columns, cut
 from gemma_mtp.text import harmless
 
 FRAME = 0.05  # seconds
 NARROW = 60  # columns; below, there are two bars instead of two texts
-ENDLESS = 10**9  # columns
 MARGIN = 6  # rows of the window that the show leaves alone
 
 EQUAL, DIFFERENT = GREEN, BOLD  # bold is to be seen without colours, too
@@ -135,7 +135,7 @@ class RaceView:
         self._screen.rows(rows, min(up, self._screen.height - 1))
         self._drawn = rows
 
-    def _rows(self, seconds: float, width: int, room: int = ENDLESS) -> list[list[Line]]:
+    def _rows(self, seconds: float, width: int, room: int = sys.maxsize) -> list[list[Line]]:
         """The last `room` rows of both texts by then, or some more. Where one of them is at its
         end, the rest of the other differs, unless the first was stopped."""
         lengths = [recording.length(seconds) for recording in self._recordings]
@@ -146,7 +146,7 @@ class RaceView:
         )
         marks: list[Mark] = [(EQUAL, 0, same)]
         if parted:
-            marks.append((DIFFERENT, same, ENDLESS))
+            marks.append((DIFFERENT, same, max(lengths)))
         return [self._last_rows(i, length, marks, width, room) for i, length in enumerate(lengths)]
 
     def _last_rows(
@@ -168,7 +168,7 @@ class RaceView:
                 break
         return rows
 
-    def _columns(self, seconds: float, room: int = ENDLESS) -> list[Line]:
+    def _columns(self, seconds: float, room: int = sys.maxsize) -> list[Line]:
         width = (self._screen.width - 4) // 2
         texts = self._rows(seconds, width, room)
         height = min(max(map(len, texts)), room)

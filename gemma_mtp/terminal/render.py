@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.api import End, Event, Prefill, Progress, Replies, Request, Stats, TextDelta
 from gemma_mtp.errors import GemmaMtpError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.style import Style
 
     from gemma_mtp.api import Turn
+    from gemma_mtp.terminal.markdown.rows import Rows
+    from gemma_mtp.terminal.markdown.stream import Markdown
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
 STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
@@ -34,20 +36,9 @@ REPLAYED_LINES = 12  # of a message in them; attached files can be long
 Part = Literal["", "thought", "answer"]
 
 
-class Flow(Protocol):
-    """A text while it is being written: `feed` it, then `finish`. Both return what can be shown
-    from then on; `held` is what is not decided yet."""
-
-    def feed(self, text: str, drafted: bool = False) -> list[Piece]: ...
-
-    def finish(self) -> list[Piece]: ...
-
-    @property
-    def held(self) -> list[Piece]: ...
-
-
 class Raw:
-    """The text as it is; line ends that nothing has followed yet are kept back."""
+    """The text as it is, with the methods of `Markdown`. Line ends that nothing has followed yet
+    are kept back."""
 
     def __init__(self, style: Style | None = None, drafted: Style | None = None) -> None:
         self._style, self._drafted, self._kept = style, drafted, ""
@@ -94,7 +85,7 @@ class Printer:
         self._since = clock()
         self._next_status = 0.0
         self._part: Part = ""  # what is being written
-        self._flow: Flow = Raw()
+        self._flow: Markdown | Rows | Raw = Raw()
         self._thought_since: float | None = None  # while a thought is kept off the screen
         self._thought_tokens = 0
         self.said = ""  # the answer so far
@@ -201,7 +192,7 @@ class Printer:
             self.screen.write(lead, dim=thought, note=thought and not self._chat)
         self._flow = self._new_flow(part, len(label))
 
-    def _new_flow(self, part: Part, column: int = 0) -> Flow:
+    def _new_flow(self, part: Part, column: int = 0) -> Markdown | Rows | Raw:
         """In a chat on a terminal, Markdown if it has styles, and rows that end between words; the
         text as it is elsewhere."""
         screen, view, thought = self.screen, self.view, part == "thought"
