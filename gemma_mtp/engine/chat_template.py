@@ -14,7 +14,7 @@ from hashlib import sha256
 from math import inf
 
 from gemma_mtp.api import Message
-from gemma_mtp.engine.template_rendering import Failure, Here, Renderer, TooSlow, never
+from gemma_mtp.engine.template_rendering import Failure, LocalRenderer, Renderer, TooSlow, never
 from gemma_mtp.errors import BadPair
 
 Tokenize = Callable[[str, bool], list[int]]
@@ -272,12 +272,12 @@ def _renderer(source: str, renderer: Renderer | None) -> Renderer:
     if harmless:
         if renderer is not None:
             renderer.close()
-        return Here()
+        return LocalRenderer()
     if renderer is not None:
         return renderer
-    from gemma_mtp.engine.template_process import Apart
+    from gemma_mtp.engine.template_process import RendererProcess
 
-    return Apart()
+    return RendererProcess()
 
 
 def _refused(what: str, failure: Failure, hint: str) -> BadPair:

@@ -34,7 +34,7 @@ serve()
 """
 
 
-class Apart:
+class RendererProcess:
     """A renderer whose process starts when it is needed, and again after it had to be ended.
 
     Time is bounded everywhere. Memory is where the system limits a process (Linux); elsewhere by
@@ -139,7 +139,7 @@ class Apart:
         raise TooSlow("it takes too long", bound=True)
 
 
-def head_start(model: Path) -> Apart | None:
+def head_start(model: Path) -> RendererProcess | None:
     """A process for the template in this file, to start while the model is loaded, if that takes
     long; None if it is not worth it, or there is no such file."""
     try:
@@ -147,7 +147,7 @@ def head_start(model: Path) -> Apart | None:
             return None
     except OSError:  # loading the model will report this
         return None
-    renderer = Apart()
+    renderer = RendererProcess()
     # Not every template needs the process; rendering reports it where one does.
     with suppress(GemmaMtpError):
         renderer.start()

@@ -57,7 +57,7 @@ class Renderer(Protocol):
     def close(self) -> None: ...
 
 
-class Here:
+class LocalRenderer:
     """Runs a template in this process: only for those that are known to be harmless."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ def serve() -> None:
     """Compile and render for another process: one JSON object a line in and out, until the input
     ends."""
     _limit("RLIMIT_AS", MEMORY)
-    renderer = Here()
+    renderer = LocalRenderer()
     for line in sys.stdin.buffer:
         _limit("RLIMIT_CPU", int(process_time()) + ORPHAN_SECONDS)
         answer: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def serve() -> None:
         sys.stdout.buffer.flush()
 
 
-def _serve(renderer: Here, request: dict[str, Any]) -> str:
+def _serve(renderer: LocalRenderer, request: dict[str, Any]) -> str:
     if "source" in request:
         renderer.compile(request["source"])
         return ""

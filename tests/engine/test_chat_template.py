@@ -19,7 +19,7 @@ from gemma_mtp.engine.chat_template import (
     open_thought,
     turn_after,
 )
-from gemma_mtp.engine.template_rendering import Here
+from gemma_mtp.engine.template_rendering import LocalRenderer
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.gguf import read_header
 
@@ -69,7 +69,7 @@ def text_of(ids: list[int]) -> str:
 
 def here(source: str, bos: str, eos: str) -> ChatTemplate:
     """A template that runs in this process, without bounds."""
-    return ChatTemplate(source, bos, eos, Here())
+    return ChatTemplate(source, bos, eos, LocalRenderer())
 
 
 def user(content: str) -> Message:

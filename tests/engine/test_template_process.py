@@ -13,7 +13,7 @@ import pytest
 from gemma_mtp.api import Message
 from gemma_mtp.engine import template_process
 from gemma_mtp.engine.chat_template import ChatTemplate, encode_prompt
-from gemma_mtp.engine.template_process import Apart
+from gemma_mtp.engine.template_process import RendererProcess
 from gemma_mtp.errors import BadPair, Cancelled, ExitStatus
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -181,7 +181,7 @@ def test_any_text_goes_there_and_back() -> None:
 
 
 def test_harmless_templates_need_no_process(started: list[subprocess.Popen[bytes]]) -> None:
-    renderer = Apart()
+    renderer = RendererProcess()
     renderer.start()
     ChatTemplate("", "", "", renderer)  # which has no use for it
     assert started[0].poll() is not None
