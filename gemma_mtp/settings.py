@@ -85,6 +85,8 @@ class Setting:
             found = value.lower()
             if found in self.words:
                 return self.words[found]
+            if self.kind is int and found.isdecimal():  # quoted like the words
+                found = int(found)
         if self.kind is float and type(found) is int:
             found = float(found)
         elif self.kind is tuple and isinstance(found, list):

@@ -147,6 +147,7 @@ def test_words_stand_for_values() -> None:
     draft = SETTINGS["draft"]
     assert [draft.parse(word) for word in ("auto", " OFF ", "0", "16")] == ["auto", 0, 0, 16]
     assert [draft.shown(value) for value in ("auto", 0, 3)] == ["auto", "off", "3"]
+    assert [draft.accept(value) for value in ("3", "off", 3)] == [3, 0, 3]  # quoted in config.toml
     assert SETTINGS["seed"].parse("none") is SETTINGS["ctx"].parse("Default") is None
     assert SETTINGS["stop"].parse("none") == ()
 

@@ -118,7 +118,9 @@ SETTINGS = {
     "think": _fixed("let the model think first", lambda c: think(c, "on"), _thinks),
     "nothink": _fixed("answer at once", lambda c: think(c, "off"), lambda c: not _thinks(c)),
     "verbose": _figures(True, "figures below each reply", "Figures are shown below each reply."),
-    "quiet": _figures(False, "no figures below one", "Replies come without figures; see /stats."),
+    "quiet": _figures(
+        False, "no figures below replies", "Replies come without figures; see /stats."
+    ),
     "markdown": _view("markdown", "render Markdown, or show it as written"),
     "highlight": _view("highlight", "tint the tokens that were proposed"),
     "thoughts": Choice(
