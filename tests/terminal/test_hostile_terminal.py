@@ -87,5 +87,6 @@ def test_a_message_and_its_reply(open_terminal: Open, home: Path) -> None:
     chat.until(lambda: chat.screen.cursor.x == len(chat.row))  # each sign has a column of its own
     chat.keys(ENTER)
     chat.until("tok/s")
+    chat.prompt()
     assert chat.leave(CTRL_C, CTRL_D) == 0
     check(chat)
