@@ -122,12 +122,12 @@ class Chat:
         self._engine, self.files = None, None
         self.last, self.total, self.replies = None, Stats(), 0
 
-    def count(self, stats: Stats) -> None:
+    def add_figures(self, stats: Stats) -> None:
         """Add the figures of a reply."""
         self.last, self.total = stats, self.total + stats
         self.replies += 1
 
-    def measured(self, used: int) -> None:
+    def remember_size(self, used: int) -> None:
         """The conversation as it is now takes `used` tokens."""
         self._measured = (self.conversation, used)
 
@@ -145,7 +145,7 @@ class Chat:
     def context_used(self) -> int:
         """Tokens of the conversation; counted only when it is not known from a reply."""
         if self._measured[0] is not self.conversation:
-            self.measured(self._count_tokens())
+            self.remember_size(self._count_tokens())
         return self._measured[1]
 
     def _count_tokens(self) -> int:

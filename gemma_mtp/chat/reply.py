@@ -79,7 +79,7 @@ class _WrittenTurn:
         """The conversation as it is from now on, here and on the disk."""
         self.chat.conversation = self.draft if self.written else self.before
         if self.context_used:
-            self.chat.measured(self.context_used)
+            self.chat.remember_size(self.context_used)
         self.chat.record.save(self.chat.conversation, self.chat.model)
 
     def _attempt(self, cancel: threading.Event) -> bool:
@@ -144,7 +144,7 @@ class _WrittenTurn:
         """Say what is to be said about a reply that ended; True if there is to be another attempt
         with more room in the context."""
         chat = self.chat
-        chat.count(end.stats)
+        chat.add_figures(end.stats)
         self.context_used = end.stats.context_used if self.written else 0
         if chat.figures:
             chat.printer.summary(end)

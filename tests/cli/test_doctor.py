@@ -16,6 +16,7 @@ from gemma_mtp.cli import findings as doctor
 from gemma_mtp.cli.doctor import suggest
 from gemma_mtp.cli.findings import Finding
 from gemma_mtp.errors import HubError, UsageError
+from gemma_mtp.llama import NEEDED_VERSION
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull import hub
@@ -130,7 +131,7 @@ def test_this_machine_is_examined(home: Path) -> None:
     names = ["gemma-mtp", "llama.cpp", "MTP", "GPU", "CPU", "memory", "disk", "settings", "hub"]
     assert set(names) <= set(found)
     assert found["MTP"].value == "yes"
-    assert "0.3.36" in found["llama.cpp"].value
+    assert NEEDED_VERSION in found["llama.cpp"].value
     assert str(home) in found["cache folder"].value
     assert "not asked" in found["hub"].value
 

@@ -44,7 +44,7 @@ from gemma_mtp.errors import (
     GemmaMtpError,
     UsageError,
 )
-from gemma_mtp.llama import LoadedPair
+from gemma_mtp.llama import NEEDED_VERSION, LoadedPair
 from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
@@ -573,7 +573,7 @@ def test_nothing_is_looked_up_where_nothing_uses_it(engine, monkeypatch):
 def test_without_the_mtp_functions_decoding_is_plain_and_names_the_version(monkeypatch):
     monkeypatch.setattr("gemma_mtp.llama.library.ext", None)
     engine = load(TINY, OPTIONS)
-    assert "0.3.36" in engine.info.plain_reason
+    assert NEEDED_VERSION in engine.info.plain_reason
     assert finish(engine, ask()).message.content
     engine.close()
 

@@ -19,6 +19,7 @@ from gemma_mtp.terminal import clipboard
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
+# "mtp" means all drafters of the pair and the text, as the controller chooses among them.
 MODES: dict[str, DraftSetting] = {"plain": 0, "mtp": "auto"}
 RETRIES = (("plain", "without drafts"), ("mtp", "with drafts"))
 
