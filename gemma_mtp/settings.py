@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from gemma_mtp.errors import UsageError
-from gemma_mtp.text import clean, suggestion
+from gemma_mtp.text import clean, json_text, suggestion
 
 Part = TypeVar("Part")
 
@@ -99,7 +99,9 @@ class Setting:
 
     def refusal(self, value: Any, called: str = "") -> UsageError:
         """What is said about a value that cannot be accepted."""
-        quoted = f'"{value}"' if isinstance(value, str) else value
+        quoted = value
+        if isinstance(value, str | bool | tuple | list):  # as TOML and JSON have them
+            quoted = json_text(value)
         return UsageError(f"{called or self.name} must be {self.wanted}, not {quoted}.")
 
     def parse(self, text: str, called: str = "") -> Any:
@@ -140,7 +142,7 @@ class Setting:
         if self.kind is bool:
             return "true or false"
         if self.kind is tuple:
-            return "a list of texts that are not empty"
+            return "a text, or several, none of them empty"
         if self.kind is str:
             return "text in quotes"
         low = f"between {self.least} and {self.most}"
@@ -208,7 +210,7 @@ class ReplySettings:
     )
     draft: DraftSetting = setting(
         "auto",
-        "Draft length; off is plain decoding, auto measures what pays.",
+        f"Draft length, at most {MAX_DRAFT}; off is plain decoding, auto measures what pays.",
         int,
         least=0,
         most=MAX_DRAFT,
@@ -308,6 +310,11 @@ PARAMETERS = {
 }
 """What `/set parameter` knows, by name."""
 
+PARAMETER_NAMES = {
+    name: known for known in PARAMETERS.values() for name in (known.name, known.alias) if name
+}
+"""The same under Ollama's names, too."""
+
 SETTINGS = {**PARAMETERS, **{known.name: known for known in settings_of(Options)}}
 """All that flags and config.toml know, by name."""
 
@@ -315,11 +322,9 @@ SETTINGS = {**PARAMETERS, **{known.name: known for known in settings_of(Options)
 def find(name: str) -> Setting:
     """The parameter that a person means; raises UsageError with the nearest one."""
     word = name.lower().replace("-", "_")
-    for known in PARAMETERS.values():
-        if word in (known.name, known.alias):
-            return known
-    names = [name for known in PARAMETERS.values() for name in (known.name, known.alias) if name]
-    hint = suggestion(word, names) or f"Known: {', '.join(PARAMETERS)}."
+    if word in PARAMETER_NAMES:
+        return PARAMETER_NAMES[word]
+    hint = suggestion(word, PARAMETER_NAMES) or f"Known: {', '.join(PARAMETERS)}."
     raise UsageError(f'There is no parameter "{name}".', hint)
 
 

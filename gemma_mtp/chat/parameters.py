@@ -18,8 +18,6 @@ def changed(options: Options, known: Setting, words: list[str], usual: Sampling)
     The word `default` goes back to what is recommended, which is `usual` of sampling. Raises
     UsageError and changes nothing for a value that is out of range.
     """
-    if not words:
-        raise UsageError(f"{known.name} needs a value.", f"/set parameter {known.name} VALUE")
     if words == ["default"]:
         return options.without(known).for_model(usual)
     if len(words) > 1 and known.kind is not tuple:

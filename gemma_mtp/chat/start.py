@@ -22,7 +22,7 @@ from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.conversations.archive import Saved
 from gemma_mtp.conversations.attachments import Attachment
-from gemma_mtp.conversations.overflow import POLICIES, Policy
+from gemma_mtp.conversations.overflow import Policy
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files.reading import Say, piped_text
 from gemma_mtp.settings import Options
@@ -45,22 +45,14 @@ class Beginning:
     files: Sequence[Path] = ()
     resume: bool = False
     latest: bool = False
-    overflow: str = "ask"
+    overflow: Policy = "ask"
     vi: bool = False
     system: str | None = None
     no_stdin: bool = False
 
-    def policy(self) -> Policy:
-        """`--overflow` as a policy."""
-        for known in POLICIES:
-            if self.overflow == known:
-                return known
-        raise UsageError(f'--overflow must be {", ".join(POLICIES)}, not "{self.overflow}".')
-
 
 def start(env: Environment, beginning: Beginning, options: Options) -> None:
     """Hold a chat from the first line to the last."""
-    policy = beginning.policy()
     printer = Printer(Screen(sys.stdout, sys.stdout))
     context = _context(beginning, printer.line)
     take_terminal()
@@ -76,7 +68,7 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
             toolbar=lambda: toolbar.parts(chat),
             vi=beginning.vi,
         )
-        chat = Chat(env, console, printer, options, policy)
+        chat = Chat(env, console, printer, options, beginning.overflow)
         try:
             _begin(chat, beginning, context, files)
         finally:

@@ -10,6 +10,7 @@ import typer
 
 from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
 from gemma_mtp.cli.positionals import read_words
+from gemma_mtp.conversations.overflow import POLICIES
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import can_talk, is_terminal, note
@@ -51,6 +52,8 @@ def chat(
     is answered as by `run`, or with --interactive goes along with the first message."""
     talks = interactive or can_talk()
     words = read_words(model, prompt, context.obj.names(), chat=talks)
+    if overflow not in POLICIES:
+        raise UsageError(f'--overflow must be {", ".join(POLICIES)}, not "{overflow}".')
     if resume and latest:
         raise UsageError(
             "--continue and --resume do not go together.",

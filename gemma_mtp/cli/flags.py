@@ -124,7 +124,8 @@ def metavar(known: Setting) -> str:
 def _flag(known: Setting) -> Any:
     """The annotation that typer makes a flag of; the setting itself reads what is typed."""
     flag, usage = flag_of(known.name), metavar(known)
-    help = f"{known.help} [default: {known.shown(known.default)}]"
+    kinds = f" One of {', '.join(known.choices)}." if usage == "TYPE" else ""
+    help = f"{known.help}{kinds} [default: {known.shown(known.default)}]"
     if not usage:
         return Annotated[bool | None, Option(f"{flag}/--no-{flag[2:]}", help=help)]
     kind = list[str] if known.kind is tuple else str

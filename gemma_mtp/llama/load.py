@@ -133,8 +133,8 @@ def _layers_on_gpu(options: LoadOptions) -> int:
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
     if options.gpu_layers and not gpu:
         raise UsageError(
-            f"A GPU is to hold layers ({options.gpu_layers}), and llama.cpp finds none here.",
-            "Ask for none there, or install llama.cpp for your GPU as the README says.",
+            f"gpu_layers is {options.gpu_layers}, and llama.cpp finds no GPU here.",
+            "Leave it out, or install llama.cpp for your GPU as the README says.",
         )
     return options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
 

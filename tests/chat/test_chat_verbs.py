@@ -673,12 +673,22 @@ def test_set_parameter() -> None:
     assert talk.env.loaded[-1][1].context == 512
 
 
+def test_a_parameter_needs_no_word_before_it() -> None:
+    talk = Talk()
+    assert "temperature is 0.5." in talk.run("/set temperature 0.5")
+    assert "temperature is 0.5." in talk.run("/set temperature")
+    assert "temperature is 0.5." in talk.run("/set parameter temperature")
+    talk.run("/set num-ctx 512")
+    assert (talk.chat.options.temperature, talk.chat.options.context) == (0.5, 512)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
         ("parameter temperature hot", 'temperature must be a number between 0 and 100, not "hot".'),
         ("parameter temperature 200", "temperature must be a number between 0 and 100, not 200.0."),
-        ("parameter top_k", "top_k needs a value."),
+        ("top_k 1 2", "top_k takes one value, not 2."),
+        ("temprature 1", 'There is no setting "temprature".\nDid you mean temperature?'),
         ("parameter top_k 1 2", "top_k takes one value, not 2."),
         ("parameter max_tokens 0", "\nmax_tokens must be a whole number of at least 1, not 0."),
         ("parameter warmth 1", 'There is no parameter "warmth".\nKnown: temperature,'),

@@ -521,7 +521,8 @@ def test_only_a_terminal_can_be_talked_on() -> None:
     for option in ("--resume", "--continue"):
         assert "needs a terminal" in invoke("chat", option).stderr
     assert "There is no terminal to talk on." in invoke("chat", "-i", stdin=b"notes").stderr
-    assert "--overflow must be" in invoke("chat", "-i", "--overflow", "burst").stderr
+    for talks in ([], ["-i"]):
+        assert "--overflow must be" in invoke("chat", *talks, "--overflow", "burst", "hi").stderr
 
 
 @posix

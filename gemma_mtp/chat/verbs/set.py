@@ -21,7 +21,7 @@ from gemma_mtp.chat.verbs.settings import (
     think,
 )
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETERS
+from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS
 from gemma_mtp.text import one_line, suggestion
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     summary="change a setting; without a name, list them",
 )
 def set_(chat: Chat, rest: str) -> None:
-    """Changes a setting for this chat: /set parameter NAME VALUE for sampling and limits,
+    """Changes a setting for this chat: /set parameter NAME VALUE, or without that word, for
+    sampling and limits,
     /set system TEXT, think or nothink, verbose or quiet, wordwrap or nowordwrap, history or
     nohistory, markdown on|off, highlight on|off, thoughts show|fold|hide, vi or emacs."""
     name, *value = rest.split(maxsplit=1) or [""]
@@ -175,9 +176,12 @@ def set_(chat: Chat, rest: str) -> None:
         )
     elif name.lower() in SETTINGS:
         SETTINGS[name.lower()].act(chat, "".join(value))
+    elif name.lower().replace("-", "_") in PARAMETER_NAMES:
+        set_parameter(chat, rest)
     else:
-        hint = suggestion(name, SETTINGS) or f"Known: {', '.join(SETTINGS)}."
-        raise UsageError(f'There is no setting "{name}".', hint)
+        names = [*SETTINGS, *PARAMETER_NAMES]
+        known = f"Known: {', '.join(SETTINGS)}; /set parameter lists more."
+        raise UsageError(f'There is no setting "{name}".', suggestion(name, names) or known)
 
 
 def _list(chat: Chat) -> None:

@@ -51,6 +51,9 @@ def set_parameter(chat: Chat, rest: str) -> None:
         list_parameters(chat)
         return
     known = find(name)
+    if not words:
+        chat.note(parameters.told(chat.options, known))
+        return
     if known.name == "draft":
         draft(chat, " ".join(words))
         return
