@@ -17,6 +17,9 @@ import pytest
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import DummyOutput
 
 from gemma_mtp.errors import GemmaMtpError
@@ -436,3 +439,22 @@ def test_which_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         command()
     (tmp_path / "nano").touch(mode=0o700)
     assert command() == [os.path.join(tmp_path, "nano")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_a_paste_may_be_split_at_any_byte() -> None:
+    data = "\x1b[200~é 雨\rtwo\x1b[201~x".encode()
+    for at in range(1, len(data)):
+        keys: list[KeyPress] = []
+        parser = Vt100Parser(keys.append)
+        read, write = os.pipe()
+        reader = vt100.TypeAheadReader(read, "utf-8")
+        for piece in (data[:at], data[at:]):
+            os.write(write, piece)
+            parser.feed(reader.read())
+        os.close(write)
+        os.close(read)
+        assert [(press.key, press.data) for press in keys] == [
+            (Keys.BracketedPaste, "é 雨\rtwo"),
+            ("x", "x"),
+        ]
