@@ -260,8 +260,8 @@ def test_in_a_chat_every_turn_reads_only_what_is_new(engine):
     chat = talk.Chat(Holding(engine), console, printer, Options(seed=3, max_tokens=300))
     chat.use(TINY)
     read = []
-    count = chat.count
-    chat.count = lambda stats: (
+    count = chat.add_figures
+    chat.add_figures = lambda stats: (
         read.append(stats.prompt_tokens - stats.cached_tokens),
         count(stats),
     )
