@@ -76,7 +76,7 @@ def test_layers_on_a_gpu_that_is_not_there_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("llama_cpp.llama_supports_gpu_offload", lambda: False)
-    with pytest.raises(UsageError, match=r"gpu_layers is 20, and llama\.cpp finds no GPU") as caught:
+    with pytest.raises(UsageError, match=r"gpu_layers is 20, .* finds no GPU") as caught:
         engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
     assert caught.value.status == ExitStatus.USAGE
     loaded = engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=0))
