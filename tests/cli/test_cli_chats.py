@@ -8,16 +8,16 @@ import os
 from pathlib import Path
 
 import pytest
-from support.fakes import Outcome, SavedWorld, invoke
+from support.fakes import Outcome, SavedEnvironment, invoke
 
 from gemma_mtp.api import Message, Turn
 from gemma_mtp.cli.app import main
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> SavedWorld:
+def env(tmp_path: Path) -> SavedEnvironment:
     """Two conversations: 1 about rivers, 2 about stars."""
-    env = SavedWorld(tmp_path / "state" / "chats.db")
+    env = SavedEnvironment(tmp_path / "state" / "chats.db")
     archive = env.archive()
     for user, reply in (("Name a river.", "The Rhine."), ("Name a star.", "Vega \x1b[31m")):
         turn = Turn(Message.text("user", user), (Message.text("assistant", reply),), reason="stop")
@@ -26,11 +26,11 @@ def env(tmp_path: Path) -> SavedWorld:
     return env
 
 
-def chats(env: SavedWorld, *words: str) -> Outcome:
+def chats(env: SavedEnvironment, *words: str) -> Outcome:
     return invoke("chats", *words, env=env)
 
 
-def ids(env: SavedWorld) -> list[int]:
+def ids(env: SavedEnvironment) -> list[int]:
     return [one.id for one in env.archive().list()]
 
 
@@ -38,7 +38,7 @@ def ids(env: SavedWorld) -> list[int]:
 
 
 @pytest.mark.parametrize("words", [(), ("list",)])
-def test_list_shows_what_is_saved(env: SavedWorld, words: tuple[str, ...]) -> None:
+def test_list_shows_what_is_saved(env: SavedEnvironment, words: tuple[str, ...]) -> None:
     outcome = chats(env, *words)
     lines = outcome.stdout.splitlines()
     assert (outcome.status, outcome.stderr) == (0, "")
@@ -50,14 +50,14 @@ def test_list_shows_what_is_saved(env: SavedWorld, words: tuple[str, ...]) -> No
     assert all(line[title:].startswith("Name a") for line in lines[1:])
 
 
-def test_list_searches(env: SavedWorld) -> None:
+def test_list_searches(env: SavedEnvironment) -> None:
     assert chats(env, "list", "the", "RHINE").stdout.splitlines()[1:] != []
     assert "star" not in chats(env, "list", "the", "RHINE").stdout
     assert chats(env, "list", "moon").stdout == 'No conversation holds "moon".\n'
 
 
 @pytest.mark.parametrize("words", [("--json",), ("list", "--json")])
-def test_list_for_scripts(env: SavedWorld, words: tuple[str, ...]) -> None:
+def test_list_for_scripts(env: SavedEnvironment, words: tuple[str, ...]) -> None:
     found = json.loads(chats(env, *words).stdout)
     assert [sorted(one) for one in found] == [
         ["id", "model", "title", "turns", "updated", "words"]
@@ -67,12 +67,12 @@ def test_list_for_scripts(env: SavedWorld, words: tuple[str, ...]) -> None:
 
 
 def test_nothing_saved_yet(tmp_path: Path) -> None:
-    empty = SavedWorld(tmp_path / "chats.db")
+    empty = SavedEnvironment(tmp_path / "chats.db")
     assert chats(empty).stdout == "No conversation is saved.\n"
     assert json.loads(chats(empty, "--json").stdout) == []
 
 
-def test_show(env: SavedWorld) -> None:
+def test_show(env: SavedEnvironment) -> None:
     assert "## You\n\n> Name a river.\n\n## Gemma\n\nThe Rhine.\n" in chats(env, "show", "1").stdout
     assert json.loads(chats(env, "show", "1", "--json").stdout)["turns"][0] == {
         "role": "user",
@@ -86,7 +86,7 @@ class Terminal(io.StringIO):
 
 
 def test_control_characters_do_not_act_on_a_terminal(
-    env: SavedWorld, monkeypatch: pytest.MonkeyPatch
+    env: SavedEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
@@ -98,7 +98,7 @@ def test_control_characters_do_not_act_on_a_terminal(
 # --- rename and delete -----------------------------------------------------------------------
 
 
-def test_rename(env: SavedWorld) -> None:
+def test_rename(env: SavedEnvironment) -> None:
     assert chats(env, "rename", "1", "Long", "rivers").status == 0
     assert env.archive().read(1).title == "Long rivers"
     outcome = chats(env, "rename", "1", "Wide", "--json")
@@ -106,7 +106,7 @@ def test_rename(env: SavedWorld) -> None:
     assert chats(env, "rename", "1", " ").status == 2
 
 
-def test_delete_only_names_them_without_a_yes(env: SavedWorld) -> None:
+def test_delete_only_names_them_without_a_yes(env: SavedEnvironment) -> None:
     outcome = chats(env, "delete", "2", "1", "2")
     assert outcome.status == 0
     assert "   2  Name a star.  (1 turn)\n   1  Name a river.  (1 turn)\n" in outcome.stdout
@@ -114,7 +114,7 @@ def test_delete_only_names_them_without_a_yes(env: SavedWorld) -> None:
     assert sorted(ids(env)) == [1, 2]
 
 
-def test_delete_with_a_yes(env: SavedWorld) -> None:
+def test_delete_with_a_yes(env: SavedEnvironment) -> None:
     assert chats(env, "delete", "1", "--yes").stdout.endswith("Deleted.\n")
     assert ids(env) == [2]
     assert json.loads(chats(env, "delete", "2", "--json").stdout) == {
@@ -127,7 +127,7 @@ def test_delete_with_a_yes(env: SavedWorld) -> None:
 
 
 @pytest.mark.parametrize("words", ["show abc", "delete 1 abc", "rename abc x", "export abc"])
-def test_a_conversation_is_named_by_its_number(env: SavedWorld, words: str) -> None:
+def test_a_conversation_is_named_by_its_number(env: SavedEnvironment, words: str) -> None:
     outcome = chats(env, *words.split())
     assert (outcome.status, outcome.stderr) == (
         2,
@@ -136,7 +136,7 @@ def test_a_conversation_is_named_by_its_number(env: SavedWorld, words: str) -> N
     assert sorted(ids(env)) == [1, 2]
 
 
-def test_all_are_there_or_none_is_deleted(env: SavedWorld) -> None:
+def test_all_are_there_or_none_is_deleted(env: SavedEnvironment) -> None:
     outcome = chats(env, "delete", "--yes", "1", "9")
     assert outcome.status == 2
     assert outcome.stderr == (
@@ -147,7 +147,7 @@ def test_all_are_there_or_none_is_deleted(env: SavedWorld) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", [2]), ("\n", [2, 1]), ("", [2, 1])])
 def test_delete_asks_at_a_terminal(
-    env: SavedWorld, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[int]
+    env: SavedEnvironment, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[int]
 ) -> None:
     notes = Terminal()
     monkeypatch.setattr("sys.stdin", Terminal(answer))
@@ -161,7 +161,7 @@ def test_delete_asks_at_a_terminal(
 # --- export ----------------------------------------------------------------------------------
 
 
-def test_export(env: SavedWorld, tmp_path: Path) -> None:
+def test_export(env: SavedEnvironment, tmp_path: Path) -> None:
     assert chats(env, "export", "1").stdout == chats(env, "show", "1").stdout
     as_json = chats(env, "export", "1", "--format", "json").stdout
     assert as_json == chats(env, "show", "1", "--json").stdout
@@ -173,7 +173,7 @@ def test_export(env: SavedWorld, tmp_path: Path) -> None:
     assert chats(env, "export", "1", "--format", "pdf").status == 2
 
 
-def test_a_file_that_is_there_is_not_replaced(env: SavedWorld, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_not_replaced(env: SavedEnvironment, tmp_path: Path) -> None:
     there = tmp_path / "notes.md"
     there.write_text("mine")
     outcome = chats(env, "export", "1", "-o", str(there))
@@ -183,11 +183,11 @@ def test_a_file_that_is_there_is_not_replaced(env: SavedWorld, tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices")
-def test_a_device_takes_an_export_each_time(env: SavedWorld) -> None:
+def test_a_device_takes_an_export_each_time(env: SavedEnvironment) -> None:
     assert [chats(env, "export", "1", "-o", "/dev/null").status for _ in range(2)] == [0, 0]
 
 
-def test_what_cannot_be_done_is_said(env: SavedWorld, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_said(env: SavedEnvironment, tmp_path: Path) -> None:
     outcome = chats(env, "export", "1", "-o", str(tmp_path / "none" / "a.md"))
     assert (outcome.status, outcome.stdout) == (1, "")
     assert "a.md cannot be written: No such file or directory." in outcome.stderr
@@ -197,12 +197,12 @@ def test_what_cannot_be_done_is_said(env: SavedWorld, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     for words in ((), ("show", "1"), ("delete", "1", "--yes")):
-        outcome = chats(SavedWorld(tmp_path / "state" / "chats.db"), *words)
+        outcome = chats(SavedEnvironment(tmp_path / "state" / "chats.db"), *words)
         assert (outcome.status, outcome.stdout) == (1, "")
         assert "state/chats.db" in outcome.stderr
 
 
-def test_a_damaged_file_is_told_of(env: SavedWorld) -> None:
+def test_a_damaged_file_is_told_of(env: SavedEnvironment) -> None:
     env.path.write_bytes(b"nonsense" * 1000)
     outcome = chats(env)
     assert (outcome.status, outcome.stdout) == (0, "No conversation is saved.\n")

@@ -297,7 +297,7 @@ class FakeEnvironment(Environment):
         return "0.3.36", "0c1e570"
 
 
-class SavedWorld(FakeEnvironment):
+class SavedEnvironment(FakeEnvironment):
     """A world with a file of conversations."""
 
     def __init__(self, path: Path) -> None:
@@ -393,7 +393,7 @@ __all__ = [
     "FakeConsole",
     "FakeEngine",
     "FakeEnvironment",
-    "SavedWorld",
+    "SavedEnvironment",
     "Script",
 ]
 

@@ -15,7 +15,7 @@ from support.fakes import (
     FakeEngine,
     FakeEnvironment,
     Outcome,
-    SavedWorld,
+    SavedEnvironment,
     Script,
     invoke,
 )
@@ -188,9 +188,9 @@ def test_a_hub_full_of_them(hub: Hub) -> None:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> SavedWorld:
+def saved(tmp_path: Path) -> SavedEnvironment:
     """A conversation about such a text, with a model of such a name."""
-    env = SavedWorld(tmp_path / "chats.db")
+    env = SavedEnvironment(tmp_path / "chats.db")
     archive = env.archive()
     asked, reply = Message.text("user", HOSTILE), Message.text("assistant", HOSTILE)
     turn = Turn(asked, (reply,), HOSTILE, reason="stop")
@@ -202,11 +202,11 @@ def saved(tmp_path: Path) -> SavedWorld:
 @pytest.mark.parametrize(
     "command", ["list", "delete 1", "list --json", "show 1 --json", "export 1 --format json"]
 )
-def test_saved_conversations(saved: SavedWorld, command: str) -> None:
+def test_saved_conversations(saved: SavedEnvironment, command: str) -> None:
     check(invoke("chats", *command.split(), env=saved))
 
 
-def test_json_keeps_the_value(saved: SavedWorld) -> None:
+def test_json_keeps_the_value(saved: SavedEnvironment) -> None:
     (one,) = json.loads(invoke("chats", "--json", env=saved).stdout)
     assert one["model"] == HOSTILE
     turn = json.loads(invoke("chats", "show", "1", "--json", env=saved).stdout)["turns"][0]
