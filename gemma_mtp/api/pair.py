@@ -8,6 +8,7 @@ from pathlib import Path
 from gemma_mtp.settings import MAX_DRAFT, Sampling
 
 DEFAULT_CONTEXT = 8192
+ROOM_TO_REPLY = 256  # tokens that a context should have free after what it is made larger for
 
 # Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
 # moment on a CPU. The size must not depend on timing: pieces of another size give other last bits,
@@ -42,7 +43,8 @@ class PairInfo:
 
     `threads` are the most that evaluate; with `adaptive_threads` fewer while others use processors.
     `plain_reason` says why there is no speculation ("" when there is); `warnings` are sentences
-    about what is wrong with a pair that can be used.
+    about what is wrong with a pair that can be used. `context_limit` is the longest context that
+    the model was trained with, in tokens; 0 where that is not known.
     """
 
     name: str
@@ -56,3 +58,13 @@ class PairInfo:
     plain_reason: str = ""
     adaptive_threads: bool = False
     warnings: tuple[str, ...] = ()
+    context_limit: int = 0
+
+    def larger_context(self, tokens: int = 0) -> int | None:
+        """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as
+        that takes. None where the model holds no more, or not that much."""
+        size = 2 * self.context_size
+        while size < tokens + ROOM_TO_REPLY:
+            size *= 2
+        size = min(size, self.context_limit or size)
+        return size if size > max(tokens, self.context_size) else None

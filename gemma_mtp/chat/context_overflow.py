@@ -18,16 +18,25 @@ from gemma_mtp.text import counted
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-CLEAR_OR_ENLARGE = "/clear starts afresh; /set parameter ctx N, then /model NAME, holds more."
-SHORTEN_OR_ENLARGE = "Shorten it, or make room: /set parameter ctx N, then /model NAME."
+CLEAR, SHORTEN = "/clear starts afresh", "Shorten it"
+
+
+def advice(chat: Chat, first: str, tokens: int = 0) -> str:
+    """`first`, which helps at once, and how `tokens` would fit, or that they cannot."""
+    info = chat.engine.info
+    size = info.larger_context(tokens)
+    if size is None:
+        most = info.context_limit or info.context_size
+        return f"{first}; this model holds {most} tokens at the most."
+    return f"{first}; /set ctx {size}, then /model {chat.model}, holds more."
 
 
 def make_room(
-    chat: Chat, draft: Conversation, problem: str, advice: str = SHORTEN_OR_ENLARGE
+    chat: Chat, draft: Conversation, problem: str, first: str = SHORTEN
 ) -> Conversation | None:
     """The conversation with enough of its oldest turns left out; None if it is to be left.
 
-    `problem` is the sentence about it, `advice` what helps if there is nothing to leave out.
+    `problem` is the sentence about it, `first` what helps at once if there is nothing to leave out.
     """
     size = chat.engine.info.context_size
 
@@ -37,7 +46,7 @@ def make_room(
 
     count = turns_to_drop(tokens, len(draft.sent), size)
     if count is None:
-        _explain_too_long(chat, draft, problem, advice, tokens(len(draft.sent) - 1))
+        _explain_too_long(chat, draft, problem, first, tokens(len(draft.sent) - 1))
         return None
     turns = draft.sent[:count]
     if not _agreed(chat, problem, turns):
@@ -49,7 +58,7 @@ def make_room(
 
 
 def _explain_too_long(
-    chat: Chat, draft: Conversation, problem: str, advice: str, alone: int
+    chat: Chat, draft: Conversation, problem: str, first: str, alone: int
 ) -> None:
     """`alone`: the tokens of a prompt with nothing but the last exchange."""
     size = chat.engine.info.context_size
@@ -61,15 +70,15 @@ def _explain_too_long(
             f"{too_long if alone > size else 'leaves no room for a reply'}."
         )
         _name_attached(chat, last.user.content)
-        chat.note(SHORTEN_OR_ENLARGE)
+        chat.note(advice(chat, SHORTEN, alone))
     elif len(draft.sent) == 1:
         chat.say(problem)
-        chat.note(advice)
+        chat.note(advice(chat, first, alone))
     else:
         chat.say(
             f"{problem} The last exchange alone has {alone}, which leaves no room for a reply."
         )
-        chat.note(CLEAR_OR_ENLARGE)
+        chat.note(advice(chat, CLEAR, alone))
 
 
 def _name_attached(chat: Chat, message: str) -> None:
@@ -90,9 +99,11 @@ def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool:
             answer = chat.console.ask(question, ("yes, leave out", "no, stop here"))
         if answer == 0:
             return True
-        chat.note(CLEAR_OR_ENLARGE)
+        chat.note(advice(chat, CLEAR))
         return False
-    chat.note(f"{CLEAR_OR_ENLARGE} With --overflow drop-oldest the oldest exchanges are left out.")
+    chat.note(
+        f"{advice(chat, CLEAR)} With --overflow drop-oldest the oldest exchanges are left out."
+    )
     return False
 
 

@@ -19,8 +19,8 @@ from gemma_mtp.api import (
     Turn,
 )
 from gemma_mtp.chat.context_overflow import (
-    CLEAR_OR_ENLARGE,
-    SHORTEN_OR_ENLARGE,
+    CLEAR,
+    SHORTEN,
     make_room,
     warn_when_filling,
 )
@@ -153,9 +153,7 @@ class _WrittenTurn:
         if end.reason == "context":
             self.options = self.options.seeded(end.seed)
             used, size = end.stats.context_used, end.stats.context_size
-            return self._make_room(
-                f"The context is full: {used} of {size} tokens.", CLEAR_OR_ENLARGE
-            )
+            return self._make_room(f"The context is full: {used} of {size} tokens.", CLEAR)
         warn_when_filling(chat, end.stats)
         self._explain_no_answer(end)
         return False
@@ -176,8 +174,8 @@ class _WrittenTurn:
         if helps:
             self.chat.note(", ".join(helps) + ".")
 
-    def _make_room(self, problem: str, advice: str = SHORTEN_OR_ENLARGE) -> bool:
-        shorter = make_room(self.chat, self.draft, problem, advice)
+    def _make_room(self, problem: str, first: str = SHORTEN) -> bool:
+        shorter = make_room(self.chat, self.draft, problem, first)
         if shorter is None:
             return False
         self.draft = shorter

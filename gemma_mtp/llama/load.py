@@ -124,6 +124,7 @@ def load_pair(
         drafter_parameters=parameters,
         plain_reason=reason,
         warnings=target.vocabulary.warnings(template),
+        context_limit=llama_cpp.llama_model_n_ctx_train(target.model),
     )
     return LoadedPair(target, drafter, template, info)
 

@@ -89,7 +89,9 @@ def test_a_message_that_is_too_long_in_itself(overflow: str) -> None:
     talk = Talk(context=300, overflow=overflow)  # type: ignore[arg-type]
     shown = talk.run("hi", "word " * 400, "word")
     assert "The prompt has 415 tokens; the context holds 300." in shown or overflow == "stop"
-    assert "The message itself is too long, by 104 tokens.\nShorten it, or make room: " in shown
+    assert (
+        "The message itself is too long, by 104 tokens.\nShorten it; /set ctx 1200, then " in shown
+    )
     assert talk.offered[2].startswith("word word")
     assert talk.console.asked == []
     assert len(talk.said) == 4
@@ -129,8 +131,23 @@ def test_a_reply_that_fills_the_context_by_itself() -> None:
     talk = Talk(Script("word " * 400), context=300)
     shown = talk.run("hi")
     assert "ctx 300/300 · context full\nThe context is full: 300 of 300 tokens.\n/clear" in shown
-    assert "/set parameter ctx N, then /model NAME, holds more." in shown
+    assert "/set ctx 600, then /model tiny, holds more." in shown
     assert talk.said[1][0] == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("limit", "words", "advice"),
+    [
+        (0, 400, "Shorten it; /set ctx 1200, then /model tiny, holds more."),
+        (1000, 400, "Shorten it; /set ctx 1000, then /model tiny, holds more."),
+        (1000, 2000, "Shorten it; this model holds 1000 tokens at the most."),
+        (300, 400, "Shorten it; this model holds 300 tokens at the most."),
+    ],
+)
+def test_no_context_is_asked_for_that_cannot_be(limit: int, words: int, advice: str) -> None:
+    talk = Talk(context=300)
+    talk.engine.limit = limit
+    assert talk.run("word " * words).split("\n")[2] == advice
 
 
 def test_a_warning_before_the_context_is_full() -> None:

@@ -77,6 +77,7 @@ class FakeEngine:
 
     scripts: list[Script] = field(default_factory=lambda: [Script()])
     context: int = 8192
+    limit: int = 0  # the longest context that the model can hold; 0: not known
     plain_reason: str = ""
     name: str = "tiny"
     requests: list[Request] = field(default_factory=list)
@@ -85,7 +86,10 @@ class FakeEngine:
 
     @property
     def info(self) -> PairInfo:
-        return PairInfo(self.name, self.context, 2, 0, 60 << 20, 0, 10**7, 10**6, self.plain_reason)
+        sizes = (2, 0, 60 << 20, 0, 10**7, 10**6)
+        return PairInfo(
+            self.name, self.context, *sizes, self.plain_reason, context_limit=self.limit
+        )
 
     def close(self) -> None:
         self.closed = True
