@@ -20,6 +20,7 @@ from gemma_mtp.text import harmless
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     Block = RenderableType
     """A text, or anything that rich can draw."""
@@ -29,6 +30,7 @@ else:
 ENDLESS = 10**5  # columns of what is not a terminal
 GAP = 2  # columns between two columns of a table
 LEAST_TEXT = 20  # columns of a text that can still be read
+NARROWEST = 10  # columns of a text where nothing else can make room for it
 LONGEST_BAR = 60  # columns; longer ones are no easier to compare
 
 
@@ -37,8 +39,9 @@ class Table:
     """Rows of texts below `heads`, without lines. Columns with a head in `right` are flush right.
 
     On a terminal that is too narrow for all of it, texts of the last column go on in the next row,
-    as long as it has `LEAST_TEXT` columns. Before it gets less, the columns named in `dropped` go,
-    the first of them first.
+    as long as it has `LEAST_TEXT` columns. Before it gets less, the columns named in `dropped`, the
+    first of them first, go into a line of their own below each row. Where that is not enough, each
+    row becomes a list. Nothing is left out.
     """
 
     heads: Sequence[str]
@@ -49,28 +52,66 @@ class Table:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        made = self._without(())
         for count in range(len(self.dropped) + 1):
-            made = self._without(self.dropped[:count])
-            made.columns[-1].max_width = LEAST_TEXT
-            wanted = made.__rich_measure__(console, options.update(width=ENDLESS)).maximum
-            made.columns[-1].max_width = None
-            if wanted <= options.max_width:
-                break
-        yield made
+            kept = [i for i, head in enumerate(self.heads) if head not in self.dropped[:count]]
+            least = LEAST_TEXT if count < len(self.dropped) else NARROWEST
+            widths = self._widths(kept, options.max_width, least)
+            if widths:
+                yield from self._laid_out(kept, widths)
+                return
+        yield from as_lists(*self._texts())
 
-    def _without(self, dropped: Sequence[str]) -> RichTable:
+    def _widths(self, kept: list[int], room: int, least: int) -> list[int]:
+        """Columns of each part that is kept; none where the last would get too few."""
+        from rich.cells import cell_len
+
+        *widths, last = (
+            max(cell_len(line) for text in texts for line in harmless(text).split("\n"))
+            for texts in ([self.heads[i], *(row[i] for row in self.rows)] for i in kept)
+        )
+        left = room - sum(widths) - GAP * len(widths)
+        return [*widths, min(last, left)] if left >= min(last, least) else []
+
+    def _laid_out(self, kept: list[int], widths: list[int]) -> Iterator[RenderableType]:
+        from rich.padding import Padding
+
+        if any(self.heads):
+            yield self._line(self.heads, kept, widths, "bold")
+        for row in self.rows:
+            yield self._line(row, kept, widths)
+            below = ((i, row[i]) for i in range(len(row)) if i not in kept)
+            words = [f"{self.heads[i]}: {harmless(text)}" for i, text in below if text not in "-"]
+            if words:
+                yield Padding(", ".join(words), (0, 0, 0, GAP))
+
+    def _line(
+        self, texts: Sequence[str], kept: list[int], widths: list[int], style: str = ""
+    ) -> RichTable:
         from rich.table import Table
 
-        made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-        made.show_header = any(self.heads)
-        kept = [place for place, head in enumerate(self.heads) if head not in dropped]
-        for head in (self.heads[place] for place in kept):
-            side = "right" if head in self.right else "left"
-            made.add_column(head, justify=side, overflow="fold")  # type: ignore[arg-type]
-        for row in self.rows:
-            made.add_row(*(harmless(row[place]) for place in kept))
+        made = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+        for i, width in zip(kept, widths, strict=True):
+            side = "right" if self.heads[i] in self.right else "left"
+            made.add_column(justify=side, overflow="fold", width=width, style=style)  # type: ignore[arg-type]
+        made.add_row(*(harmless(texts[i]) for i in kept))
         return made
+
+    def _texts(self) -> tuple[list[Text], list[list[Text]]]:
+        from rich.text import Text
+
+        heads = [Text(head, "bold") for head in self.heads]
+        return heads, [[Text(harmless(text)) for text in row] for row in self.rows]
+
+
+def as_lists(heads: Sequence[Text], rows: Iterable[Sequence[Text]]) -> Iterator[Text]:
+    """Each row as a heading and a text on every line, with a blank line between two rows."""
+    from rich.text import Text
+
+    for number, row in enumerate(rows):
+        if number:
+            yield Text()
+        for head, text in zip(heads, [*row, *[Text()] * (len(heads) - len(row))], strict=True):
+            yield Text.assemble(head, ": ", text) if head else text
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Table:

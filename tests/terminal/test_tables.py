@@ -36,16 +36,40 @@ def test_columns_are_aligned_and_nothing_acts() -> None:
     ]
 
 
-def test_texts_go_on_in_their_column_and_then_other_columns_go() -> None:
+def test_texts_go_on_in_their_column_and_then_other_columns_go_below() -> None:
     assert plain_lines(TABLE, 36)[1:3] == [
         "off     12.3  one two three four",
         "              five six",
     ]
-    assert plain_lines(TABLE, 28)[:3] == [
+    assert plain_lines(TABLE, 28) == [
         "draft  what",
         "off    one two three four",
         "       five six",
+        "  speed: 12.3",
+        "雨     x�[2Jy",
+        "  speed: 9",
     ]
+
+
+def test_where_no_column_fits_each_row_becomes_a_list() -> None:
+    table = Table(("name", "size"), [("e2b:ud-q4_k_xl", "3.3 GB"), ("tiny", "")], right=("size",))
+    assert plain_lines(table, 20) == [
+        "name: e2b:ud-q4_k_xl",
+        "size: 3.3 GB",
+        "",
+        "name: tiny",
+        "size:",
+    ]
+
+
+@pytest.mark.parametrize("width", [16, 24, 32, 40, 60, 100])
+def test_nothing_is_left_out_at_any_width(width: int) -> None:
+    heads = ("name", "speed", "share", "first", "what it says")
+    rows = [(f"n{n}", f"s{n}", f"h{n}", f"f{n}", f"one{n} two{n} three{n}") for n in range(3)]
+    found = plain_lines(Table(heads, rows, right=heads[1:4], dropped=("first", "share")), width)
+    assert max(map(len, found)) <= width
+    words = {word.strip(",:") for word in " ".join(found).split()}
+    assert not {word for row in (heads, *rows) for word in " ".join(row).split()} - words
 
 
 @pytest.mark.parametrize("width", [40, 80])

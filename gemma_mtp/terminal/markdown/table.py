@@ -13,7 +13,7 @@ from gemma_mtp.terminal.markdown.source import Look, Source
 from gemma_mtp.terminal.markdown.wrap import Wrapper
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.styles import BOLD, CODE, DIM
-from gemma_mtp.terminal.tables import lines
+from gemma_mtp.terminal.tables import as_lists, lines
 from gemma_mtp.terminal.widths import columns
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Table:
 
         Cells the heading does not have are left out, missing ones are empty.
         """
+        from rich.console import Group
+
         heads, *rows = (self._cells(row) for row in (self._rows[0], *self._rows[2:]))
         rows = [row[: len(heads)] for row in rows]
         for head in heads:
@@ -79,7 +81,7 @@ class Table:
         grid = self._grid(heads, rows)
         wanted = max(sum(columns(piece.text) for piece in line) for line in lines(grid))
         if wanted > room and (room - 3 * (len(heads) - 1)) // len(heads) < NARROWEST:
-            return _as_lists(heads, rows, room)
+            return lines(Group(*as_lists(heads, rows)), room)
         return lines(grid, room)
 
     def _grid(self, heads: list[Text], rows: list[list[Text]]) -> RichTable:
@@ -114,18 +116,6 @@ class Table:
         cells = (Text.assemble(*((text, style or "") for text, style in cell)) for cell in shown)
         # A bar is escaped even within code, where a backslash is one elsewhere.
         return [Text("|", CODE).join(cell.split("\\|", allow_blank=True)) for cell in cells]
-
-
-def _as_lists(heads: list[Text], rows: list[list[Text]], room: int) -> list[list[Piece]]:
-    """Each row as a heading and a value on every line."""
-    from rich.text import Text
-
-    found: list[list[Piece]] = []
-    for row in rows:
-        found += [[]] if found else []
-        for head, cell in zip(heads, [*row, *[Text()] * (len(heads) - len(row))], strict=True):
-            found += lines(Text.assemble(head, ": ", cell) if head else cell, room)
-    return found
 
 
 def _bar(row: Source) -> int:
