@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gemma_mtp.conversations.attachments import Attachment
@@ -18,19 +18,46 @@ from gemma_mtp.files.reading import Say
 from gemma_mtp.text import clean
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+NO_IMAGES = "{} is an image, and images are not supported yet."
+MARKS = ".,;:!?)\"'"  # what may follow a path in a sentence
 
 
 def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
-    """All files that the paths and patterns name; all of them can be read, or it is an error.
-    `say` gets a sentence about what has to be waited for."""
-    paths = [path for word in words for path in _matching(word)]
-    return [read_file(path, say) for path in dict.fromkeys(paths)]
+    """All files that the paths and patterns name, for what is sent at once: UsageError names each
+    that cannot be read. `say` gets a sentence about what has to be waited for."""
+    found, errors = read_each(words, say)
+    if errors:
+        raise as_one(errors)
+    return found
+
+
+def as_one(errors: Sequence[UsageError]) -> UsageError:
+    """One error that says what all of them say."""
+    return UsageError(" ".join(map(str, errors)), errors[0].hint)
+
+
+def read_each(words: Sequence[str], say: Say) -> tuple[list[Attachment], list[UsageError]]:
+    """The files that can be read, and an error for each that cannot."""
+    found: dict[Path, Attachment] = {}
+    errors = []
+    for word in words:
+        try:
+            paths = _matching(word)
+        except UsageError as error:
+            errors.append(error)
+            continue
+        for path in (each for each in paths if each not in found):
+            try:
+                found[path] = read_file(path, say)
+            except UsageError as error:
+                errors.append(error)
+    return [*found.values()], errors
 
 
 def read_file(path: Path, say: Say) -> Attachment:
     """One text file, or what comes through a named pipe."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise no_image(str(path))
+        raise UsageError(NO_IMAGES.format(path), "Only text files can be attached.")
     try:
         data = reading.read_file(path, say)
     except OSError as error:
@@ -48,7 +75,10 @@ def decoded(data: bytes, name: str) -> str:
 
 
 def split_words(rest: str) -> list[str]:
-    """Paths as typed: quotes and backslashes keep spaces together."""
+    """Paths as typed: quotes and backslashes keep spaces together, and so does the name of a file
+    that is here."""
+    if is_file(rest):
+        return [rest]
     try:
         return shlex.split(rest, posix=os.name != "nt")
     except ValueError:  # a quote that is not closed, as in don't.txt
@@ -81,25 +111,27 @@ def _named(word: str) -> list[Path]:
 
 
 def refuse_image(text: str) -> None:
-    """A picture given as the whole prompt would otherwise be answered by its file name."""
-    path = text.strip().strip("'\"")
-    if not path.lower().endswith(IMAGE_SUFFIXES):
+    """Raise UsageError for a prompt that is nothing but the paths of pictures, as when they are
+    dragged into the window: it would be answered by their names."""
+    if not text.strip().strip("'\"").lower().endswith(IMAGE_SUFFIXES):
         return
-    if not re.search(r"\s", path) or path.startswith(("/", "~", "./", "../")) or is_file(path):
-        raise no_image(path)
+    words = [word.strip("'\"") for word in split_words(text.strip())]
+    if all(word.lower().endswith(IMAGE_SUFFIXES) for word in words):
+        raise UsageError(NO_IMAGES.format(words[0]), "With words around it, it is sent as text.")
 
 
-def no_image(path: str) -> UsageError:
-    """What is said about an image until there can be one in a message."""
-    return UsageError(f"{path} is an image, and images are not supported yet.")
+def tell_of_images(text: str, say: Say) -> None:
+    """Say which files that a message names are pictures, of which only the name is sent."""
+    found = dict.fromkeys(_images_in(text))
+    if found:
+        say(f"Images are not supported yet: of {' and '.join(found)}, only the name is sent.")
 
 
-def image_in(text: str) -> str:
-    """The first word of a message that is the path of an image on this machine, or ""."""
-    for word in split_words(text):
-        if word.lower().endswith(IMAGE_SUFFIXES) and is_file(word):
-            return word
-    return ""
+def _images_in(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        if any(suffix in line.lower() for suffix in IMAGE_SUFFIXES):
+            words = (word.rstrip(MARKS).lstrip("(\"'") for word in split_words(line))
+            yield from (w for w in words if w.lower().endswith(IMAGE_SUFFIXES) and is_file(w))
 
 
 def is_file(word: str) -> bool:

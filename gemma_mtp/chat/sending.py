@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
-from gemma_mtp.chat.attachments import image_in, no_image, refuse_image
+from gemma_mtp.chat.attachments import refuse_image, tell_of_images
 from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.conversations.attachments import compose
 from gemma_mtp.errors import UsageError
@@ -24,26 +24,17 @@ def send(chat: Chat, text: str) -> None:
     if not text.strip() and not chat.attached:
         return
     try:
-        _check_images(chat, text)
+        refuse_image(text)
     except UsageError as error:
         chat.failed(error, "")
         hand_back(chat, text)
         return
+    tell_of_images(text, chat.note)
     message = Message.text("user", compose(chat.attached, text))
     if write_turn(chat, chat.conversation.asking(message)):
         chat.attached.clear()
     else:
         hand_back(chat, text)
-
-
-def _check_images(chat: Chat, text: str) -> None:
-    """A picture named by its path is meant to be looked at; one in this folder may be talk."""
-    refuse_image(text)
-    image = image_in(text)
-    if "/" in image:
-        raise no_image(image)
-    if image:
-        chat.note(f"Images are not supported yet: of {image}, only the name is sent.")
 
 
 def hand_back(chat: Chat, text: str) -> None:

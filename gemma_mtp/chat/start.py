@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.chat import toolbar, verbs
-from gemma_mtp.chat.attachments import read_files
+from gemma_mtp.chat.attachments import as_one, read_each
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.environment import Environment
 from gemma_mtp.chat.loading import introduce
@@ -102,8 +102,15 @@ def _files(env: Environment, model: str | None, options: Options) -> PairFiles:
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attachment]:
-    """What goes along with the first message: files, and what was piped in."""
-    found = read_files([str(path) for path in beginning.files], say)
+    """What goes along with the first message: files, and what was piped in.
+
+    A prompt is sent at once and needs all of them; without one, what cannot be read is named.
+    """
+    found, errors = read_each([str(path) for path in beginning.files], say)
+    if errors and (beginning.prompt is not None or not found):
+        raise as_one(errors)
+    for error in errors:
+        say(str(error))
     if beginning.no_stdin:
         return found
     piped = piped_text(sys.stdin, say, prompted=beginning.prompt is not None)

@@ -71,8 +71,10 @@ def chat(
         beginning |= {"overflow": overflow, "vi": vi, "no_stdin": no_stdin}
         beginning["system"] = context.params["system"]  # typed, and not from config.toml
         return talk(context.obj, words.model, words.prompt, options, **beginning)
+    from gemma_mtp.chat.attachments import tell_of_images
     from gemma_mtp.cli.answer import Report, answer_once
 
+    tell_of_images(words.prompt or "", note)
     prompt = _with_files(words.prompt, file)
     return answer_once(
         context.obj, words.model, prompt, options, report=Report(), no_stdin=no_stdin

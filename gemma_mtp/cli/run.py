@@ -10,7 +10,7 @@ from gemma_mtp.cli.chat import talk
 from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
 from gemma_mtp.cli.positionals import read_words
 from gemma_mtp.settings import Options
-from gemma_mtp.terminal.console import can_talk
+from gemma_mtp.terminal.console import can_talk, note
 
 
 @takes_options()
@@ -40,8 +40,10 @@ def run(
     reports = stats or as_json or fail_on_length
     if words.prompt is None and not reports and can_talk():
         return talk(context.obj, words.model, None, options)
+    from gemma_mtp.chat.attachments import tell_of_images
     from gemma_mtp.cli.answer import Report, answer_once
 
+    tell_of_images(words.prompt or "", note)
     report = Report(stats, as_json, fail_on_length)
     return answer_once(
         context.obj, words.model, words.prompt, options, report=report, no_stdin=no_stdin

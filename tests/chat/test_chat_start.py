@@ -114,6 +114,17 @@ def test_a_file_in_the_folder_of_nobody_is_refused(open_terminal: Open, home: Pa
     assert "~nosuch/x cannot be read: there is no user of that name." in "\n".join(chat.lines)
 
 
+def test_a_chat_begins_with_the_files_that_can_be_read(open_terminal: Open, home: Path) -> None:
+    (home / "notes.md").write_text("Snow melts.\n")
+    files = ("-f", str(home / "notes.md"), "-f", str(home / "nope.md"))
+    chat = open_terminal("chat", *files, script=script(home))
+    chat.until("1 attached")
+    assert chat.leave() == 0
+    said = " ".join(chat.lines)
+    assert "nope.md cannot be read: No such file or directory." in said
+    assert "notes.md, 2 tokens of 8192" in said
+
+
 def test_binary_data_is_refused_before_anything_is_loaded(open_terminal: Open, home: Path) -> None:
     chat = open_terminal("chat", "-i", piped=b"\x7fELF\0\0", script=script(home))
     assert chat.leave() == 2

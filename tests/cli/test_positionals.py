@@ -111,15 +111,26 @@ def test_a_gguf_with_a_space_is_a_model_only_if_it_exists(tmp_path: Path) -> Non
     assert read_words("my model.gguf", None, FakeNames()).prompt == "my model.gguf"
 
 
-@pytest.mark.parametrize("word", ["cat.png", "/tmp/a cat.JPG", "./x.webp", "~/x.gif", "'cat.jpeg'"])
-def test_a_picture_is_refused(word: str) -> None:
+@pytest.mark.parametrize("word", ["cat.png", "./x.webp", "~/x.gif", "'cat.jpeg'", "a.png ./b.JPG"])
+def test_a_prompt_that_is_nothing_but_pictures_is_refused(word: str) -> None:
     for first, second in ((word, None), ("e2b", word)):
-        with pytest.raises(UsageError, match="not supported yet"):
+        with pytest.raises(UsageError, match="not supported yet") as raised:
             read_words(first, second, FakeNames())
+        assert raised.value.hint == "With words around it, it is sent as text."
 
 
-def test_talk_about_a_picture_is_not_a_picture() -> None:
-    assert read_words("how do I open cat.png", None, FakeNames()).prompt == "how do I open cat.png"
+def test_a_picture_with_a_space_in_its_name_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "a cat.png"
+    path.touch()
+    with pytest.raises(UsageError, match="a cat.png is an image"):
+        read_words(str(path), None, FakeNames())
+
+
+@pytest.mark.parametrize(
+    "prompt", ["how do I open cat.png", "./a.png to ./b.jpg", "How do I convert ./pic.png to JPEG"]
+)
+def test_talk_about_a_picture_is_not_a_picture(prompt: str) -> None:
+    assert read_words(prompt, None, FakeNames()).prompt == prompt
 
 
 def test_clean_text_holds_nothing_a_tokenizer_refuses() -> None:

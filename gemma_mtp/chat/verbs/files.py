@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.attachments import read_files, split_words
+from gemma_mtp.chat.attachments import read_each, read_files, split_words
 from gemma_mtp.chat.sending import send
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import Attachment, compose
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 )
 def attach(chat: Chat, rest: str) -> None:
     """Attaches text files to the next message; patterns such as src/*.py and ~ work. Says how many
-    tokens each has. Without a path it lists what is attached; /file none takes it away. Images
+    tokens each has. What cannot be read is named, and the others are attached. Without a path it lists what is attached; /file none takes it away. Images
     and other binary files are refused."""
     if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
-        attach_all(chat, read_files(split_words(rest), chat.note))
+        found, errors = read_each(split_words(rest), chat.note)
+        attach_all(chat, found)
+        for error in errors:
+            chat.failed(error, "")
         return
     for one in chat.attached:
         chat.say(_described(chat, one))
@@ -52,7 +55,11 @@ def read(chat: Chat, rest: str) -> None:
     something about them, attach them with /file instead."""
     if not rest:
         raise UsageError("/read needs a path.", "/read notes.md")
-    found = read_files(split_words(rest), chat.note)
+    try:
+        found = read_files(split_words(rest), chat.note)
+    except UsageError as error:
+        hint = "Nothing was sent; /file attaches what can be read."
+        raise UsageError(str(error), hint) from error
     before = chat.attached[:]
     _attach(chat, found)
     try:
