@@ -119,7 +119,7 @@ def test_a_chat_begins_with_the_files_that_can_be_read(open_terminal: Open, home
     files = ("-f", str(home / "notes.md"), "-f", str(home / "nope.md"))
     chat = open_terminal("chat", *files, script=script(home))
     chat.until("1 attached")
-    assert chat.leave() == 0
+    assert chat.leave(CTRL_D) == 0
     said = " ".join(chat.lines)
     assert "nope.md cannot be read: No such file or directory." in said
     assert "notes.md, 2 tokens of 8192" in said

@@ -122,7 +122,7 @@ def test_a_prompt_that_is_nothing_but_pictures_is_refused(word: str) -> None:
 def test_a_picture_with_a_space_in_its_name_is_one(tmp_path: Path) -> None:
     path = tmp_path / "a cat.png"
     path.touch()
-    with pytest.raises(UsageError, match="a cat.png is an image"):
+    with pytest.raises(UsageError, match=r"a cat\.png is an image"):
         read_words(str(path), None, FakeNames())
 
 

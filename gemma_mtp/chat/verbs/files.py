@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 )
 def attach(chat: Chat, rest: str) -> None:
     """Attaches text files to the next message; patterns such as src/*.py and ~ work. Says how many
-    tokens each has. What cannot be read is named, and the others are attached. Without a path it lists what is attached; /file none takes it away. Images
-    and other binary files are refused."""
+    tokens each has, and names what cannot be read: pictures and other binary files, too. Without a
+    path it lists what is attached; /file none takes it away."""
     if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
