@@ -1,12 +1,18 @@
-"""Notes and questions on standard error, and whether somebody is there to read them.
+"""Notes and questions on standard error, whether somebody is there to read them, and whether
+anything can be drawn there.
 
 Used by the commands; in a chat, questions are the keyboard's and notes the printer's.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from typing import Any
+
+DUMB = ("dumb", "unknown", "")
+"""Values of TERM for a terminal that knows no escape sequence; Emacs sets the first one."""
 
 
 def is_terminal(stream: Any) -> bool:
@@ -22,6 +28,18 @@ def can_ask() -> bool:
 def can_talk() -> bool:
     """Somebody sits at the keyboard and sees what is written to standard output."""
     return is_terminal(sys.stdin) and is_terminal(sys.stdout)
+
+
+def is_dumb(env: Mapping[str, str] | None = None) -> bool:
+    """Whether TERM says that the terminal knows no escape sequence, or says nothing. No colour, no
+    movement of the cursor and no mark may be written to it."""
+    unset = "" if os.name != "nt" else "windows"  # where TERM is usually not set
+    return (os.environ if env is None else env).get("TERM", unset).lower() in DUMB
+
+
+def can_draw() -> bool:
+    """Somebody sits at the keyboard of a terminal that can move its cursor."""
+    return can_talk() and not is_dumb()
 
 
 def note(text: str) -> None:

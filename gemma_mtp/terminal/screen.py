@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
 from gemma_mtp.terminal import escapes
+from gemma_mtp.terminal.console import is_dumb
 from gemma_mtp.terminal.escapes import BACK, ERASE_BELOW, ERASE_LINE, ROW_BELOW
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.pieces import Piece
@@ -42,11 +43,10 @@ class Screen:
 
     def __init__(self, text: TextIO, notes: TextIO, env: Mapping[str, str] | None = None) -> None:
         env = os.environ if env is None else env
-        capable = env.get("TERM", "") != "dumb"
         self.text, self.notes = unguarded(text), unguarded(notes)
         self.text_shown = text.isatty()
         self.notes_shown = notes.isatty()
-        self.live = self.notes_shown and capable
+        self.live = self.notes_shown and not is_dumb(env)
         self.dims = self.colour = self.live and not env.get("NO_COLOR")
         if self.live and os.name == "nt":
             os.system("")  # makes older Windows consoles understand escape sequences

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from gemma_mtp.terminal.console import is_dumb
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.text import harmless
@@ -163,7 +164,7 @@ def show(*blocks: Block, widest: int = ENDLESS) -> None:
     """
     from rich.text import Text
 
-    console = _console(unguarded(sys.stdout), "auto")
+    console = _console(unguarded(sys.stdout), None if is_dumb() else "auto")
     width = min(console.width, widest) if sys.stdout.isatty() else ENDLESS
     for line in (line for block in blocks for line in lines(block, width)):
         console.print(Text.assemble(*((text, style or "") for text, style in line)), soft_wrap=True)
@@ -175,7 +176,7 @@ def _drawing() -> Console:
     return _console(io.StringIO(), "standard")
 
 
-def _console(file: TextIO, colours: Literal["auto", "standard"]) -> Console:
+def _console(file: TextIO, colours: Literal["auto", "standard"] | None) -> Console:
     """One that takes texts as they are."""
     from rich.console import Console
 

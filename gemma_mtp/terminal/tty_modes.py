@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
-from gemma_mtp.terminal.console import can_talk
+from gemma_mtp.terminal.console import can_draw
 from gemma_mtp.terminal.escapes import DO_NOT_MARK_PASTES, MARK_PASTES
 from gemma_mtp.terminal.interrupts import handled
 from gemma_mtp.terminal.type_ahead import TypeAhead
@@ -24,29 +24,28 @@ ending_signal = 0
 """The signal that has told the program to end, if one has."""
 
 
-def is_dumb() -> bool:
-    """The terminal cannot move its cursor, or standard input or output is none."""
-    return os.environ.get("TERM", "").lower() in ("dumb", "unknown") or not can_talk()
-
-
 @contextmanager
 def cbreak_mode() -> Iterator[None]:
     """Keep what is typed during a reply out of it; it waits for the next prompt.
 
     Surrounds a whole chat, since a key that meets a change of mode can get lost. On leaving, with
-    Ctrl-Z, and when a signal ends the program, the terminal is as it was.
+    Ctrl-Z, and when a signal ends the program, the terminal is as it was. Where nothing can be
+    drawn, lines are the terminal's to edit and to keep.
     """
     global _chat
     try:
-        _chat = chat = _ChatTerminal(sys.stdin.fileno())
+        chat = _ChatTerminal(sys.stdin.fileno())
     except Exception:  # no module for it, as on Windows, or no such terminal: it stays as it is
         yield
         return
     with _ending_on_signals():
+        if not can_draw():
+            yield
+            return
         try:
+            _chat = chat
             chat.enter()
-            if not is_dumb():
-                chat.type_ahead.start()
+            chat.type_ahead.start()
             with handled(chat.suspend, signal.SIGTSTP):
                 yield
         finally:
@@ -92,8 +91,7 @@ class _ChatTerminal:
         import termios
 
         with suppress(OSError, ValueError, termios.error):  # the terminal may have gone
-            if not is_dumb():
-                os.write(sys.stdout.fileno(), marks.encode())  # a signal may come amid other output
+            os.write(sys.stdout.fileno(), marks.encode())  # a signal may come amid other output
             termios.tcsetattr(self._keyboard, termios.TCSADRAIN, modes)
 
 

@@ -14,6 +14,7 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.terminal.console import can_draw
 from gemma_mtp.terminal.prompt.editor import edited
 from gemma_mtp.terminal.prompt.history import MessageHistory
 from gemma_mtp.terminal.prompt.line_input import ask_for_number, read_lines
@@ -21,7 +22,7 @@ from gemma_mtp.terminal.prompt.pastes import Pastes
 from gemma_mtp.terminal.prompt.picker import pick
 from gemma_mtp.terminal.prompt.session import Completions, MessageSession, Toolbar
 from gemma_mtp.terminal.prompt.vt100 import open_terminal
-from gemma_mtp.terminal.tty_modes import end_if_told, is_dumb
+from gemma_mtp.terminal.tty_modes import end_if_told
 
 
 class ChatConsole:
@@ -53,7 +54,7 @@ class ChatConsole:
     def read(self, default: str = "") -> str:
         """The next message, starting from a text; EOFError when the person leaves."""
         end_if_told()
-        if is_dumb():
+        if not can_draw():
             text = read_lines(self._prompt, default)
             self._history.append_string(text)
             return text
@@ -73,7 +74,7 @@ class ChatConsole:
     ) -> int | None:
         """Which of the choices, that have these numbers or 1, 2, ...; None for none of them."""
         numbers = numbers or range(1, len(choices) + 1)
-        if is_dumb():
+        if not can_draw():
             return ask_for_number(question, choices, numbers)
         return pick(self._terminal, question, choices, numbers)
 
