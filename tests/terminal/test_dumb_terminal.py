@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
+from support.terminal import CTRL_C, CTRL_D, Terminal
 
 from gemma_mtp.terminal.console import is_dumb
 
