@@ -58,10 +58,12 @@ def _check(env: Environment, key: str, value: Any) -> None:
     """Refuse at once what `chat` would refuse later."""
     if key != "model":
         return
+    from gemma_mtp.models.hub_names import is_hub_name
     from gemma_mtp.models.store import looks_like_path
 
-    if not looks_like_path(value) and not value.startswith("hf:"):
-        env.store.require(value)
+    name = env.store.meant(value).name
+    if not looks_like_path(name) and not is_hub_name(name):
+        env.store.require(name)
 
 
 def _print(values: dict[str, Any], wanted: Setting | None, as_json: bool) -> None:

@@ -26,6 +26,8 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
     """
     if trouble := env.trouble():
         note(trouble)
+    if model is not None:
+        say_what_is_meant(env, model)
     try:
         files = env.resolve(model, drafter)
     except NotPulled as error:
@@ -41,6 +43,12 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
     if doubt := warning(env, files.name):
         note(doubt)
     return files
+
+
+def say_what_is_meant(env: Environment, typed: str) -> None:
+    """A line where a name means something else than the very thing it names."""
+    if said := env.store.meant(typed).note:
+        note(said)
 
 
 def _offer(env: Environment, name: str) -> bool:

@@ -149,6 +149,7 @@ def _unusable(folder: Path) -> tuple[str, str]:
 
 def _settings() -> Iterator[Finding]:
     from gemma_mtp.models.catalogue import load_catalogue
+    from gemma_mtp.models.typed_names import understand
 
     file = paths.config_file()
     values, slips = config_file.read(file), config_file.unknown(file)
@@ -159,17 +160,19 @@ def _settings() -> Iterator[Finding]:
     own = [entry.name for entry in catalogue.entries if entry.own]
     if own:
         yield Finding("own models", ", ".join(own))
-    if "model" in values and catalogue.find(values["model"]) is None:
-        yield from _unknown_default(values["model"])
+    default = understand(values["model"], catalogue).name if "model" in values else ""
+    if default and catalogue.find(default) is None:
+        yield from _unknown_default(default)
 
 
 def _unknown_default(model: str) -> Iterator[Finding]:
+    from gemma_mtp.models.hub_names import is_hub_name
     from gemma_mtp.models.store import looks_like_path
 
     if looks_like_path(model) and not (file := paths.expanded(model)).is_file():
         problem = places.obstacle(file) or f"{file} is not there"
         yield Finding("default model", model, f"{problem}.", "gemma-mtp config --unset model")
-    elif not looks_like_path(model) and not model.startswith("hf:"):
+    elif not looks_like_path(model) and not is_hub_name(model):
         problem = f'The default model "{model}" is not known.'
         yield Finding("default model", model, problem, "gemma-mtp config --unset model")
 

@@ -52,7 +52,7 @@ def _not_here(env: Environment, here: set[str]) -> list[StoredPair]:
 
 
 def _size(item: StoredPair) -> str:
-    return byte_size(item.bytes) if item.bytes else "?"
+    return byte_size(item.bytes) if item.bytes else "not known"
 
 
 def _state(item: StoredPair) -> str:

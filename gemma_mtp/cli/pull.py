@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="MODEL", help="A name such as 12b, or hf:OWNER/REPO[:QUANT]."),
+    typer.Argument(metavar="MODEL", help="A name such as 12b, or OWNER/REPO[:QUANT] of a hub."),
 ]
 Folder = Path | None
 
@@ -122,7 +122,7 @@ def show_pull(
 
 def _doubt(env: Environment, model: str) -> str:
     """Why not to pull this model, if anything speaks against it and it is not here yet."""
-    entry = env.catalogue.find(model)
+    entry = env.catalogue.find(env.store.meant(model).name)
     if entry is None or env.store.is_ready(entry):
         return ""
     return warning(env, entry.name)

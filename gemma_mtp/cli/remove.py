@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gemma_mtp.cli.find_pair import name_lost_links
+from gemma_mtp.cli.find_pair import name_lost_links, say_what_is_meant
 from gemma_mtp.cli.flags import Json
-from gemma_mtp.errors import ExitStatus
+from gemma_mtp.errors import ExitStatus, ModelNotAvailable, NotPulled
 from gemma_mtp.terminal.console import agreed, can_ask
 from gemma_mtp.text import byte_size, json_text
 
@@ -23,7 +23,11 @@ def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
     from gemma_mtp.models.inventory import find, remove
 
     name_lost_links()
-    item = find(context.obj.store, model)
+    say_what_is_meant(context.obj, model)
+    try:
+        item = find(context.obj.store, model)
+    except NotPulled as error:
+        raise ModelNotAvailable(str(error), "What is here: gemma-mtp list") from error
     kept = item.folder.resolve() if item.folder and item.folder.is_symlink() else None
     freed = remove(item)
     if as_json:

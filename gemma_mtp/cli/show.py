@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma_mtp.cli.find_pair import name_lost_links
+from gemma_mtp.cli.find_pair import name_lost_links, say_what_is_meant
 from gemma_mtp.cli.flags import Json, read_options
 from gemma_mtp.errors import ExitStatus
 from gemma_mtp.text import json_text
@@ -32,6 +32,7 @@ def show(
 
     env: Environment = context.obj
     name_lost_links()
+    say_what_is_meant(env, model)
     sums = _check(env, model) if check else None  # first: it says most about a damaged file
     found = details(env.store, model, env.machine, read_options({}, env))
     if sums is not None:

@@ -128,12 +128,22 @@ class Catalogue:
         self.entries.insert(mine[-1] + 1 if mine else len(self.entries), entry)
 
     def find(self, name: str) -> Entry | None:
-        """The entry meant by `name`: `12b`, `gemma4:12B`, `gemma-4-12b-it:q8_0`."""
+        """The entry meant by `name`: `12b`, `gemma4:12B`, `gemma 4 12b`, `gemma-4-12b-it:q8_0`."""
         return self._found.get(_normal(name))
 
     def nearest(self, word: str) -> list[str]:
         """Names that begin so, or are at most two typing errors away, best first."""
-        return nearest(_normal(word), [entry.name for entry in self.entries])
+        near = nearest(_normal(word), self._found)
+        return list(dict.fromkeys(self._found[spelling].name for spelling in near))
+
+    def variants(self, size: str) -> list[Entry]:
+        """All entries of the size that `size` names, as `12b` or `26b-a4b`."""
+        named = self.find(size)
+        return [entry for entry in self.entries if named is not None and entry.size == named.size]
+
+    def of_repository(self, repo: str) -> list[Entry]:
+        """Those from a repository of the hub, in their order."""
+        return [entry for entry in self.entries if entry.repo.lower() == repo.lower()]
 
 
 def load_catalogue(own: Path | None = None) -> Catalogue:
@@ -234,10 +244,11 @@ def _spellings(sizes: list[str], tag: str, default: bool) -> Iterator[str]:
         yield f"{size}-{tag}"
         if default:
             yield size
-            yield f"{size}:latest"
 
 
 def _normal(name: str) -> str:
-    """Lower case, without the family's name in front and without `-it`."""
-    bare = re.sub(r"^gemma-?4[:-]", "", name.strip().lower())
-    return re.sub(r"-it(?=$|[:-])", "", bare)
+    """Lower case with hyphens, without the family's name in front, and without `-it`, `-gguf` and
+    `:latest`, which tell nothing apart here."""
+    bare = re.sub(r"\s+", "-", name.strip().lower()).replace("@", ":")
+    bare = re.sub(r"^gemma[-_]?4[:_-]", "", bare)
+    return re.sub(r"[-_](it|gguf)(?=$|[:_-])", "", bare).removesuffix(":latest")

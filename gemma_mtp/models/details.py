@@ -33,14 +33,14 @@ def details(
     ModelNotAvailable for a name that means nothing, and BadPair for damaged files.
     """
     found = _found(store, model, machine)
-    sampling = given.for_model(store.recommended(model)).part(Sampling)
+    sampling = given.for_model(store.recommended(found["name"])).part(Sampling)
     return {**found, "sampling": asdict(sampling)}
 
 
 def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
     if is_file(store, model):
         return _of_file(store, model)
-    entry = store.catalogue.find(model)
+    entry = store.catalogue.find(store.meant(model).name)
     try:
         item = inventory.find(store, model)
     except ModelNotAvailable:
@@ -52,7 +52,7 @@ def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str
 
 def is_file(store: Store, model: str) -> bool:
     """Whether the user named a file of their own."""
-    return store.catalogue.find(model) is None and looks_like_path(model)
+    return looks_like_path(store.meant(model).name)
 
 
 def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:

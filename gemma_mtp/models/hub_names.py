@@ -1,23 +1,42 @@
 """What `hf:OWNER/REPO[:QUANT]` means: any repository of the hub as an entry like the catalogue's.
 
-`store` and `inventory` look up the pairs that were pulled before, `pull.choose_pair` makes entries
-of new ones. Knows what pulls left in the folder of models; asks no hub.
+`names` reads the many ways in which people write that, `store` and `inventory` look up the pairs
+that were pulled before, and `pull.choose_pair` makes entries of new ones. Knows what pulls left in
+the folder of models; asks no hub.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
+from gemma_mtp.models import gguf_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
 
 PREFIX = "hf:"
-_NAME = re.compile(rf"hf:(?://)?({names.REPO})(?::([\w.-]{{1,64}}))?", re.ASCII)
+_NAME = re.compile(rf"({names.REPO})(?:[:@]([\w.-]{{1,64}}))?", re.ASCII)
+_HUB = re.compile(r"hf:(//)?|(https?://)?(www\.)?(hf\.co|huggingface\.co)/", re.IGNORECASE)
+_PAGE = re.compile(rf"({names.REPO})/(tree|blob|resolve|raw)/([\w.-]+)/?(.*)", re.ASCII)
+_QUANTIZATION = re.compile(r"latest|main", re.IGNORECASE)  # tags that name none
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository; a quantization, or a file of it with its whole path, where one was named."""
+
+    repo: str
+    quantization: str = ""
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """As everything else here writes it."""
+        return f"{PREFIX}{self.repo}" + (f":{self.quantization}" if self.quantization else "")
 
 
 def is_hub_name(name: str) -> bool:
@@ -25,12 +44,48 @@ def is_hub_name(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def parse(name: str) -> tuple[str, str]:
-    """Repository and quantization ("" when none was named). Raises UsageError for another form."""
-    match = _NAME.fullmatch(name)
+def says_hub(typed: str) -> bool:
+    """Whether something typed names the hub, as in hf:..., hf.co/... or an address."""
+    return _HUB.match(typed) is not None
+
+
+def is_bare(typed: str) -> bool:
+    """Whether something typed has the form OWNER/REPO[:QUANT]."""
+    return _NAME.fullmatch(typed) is not None
+
+
+def read(typed: str) -> HubName:
+    """What is meant by `hf:OWNER/REPO[:QUANT]`, the same after hf.co/ or huggingface.co/, or the
+    address of a repository's page or of a file. The word hf: may be missing.
+
+    Raises UsageError for another form, and for an address of another revision than main.
+    """
+    rest = _HUB.sub("", typed, count=1)
+    if says_hub(typed):
+        rest = re.split(r"[?#]", rest)[0].rstrip("/")
+    if page := _PAGE.fullmatch(rest):
+        return _of_page(typed, page)
+    match = _NAME.fullmatch(rest)
     if match is None:
-        raise UsageError(f'"{name}" is not of the form hf:OWNER/REPO or hf:OWNER/REPO:QUANT.')
-    return match[1], match[2] or ""
+        raise UsageError(f'"{typed}" is not of the form hf:OWNER/REPO or hf:OWNER/REPO:QUANT.')
+    tag = match[2] or ""
+    return HubName(match[1], "" if _QUANTIZATION.fullmatch(tag) else tag)
+
+
+def _of_page(typed: str, page: re.Match[str]) -> HubName:
+    repo, _, revision, file = page.groups()
+    model = file if file.lower().endswith(".gguf") and not gguf_names.drafters_among([file]) else ""
+    found = HubName(repo, gguf_names.quantization(model), model)
+    if revision != "main":
+        raise UsageError(f"The address names the revision {revision}, which a name cannot.",
+                         f"gemma-mtp pull {found.name} --revision {revision}")  # fmt: skip
+    return found
+
+
+def parse(name: str) -> tuple[str, str]:
+    """Repository and quantization ("" when none was named). Raises UsageError as `read` does."""
+    found = read(name)
+    return found.repo, found.quantization
 
 
 def make_entry(
@@ -67,7 +122,7 @@ def pulled(models: Path) -> list[Entry]:
 
 def find_pulled(name: str, models: Path) -> Entry | None:
     """The pulled pair meant by `name`; without a quantization, the first of its repository."""
-    wanted = name.lower().replace("hf://", PREFIX)
+    wanted = name.lower()
     return next((entry for entry in pulled(models) if wanted in entry.spellings), None)
 
 
@@ -83,4 +138,4 @@ def entry_of(record: PairRecord) -> Entry | None:
         entry = make_entry(record.repo, record.revision, target, drafter)
     except ValueError:
         return None
-    return entry if _NAME.fullmatch(entry.name) else None
+    return entry if _NAME.fullmatch(entry.name.removeprefix(PREFIX)) else None

@@ -16,15 +16,16 @@ from typing import Any
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.errors import BadPair, ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.errors import BadPair, NotPulled, UsageError
 from gemma_mtp.files import disk
 from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import gguf, last_used, pair_record
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.hub_names import entry_of
+from gemma_mtp.models.hub_names import entry_of, is_hub_name
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
 from gemma_mtp.models.store import Store
+from gemma_mtp.models.typed_names import refuse_other_family, unknown
 
 OnCheck = Callable[[str, int, int], None]
 """File, bytes in all, bytes read so far."""
@@ -74,6 +75,7 @@ def items(store: Store) -> list[StoredPair]:
 
 def find(store: Store, name: str) -> StoredPair:
     """The pair here that `name` means, complete or not. Raises NotPulled or ModelNotAvailable."""
+    name = store.meant(name).name
     entry = store.find(name)
     wanted = entry.name if entry else name
     for item in items(store):
@@ -81,7 +83,10 @@ def find(store: Store, name: str) -> StoredPair:
             return item
     if entry is not None:
         raise NotPulled(entry.name)
-    raise ModelNotAvailable(f'There is no model called "{name}" here.', "See gemma-mtp list.")
+    if is_hub_name(name):
+        refuse_other_family(name, store.catalogue)
+        raise NotPulled(name)
+    raise unknown(name, store.catalogue)
 
 
 def of_files(pair: PairFiles) -> StoredPair:

@@ -14,12 +14,12 @@ from gemma_mtp import paths
 from gemma_mtp.api import PairFiles, Sampling
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
-from gemma_mtp.models import gguf, gguf_names, hub_names, last_used
+from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, typed_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.drafter_search import find_drafter
 from gemma_mtp.models.pair_record import ready_files
-from gemma_mtp.text import did_you_mean
+from gemma_mtp.models.typed_names import Meant
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
@@ -72,12 +72,22 @@ class Store:
         name = entry.name.replace("/", "--").replace(":", "-")  # Windows forbids colons
         return paths.models_dir() / name
 
+    def meant(self, typed: str) -> Meant:
+        """What a person means by a name, however it is written. Raises UsageError for what names
+        the hub and no repository."""
+        if hub_names.says_hub(typed) or typed_names.is_repository(typed):
+            pulled = hub_names.find_pulled(hub_names.read(typed).name, paths.models_dir())
+            if pulled is not None:
+                return Meant(pulled.name)
+            if not hub_names.says_hub(typed) and _absolute(typed).exists():
+                return Meant(typed)
+        return typed_names.understand(typed, self.catalogue)
+
     def require(self, name: str) -> Entry:
         """The entry for `name`. Raises ModelNotAvailable, which suggests one."""
         entry = self.find(name)
         if entry is None:
-            message = f'There is no model called "{name}".'
-            raise ModelNotAvailable(message, self._other_names(name))
+            raise typed_names.unknown(name, self.catalogue)
         return entry
 
     def ready(self) -> list[Entry]:
@@ -87,6 +97,7 @@ class Store:
 
     def find(self, name: str) -> Entry | None:
         """The entry of the catalogue, or of a repository pulled before."""
+        name = self.meant(name).name
         if hub_names.is_hub_name(name):
             return hub_names.find_pulled(name, paths.models_dir())
         return self.catalogue.find(name)
@@ -125,12 +136,12 @@ class Store:
     def _named(self, model: str, drafter: Path | None) -> PairFiles:
         if not model.strip():
             raise UsageError("The model name is empty.", "See gemma-mtp list for names.")
-        entry = self.catalogue.find(model)
-        if entry is None and model.lower().startswith("hf:"):
-            return self._repository(model)
-        if entry is None and looks_like_path(model):
-            return self._from_path(_absolute(model), look_around=drafter is None)
-        return self._ready_files(entry or self.require(model))
+        name = self.meant(model).name
+        if hub_names.is_hub_name(name):
+            return self._repository(name)
+        if looks_like_path(name):
+            return self._from_path(_absolute(name), look_around=drafter is None)
+        return self._ready_files(self.require(name))
 
     def _from_path(self, model: Path, look_around: bool) -> PairFiles:
         if look_around:  # else the two are checked together
@@ -145,6 +156,7 @@ class Store:
         if entry is None:
             if lost := places.dangling(paths.models_dir()):
                 raise ModelNotAvailable(f"{name} cannot be opened: {lost}.", places.HINT)
+            typed_names.refuse_other_family(name, self.catalogue)
             raise NotPulled(name)
         return self._ready_files(entry)
 
@@ -171,17 +183,6 @@ class Store:
             if lost := places.dangling(path):
                 hint = f"Connect its disk; or remove the link, and gemma-mtp pull {entry.name}"
                 raise ModelNotAvailable(f"{entry.name} cannot be opened: {lost}.", hint)
-
-    def _other_names(self, model: str) -> str:
-        """What to type instead of a name that means nothing."""
-        base = self.catalogue.find(model.partition(":")[0])
-        if base is not None:
-            tags = [entry.tag for entry in self.catalogue.entries if entry.size == base.name]
-            if len(tags) == 1:
-                return f"{base.name} comes in one variant only, under that name."
-            return f"{base.name} comes as {', '.join(f'{base.name}:{tag}' for tag in tags)}."
-        sizes = [entry.name for entry in self.catalogue.entries if entry.default]
-        return did_you_mean(self.catalogue.nearest(model)) or f"Known models: {', '.join(sizes)}."
 
 
 def looks_like_path(model: str) -> bool:

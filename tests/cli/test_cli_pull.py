@@ -155,12 +155,26 @@ def test_ctrl_c_says_that_nothing_is_lost(
     )
 
 
-def test_a_repository_by_name(env: Environment) -> None:
-    outcome = pull(env, "hf:org/pair")
+def test_a_known_repository_is_the_pair_of_that_name(env: Environment) -> None:
+    for name in ("hf:org/pair", "org/pair", "hf.co/org/pair:Q4_0"):
+        assert pull(env, name).stderr.endswith("12b is ready: gemma-mtp chat 12b\n")
+    assert pull(env, "google/12b").stderr == (
+        "google/12b holds no GGUF files; 12b is taken instead, from org/pair.\n"
+        "12b is ready: gemma-mtp chat 12b\n"
+    )
+
+
+@pytest.mark.parametrize("typed", ["hf:org/pair", "https://huggingface.co/org/pair/tree/main"])
+def test_a_repository_by_name(env: Environment, typed: str) -> None:
+    env.__dict__["catalogue"] = load_catalogue()
+    outcome = pull(env, typed)
     assert outcome.status == 0
     assert "target.gguf: the target, the only one there." in outcome.stderr
     assert "hf:org/pair is ready: gemma-mtp chat hf:org/pair" in outcome.stderr
-    assert env.resolve("hf:org/pair", None).drafter is not None
+    for name in ("hf:org/pair", "org/pair", "HF.co/Org/Pair", typed):
+        assert env.resolve(name, None).drafter is not None
+        assert invoke("show", name, env=env).status == 0
+    assert invoke("rm", "org/pair", env=env).stdout.startswith("hf:org/pair is removed")
 
 
 def test_carrying(

@@ -97,7 +97,7 @@ def test_an_unknown_name_suggests_near_ones(shop: store.Store) -> None:
 
 def test_an_unknown_name_far_from_all_lists_the_sizes(shop: store.Store) -> None:
     with pytest.raises(ModelNotAvailable) as caught:
-        shop.resolve("mistral")
+        shop.resolve("nothing-like-it")
     assert caught.value.hint == "Known models: tiny, e2b, e4b, 12b, 26b, 31b."
 
 

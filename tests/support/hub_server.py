@@ -99,6 +99,7 @@ class Hub:
             for name, body in files.items()
         }
         self.token, self.gated = token, False
+        self.repo = REPO  # the only one here
         self.faults = Faults()
         self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
         self.sent: Counter[str] = Counter()  # bytes of the CDN by name
@@ -193,7 +194,7 @@ class _HubHandler(_Handler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
             self.drip("headers")
             return None
-        if match is None or match[1] != REPO:
+        if match is None or match[1] != self.hub.repo:
             return self.reply(404, {"X-Error-Code": "RepoNotFound"})
         if match[2] not in (REVISION, "main"):
             return self.reply(404, {"X-Error-Code": "RevisionNotFound"})
@@ -214,7 +215,7 @@ class _HubHandler(_Handler):
         self.hub.requests["API"] += 1
         if self.fault(self.hub.faults.hub, self.hub.faults.hub_always) or self.refused():
             return None
-        if not path.startswith(f"/api/models/{REPO}"):
+        if not path.startswith(f"/api/models/{self.hub.repo}"):
             return self.reply(404, {"X-Error-Code": "RepoNotFound"})
         if self.hub.faults.listing is not None:
             return self.odd_listing(self.hub.faults.listing)
@@ -223,7 +224,13 @@ class _HubHandler(_Handler):
              "lfs": {"sha256": stored.sha256, "size": stored.size, "pointerSize": 135}}
             for name, stored in self.hub.files.items()
         ]  # fmt: skip
-        body = {"id": REPO, "sha": REVISION, "siblings": siblings, "tags": [], "private": False}
+        body = {
+            "id": self.hub.repo,
+            "sha": REVISION,
+            "siblings": siblings,
+            "tags": [],
+            "private": False,
+        }
         kind = {"Content-Type": "application/json"}
         return self.reply(200, kind, json.dumps(body).encode())
 

@@ -35,6 +35,8 @@ def model(chat: Chat, rest: str) -> None:
     if not rest:
         chat.say(f"{chat.model or 'No model'} is loaded; /list names those on this machine.")
         return
+    if said := chat.env.store.meant(rest).note:
+        chat.note(said)
     try:
         files = chat.env.resolve(rest, None)
     except NotPulled as error:

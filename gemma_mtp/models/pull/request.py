@@ -7,21 +7,23 @@ and where its files belong; leaves the work to `pull.pair`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.errors import HubError, ModelNotAvailable, UsageError
+from gemma_mtp.errors import BadPair, HubError, ModelNotAvailable, UsageError
 from gemma_mtp.models import hub_names
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
 from gemma_mtp.models.pull.choose_pair import look_up
-from gemma_mtp.models.pull.events import OnEvent, PullReady
+from gemma_mtp.models.pull.events import OnEvent, PullNote, PullReady
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.pair import pull
-from gemma_mtp.models.store import Store
+from gemma_mtp.models.store import Store, looks_like_path
+from gemma_mtp.models.typed_names import nearest_of_ours, refuse_other_family
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
             )
         return name or ""
     assert name is not None
-    entry = _find(name, request, store, on_event)
+    meant = store.meant(name)
+    if meant.note:
+        on_event(PullNote(meant.note))
+    entry = _find(meant.name, request, store, on_event)
     if entry.builtin:
         if request.to is not None:
             raise UsageError(f"{entry.name} is part of gemma-mtp and need not be carried.")
@@ -63,14 +68,32 @@ def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
 def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> Entry:
     """The entry of the catalogue, a pair pulled before, or what the hub lists."""
     if not hub_names.is_hub_name(name):
+        if looks_like_path(name):
+            raise _is_file(name)
         return store.require(name)
-    hub_names.parse(name)  # raises for a name that no repository has
     here = hub_names.find_pulled(name, paths.models_dir())
     if here is not None and request.revision in (None, here.revision):
         return here
+    refuse_other_family(name, store.catalogue)
     if request.offline:
         raise HubError(f"{name} is not on this machine, and --offline was given.")
-    return look_up(name, request.revision, on_event)
+    try:
+        return look_up(name, request.revision, on_event)
+    except BadPair as error:
+        if near := nearest_of_ours(name, store.catalogue):
+            error.hint = f"The same model with its drafter: gemma-mtp pull {near.name}"
+        raise
+
+
+def _is_file(name: str) -> UsageError:
+    """The error about a file where the name of a model is expected."""
+    if paths.expanded(name).is_file():
+        hint = f"gemma-mtp chat {shlex.quote(name)}"
+        return UsageError(f"{name} is a file and need not be pulled.", hint)
+    return UsageError(
+        f"{name} would be a file, and there is none; a pull takes the name of a model.",
+        "gemma-mtp list --all names the models.",
+    )
 
 
 def _fill_folder(
@@ -131,6 +154,7 @@ def _carried(
 def _is_named(entry: Entry, name: str | None, store: Store) -> bool:
     if name is None:
         return True
+    name = store.meant(name).name
     if hub_names.is_hub_name(name):
         return name.lower() in entry.spellings
     return store.require(name).name == entry.name

@@ -114,6 +114,15 @@ def store(hub: Hub, tmp_path: Path) -> Store:
     return Store(load_catalogue())
 
 
+def test_a_repository_without_a_drafter_leads_to_the_known_pair(hub: Hub, store: Store) -> None:
+    hub.repo = "mlx-community/gemma-4-12B-it-4bit"
+    for missing in ("mtp-gemma-4-12B-it.gguf", "gemma-4-12B-it-qat-UD-Q4_K_XL.gguf"):
+        del hub.files[missing]
+        with pytest.raises(BadPair, match="holds no") as caught:
+            fulfil(hub.repo, PullRequest(), store, Events().append)
+        assert caught.value.hint == "The same model with its drafter: gemma-mtp pull 12b"
+
+
 def test_a_repository_is_pulled_and_then_found_by_its_name(hub: Hub, store: Store) -> None:
     events = Events()
     name = fulfil("hf:org/pair", PullRequest(), store, events.append)
