@@ -1,9 +1,9 @@
-"""The parameters of a reply and of loading a pair, each declared once.
+"""The parameters of a reply and of loading a pair, and a person's taste, each declared once.
 
 A field declared with `setting` below is what the engine takes (`Sampling`, `ReplySettings` as part
-of a `Request`, `LoadOptions`), and by the same line a flag of the command line, a key of
-config.toml, a name for `/set parameter`, a range that values are held to, and a row of
-docs/reference.md. To add one, declare it here and use it where it counts.
+of a `Request`, `LoadOptions`) or what a chat looks like (`View`, `ChatSettings`), and by the same
+line a flag of the command line, a key of config.toml, a name for `/set`, a range that values are
+held to, and a row of docs/reference.md. To add one, declare it here and use it where it counts.
 
 Read by the command line, the chat, config.toml and models.toml. Pure: knows no terminal, no file.
 """
@@ -87,6 +87,8 @@ class Setting:
                 return self.words[found]
             if self.kind is int and found.isdecimal():  # quoted like the words
                 found = int(found)
+        if self.kind is bool and isinstance(value, str):
+            found = SWITCH.get(value.lower(), value)
         if self.kind is float and type(found) is int:
             found = float(found)
         elif self.kind is tuple and isinstance(found, list):
@@ -110,9 +112,7 @@ class Setting:
         if self.unset and word in NONE:
             return self.default
         value: Any = word if word in (*self.words, *self.choices) else text
-        if self.kind is bool:
-            value = SWITCH.get(word, text)
-        elif self.kind is tuple:
+        if self.kind is tuple:
             value = (clean(text),)
         elif self.kind in (int, float) and word not in self.words:
             with suppress(ValueError):  # `accept` says what is wanted
@@ -262,7 +262,34 @@ class LoadOptions:
 
 
 @dataclass(frozen=True)
-class Options(LoadOptions, ReplySettings, Sampling):
+class View:
+    """How replies look on a terminal, of `chat` and of `run`."""
+
+    markdown: bool = setting(True, "Render Markdown; off, replies are shown as written.")
+    highlight: bool = setting(False, "Tint the tokens that were proposed.")
+    thoughts: Literal["show", "fold", "hide"] = setting(
+        "show",
+        "Show thoughts, put one line in their place, or leave them out.",
+        choices=("show", "fold", "hide"),
+    )
+    wrap: bool = setting(True, "Break lines between words.", name="wordwrap")
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """What else is a matter of taste in a chat."""
+
+    figures: bool = setting(True, "A line of figures below each reply.")
+    history: bool = setting(True, "Keep what is typed for the chats to come.")
+    save: bool = setting(True, "Keep conversations and what is typed on the disk.")
+    vi: bool = setting(False, "Keys of vi, instead of those of Emacs.")
+    overflow: Literal["ask", "drop-oldest", "stop"] = setting(
+        "ask", "What to do when the context is full.", choices=("ask", "drop-oldest", "stop")
+    )
+
+
+@dataclass(frozen=True)
+class Options(ChatSettings, View, LoadOptions, ReplySettings, Sampling):
     """All settings of a chat or a run.
 
     `given` names the fields that a person has set, on the command line, in config.toml or with
@@ -315,7 +342,13 @@ PARAMETER_NAMES = {
 }
 """The same under Ollama's names, too."""
 
-SETTINGS = {**PARAMETERS, **{known.name: known for known in settings_of(Options)}}
+CHAT_SETTINGS = {known.name: known for known in settings_of(ChatSettings)}
+"""What only a chat knows, by name."""
+
+TASTE = {**{known.name: known for known in settings_of(View)}, **CHAT_SETTINGS}
+"""What `/set` knows besides, by name."""
+
+SETTINGS = {known.name: known for known in settings_of(Options) if known.name not in TASTE} | TASTE
 """All that flags and config.toml know, by name."""
 
 

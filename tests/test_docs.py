@@ -234,8 +234,9 @@ def test_the_reference_lists_every_option_of_chat_and_run_and_every_key() -> Non
     missing = [row for row in flags.table().splitlines() if row not in text]
     assert not missing, "docs/reference.md lacks these rows:\n" + "\n".join(missing)
     for command in ("chat", "run"):
-        named = [option.opts[0] for option in COMMANDS[command].params]
-        assert [name for name in named if name.startswith("--") and f"`{name}" not in text] == []
+        named = [(o.opts[0], *o.secondary_opts) for o in COMMANDS[command].params]
+        named = [ways for ways in named if ways[0].startswith("--")]
+        assert [ways for ways in named if not any(f"`{way}" in text for way in ways)] == []
     assert set(re.findall(r"\| `(\w+)` \|", text)) == set(KEYS) - {"model"}
     assert "`model`" in text
 

@@ -15,10 +15,9 @@ from gemma_mtp.api import Message, Request, Stats
 from gemma_mtp.chat.loading import load
 from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.conversation import Conversation
-from gemma_mtp.conversations.overflow import Policy
 from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.settings import Options
+from gemma_mtp.settings import Options, View
 from gemma_mtp.terminal.render import Printer
 
 if TYPE_CHECKING:
@@ -57,16 +56,14 @@ class Chat:
         console: Console,
         printer: Printer,
         options: Options,
-        overflow: Policy = "ask",
     ) -> None:
         self.env, self.console, self.printer = env, console, printer
-        self.options, self.overflow = options, overflow
+        self.options = options
         self.conversation = Conversation(options.system or "")
         self.record = Record(env.archive(), printer.line)
         self.attached: list[Attachment] = []
         self.unsent = ""  # text that the next input line starts with
         self.open = True
-        self.figures = True  # whether a line of figures is shown below each reply
         self.files: PairFiles | None = None
         self.loaded_with = self.options
         self.last: Stats | None = None
@@ -75,6 +72,17 @@ class Chat:
         self.warned = False  # that the context is filling up
         self._engine: Replies | None = None
         self._measured = (self.conversation, 0)
+        self.heed_taste()
+
+    def heed_taste(self) -> None:
+        """Let screen, keyboard and what is kept be as the options have them."""
+        begins = self.options.save and not self.record.saves
+        self.record.saves = self.options.save
+        if begins:
+            self.record.save(self.conversation, self.model)
+        self.printer.view = self.options.part(View)
+        self.console.vi = self.options.vi
+        self.console.history_on = self.options.history and self.options.save
 
     @property
     def engine(self) -> Replies:

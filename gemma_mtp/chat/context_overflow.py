@@ -51,8 +51,8 @@ def make_room(
     turns = draft.sent[:count]
     if not _agreed(chat, problem, turns):
         return None
-    stays = "It stays" if count == 1 else "They stay"
-    chat.note(f"Left out of the prompt from here on: {_named_oldest(turns)}. {stays} saved.")
+    stays = f" {'It stays' if count == 1 else 'They stay'} saved." if chat.record.saves else ""
+    chat.note(f"Left out of the prompt from here on: {_named_oldest(turns)}.{stays}")
     chat.warned = False
     return draft.skipping(count)
 
@@ -89,10 +89,10 @@ def _name_attached(chat: Chat, message: str) -> None:
 
 
 def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool:
-    if chat.overflow == "drop-oldest":
+    if chat.options.overflow == "drop-oldest":
         return True
     chat.say(problem)
-    if chat.overflow == "ask":
+    if chat.options.overflow == "ask":
         chat.say(f"To make room, the model can do without {_named_oldest(turns)}.")
         question = f"Leave {'it' if len(turns) == 1 else 'them'} out?"
         with breakable():
@@ -127,5 +127,5 @@ def warn_when_filling(chat: Chat, stats: Stats) -> None:
             "ask": "when it is full, you will be asked what to do",
             "drop-oldest": "when it is full, the oldest exchanges are left out",
             "stop": "when it is full, nothing more can be said",
-        }[chat.overflow]
+        }[chat.options.overflow]
         chat.note(f"The context is {used * 100 // size} % full ({used} of {size}); {then}.")

@@ -146,7 +146,7 @@ class _WrittenTurn:
         chat = self.chat
         chat.add_figures(end.stats)
         self.context_used = end.stats.context_used if self.written else 0
-        if chat.figures:
+        if chat.options.figures:
             chat.printer.summary(end)
         if end.warning:
             chat.say(end.warning)

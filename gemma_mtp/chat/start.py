@@ -22,7 +22,6 @@ from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.conversations.archive import Saved
 from gemma_mtp.conversations.attachments import Attachment
-from gemma_mtp.conversations.overflow import Policy
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files.reading import Say, piped_text
 from gemma_mtp.settings import Options
@@ -45,8 +44,6 @@ class Beginning:
     files: Sequence[Path] = ()
     resume: bool = False
     latest: bool = False
-    overflow: Policy = "ask"
-    vi: bool = False
     system: str | None = None
     no_stdin: bool = False
 
@@ -66,9 +63,9 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
             history=env.history(),
             completions=lambda typed: completions(chat, typed),
             toolbar=lambda: toolbar.parts(chat),
-            vi=beginning.vi,
+            vi=options.vi,
         )
-        chat = Chat(env, console, printer, options, beginning.overflow)
+        chat = Chat(env, console, printer, options)
         try:
             _begin(chat, beginning, context, files)
         finally:
@@ -131,7 +128,9 @@ def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
 
 def _header(chat: Chat) -> None:
     parts = [(2, Path(chat.model).name), (1, f"ctx {chat.engine.info.context_size}")]
-    parts += [(3, "/help lists the commands")]
+    if not chat.record.saves:
+        parts.append((4, "not saved"))
+    parts.append((3, "/help lists the commands"))
     chat.note(fit(parts, chat.printer.screen.width))
 
 

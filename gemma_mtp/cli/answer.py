@@ -16,7 +16,7 @@ from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli.find_pair import resolve_or_offer
 from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
 from gemma_mtp.files.reading import piped_text
-from gemma_mtp.settings import Options
+from gemma_mtp.settings import Options, View
 from gemma_mtp.terminal.console import note
 from gemma_mtp.terminal.figures import no_answer
 from gemma_mtp.terminal.interrupts import stoppable
@@ -54,7 +54,9 @@ def answer_once(
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
     options = options.for_model(files.sampling)
-    printer = Printer(Screen(sys.stdout, sys.stderr), answers=not report.json)
+    printer = Printer(
+        Screen(sys.stdout, sys.stderr), answers=not report.json, view=options.part(View)
+    )
     started = perf_counter()
     with closing(load(env, files, options, printer)) as engine:
         report = replace(report, load_seconds=perf_counter() - started)

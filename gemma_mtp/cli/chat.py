@@ -10,7 +10,6 @@ import typer
 
 from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
 from gemma_mtp.cli.positionals import read_words
-from gemma_mtp.conversations.overflow import POLICIES
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import can_talk, is_terminal, note
@@ -24,7 +23,7 @@ Files = Annotated[
 ]
 
 
-@takes_options()
+@takes_options(chat=True)
 def chat(
     context: typer.Context,
     options: Options,
@@ -41,19 +40,12 @@ def chat(
         bool,
         typer.Option("--interactive", "-i", help="Piped input goes along; talk on the terminal."),
     ] = False,
-    overflow: Annotated[
-        str,
-        typer.Option(metavar="ask|drop-oldest|stop", help="What to do when the context is full."),
-    ] = "ask",
-    vi: Annotated[bool, typer.Option("--vi/--emacs", help="Keys of vi, or of Emacs.")] = False,
     no_stdin: NoStdin = False,
 ) -> int:
     """Chat; a PROMPT becomes the first message. Conversations are saved by themselves. Piped input
     is answered as by `run`, or with --interactive goes along with the first message."""
     talks = interactive or can_talk()
     words = read_words(model, prompt, context.obj.names(), chat=talks)
-    if overflow not in POLICIES:
-        raise UsageError(f'--overflow must be {", ".join(POLICIES)}, not "{overflow}".')
     if resume and latest:
         raise UsageError(
             "--continue and --resume do not go together.",
@@ -68,8 +60,8 @@ def chat(
         )
     if talks:
         beginning = {"files": file or [], "resume": resume, "latest": latest}
-        beginning |= {"overflow": overflow, "vi": vi, "no_stdin": no_stdin}
-        beginning["system"] = context.params["system"]  # typed, and not from config.toml
+        system = context.params["system"]  # typed, and not from config.toml
+        beginning |= {"no_stdin": no_stdin, "system": system}
         return talk(context.obj, words.model, words.prompt, options, **beginning)
     from gemma_mtp.chat.attachments import tell_of_images
     from gemma_mtp.cli.answer import Report, answer_once

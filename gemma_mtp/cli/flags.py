@@ -6,7 +6,7 @@ config.toml; who typed or wrote what is wrong is told by the name used there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from gemma_mtp.paths import config_file
-from gemma_mtp.settings import SETTINGS, Options, Setting, settings_of
+from gemma_mtp.settings import CHAT_SETTINGS, SETTINGS, Options, Setting, settings_of
 from gemma_mtp.terminal.console import note
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ Verbose = Annotated[
 ]
 
 
-def takes_options(kind: type = Options) -> Callable[[Command], Command]:
-    """Give `command(options=...)` a flag for each setting of `kind`, --drafter and --verbose.
+def takes_options(kind: type = Options, *, chat: bool = False) -> Callable[[Command], Command]:
+    """Give `command(options=...)` a flag for each setting of `kind`, --drafter and --verbose; those
+    of a `chat` only where it is one.
 
     With all settings, those of config.toml hold where nothing is typed.
     """
-    flags = {known.name: FLAGS[known.name] for known in settings_of(kind)}
+    names = {known.name for known in settings_of(kind)} - (set() if chat else {*CHAT_SETTINGS})
+    flags = {name: flag for name, flag in FLAGS.items() if name in names}
 
     def decorate(command: Command) -> Command:
         own = signature(command, eval_str=True).parameters.values()
@@ -98,11 +100,12 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
     return options
 
 
-def table() -> str:
-    """The table of docs/reference.md: a row for each setting."""
+def table(names: Iterable[str] = SETTINGS) -> str:
+    """A table of docs/reference.md: a row for each of these settings."""
     rows = ["| option | key | meaning | values | default |", "|---|---|---|---|---|"]
-    for known in SETTINGS.values():
-        flag = f"{flag_of(known.name)} {metavar(known)}".rstrip().replace("|", "\\|")
+    for known in (SETTINGS[name] for name in names):
+        name = known.name if known.default is not True else f"no-{known.name}"
+        flag = f"{flag_of(name)} {metavar(known)}".rstrip().replace("|", "\\|")
         alias = f"; Ollama's `{known.alias}`" if known.alias else ""
         meaning = f"{known.help.rstrip('.')}{alias}"
         cells = [f"`{flag}`", f"`{known.name}`", meaning, known.wanted, known.shown(known.default)]

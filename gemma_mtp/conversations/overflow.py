@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
 
 from gemma_mtp.text import one_line
-
-Policy = Literal["ask", "drop-oldest", "stop"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 # What is left out costs an evaluation of all the rest; some room makes that rare.
 ROOM = 1 / 4

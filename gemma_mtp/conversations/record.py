@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """Saves one conversation after another; a problem is said once."""
+    """Saves one conversation after another; a problem is said once.
+
+    While `saves` is off nothing of it reaches the disk, not even of one that was saved before.
+    """
 
     def __init__(self, archive: Archive, say: Callable[[str], None]) -> None:
         self.archive = archive
         self.id: int | None = None
+        self.saves = True
         self._say = say
         self._title = ""
         self._told: set[str] = set()
 
     def save(self, conversation: Conversation, model: str) -> None:
         """Keep the whole conversation; one without a message is not worth keeping."""
+        if not self.saves:
+            return
         turns, system, skipped = conversation.turns, conversation.system, conversation.skipped
         before = self.id
         if before is None and turns:
@@ -66,13 +72,13 @@ class Record:
 
     def progress(self, number: int, turn: Turn) -> None:
         """Keep what is written so far of the reply in turn `number`."""
-        if self.id is not None:
+        if self.saves and self.id is not None:
             self.archive.progress(self.id, number, turn)
 
     def name(self, title: str) -> None:
         """Give the conversation a title, once it is saved."""
         self._title = title
-        if self.id is not None:
+        if self.saves and self.id is not None:
             self.archive.rename(self.id, title)
             self.tell()
 

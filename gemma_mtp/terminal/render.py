@@ -10,11 +10,11 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.api import End, Event, Prefill, Progress, Replies, Request, Stats, TextDelta
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.settings import View
 from gemma_mtp.terminal.figures import Parts, status_parts, summary_parts
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.screen import Screen, fit
@@ -54,17 +54,6 @@ class Raw:
         return []
 
     held: list[Piece] = []  # noqa: RUF012
-
-
-@dataclass
-class View:
-    """How replies look; changed while the chat runs. `highlight` marks what the drafter wrote,
-    `wrap` breaks lines between words."""
-
-    markdown: bool = True
-    highlight: bool = False
-    thoughts: Literal["show", "fold", "hide"] = "show"
-    wrap: bool = True
 
 
 class Printer:

@@ -696,8 +696,8 @@ def test_a_parameter_needs_no_word_before_it() -> None:
         ("colour red", 'There is no setting "colour".\nKnown: parameter,'),
         ("paramter seed 1", 'There is no setting "paramter".\nDid you mean parameter?'),
         ("format json", "not supported in a chat."),
-        ("markdown maybe", 'That is on or off, not "maybe".'),
-        ("thoughts loud", "Thoughts are show, fold, hide"),
+        ("markdown maybe", 'markdown must be true or false, not "maybe".'),
+        ("thoughts loud", "thoughts must be one of show, fold, hide"),
         ("verbose please", "Nothing comes after that."),
     ],
 )
@@ -756,14 +756,15 @@ def test_a_draft_length_without_a_drafter() -> None:
 
 def test_settings_of_the_screen_and_the_keyboard() -> None:
     talk = Talk()
-    view = talk.chat.printer.view
     talk.run(
         *("/set markdown off", "/set highlight on", "/set thoughts fold", "/set nowordwrap"),
         *("/set nohistory", "/set vi"),
     )
+    view = talk.chat.printer.view
     assert (view.markdown, view.highlight, view.thoughts, view.wrap) == (False, True, "fold", False)
     assert (talk.console.history_on, talk.console.vi) == (False, True)
     talk.run("/set wordwrap", "/set history", "/set emacs")
+    view = talk.chat.printer.view
     assert (view.wrap, talk.console.history_on, talk.console.vi) == (True, True, False)
 
 
@@ -775,8 +776,10 @@ def test_quiet_and_verbose() -> None:
 
 def test_set_lists_the_settings() -> None:
     shown = Talk().run("/set", "/set parameter")
-    assert "  thoughts show|fold|hide  what to do with thoughts (now show)\n" in shown
-    assert "  emacs                    Emacs keys (now)\n" in shown
+    assert "  thoughts show|fold|hide        Show thoughts, put one line in their place, " in shown
+    assert f"  {'emacs':29}  as /set vi off\n" in shown
+    assert f"  {'vi on|off':29}  Keys of vi, instead of those of Emacs (now off)\n" in shown
+    assert "gemma-mtp config NAME VALUE is for all" in shown
     assert "format" not in shown
     assert 'the system prompt (now "Be brief.")\n' in Talk(system="Be brief.").run("/set")
     assert "  min_p           0.0" in after(shown, "/set parameter")

@@ -289,10 +289,13 @@ def test_settings(start: Start) -> None:
         "thoughts fold": "Thoughts become one line that says how many tokens they took.",
         "nowordwrap": "Lines break where the screen ends.",
         "wordwrap": "Lines break between words.",
-        "nohistory": "Typed lines are not kept.",
-        "history": "What is typed is remembered.",
+        "nohistory": "What is typed is kept for this chat only.",
+        "history": "What is typed is kept for the chats to come.",
         "vi": "vi keys now.",
         "emacs": "Emacs keys now.",
+        "figures on": "Figures are shown below each reply.",
+        "save off": "From here on nothing is saved.",
+        "overflow stop": "overflow is stop.",
         "format json": "Replies in a given format are not supported in a chat.",
     }
     assert {setting.split()[0] for setting in expected} == {*SETTINGS, "format"}
@@ -303,7 +306,7 @@ def test_settings(start: Start) -> None:
     me.sees("/set", "parameter NAME VALUE", "emacs")
     me.sees("/set nonsense", 'There is no setting "nonsense".')
     me.sees("/set parameter temperature hot", "temperature")
-    me.sees("/set markdown maybe", 'That is on or off, not "maybe".')
+    me.sees("/set markdown maybe", 'markdown must be true or false, not "maybe".')
     me.leave()
 
 

@@ -10,7 +10,6 @@ from support.fakes import FakeConsole, FakeEngine, FakeEnvironment, Script
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.loop import converse
 from gemma_mtp.conversations.archive import Saved
-from gemma_mtp.conversations.overflow import Policy
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
@@ -26,7 +25,6 @@ class Talk:
         self,
         *scripts: Script,
         context: int = 8192,
-        overflow: Policy = "ask",
         home: Path | None = None,
         **options: object,
     ) -> None:
@@ -36,7 +34,7 @@ class Talk:
         self.env = FakeEnvironment(self.engine, home=home)
         printer = Printer(Screen(self.out, self.out, {}))
         chosen = Options().with_values(**options)
-        self.chat = Chat(self.env, self.console, printer, chosen, overflow)
+        self.chat = Chat(self.env, self.console, printer, chosen)
         self.chat.use(self.env.resolve("tiny", None))
 
     def run(self, *lines: str | type[BaseException], first: str | None = None) -> str:

@@ -18,7 +18,8 @@ from support.window import Window
 from test_markdown import EVERYTHING, shown
 
 from gemma_mtp.api import End, Message, Progress, Stats, TextDelta, Turn
-from gemma_mtp.terminal.render import Printer, View
+from gemma_mtp.settings import View
+from gemma_mtp.terminal.render import Printer
 
 Open = Callable[..., Terminal]
 

@@ -288,7 +288,7 @@ def test_nohistory(start: Start, tmp_path: Path) -> None:
     typist.send("forget")
     typist.send("secret")
     typist.keys(UP)
-    typist.until(">>> forget")
+    typist.until(">>> secret")  # in its own chat it can be called up
     assert "secret" not in kept.read_text()
 
 

@@ -29,8 +29,8 @@ FORMATS = (("md", "Markdown, to read"), ("json", "everything, for programs"))
 @verb("clear", group=Group.CONVERSATION, summary="begin a new conversation")
 def clear(chat: Chat, rest: str) -> None:
     """Empties the context for a new conversation with the same model. The system prompt stays, and
-    so do the totals of /stats. The old conversation stays saved: /resume finds it."""
-    kept = chat.record.id is not None
+    so do the totals of /stats. The old conversation stays saved, if it was: /resume finds it."""
+    kept = chat.record.saves and chat.record.id is not None
     chat.start_afresh()
     chat.note(f"A new conversation.{' /resume finds the old one.' if kept else ''}")
     detach_all(chat)

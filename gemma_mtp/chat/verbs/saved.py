@@ -10,6 +10,7 @@ from gemma_mtp.api import Message, Stats
 from gemma_mtp.chat.context_overflow import warn_when_filling
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import Group, verb
+from gemma_mtp.chat.verbs.settings import change
 from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
@@ -39,10 +40,10 @@ def title(chat: Chat, rest: str) -> None:
     if rest:
         chat.record.name(rest)
         chat.note(f"This conversation is called {rest}.")
-    elif chat.record.id is None:
-        chat.note("This conversation has no message and no title yet.")
+    elif chat.conversation.turns:
+        chat.say(chat.record.as_saved(chat.conversation, chat.model).title)
     else:
-        chat.say(chat.record.archive.read(chat.record.id).title)
+        chat.note("This conversation has no message and no title yet.")
 
 
 @verb(
@@ -50,10 +51,15 @@ def title(chat: Chat, rest: str) -> None:
 )
 def save(chat: Chat, rest: str) -> None:
     """Gives this conversation a name, as /title does; it is saved by itself all the time. In
-    Ollama, /save makes a model of it instead. /resume NAME takes it up again."""
-    if not rest:
+    Ollama, /save makes a model of it instead. /resume NAME takes it up again. In a chat that saves
+    nothing, it is saved from here on."""
+    if not chat.record.saves:
+        change(chat, "save", ["on"])
+        chat.note("This conversation is saved from here on.")
+    elif not rest:
         raise UsageError("The conversation is saved by itself; a name is what /save gives it.")
-    title(chat, rest)
+    if rest:
+        title(chat, rest)
 
 
 @verb(

@@ -7,34 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import (
     SWITCH,
+    change,
     in_use,
-    one_of,
     set_parameter,
     system,
     think,
 )
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS
+from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS, TASTE, Setting
 from gemma_mtp.text import one_line, suggestion
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-THOUGHTS: dict[Literal["show", "fold", "hide"], tuple[str, str]] = {
-    "show": ("show them, dim", "Thoughts are shown, dim."),
-    "fold": (
-        "one line in their place",
-        "Thoughts become one line that says how many tokens they took.",
-    ),
-    "hide": ("leave them out", "Thoughts are left out."),
+SAID: dict[tuple[str, object], str] = {
+    ("figures", True): "Figures are shown below each reply.",
+    ("figures", False): "Replies come without figures; see /stats.",
+    ("thoughts", "show"): "Thoughts are shown, dim.",
+    ("thoughts", "fold"): "Thoughts become one line that says how many tokens they took.",
+    ("thoughts", "hide"): "Thoughts are left out.",
+    ("wordwrap", True): "Lines break between words.",
+    ("wordwrap", False): "Lines break where the screen ends.",
+    ("history", True): "What is typed is kept for the chats to come.",
+    ("history", False): "What is typed is kept for this chat only.",
+    ("save", True): "This conversation is saved from here on.",
+    ("save", False): "From here on nothing is saved.",
+    ("vi", True): "Lines are edited with vi keys now.",
+    ("vi", False): "Lines are edited with Emacs keys now.",
 }
+"""What is said about a value of a setting; of others, name and value."""
 
 
 @dataclass(frozen=True)
@@ -54,51 +61,30 @@ class Choice:
         return f"{self.what} ({now})" if now else self.what
 
 
-def _view(name: str, what: str) -> Choice:
-    """A setting of how replies are shown that is on or off."""
+def _taste(known: Setting) -> Choice:
+    """A setting of the one table; the name of a switch alone turns it on."""
+    words = tuple(SWITCH) if known.kind is bool else known.choices
 
     def act(chat: Chat, rest: str) -> None:
-        on = one_of(rest, SWITCH, f"/set {name} on, or /set {name} off")
-        setattr(chat.printer.view, name, on)
-        chat.note(f"{name} is {'on' if on else 'off'}.")
+        change(chat, known.name, [rest or words[0]] if known.kind is bool else [rest])
+        value = getattr(chat.options, known.field)
+        chat.note(SAID.get((known.name, value)) or f"{known.name} is {_word(value)}.")
 
     def now(chat: Chat) -> str:
-        return "now on" if getattr(chat.printer.view, name) else "now off"
+        return f"now {_word(getattr(chat.options, known.field))}"
 
-    return Choice("on|off", what, act, now, tuple((word, "") for word in SWITCH))
+    return Choice("|".join(words), known.help.rstrip("."), act, now, tuple((w, "") for w in words))
 
 
-def _fixed(what: str, act: Callable[[Chat], object], is_now: Callable[[Chat], bool]) -> Choice:
-    """A setting that is its own value, after which nothing comes."""
+def _short(known: Setting, word: str) -> Choice:
+    """Ollama's word for a value of a switch, after which nothing comes."""
 
-    def alone(chat: Chat, rest: str) -> None:
+    def act(chat: Chat, rest: str) -> None:
         if rest:
             raise UsageError("Nothing comes after that.")
-        act(chat)
+        SETTINGS[known.name].act(chat, word)
 
-    return Choice("", what, alone, lambda chat: "now" if is_now(chat) else "")
-
-
-def _value(place: str, name: str, value: bool, what: str, said: str) -> Choice:
-    """The same, for an attribute of the chat, of its view or of its keyboard."""
-
-    def holder(chat: Chat) -> object:
-        return {"chat": chat, "view": chat.printer.view, "keyboard": chat.console}[place]
-
-    def act(chat: Chat) -> None:
-        setattr(holder(chat), name, value)
-        chat.note(said)
-
-    return _fixed(what, act, lambda chat: getattr(holder(chat), name) == value)
-
-
-def _thoughts(chat: Chat, rest: str) -> None:
-    for word, (_, said) in THOUGHTS.items():
-        if word == rest.lower():
-            chat.printer.view.thoughts = word
-            chat.note(said)
-            return
-    raise UsageError(f'Thoughts are {", ".join(THOUGHTS)}, not "{rest}".')
+    return Choice("", f"as /set {known.name} {word}", act)
 
 
 def _system_now(chat: Chat) -> str:
@@ -106,39 +92,28 @@ def _system_now(chat: Chat) -> str:
     return f'now "{one_line(system, 30)}"' if system.strip() else "now none"
 
 
-def _thinks(chat: Chat) -> bool:
-    return chat.options.think
-
-
-_figures, _wrap = partial(_value, "chat", "figures"), partial(_value, "view", "wrap")
-_history, _vi = partial(_value, "keyboard", "history_on"), partial(_value, "keyboard", "vi")
 SETTINGS = {
     "parameter": Choice("NAME VALUE", "sampling, limits, seed; alone, list them", set_parameter),
     "system": Choice("TEXT", "the system prompt", system, _system_now),
-    "think": _fixed("let the model think first", lambda c: think(c, "on"), _thinks),
-    "nothink": _fixed("answer at once", lambda c: think(c, "off"), lambda c: not _thinks(c)),
-    "verbose": _figures(True, "figures below each reply", "Figures are shown below each reply."),
-    "quiet": _figures(
-        False, "no figures below replies", "Replies come without figures; see /stats."
+    "think": Choice(
+        "on|off",
+        "let the model think first",
+        lambda chat, rest: think(chat, rest or "on"),
+        lambda chat: f"now {_word(chat.options.think)}",
+        tuple((word, "") for word in SWITCH),
     ),
-    "markdown": _view("markdown", "render Markdown, or show it as written"),
-    "highlight": _view("highlight", "tint the tokens that were proposed"),
-    "thoughts": Choice(
-        "show|fold|hide",
-        "what to do with thoughts",
-        _thoughts,
-        lambda chat: f"now {chat.printer.view.thoughts}",
-        tuple((word, what) for word, (what, _) in THOUGHTS.items()),
-    ),
-    "wordwrap": _wrap(True, "break lines between words", "Lines break between words."),
-    "nowordwrap": _wrap(
-        False, "leave breaking lines to the terminal", "Lines break where the screen ends."
-    ),
-    "history": _history(True, "remember what is typed", "What is typed is remembered."),
-    "nohistory": _history(False, "do not remember what is typed", "Typed lines are not kept."),
-    "vi": _vi(True, "vi keys", "Lines are edited with vi keys now."),
-    "emacs": _vi(False, "Emacs keys", "Lines are edited with Emacs keys now."),
+    "nothink": _short(PARAMETERS["think"], "off"),
+    **{name: _taste(known) for name, known in TASTE.items()},
+    "verbose": _short(TASTE["figures"], "on"),
+    "quiet": _short(TASTE["figures"], "off"),
+    "nowordwrap": _short(TASTE["wordwrap"], "off"),
+    "nohistory": _short(TASTE["history"], "off"),
+    "emacs": _short(TASTE["vi"], "off"),
 }
+
+
+def _word(value: object) -> str:
+    return str(value) if not isinstance(value, bool) else "on" if value else "off"
 
 
 def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
@@ -163,9 +138,8 @@ def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 )
 def set_(chat: Chat, rest: str) -> None:
     """Changes a setting for this chat: /set parameter NAME VALUE, or without that word, for
-    sampling and limits,
-    /set system TEXT, think or nothink, verbose or quiet, wordwrap or nowordwrap, history or
-    nohistory, markdown on|off, highlight on|off, thoughts show|fold|hide, vi or emacs."""
+    sampling and limits, /set system TEXT, and the others that /set lists. For all chats it is
+    gemma-mtp config NAME VALUE that changes it."""
     name, *value = rest.split(maxsplit=1) or [""]
     if not name:
         _list(chat)
@@ -188,3 +162,4 @@ def _list(chat: Chat) -> None:
     width = max(len(f"{name} {choice.argument}") for name, choice in SETTINGS.items())
     for name, choice in SETTINGS.items():
         chat.say(f"  {f'{name} {choice.argument}':{width}}  {choice.described(chat)}")
+    chat.note("These hold for this chat; gemma-mtp config NAME VALUE is for all.")

@@ -9,7 +9,7 @@ from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETERS, Sampling, find
+from gemma_mtp.settings import SETTINGS, Sampling, find
 from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 
@@ -40,9 +40,10 @@ def list_parameters(chat: Chat) -> None:
 
 
 def change(chat: Chat, name: str, words: list[str]) -> None:
-    """Set a parameter of the chat; raises UsageError and changes nothing for a wrong value."""
+    """Change a setting of the chat; raises UsageError and changes nothing for a wrong value."""
     usual = chat.files.sampling if chat.files else Sampling()
-    chat.options = parameters.changed(chat.options, PARAMETERS[name], words, usual)
+    chat.options = parameters.changed(chat.options, SETTINGS[name], words, usual)
+    chat.heed_taste()
 
 
 def set_parameter(chat: Chat, rest: str) -> None:

@@ -44,7 +44,7 @@ class ChatConsole:
 
     @property
     def history_on(self) -> bool:
-        """Messages are kept, for Up and Ctrl-R and for the next chat."""
+        """Messages are kept for the chats to come, and not only for this one."""
         return self._history.on
 
     @history_on.setter

@@ -29,7 +29,7 @@ class MessageHistory(FileHistory):
     """
 
     def __init__(self, path: Path | None, pastes: Pastes) -> None:
-        self.on = True
+        self.on = True  # else messages are kept for this chat only
         self._pastes = pastes
         self._path = path if path and _is_writable(path) else None
         super().__init__(self._path or os.devnull)
@@ -40,9 +40,9 @@ class MessageHistory(FileHistory):
 
     def append_string(self, string: str, *, stored: bool = True) -> None:
         """Keep a message; one that was not sent is not `stored`, and so kept for this chat only."""
-        if not self.on or not string.strip() or self.get_strings()[-1:] == [string]:
+        if not string.strip() or self.get_strings()[-1:] == [string]:
             return
-        path, self._path = self._path, self._path if stored else None
+        path, self._path = self._path, self._path if stored and self.on else None
         super().append_string(string)
         self._path = path
 
