@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Request, Stats, Turn
+from gemma_mtp.chat.larger_context import larger_context
 from gemma_mtp.conversations.attachments import compose, named, shortened
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
@@ -23,11 +24,9 @@ CLEAR, SHORTEN = "/clear starts afresh", "Shorten it"
 
 def advice(chat: Chat, first: str, tokens: int = 0) -> str:
     """`first`, which helps at once, and how `tokens` would fit, or that they cannot."""
-    info = chat.engine.info
-    size = info.larger_context(tokens)
-    if size is None:
-        most = info.context_limit or info.context_size
-        return f"{first}; this model holds {most} tokens at the most."
+    size = larger_context(chat.env, chat.engine.info, tokens)
+    if isinstance(size, str):
+        return f"{first}; {size}."
     return f"{first}; /set ctx {size}, then /model {chat.model}, holds more."
 
 

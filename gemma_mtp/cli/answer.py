@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.api import End, Message, PairInfo, Replies, Request
+from gemma_mtp.chat.larger_context import larger_context
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli.find_pair import resolve_or_offer
 from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
@@ -65,10 +66,12 @@ def answer_once(
         introduce(env, engine, options, printer, named=model is not None)
         system = (Message.text("system", options.system),) if options.system else ()
         request = Request.of((*system, Message.text("user", text)), options)
-        return answer(engine, request, printer, report)
+        return answer(env, engine, request, printer, report)
 
 
-def answer(engine: Replies, request: Request, printer: Printer, report: Report) -> ExitStatus:
+def answer(
+    env: Environment, engine: Replies, request: Request, printer: Printer, report: Report
+) -> ExitStatus:
     """Write one answer to standard output; the status says how it ended."""
     started = perf_counter()
     try:
@@ -81,7 +84,8 @@ def answer(engine: Replies, request: Request, printer: Printer, report: Report) 
     except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
         return ExitStatus.ERROR
     except DoesNotFit as error:
-        raise DoesNotFit(str(error), "Shorten it, or use a larger --ctx.") from error
+        hint = f"Shorten it; {_more_room(env, engine.info, error.tokens or 0)}."
+        raise DoesNotFit(str(error), hint) from error
     if end.warning:
         printer.line(f"gemma-mtp: {end.warning}")
     if report.stats:
@@ -89,24 +93,34 @@ def answer(engine: Replies, request: Request, printer: Printer, report: Report) 
     if end.reason == "cancelled":
         return ExitStatus.INTERRUPTED
     if not report.json:
-        _say_why_nothing(printer, request, end)
+        _say_why_nothing(env, engine.info, printer, request, end)
     if end.reason == "context" and not report.stats and end.message.content:
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
-        printer.line(f"gemma-mtp: the context is full ({fill}); a larger --ctx holds more.")
+        more = _more_room(env, engine.info)
+        printer.line(f"gemma-mtp: the context is full ({fill}); {more}.")
     if end.reason in ("length", "context") and report.fail_on_length:
         return ExitStatus.LENGTH
     return ExitStatus.OK
 
 
-def _say_why_nothing(printer: Printer, request: Request, end: End) -> None:
+def _more_room(env: Environment, info: PairInfo, tokens: int = 0) -> str:
+    """What holds `tokens`, or why nothing does, as a clause."""
+    size = larger_context(env, info, tokens)
+    return size if isinstance(size, str) else f"--ctx {size} holds more"
+
+
+def _say_why_nothing(
+    env: Environment, info: PairInfo, printer: Printer, request: Request, end: End
+) -> None:
     problem = no_answer(end)
     if not problem:
         return
-    more = {
-        "length": "A larger --max-tokens leaves room for one",
-        "context": "A larger --ctx leaves room for one",
-    }
-    helps = more.get(end.reason, "Asking again may bring one")
+    helps = "Asking again may bring one"
+    if end.reason == "length":
+        helps = "A larger --max-tokens leaves room for one"
+    elif end.reason == "context":
+        helps = _more_room(env, info)
+        helps = helps[0].upper() + helps[1:]
     thinks = end.thought and request.think
     printer.line(f"gemma-mtp: {problem}")
     printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")

@@ -16,6 +16,7 @@ from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Script
 from gemma_mtp import __version__
 from gemma_mtp.api import LoadOptions, Message, Sampling
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.models.machine import Machine
 
 DRIVER = Path(__file__).parents[1] / "support" / "fakes.py"
 ROOT = DRIVER.parents[2]
@@ -73,8 +74,7 @@ def test_the_answer_ends_with_one_newline(text: str) -> None:
             Script("Yes.", "one two three"),
             8,
             "",
-            "the context was full while the model was still thinking.\n"
-            "  A larger --ctx leaves room for one.\n",
+            "the context was full while the model was still thinking.\n  --ctx 256 holds more.\n",
         ),
     ],
 )
@@ -274,7 +274,7 @@ def test_a_full_context_is_said() -> None:
     outcome = invoke("run", "hi", "--ctx", "256", env=env(Script("a " * 300)))
     assert outcome.status == 0
     assert outcome.stderr == (
-        "gemma-mtp: the context is full (256 of 256 tokens); a larger --ctx holds more.\n"
+        "gemma-mtp: the context is full (256 of 256 tokens); --ctx 512 holds more.\n"
     )
 
 
@@ -482,7 +482,39 @@ def test_a_full_context_is_a_limit_as_well() -> None:
 
 def test_a_prompt_that_does_not_fit_says_nothing_of_a_chat() -> None:
     outcome = invoke("run", "word " * 300, "--ctx", "256")
-    assert outcome.stderr.endswith("\n  Shorten it, or use a larger --ctx.\n")
+    assert outcome.stderr.endswith("\n  Shorten it; --ctx 1024 holds more.\n")
+
+
+class Small(FakeEnvironment):
+    """A machine with so many bytes of memory left."""
+
+    free = 0
+
+    def machine(self) -> Machine:
+        return Machine(self.free, int(8e9), cores=4)
+
+
+@pytest.mark.parametrize(
+    ("limit", "free", "words", "advice"),
+    [
+        (400, 10**9, 300, "--ctx 400 holds more"),
+        (256, 10**9, 300, "this model holds 256 tokens at the most"),
+        (8192, 10**8, 300, "--ctx 512 holds more"),  # what is doubled does not fit
+        (8192, 10**8, 2000, "the free memory holds 512 tokens at the most"),
+        (8192, 0, 300, "the free memory holds 256 tokens at the most"),
+    ],
+)
+def test_no_context_is_asked_for_that_model_or_memory_do_not_have(
+    limit: int, free: int, words: int, advice: str
+) -> None:
+    there = Small(FakeEngine(limit=limit))
+    there.free = free
+    outcome = invoke("run", "word " * words, "--ctx", "256", env=there)
+    assert (outcome.status, outcome.stderr.splitlines()[-1]) == (5, f"  Shorten it; {advice}.")
+    full = Small(FakeEngine([Script("a " * 300)], limit=limit))
+    full.free = free
+    said = invoke("run", "hi", "--ctx", "256", env=full).stderr
+    assert said.endswith("at the most.\n" if limit == 256 or not free else "holds more.\n")
 
 
 def test_a_seed_makes_a_reply_exact() -> None:

@@ -428,7 +428,7 @@ def test_one_ctrl_c_ends_a_template_without_end(tmp_path, monkeypatch):
     engine = load(with_template(tmp_path, LOOPS), OPTIONS)
     armed.append(True)
     printer = Printer(Screen(io.StringIO(), io.StringIO()))
-    assert answer(engine, ask(), printer, Report()) == ExitStatus.INTERRUPTED
+    assert answer(Environment(), engine, ask(), printer, Report()) == ExitStatus.INTERRUPTED
     assert not armed
     engine.close()
 

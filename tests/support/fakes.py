@@ -119,7 +119,8 @@ class FakeEngine:
         prompt = self.count(request)
         stats = Stats(prompt_tokens=prompt, context_used=prompt, context_size=self.context)
         if prompt >= self.context:
-            raise DoesNotFit(f"The prompt has {prompt} tokens; the context holds {self.context}.")
+            words = f"The prompt has {prompt} tokens; the context holds {self.context}."
+            raise DoesNotFit(words, tokens=prompt, size=self.context)
         said: list[str] = []
         thought: list[str] = []
 
