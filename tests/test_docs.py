@@ -20,6 +20,7 @@ from gemma_mtp.errors import ExitStatus
 from gemma_mtp.files.config_file import KEYS
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.paths import HOME_VARIABLE
+from gemma_mtp.terminal.figures import MEANINGS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -221,6 +222,11 @@ def test_the_reference_says_what_takes_json() -> None:
 
 def test_the_reference_lists_every_verb() -> None:
     assert verbs.table() in section("In a chat")
+
+
+def test_the_figures_are_explained_in_the_words_of_the_chat() -> None:
+    rows = "".join(f"| {figure} | {means} |\n" for figure, means in MEANINGS)
+    assert rows in section("What the figures mean")
 
 
 def test_the_reference_lists_every_exit_status() -> None:

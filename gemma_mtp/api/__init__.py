@@ -29,12 +29,14 @@ from gemma_mtp.api.pair import (
 from gemma_mtp.api.replies import Replies
 from gemma_mtp.api.request import Request
 from gemma_mtp.api.stats import (
-    TOO_NOISY,
+    ENOUGH_TO_COMPARE,
     Drafted,
+    DraftUse,
     FinishReason,
     PlainKind,
     SpeedupBasis,
     Stats,
     add_drafted,
+    comparable,
 )
 from gemma_mtp.settings import MAX_DRAFT, DraftSetting, LoadOptions, Sampling

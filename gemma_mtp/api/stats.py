@@ -10,8 +10,10 @@ from typing import Any, Literal
 FinishReason = Literal["stop", "length", "context", "cancelled"]
 """stop: end of generation or a stop string; length: max_tokens; context: no cell left."""
 
-# A comparison with plain steps that differ by a larger share says nothing.
-TOO_NOISY = 0.25
+# Two speeds are compared from so many tokens on, and while what was timed does not differ by more
+# than this share. The first rounds after a prompt rebuild llama.cpp's graph, and a reply of a few
+# words is little else.
+ENOUGH_TO_COMPARE, TOO_NOISY = 64, 0.25
 
 SpeedupBasis = Literal["measured", "estimated", "none"]
 """measured: plain steps were timed during the reply itself; estimated: earlier in the session."""
@@ -20,6 +22,11 @@ SpeedupBasis = Literal["measured", "estimated", "none"]
 PlainKind = Literal["plain", "exact plain", "either"]
 """What a speedup is compared with. plain: steps of width 1; exact plain: plain rounds of exact
 mode, which are padded to width 2; either: replies of both kinds, each with its own."""
+
+DraftUse = Literal["used", "trying", "unprofitable", "off", "no-drafter", "unknown"]
+"""What became of drafts in a reply. trying: little more than tried out, to learn what they cost and
+bring; unprofitable: left out, since they cost more time than they bring; off: not wanted;
+no-drafter: there is none, or it failed; unknown: the reply is of an older version."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Stats:
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
     `compared_seconds`, from timed plain steps; both are 0 while nothing was timed.
     `plain_deviation` is how many seconds it may be off, going by how those steps differ.
+    `drafts` says whether drafts were used, and why not; of several replies, used if in any.
     """
 
     prompt_tokens: int = 0
@@ -66,6 +74,7 @@ class Stats:
     compared_seconds: float = 0.0
     speedup_basis: SpeedupBasis = "none"
     compared_with: PlainKind = "plain"
+    drafts: DraftUse = "unknown"
     context_used: int = 0
     context_size: int = 0
 
@@ -96,15 +105,15 @@ class Stats:
 
     @property
     def speedup(self) -> float | None:
-        """Against plain decoding on this machine; None where too few plain steps were timed, or
-        differ too much.
+        """Against plain decoding on this machine; None without drafts, for a reply that is too
+        short, and where too few plain steps were timed or differ too much.
 
         Never more than a round brings, since it takes a plain step at the least.
         """
         length = self.mean_accepted_length
         if self.speedup_basis == "none" or self.compared_seconds <= 0 or length is None:
             return None
-        if self.speedup_error > TOO_NOISY:
+        if not self.drafted or not comparable(self.decoded, self.speedup_error):
             return None
         return min(self.plain_seconds / self.compared_seconds, length)
 
@@ -117,7 +126,7 @@ class Stats:
         """Totals of two replies; the context is that of the later one. Comparisons with plain
         decoding count where they were enough for a speedup of the reply's own."""
         summed = {name: getattr(self, name) + getattr(later, name) for name in _SUMMED}
-        counted = [stats for stats in (self, later) if stats.speedup_basis != "none"]
+        counted = [stats for stats in (self, later) if stats.speedup is not None]
         compared = {name: sum(getattr(stats, name) for stats in counted) for name in _COMPARED}
         bases = {stats.speedup_basis for stats in counted}
         kinds = {stats.compared_with for stats in counted}
@@ -130,11 +139,13 @@ class Stats:
             threads=_added(self.threads, later.threads),
             speedup_basis=bases.pop() if len(bases) == 1 else "estimated" if bases else "none",
             compared_with=kinds.pop() if len(kinds) == 1 else "either" if kinds else "plain",
+            drafts="used" if "used" in (self.drafts, later.drafts) else later.drafts,
         )
 
     def as_json(self) -> dict[str, Any]:
         """The `stats` object of `run --json`; rates that do not exist are null."""
         return {
+            "drafts": self.drafts,
             "tokens_per_second": _rounded(self.tokens_per_second),
             "rounds": self.rounds,
             "drafted": self.drafted,
@@ -151,7 +162,7 @@ class Stats:
             "threads": {str(count): n for count, n in enumerate(self.threads) if n},
             "speedup": _rounded(self.speedup),
             "speedup_error": None if self.speedup is None else _rounded(self.speedup_error),
-            "speedup_basis": self.speedup_basis,
+            "speedup_basis": "none" if self.speedup is None else self.speedup_basis,
             "compared_with": self.compared_with,
             "ttft_seconds": _rounded(self.ttft_seconds),
             "prefill_seconds": _rounded(self.prefill_seconds),
@@ -181,6 +192,12 @@ _SUMMED = (
     "sampling_seconds",
 )
 _COMPARED = ("plain_seconds", "plain_deviation", "compared_seconds")
+
+
+def comparable(tokens: int, error: float) -> bool:
+    """Whether a speed over so many tokens, which may be off by the share `error`, says anything
+    when it is set against another one."""
+    return tokens >= ENOUGH_TO_COMPARE and error <= TOO_NOISY
 
 
 def add_drafted(before: Iterable[Drafted], more: Iterable[Drafted]) -> tuple[Drafted, ...]:

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from gemma_mtp.api import Turn
+from gemma_mtp.api import Stats, Turn, comparable
+from gemma_mtp.terminal.figures import drafts_used
 from gemma_mtp.text import number
 
 
 def compared(before: Turn, after: Turn) -> list[str]:
     """What `/retry` says: about the text, the two speeds, and a sentence if they may mislead."""
     same, text = _text(before, after)
-    speeds = [_speed("before", before), _speed("now", after)]
-    lines = [text, *speeds] if all(speeds) else [text]
+    lines = [text, *_speeds(before, after)]
     if not same and not before.exact:
         return [
             *lines,
             "The reply before was not in exact mode; another /retry compares two of it.",
         ]
-    if len(lines) > 1 and _drafted(before) != _drafted(after):
+    if len(lines) > 2 and _drafted(before) != _drafted(after):
         return [*lines, "Exact mode slows plain decoding down; /race compares the speeds."]
     return lines
 
@@ -37,13 +37,20 @@ def _text(before: Turn, after: Turn) -> tuple[bool, str]:
     return False, f"The text differs after {same} characters."
 
 
-def _speed(when: str, turn: Turn) -> str:
-    """A row that fits into 40 columns; "" if the time is not known."""
-    if turn.stats is None or turn.stats.decode_seconds <= 0:
-        return ""
-    mode = ("with drafts" if _drafted(turn) else "plain") + (", exact" if turn.exact else "")
-    return f"{when:6}  {mode:18}  {number(turn.stats.tokens_per_second):>5} tok/s"
+def _speeds(before: Turn, after: Turn) -> list[str]:
+    """Both in rows that fit into 40 columns; nothing where a time is not known."""
+    known = [turn.stats for turn in (before, after) if turn.stats and turn.stats.decode_seconds > 0]
+    if len(known) < 2:
+        return []
+    if not all(comparable(stats.decoded, 0.0) for stats in known):
+        return ["Too short to compare the speeds."]
+    return [_speed("before", before, known[0]), _speed("now", after, known[1])]
+
+
+def _speed(when: str, turn: Turn, stats: Stats) -> str:
+    mode = ("with drafts" if drafts_used(stats) else "plain") + (", exact" if turn.exact else "")
+    return f"{when:6}  {mode:18}  {number(stats.tokens_per_second):>5} tok/s"
 
 
 def _drafted(turn: Turn) -> bool:
-    return turn.stats is not None and turn.stats.drafted > 0
+    return turn.stats is not None and drafts_used(turn.stats)

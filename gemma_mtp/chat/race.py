@@ -14,6 +14,7 @@ from gemma_mtp.api import End, Event, Progress, Request
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.terminal.interrupts import stoppable
 from gemma_mtp.terminal.race import Recording, record
+from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -42,6 +43,7 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
             drafted,
             highlight=chat.printer.view.highlight,
             factor=pace(max(plain.seconds, drafted.seconds)),
+            built_in=chat.env.is_built_in(chat.engine.info.name),
             stopped=cancel.is_set,
         )
 
@@ -60,7 +62,7 @@ def _record(
     def events() -> Iterator[Event]:
         for event in chat.engine.reply(wanted, cancel):
             if isinstance(event, Progress):
-                screen.transient(f"{title}: {event.stats.completion_tokens} tokens")
+                screen.transient(f"{title}: {counted(event.stats.completion_tokens, 'token')}")
             elif isinstance(event, End) and event.warning:
                 chat.say(event.warning)
             yield event

@@ -71,6 +71,11 @@ class DraftPolicy:
         """How many of the drafts to verify, and the width to do it with (more rows are padding)."""
         raise NotImplementedError
 
+    @property
+    def trying(self) -> bool:
+        """Whether this round is there to find out what drafts cost."""
+        return False
+
     def record(self, done: Round) -> None:
         """What the round cost and brought."""
 
@@ -207,6 +212,11 @@ class AutoDraft(DraftPolicy):
     def plain_step(self, seconds: float, width: int) -> None:
         self.curve.verified(width, seconds, changed=False)
         self._last_width = width
+
+    @property
+    def trying(self) -> bool:
+        known = self._comparable and self._value.draft_step > 0
+        return self._probed is not None or bool(self._drafter and not known)
 
     @property
     def _comparable(self) -> bool:

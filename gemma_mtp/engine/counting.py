@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gemma_mtp.api import Drafted, Stats, add_drafted
+from gemma_mtp.api import Drafted, DraftSetting, DraftUse, Stats, add_drafted
 from gemma_mtp.decoding.outcome import Round
 from gemma_mtp.decoding.plain_steps import Step
 
-# Tokens before a speedup is shown. The first rounds after a prompt rebuild llama.cpp's graph; a
-# reply of a few words is little else.
-ENOUGH_TO_COMPARE = 64
+# Of a reply. From this share of rounds on that timed a width, drafts were only tried out; from this
+# share of tokens on that were drafted, they were used.
+MOSTLY_TRYING, USED = 0.25, 0.1
 
 
-def with_round(before: Stats, done: Round, seconds: float, threads: int, plain: Step) -> Stats:
+def with_round(
+    before: Stats, done: Round, seconds: float, threads: int, plain: Step, drafts: DraftUse
+) -> Stats:
     """With a round that so many threads evaluated, and all around it that took `seconds`, where a
     plain step takes what `plain` says. Each field is set once: this is done in every round."""
     decoded = before.decoded + len(done.tokens)
@@ -29,6 +31,7 @@ def with_round(before: Stats, done: Round, seconds: float, threads: int, plain: 
         "verify_seconds": before.verify_seconds + done.verify_seconds,
         "sampling_seconds": before.sampling_seconds + done.sampling_seconds,
         "decode_seconds": decode_seconds,
+        "drafts": drafts,
     }
     if done.kept:
         drafted = Drafted(done.source, done.kept, done.accepted)
@@ -45,9 +48,22 @@ def with_round(before: Stats, done: Round, seconds: float, threads: int, plain: 
         changes["plain_seconds"] = before.plain_seconds + plain.seconds * tokens
         changes["plain_deviation"] = before.plain_deviation + plain.deviation * tokens
         changes["compared_seconds"] = before.compared_seconds + seconds
-    if (before.drafted or done.kept) and decoded >= ENOUGH_TO_COMPARE:
         changes["speedup_basis"] = plain.basis
     return replace(before, **changes)
+
+
+def draft_use(stats: Stats, setting: DraftSetting, has_drafter: bool, tried: int) -> DraftUse:
+    """What became of drafts in a reply with this setting, in which `tried` rounds were there to
+    find out what drafts cost."""
+    if setting == 0:
+        return "off"
+    if setting != "auto":
+        return "used" if has_drafter or stats.drafted else "no-drafter"
+    if has_drafter and tried >= MOSTLY_TRYING * stats.rounds:
+        return "trying"
+    if stats.accepted >= max(USED * stats.decoded, 1):
+        return "used"
+    return "unprofitable" if has_drafter else "no-drafter"
 
 
 def _counted(histogram: tuple[int, ...], value: int) -> tuple[int, ...]:

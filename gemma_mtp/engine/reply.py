@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import (
     MAX_WIDTH,
+    DraftUse,
     End,
     Event,
     FinishReason,
@@ -30,7 +31,7 @@ from gemma_mtp.decoding.round import Speculator, agree, synthetic
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.transcript import Position, Transcript
 from gemma_mtp.engine.chat_template import open_thought
-from gemma_mtp.engine.counting import with_round
+from gemma_mtp.engine.counting import draft_use, with_round
 from gemma_mtp.errors import Cancelled, DoesNotFit
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Reply:
             context_size=engine.info.context_size,
             compared_with="exact plain" if request.is_exact else "plain",
         )
+        self._tried = 0  # rounds that only tried drafts out
         self._first: int | None = None  # where in the transcript's ids the reply begins
 
     def _written(self) -> int:
@@ -229,7 +231,13 @@ class Reply:
         plain = Step(seconds, 0.0, "measured") if self._is_plain(done) else None
         step = plain or self._plain_steps.step(position)
         threads = self.engine.threads.count
-        self.stats = with_round(self.stats, done, seconds, threads, step)
+        self._tried += self.policy.trying
+        self.stats = with_round(self.stats, done, seconds, threads, step, self._draft_use)
+
+    @property
+    def _draft_use(self) -> DraftUse:
+        has_drafter = self.engine.draft_model is not None
+        return draft_use(self.stats, self.request.draft, has_drafter, self._tried)
 
     def _end(self, reason: FinishReason) -> End:
         return End(
@@ -238,6 +246,6 @@ class Reply:
             self.text.thought,
             self.ids,
             self.seed,
-            self.stats,
+            replace(self.stats, drafts=self._draft_use),
             self.warning,
         )

@@ -9,10 +9,24 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
+from statistics import median
 
-from gemma_mtp.api import End, Event, FinishReason, Prefill, Stats, TextDelta
+from gemma_mtp.api import (
+    ENOUGH_TO_COMPARE,
+    End,
+    Event,
+    FinishReason,
+    Prefill,
+    Stats,
+    TextDelta,
+    comparable,
+)
+from gemma_mtp.terminal.figures import drafts_used
+from gemma_mtp.terminal.outcome import explained, judged
 from gemma_mtp.text import counted, number
+
+PARTS = 8  # of a reply, whose speeds say how evenly the machine worked
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,12 @@ class Recording:
     def rate(self) -> float:
         """Tokens a second, by the clock."""
         return len(self.pieces) / self.seconds if self.seconds > 0 else 0.0
+
+    def rates(self) -> list[float]:
+        """Tokens a second in each of its `PARTS`."""
+        ends = [len(self.pieces) * part // PARTS - 1 for part in range(1, PARTS + 1)]
+        at = [(-1, 0.0), *((end, self.pieces[end][0]) for end in ends)]
+        return [(b - a) / max(t - s, 1e-9) for (a, s), (b, t) in pairwise(at)]
 
     def count(self, seconds: float) -> int:
         """How many tokens were written within so many seconds."""
@@ -91,17 +111,43 @@ def in_common(left: str, right: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def verdict(left: Recording, right: Recording, titles: tuple[str, str]) -> list[str]:
-    """How the race went, in words."""
+def verdict(
+    left: Recording, right: Recording, titles: tuple[str, str], *, built_in: bool = False
+) -> list[str]:
+    """How the race went, in words; `right` had drafts, if any were used. `built_in`: the pair is
+    the toy."""
     lines = [
         f"{title}: {counted(len(one.pieces), 'token')} in {one.seconds:.2f} s, "
         f"{number(one.rate)} tok/s"
         for title, one in zip(titles, (left, right), strict=True)
     ]
-    if left.rate and right.rate:
-        ratio = right.rate / left.rate
-        lines.append(f"Speed {titles[1]}: {ratio:.2f} times {titles[0]}.")
-    return [*lines, _texts(left, right)]
+    return [*lines, _texts(left, right), _speeds(left, right, built_in)]
+
+
+def _speeds(left: Recording, right: Recording, built_in: bool) -> str:
+    """What drafts did to the speed, or why that cannot be said."""
+    if not drafts_used(right.stats):
+        return explained(right.stats, built_in=built_in)
+    tokens = min(len(left.pieces), len(right.pieces))
+    if tokens < ENOUGH_TO_COMPARE or not (left.rate and right.rate):
+        return f"Too short to compare the speeds: {counted(tokens, 'token')}."
+    factor, error = right.rate / left.rate, _error(left, right)
+    if not comparable(tokens, error):
+        return "The timings differ too much to compare the speeds: other programs were busy."
+    return judged(factor, error, built_in=built_in)
+
+
+def _error(left: Recording, right: Recording) -> float:
+    """How far the ratio of the two rates may be off, as a share of it.
+
+    Plain decoding writes at an even pace, so what its parts differ by is what the machine did.
+    It may have done something else during the other reply: then the ratio is not what that reply
+    measured by itself, with plain steps in between.
+    """
+    rates = left.rates()
+    uneven = median(abs(rate - median(rates)) for rate in rates) / median(rates)
+    measured = right.stats.speedup
+    return max(uneven, abs(right.rate / left.rate / measured - 1) if measured else 0.0)
 
 
 def _texts(left: Recording, right: Recording) -> str:

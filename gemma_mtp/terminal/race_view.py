@@ -39,11 +39,13 @@ def replay(
     titles: tuple[str, str] = ("plain", "with drafts"),
     highlight: bool = False,
     factor: float = 1.0,
+    built_in: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Show both, `factor` times as fast as they were written, until they end or are `stopped`."""
+    """Show both, `factor` times as fast as they were written, until they end or are `stopped`; then
+    say how the race went, and why if the pair is the toy that is `built_in`."""
     view = RaceView(screen, (left, right), titles, highlight)
     if not screen.at_line_start:
         screen.write("\n", note=True)
@@ -57,7 +59,7 @@ def replay(
         sleep(FRAME)
         seconds = (clock() - start) * factor
     view.end()
-    for line in verdict(left, right, titles):
+    for line in filter(None, verdict(left, right, titles, built_in=built_in)):
         view.say(line)
 
 

@@ -32,7 +32,7 @@ def test_a_conversation(open_terminal: Open) -> None:
         "Rain 雨 falls.",
         "",
         "On and on.",
-        "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · ctx 14/8192",
+        "400 tok/s · 33 % of drafts accepted · 2 tokens a round · ctx 14/8192",
         ">>>",
     ]
     assert chat.leave(CTRL_D) == 0
@@ -130,8 +130,8 @@ def test_the_status_line_never_disturbs_the_text(
     for setting in ("markdown off", "nowordwrap"):
         chat.say(f"/set {setting}")
     chat.say("hi")
-    chat.until(" tok/s · 1.4x")
-    chat.until(lambda: "k=3" in chat.lines[-1] or "ctx" in chat.lines[-1] or columns < 50)
+    chat.until(" tok/s · 1.4x plain")
+    chat.until(lambda: "3 drafts" in chat.lines[-1] or "ctx" in chat.lines[-1] or columns < 50)
     chat.until("and is done.")
     chat.prompt()
     alone = pyte.HistoryScreen(columns, 200)
@@ -156,7 +156,7 @@ def test_help_and_stats_in_forty_columns(open_terminal: Open) -> None:
     chat.say("/stats")
     chat.until("KV cache")
     chat.prompt()
-    assert "400 tok/s · 1.42x plain (measured)" in [*chat.scrolled, *chat.lines]
+    assert "400 tok/s · 33 % of drafts accepted" in [*chat.scrolled, *chat.lines]
     # No word is broken at the edge.
     assert "This is the built-in toy model;" in [*chat.scrolled, *chat.lines]
     assert chat.leave("/quit", ENTER) == 0
@@ -251,7 +251,7 @@ def test_control_characters_in_a_reply_do_nothing(open_terminal: Open) -> None:
 
 def test_run_on_a_terminal(open_terminal: Open) -> None:
     run = open_terminal("run", "hi", script=script("one two three four", delay=0.3))
-    run.until(" tok/s · 1.4x")
+    run.until(" tok/s · 33 % of drafts accepted")
     assert run.leave() == 0
     assert run.lines == [
         "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.",

@@ -22,8 +22,8 @@ from gemma_mtp.chat import verbs
 from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
 from gemma_mtp.errors import UsageError
-from gemma_mtp.terminal import figures
 from gemma_mtp.terminal.prompt.quotes import is_open
+from gemma_mtp.terminal.stats_report import report
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -60,7 +60,14 @@ def test_help_for_one_verb() -> None:
 
 def test_help_explains_the_figures() -> None:
     shown = after(Talk().run("/help stats"), "/help stats")
-    for figure in ("1.42x plain", "accepted 33 %", "2.0/round", "k=", "ctx ", "copied"):
+    for figure in (
+        "1.42x plain",
+        "33 % of drafts",
+        "2.6 tokens",
+        "plain: drafts",
+        "ctx ",
+        "copied",
+    ):
         assert f"\n  {figure}" in shown
 
 
@@ -156,7 +163,7 @@ def test_without_a_reply_there_is_nothing_to_do(verb: str) -> None:
 
 
 def test_retry_compares_text_and_time() -> None:
-    talk = Talk(Script("one two three four"))
+    talk = Talk(Script(" ".join(map(str, range(140)))))
     talk.run("/seed 5")
     shown = after(talk.run("hi", "/retry plain"), "/retry plain")
     assert "The text is the same as before.\n" in shown
@@ -790,10 +797,10 @@ def test_set_lists_the_settings() -> None:
 
 def test_stats() -> None:
     talk = Talk(Script("a b c d"))
-    assert "nothing was said yet" in talk.run("/stats")
+    assert "Nothing was said yet." in talk.run("/stats")
     shown = after(talk.run("hi", "again", "/stats"), "/stats")
-    report = figures.report(talk.chat.last, talk.chat.total, 2, talk.engine.info, 80)
-    assert shown.splitlines() == report
+    found = report(talk.chat.last, talk.chat.total, 2, talk.engine.info, 80)
+    assert shown.splitlines() == found
     assert "400 tok/s" in shown
 
 

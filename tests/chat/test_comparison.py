@@ -6,7 +6,7 @@ from gemma_mtp.api import FinishReason, Message, Stats, Turn
 from gemma_mtp.chat.comparison import compared
 
 PLAIN = Stats(decoded=100, decode_seconds=2.0)
-DRAFTED = Stats(decoded=100, decode_seconds=1.0, drafted=90)
+DRAFTED = Stats(decoded=100, decode_seconds=1.0, drafted=90, drafts="used")
 
 
 def turn(
@@ -33,8 +33,24 @@ def test_the_same_text_at_another_speed() -> None:
 
 
 def test_the_rows_fit_into_a_narrow_window() -> None:
-    fast = Stats(decoded=99999, decode_seconds=1.0, drafted=90)
+    fast = Stats(decoded=99999, decode_seconds=1.0, drafted=90, drafts="used")
     assert all(len(row) < 40 for row in compared(turn("a", PLAIN), turn("a", fast))[1:3])
+
+
+def test_short_replies_are_not_compared_by_speed() -> None:
+    short = Stats(decoded=63, decode_seconds=1.0, drafted=90, drafts="used")
+    for before, after in ((short, PLAIN), (PLAIN, short)):
+        assert compared(turn("a", before), turn("a", after)) == [
+            "The text is the same as before.",
+            "Too short to compare the speeds.",
+        ]
+
+
+def test_a_reply_in_which_drafts_were_only_tried_is_plain() -> None:
+    tried = Stats(decoded=100, decode_seconds=1.0, drafted=3, drafts="unprofitable")
+    shown = compared(turn("a", PLAIN), turn("a", tried))
+    assert shown[2] == "now     plain, exact          100 tok/s"
+    assert len(shown) == 3
 
 
 def test_the_same_mode_twice_has_no_winner() -> None:

@@ -23,7 +23,7 @@ from gemma_mtp.chat.verbs.set import SETTINGS
 from gemma_mtp.conversations.archive import Archive
 
 ESCAPE, DOWN = "\x1b", "\x1b[B"
-FIGURES = "400 tok/s · 1.42x plain (measured)"
+FIGURES = "400 tok/s · 33 % of drafts accepted"
 CODE = "Look:\n\n```python\nprint(1)\n```\n\nDone."
 NO_CLIPBOARD = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "WSL_DISTRO_NAME": ""}
 

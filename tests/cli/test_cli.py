@@ -217,7 +217,7 @@ def test_json() -> None:
         "prompt_tokens": 5,
         "completion_tokens": 3,
     }
-    assert (stats["speedup"], stats["speedup_basis"]) == (1.42, "measured")
+    assert (stats["speedup"], stats["speedup_basis"], stats["drafts"]) == (None, "none", "used")
     assert 0 <= stats["load_seconds"] <= stats["total_seconds"]
 
 
@@ -235,7 +235,7 @@ def test_stats_go_to_standard_error() -> None:
     outcome = invoke("run", "one", "--stats", env=env(Script("a b c d")))
     assert outcome.stdout == "a b c d\n"
     assert outcome.stderr == (
-        "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · k=3 · ctx 9/8192\n"
+        "400 tok/s · 33 % of drafts accepted · 3 drafts a round · 2 tokens a round · ctx 9/8192\n"
     )
 
 

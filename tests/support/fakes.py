@@ -200,6 +200,7 @@ def count(stats: Stats, committed: int) -> Stats:
         plain_seconds=stats.plain_seconds + 0.0071,
         compared_seconds=stats.compared_seconds + 0.005,
         speedup_basis="measured",
+        drafts="used",
         accepted_histogram=(0, stats.rounds + 1, 0, 0),
     )
 

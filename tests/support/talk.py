@@ -14,7 +14,7 @@ from gemma_mtp.settings import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
-LINE = "400 tok/s · 1.42x plain (measured) · accepted 33 % · 2.0/round · k=3 · ctx "
+LINE = "400 tok/s · 33 % of drafts accepted · 3 drafts a round · 2 tokens a round · ctx "
 BACK = "The message is back on the line; Ctrl-C empties it.\n"
 
 

@@ -20,6 +20,7 @@ from test_markdown import EVERYTHING, shown
 from gemma_mtp.api import End, Message, Progress, Stats, TextDelta, Turn
 from gemma_mtp.settings import View
 from gemma_mtp.terminal.render import Printer
+from gemma_mtp.terminal.screen import fit
 
 Open = Callable[..., Terminal]
 
@@ -159,7 +160,7 @@ def test_the_text_itself_is_broken_between_words_too(settings: dict[str, object]
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_line_of_figures_fits_a_dumb_terminal(width: int) -> None:
     window = Window(width)
-    stats = replace(STATS, rounds=4, drafted=12, accepted=6, speedup_basis="measured")
+    stats = replace(STATS, rounds=40, decoded=80, drafted=120, accepted=6, speedup_basis="measured")
     stats = replace(stats, plain_seconds=1.42, compared_seconds=1.0)
     printer = Printer(window.screen(TERM="dumb"))
     printer.summary(End("length", Message.text("assistant", "x"), "", (), 1, stats))
@@ -243,19 +244,21 @@ def test_another_width_during_a_reply(widths: tuple[int, ...], wrap: bool) -> No
             printer.show(TextDelta(piece))
             assert sum("ctx" in row or "tok/s" in row for row in window.rows) <= 1
             printer.show(Progress(LONG_STATS))
-        assert window.rows[-1] == (STATUS[:33] if width == 40 else STATUS)
+        assert window.rows[-1] == fit(STATUS, width - 1)
     printer.finish()
     assert (" " if wrap else "").join(window.rows) == text
 
 
-STATUS = " 100 tok/s · 2.0x · accepted 67 % · k=3 · ctx 9/99"
+STATUS = [(9, " 100 tok/s"), (8, "2.0x plain"), (6, "67 % of drafts accepted"), (5, "ctx 9/99")]
 LONG_STATS = replace(
     STATS,
-    drafted=15,
-    accepted=10,
-    rounds=5,
-    plain_seconds=0.2,
-    compared_seconds=0.1,
+    decoded=100,
+    decode_seconds=1.0,
+    drafted=150,
+    accepted=100,
+    rounds=50,
+    plain_seconds=2.0,
+    compared_seconds=1.0,
     speedup_basis="measured",
 )
 

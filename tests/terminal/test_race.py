@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from support.window import Window
 
 from gemma_mtp.api import End, Event, Message, Prefill, Stats, TextDelta
-from gemma_mtp.terminal.race import Recording, record
+from gemma_mtp.terminal.race import Recording, record, verdict
 from gemma_mtp.terminal.race_view import replay
 from gemma_mtp.terminal.screen import Screen
 
@@ -34,7 +34,8 @@ def recording(text: str, seconds: float, *, drafted: bool = False) -> Recording:
     """The words of `text`, each after the same time."""
     words = [word + " " for word in text.split(" ")]
     pieces = tuple((seconds * (i + 1), w, drafted and i % 2 == 1) for i, w in enumerate(words))
-    return Recording(pieces, Stats(), "".join(words), "stop")
+    stats = Stats(drafts="used", drafted=9) if drafted else Stats()
+    return Recording(pieces, stats, "".join(words), "stop")
 
 
 def watch(
@@ -83,7 +84,7 @@ def test_a_thought_and_its_answer_stay_apart() -> None:
 
 def test_side_by_side_in_real_time() -> None:
     window = Window(120)
-    frames, time = watch(window, recording(TEXT, 0.2), recording(TEXT, 0.1))
+    frames, time = watch(window, recording(TEXT, 0.2), recording(TEXT, 0.1, drafted=True))
     assert time.now - 100 == pytest.approx(2.0, abs=0.06)
     halfway = next(f for f in frames if f[2].endswith("nine"))
     assert "four" in halfway[2].split("│")[0]
@@ -95,10 +96,10 @@ def test_side_by_side_in_real_time() -> None:
     assert window.rows[-4:] == [
         "plain: 10 tokens in 2.00 s, 5.0 tok/s",
         "with drafts: 10 tokens in 1.00 s, 10.0 tok/s",
-        "Speed with drafts: 2.00 times plain.",
         "The texts are equal: 10 tokens.",
+        "Too short to compare the speeds: 10 tokens.",
     ]
-    assert sum("with drafts" in row for row in window.rows) == 3  # no frame was left behind
+    assert sum("with drafts" in row for row in window.rows) == 2  # no frame was left behind
 
 
 def test_a_long_race_leaves_all_of_it_in_the_scrollback() -> None:
@@ -241,3 +242,68 @@ def test_control_characters_in_a_reply_do_nothing() -> None:
     bad = Recording(((0.1, "a\x1b[2Jb", False),), Stats(), "a\x1b[2Jb", "stop")
     watch(window, bad, bad)
     assert "\x1b[2J" not in window.getvalue()
+
+
+LONG = " ".join(f"word{i}" for i in range(80))
+
+
+def outcome(left: Recording, right: Recording, *, built_in: bool = False) -> str:
+    """What a race ends with."""
+    lines = verdict(left, right, ("plain", "with drafts"), built_in=built_in)
+    assert lines[2].startswith("The texts are equal")
+    return lines[3]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.05, "Drafts made it 2.00 times as fast as plain decoding."),
+        (0.102, "Drafts made no clear difference to the speed."),
+        (0.2, "Drafts slowed it down, to 0.50 times the speed of plain decoding."),
+    ],
+)
+def test_a_race_says_what_drafts_did(seconds: float, said: str) -> None:
+    assert outcome(recording(LONG, 0.1), recording(LONG, seconds, drafted=True)) == said
+
+
+@pytest.mark.parametrize("words", [1, 10, 63])
+def test_a_short_race_has_no_factor(words: int) -> None:
+    text = " ".join(LONG.split()[:words])
+    said = outcome(recording(text, 0.1), recording(text, 0.05, drafted=True))
+    count = "1 token" if words == 1 else f"{words} tokens"
+    assert said == f"Too short to compare the speeds: {count}."
+
+
+def stretched(one: Recording, stretch: Callable[[float], float]) -> Recording:
+    """The same, with each moment moved."""
+    return replace(one, pieces=tuple((stretch(t), *rest) for t, *rest in one.pieces))
+
+
+def test_a_race_on_a_busy_machine_has_no_factor_or_a_rough_one() -> None:
+    drafted = recording(LONG, 0.05, drafted=True)
+    uneven = stretched(recording(LONG, 0.1), lambda t: t + t * t / 2)
+    assert outcome(uneven, drafted) == (
+        "The timings differ too much to compare the speeds: other programs were busy."
+    )
+    rather = stretched(recording(LONG, 0.1), lambda t: t + t * t / 50)
+    assert outcome(rather, drafted).startswith("Drafts made it about 2.3 times as fast")
+
+
+def test_a_race_that_says_something_else_than_the_reply_measured_has_no_factor() -> None:
+    """Each ran evenly, but the machine was busy during one of the two."""
+    drafted = recording(LONG, 0.05, drafted=True)
+    stats = Stats(
+        decoded=80, rounds=30, drafted=90, accepted=50, decode_seconds=4.0,
+        plain_seconds=5.6, compared_seconds=4.0, speedup_basis="measured", drafts="used",
+    )  # fmt: skip
+    assert stats.speedup == pytest.approx(1.4)
+    said = outcome(recording(LONG, 0.1), replace(drafted, stats=stats))
+    assert said.startswith("The timings differ too much to compare the speeds")
+
+
+def test_a_race_without_drafts_says_why_and_has_no_factor() -> None:
+    left, right = recording(LONG, 0.1), recording(LONG, 0.05)
+    right = replace(right, stats=Stats(drafts="unprofitable", drafted=2, accepted=1))
+    said = outcome(left, right)
+    assert said == "Drafts were left out: they cost more time here than they bring."
+    assert outcome(left, right, built_in=True).startswith(said + " This toy ")

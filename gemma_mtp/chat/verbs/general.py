@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.verbs.registry import Group, find, listed, unknown, verb
-from gemma_mtp.terminal.figures import report
+from gemma_mtp.terminal.figures import MEANINGS
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -20,16 +20,6 @@ KEYS = (
     ("Ctrl-G", "opens the message in your editor ($EDITOR)"),
     ("Ctrl-C", "stops a reply, or empties the line"),
     ("Ctrl-D", "leaves"),
-)
-FIGURES = (
-    ("1.42x plain", "so many times as fast as plain decoding; below 1, drafts cost time"),
-    ("exact plain", "plain decoding in exact mode, which is slower than it is otherwise"),
-    ("about 1.4x", "the plain steps behind it differ by over 5 %; by over 25 %, none is shown"),
-    ("accepted 33 %", "of the tokens that were drafted, the model took so many"),
-    ("2.0/round", "tokens that a round brought on average; the model is asked once a round"),
-    ("k=2.5", "tokens drafted in a round on average; plain: none in the whole reply"),
-    ("ctx 40/8192", "tokens in the context, and how many it holds"),
-    ("copied", "of those accepted, the ones found in the text so far (prompt lookup), not drafted"),
 )
 
 
@@ -63,7 +53,7 @@ def show_help(chat: Chat, rest: str) -> None:
     chat.say(known.details)
     if known.act is stats:
         chat.note("Figures")
-        _table(chat, FIGURES)
+        _table(chat, MEANINGS)
 
 
 def _list(chat: Chat) -> None:
@@ -95,12 +85,16 @@ def _entry(chat: Chat, left: str, right: str, width: int) -> None:
 
 @verb("stats", group=Group.CHAT, summary="speed, acceptance and time of the last reply")
 def stats(chat: Chat, rest: str) -> None:
-    """Shows the figures of the last reply and of the whole session: how many drafted tokens were
-    accepted in each round, where the time went, and what the caches take. A speedup is against
-    plain decoding on this machine: measured with plain steps timed in this session near this
-    length of context, or estimated from ones further away."""
-    width = chat.printer.screen.width
-    for line in report(chat.last, chat.total, chat.replies, chat.engine.info, width):
+    """Shows the figures of the last reply and of the whole session: how many drafts were accepted,
+    where the time went, and what the caches take; and says what drafts brought, or why they were
+    left out. A speedup is against plain decoding on this machine: measured with plain steps timed
+    in this session near this length of context, or estimated from ones further away. A reply of
+    fewer than 64 tokens has none, nor one during which the timings differed by over 25 %."""
+    from gemma_mtp.terminal.stats_report import report
+
+    info, width = chat.engine.info, chat.printer.screen.width
+    toy = chat.env.is_built_in(info.name)
+    for line in report(chat.last, chat.total, chat.replies, info, width, built_in=toy):
         chat.say(line)
 
 
