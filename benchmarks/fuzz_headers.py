@@ -34,6 +34,7 @@ from gemma_mtp.api import LoadOptions, Message, PairFiles, Request, Sampling  # 
 from gemma_mtp.engine import engine  # noqa: E402
 from gemma_mtp.errors import GemmaMtpError  # noqa: E402
 from gemma_mtp.models import gguf, pair_check  # noqa: E402
+from gemma_mtp.models.gguf_writer import SIZES  # noqa: E402
 
 NUMBERS = (0, 1, 2, 3, 5, 7, 31, 255, 256, 4096, 2**20, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 FRACTIONS = (0.0, -1.0, 1.0, 0.5, 1e-30, 1e30, float("inf"), float("-inf"), float("nan"))
@@ -138,7 +139,7 @@ def rename_key(chance: random.Random, metadata: Metadata, tensors: Tensors) -> N
 def change_type(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None:
     name = chance.choice(list(tensors))
     shape, _ = tensors[name]
-    kinds = [kind for kind, (block, _) in writer.SIZES.items() if shape[0] % block == 0]
+    kinds = [kind for kind, (block, _) in SIZES.items() if shape[0] % block == 0]
     tensors[name] = shape, chance.choice(kinds)
 
 
@@ -148,7 +149,7 @@ def change_shape(chance: random.Random, metadata: Metadata, tensors: Tensors) ->
     shape[chance.randrange(len(shape))] = chance.choice((0, 1, 2, 32, 64, 256, 2 * shape[0]))
     if chance.random() < 0.2:
         shape.append(chance.choice((0, 1, 2)))
-    tensors[name] = tuple(shape), kind if shape[0] % writer.SIZES[kind][0] == 0 else 0
+    tensors[name] = tuple(shape), kind if shape[0] % SIZES[kind][0] == 0 else 0
 
 
 def drop_tensor(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None:

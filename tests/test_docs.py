@@ -18,6 +18,7 @@ from gemma_mtp.cli import flags
 from gemma_mtp.cli.app import app
 from gemma_mtp.errors import ExitStatus
 from gemma_mtp.files.config_file import KEYS
+from gemma_mtp.measure.bench import published
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.paths import HOME_VARIABLE
 from gemma_mtp.terminal.figures import MEANINGS
@@ -188,6 +189,10 @@ def test_the_readme_is_short() -> None:
 def test_the_readme_begins_with_a_picture_of_a_chat() -> None:
     images = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text_of(README))
     assert images[0] == "docs/chat.svg"
+
+
+def test_the_readme_has_the_figures_that_bench_shows() -> None:
+    assert published.table() in text_of(README)
 
 
 def test_the_readme_lists_the_models() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gemma_mtp.cli.flags import Json, Model, takes_options
+from gemma_mtp.cli.flags import Json, Model, flag_of, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.measure.draft_lengths import read_drafts
 from gemma_mtp.settings import SETTINGS, LoadOptions, Options
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gemma_mtp.terminal.render import Printer
 
 DRAFTS = "off,1,2,3,auto"
+NOT_WITH_SHAPE = ("model", "prompt_file", "temperature", "synthetic_acceptance", "drafter")
+"""Options that mean nothing where the weights are random."""
 WIDEST_LINE = 100  # columns; longer bars are no easier to read
 
 
@@ -60,27 +62,54 @@ def bench(
     costs: Annotated[
         bool, typer.Option("--costs", help="Also time the verifying of 1 to 9 tokens at once.")
     ] = False,
+    shape: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Measure a made-up pair of this size, such as e2b."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Measure the speed of each draft length here, side by side.
 
-    Ctrl-C shows what there is.
+    With --shape, before anything is downloaded: what drafting costs with a model of that size, and
+    what it brings where drafts are right as often as others saw. Ctrl-C shows what there is.
     """
     from gemma_mtp.measure.bench.runs import TEXTS, Plan
 
     SETTINGS["temperature"].accept(temperature, "--temperature")
     _check(tokens, repeat, synthetic_acceptance)
-    plan = Plan(
-        read_drafts(drafts),
-        TEXTS if prompt_file is None else (_text(prompt_file),),
-        tokens or 0,
-        repeat,
-        temperature if synthetic_acceptance is None else 0.0,
-        synthetic_acceptance,
-    )
-    show = partial(_print, as_json=as_json)
-    interrupted = _measure(context.obj, model, options, plan, costs, show)
+    if shape is not None:
+        from gemma_mtp.cli.bench_shape import measure_shape
+
+        given = _refuse_beside_shape(context)
+        lengths = read_drafts(drafts) if "drafts" in given else ()
+        plan = Plan(lengths, TEXTS, tokens or 0, repeat, 0.0)
+        interrupted = measure_shape(context.obj, shape, options, plan, as_json)
+    else:
+        plan = Plan(
+            read_drafts(drafts),
+            TEXTS if prompt_file is None else (_text(prompt_file),),
+            tokens or 0,
+            repeat,
+            temperature if synthetic_acceptance is None else 0.0,
+            synthetic_acceptance,
+        )
+        show = partial(_print, as_json=as_json)
+        interrupted = _measure(context.obj, model, options, plan, costs, show)
     return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
+
+
+def _refuse_beside_shape(context: typer.Context) -> set[str]:
+    """The names of what was typed. Raises UsageError for what has no meaning beside --shape."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    for name in (name for name in NOT_WITH_SHAPE if name in given):
+        what = "A model" if name == "model" else flag_of(name)
+        raise UsageError(
+            f"{what} means nothing beside --shape, whose weights are random and whose drafts are "
+            "accepted at published rates.",
+            "Leave one of the two out.",
+        )
+    return given
 
 
 def _check(tokens: int | None, repeat: int, synthetic: float | None) -> None:
@@ -189,15 +218,17 @@ def _bench(
     results = Results(found.plan.drafts, found.runs)
     loading = options.part(LoadOptions)
     about = conditions(files, engine.info, loading, found.plan.as_json(), env.versions())
-    return Bench(found.plan, results, found.costs, about, interrupted)
+    toy = env.is_built_in(files.name)
+    return Bench(found.plan, results, found.costs, about, interrupted, toy)
 
 
 def _print(found: Bench, as_json: bool) -> None:
     from gemma_mtp.measure.bench import report
-    from gemma_mtp.terminal.tables import show
 
     if as_json:
         print(json_text(report.as_json(found)))
     else:
+        from gemma_mtp.terminal.tables import show
+
         show(*report.blocks(found), widest=WIDEST_LINE)
     sys.stdout.flush()

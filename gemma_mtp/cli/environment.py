@@ -74,14 +74,16 @@ class Environment:
         from gemma_mtp.llama import features
         from gemma_mtp.models.machine import cpu_name
         from gemma_mtp.models.saved_costs import CostMemory
+        from gemma_mtp.models.temporary_pair import is_temporary
         from gemma_mtp.paths import cache_dir, state_dir
 
         log = state_dir() / "llama.log"
         # Another build or another processor has other kernels.
         version = "/".join([*self.versions(), features(), cpu_name()])
         memory = CostMemory(cache_dir() / "costs", files, options, version)
+        kept = None if is_temporary(files.target) else memory
         try:
-            return engine.load(files, replace(options, log_file=log), progress, memory)
+            return engine.load(files, replace(options, log_file=log), progress, kept)
         except UsageError as error:
             raise UsageError(str(error), error.hint or "Use a smaller --ctx.") from error
         except DoesNotFit as error:

@@ -60,12 +60,14 @@ def bytes_taken(path: Path, follow: bool = True) -> int:
     return status.st_size if blocks is None else min(blocks * 512, status.st_size)
 
 
-def disk_error(error: OSError, folder: Path) -> GemmaMtpError:
+def disk_error(
+    error: OSError, folder: Path, again: str = "pull again; what is here is kept"
+) -> GemmaMtpError:
     """What the system says of writing to `folder`, in words, with something to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return GemmaMtpError(
             f"The disk of {folder} is full.",
-            "Free some space and pull again; what is here is kept.",
+            f"Free some space and {again}.",
         )
     reason = places.folder_obstacle(folder) or error.strerror or error
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

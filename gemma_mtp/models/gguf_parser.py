@@ -96,7 +96,7 @@ class Cursor:
             raise self.damaged("it has a null byte in a token")
 
 
-def parse(path: Path, data: mmap.mmap, size: int) -> Header:
+def parse(path: Path, data: mmap.mmap | bytes, size: int) -> Header:
     """The header in `data`, the first bytes of a file of `size` bytes that begins with the magic.
 
     Raises BadPair for what is damaged, of another version, or of a type that cannot be read.

@@ -10,6 +10,7 @@ from gemma_mtp.files.folder_lock import LOCK, is_locked
 from gemma_mtp.models.inventory import StoredPair, bytes_on_disk, folders, in_folder, remove_folder
 from gemma_mtp.models.pair_record import RECORD, SUMS
 from gemma_mtp.models.store import Store
+from gemma_mtp.models.temporary_pair import is_temporary
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def leftovers(store: Store) -> list[Leftover]:
             found += _beside(folder, item)
         else:
             size = 0 if folder.is_symlink() else bytes_on_disk(folder)
-            found.append(Leftover(folder, size, f"part of {item.name}" if item else "no model"))
+            other = "left by bench --shape" if is_temporary(folder) else "no model"
+            found.append(Leftover(folder, size, f"part of {item.name}" if item else other))
     return found
 
 

@@ -1,12 +1,13 @@
 """Which tensors a Gemma 4 file holds: the table of their names, shapes and types.
 
-`pair_check` asks. llama.cpp checks names (those of its src/llama-arch.cpp) and shapes, too, but
-takes it for granted that it has kernels for the types. Reads no file.
+`pair_check` asks, and `random_pair` makes files by it. llama.cpp checks names (those of its
+src/llama-arch.cpp) and shapes, too, but takes it for granted that it has kernels for the types.
+Reads no file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from gemma_mtp.models.gguf_header import Header, TensorInfo, vocabulary_size
@@ -133,6 +134,50 @@ def check_drafter_tensors(header: Header, hyper: Hyperparameters) -> None:
     _refuse_unknown(header, known)
 
 
+def target_tensors(
+    header: Header, hyper: Hyperparameters, values_are_keys: bool
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a target's tensors, as those published have them.
+
+    `values_are_keys`: full layers have no matrix for their values.
+    """
+    whole = _whole(header, hyper) | {"fused": 0, "pairwise": 1, "routed": hyper.experts}
+    found = dict(_named(TARGET, whole | {"nvfp4_output": 0}))
+    for layer in range(hyper.layers):
+        has_values = layer < hyper.kv_layers and (hyper.sliding[layer] or not values_are_keys)
+        optional = {"layer_output_scale.weight", "attn_v.weight" if has_values else ""}
+        sizes = whole | _of_layer(hyper, layer)
+        found |= _named(TARGET_LAYER, sizes, f"blk.{layer}.", optional)
+    return found
+
+
+def drafter_tensors(header: Header, hyper: Hyperparameters) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a drafter's tensors."""
+    whole = _whole(header, hyper)
+    found = dict(_named(DRAFTER, whole))
+    for layer in range(hyper.layers):
+        found |= _named(DRAFTER_LAYER, whole | _of_layer(hyper, layer), f"blk.{layer}.")
+    return found
+
+
+def _named(
+    rules: tuple[Rule, ...], sizes: dict[str, int], block: str = "", optional: Container[str] = ()
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of what must be there, and of what is among the `optional`."""
+    for rule in rules:
+        if _holds(rule, sizes) and (not rule.optional or rule.name in optional):
+            yield block + rule.name, _shape(rule, sizes)
+
+
+def _holds(rule: Rule, sizes: dict[str, int]) -> bool:
+    """Whether all conditions of a rule hold."""
+    return all(bool(sizes[word.lstrip("-")]) != (word[0] == "-") for word in rule.only.split())
+
+
+def _shape(rule: Rule, sizes: dict[str, int]) -> tuple[int, ...]:
+    return tuple(sizes[word] for word in rule.shape.split())
+
+
 def _whole(header: Header, hyper: Hyperparameters) -> dict[str, int]:
     return {
         "one": 1,
@@ -177,11 +222,11 @@ def _check(
 ) -> Iterator[str]:
     """Names of the tensors that are there and fit their rule."""
     for rule in rules:
-        if not all(bool(sizes[word.lstrip("-")]) != (word[0] == "-") for word in rule.only.split()):
+        if not _holds(rule, sizes):
             continue
         name, tensor = block + rule.name, header.tensors.get(block + rule.name)
         if tensor is not None:
-            _check_form(header, name, tensor, tuple(sizes[word] for word in rule.shape.split()))
+            _check_form(header, name, tensor, _shape(rule, sizes))
             yield name
         elif not rule.optional:
             raise refuse(header, f"lacks the tensor {name}.")

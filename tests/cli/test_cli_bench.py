@@ -88,11 +88,10 @@ def test_the_table_and_the_bars(monkeypatch):
     assert lines[1] == "3 x 64 tokens, temperature 1: story, code, list"
     heads, off, three = (line.split() for line in lines[3:6])
     assert heads[:2] == ["draft", "tok/s"]
-    assert off == ["off", "20.0", "20.0-20.0", "1.00", "-", "-", "-", "0.20", "s"]
-    assert three == ["3", "24.9", "24.9-24.9", "1.24", "58", "%", "2.73", "45", "%", "0.20", "s"]
+    assert off == ["off", "20.0", "20.0-20.0", "1.00", "-", "-", "0.20", "s"]
+    assert three == ["3", "24.9", "24.9-24.9", "1.24", "58", "%", "2.73", "0.20", "s"]
     assert any(line.startswith("  off ███") for line in lines)
-    four = next(line for line in lines if line.split()[:2] == ["4", "3"])
-    assert four.split()[2:] == ["95.00", "1.90", "61", "%"]
+    assert ["3", "95.00", "1.90", "61", "%"] in [line.split() for line in lines]
     assert "--draft 3 was fastest here: 1.24 times plain decoding." in lines
 
 

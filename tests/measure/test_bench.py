@@ -179,17 +179,34 @@ def test_the_sentence_where_a_fixed_length_is_faster_than_auto():
 def test_the_sentence_where_drafting_does_not_pay_says_by_how_much():
     sentence = conclusion(results(CurveEngine(0.7, verify=STEEP), ("off", "1", "3")))
     assert sentence == (
-        "Drafting does not pay here: the fastest draft length, 3, reached 0.74 of the speed of "
-        "plain decoding; use --draft off."
+        "Drafting does not pay here: the fastest setting with drafts, --draft 3, reached 0.74 of "
+        "the speed of plain decoding; use --draft off."
     )
 
 
 def test_the_sentence_where_auto_stops_drafting_by_itself():
     sentence = conclusion(results(CurveEngine(0.2, chosen=0)))
     assert sentence == (
-        "Drafting does not pay here: the fastest draft length, auto, reached 1.00 of the speed of "
-        "plain decoding; --draft auto is as good as off."
+        "Drafting does not pay here, and --draft auto leaves it: it was as fast as plain decoding "
+        "(1.00)."
     )
+
+
+def test_a_setting_that_drafted_nothing_has_no_gain_however_fast_it_was():
+    lucky = CurveEngine(0.2, chosen=0, slowness=lambda number: 1.2 if number % 2 == 0 else 1.0)
+    found = results(lucky, ("off", "auto"), repeat=2)
+    assert found.speedup > 1.1
+    assert conclusion(found).startswith("Drafting does not pay here")
+
+
+def test_the_sentence_says_so_where_the_repeats_differ_more_than_they_gain():
+    engine = CurveEngine(slowness=lambda number: (1.0, 1.0, 1.0, 1.6, 1.0, 1.0)[number % 6])
+    sentence = conclusion(results(engine, ("off", "3")))
+    assert sentence == (
+        "--draft 3 was fastest here: 1.24 times plain decoding. The repeats of --draft 3 range "
+        "from 0.78 to 1.24, more than it gains or loses: the texts differ, or the machine was busy."
+    )
+    assert "range" not in conclusion(results(CurveEngine(), ("off", "3")))
 
 
 def test_the_sentence_on_half_a_measurement():

@@ -11,7 +11,7 @@ import pytest
 from support import gguf_writer as writer
 
 from gemma_mtp.errors import BadPair, ExitStatus, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, gguf_header, pair_check
+from gemma_mtp.models import gguf, gguf_header, gguf_writer, pair_check
 
 MODELS = Path(gguf.__file__).with_name("builtin")
 
@@ -134,7 +134,7 @@ def test_a_header_that_ends_early(target: Path) -> None:
 
 
 def test_a_tensor_of_a_removed_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(writer.SIZES, 31, (32, 18))
+    monkeypatch.setitem(gguf_writer.SIZES, 31, (32, 18))
     metadata, tensors = writer.target()
     tensors["token_embd.weight"] = (32, 8), 31
     path = writer.write(tmp_path / "t.gguf", metadata, tensors)

@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gemma_mtp.models.gguf import read_header
+from gemma_mtp.models.gguf_writer import (
+    INT32,
+    UINT16,
+    Metadata,
+    Tensors,
+    Typed,
+    encoded,
+    head,
+    padded,
+    size_of,
+    string,
+    tensor_info,
+)
 
 WIDTH, HEAD, HEAD_SWA, FEED_FORWARD, DRAFTER_WIDTH = 32, 16, 8, 64, 16
 TOKENS = ["<pad>", "<eos>", "<bos>", "\n", "a", "b", "ab", "c"]
 
-# ggml type: (elements in a block, bytes of a block)
-SIZES = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
-    9: (32, 36), 20: (32, 18), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
-    30: (1, 2), 39: (32, 17), 40: (64, 36), 42: (64, 18),
-}  # fmt: skip
-
-# GGUF's types of metadata, and what struct calls them
-UINT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
-FORMATS = {UINT16: "H", UINT32: "I", INT32: "i", FLOAT32: "f", BOOL: "?"}
 KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 8: "Q8_0"}
-
-
-class U16(int):
-    """A number stored in 16 bits, as llama.cpp wants those of parts."""
-
-
-class I32(int):
-    """A number stored in 32 bits with a sign."""
-
-
-Metadata = dict[str, Any]
-Tensors = dict[str, tuple[tuple[int, ...], int]]
+U16, I32 = partial(Typed, UINT16), partial(Typed, INT32)
 
 
 def write(
@@ -61,15 +53,9 @@ def contents(
     fill: bytes = bytes(4),
 ) -> bytes:
     """What `write` writes."""
-    out = bytearray(magic + struct.pack("<IQQ", version, len(tensors), len(metadata)))
-    for key, value in metadata.items():
-        out += _string(key) + _value(value)
-    offset = 0
-    for name, (shape, kind) in tensors.items():
-        out += _tensor(name, shape, kind, offset)
-        offset += _padded(_bytes(shape, kind), alignment)
-    out += bytes(_padded(len(out), alignment) - len(out))
-    return bytes(out) + (fill * (offset // len(fill) + 1))[:offset]
+    size = sum(padded(size_of(*tensor), alignment) for tensor in tensors.values())
+    weights = (fill * (size // len(fill) + 1))[:size]
+    return head(metadata, tensors, version, magic, alignment) + weights
 
 
 def part_path(path: Path, number: int, parts: int) -> Path:
@@ -98,7 +84,7 @@ def split(source: Path, path: Path, parts: int = 3) -> list[Path]:
     header, data = read_header(source), source.read_bytes()
     names = list(header.tensors)
     start, count = 24, struct.unpack_from("<Q", data, 16)[0]
-    metadata = data[start : data.index(_string(names[0]), start)]
+    metadata = data[start : data.index(string(names[0]), start)]
     written = []
     for number in range(parts):
         out = _split_start(metadata if number == 0 else b"", count, number, parts, names)
@@ -106,11 +92,11 @@ def split(source: Path, path: Path, parts: int = 3) -> list[Path]:
         for name in _share(names, number, parts):
             tensor = header.tensors[name]
             kind = next(kind for kind, known in KINDS.items() if known == tensor.type)
-            out += _tensor(name, tensor.shape, kind, len(body))
+            out += tensor_info(name, tensor.shape, kind, len(body))
             at = header.data_offset + tensor.offset
             body += data[at : at + tensor.bytes]
-            body += bytes(_padded(len(body), 32) - len(body))
-        out += bytes(_padded(len(out), 32) - len(out)) + body
+            body += bytes(padded(len(body)) - len(body))
+        out += bytes(padded(len(out)) - len(out)) + body
         written.append(part_path(path, number, parts))
         written[-1].write_bytes(out)
     return written
@@ -127,7 +113,7 @@ def _split_start(
     own, mine = split_keys(number, parts, len(names)), _share(names, number, parts)
     keys = len(own) + (count if metadata else 0)
     out = bytearray(struct.pack("<4sIQQ", b"GGUF", 3, len(mine), keys)) + metadata
-    return out + b"".join(_string(key) + _value(value) for key, value in own.items())
+    return out + b"".join(string(key) + encoded(value) for key, value in own.items())
 
 
 def target(layers: int = 2, shared: int = 0, kind: int = 0) -> tuple[Metadata, Tensors]:
@@ -213,56 +199,3 @@ def _layer(layer: int, width: int, head: int, kind: int) -> Tensors:
         f"{block}.ffn_up.weight": ((width, FEED_FORWARD), kind),
         f"{block}.ffn_down.weight": ((FEED_FORWARD, width), kind),
     }
-
-
-def _tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
-    numbers = struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
-    return _string(name) + numbers
-
-
-def _bytes(shape: tuple[int, ...], kind: int) -> int:
-    block, size = SIZES[kind]
-    elements = 1
-    for n in shape:
-        elements *= n
-    return elements // block * size
-
-
-def _padded(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
-
-
-def _string(text: str) -> bytes:
-    raw = text.encode()
-    return struct.pack("<Q", len(raw)) + raw
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A value, or a list of them, in another type than Python's suggests."""
-
-    kind: int
-    value: Any
-
-
-def _value(value: Any) -> bytes:
-    kind = _type(value)
-    plain = value.value if isinstance(value, Typed) else value
-    if not isinstance(plain, list):
-        return struct.pack("<I", kind) + _body(kind, plain)
-    if not isinstance(value, Typed):
-        kind = _type(plain[0]) if plain else UINT32
-    head = struct.pack("<IIQ", ARRAY, kind, len(plain))
-    return head + b"".join(_body(kind, item) for item in plain)
-
-
-def _type(value: Any) -> int:
-    if isinstance(value, Typed):
-        return value.kind
-    return {
-        bool: BOOL, int: UINT32, float: FLOAT32, str: STRING, list: ARRAY, U16: UINT16, I32: INT32,
-    }[type(value)]  # fmt: skip
-
-
-def _body(kind: int, value: Any) -> bytes:
-    return _string(value) if kind == STRING else struct.pack(f"<{FORMATS[kind]}", value)

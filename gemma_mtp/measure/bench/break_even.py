@@ -19,6 +19,12 @@ def round_cost(costs: Costs, drafts: int) -> float | None:
     return (min(widths) + drafts * costs.draft_step + costs.overhead) / plain
 
 
+def expected(drafts: int, chance: float) -> float:
+    """Tokens that a round of so many drafts brings, each accepted with this chance if those before
+    it were."""
+    return sum(chance**i for i in range(drafts + 1))
+
+
 def break_even(cost: float, drafts: int) -> float | None:
     """The chance of acceptance from which a round of `cost` plain steps and `drafts` drafts pays.
 
@@ -30,7 +36,7 @@ def break_even(cost: float, drafts: int) -> float | None:
     low, high = 0.0, 1.0
     for _ in range(40):
         chance = (low + high) / 2
-        if sum(chance**i for i in range(drafts + 1)) < cost:
+        if expected(drafts, chance) < cost:
             low = chance
         else:
             high = chance

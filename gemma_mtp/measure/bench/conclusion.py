@@ -6,9 +6,8 @@ others.
 
 from __future__ import annotations
 
-from gemma_mtp.measure.bench.results import Results
+from gemma_mtp.measure.bench.results import GAIN, Results
 
-GAIN = 1.03  # speedup from which drafting pays; less is within what two measurements differ by
 AS_FAST = 0.97  # of another setting's speed: from here on two settings count as equally fast
 
 
@@ -21,7 +20,23 @@ def conclusion(results: Results) -> str:
         return "Only plain decoding was measured: name draft lengths to compare it with."
     if results.speedup is None:
         return f"--draft {best} was fastest here: measure off as well to see what drafting brings."
-    return _gain(results) if results.speedup >= GAIN else _loss(results, best)
+    found = _gain(results) if results.gains else _loss(results, best)
+    return found + range_in_words(results)
+
+
+def range_in_words(results: Results) -> str:
+    """A sentence with a blank before it where the repeats differ by more than the gain; else ""."""
+    best = results.best_drafting
+    if best is None or results.plain is None:
+        return ""
+    ratios = results.ratios(best, results.plain)
+    low, high, gain = min(ratios), max(ratios), abs((results.speedup or 1.0) - 1)
+    if high - low <= gain or AS_FAST <= low <= high < GAIN:
+        return ""
+    return (
+        f" The repeats of --draft {best} range from {low:.2f} to {high:.2f}, more than it gains or "
+        "loses: the texts differ, or the machine was busy."
+    )
 
 
 def _gain(results: Results) -> str:
@@ -39,8 +54,12 @@ def _gain(results: Results) -> str:
 
 def _loss(results: Results, best: str) -> str:
     auto = results[results.auto].speedup if results.auto else None
-    use = "--draft auto is as good as off" if (auto or 0.0) >= AS_FAST else "use --draft off"
+    if auto is not None and auto >= AS_FAST:
+        return (
+            "Drafting does not pay here, and --draft auto leaves it: it was as fast as plain "
+            f"decoding ({auto:.2f})."
+        )
     return (
-        f"Drafting does not pay here: the fastest draft length, {best}, reached "
-        f"{results.speedup:.2f} of the speed of plain decoding; {use}."
+        f"Drafting does not pay here: the fastest setting with drafts, --draft {best}, reached "
+        f"{results.speedup:.2f} of the speed of plain decoding; use --draft off."
     )

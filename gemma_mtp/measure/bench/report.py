@@ -11,16 +11,30 @@ from gemma_mtp.api import Stats
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.conclusion import conclusion
-from gemma_mtp.measure.bench.results import Results, Summary
+from gemma_mtp.measure.bench.results import BUSY, Results, Summary
 from gemma_mtp.measure.bench.runs import Plan
 from gemma_mtp.terminal.tables import Block, Table, bars
 from gemma_mtp.text import counted, number, percent
 
-HEADS = ("draft", "tok/s", "from-to", "speedup", "accepted", "per round", "of limit", "first token")
-DROPPED = ("first token", "from-to", "of limit", "per round", "accepted", "speedup")
-"""Columns that go first where the window is too narrow for all of them."""
-COST_HEADS = ("width", "drafts", "ms", "plain steps", "pays from")
-COST_DROPPED = ("drafts", "ms", "pays from")
+HEADS = ("draft", "tok/s", "from-to", "speedup", "accepted", "per round", "first token")
+FOLDED = ("first token", "from-to", "per round", "accepted", "speedup")
+"""Columns that go below their row first where the window is too narrow for all of them."""
+COST_HEADS = ("drafts", "ms", "plain steps", "pays from")
+LEGEND = (
+    "draft: how many tokens are drafted in a round; off is plain decoding, auto chooses while it "
+    "writes. speedup: against off. accepted: the share of drafts that were right. per round: "
+    "tokens written, the model's own included."
+)
+COST_LEGEND = (
+    "drafts: how many are checked at once; none is a plain step, which writes one token. "
+    "pays from: the chance that each has to be right."
+)
+TOY = (
+    "The built-in pair says little about real models: it is a toy that lies in the processor's "
+    "cache, where checking four tokens takes nearly as long as writing them. Real ones have to be "
+    "read from memory, once for all tokens that are checked. gemma-mtp bench --shape e2b measures "
+    "such a pair here, without a download."
+)
 
 
 @dataclass(frozen=True)
@@ -32,28 +46,35 @@ class Bench:
     costs: Costs | None
     conditions: Mapping[str, Any]
     interrupted: bool = False
+    toy: bool = False  # the built-in pair
 
 
 def as_json(bench: Bench) -> dict[str, Any]:
     """The object of `bench --json`. Ratios that cannot be formed are null."""
-    results, plan = bench.results, bench.plan
     return {
-        "runs": [_run_json(bench, summary) for summary in results.summaries],
-        "speedup": _rounded(results.speedup),
-        "best_fixed": results.best_fixed,
-        "auto_vs_best": _rounded(results.auto_vs_best),
-        "costs": None if bench.costs is None else _costs_json(bench.costs),
+        **results_json(bench.results),
+        "costs": None if bench.costs is None else costs_json(bench.costs),
         "advice": conclusion(bench.results),
-        "noise": _rounded(results.noise),
-        "busy": results.busy,
-        "valid_text": plan.synthetic_acceptance is None,
+        "valid_text": bench.plan.synthetic_acceptance is None,
         "interrupted": bench.interrupted,
         **bench.conditions,
     }
 
 
-def _run_json(bench: Bench, summary: Summary) -> dict[str, Any]:
-    total, results = summary.total, bench.results
+def results_json(results: Results) -> dict[str, Any]:
+    """What follows from the runs alone."""
+    return {
+        "runs": [_run_json(results, summary) for summary in results.summaries],
+        "speedup": _rounded(results.speedup),
+        "best_fixed": results.best_fixed,
+        "auto_vs_best": _rounded(results.auto_vs_best),
+        "noise": _rounded(results.noise),
+        "busy": results.busy,
+    }
+
+
+def _run_json(results: Results, summary: Summary) -> dict[str, Any]:
+    total = summary.total
     return {
         "draft": summary.draft,
         "tokens_per_second": _rounded(summary.tokens_per_second),
@@ -88,8 +109,9 @@ def _run_json(bench: Bench, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _costs_json(costs: Costs) -> dict[str, Any]:
-    plain = _plain(costs)
+def costs_json(costs: Costs) -> dict[str, Any]:
+    """Seconds, and plain steps, by width."""
+    plain = plain_step(costs)
     return {
         "position": costs.position,
         "verify_seconds": {str(w): round(s, 7) for w, s in sorted(costs.verify.items())},
@@ -104,40 +126,49 @@ def blocks(bench: Bench) -> list[Block]:
     """Conditions, table, bars, costs, the conclusion in one sentence, and notes."""
     found: list[Block] = [*_conditions(bench), ""]
     if bench.results.summaries:
-        found += [_table(bench.results), "", *_picture(bench.results), ""]
+        found += [table(bench.results), *legend(bench.results), "", *_picture(bench.results), ""]
     if bench.costs is not None and bench.costs.verify:
-        found += [*_costs(bench.costs), ""]
+        found += [*costs(bench.costs), ""]
     return [*found, conclusion(bench.results), *_notes(bench)]
 
 
 def _conditions(bench: Bench) -> list[str]:
-    plan, conditions = bench.plan, bench.conditions
+    plan = bench.plan
     texts = ", ".join(dict.fromkeys(run.text for run in bench.results.runs))
-    weights = conditions["files"][0]["weights"]
-    loaded = conditions["settings"]
-    first = f"{Path(conditions['model']).name} ({weights}), {counted(loaded['threads'], 'thread')}"
-    if loaded["gpu_layers"]:
-        first += f", {loaded['gpu_layers']} layers on the GPU"
     second = f"{plan.repeat} x {plan.tokens} tokens, temperature {plan.temperature:g}: {texts}"
+    first = loaded(bench.conditions)
     return [first, second] if texts else [first]
 
 
-def _table(results: Results) -> Table:
+def loaded(conditions: Mapping[str, Any]) -> str:
+    """The pair, its weights and where it computes."""
+    weights, settings = conditions["files"][0]["weights"], conditions["settings"]
+    threads = counted(settings["threads"], "thread")
+    found = f"{Path(conditions['model']).name} ({weights}), {threads}"
+    layers = settings["gpu_layers"]
+    return f"{found}, {layers} layers on the GPU" if layers else found
+
+
+def table(results: Results) -> Table:
+    """A row for each draft length."""
     rows = [_row(summary) for summary in results.summaries]
-    return Table(HEADS, rows, right=HEADS[1:], dropped=DROPPED)
+    return Table(HEADS, rows, right=HEADS[1:], dropped=FOLDED)
+
+
+def legend(results: Results) -> list[Block]:
+    """What the columns mean, where there are drafts."""
+    return [LEGEND] if results.best_drafting else []
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
     total, length = summary.total, summary.total.mean_accepted_length
-    drafts = total.drafted > 0
     return (
         summary.draft,
         number(summary.tokens_per_second),
         f"{number(min(summary.rates))}-{number(max(summary.rates))}",
-        _or_dash(summary.speedup, "{:.2f}"),
+        "-" if summary.speedup is None else f"{summary.speedup:.2f}",
         "-" if total.acceptance_rate is None else percent(total.acceptance_rate),
-        _or_dash(length if drafts else None, "{:.2f}"),
-        "-" if summary.share_of_limit is None or not drafts else percent(summary.share_of_limit),
+        f"{length:.2f}" if length and total.drafted else "-",
         _seconds(summary.ttft_seconds),
     )
 
@@ -147,23 +178,19 @@ def _picture(results: Results) -> list[Block]:
     return ["tokens per second", bars(rows)]
 
 
-def _costs(costs: Costs) -> list[Block]:
-    plain = _plain(costs)
-    rows, picture = [], []
+def costs(costs: Costs) -> list[Block]:
+    """What checking drafts takes by their number, and making one."""
+    plain, rows = plain_step(costs), []
     for verified, seconds in sorted(costs.verify.items()):
         steps = f"{seconds / plain:.2f}"
-        pays = _pays(costs, verified - 1)
-        rows.append((str(verified), str(verified - 1), f"{seconds * 1e3:.2f}", steps, pays))
-        picture.append((str(verified), seconds / plain, steps))
+        drafts = str(verified - 1) if verified > 1 else "none"
+        rows.append((drafts, f"{seconds * 1e3:.2f}", steps, _pays(costs, verified - 1)))
     draft, overhead = costs.draft_step / plain, costs.overhead / plain
     return [
-        f"cost of verifying, with {costs.position} tokens in the context",
-        Table(COST_HEADS, rows, right=COST_HEADS[1:], dropped=COST_DROPPED),
-        f"a draft step costs {draft:.2f} plain steps, all else in a round {overhead:.2f}",
-        "pays from: the chance of each draft to be accepted",
-        "",
-        "plain steps by width",
-        bars(picture),
+        f"cost of checking drafts, with {costs.position} tokens in the context",
+        Table(COST_HEADS, rows, right=COST_HEADS, dropped=COST_HEADS[1:2]),
+        f"Making a draft costs {draft:.2f} plain steps, all else in a round {overhead:.2f}.",
+        COST_LEGEND,
     ]
 
 
@@ -187,14 +214,20 @@ def _notes(bench: Bench) -> list[str]:
         share = "under 1 %" if copied < 0.005 else percent(copied)
         notes.append(f"Of what auto got accepted, {share} was copied from the text itself.")
     if results.noise is not None:
-        spread = f"Rounds of one length differed by {percent(results.noise)} in time"
-        if results.busy:
-            notes.append(f"{spread}: the machine was busy; measure again when it is quiet.")
-        else:
-            notes.append(f"{spread}.")
+        notes.append(noise(results.noise))
+    if bench.toy and results.runs:
+        notes.append(TOY)
     if bench.interrupted and results.runs:
         notes.append(f"Stopped after {len(results.runs)} of {len(bench.plan.order())} runs.")
     return notes
+
+
+def noise(spread: float) -> str:
+    """How far the figures can be relied on."""
+    found = f"Rounds of one length differed by {percent(spread)} in time"
+    if spread > BUSY:
+        return f"{found}: the machine was busy; measure again when it is quiet."
+    return f"{found}."
 
 
 def _copied(stats: Stats) -> float | None:
@@ -202,17 +235,13 @@ def _copied(stats: Stats) -> float | None:
     return stats.copied / stats.accepted if stats.accepted else None
 
 
-def _plain(costs: Costs) -> float:
+def plain_step(costs: Costs) -> float:
     """Seconds of verifying one token: a plain step, the unit of all other costs."""
     return costs.verify.get(1) or min(costs.verify.values(), default=1.0)
 
 
 def _seconds(value: float) -> str:
     return f"{value * 1e3:.0f} ms" if value < 0.1 else f"{value:.2f} s"
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -14,6 +14,7 @@ from gemma_mtp.api import Stats
 from gemma_mtp.measure.bench.runs import Run
 from gemma_mtp.measure.draft_lengths import draft_setting
 
+GAIN = 1.03  # speedup from which drafting pays; less is within what two measurements differ by
 BUSY = 0.10  # from this range of a round's time, relative to its median, a machine counts as busy
 
 
@@ -65,14 +66,18 @@ class Results:
 
     def faster(self, draft: str, other: str) -> float | None:
         """By what factor `draft` is faster than `other`: the median over the repeats both have."""
+        ratios = self.ratios(draft, other)
+        return median(ratios) if ratios else None
+
+    def ratios(self, draft: str, other: str) -> list[float]:
+        """By what factor `draft` is faster than `other`, in each repeat that both have."""
         ours, theirs = self._by_draft[draft], self._by_draft[other]
         rates = [
             (run.stats.tokens_per_second, theirs[repeat].stats.tokens_per_second)
             for repeat, run in ours.items()
             if repeat in theirs
         ]
-        ratios = [rate / other_rate for rate, other_rate in rates if other_rate]
-        return median(ratios) if ratios else None
+        return [rate / other_rate for rate, other_rate in rates if other_rate]
 
     @property
     def fixed(self) -> list[str]:
@@ -98,6 +103,14 @@ class Results:
         """The fastest setting that drafts, against plain decoding; below 1 it is a loss."""
         best = self.best_drafting
         return None if best is None else self[best].speedup
+
+    @property
+    def gains(self) -> bool:
+        """Whether the fastest setting that drafts is faster than plain decoding, and did draft."""
+        best = self.best_drafting
+        if best is None or self.speedup is None:
+            return False
+        return self.speedup >= GAIN and self[best].total.drafted > 0
 
     @property
     def auto_vs_best(self) -> float | None:
