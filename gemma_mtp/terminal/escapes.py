@@ -9,15 +9,25 @@ from __future__ import annotations
 ERASE_LINE = "\x1b[K"  # from the cursor to the end of its row
 ERASE_BELOW = "\x1b[J"  # from the cursor to the end of the screen
 
-ROW_BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r"
-"""Makes room for a row below the cursor, remembers where the cursor is, and goes to the start of
-that row. "Index" keeps the column, a newline would not; so the column need not be known."""
+NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
+"""Whether what finds no room in a row is cut or goes on in the next one."""
+
+START_BELOW = "\x1b[B\r"
+"""Goes to the start of the row below, which has to be there."""
 BACK = "\x1b8"
-"""Returns to where `ROW_BELOW` came from."""
+"""Returns to where `room` left the cursor."""
 
 ERASE_SCREEN_BELOW = f" {ERASE_BELOW}\r{ERASE_LINE}"
 """As `ERASE_BELOW` in the first column, but from the second on: what is erased from the top left
 corner of the screen is kept in the scrollback by some terminals."""
+
+FRESH_ROW = f"\x1bD\r{ERASE_BELOW}"
+"""Goes to the start of the row below, which is made if need be, and erases from there on. "Index"
+does not depend on the column, which need not be known."""
+
+LEAVE_ROW = f" {ERASE_BELOW}{FRESH_ROW}"
+"""The same, after erasing all that is behind the text in which the cursor stands. The space is for
+a cursor behind the last column: it is still on the last letter, which must not be erased."""
 
 MARK_PASTES, DO_NOT_MARK_PASTES = "\x1b[?2004h", "\x1b[?2004l"
 """Whether the terminal puts what is pasted between marks, so that its line ends send nothing."""
@@ -33,14 +43,15 @@ def up(rows: int) -> str:
     return f"\x1b[{rows}A" if rows else ""
 
 
-def left(columns: int) -> str:
-    """Moves the cursor to the left, in its row."""
-    return f"\x1b[{columns}D"
+def down(rows: int) -> str:
+    """Moves the cursor down, in its column, and not beyond the last row."""
+    return f"\x1b[{rows}B" if rows else ""
 
 
-def to_column(column: int) -> str:
-    """Moves the cursor within its row; the first column is 0."""
-    return f"\x1b[{column + 1}G"
+def room(rows: int) -> str:
+    """Makes room for so many rows below the cursor, which stays where it is and is remembered for
+    `BACK`. "Index" keeps the column, a newline would not; so the column need not be known."""
+    return "\x1bD" * rows + up(rows) + "\x1b7"
 
 
 def to_clipboard(encoded: str) -> str:

@@ -70,7 +70,7 @@ def _pace(factor: float) -> str:
 
 
 class RaceView:
-    """Draws both replies again and again in the same rows."""
+    """Shows both replies again and again, and in the end to stay."""
 
     def __init__(
         self,
@@ -87,7 +87,6 @@ class RaceView:
             for one in recordings
         ]
         self._alike = in_common(*(recording.text for recording in recordings))
-        self._drawn: list[Line] = []
 
     @property
     def _wide(self) -> bool:
@@ -102,16 +101,16 @@ class RaceView:
     def draw(self, seconds: float) -> None:
         """One frame; of long texts the last rows."""
         room = max(self._screen.height - MARGIN, 1)
-        self._put(self._columns(seconds, room) if self._wide else self._bars(seconds))
+        self._screen.rows(self._columns(seconds, room) if self._wide else self._bars(seconds))
 
     def end(self) -> None:
         """All of it, to stay."""
         seconds = max(recording.seconds for recording in self._recordings)
         if self._wide:
-            self._put(self._columns(seconds))
+            self._write(*self._columns(seconds))
             return
         if self._screen.live:
-            self._put(self._bars(seconds))
+            self._write(*self._bars(seconds))
         left, right = self._recordings
         if left.text == right.text:
             self.say(left.text.rstrip("\n"))
@@ -127,15 +126,8 @@ class RaceView:
         for row in (row for line in text.split("\n") for row in indented(Text(line), width)):
             self._write(row)
 
-    def _write(self, line: Line) -> None:
-        self._screen.put([*line, Piece("\n")], note=True)
-
-    def _put(self, rows: list[Line]) -> None:
-        """Over the rows drawn before, which a narrower window may have broken."""
-        width = self._screen.width
-        up = sum(max(-(-_width(row) // width), 1) for row in self._drawn)
-        self._screen.rows(rows, min(up, self._screen.height - 1))
-        self._drawn = rows
+    def _write(self, *rows: Line) -> None:
+        self._screen.put([piece for row in rows for piece in (*row, Piece("\n"))], note=True)
 
     def _rows(self, seconds: float, width: int, room: int = sys.maxsize) -> list[list[Line]]:
         """The last `room` rows of both texts by then, or some more. Where one of them is at its

@@ -4,6 +4,11 @@ the text, with rows above it where it begins at the start of a row, and one tran
 Knows columns and escape sequences, not what the words mean. What is shown for the moment never
 becomes part of the text and is erased before anything else is written; it appears only on a
 terminal that can move its cursor.
+
+The cursor is always left where the text ended, and all that is shown for the moment is behind it.
+So it can be erased without knowing where it is: a window that gets another width while it is there
+may have broken its rows anew, as most terminals do, or cut them. No row above the cursor is ever
+touched. Where the row of the text itself was broken or cut, the text goes on in a fresh one.
 """
 
 from __future__ import annotations
@@ -12,11 +17,18 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from gemma_mtp.terminal import escapes
 from gemma_mtp.terminal.console import is_dumb
-from gemma_mtp.terminal.escapes import BACK, ERASE_BELOW, ERASE_LINE, ROW_BELOW
+from gemma_mtp.terminal.escapes import (
+    BACK,
+    ERASE_BELOW,
+    ERASE_SCREEN_BELOW,
+    FRESH_ROW,
+    NO_WRAP,
+    WRAP,
+)
 from gemma_mtp.terminal.output import unguarded
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.widths import char_width, columns, cut, most
@@ -24,6 +36,9 @@ from gemma_mtp.text import harmless
 
 if TYPE_CHECKING:
     from rich.style import Style
+
+Shown = Literal["", "line", "end", "rows"]
+"""What is on the screen for the moment: no more than the transient line, or more."""
 
 
 def fit(parts: list[tuple[int, str]], width: int) -> str:
@@ -52,13 +67,16 @@ class Screen:
             os.system("")  # makes older Windows consoles understand escape sequences
         self._column: int | None = 0
         self._exact = True  # otherwise the column is the greatest it can be
+        self._goes_on = False  # the terminal broke a line, of which this row is the rest
+        self._fresh = False  # the row was begun although the text has no line end there
         self._width = self.width
         self._above: list[list[Piece]] = []  # the rows of the end but for the last
-        self._above_widths: list[int] = []  # columns of those that are on the screen
+        self._most = 0  # so many of these are shown
         self._end: list[Piece] = []
-        self._end_width = 0  # columns of it that are on the screen
         self._bar: Sequence[Piece] = ()
-        self._wanted, self._shown = "", False
+        self._wanted = ""
+        self._shown: Shown = ""
+        self._shown_in = 0, 0  # columns and rows of the window then
 
     @property
     def width(self) -> int:
@@ -85,8 +103,8 @@ class Screen:
 
     @property
     def at_line_start(self) -> bool:
-        """Nothing was written in the current row yet."""
-        return self._column == 0
+        """Nothing was written in the current line yet."""
+        return self._column == 0 and not self._fresh
 
     def write(self, piece: str, *, dim: bool = False, note: bool = False) -> None:
         """Write a piece where the text ended; the transient line moves along below it."""
@@ -100,19 +118,19 @@ class Screen:
         stream = self.notes if note else self.text
         on_terminal = self.live if note else self.text_shown
         pieces = list(pieces)
-        *above, end = _lines(_harmless(end))
-        stays = not pieces and above == self._above and self.width == self._width
-        erase = self._erase(stays)
         if note or on_terminal:
             pieces = _harmless(pieces)
-        self._resized()
-        data = self.styled(pieces)
+        *above, end = _lines(_harmless(end))
+        stays = not pieces and above == self._above and self._stands
+        erase = self._erase(stays)
         if on_terminal or self.text is self.notes:
+            pieces = self._begun_afresh(pieces)
             for piece, _ in pieces:
                 self._advance(piece)
         else:
             self._wanted = ""
-        self._above, self._end = above, end
+        self._above, self._end, self._most = above, end, self.height // 2
+        data = self.styled(pieces)
         self._send((self.notes, erase), (stream, data), (self.notes, self._draw(stays)))
 
     def transient(self, line: str, bar: Sequence[Piece] = ()) -> None:
@@ -121,17 +139,17 @@ class Screen:
         line = harmless(line)
         if not self.live or (line == self._wanted and bar == self._bar):
             return
-        stays = self.width == self._width
+        stays = self._stands
         erase = self._erase(stays)
-        self._resized()
         self._wanted, self._bar = line, bar
         self._send((self.notes, erase + self._draw(stays)))
 
-    def rows(self, lines: Iterable[list[Piece]], up: int = 0) -> None:
-        """Write whole lines, each over what its row may hold, from `up` rows above on; what is
-        below them is erased. Starts and ends at the start of a row."""
-        data = "".join(self.styled(_harmless(line)) + ERASE_LINE + "\n" for line in lines)
-        self._send((self.notes, self._erase() + escapes.up(up) + data + ERASE_BELOW))
+    def rows(self, lines: Iterable[list[Piece]]) -> None:
+        """Show whole lines for the moment, in place of those before, with the cursor at the start
+        of a row above them; the last ones where there are more than the window has room for."""
+        erase = self._erase()
+        self._above, self._end, self._most = [_harmless(x) for x in lines], [], self.height - 2
+        self._send((self.notes, erase + self._draw()))
 
     def styled(self, pieces: Iterable[Piece]) -> str:
         """Pieces with escape sequences around them, as few as possible."""
@@ -162,73 +180,73 @@ class Screen:
 
         return DIM
 
+    @property
+    def _stands(self) -> bool:
+        """The rows above the end are on the screen as they were drawn."""
+        return self._shown == "rows" and self._size() == self._shown_in
+
     def _draw(self, stays: bool = False) -> str:
-        """The end and the transient line where the cursor is now, if that is possible here; the
-        rows above them may have stayed."""
-        end = ("" if stays else self._draw_above()) + self._draw_end()
+        """The end and the transient line behind the cursor, if that is possible here; the rows
+        above them may have stayed. In a window that is narrower by now they are cut, not broken."""
+        self._shown = ""
+        if not self.live or self._column is None or self._column >= self._width:
+            return ""  # at the right edge a movement would lose the pending line break
+        room = self._width - 1
+        above = self._above[-self._most :] if self._column == 0 else []
+        end = _fitting(self._begun_afresh(self._end, False), room - self._column)
         bar = sum(len(piece.text) for piece in self._bar)
-        line = cut(self._wanted, self._width - 1 - bar)
-        styled = self.styled([*self._bar, Piece(line, self.dim)])
-        column = None if self._column is None else self._column + self._end_width
-        self._shown = True
-        if line and column == 0:
-            return end + styled + "\r"
-        if line and column is not None and column < self._width:
-            return end + ROW_BELOW + styled + BACK
-        self._shown = False  # at the right edge a movement would lose the pending line break
-        return end
-
-    def _draw_above(self) -> str:
-        """The last rows above the end that leave the screen room for what is around them."""
-        self._above_widths = []
-        if not self.live or self._column != 0:
+        line = [*self._bar, Piece(cut(self._wanted, room - bar), self.dim)] if self._wanted else []
+        if not (above or end or line):
             return ""
-        drawn = ""
-        for row in self._above[-(self.height - 3) :]:
-            kept, width = _fitting(row, self._width - 1)
-            drawn += self.styled(kept) + "\n"
-            self._above_widths.append(width)
-        return drawn
-
-    def _draw_end(self) -> str:
-        """As much of the unfinished end as this row holds; at the edge one could not go back."""
-        self._end_width = 0
-        if not self.live or self._column is None:
-            return ""
-        kept, self._end_width = _fitting(self._end, self._width - 1 - self._column)
-        return self.styled(kept) if self._end_width else ""
+        self._shown = "rows" if above else "end" if end else "line"
+        self._shown_in = self._size()
+        drawn = escapes.down(len(above)) + ERASE_BELOW if stays else ""
+        if not stays:
+            drawn = "".join(self.styled(_fitting(row, room)) + "\r\n" for row in above)
+        drawn += self.styled(end)
+        below = bool(line and (above or end or self._column))
+        drawn += escapes.START_BELOW if below else ""
+        return escapes.room(len(above) + below) + NO_WRAP + drawn + self.styled(line) + WRAP + BACK
 
     def _erase(self, stays: bool = False) -> str:
         """Take away what is shown for the moment, but for the rows above the end if it `stays`
-        with them. In the top left corner of the screen, erasing all that is below would make some
-        terminals keep it in the scrollback, so lines that may be there are erased by themselves."""
-        if self._above_widths and not stays:
-            rows = sum(max(width - 1, 0) // self.width + 1 for width in self._above_widths)
-            rows += self._end_width // self.width
-            return f"\r{ERASE_BELOW}" + (escapes.up(1) + ERASE_LINE) * rows
-        if not self._shown and not self._end_width:
+        with them."""
+        if self._broken():
+            rest = ERASE_BELOW if self._shown == "end" else ""
+            self._advance("\n")
+            self._shown, self._fresh = "", True
+            return rest + FRESH_ROW
+        if stays or not self._shown:
             return ""
-        narrower = self.width < self._width
-        column = self._column or 0
-        if not self._end_width:
-            return ERASE_LINE if self._column == 0 and not narrower else ERASE_BELOW
-        below = ERASE_BELOW if self._shown else ""
-        if narrower and column + self._end_width >= self.width:
-            return below + _back_over_rows(column, self._end_width, self.width)
-        return below + escapes.left(self._end_width) + ERASE_LINE
+        return ERASE_SCREEN_BELOW if self._column == 0 else ERASE_BELOW
 
-    def _resized(self) -> None:
-        width = self.width
-        if width != self._width:
-            if self._column is not None and self._column >= width:
-                self._column = None
-            self._width = width
+    def _broken(self) -> bool:
+        """The window has another width, and with it the row of the text was broken or cut: the
+        cursor may be in any column, even on the last letter."""
+        width, before = self.width, self._width
+        self._width = width
+        if width == before or not self.live:
+            return False
+        return self._column is None or self._goes_on or self._column >= width
+
+    def _begun_afresh(self, pieces: list[Piece], for_good: bool = True) -> list[Piece]:
+        """Pieces without the line end or the blanks in whose place a row was begun already."""
+        kept = list(pieces)
+        while self._fresh and kept:
+            text, style = kept[0]
+            ended = text.lstrip(" ").startswith("\n")
+            text = text.lstrip(" ").removeprefix("\n") if ended else text.lstrip(" ")
+            kept[:1] = [Piece(text, style)] if text else []
+            if ended or text:
+                self._fresh = not for_good
+                break
+        return kept
 
     def _advance(self, piece: str) -> None:
         """Follow the cursor; None: the column is not known until the next line starts."""
         _, newline, piece = piece.rpartition("\n")
         if newline:
-            self._column, self._exact = 0, True
+            self._column, self._exact, self._goes_on = 0, True, False
         if self._column is None:
             return
         if piece.isascii() and "\t" not in piece and self._column + len(piece) <= self._width:
@@ -249,7 +267,7 @@ class Screen:
         if self._column + width <= self._width:
             self._column += width
         else:
-            self._column = width if self._exact else None
+            self._column, self._goes_on = width if self._exact else None, True
 
     def _send(self, *parts: tuple[TextIO, str]) -> None:
         for stream, group in groupby((p for p in parts if p[1]), key=lambda part: part[0]):
@@ -271,17 +289,16 @@ def _lines(pieces: list[Piece]) -> list[list[Piece]]:
     return lines
 
 
-def _fitting(pieces: list[Piece], room: int) -> tuple[list[Piece], int]:
-    """As much of a line as there is room for, and its columns."""
+def _fitting(pieces: list[Piece], room: int) -> list[Piece]:
+    """As much of a line as there is room for."""
     kept: list[Piece] = []
-    used = 0
     for piece, style in pieces:
-        part = _plain_part(piece, room - used)
+        part = _plain_part(piece, room)
         kept.append(Piece(part, style))
-        used += len(part) if part.isascii() else columns(part)
+        room -= columns(part)
         if part != piece:
             break
-    return kept, used
+    return [piece for piece in kept if piece.text]
 
 
 def _plain_part(text: str, room: int) -> str:
@@ -294,9 +311,3 @@ def _plain_part(text: str, room: int) -> str:
             return text[:at]
         room -= width
     return text
-
-
-def _back_over_rows(column: int, after: int, width: int) -> str:
-    """Back over `after` columns that a narrower window has broken into rows, erasing them."""
-    rows = (column + after) // width - column // width
-    return escapes.up(rows) + escapes.to_column(column % width) + ERASE_BELOW

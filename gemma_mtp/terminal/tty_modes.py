@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from gemma_mtp.terminal.console import can_draw
-from gemma_mtp.terminal.escapes import DO_NOT_MARK_PASTES, MARK_PASTES
+from gemma_mtp.terminal.escapes import DO_NOT_MARK_PASTES, LEAVE_ROW, MARK_PASTES
 from gemma_mtp.terminal.interrupts import handled
 from gemma_mtp.terminal.type_ahead import TypeAhead
 
@@ -80,6 +80,8 @@ class _ChatTerminal:
 
     def suspend(self, number: int, frame: FrameType | None) -> None:
         """Stop here until the shell goes on with the program; a handler of SIGTSTP."""
+        if self.type_ahead.running and can_draw():  # a reply may stand in this row
+            os.write(sys.stdout.fileno(), LEAVE_ROW.encode())
         with self.type_ahead.paused():
             self.leave()
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)

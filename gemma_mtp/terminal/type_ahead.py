@@ -32,6 +32,11 @@ class TypeAhead:
             thread.start()
             self._running = thread, stop
 
+    @property
+    def running(self) -> bool:
+        """Nobody else reads the terminal now."""
+        return self._running is not None
+
     def stop(self) -> None:
         """Leave what comes from here on to others. A signal's handler may call this while it runs,
         so whoever takes the thread first is the one to end it."""
@@ -44,7 +49,7 @@ class TypeAhead:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the terminal to others for a while."""
-        running = self._running is not None
+        running = self.running
         self.stop()
         try:
             yield

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyte
+from support.emulator import Emulator
 
 SUPPORT = Path(__file__).parent
 DRIVER = SUPPORT / "fakes.py"
@@ -40,7 +41,8 @@ class Terminal:
     """The command line in a pseudo-terminal, with an emulator that answers as terminals do.
 
     Behind it is the scripted engine of fakes.py, or with `real` the true one. What is `piped` in
-    (64 kB at most) is its standard input, and the terminal all the rest.
+    (64 kB at most) is its standard input, and the terminal all the rest. Where it gets another
+    width, it breaks its rows anew, or if not `reflows` cuts them.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Terminal:
         rows: int = 24,
         script: dict[str, object] | None = None,
         real: bool = False,
+        reflows: bool = True,
         piped: bytes | None = None,
         **env: str,
     ) -> None:
-        self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
+        self.screen = Emulator(columns, rows, reflows=reflows)
         self.widest = columns
         self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
         self.stream = pyte.Stream(self.screen)
@@ -124,8 +127,7 @@ class Terminal:
         os.set_blocking(self.fd, True)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size of the window, at a moment when nothing is on its way to it. What no longer
-        fits a row is cut off, not wrapped."""
+        """Another size of the window, at a moment when nothing is on its way to it."""
         os.kill(self.pid, signal.SIGSTOP)
         seen = -1
         while seen < len(self.raw):

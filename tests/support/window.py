@@ -6,26 +6,28 @@ import io
 from collections.abc import Mapping
 
 import pyte
+from support.emulator import Emulator
 
 from gemma_mtp.terminal.screen import Screen
 
 
 class Window(io.StringIO):
-    """A terminal of some size with an emulator behind it."""
+    """A terminal of some size with an emulator behind it, which breaks rows anew where it gets
+    another width, or cuts them."""
 
-    def __init__(self, columns: int, rows: int = 24) -> None:
+    def __init__(self, columns: int, rows: int = 24, *, reflows: bool = True) -> None:
         super().__init__()
         self.columns, self.lines = columns, rows
-        self.emulator = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
+        self.emulator = Emulator(columns, rows, reflows=reflows)
         self.stream = pyte.Stream(self.emulator)
 
     def screen(self, **env: str) -> Screen:
         """What the program writes to."""
         return Shown(self, {"TERM": "xterm", **env})
 
-    def resize(self, columns: int) -> None:
-        self.columns = columns
-        self.emulator.resize(columns=columns)
+    def resize(self, columns: int, rows: int | None = None) -> None:
+        self.columns, self.lines = columns, rows or self.lines
+        self.emulator.resize(rows, columns)
 
     def isatty(self) -> bool:
         return True
@@ -37,12 +39,7 @@ class Window(io.StringIO):
 
     @property
     def rows(self) -> list[str]:
-        columns = range(self.emulator.columns)
-        gone = ["".join(r[x].data for x in columns) for r in self.emulator.history.top]
-        rows = [row.rstrip() for row in [*gone, *self.emulator.display]]
-        while rows and not rows[-1]:
-            rows.pop()
-        return rows
+        return self.emulator.rows
 
     @property
     def styles(self) -> dict[str, str]:
