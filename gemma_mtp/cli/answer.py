@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp.api import End, Message, PairInfo, Replies, Request
+from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request
 from gemma_mtp.chat.larger_context import larger_context
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli.find_pair import resolve_or_offer
@@ -76,13 +76,16 @@ def answer(
     started = perf_counter()
     try:
         with stoppable() as cancel:
-            end = write_reply(engine, request, printer, cancel)
+
+            def stop_unread(event: Event) -> None:
+                if printer.screen.left:
+                    cancel.set()
+
+            end = write_reply(engine, request, printer, cancel, stop_unread)
         if report.json:
             seconds = perf_counter() - started
             text = json_text(as_json(end, engine.info, report.load_seconds, seconds))
             printer.screen.write(text + "\n")
-    except BrokenPipeError:  # the reader has left; all was flushed, so nothing fails at exit
-        return ExitStatus.ERROR
     except DoesNotFit as error:
         hint = f"Shorten it; {_more_room(env, engine.info, error.tokens or 0)}."
         raise DoesNotFit(str(error), hint) from error
@@ -90,6 +93,8 @@ def answer(
         printer.line(f"gemma-mtp: {end.warning}")
     if report.stats:
         printer.summary(end)
+    if printer.screen.left:
+        return ExitStatus.OK
     if end.reason == "cancelled":
         return ExitStatus.INTERRUPTED
     if not report.json:

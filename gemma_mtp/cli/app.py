@@ -92,8 +92,6 @@ def _main(words: list[str], env: Environment) -> int:
         path = where.command_path if where else "gemma-mtp"
         said = in_our_words(error.format_message(), path, words, env.names)
         return _complain(*said, error.exit_code)
-    except BrokenPipeError:
-        return ExitStatus.ERROR
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except Exception as error:

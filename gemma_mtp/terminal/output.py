@@ -1,6 +1,8 @@
 """The way out: every text for standard output or error passes here, whoever wrote it.
 
-What is written is made harmless on the way. Knows no words and no columns.
+What is written is made harmless on the way. A reader that leaves before the end, as in `| head -1`,
+has what it wanted: what else is written goes nowhere, and is no error. Knows no words and no
+columns.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class Guard:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        self.stream.write(harmless(text))
+        try:
+            self.stream.write(harmless(text))
+        except BrokenPipeError:
+            let_go(self.stream)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -41,7 +46,10 @@ class Guard:
             self.write(line)
 
     def flush(self) -> None:
-        self.stream.flush()
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            let_go(self.stream)
 
     def isatty(self) -> bool:
         return self.stream.isatty()
@@ -82,10 +90,11 @@ def guarded() -> Iterator[None]:
     finally:
         sys.stdout, sys.stderr = before
         for stream in before:
-            _let_go(stream)
+            let_go(stream)
 
 
-def _let_go(stream: TextIO) -> None:
+def let_go(stream: TextIO) -> None:
+    """Send what is still to be written of a stream to where nobody reads, if nobody does."""
     try:
         stream.flush()
     except (OSError, ValueError):

@@ -29,7 +29,7 @@ from gemma_mtp.terminal.escapes import (
     NO_WRAP,
     WRAP,
 )
-from gemma_mtp.terminal.output import unguarded
+from gemma_mtp.terminal.output import let_go, unguarded
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.widths import char_width, columns, cut, most
 from gemma_mtp.text import harmless
@@ -65,6 +65,7 @@ class Screen:
         self.dims = self.colour = self.live and not env.get("NO_COLOR")
         if self.live and os.name == "nt":
             os.system("")  # makes older Windows consoles understand escape sequences
+        self.left = False  # whoever read the text
         self._column: int | None = 0
         self._exact = True  # otherwise the column is the greatest it can be
         self._goes_on = False  # the terminal broke a line, of which this row is the rest
@@ -271,8 +272,12 @@ class Screen:
 
     def _send(self, *parts: tuple[TextIO, str]) -> None:
         for stream, group in groupby((p for p in parts if p[1]), key=lambda part: part[0]):
-            stream.write("".join(data for _, data in group))
-            stream.flush()
+            try:
+                stream.write("".join(data for _, data in group))
+                stream.flush()
+            except BrokenPipeError:
+                let_go(stream)
+                self.left = self.left or stream is self.text
 
 
 def _harmless(pieces: Iterable[Piece]) -> list[Piece]:

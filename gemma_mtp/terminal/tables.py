@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from gemma_mtp.terminal.console import is_dumb
-from gemma_mtp.terminal.output import unguarded
+from gemma_mtp.terminal.output import let_go, unguarded
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.text import harmless
 
@@ -180,7 +180,11 @@ def _console(file: TextIO, colours: Literal["auto", "standard"] | None) -> Conso
     """One that takes texts as they are."""
     from rich.console import Console
 
-    return Console(file=file, color_system=colours, markup=False, emoji=False, highlight=False)
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:  # rich's own ends the program with status 1
+            let_go(file)
+
+    return Patient(file=file, color_system=colours, markup=False, emoji=False, highlight=False)
 
 
 def _trimmed(line: list[Piece]) -> list[Piece]:

@@ -14,8 +14,9 @@ import pytest
 from support.fakes import FakeEngine, FakeEnvironment, invoke
 from support.talk import Talk
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Turn
 from gemma_mtp.cli import app
+from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.engine import prompt_length
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.files import reading
@@ -33,20 +34,53 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 COMMANDS = ["--help", "--version", "run hi", "run --json hi", "list", "config", "chats", "prune"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_reader_that_has_left(command: str, tmp_path: Path) -> None:
+READ = [(command, "stdout") for command in (*COMMANDS, "show tiny", "chats show 1", "doctor")]
+READ += [(command, stream) for command in ("run hi", "list") for stream in ("stderr", "both")]
+
+
+@pytest.mark.parametrize(("command", "stream"), READ)
+def test_a_reader_that_has_left_had_enough(command: str, stream: str, tmp_path: Path) -> None:
+    Archive(tmp_path / "chats.sqlite").add([Turn(Message.text("user", "hi"))])
     end, start = os.pipe()
     os.close(end)
-    env = {**ENV, "GEMMA_MTP_HOME": str(tmp_path)}
+    fake = json.dumps({"home": str(tmp_path)})
+    env = {**ENV, "GEMMA_MTP_HOME": str(tmp_path), "FAKE": fake}
     done = subprocess.run(
         [*PROGRAM, *command.split()],
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=start,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE if stream == "stderr" else start,
+        stderr=subprocess.PIPE if stream == "stdout" else start,
     )
     os.close(start)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, done.stderr or b"") == (0, b"")
+    assert bool(done.stdout) == (stream == "stderr")
+
+
+def test_what_is_wrong_is_told_by_the_status_whoever_reads(tmp_path: Path) -> None:
+    file = tmp_path / "config" / "config.toml"
+    file.parent.mkdir()
+    file.write_text("temprature = 1")
+    env = {**ENV, "GEMMA_MTP_HOME": str(tmp_path)}
+    command = "set -o pipefail; $PYTHON -m gemma_mtp {} | head -1 >{}"
+    for words, status in (("doctor --offline", 1), ("show tiny", 0), ("rm nosuch", 4)):
+        shell = command.format(words, os.devnull)
+        done = subprocess.run(
+            ["bash", "-c", shell], env={**env, "PYTHON": sys.executable}, stderr=subprocess.PIPE
+        )
+        assert done.returncode == status, done.stderr
+
+
+def test_a_reply_ends_when_its_reader_leaves() -> None:
+    script = {"scripts": [{"text": "word\n" * 20_000, "delay": 0.001}]}
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | head -1; exit ${PIPESTATUS[0]}', "bash", *PROGRAM, "run", "hi"],
+        env={**ENV, "FAKE": json.dumps(script)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"word\n", b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
