@@ -40,7 +40,10 @@ class Environment(Protocol):
         """Make this pair the one that is used where no model is named."""
 
     def remember_speed(self, name: str, stats: Stats) -> None:
-        """Keep what a chat measured, for `show`."""
+        """Keep what a chat measured, for `show` and for the next chat."""
+
+    def known_speedup(self, name: str) -> float | None:
+        """The speedup that drafts brought in the last chat here, if it was measured."""
 
     def history(self) -> Path | None:
         """The file of lines typed earlier; None keeps them in memory."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import LoadOptions
 from gemma_mtp.terminal.interrupts import stoppable
+from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles, Replies
     from gemma_mtp.chat.environment import Environment
     from gemma_mtp.settings import Options
     from gemma_mtp.terminal.render import Printer
+
+PAYS = 1.05  # a speedup; a smaller one would be given as 1.0
 
 
 def load(env: Environment, files: PairFiles, options: Options, printer: Printer) -> Replies:
@@ -41,8 +44,25 @@ def introduce(
     """What should be known about this pair before its first word; `named`: the user chose it."""
     info = engine.info
     if info.plain_reason and options.draft != 0:
-        printer.line(f"No speculation, plain decoding only: {info.plain_reason}")
+        printer.line(f"No drafts, plain decoding only: {info.plain_reason}")
     if not named and env.is_built_in(info.name) and printer.screen.live:
         printer.line(
             "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.", dim=True
         )
+
+
+def what_mtp_does(env: Environment, engine: Replies, options: Options) -> str:
+    """A line for the start of a chat: what drafts brought here so far, or what they are; "" for a
+    pair without, of which `introduce` says more."""
+    if engine.info.plain_reason:
+        return ""
+    if options.draft == 0:
+        return "Drafts are off; /draft auto uses them where they pay."
+    if options.draft != "auto":
+        return f"MTP: a drafter proposes {counted(options.draft, 'token')}, the model checks."
+    gain = env.known_speedup(engine.info.name)
+    if gain is None:
+        return "MTP: a drafter proposes, the model checks; used if it pays."
+    if gain < PAYS:
+        return "Drafts have not paid here so far; auto keeps measuring."
+    return f"Drafts made replies about {gain:.1f} times as fast here."

@@ -16,7 +16,7 @@ from gemma_mtp.chat import toolbar, verbs
 from gemma_mtp.chat.attachments import as_one, read_each
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.environment import Environment
-from gemma_mtp.chat.loading import introduce
+from gemma_mtp.chat.loading import introduce, what_mtp_does
 from gemma_mtp.chat.loop import converse
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
@@ -84,6 +84,8 @@ def _begin(
             files = _files(chat.env, named, chat.options)
     chat.use(files, remember=beginning.model is not None)
     _header(chat)
+    if mtp := what_mtp_does(chat.env, chat.engine, chat.options):
+        chat.note(mtp)
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=named is not None)
     if saved:
         take_up(chat, saved)

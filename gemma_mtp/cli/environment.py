@@ -59,10 +59,16 @@ class Environment:
         self.store.remember_used(name)
 
     def remember_speed(self, name: str, stats: Stats) -> None:
-        """Keep what a chat measured, for `show`."""
+        """Keep what a chat measured, for `show` and for the next chat."""
         from gemma_mtp.models import speeds
 
         speeds.remember(name, stats)
+
+    def known_speedup(self, name: str) -> float | None:
+        from gemma_mtp.models import speeds
+
+        known = speeds.recall(name)
+        return known["speedup"] if known else None
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]

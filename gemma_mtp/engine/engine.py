@@ -146,6 +146,12 @@ class Engine:
             self._book.learn(costs)
         return costs
 
+    def exact_slowdown(self) -> float | None:
+        """How many times as long a plain round takes in exact mode, which makes it two rows wide;
+        None until both widths were timed."""
+        curve = self._book.at(self.cache.transcript.end)
+        return curve.verify(2) / curve.verify(1) if 1 in curve and 2 in curve else None
+
     def _stop_preparing(self) -> None:
         self._prepared_for = None
         self.background.stop()

@@ -1,6 +1,6 @@
 """How fast each model was in its last chat on this machine, as measured.
 
-A chat that ends tells it, `show` asks.
+A chat that ends tells it; `show` and the start of the next chat ask.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp import paths
-from gemma_mtp.api import Stats
+from gemma_mtp.api import ENOUGH_TO_COMPARE, Stats
 from gemma_mtp.files import json_file
-
-ENOUGH = 50  # tokens; fewer say little
 
 
 def remember(name: str, stats: Stats) -> None:
-    """Keep the figures of a chat; being unable to is no error."""
-    if stats.decoded < ENOUGH:
+    """Keep the figures of a chat that was long enough; being unable to is no error."""
+    if stats.decoded < ENOUGH_TO_COMPARE:
         return
+    # Plain decoding in exact mode is slower than people know it.
+    gain = stats.speedup if stats.compared_with == "plain" else None
     figures = {
         "tokens_per_second": round(stats.tokens_per_second, 2),
-        "speedup": None if stats.speedup is None else round(stats.speedup, 3),
+        "speedup": None if gain is None else round(gain, 3),
         "draft_length": round(stats.draft_length, 1),
         "tokens": stats.decoded,
     }

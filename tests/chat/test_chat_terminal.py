@@ -27,6 +27,7 @@ def test_a_conversation(open_terminal: Open) -> None:
     chat.prompt()
     assert chat.above == [
         "tiny · ctx 8192 · /help lists the commands",
+        "MTP: a drafter proposes, the model checks; used if it pays.",
         "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.",
         ">>> hi",
         "Rain 雨 falls.",
@@ -292,9 +293,9 @@ def test_a_pull(open_terminal: Open) -> None:
     assert pull.lines == ["e2b is ready: gemma-mtp chat e2b"]
 
 
-def test_no_speculation_is_said_once(open_terminal: Open) -> None:
+def test_no_drafts_is_said_once(open_terminal: Open) -> None:
     chat = open_terminal("chat", script=script() | {"plain_reason": "no drafter is here."})
     chat.say("hi")
     chat.say("hi")
     chat.prompt()
-    assert sum("No speculation" in row for row in chat.lines) == 1
+    assert sum("No drafts" in row for row in chat.lines) == 1

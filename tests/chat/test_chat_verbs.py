@@ -792,6 +792,31 @@ def test_set_lists_the_settings() -> None:
     assert "  min_p           0.0" in after(shown, "/set parameter")
 
 
+@pytest.mark.parametrize(
+    ("slowdown", "cost"),
+    [
+        (None, "It slows plain decoding down."),
+        (1.02, "It costs no time here."),
+        (1.94, "Without drafts a token takes 1.9 times as long in it here."),
+    ],
+)
+def test_a_seed_says_that_exact_mode_is_on_and_what_it_costs(
+    slowdown: float | None, cost: str
+) -> None:
+    talk = Talk()
+    talk.engine.slowdown = slowdown
+    said = f"The seed is 7, and exact mode is on: the same seed gives the same text. {cost}\n"
+    assert after(talk.run("/seed 7"), "/seed 7") == said
+    assert after(talk.run("/seed"), "/seed") == said
+    own = "Each reply gets a seed of its own."
+    assert after(talk.run("/seed random"), "/seed random") == f"{own}\n"
+    assert f"Exact mode is on. {cost}\n" in talk.run("/set parameter exact true")
+    assert after(talk.run("/seed random"), "/seed random") == f"{own} Exact mode stays on.\n"
+    assert f"Exact mode is on. {cost}\n" in talk.run("/set parameter seed 4")
+    talk.run("/set parameter exact false")
+    assert after(talk.run("/seed 7"), "/seed 7") == "The seed is 7.\n"
+
+
 # The chat
 
 

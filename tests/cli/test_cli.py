@@ -280,7 +280,7 @@ def test_a_full_context_is_said() -> None:
 
 def test_no_speculation_is_said() -> None:
     there = env(plain_reason="no drafter is here.")
-    said = "No speculation, plain decoding only: no drafter is here.\n"
+    said = "No drafts, plain decoding only: no drafter is here.\n"
     assert invoke("run", "hi", env=there).stderr == said
     assert invoke("run", "hi", "--draft", "off", env=there).stderr == ""
 

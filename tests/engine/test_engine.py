@@ -549,6 +549,15 @@ def test_auto_says_whether_drafts_pay(monkeypatch, four, use):
     engine.close()
 
 
+def test_what_exact_mode_costs_is_known_once_both_widths_were_timed():
+    engine = load(TINY, OPTIONS)
+    assert engine.exact_slowdown() is None
+    engine.measure_costs(max_width=2, repeats=1)
+    verify = engine.drafting.auto.book.at(0).verify
+    assert engine.exact_slowdown() == verify(2) / verify(1) > 0
+    engine.close()
+
+
 def test_plain_decoding_claims_no_speedup(engine):
     stats = finish(engine, ask(draft=0)).stats
     assert (stats.speedup, stats.drafted, stats.acceptance_rate) == (None, 0, None)

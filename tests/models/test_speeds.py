@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def chat(tokens: int) -> Stats:
 
 def test_the_last_chat_of_each_model_is_remembered() -> None:
     speeds.remember("tiny", chat(100))
-    speeds.remember("12b", chat(60))
+    speeds.remember("12b", chat(64))
     speeds.remember("tiny", chat(200))
     assert speeds.recall("tiny") == {
         "tokens_per_second": 100.0, "speedup": 1.5, "draft_length": 2.5, "tokens": 200,
@@ -40,8 +41,15 @@ def test_the_last_chat_of_each_model_is_remembered() -> None:
 
 
 def test_a_few_words_say_nothing() -> None:
-    speeds.remember("tiny", chat(10))
+    speeds.remember("tiny", chat(63))
     assert speeds.recall("tiny") is None
+
+
+def test_a_speedup_over_the_plain_decoding_of_exact_mode_is_not_one_over_plain_decoding() -> None:
+    speeds.remember("tiny", replace(chat(100), compared_with="exact plain"))
+    found = speeds.recall("tiny")
+    assert found is not None
+    assert found["speedup"] is None
 
 
 def test_a_damaged_file_or_folder_is_no_error(home: Path) -> None:

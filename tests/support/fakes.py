@@ -83,6 +83,7 @@ class FakeEngine:
     requests: list[Request] = field(default_factory=list)
     closed: bool = False
     prepared: list[Request | None] = field(default_factory=list)
+    slowdown: float | None = None
 
     @property
     def info(self) -> PairInfo:
@@ -105,6 +106,9 @@ class FakeEngine:
         if script.error:
             raise BadPair(script.error, "Try something else.")
         return self._events(script, request, cancel)
+
+    def exact_slowdown(self) -> float | None:
+        return self.slowdown
 
     def prepare(self, request: Request | None) -> None:
         assert not self.closed
@@ -272,6 +276,9 @@ class FakeEnvironment(Environment):
 
     def remember_speed(self, name: str, stats: Stats) -> None:
         pass
+
+    def known_speedup(self, name: str) -> float | None:
+        return None
 
     def is_built_in(self, name: str) -> bool:
         return name == "tiny"

@@ -61,6 +61,8 @@ def set_parameter(chat: Chat, rest: str) -> None:
     change(chat, known.name, words)
     later = f" from the next load on (/model {chat.model or 'NAME'})" if known.at_load else ""
     chat.note(parameters.told(chat.options, known, later))
+    if known.name in ("exact", "seed") and chat.options.is_exact:
+        chat.note(f"Exact mode is on. {_cost_of_exact_mode(chat)}")
 
 
 @verb(
@@ -116,8 +118,30 @@ def seed(chat: Chat, rest: str) -> None:
     if rest:
         word = "none" if rest.lower() == "random" else rest
         change(chat, "seed", [word])
-    seed = chat.options.seed
-    chat.note("Each reply gets a seed of its own." if seed is None else f"The seed is {seed}.")
+    chat.note(_seed(chat))
+
+
+def _seed(chat: Chat) -> str:
+    """What is set, and that exact mode comes with it and what that costs."""
+    options = chat.options
+    if options.seed is None:
+        stays = " Exact mode stays on." if options.is_exact else ""
+        return f"Each reply gets a seed of its own.{stays}"
+    if not options.is_exact:
+        return f"The seed is {options.seed}."
+    return (
+        f"The seed is {options.seed}, and exact mode is on: the same seed gives the same text. "
+        f"{_cost_of_exact_mode(chat)}"
+    )
+
+
+def _cost_of_exact_mode(chat: Chat) -> str:
+    slowdown = chat.loaded.exact_slowdown() if chat.loaded else None
+    if slowdown is None:
+        return "It slows plain decoding down."
+    if slowdown < 1.05:  # two timings of the same thing may differ by as much
+        return "It costs no time here."
+    return f"Without drafts a token takes {slowdown:.1f} times as long in it here."
 
 
 @verb(
