@@ -47,7 +47,7 @@ class Talk:
     def show_on(self, out: io.StringIO) -> None:
         """Another screen from now on."""
         self.out = self.console.shown = out
-        self.chat.printer = Printer(Screen(out, out, {}))
+        self.chat.printer = Printer(Screen(out, out, {"TERM": "xterm"}))
 
     @property
     def said(self) -> list[tuple[str, str]]:
