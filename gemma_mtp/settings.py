@@ -352,13 +352,16 @@ SETTINGS = {known.name: known for known in settings_of(Options) if known.name no
 """All that flags and config.toml know, by name."""
 
 
-def find(name: str) -> Setting:
-    """The parameter that a person means; raises UsageError with the nearest one."""
+def find(
+    name: str, names: Mapping[str, Setting] = PARAMETER_NAMES, what: str = "parameter"
+) -> Setting:
+    """The one that a person means, of those in `names`; raises UsageError with the nearest one."""
     word = name.lower().replace("-", "_")
-    if word in PARAMETER_NAMES:
-        return PARAMETER_NAMES[word]
-    hint = suggestion(word, PARAMETER_NAMES) or f"Known: {', '.join(PARAMETERS)}."
-    raise UsageError(f'There is no parameter "{name}".', hint)
+    if word in names:
+        return names[word]
+    known = dict.fromkeys(known.name for known in names.values())
+    hint = suggestion(word, names) or f"Known: {', '.join(known)}."
+    raise UsageError(f'There is no {what} "{name}".', hint)
 
 
 def check(values: Any, called: Callable[[str], str] = str) -> None:

@@ -1,22 +1,34 @@
 """`config`: shows and changes the user's config.toml, which `chat` and `run` honour.
 
-How the file is read and written is `config_file`'s.
+What is shown is what holds, and where it comes from. How the file is read and written is
+`config_file`'s.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from gemma_mtp.cli.flags import Json
-from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.terminal.console import note
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.settings import Sampling, find, settings_of
+from gemma_mtp.terminal.console import is_terminal, note
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.settings import Setting
+
+
+class InForce(NamedTuple):
+    """The value of a setting that holds where nothing is typed, and where it comes from."""
+
+    value: Any
+    origin: str
 
 
 def config(
@@ -35,51 +47,90 @@ def config(
     from gemma_mtp import paths
     from gemma_mtp.files import config_file
 
-    file = paths.config_file()
+    env, file = context.obj, paths.config_file()
     if unset is not None:
         if key is not None:
             raise UsageError("--unset takes the only name.")
-        if config_file.is_written(file, unset):
-            config_file.write(file, unset, None)
-        else:
-            config_file.find(unset)
-    elif key is not None and value is not None:
-        parsed = config_file.parse(key, value)
-        _check(context.obj, key, parsed)
-        config_file.write(file, key, parsed)
+        _unset(env, file, unset)
+        return ExitStatus.OK
+    known = None if key is None else find(key, config_file.NAMES, "setting")
+    if known is not None and value is not None:
+        parsed = known.parse(value)
+        _check(env, known.name, parsed)
+        config_file.write(file, known.name, parsed)
+        note(f"{known.name} is {known.shown(parsed)} from now on, in {file}.")
+        return ExitStatus.OK
+    if slips := config_file.misspelt(file):
+        note(slips)
+    in_force = _in_force(env, config_file.read(file))
+    if as_json:
+        found = {name: one._asdict() for name, one in in_force.items()}
+        everything = {"file": str(file), "settings": found}
+        print(json_text({known.name: found[known.name]} if known else everything))
+    elif known is not None:
+        shown, origin = known.shown(in_force[known.name].value), in_force[known.name].origin
+        print(f"{shown}  ({origin})" if is_terminal(sys.stdout) else shown)
     else:
-        if slips := config_file.misspelt(file):
-            note(slips)
-        _print(config_file.read(file), config_file.find(key) if key else None, as_json)
+        _print(file, in_force)
     return ExitStatus.OK
+
+
+def _unset(env: Environment, file: Path, key: str) -> None:
+    """Take a key out, known or not, and say what holds now."""
+    from gemma_mtp.files import config_file
+
+    written = config_file.is_written(file, key)
+    name = key if written else find(key, config_file.NAMES, "setting").name
+    if done := config_file.is_written(file, name):
+        config_file.write(file, name, None)
+    said = f"{name} is out of {file}." if done else f"{name} is not in {file}."
+    if name not in config_file.KEYS:
+        note(said)
+        return
+    with suppress(UsageError):  # what else is wrong there is told when it is used
+        value, origin = _in_force(env, config_file.read(file))[name]
+        said += f" What holds now: {config_file.KEYS[name].shown(value)} ({origin})."
+    note(said)
 
 
 def _check(env: Environment, key: str, value: Any) -> None:
     """Refuse at once what `chat` would refuse later."""
     if key != "model":
         return
-    from gemma_mtp.models.hub_names import is_hub_name
     from gemma_mtp.models.store import looks_like_path
 
-    name = env.store.meant(value).name
-    if not looks_like_path(name) and not is_hub_name(name):
-        env.store.require(name)
+    if not looks_like_path(value) and not value.startswith("hf:"):
+        env.store.require(value)
 
 
-def _print(values: dict[str, Any], wanted: Setting | None, as_json: bool) -> None:
-    from gemma_mtp import paths
+def _in_force(env: Environment, written: dict[str, Any]) -> dict[str, InForce]:
+    """What holds of each setting: that of the file, of the model that is used, or the default."""
     from gemma_mtp.files import config_file
 
-    if as_json:
-        everything = {"file": str(paths.config_file()), "settings": values}
-        print(json_text({wanted.name: values.get(wanted.name)} if wanted else everything))
-    elif wanted is not None:
-        print(_shown(values, wanted))
-    else:
-        print(paths.config_file())
-        for known in config_file.KEYS.values():
-            print(f"  {known.name:15} {_shown(values, known)}")
+    model, sampling = written.get("model"), Sampling()
+    with suppress(GemmaMtpError):  # `chat` says why that model cannot be used
+        files = env.resolve(None, None)
+        model, sampling = model or files.name, files.sampling
+    usual = {known.name: getattr(sampling, known.field) for known in settings_of(Sampling)}
+    found = {}
+    for name, known in config_file.KEYS.items():
+        if name in written:
+            found[name] = InForce(written[name], "config.toml")
+        elif name == "model":
+            here = model is None or env.is_built_in(model)
+            found[name] = InForce(model, "built in" if here else "used last")
+        elif usual.get(name, known.default) != known.default:
+            found[name] = InForce(usual[name], model or "the model")
+        else:
+            found[name] = InForce(known.default, "built in")
+    return found
 
 
-def _shown(values: dict[str, Any], known: Setting) -> str:
-    return known.shown(values[known.name]) if known.name in values else "not set"
+def _print(file: Path, in_force: dict[str, InForce]) -> None:
+    from gemma_mtp.files import config_file
+    from gemma_mtp.terminal import tables
+
+    print(file, flush=True)
+    rows = [(n, one.origin, config_file.KEYS[n].shown(one.value)) for n, one in in_force.items()]
+    usual = {i for i, one in enumerate(in_force.values()) if one.origin == "built in"}
+    tables.show(tables.Table(("setting", "from", "value"), rows, dim=usual))

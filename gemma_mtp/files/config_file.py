@@ -20,15 +20,29 @@ LONGEST_LINE = 16_000  # characters; a system prompt may be one
 
 MODEL = Setting("model", "model", str, None, "The model that no name means.", unset="not set")
 KEYS = {"model": MODEL, **SETTINGS}
+NAMES = {name: known for known in KEYS.values() for name in (known.field, known.alias) if name}
+NAMES |= KEYS
+"""The same under Ollama's names, too, and under those that the program has for them."""
 
 
 def read(file: Path) -> dict[str, Any]:
     """All known settings of `file`, as their fields hold them; none without the file.
 
-    Raises UsageError, with the names of file and key, for a value of another kind or out of range.
+    Raises UsageError, with the names of file and keys, for values of another kind or out of range.
     """
-    found = _load(file).items()
-    return {k: KEYS[k].accept(v, f"In {file}, {k}") for k, v in found if k in KEYS}
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for key, value in _load(file).items():
+        try:
+            if key in KEYS:
+                values[key] = KEYS[key].accept(value, key)
+        except UsageError as error:
+            wrong.append(str(error))
+    if len(wrong) == 1:
+        raise UsageError(f"In {file}, {wrong[0]}")
+    if wrong:
+        raise UsageError(f"In {file}, {len(wrong)} settings make no sense.", "\n  ".join(wrong))
+    return values
 
 
 def unknown(file: Path) -> list[str]:
@@ -49,19 +63,6 @@ def misspelt(file: Path) -> str:
         return ""
     near = suggestion(slips[0], KEYS) if len(slips) == 1 else ""
     return f"{file} has settings that mean nothing: {', '.join(slips)}. {near}".rstrip()
-
-
-def parse(key: str, word: str) -> Any:
-    """The value of `key` as typed on a command line."""
-    return find(key).parse(word)
-
-
-def find(key: str) -> Setting:
-    """What is known of a key; raises UsageError where there is no such setting."""
-    if key not in KEYS:
-        hint = suggestion(key, KEYS) or f"Settings: {', '.join(KEYS)}."
-        raise UsageError(f'There is no setting "{key}".', hint)
-    return KEYS[key]
 
 
 def write(file: Path, key: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -42,13 +42,14 @@ class Table:
     On a terminal that is too narrow for all of it, texts of the last column go on in the next row,
     as long as it has `LEAST_TEXT` columns. Before it gets less, the columns named in `dropped`, the
     first of them first, go into a line of their own below each row. Where that is not enough, each
-    row becomes a list. Nothing is left out.
+    row becomes a list. Nothing is left out. The rows numbered in `dim` matter less.
     """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Sequence[str] = ()
     dropped: Sequence[str] = ()
+    dim: Container[int] = ()
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -78,8 +79,8 @@ class Table:
 
         if any(self.heads):
             yield self._line(self.heads, kept, widths, "bold")
-        for row in self.rows:
-            yield self._line(row, kept, widths)
+        for number, row in enumerate(self.rows):
+            yield self._line(row, kept, widths, "dim" if number in self.dim else "")
             below = ((i, row[i]) for i in range(len(row)) if i not in kept)
             words = [f"{self.heads[i]}: {harmless(text)}" for i, text in below if text not in "-"]
             if words:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.fakes import FakeEnvironment, invoke
+from support.terminal import Terminal
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles, Sampling
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import config_file
@@ -89,13 +93,82 @@ def test_settings_from_the_command_line(file: Path) -> None:
         "model": "Gemma4:12B",
     }
     assert invoke("config", "ctx").stdout == "16384\n"
-    assert "think           true" in invoke("config").stdout
-    assert invoke("config", "--unset", "think").status == 0
-    assert invoke("config", "think").stdout == "not set\n"
-    assert invoke("config", "--json").stdout == (
-        f'{{"file": "{file}", "settings": '
-        '{"ctx": 16384, "gpu_layers": -1, "model": "Gemma4:12B"}}\n'
+    shown = invoke("config").stdout
+    assert "model           config.toml  Gemma4:12B\n" in shown
+    assert "think           config.toml  true\n" in shown
+    assert "threads         built in     chosen for this machine\n" in shown
+    done = invoke("config", "--unset", "think")
+    assert (done.status, done.stdout) == (0, "")
+    now = "What holds now: false (built in).\n"
+    assert done.stderr == f"gemma-mtp: think is out of {file}. {now}"
+    again = invoke("config", "--unset", "think").stderr
+    assert again == f"gemma-mtp: think is not in {file}. {now}"
+    assert invoke("config", "think").stdout == "false\n"
+    everything = json.loads(invoke("config", "--json").stdout)
+    assert everything["file"] == str(file)
+    assert everything["settings"].keys() == config_file.KEYS.keys()
+    assert everything["settings"]["ctx"] == {"value": 16384, "origin": "config.toml"}
+    assert json.loads(invoke("config", "seed", "--json").stdout) == {
+        "seed": {"value": None, "origin": "built in"}
+    }
+
+
+def test_a_setting_goes_by_the_names_that_people_know(file: Path) -> None:
+    for typed, word in (("num-ctx", "4096"), ("GPU-Layers", "3"), ("context", "8192")):
+        assert invoke("config", typed, word).status == 0
+    assert config_file.read(file) == {"ctx": 8192, "gpu_layers": 3}
+    assert invoke("config", "num_ctx").stdout == "8192\n"
+    assert invoke("config", "--unset", "num_gpu").status == 0
+    assert config_file.read(file) == {"ctx": 8192}
+    assert "Did you mean temperature?" in invoke("config", "temprature", "1").stderr
+    assert "Did you mean temperature?" in invoke("config", "--unset", "temprature").stderr
+
+
+class Used(FakeEnvironment):
+    """The model used last has a sampling of its own."""
+
+    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        return PairFiles("12b", Path("t.gguf"), None, sampling=Sampling(temperature=0.25))
+
+
+def test_what_holds_may_come_from_the_model(file: Path) -> None:
+    put(file, "top_k = 9")
+    shown = invoke("config", env=Used()).stdout
+    assert "model           used last    12b\n" in shown
+    assert "temperature     12b          0.25\n" in shown
+    assert "top_k           config.toml  9\n" in shown
+
+
+def test_all_wrong_values_are_named_at_once(file: Path) -> None:
+    put(file, "ctx = 3\nthink = 1\nmarkdown = false\ntop_p = 7.0\n")
+    outcome = invoke("config")
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        f"gemma-mtp: In {file}, 3 settings make no sense.\n"
+        "  ctx must be a whole number between 256 and 1048576, not 3.\n"
+        "  think must be true or false, not 1.\n"
+        "  top_p must be a number above 0 and at most 1, not 7.0.\n"
     )
+    for name in ("ctx", "think"):
+        assert invoke("config", "--unset", name).status == 0
+    assert invoke("config").stderr == (
+        f"gemma-mtp: In {file}, top_p must be a number above 0 and at most 1, not 7.0.\n"
+    )
+
+
+@pytest.mark.parametrize("columns", [100, 60, 40])
+def test_what_holds_is_shown_whole_on_any_window(
+    columns: int, file: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    put(file, 'system = "Answer briefly, in whole sentences, and name what you are not sure of."')
+    home = {"GEMMA_MTP_HOME": str(file.parent.parent)}
+    shown = open_terminal("config", columns=columns, rows=60, real=True, **home)
+    shown.until(lambda: any(line.startswith("overflow") for line in shown.lines))
+    text = " ".join(" ".join(shown.lines).split())
+    assert "Answer briefly, in whole sentences, and name what you are not sure of." in text
+    assert "temperature built in 1.0" in text
+    assert b"\x1b[2moverflow" in shown.raw
+    assert b"\x1b[2msystem" not in shown.raw
 
 
 @pytest.mark.parametrize(
