@@ -25,8 +25,23 @@ def feed(chat: Chat, line: str) -> None:
     command = verbs.read_verb(text)
     if command:
         verbs.run(chat, *command)
+    elif text.lower() in verbs.LEAVING:
+        _leave_or_send(chat, text)
     elif text:
+        if text.lower() in verbs.ASKING:
+            chat.note("/help lists the commands.")
         send(chat, text)
+
+
+def _leave_or_send(chat: Chat, text: str) -> None:
+    """A word that ends other programs may be an answer to the model as well."""
+    answer = chat.console.ask("Leave the chat?", ("yes, leave", "no, send it"))
+    if answer == 0:
+        chat.open = False
+    elif answer == 1:
+        send(chat, text)
+    else:
+        hand_back(chat, text)
 
 
 def converse(chat: Chat, first: str | None = None) -> None:

@@ -89,9 +89,13 @@ def rename(
 ) -> int:
     """Give a conversation another title."""
     archive = _archive(context)
+    _read(archive, id)  # an error for one that is not there or was emptied
     archive.rename(id, " ".join(title))
+    called = _read(archive, id).title
     if as_json:
-        print(json_text({"id": id, "title": _read(archive, id).title}))
+        print(json_text({"id": id, "title": called}))
+    else:
+        print(f'Conversation {id} is called "{called}".')
     return ExitStatus.OK
 
 
@@ -105,7 +109,7 @@ def delete(
     """Delete conversations for good; without --yes, ask or only name them."""
     archive = _archive(context)
     try:
-        found = [archive.read(id) for id in dict.fromkeys(ids)]  # all exist, or none is deleted
+        found = [archive.offered(id) for id in dict.fromkeys(ids)]  # all exist, or none is deleted
     finally:
         _tell(archive)
     if not as_json:
@@ -153,7 +157,8 @@ def export(
     try:
         private.write_new(output, _text(saved, format))
     except FileExistsError as error:
-        raise UsageError(f"{output} is there already.", "Name another file.") from error
+        hint = "Name another file, or remove that one first."
+        raise UsageError(f"{output} is there already.", hint) from error
     except OSError as error:
         raise GemmaMtpError(f"{output} cannot be written: {error.strerror}.") from error
     print(f"{output} is written.", file=sys.stderr)
@@ -167,7 +172,7 @@ def _archive(context: typer.Context) -> Archive:
 
 def _read(archive: Archive, id: int) -> Saved:
     try:
-        saved = archive.read(id)
+        saved = archive.offered(id)
     finally:
         _tell(archive)
     if saved.gaps:

@@ -137,6 +137,13 @@ class Archive:
                 self._known[id] = known
             return saved
 
+    def offered(self, id: int, *, afresh: bool = False) -> Saved:
+        """As `read`, but one that was emptied, with /undo, counts as missing."""
+        saved = self.read(id, afresh=afresh)
+        if not (saved.turns or saved.unread):
+            raise self._missing(id)
+        return saved
+
     def list(self, search: str = "") -> builtins.list[Summary]:
         """Conversations with `search` in their title or texts, in any case; newest first."""
         with self._lock:

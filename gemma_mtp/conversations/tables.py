@@ -194,10 +194,10 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
     marks = ", ".join("?" * (COLUMNS.count(",") + 1))
     sql = f"INSERT INTO turns (conversation, number, {COLUMNS}) VALUES (?, ?, {marks})"
     db.executemany(sql, ((id, n, *to_row(turn)) for n, turn in enumerate(turns, start)))
-    if start == 0 and turns:
+    if start == 0:
         sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
             WHERE id = ?"""
-        first = turns[0].user.content
+        first = turns[0].user.content if turns else ""  # what was taken back leaves no trace
         words = one_line(storable(shortened(first)), _WORDS)
         db.execute(sql, (words, titles.title_of(first), id))
 

@@ -29,9 +29,13 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 EXPORTS = (
-    "/export {}.\nKnown: /export md (Markdown, to read), /export json (everything, for programs)."
+    "/export {}.\nKnown: /export md (Markdown, to read), /export json (everything, for programs). "
+    "A PATH may follow."
 )
-RETRIES = "/retry {}.\nKnown: /retry plain (without drafts), /retry mtp (with drafts)."
+RETRIES = (
+    "/retry {}.\nKnown: /retry plain (without drafts), /retry mtp (with drafts). "
+    "/regen writes another reply."
+)
 
 
 def after(shown: str, line: str) -> str:
@@ -53,7 +57,7 @@ def test_help_lists_every_verb() -> None:
 
 
 def test_help_for_one_verb() -> None:
-    assert "/bye (also /exit, /quit): leave\nLeaves the chat." in Talk().run("/help exit")
+    assert "/bye (also /exit, /quit, /q): leave\nLeaves the chat." in Talk().run("/help exit")
     assert after(Talk().run("/help /stats"), "/help /stats").startswith("/stats: speed")
     assert "did you mean /clear?" in Talk().run("/help claer")
 
@@ -83,9 +87,8 @@ def test_help_explains_the_figures() -> None:
         ("/retry fast", RETRIES.format('knows no "fast"')),
         ("/retry", RETRIES.format("needs a word after it")),
         ("/export pdf", EXPORTS.format('knows no "pdf"')),
-        ("/export", EXPORTS.format("needs a word after it")),
-        ("/bye now", "/bye takes nothing after it: /bye"),
-        ("/retry plain please", "/retry takes one word after it: /retry plain|mtp"),
+        ("/bye now", "/bye takes nothing after it.\n/bye"),
+        ("/retry plain please", "/retry takes one word after it.\n/retry plain|mtp"),
     ],
 )
 def test_mistakes_do_nothing(typed: str, answer: str) -> None:
@@ -121,7 +124,7 @@ def test_completion() -> None:
     talk = Talk()
     assert completed(talk, "/") == [f"/{v.names[0]}" for v in verbs.listed()]
     assert completed(talk, "/cl") == ["/clear"]
-    assert completed(talk, "/ex") == ["/export", "/exit"]
+    assert completed(talk, "/ex") == ["/export"]
     assert completed(talk, "cl") == completed(talk, "/x") == []
     assert completed(talk, "/set th") == ["think", "thoughts"]
     assert completed(talk, "/set parameter te") == ["temperature"]
@@ -305,7 +308,7 @@ def test_chats_and_resume(tmp_path: Path) -> None:
     shown = talk.run("/chats", "/chats snow", "/chats hail")
     assert shown.index(" sun") < shown.index(" rain")
     assert "sun" not in after(shown.partition(">>> /chats hail")[0], "/chats snow")
-    assert 'None holds "hail".' in shown
+    assert 'No saved conversation holds "hail".' in shown
     shown = talk.run("/resume snow", "go on")
     assert "About rain." in shown
     assert [m.content for m in talk.engine.requests[-1].messages][:3] == [
@@ -334,18 +337,18 @@ def test_the_list_marks_this_conversation_and_fits_any_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talk = Talk(home=tmp_path)
-    talk.run("How does rain form in clouds over the sea?", "/clear", "sun")
     long = "How does rain form in clouds over the sea?"
-    for columns, rain in (
-        (80, f"1 turn  {long}"),
-        (55, f"  {long[:28]}"),
-        (40, f"  1  {long[:34]}"),
-    ):
+    talk.run(long, "/clear", "sun")
+    monkeypatch.setenv("TERM", "xterm")
+    for columns in (80, 60, 40):
         monkeypatch.setenv("COLUMNS", str(columns))
-        head, this, other, *_ = talk.run("/chats").splitlines()
-        assert (head, this[0], other[0]) == (">>> /chats", "*", " ")
-        assert rain[:-1] in other
-        assert len(other) < columns
+        talk.show_on(Terminal())
+        shown = re.sub(r"\x1b\[\w+", "", talk.run("/chats"))
+        _, heads, this, *others = shown.splitlines()
+        assert heads.split()[0] == "number"
+        assert this.split()[:2] == ["*", "2"]
+        assert long.split() == [word for word in " ".join(others).split() if word in long][-9:]
+        assert all(len(line) < columns for line in shown.splitlines())
 
 
 @pytest.mark.parametrize("verb", ["/resume", "/forget"])
@@ -419,7 +422,8 @@ def test_forget_asks_first(tmp_path: Path) -> None:
     talk.console.answers = [0, 1]
     assert "Nothing was deleted." in talk.run("/forget 1")
     assert len(talk.env.archive().list()) == 1
-    assert "It is deleted." in talk.run("/forget 1")
+    shown = talk.run("/forget 1")
+    assert '"rain" is deleted.\nA new conversation.\n' in shown
     assert talk.env.archive().list() == []
     assert talk.said == []
 
@@ -427,13 +431,55 @@ def test_forget_asks_first(tmp_path: Path) -> None:
 def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     talk = Talk(Script("It is **wet**."))
-    shown = talk.run("How is rain?", "/export md", "/export md", "/export json out.json")
+    shown = talk.run("How is rain?", "/export", "/export json out.json")
     assert "Written to how-is-rain.md.\n" in shown
-    assert "how-is-rain.md is there already." in shown
     assert "It is **wet**." in (tmp_path / "how-is-rain.md").read_text(encoding="utf-8")
     assert "wet" in json.dumps(json.loads((tmp_path / "out.json").read_text(encoding="utf-8")))
     assert "cannot be written" in talk.run("/export md nowhere/x.md")
     assert "There is no user of that name: ~nosuch/x." in talk.run("/export md ~nosuch/x")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "kind"),
+    [
+        ("/export", "how-is-rain.md", "md"),
+        ("/export json", "how-is-rain.json", "json"),
+        ("/export out.json", "out.json", "json"),
+        ("/export OUT.MD", "OUT.MD", "md"),
+        ("/export ./out", "out.md", "md"),
+        ("/export json out", "out.json", "json"),
+        ("/export JSON 'my out'", "my out.json", "json"),
+        ("/export my notes.md", "my notes.md", "md"),
+    ],
+)
+def test_format_and_path_say_each_other(
+    typed: str, name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"Written to {name}.\n" in Talk().run("How is rain?", typed)
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    assert text.startswith({"md": "# How is rain?", "json": "{"}[kind])
+
+
+def test_an_export_asks_before_it_replaces_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = tmp_path / "rain.md"
+    there.write_text("mine")
+    (tmp_path / "rain-2.md").write_text("mine, too")
+    talk = Talk()
+    talk.run("hi")
+    talk.console.answers = [None, 0, 1]
+    assert "Nothing was written.\n" in talk.run("/export rain.md")
+    assert talk.console.asked[0] == (
+        "rain.md is there already. Replace it?",
+        ("no, write rain-3.md", "yes, replace it"),
+    )
+    assert "Written to rain-3.md.\n" in talk.run("/export rain.md")
+    assert there.read_text() == "mine"
+    assert "Written to rain.md.\n" in talk.run("/export rain.md")
+    assert there.read_text(encoding="utf-8").startswith("# hi\n")
 
 
 def test_export_needs_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,11 +99,22 @@ def test_control_characters_do_not_act_on_a_terminal(
 
 
 def test_rename(env: SavedEnvironment) -> None:
-    assert chats(env, "rename", "1", "Long", "rivers").status == 0
+    outcome = chats(env, "rename", "1", "Long", "rivers")
+    assert (outcome.status, outcome.stdout) == (0, 'Conversation 1 is called "Long rivers".\n')
     assert env.archive().read(1).title == "Long rivers"
     outcome = chats(env, "rename", "1", "Wide", "--json")
     assert json.loads(outcome.stdout) == {"id": 1, "title": "Wide"}
     assert chats(env, "rename", "1", " ").status == 2
+
+
+@pytest.mark.parametrize("words", ["show 1", "rename 1 x", "export 1", "delete --yes 1"])
+def test_a_conversation_that_was_emptied_is_gone(env: SavedEnvironment, words: str) -> None:
+    archive = env.archive()
+    archive.save(1, archive.read(1).turns[:0])
+    archive.close()
+    outcome = chats(env, *words.split())
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("gemma-mtp: There is no conversation 1.\n")
 
 
 def test_delete_only_names_them_without_a_yes(env: SavedEnvironment) -> None:
@@ -178,7 +189,8 @@ def test_a_file_that_is_there_is_not_replaced(env: SavedEnvironment, tmp_path: P
     there.write_text("mine")
     outcome = chats(env, "export", "1", "-o", str(there))
     assert (outcome.status, outcome.stdout) == (2, "")
-    assert outcome.stderr == f"gemma-mtp: {there} is there already.\n  Name another file.\n"
+    hint = "Name another file, or remove that one first."
+    assert outcome.stderr == f"gemma-mtp: {there} is there already.\n  {hint}\n"
     assert there.read_text() == "mine"
 
 

@@ -10,14 +10,18 @@ from gemma_mtp.chat.verbs import (  # noqa: F401
     set,
     settings,
 )
-from gemma_mtp.chat.verbs.registry import (
-    VERBS,
-    listed,
-    path_in,
-    read_verb,
-    run,
-    suggestions,
-    table,
-)
+from gemma_mtp.chat.verbs.others import ASKING, LEAVING
+from gemma_mtp.chat.verbs.registry import VERBS, listed, path_in, suggestions, table
+from gemma_mtp.chat.verbs.running import read_verb, run
 
-__all__ = ["VERBS", "listed", "path_in", "read_verb", "run", "suggestions", "table"]
+__all__ = [
+    "ASKING",
+    "LEAVING",
+    "VERBS",
+    "listed",
+    "path_in",
+    "read_verb",
+    "run",
+    "suggestions",
+    "table",
+]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @verb(
-    "file",
+    *("file", "attach", "add"),
     group=Group.FILES,
     argument="[PATH...]",
     words=None,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.verbs.registry import Group, find, listed, unknown, verb
+from gemma_mtp.chat.verbs.others import meant, unknown
+from gemma_mtp.chat.verbs.registry import Group, Verb, find, listed, verb
+from gemma_mtp.chat.verbs.set import SETTINGS
+from gemma_mtp.settings import PARAMETER_NAMES
+from gemma_mtp.terminal import tables
 from gemma_mtp.terminal.figures import MEANINGS
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-NARROW = 72  # columns; below, a summary gets a line of its own
+NARROW = 72  # columns; below, what follows a verb is left to `/help VERB`
 KEYS = (
     ('"""', "starts and ends a message of several lines; Alt-Enter is a new line, too"),
     ("Tab", "completes; Ctrl-R searches what was typed before"),
@@ -29,58 +32,70 @@ def _verbs(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 
 
 @verb(
-    *("help", "?"),
+    *("help", "?", "h"),
     group=Group.CHAT,
     argument="[VERB]",
     words=1,
     choices=_verbs,
     summary="list the commands, or explain one",
+    example="/help set",
 )
 def show_help(chat: Chat, rest: str) -> None:
     """Without a verb, lists all commands and the most useful keys. With one, says what it does in
-    full."""
+    full; the name of a setting will do, too."""
     name = rest.removeprefix("/").lower()
     if not name:
         _list(chat)
         return
-    known = find(name)
+    verb, setting = meant(name, "") or (name, "")
+    known = find(verb)
     if known is None:
         chat.say(unknown(name))
-        return
+    elif verb == "set":
+        _explain_setting(chat, setting)
+    else:
+        _explain(chat, known)
+
+
+def _explain_setting(chat: Chat, name: str) -> None:
+    known = PARAMETER_NAMES.get(name.replace("-", "_"))
+    if known:
+        chat.say(f"/set {known.name} VALUE: {known.help}")
+        chat.note(f"VALUE is {known.wanted}; default goes back to what is recommended.")
+    else:
+        chat.say(f"/set {name} {SETTINGS[name].argument}".rstrip() + f": {SETTINGS[name].what}")
+
+
+def _explain(chat: Chat, known: Verb) -> None:
     others = [f"/{other}" for other in known.names[1:]]
     also = f" (also {', '.join(others)})" if others else ""
     chat.say(f"{known.usage}{also}: {known.summary}")
     chat.say(known.details)
+    if known.example:
+        chat.note(f"Example: {known.example}")
     if known.act is stats:
         chat.note("Figures")
         _table(chat, MEANINGS)
 
 
 def _list(chat: Chat) -> None:
-    width = max(len(v.usage) for v in listed())
+    wide = chat.printer.screen.width >= NARROW
+    shown = {v: v.usage if wide else f"/{v.names[0]}" for v in listed()}
+    width = max(map(len, shown.values()))
     for group, verbs in groupby(listed(), lambda v: v.group):
         chat.note(group.value)
-        for known in verbs:
-            _entry(chat, known.usage, known.summary, width)
+        _table(chat, [(shown[v], v.summary) for v in verbs], width)
     chat.note("Keys")
     _table(chat, KEYS, width)
+    chat.note("/help VERB says more, with an example: /help set")
 
 
 def _table(chat: Chat, entries: Sequence[tuple[str, str]], width: int = 0) -> None:
-    width = max(width, *(len(left) for left, _ in entries))
-    for left, right in entries:
-        _entry(chat, left, right, width)
-
-
-def _entry(chat: Chat, left: str, right: str, width: int) -> None:
-    columns = chat.printer.screen.width
-    if columns < NARROW:
-        chat.say(f"  {left}")
-        left, width = "", 2
-    room = columns - width - 4 if chat.printer.screen.notes_shown else 1000
-    for row in textwrap.wrap(right, max(room, 20)):
-        chat.say(f"  {left:{width}}  {row}")
-        left = ""
+    screen = chat.printer.screen
+    padded = [(f"{left:{width}}", right) for left, right in entries]
+    fitting = screen.width if screen.notes_shown else tables.ENDLESS
+    for line in tables.plain_lines(tables.facts(padded), fitting):
+        chat.say(line)
 
 
 @verb("stats", group=Group.CHAT, summary="speed, acceptance and time of the last reply")
@@ -98,7 +113,7 @@ def stats(chat: Chat, rest: str) -> None:
         chat.say(line)
 
 
-@verb("bye", "exit", "quit", group=Group.CHAT, summary="leave")
+@verb("bye", "exit", "quit", "q", group=Group.CHAT, summary="leave")
 def bye(chat: Chat, rest: str) -> None:
     """Leaves the chat. Ctrl-D on an empty line does the same. The conversation is saved; gemma-mtp
     chat --continue goes on with it."""

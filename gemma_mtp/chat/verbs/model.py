@@ -22,7 +22,7 @@ def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
 
 
 @verb(
-    *("model", "load"),
+    *("model", "load", "switch"),
     group=Group.MODEL,
     argument="[NAME]",
     words=1,
@@ -49,7 +49,7 @@ def model(chat: Chat, rest: str) -> None:
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
 
 
-@verb("list", group=Group.MODEL, summary="models on this machine")
+@verb("list", "ls", "models", group=Group.MODEL, summary="models on this machine")
 def list_models(chat: Chat, rest: str) -> None:
     """Lists the models that /model can load without fetching anything. Outside a chat, gemma-mtp
     list says more, and gemma-mtp pull fetches others."""

@@ -1,20 +1,18 @@
 """What can be typed after a slash: one registry for doing, help, completion and docs/reference.md.
 
-A verb is a function that acts on the `Chat` it is given. The loop runs verbs, `start`
+A verb is a function that acts on the `Chat` it is given. `running` runs verbs, `start`
 completes them, `/help` and the docs list them.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.text import nearest
+from gemma_mtp.errors import UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -43,7 +41,7 @@ class Group(Enum):
 class Verb:
     """A verb with its other names, what `/help` says in a line, and what `/help VERB` adds.
 
-    `words`: how many may follow at the most, None for a text. `paths`: they are files.
+    Other names are those of other programs; only the first one is shown and completed. `words`: how many may follow at the most, None for a text. `paths`: they are files.
     """
 
     names: tuple[str, ...]
@@ -55,6 +53,7 @@ class Verb:
     words: int | None = 0
     choices: Choices | None = None
     paths: bool = False
+    example: str = ""
 
     @property
     def usage(self) -> str:
@@ -72,12 +71,14 @@ def verb(
     words: int | None = 0,
     choices: Choices | None = None,
     paths: bool = False,
+    example: str = "",
 ) -> Callable[[Action], Action]:
     """Register a function as the verb `names[0]`; its docstring is the long help."""
 
     def register(act: Action) -> Action:
         details = " ".join((act.__doc__ or "").split())
-        VERBS.append(Verb(names, argument, summary, details, act, group, words, choices, paths))
+        more = (words, choices, paths, example)
+        VERBS.append(Verb(names, argument, summary, details, act, group, *more))
         return act
 
     return register
@@ -88,66 +89,19 @@ def listed() -> list[Verb]:
     return sorted(VERBS, key=lambda v: [*Group].index(v.group))
 
 
-def read_verb(line: str) -> tuple[str, str] | None:
-    """(verb, rest) of a command line; None for a message, which may well start with a path."""
-    if line.strip() in ("/", "?"):
-        return "help", ""
-    spaced = re.match(r"\s*/( +\w+)", line)
-    if spaced and find(spaced[1].strip().lower()):
-        # No verb has spaces in front: the answer names the one without them.
-        return spaced[1].lower(), ""
-    match = re.fullmatch(r"\s*/(\?|[A-Za-z]\w*)(?:\s+(.*))?", line, re.DOTALL)
-    if not match:
-        return None
-    name, rest = match[1].lower(), (match[2] or "").strip()
-    if rest and find(name) is None and os.path.exists(f"/{match[1]}"):  # also of endless names
-        return None
-    return name, rest
-
-
 def find(name: str) -> Verb | None:
     """The verb called `name`, by any of its names."""
     return next((v for v in VERBS if name in v.names), None)
 
 
-def run(chat: Chat, name: str, rest: str) -> None:
-    """Do what was typed, or say why not; whatever happens, the chat goes on."""
-    known = find(name)
-    if known is None:
-        chat.say(unknown(name))
-        return
-    try:
-        _check_words(known, name, rest)
-        known.act(chat, rest)
-    except GemmaMtpError as error:
-        chat.failed(error, "")
-    except KeyboardInterrupt:
-        chat.note("stopped")
-    except EOFError:  # Ctrl-D at a question
-        chat.note("Nothing was done.")
-    except Exception as error:
-        chat.failed(error, f"/{name}")
-
-
-def _check_words(known: Verb, name: str, rest: str) -> None:
-    count = len(rest.split())
-    if known.words is None or count <= known.words:
-        return
-    allowed = {0: "nothing", 1: "one word"}.get(known.words, f"{known.words} words")
-    raise UsageError(f"/{name} takes {allowed} after it: {known.usage}")
-
-
-def unknown(name: str) -> str:
-    """The answer to a verb that does not exist, with the nearest one that does."""
-    near = nearest(name, [n for v in VERBS for n in v.names if len(n) > 1])
-    advice = f"did you mean /{near[0]}?" if near else "/help lists the commands."
-    return f"There is no command /{name}; {advice}"
-
-
-def unknown_word(name: str, word: str, known: Iterable[tuple[str, str]]) -> UsageError:
-    """The error about a word that is missing after a verb, or is none of the known ones."""
+def unknown_word(
+    name: str, word: str, known: Iterable[tuple[str, str]], more: str = ""
+) -> UsageError:
+    """The error about a word that is missing after a verb, or is none of the known ones; `more`
+    says what else may have been meant."""
     problem = f'/{name} knows no "{word}".' if word else f"/{name} needs a word after it."
-    return UsageError(problem, f"Known: {', '.join(f'/{name} {w} ({does})' for w, does in known)}.")
+    words = ", ".join(f"/{name} {w} ({does})" for w, does in known)
+    return UsageError(problem, f"Known: {words}. {more}".strip())
 
 
 def choose(names: Iterable[tuple[str, str]]) -> Choices:
@@ -163,9 +117,8 @@ def suggestions(chat: Chat, typed: str) -> Iterator[tuple[str, str, str]]:
     name, space, rest = typed[1:].partition(" ")
     if not space:
         for found in listed():
-            shown = next((n for n in found.names if n.startswith(name.lower())), None)
-            if shown:
-                yield typed, f"/{shown}{' ' if found.argument else ''}", found.summary
+            if found.names[0].startswith(name.lower()):
+                yield typed, f"/{found.names[0]}{' ' if found.argument else ''}", found.summary
         return
     known = find(name.lower())
     *before, word = rest.split(" ") if rest else [""]

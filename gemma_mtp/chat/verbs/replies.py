@@ -39,7 +39,11 @@ def need_drafter(chat: Chat) -> None:
         raise UsageError(f"There is nothing to compare: {reason}.")
 
 
-@verb("regen", group=Group.REPLY, summary="write the last reply again, with another seed")
+@verb(
+    *("regen", "regenerate"),
+    group=Group.REPLY,
+    summary="write the last reply again, with another seed",
+)
 def regen(chat: Chat, rest: str) -> None:
     """Writes another reply to the last message, with a new seed, in place of the last one. If it
     is stopped before its first word, the last one stays."""
@@ -63,7 +67,7 @@ def retry(chat: Chat, rest: str) -> None:
     differ by a near-tie between two words; a second /retry compares two exact ones."""
     draft = MODES.get(rest.lower())
     if draft is None:
-        raise unknown_word("retry", rest, RETRIES)
+        raise unknown_word("retry", rest, RETRIES, "/regen writes another reply.")
     turn = last_turn(chat)
     if draft != 0:
         need_drafter(chat)

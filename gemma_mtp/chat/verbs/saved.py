@@ -15,8 +15,8 @@ from gemma_mtp.conversations.attachments import shortened
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
-from gemma_mtp.terminal.widths import clipped
-from gemma_mtp.text import counted, moment
+from gemma_mtp.terminal import tables
+from gemma_mtp.text import counted, moment, one_line
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -28,18 +28,19 @@ LEAST_TITLE = 30  # columns; with less, what else is in the line has to go
 
 
 @verb(
-    "title",
+    *("title", "rename"),
     group=Group.CONVERSATION,
     argument="[TEXT]",
     words=None,
     summary="name this conversation",
 )
 def title(chat: Chat, rest: str) -> None:
-    """Gives this conversation a name under which /resume and chat --resume list it. Without a text
-    it says what it is called."""
+    """Gives this conversation a name under which /chats and /resume list it. Without a text it says
+    what it is called."""
     if rest:
         chat.record.name(rest)
-        chat.note(f"This conversation is called {rest}.")
+        later = "" if chat.conversation.turns else " once something is said"
+        chat.note(f'This conversation is called "{one_line(rest, 200)}"{later}.')
     elif chat.conversation.turns:
         chat.say(chat.record.as_saved(chat.conversation, chat.model).title)
     else:
@@ -57,7 +58,9 @@ def save(chat: Chat, rest: str) -> None:
         change(chat, "save", ["on"])
         chat.note("This conversation is saved from here on.")
     elif not rest:
-        raise UsageError("The conversation is saved by itself; a name is what /save gives it.")
+        raise UsageError(
+            "The conversation is saved by itself; a name is what /save gives it.", "/save my story"
+        )
     if rest:
         title(chat, rest)
 
@@ -73,11 +76,12 @@ def chats(chat: Chat, rest: str) -> None:
     """Lists the saved conversations, the latest first; with words, those that hold them. A star
     marks the one that is going on, the number is what /resume and /forget take."""
     found = _found(chat, rest)
-    for line in _listed(found[:SHOWN], chat.record.id, chat.printer.screen.width):
-        chat.say(line)
     if not found:
-        chat.note("There is none." if not rest else f'None holds "{rest}".')
-    elif len(found) > SHOWN:
+        chat.note(f'No saved conversation holds "{rest}".' if rest else "Nothing is saved yet.")
+        return
+    for line in _listed(chat, found[:SHOWN]):
+        chat.say(line)
+    if len(found) > SHOWN:
         chat.note(f"{len(found) - SHOWN} more; /chats WORDS finds them.")
 
 
@@ -132,16 +136,17 @@ def forget(chat: Chat, rest: str) -> None:
     """Deletes a saved conversation for good, by its number in /chats. The one that is going on is
     deleted with /forget and its number, too, and a new one begins."""
     if not rest.isdecimal():
-        raise UsageError("/forget needs the number of a conversation; /chats lists them.")
+        raise UsageError("/forget needs the number of a conversation.", "/chats lists them.")
     saved = _read(chat, int(rest))
     choices = ("no, keep it", "yes, delete it")  # so that y and n each pick one
     if chat.console.ask(f'Delete "{saved.title}" for good?', choices) != 1:
         chat.note("Nothing was deleted.")
         return
     chat.record.archive.delete(saved.id)
+    chat.note(f'"{saved.title}" is deleted.')
     if saved.id == chat.record.id:
         chat.start_afresh()
-    chat.note("It is deleted.")
+        chat.note("A new conversation.")
 
 
 def pick(chat: Chat, words: str) -> int | None:
@@ -150,13 +155,13 @@ def pick(chat: Chat, words: str) -> int | None:
         return int(words)
     found = _found(chat, words)
     if not found:
-        raise UsageError(
-            f'No saved conversation holds "{words}".' if words else "Nothing is saved yet."
-        )
+        if not words:
+            raise UsageError("Nothing is saved yet.")
+        raise UsageError(f'No saved conversation holds "{words}".', "/chats lists them.")
     if words and len(found) == 1:
         return found[0].id
     numbers = [one.id for one in found]
-    room = chat.printer.screen.width - MARGIN - _digits(found)
+    room = chat.printer.screen.width - MARGIN - len(str(max(numbers)))
     choices = [f"{_about(one, room)}{one.title}" for one in found]
     answer = chat.console.ask("Which conversation?", choices, numbers)
     return None if answer is None else numbers[answer]
@@ -174,7 +179,7 @@ def _found(chat: Chat, words: str) -> list[Summary]:
 
 def _read(chat: Chat, id: int, *, afresh: bool = False) -> Saved:
     try:
-        return chat.record.archive.read(id, afresh=afresh)
+        return chat.record.archive.offered(id, afresh=afresh)
     except UsageError as error:
         raise UsageError(f"There is no conversation {id}.", "/chats lists them.") from error
 
@@ -208,14 +213,16 @@ def _leave_out(chat: Chat, skipped: int) -> None:
     warn_when_filling(chat, Stats(context_used=chat.context_used(), context_size=size))
 
 
-def _listed(found: list[Summary], current: int | None, width: int) -> Iterator[str]:
-    """One line each: a star for the current one, number, when, how many turns, title."""
-    room = width - MARGIN - _digits(found)
-    for one in found:
-        about = _about(one, room)
-        mark = "*" if one.id == current else " "
-        title = clipped(one.title, room - len(about))
-        yield f"{mark} {one.id:{_digits(found)}}  {about}{title}"
+def _listed(chat: Chat, found: list[Summary]) -> list[str]:
+    """A row each, with a star for the current one."""
+    numbers = [f"{'* ' if one.id == chat.record.id else ''}{one.id}" for one in found]
+    facts = [(moment(one.updated), str(one.turns), one.title) for one in found]
+    rows = [(number, *known) for number, known in zip(numbers, facts, strict=True)]
+    heads = ("number", "last change", "turns", "title")
+    screen = chat.printer.screen
+    width = screen.width - 1 if screen.notes_shown else tables.ENDLESS
+    right, dropped = ("number", "turns"), ("turns", "last change")
+    return tables.plain_lines(tables.Table(heads, rows, right=right, dropped=dropped), width)
 
 
 def _about(one: Summary, room: int) -> str:
@@ -224,7 +231,3 @@ def _about(one: Summary, room: int) -> str:
     while known and room - len("".join(known)) < LEAST_TITLE:
         known.pop()
     return "".join(known)
-
-
-def _digits(found: list[Summary]) -> int:
-    return max((len(str(one.id)) for one in found), default=1)

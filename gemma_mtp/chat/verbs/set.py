@@ -15,6 +15,7 @@ from gemma_mtp.chat.verbs.settings import (
     SWITCH,
     change,
     in_use,
+    one_of,
     set_parameter,
     system,
     think,
@@ -66,7 +67,8 @@ def _taste(known: Setting) -> Choice:
     words = tuple(SWITCH) if known.kind is bool else known.choices
 
     def act(chat: Chat, rest: str) -> None:
-        change(chat, known.name, [rest or words[0]] if known.kind is bool else [rest])
+        if rest or known.kind is bool:
+            change(chat, known.name, [rest or words[0]])
         value = getattr(chat.options, known.field)
         chat.note(SAID.get((known.name, value)) or f"{known.name} is {_word(value)}.")
 
@@ -76,13 +78,12 @@ def _taste(known: Setting) -> Choice:
     return Choice("|".join(words), known.help.rstrip("."), act, now, tuple((w, "") for w in words))
 
 
-def _short(known: Setting, word: str) -> Choice:
-    """Ollama's word for a value of a switch, after which nothing comes."""
+def _short(name: str, known: Setting, word: str) -> Choice:
+    """Ollama's word for a value of a switch; `off` after it means the other value."""
 
     def act(chat: Chat, rest: str) -> None:
-        if rest:
-            raise UsageError("Nothing comes after that.")
-        SETTINGS[known.name].act(chat, word)
+        on = one_of(rest or "on", SWITCH, f"/set {name}, or /set {known.name} {'|'.join(SWITCH)}")
+        SETTINGS[known.name].act(chat, word if on else next(w for w in SWITCH if w != word))
 
     return Choice("", f"as /set {known.name} {word}", act)
 
@@ -102,13 +103,13 @@ SETTINGS = {
         lambda chat: f"now {_word(chat.options.think)}",
         tuple((word, "") for word in SWITCH),
     ),
-    "nothink": _short(PARAMETERS["think"], "off"),
+    "nothink": _short("nothink", PARAMETERS["think"], "off"),
     **{name: _taste(known) for name, known in TASTE.items()},
-    "verbose": _short(TASTE["figures"], "on"),
-    "quiet": _short(TASTE["figures"], "off"),
-    "nowordwrap": _short(TASTE["wordwrap"], "off"),
-    "nohistory": _short(TASTE["history"], "off"),
-    "emacs": _short(TASTE["vi"], "off"),
+    "verbose": _short("verbose", TASTE["figures"], "on"),
+    "quiet": _short("quiet", TASTE["figures"], "off"),
+    "nowordwrap": _short("nowordwrap", TASTE["wordwrap"], "off"),
+    "nohistory": _short("nohistory", TASTE["history"], "off"),
+    "emacs": _short("emacs", TASTE["vi"], "off"),
 }
 
 
@@ -143,10 +144,10 @@ def set_(chat: Chat, rest: str) -> None:
     name, *value = rest.split(maxsplit=1) or [""]
     if not name:
         _list(chat)
-    elif name.lower() == "format":  # Ollama's; here another command does it
+    elif name.lower() in ("format", "noformat"):  # Ollama's
         raise UsageError(
-            "Replies in a given format are not supported in a chat.",
-            "gemma-mtp run --json gives text and figures as one JSON object.",
+            "Replies in a given format are not supported yet.",
+            "Ask for JSON in the message, or for this chat in the system prompt: /system TEXT",
         )
     elif name.lower() in SETTINGS:
         SETTINGS[name.lower()].act(chat, "".join(value))
