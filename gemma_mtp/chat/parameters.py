@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import PARAMETERS, Options, Sampling, Setting
 
+RANDOM = (["random"], ["-1"])  # words for no seed of one's own; llama.cpp's is -1
+
 
 def changed(options: Options, known: Setting, words: list[str], usual: Sampling) -> Options:
     """The options with one parameter set to the value that is typed.
@@ -18,6 +20,8 @@ def changed(options: Options, known: Setting, words: list[str], usual: Sampling)
     The word `default` goes back to what is recommended, which is `usual` of sampling. Raises
     UsageError and changes nothing for a value that is out of range.
     """
+    if known.name == "seed" and words in RANDOM:
+        words = ["none"]
     if words == ["default"]:
         return options.without(known).for_model(usual)
     if len(words) > 1 and known.kind is not tuple:

@@ -232,6 +232,7 @@ def test_copy_through_the_terminal(verb: str, text: str, monkeypatch: pytest.Mon
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSH_TTY", "/dev/pts/0")
+    monkeypatch.setenv("TERM", "xterm")
     talk = Talk(Script(CODE))
     talk.show_on(Terminal())
     shown = talk.run("hi", verb)
@@ -698,7 +699,7 @@ def test_show() -> None:
     assert ">>> /show system\nBe brief.\n" in shown
     assert "<|turn>" in shown or "no template" in shown
     assert after(shown, "/show license").strip()
-    assert 'knows no "weather".\nKnown: info' in talk.run("/show weather")
+    assert 'knows no "weather".\nKnown: /show info' in talk.run("/show weather")
 
 
 # Settings
@@ -748,10 +749,10 @@ def test_a_parameter_needs_no_word_before_it() -> None:
         ("parameter topk 1", 'There is no parameter "topk".\nDid you mean top_k?'),
         ("colour red", 'There is no setting "colour".\nKnown: parameter,'),
         ("paramter seed 1", 'There is no setting "paramter".\nDid you mean parameter?'),
-        ("format json", "not supported in a chat."),
-        ("markdown maybe", 'markdown must be true or false, not "maybe".'),
+        ("format json", "not supported yet."),
+        ("markdown maybe", 'That is on or off, not "maybe".'),
         ("thoughts loud", "thoughts must be one of show, fold, hide"),
-        ("verbose please", "Nothing comes after that."),
+        ("verbose please", 'That is on or off, not "please".'),
     ],
 )
 def test_settings_that_make_no_sense_change_nothing(typed: str, said: str) -> None:

@@ -109,7 +109,7 @@ def test_save_saves_from_then_on(home: Path) -> None:
     talk.run("first")
     assert Archive(home / "chats.sqlite").list() == []
     shown = talk.run("/save Rivers", "second")
-    assert "This conversation is saved from here on.\nThis conversation is called Rivers." in shown
+    assert 'saved from here on.\nThis conversation is called "Rivers".' in shown
     assert talk.saved.title == "Rivers"
     assert [user for user, _ in talk.saved_texts] == ["first", "second"]
     talk.run("/set save off", "third")

@@ -42,7 +42,10 @@ def clear(chat: Chat, rest: str) -> None:
     so do the totals of /stats. The old conversation stays saved, if it was: /resume finds it."""
     kept = chat.record.saves and chat.record.id is not None
     chat.start_afresh()
-    chat.note(f"A new conversation.{' /resume finds the old one.' if kept else ''}")
+    found = " /resume finds the old one." if kept else ""
+    chat.note(f"A new conversation.{found}")
+    if chat.conversation.system:
+        chat.note("The system prompt stays; /system none takes it away.")
     detach_all(chat)
 
 

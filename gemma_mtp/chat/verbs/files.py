@@ -9,6 +9,7 @@ from gemma_mtp.chat.sending import send
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import Attachment, compose
 from gemma_mtp.errors import UsageError
+from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -105,4 +106,4 @@ def _warn_if_too_long(chat: Chat) -> None:
 
 def _described(chat: Chat, one: Attachment) -> str:
     size = chat.engine.info.context_size
-    return f"{one.name}, {chat.tokens(one.text)} tokens of {size}"
+    return f"{one.name}, {counted(chat.tokens(one.text), 'token')} of {size}"

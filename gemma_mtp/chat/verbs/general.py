@@ -47,11 +47,11 @@ def show_help(chat: Chat, rest: str) -> None:
     if not name:
         _list(chat)
         return
-    verb, setting = meant(name, "") or (name, "")
+    verb, setting = (name, "") if find(name) else meant(name, "") or (name, "")
     known = find(verb)
     if known is None:
         chat.say(unknown(name))
-    elif verb == "set":
+    elif setting and verb == "set":
         _explain_setting(chat, setting)
     else:
         _explain(chat, known)

@@ -108,5 +108,7 @@ def show(chat: Chat, rest: str) -> None:
     system, template, license. Without a word it shows info."""
     name = rest.lower() or "info"
     if name not in SHOWN:
-        raise UsageError(f'/show knows no "{rest}".', f"Known: {', '.join(SHOWN)}.")
+        raise UsageError(
+            f'/show knows no "{rest}".', f"Known: {', '.join(f'/show {word}' for word in SHOWN)}."
+        )
     SHOWN[name][1](chat)

@@ -41,7 +41,8 @@ class Group(Enum):
 class Verb:
     """A verb with its other names, what `/help` says in a line, and what `/help VERB` adds.
 
-    Other names are those of other programs; only the first one is shown and completed. `words`: how many may follow at the most, None for a text. `paths`: they are files.
+    Other names are those of other programs; only the first one is shown and completed. `words`: how
+    many may follow at the most, None for a text. `paths`: they are files.
     """
 
     names: tuple[str, ...]

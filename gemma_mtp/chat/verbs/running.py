@@ -50,7 +50,7 @@ def run(chat: Chat, name: str, rest: str) -> None:
             run(chat, *meant)
         else:
             chat.say(others.unknown(name))
-            if len(rest.split()) > 1 or os.path.exists(f"/{name}"):
+            if len(rest.split()) > 1 or (os.path.exists(f"/{name}") and name not in others.HINTS):
                 chat.note(AS_MESSAGE)
         return
     try:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import (
-    SWITCH,
+    ON_OFF,
     change,
     in_use,
-    one_of,
+    is_on,
     set_parameter,
     system,
     think,
@@ -64,11 +64,14 @@ class Choice:
 
 def _taste(known: Setting) -> Choice:
     """A setting of the one table; the name of a switch alone turns it on."""
-    words = tuple(SWITCH) if known.kind is bool else known.choices
+    words = ON_OFF if known.kind is bool else known.choices
 
     def act(chat: Chat, rest: str) -> None:
-        if rest or known.kind is bool:
-            change(chat, known.name, [rest or words[0]])
+        if known.kind is bool:
+            on = is_on(rest or "on", f"/set {known.name} on, or /set {known.name} off")
+            change(chat, known.name, [_word(on)])
+        elif rest:
+            change(chat, known.name, [rest])
         value = getattr(chat.options, known.field)
         chat.note(SAID.get((known.name, value)) or f"{known.name} is {_word(value)}.")
 
@@ -82,8 +85,8 @@ def _short(name: str, known: Setting, word: str) -> Choice:
     """Ollama's word for a value of a switch; `off` after it means the other value."""
 
     def act(chat: Chat, rest: str) -> None:
-        on = one_of(rest or "on", SWITCH, f"/set {name}, or /set {known.name} {'|'.join(SWITCH)}")
-        SETTINGS[known.name].act(chat, word if on else next(w for w in SWITCH if w != word))
+        on = is_on(rest or "on", f"/set {name}, or /set {name} off")
+        SETTINGS[known.name].act(chat, _word((word == "on") is on))
 
     return Choice("", f"as /set {known.name} {word}", act)
 
@@ -101,7 +104,7 @@ SETTINGS = {
         "let the model think first",
         lambda chat, rest: think(chat, rest or "on"),
         lambda chat: f"now {_word(chat.options.think)}",
-        tuple((word, "") for word in SWITCH),
+        tuple((word, "") for word in ON_OFF),
     ),
     "nothink": _short("nothink", PARAMETERS["think"], "off"),
     **{name: _taste(known) for name, known in TASTE.items()},

@@ -9,20 +9,21 @@ from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import SETTINGS, Sampling, find
+from gemma_mtp.settings import SETTINGS, SWITCH, Sampling, find
 from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-SWITCH = {"on": True, "off": False}
+ON_OFF = ("on", "off")
 
 
-def one_of(word: str, known: dict[str, bool], usage: str) -> bool:
-    if word.lower() not in known:
-        raise UsageError(f'That is {" or ".join(known)}, not "{word}".', usage)
-    return known[word.lower()]
+def is_on(word: str, usage: str) -> bool:
+    """Whether a switch is to be on; UsageError with the `usage` for another word."""
+    if word.lower() not in SWITCH:
+        raise UsageError(f'That is on or off, not "{word}".', usage)
+    return SWITCH[word.lower()]
 
 
 def in_use(chat: Chat) -> parameters.InUse | None:
@@ -82,7 +83,9 @@ def system(chat: Chat, rest: str) -> None:
     chat.conversation = replace(chat.conversation, system=text)
     if chat.conversation.turns:
         chat.record.save(chat.conversation, chat.model)
-    chat.note("The system prompt is set." if text else "The system prompt is gone.")
+    chat.note(
+        "The system prompt is set; /system shows it." if text else "The system prompt is gone."
+    )
 
 
 @verb(
@@ -97,7 +100,7 @@ def think(chat: Chat, rest: str) -> None:
     """Switches thinking on or off for the replies to come, or says whether it is on. /set thoughts
     show|fold|hide says what becomes of the thoughts on the screen."""
     if rest:
-        on = one_of(rest, SWITCH, "/think on, or /think off")
+        on = is_on(rest, "/think on, or /think off")
         chat.options = chat.options.with_values(think=on)
     chat.note(
         f"The model {'thinks' if chat.options.think else 'does not think'} before it answers."
@@ -115,9 +118,14 @@ def think(chat: Chat, rest: str) -> None:
 def seed(chat: Chat, rest: str) -> None:
     """With a fixed seed a reply is in exact mode: same model, prompt, settings and seed give the
     same text, at any draft length. Without a word it says what is set."""
-    if rest:
-        word = "none" if rest.lower() == "random" else rest
-        change(chat, "seed", [word])
+    try:
+        if rest:
+            change(chat, "seed", [rest])
+    except UsageError as error:
+        raise UsageError(
+            f'"{rest}" is no seed: that is a whole number of up to 18 digits, such as 42.',
+            "/seed random lets each reply have its own.",
+        ) from error
     chat.note(_seed(chat))
 
 
