@@ -232,7 +232,6 @@ def test_copy_through_the_terminal(verb: str, text: str, monkeypatch: pytest.Mon
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSH_TTY", "/dev/pts/0")
-    monkeypatch.setenv("TERM", "xterm")
     talk = Talk(Script(CODE))
     talk.show_on(Terminal())
     shown = talk.run("hi", verb)
@@ -340,7 +339,6 @@ def test_the_list_marks_this_conversation_and_fits_any_window(
     talk = Talk(home=tmp_path)
     long = "How does rain form in clouds over the sea?"
     talk.run(long, "/clear", "sun")
-    monkeypatch.setenv("TERM", "xterm")
     for columns in (80, 60, 40):
         monkeypatch.setenv("COLUMNS", str(columns))
         talk.show_on(Terminal())

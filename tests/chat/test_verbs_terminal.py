@@ -309,7 +309,7 @@ def test_settings(start: Start) -> None:
     me.sees("/set", "parameter NAME VALUE", "emacs")
     me.sees("/set nonsense", 'There is no setting "nonsense".')
     me.sees("/set parameter temperature hot", "temperature")
-    me.sees("/set markdown maybe", 'markdown must be true or false, not "maybe".')
+    me.sees("/set markdown maybe", 'That is on or off, not "maybe".')
     me.leave()
 
 
