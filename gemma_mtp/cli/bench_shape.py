@@ -104,12 +104,11 @@ def _measure(engine: Engine, bench: ShapeBench, printer: Printer) -> None:
     from gemma_mtp.measure.bench.shape import run
     from gemma_mtp.terminal.interrupts import stoppable
 
-    started = monotonic()
     try:
         with stoppable() as cancel, suppress(KeyboardInterrupt):  # which a second Ctrl-C raises
             costs = engine.measure_costs(progress=_share(printer, cancel, "timing rounds"))
             if not cancel.is_set():
-                bench.costs = costs
+                bench.costs, started = costs, monotonic()
                 for done, total in run(engine, bench, cancel):
                     left = (monotonic() - started) / done * (total - done)
                     printer.progress(done / total, f"run {done} of {total}, {left:.0f} s left")

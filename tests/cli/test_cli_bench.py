@@ -106,6 +106,24 @@ def test_no_line_is_wider_than_the_terminal(monkeypatch, columns, engine):
     assert any(line.startswith("draft ") and "speedup" in line for line in lines)
 
 
+@pytest.mark.parametrize("columns", [40, 60, 100])
+def test_all_that_was_measured_is_shown_however_narrow_the_window(monkeypatch, columns):
+    blocks = []
+    monkeypatch.setattr(tables, "show", lambda *found, widest: blocks.extend(found))
+    bench("--costs", "--draft", "off,3")
+    lines = [line for block in blocks for line in tables.plain_lines(block, columns)]
+    shown = " ".join(" ".join(lines).split())
+    for words in (*report.HEADS, *report.COST_HEADS, "24.9-24.9", "58 %", "2.73", "0.20 s"):
+        assert words in shown
+
+
+def test_the_built_in_pair_is_called_a_toy_and_no_other(monkeypatch):
+    toy = invoke("bench", "tiny", env=BenchEnvironment(CurveEngine(0.7, STEEP))).stdout
+    assert "it is a toy that lies in the processor's cache" in toy
+    assert "gemma-mtp bench --shape e2b" in toy
+    assert "toy" not in bench().stdout
+
+
 def test_in_a_pipe_no_column_is_left_out(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     lines = bench("--costs").stdout.splitlines()

@@ -188,7 +188,7 @@ CONDITIONS = {
     "model": "tiny",
     "files": [{"name": "a.gguf", "weights": "Q4_0", "sha256": "0" * 64}],
     "settings": {"threads": 1, "kv_type": "f16"},
-    "versions": {"gemma_mtp": "1", "llama_cpp": "2"},
+    "versions": {"gemma_mtp": "1", "llama_cpp": "2", "llama_cpp_python": "0.3.36"},
 }
 
 
@@ -212,7 +212,12 @@ def receipt(*comparisons, differences=EVEN):
         (receipt(EQUAL, WRONG), False, True, "by more than rounding: outside exact mode"),
         (receipt(IDLE), True, False, "Nothing was drafted here"),
         (receipt(IDLE, replace(IDLE, exact=False)), True, False, "Nothing was drafted here"),
-        (receipt(EQUAL, IDLE), True, True, "1 of 1 replies are the same with drafts"),
+        (
+            receipt(EQUAL, IDLE),
+            True,
+            True,
+            "2 of 2 replies are the same with drafts (1 of them had",
+        ),
         (receipt(EQUAL, replace(IDLE, exact=False)), True, True, "outside it nothing was drafted"),
         (
             receipt(replace(EQUAL, accepted=0)),
@@ -243,6 +248,17 @@ def test_no_line_is_wider_than_the_terminal(columns):
     found = [line for block in drawn for line in plain_lines(block, columns)]
     assert max(map(len, found)) <= columns
     assert any("near-tie at 20 (0.01)" in line or "DIFFERS at 20" in line for line in found)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100])
+def test_all_that_was_found_is_shown_however_narrow_the_window(columns):
+    both = EQUAL, replace(EQUAL, exact=False)
+    lines = [x for block in blocks(receipt(*both)) for x in plain_lines(block, columns)]
+    shown = " ".join(" ".join(lines).split())
+    for head in ("text", "temperature", "draft", "tokens", "accepted", "exact", "not exact"):
+        assert head in shown
+    assert shown.count("same") == 3  # both modes, and the verdict
+    assert "llama-cpp-python 0.3.36" in shown
 
 
 @pytest.fixture(scope="module")

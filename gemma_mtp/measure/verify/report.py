@@ -13,9 +13,14 @@ from gemma_mtp.measure.verify.difference import Difference
 from gemma_mtp.terminal.tables import Block, Table
 from gemma_mtp.text import counted, percent
 
-HEADS = ("text", "temp", "draft", "tokens", "accepted", "exact", "otherwise")
-DROPPED = ("accepted", "tokens", "temp", "draft")
-"""Columns that go first where the window is too narrow for all of them."""
+HEADS = ("text", "temperature", "draft", "tokens", "accepted", "exact", "not exact")
+FOLDED = ("accepted", "tokens")
+"""Columns that go below their row first where the window is too narrow for all of them."""
+LEGEND = (
+    "Each reply was written with drafts and without, and compared. draft: how many tokens are "
+    "drafted in a round. accepted: the share of drafts that were right. exact: with --exact or a "
+    "seed. not exact: otherwise, where rounding may decide between two tokens that are nearly tied."
+)
 
 
 @dataclass(frozen=True)
@@ -61,19 +66,20 @@ def verdict(receipt: Receipt) -> str:
     """What follows from the receipt, in one sentence."""
     if receipt.broken:
         return f"Drafting changes the text here, by more than rounding: {_first(receipt)}."
-    drafted = [c for c in receipt.comparisons if c.drafted]
-    if not drafted:
+    if not any(c.drafted for c in receipt.comparisons):
         return "Nothing was drafted here, so there is nothing to say about drafts."
-    exact = [c for c in drafted if c.exact]
+    exact = [c for c in receipt.comparisons if c.exact]
     parted = _parted(exact)
     same = f"{len(exact) - len(parted)} of {len(exact)} replies are the same with drafts"
+    if idle := sum(not c.drafted for c in exact):
+        same += f" ({idle} of them had none)"
     if not any(c.accepted for c in exact):
         rejected = "no draft was accepted in exact mode, so only their rejection was checked"
         return f"Exact mode is not proved here, {rejected}: {same}; {_outside(receipt)}."
     if receipt.exact_holds:
         return f"Exact mode holds here: {same}; {_outside(receipt)}."
     widths = (
-        f"logits depend on how many tokens are evaluated together (by up to {_moved(receipt):.2g})"
+        f"logits depend on how many tokens are checked together (by up to {_moved(receipt):.2g})"
     )
     if not parted:
         return f"Exact mode is not assured here, {widths}, though {same}; {_outside(receipt)}."
@@ -84,8 +90,8 @@ def verdict(receipt: Receipt) -> str:
 
 
 def _outside(receipt: Receipt) -> str:
-    other = [c for c in receipt.comparisons if c.drafted and not c.exact]
-    if not other:
+    other = [c for c in receipt.comparisons if not c.exact]
+    if not any(c.drafted for c in other):
         return "outside it nothing was drafted"
     parted = _parted(other)
     if not parted:
@@ -158,24 +164,27 @@ def blocks(receipt: Receipt) -> list[Block]:
     versions, name = about["versions"], Path(about["model"]).name
     found: list[Block] = [
         f"{name}, {counted(settings['threads'], 'thread')}, KV cache {settings['kv_type']}",
-        f"gemma-mtp {versions['gemma_mtp']}, llama.cpp {versions['llama_cpp']}",
+        f"gemma-mtp {versions['gemma_mtp']}, llama-cpp-python {versions['llama_cpp_python']}",
     ]
     for file in about["files"]:
         found += [f"{file['name']} ({file['weights']})", f"  {file['sha256']}"]
-    found += ["", *_probe_lines(receipt.probes), "", _replies(receipt), ""]
+    found += ["", *_probe_lines(receipt.probes), "", _replies(receipt), LEGEND, ""]
     return [*found, verdict(receipt)]
 
 
 def _probe_lines(probes: Sequence[Probe]) -> list[Block]:
-    heads = ["width", *(f"{p.position} tokens" for p in probes)]
+    heads = ["at once", *(f"{p.position} tokens" for p in probes)]
     widths = sorted({w for p in probes for w in p.differences})
     rows = [(str(w), *(_bits(p.differences.get(w)) for p in probes)) for w in widths]
-    title = "largest difference of logits from those at width 2, by width and tokens of context"
-    return [title, Table(heads, rows, right=heads[1:], dropped=heads[1:-1])]
+    title = (
+        "Do the model's scores (logits) depend on how many tokens are checked at once? The largest "
+        "difference from two at once, with so many tokens of context:"
+    )
+    return [title, Table(heads, rows, right=heads[1:])]
 
 
 def _bits(difference: float | None) -> str:
-    return "-" if difference is None else "equal" if difference == 0 else f"{difference:.2g}"
+    return "-" if difference is None else "none" if difference == 0 else f"{difference:.2g}"
 
 
 def _replies(receipt: Receipt) -> Table:
@@ -184,7 +193,7 @@ def _replies(receipt: Receipt) -> Table:
     for c in receipt.comparisons:
         rows.setdefault((c.text, f"{c.temperature:g}", c.draft), []).append(c)
     body = [(*key, *_cells(both)) for key, both in rows.items()]
-    return Table(HEADS, body, right=HEADS[1:], dropped=DROPPED)
+    return Table(HEADS, body, right=HEADS[1:], dropped=FOLDED)
 
 
 def _cells(both: Sequence[Comparison]) -> tuple[str, str, str, str]:
@@ -196,7 +205,7 @@ def _cells(both: Sequence[Comparison]) -> tuple[str, str, str, str]:
 
 def _short(difference: Difference | None) -> str:
     if difference is None:
-        return "equal"
+        return "same"
     if not difference.near_tie:
         return f"DIFFERS at {difference.token}"
     return f"near-tie at {difference.token} ({difference.gap:.2g})"
