@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 
 import pyte
 import pytest
+from support.window import Window
 
 from gemma_mtp.terminal.markdown.source import Look
 from gemma_mtp.terminal.markdown.stream import Markdown
@@ -68,6 +70,23 @@ FRAGMENTS = [
 ]
 
 
+NAMED = [
+    "&amp;",
+    "&",
+    "&lt",
+    ";",
+    "&#39;",
+    "&#x1F327;",
+    "&nbsp;",
+    "<br>",
+    "<",
+    "b",
+    "r",
+    "/>",
+    "x&y",
+]
+
+
 def rendered(text: str, cuts: list[int], width: int = 80, **look: object) -> list[Piece]:
     """`text` fed in pieces that end at `cuts`."""
     markdown = Markdown(Look(lambda: width, **look))  # type: ignore[arg-type]
@@ -92,16 +111,16 @@ def styles(text: str) -> dict[str, str]:
     return {p.text: str(p.style) for p in rendered(text, []) if p.style and p.text.strip()}
 
 
-def texts(count: int) -> list[str]:
+def texts(count: int, fragments: list[str] = FRAGMENTS) -> list[str]:
     rng = random.Random(5)
     lengths = (rng.randint(1, 60) for _ in range(count))
-    return ["".join(rng.choice(FRAGMENTS) for _ in range(length)) for length in lengths]
+    return ["".join(rng.choice(fragments) for _ in range(length)) for length in lengths]
 
 
 @pytest.mark.parametrize("width", [12, 40, 80])
 def test_the_result_does_not_depend_on_the_pieces(width: int) -> None:
     rng = random.Random(width)
-    for text in [EVERYTHING, *texts(150)]:
+    for text in [EVERYTHING, *texts(150), *texts(150, [*FRAGMENTS, *NAMED, *NAMED])]:
         whole = cells(rendered(text, [], width))
         cuts = sorted(rng.sample(range(len(text) + 1), min(len(text), 20)))
         assert cells(rendered(text, cuts, width)) == whole, text
@@ -117,10 +136,15 @@ def test_no_word_is_lost() -> None:
 
 @pytest.mark.parametrize("width", [20, 33, 40, 80, 120])
 def test_no_row_is_too_long(width: int) -> None:
-    """But for words and code, which the terminal wraps so that they can be copied."""
-    prose = EVERYTHING.partition("```python\ndef")[0].replace("![pic](x.png)", "")
-    for row in shown(prose, width).split("\n"):
-        assert len(row) < width or " " not in row.strip("│• ◦"), row
+    """But for long words and code, which the terminal breaks so that they can be copied."""
+    prose = EVERYTHING.partition("```python\ndef")[0]
+    text = shown(prose, width)
+    window = Window(width, rows=200)
+    window.write(text)
+    for row in text.split("\n"):
+        assert len(row) < width or any(len(word) > width - 8 for word in row.split()), row
+    whole = Counter(word for row in window.rows for word in row.split())
+    assert not Counter(word for word in text.split() if len(word) < width - 8) - whole
 
 
 def test_emphasis() -> None:
@@ -143,6 +167,54 @@ def test_code_in_a_line() -> None:
     assert shown("a ``b`c`` d") == "a b`c d"
     assert shown("a `b` c", colour=False) == "a `b` c"  # without colours, marks tell it apart
     assert shown("an open `tick") == "an open `tick"
+
+
+def test_entities_are_the_characters_they_name() -> None:
+    text = "Tom &amp; Jerry &lt;b&gt; it&#39;s **&quot;so&quot;** &copy; &#x1F327; a&nbsp;b"
+    assert shown(text) == 'Tom & Jerry <b> it\'s "so" © 🌧 a\xa0b'
+    assert shown("| &amp; | a &#124; b |\n|-|-|\n| &lt; |") == "& │ a | b\n──┼──────\n< │"
+    assert shown("[a&amp;b](c?d=1&amp;e=2)") == "a&b (c?d=1&e=2)"
+    assert shown("&#42;a&#42; &#96;b&#96;") == "*a* `b`"  # they mark nothing
+    assert shown("a&#10;b&Tab;c&#0;") == "a b c\ufffd"
+    for code in ("`&amp;`", "``` \n&amp;\n```"):
+        assert "&amp;" in shown(code)
+    for plain in (
+        "&",
+        "a & b;",
+        "&nosuchname;",
+        "x&y",
+        "&amp",
+        "AT&T",
+        "\\&amp;",
+        "a <b",
+        "<",
+        "&#;",
+    ):
+        assert shown(plain) == plain.replace("\\", "")
+
+
+def test_a_break_in_html_is_one() -> None:
+    table = "| a | b |\n|-|-|\n| one<br>two<br/>three | x |"
+    assert shown(table).split("\n")[2:] == ["one   │ x", "two   │", "three │"]
+    assert shown("a<br>b **c<BR />d**<br>\n- e<br>f") == "a\nb c\nd\n• e\n  f"
+    assert shown("`<br>` \\<br>") == "<br> <br>"
+    markdown = Markdown(Look(lambda: 80))
+    markdown.feed("**a<br>b")
+    assert "".join(piece.text for piece in markdown.held) == "a b"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+def test_the_row_in_which_a_long_word_ends_is_filled(cut: int) -> None:
+    text = "See " + "x" * 47 + " for more words than that, all of it."
+    rows = ["See", "x" * 20, "x" * 20, "xxxxxxx for more", "words than that,", "all of it."]
+    window = Window(20)
+    markdown = Markdown(Look(lambda: 20))
+    for start in range(0, len(text), cut):
+        for piece in markdown.feed(text[start : start + cut]):
+            window.write(piece.text)
+    for piece in markdown.finish():
+        window.write(piece.text)
+    assert window.rows == rows
 
 
 def test_links() -> None:
@@ -272,6 +344,15 @@ def test_drafted_tokens_are_marked_through_markup() -> None:
     out += markdown.finish()
     assert [p.text for p in out if p.style and p.style.underline] == ["c", "y"]
     assert DRAFTED.without_color.underline  # which is visible without colours
+
+
+def test_all_that_was_drafted_is_marked() -> None:
+    """But for what stands for nothing in the text: bars before quotes and lines of tables."""
+    markdown = Markdown(Look(lambda: 60, drafted=DRAFTED))
+    text = EVERYTHING + "\n- [x] done\n\n1. a&lt;b<br>c\n\n> - q\n\n***\n\n    code\n"
+    out = [*markdown.feed(text, drafted=True), *markdown.finish()]
+    bare = {p.text.strip() for p in out if not (p.style and p.style.underline)}
+    assert {char for text in bare for char in text} <= {*"│─┼ "}
 
 
 def test_tasks_have_boxes() -> None:

@@ -16,10 +16,11 @@ TAB = 4  # columns, at the start of a line
 
 @dataclass(frozen=True)
 class Item:
-    """A list item: its mark (a bullet or a number) and the column it stands in; `box` of a task is
-    "x" when it is done and " " when it is not."""
+    """A list item: its mark (a bullet or a number), the column it stands in and its place `at` in
+    the line; `box` of a task is "x" when it is done and " " when it is not."""
 
     column: int
+    at: int
     mark: str
     box: str = ""
 
@@ -89,7 +90,7 @@ def opening(line: str, whole: bool, continues: bool) -> Opening | None:
             box = _BOX.match(line, here.at + item.end())
             if not whole and _BOX_BEGUN.fullmatch(line, here.at + item.end()):
                 return None
-            here.items.append(Item(here.column, item[1], box[1].lower() if box else ""))
+            here.items.append(Item(here.column, here.at, item[1], box[1].lower() if box else ""))
             length = (box.end() - here.at) if box else item.end()
             here.at += length
             here.column += length

@@ -59,7 +59,7 @@ class Fence:
             spans = [Span(at, at + len(text), base + DIM)]
         else:
             found = self._coloured(text)
-            spans = [Span(at + start, at + end, base + style) for start, end, style in found]
+            spans = [Span(at + x.start, at + x.end, base + x.style) for x in found]
         return [*self._before, *line.pieces(spans, self._look)]
 
     def unfinished(self, line: Source) -> list[Piece]:

@@ -6,7 +6,8 @@ What is decided is decided for good: it never depends on how much of the line is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from html import unescape
 
 from rich.style import Style
 
@@ -24,11 +25,12 @@ from gemma_mtp.terminal.styles import (
 
 # How far a mark waits for its partner: the longest phrase that is shown undecided.
 REACH = 300
+NBSP = "\xa0"  # a blank at which no row ends
 
 Found = tuple[list[Span], int]
 """Spans, and where to go on."""
 
-_SPECIAL = re.compile(r"[*_~`\[!\\]")
+_SPECIAL = re.compile(r"[*_~`\[!\\&<]")
 _EMPHASIS: dict[tuple[str, int], Style] = {
     ("*", 1): ITALIC,
     ("*", 2): BOLD,
@@ -45,6 +47,10 @@ _LINK_SO_FAR = re.compile(
     r"\[(?:[^\[\]\\]|\\.|\[[^\[\]]*\])*"
     r"(?:\\|\[[^\[\]]*|\](?:\([^\s()]*(?:\([^\s()]*\)[^\s()]*)*(?:\([^\s()]*|\s+(?:\"[^\"]*\"?)?\s*)?)?)?"
 )
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_ENTITY_SO_FAR = re.compile(r"&(?:#\d{0,7}|#[xX][0-9a-fA-F]{0,6}|[a-zA-Z][a-zA-Z0-9]{0,31})?")
+_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
+_BREAK_SO_FAR = re.compile(r"<(?:b(?:r[ \t]*/?)?)?", re.IGNORECASE)
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -175,8 +181,18 @@ def _link(text: str, at: int, end: int, whole: bool, base: Style) -> Found | Non
         return label, found.end()
     # The address with both its brackets stands in the source; only the space does not.
     opened, closed = found.start(2) - 1, found.end() - 1
-    address = [Span(opened, found.end(2), base + DIM), Span(closed, closed + 1, base + DIM)]
-    return [*label, Span(at, at, base), *address], found.end()
+    address = _decoded(text, opened, found.end(2), base + DIM)
+    space, bracket = Span(at, at, base, " "), Span(closed, closed + 1, base + DIM)
+    return [*label, space, *address, bracket], found.end()
+
+
+def _decoded(text: str, at: int, end: int, base: Style) -> Iterator[Span]:
+    """An address, in which only entities mean something else."""
+    for found in _ENTITY.finditer(text, at, end):
+        yield Span(at, found.start(), base)
+        yield from _entity(text, found.start(), end, True, base)[0]  # type: ignore[index]
+        at = found.end()
+    yield Span(at, end, base)
 
 
 def _image(text: str, at: int, end: int, whole: bool, base: Style) -> Found | None:
@@ -199,6 +215,29 @@ def _escape(text: str, at: int, end: int, whole: bool, base: Style) -> Found | N
     return _literal(at, 1, base)
 
 
+def _entity(text: str, at: int, end: int, whole: bool, base: Style) -> Found | None:
+    """A character by its name or number, as in HTML."""
+    found = _ENTITY.match(text, at, end)
+    if found is None:
+        more = not whole and _ENTITY_SO_FAR.fullmatch(text, at, end)
+        return None if more else _literal(at, 1, base)
+    char = unescape(found[0])
+    if char == found[0]:  # no such name
+        return _literal(at, 1, base)
+    return [
+        Span(at, found.end(), base, " " if char.isspace() and char != NBSP else char)
+    ], found.end()
+
+
+def _break(text: str, at: int, end: int, whole: bool, base: Style) -> Found | None:
+    """The one tag of HTML that says what plain Markdown cannot: a line ends within a cell."""
+    found = _BREAK.match(text, at, end)
+    if found is None:
+        more = not whole and _BREAK_SO_FAR.fullmatch(text, at, end)
+        return None if more else _literal(at, 1, base)
+    return [Span(at, found.end(), base, "\n")], found.end()
+
+
 def _run(text: str, at: int, end: int) -> int:
     """How many times the character at `at` is repeated."""
     stop = at
@@ -215,4 +254,6 @@ _RULES: dict[str, Callable[[str, int, int, bool, Style], Found | None]] = {
     "[": _link,
     "!": _image,
     "\\": _escape,
+    "&": _entity,
+    "<": _break,
 }

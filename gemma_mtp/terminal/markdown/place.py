@@ -6,7 +6,7 @@ Knows openings of lines, not what is in them.
 from __future__ import annotations
 
 from gemma_mtp.terminal.markdown.blocks import Item, Opening
-from gemma_mtp.terminal.markdown.source import Look
+from gemma_mtp.terminal.markdown.source import Look, Source
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.styles import DIM
 
@@ -33,7 +33,7 @@ class Place:
         """What stands before every row but the first of an item."""
         return [*self._bars(), *self._blanks()]
 
-    def enter(self, start: Opening) -> list[Piece]:
+    def enter(self, start: Opening, line: Source) -> list[Piece]:
         """Go to where a line starts; returns what stands before its first row."""
         if start.quotes != self._quotes:
             self._items.clear()
@@ -41,7 +41,9 @@ class Place:
         self._leave_items(start.items[0].column if start.items else start.column)
         first = self.before
         for item in start.items:
-            first.append(Piece(self._open(item), self._look.base))
+            end = item.at + len(item.mark)
+            style = line.marked(self._look.base, item.at, end, self._look)
+            first += [Piece(self._open(item), style), Piece(" ")]
         return first
 
     def leave_quotes(self) -> None:
@@ -63,7 +65,7 @@ class Place:
         elif mark in "-+*" and self._look.unicode:
             mark = BULLETS[min(len(self._items), len(BULLETS) - 1)]
         self._items.append((item.column, self._indent + len(mark) + 1))
-        return mark + " "
+        return mark
 
     @property
     def _indent(self) -> int:

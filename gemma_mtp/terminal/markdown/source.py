@@ -13,11 +13,12 @@ from gemma_mtp.terminal.styles import PLAIN, REVEALED
 
 
 class Span(NamedTuple):
-    """A part of a source line in one style. An empty one is a space the source lacks."""
+    """A part of a source line in one style, or what is shown `instead` of it."""
 
     start: int
     end: int
     style: Style = PLAIN
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,21 @@ class Source:
     def pieces(self, spans: Iterable[Span], look: Look) -> list[Piece]:
         """The text of spans, parted where drafted tokens begin and end."""
         pieces: list[Piece] = []
-        for start, end, style in spans:
+        for start, end, style, instead in spans:
             if style.conceal:
                 if look.colour:
                     continue
                 style += REVEALED
-            if start == end:
-                pieces.append(Piece(" ", style))
+            if instead:
+                pieces.append(Piece(instead, self.marked(style, start, end, look)))
+                continue
             while start < end:
-                drafted = self.drafted[start]
-                stop = self.drafted.find(1 - drafted, start, end)
+                stop = self.drafted.find(1 - self.drafted[start], start, end)
                 stop = end if stop < 0 else stop
-                shown = style + look.drafted if drafted else style
-                pieces.append(Piece(self.text[start:stop], shown))
+                pieces.append(Piece(self.text[start:stop], self.marked(style, start, stop, look)))
                 start = stop
         return pieces
+
+    def marked(self, style: Style, start: int, end: int, look: Look) -> Style:
+        """The style of what stands for a part of the line, of which some may have been drafted."""
+        return style + look.drafted if 1 in self.drafted[start:end] else style

@@ -15,7 +15,7 @@ from gemma_mtp.terminal.markdown.blocks import Leaf, Opening, opening
 from gemma_mtp.terminal.markdown.code import Fence
 from gemma_mtp.terminal.markdown.inline import as_if_closed, parse
 from gemma_mtp.terminal.markdown.place import Place
-from gemma_mtp.terminal.markdown.source import Look, Source
+from gemma_mtp.terminal.markdown.source import Look, Source, Span
 from gemma_mtp.terminal.markdown.table import Table
 from gemma_mtp.terminal.markdown.wrap import Wrapper
 from gemma_mtp.terminal.pieces import Piece
@@ -82,6 +82,7 @@ class Markdown:
             return [Piece(raw, self._look.base + DIM)]
         end = len(self._line.text)
         spans = as_if_closed(self._line.text, self._at, end, self._base) if self._at < end else []
+        spans = [span._replace(instead=span.instead.replace("\n", " ")) for span in spans]
         held = [*self._wrapper.held, *self._line.pieces(spans, self._look)]
         return held if any(piece.text.strip() for piece in held) else []
 
@@ -128,7 +129,7 @@ class Markdown:
             self._break_lines()
         if start.leaf == "blank" and not (start.quotes or start.items):
             return
-        first = self._place.enter(start)
+        first = self._place.enter(start, self._line)
         if self._offset and (first or start.leaf != "text"):
             self._out.append(Piece("\n"))
             self._wrapper.end()
@@ -193,16 +194,21 @@ class Markdown:
         before = sum(columns(piece.text) for piece in self._place.before)
         room = max(self._look.width() - 1 - before, 3)
         sign = "─" if self._look.unicode else "-"
-        self._out.append(Piece(sign * min(room, LONGEST_RULE), self._look.base + DIM))
+        self._instead(start, sign * min(room, LONGEST_RULE))
 
     def _indented(self, start: Opening) -> None:
-        text = " " * start.column + self._line.text[start.at :].rstrip()
-        self._out.append(Piece(text, self._look.base))
+        span = Span(start.at, len(self._line.text.rstrip()), self._look.base)
+        self._out += [Piece(" " * start.column), *self._line.pieces([span], self._look)]
 
     def _fence_line(self, start: Opening) -> None:
         text = self._line.text
-        self._out.append(Piece(text[start.at :].rstrip(), self._look.base + DIM))
+        self._instead(start, text[start.at :].rstrip())
         self._fence = Fence(start, text, self._look, self._place.before)
+
+    def _instead(self, start: Opening, text: str) -> None:
+        """A dim text for all of the line from where it starts."""
+        span = Span(start.at, len(self._line.text), self._look.base + DIM, text)
+        self._out += self._line.pieces([span], self._look)
 
     def _row(self, start: Opening) -> None:
         if self._table and not self._table.add(self._line):

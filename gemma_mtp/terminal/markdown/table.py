@@ -4,15 +4,16 @@ out."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.terminal.markdown.blocks import is_delimiter
 from gemma_mtp.terminal.markdown.inline import parse
-from gemma_mtp.terminal.markdown.source import Look, Source
+from gemma_mtp.terminal.markdown.source import Look, Source, Span
 from gemma_mtp.terminal.markdown.wrap import Wrapper
 from gemma_mtp.terminal.pieces import Piece
-from gemma_mtp.terminal.styles import BOLD, CODE, DIM
+from gemma_mtp.terminal.styles import BOLD, DIM
 from gemma_mtp.terminal.tables import as_lists, lines
 from gemma_mtp.terminal.widths import columns
 
@@ -24,6 +25,7 @@ NARROWEST = 6  # columns; where a table has no room for that, each of its rows b
 
 Side = Literal["left", "center", "right"]
 _SIDES: dict[tuple[bool, bool], Side] = {(True, True): "center", (False, True): "right"}
+_ESCAPED_BAR = re.compile(r"\\\|")
 _BARS = re.compile(r"(?<!\\)\|")
 
 
@@ -112,10 +114,19 @@ class Table:
         from rich.text import Text
 
         parsed = (parse(row.text, start, end, True)[0] for start, end in _bounds(row))
-        shown = (row.pieces(spans, self._look) for spans in parsed)
-        cells = (Text.assemble(*((text, style or "") for text, style in cell)) for cell in shown)
-        # A bar is escaped even within code, where a backslash is one elsewhere.
-        return [Text("|", CODE).join(cell.split("\\|", allow_blank=True)) for cell in cells]
+        shown = (row.pieces(_without_escapes(row.text, x), self._look) for x in parsed)
+        return [Text.assemble(*((text, style or "") for text, style in cell)) for cell in shown]
+
+
+def _without_escapes(text: str, spans: list[Span]) -> Iterator[Span]:
+    """In a cell, a bar is escaped even within code, where a backslash is one elsewhere."""
+    for span in spans:
+        at = span.start
+        for bar in _ESCAPED_BAR.finditer(text, at, span.end if not span.instead else at):
+            yield Span(at, bar.start(), span.style)
+            yield Span(bar.start(), bar.end(), span.style, "|")
+            at = bar.end()
+        yield span._replace(start=at)
 
 
 def _bar(row: Source) -> int:

@@ -1,7 +1,7 @@
 """Words into rows: a word that does not fit goes to the next row as soon as that is certain.
 
 Knows columns, no markup. A word longer than a row is left to the terminal, so that it can be
-copied in one piece.
+copied in one piece; the row in which it ends is filled up.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from unicodedata import category
 from rich.style import Style
 
 from gemma_mtp.terminal.pieces import Piece
-from gemma_mtp.terminal.widths import JOINER, columns, is_flag, is_skin_tone, most
+from gemma_mtp.terminal.widths import JOINER, char_width, columns, is_flag, is_skin_tone, most
 
 TAB = "    "
-_CHUNKS = re.compile(r"[ \t]+|[^ \t]+")
+_UNKNOWN = 10**9  # columns
+_CHUNKS = re.compile(r"\n|[ \t]+|[^ \t\n]+")
 # Signs that East Asian text, which may be broken almost anywhere, does not begin a row with,
 # besides those that Unicode calls closing or other punctuation.
 _NOT_FIRST = frozenset("ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ")
@@ -34,7 +35,8 @@ class Wrapper:
         self._spaces: list[Piece] = []
         self._word: list[Piece] = []
         self._width = 0  # of the word
-        self._open = False  # in a word that has no end and is partly out
+        self._open = 0  # columns of the window in which a word without an end is partly out
+        self._break = False  # the next word begins a row
         self._filled = column > 0  # something stands in this row
 
     @property
@@ -54,7 +56,10 @@ class Wrapper:
     def put(self, text: str, style: Style | None = None) -> None:
         """Go on with the line."""
         for chunk in _CHUNKS.findall(text):
-            if chunk[0] in " \t":
+            if chunk == "\n":
+                self._settle()
+                self._break = True
+            elif chunk[0] in " \t":
                 self._settle()
                 if self._filled:
                     self._spaces.append(Piece(chunk.replace("\t", TAB), style))
@@ -78,12 +83,15 @@ class Wrapper:
         self._settle()
         self._spaces.clear()
         self._column = 0
-        self._filled = False
+        self._filled = self._break = False
 
     def _grow(self, piece: Piece, width: int) -> None:
         if self._open:
             self._out.append(piece)
+            self._flow(piece.text)
             return
+        if self._break:
+            self._next_row()
         limit = self._limit()
         self._word.append(piece)
         self._width += width
@@ -91,17 +99,30 @@ class Wrapper:
         if self._filled and self._column + spaces + self._width > limit:
             self._next_row()
         if not self._filled and self._column + self._width > limit:
+            start, word = self._column, self._word[:]
             self._settle()
-            self._open = True
+            self._column, self._open = start, limit + 1
+            for part in word:
+                self._flow(part.text)
+
+    def _flow(self, text: str) -> None:
+        """Go to the column at which the terminal arrives with a part of a word that it breaks."""
+        for char in text:
+            width = most(char)
+            self._column = width if self._column + width > self._open else self._column + width
+            if char_width(char) is None:
+                self._open = _UNKNOWN
 
     def _next_row(self) -> None:
         self._out.extend([Piece("\n"), *self._hang])
         self._spaces.clear()
-        self._column, self._filled = self._hang_width, False
+        self._column, self._filled, self._break = self._hang_width, False, False
 
     def _settle(self) -> None:
         """The word is complete."""
-        self._open = False
+        if self._open and self._open != self._limit() + 1:  # the column is not certain
+            self._column = self._limit()
+        self._open = 0
         if not self._word:
             return
         self._column += sum(len(space.text) for space in self._spaces) + self._width
