@@ -9,8 +9,8 @@ from gemma_mtp.text import percent
 SAME = 0.03  # of a speedup: two measurements of the same thing differ by as much
 
 TOY = (
-    "This toy fits into the processor's cache, where checking drafts takes nearly as long as "
-    "writing them; real models do not. gemma-mtp bench --shape e2b measures their shape here."
+    "This toy lies in the processor's cache, where checking drafts takes nearly as long as writing "
+    "them; a real model is read from memory. gemma-mtp bench --shape e2b measures such a pair here."
 )
 
 
@@ -33,8 +33,9 @@ def explained(stats: Stats, plain_reason: str = "", *, built_in: bool = False) -
 def judged(factor: float, error: float, *, built_in: bool = False) -> str:
     """What drafts did to the speed, `factor` times plain decoding, which may be off by the share
     `error`."""
-    times = f"about {factor:.1f} times" if error > ROUGH else f"{factor:.2f} times"
-    if abs(factor - 1) <= max(SAME, error):
+    rough = error > ROUGH
+    times = f"about {factor:.1f} times" if rough else f"{factor:.2f} times"
+    if abs(factor - 1) <= (ROUGH if rough else SAME):
         return "Drafts made no clear difference to the speed."
     if factor > 1:
         return f"Drafts made it {times} as fast as plain decoding."

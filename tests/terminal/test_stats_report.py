@@ -124,6 +124,14 @@ def test_nothing_said_yet() -> None:
     [
         ({}, "Drafts made it 1.42 times as fast as plain decoding."),
         ({"plain_deviation": 0.2}, "Drafts made it about 1.4 times as fast as plain decoding."),
+        (
+            {"plain_seconds": 1.6, "plain_deviation": 0.3},
+            "Drafts slowed it down, to about 0.8 times the speed of plain decoding.",
+        ),
+        (
+            {"plain_seconds": 2.08, "plain_deviation": 0.3},
+            "Drafts made no clear difference to the speed.",
+        ),
         ({"plain_seconds": 2.02}, "Drafts made no clear difference to the speed."),
         (
             {"plain_seconds": 1.2},
@@ -163,6 +171,6 @@ def test_of_the_toy_it_is_said_why_drafts_do_not_pay_and_where_to_see_more() -> 
     slower = replace(LAST, plain_seconds=1.2)
     for stats in (plain, slower):
         why = said(stats, built_in=True)
-        assert why.startswith(said(stats) + " This toy fits into the processor's cache")
+        assert why.startswith(said(stats) + " This toy lies in the processor's cache")
         assert "gemma-mtp bench --shape e2b" in why
     assert said(LAST, built_in=True) == said(LAST)

@@ -125,8 +125,9 @@ def copy(chat: Chat, rest: str) -> None:
 def race(chat: Chat, rest: str) -> None:
     """Writes the reply to the last message twice with one seed, first plain and then with drafts,
     and shows both side by side at the speed at which they were written, in slow motion if that was
-    less than 3 s; equal text is marked. Neither is written in exact mode, which slows plain
-    decoding down, so a near-tie may part them. The conversation stays as it is."""
+    less than 3 s; equal text is marked. It ends with what drafts did to the speed, unless the reply
+    has fewer than 64 tokens or the machine was busy. Neither is written in exact mode, which slows
+    plain decoding down, so a near-tie may part them. The conversation stays as it is."""
     from gemma_mtp.chat import race
 
     need_drafter(chat)
