@@ -112,9 +112,10 @@ def thousands(tokens: int) -> str:
 
 
 def moment(when: str | None) -> str:
-    """A time in ISO format as local time, to the minute."""
+    """A time in ISO format as local time for people: 3 May 2026, 14:02."""
     if not when:
         return "never" if when is None else ""
     with suppress(ValueError, OverflowError, OSError):
-        return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")
+        local = datetime.fromisoformat(when).astimezone()
+        return f"{local.day} {local:%b %Y, %H:%M}"
     return "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemma_mtp.text import byte_size
+from gemma_mtp.text import byte_size, moment
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,17 @@ from gemma_mtp.text import byte_size
 )
 def test_bytes_in_powers_of_ten(size: int, total: int, words: str) -> None:
     assert byte_size(size, total) == words
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("2026-05-03T14:02:59.123456", "3 May 2026, 14:02"),
+        ("2026-12-30T00:05:00", "30 Dec 2026, 00:05"),
+        (None, "never"),
+        ("", ""),
+        ("yesterday", "unknown"),
+    ],
+)
+def test_a_time_for_people(when: str | None, words: str) -> None:
+    assert moment(when) == words

@@ -5,6 +5,7 @@ Knows how findings and verdicts are worded and shown; `findings` looks, `fit` ju
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
 from gemma_mtp.settings import SETTINGS
 from gemma_mtp.terminal.console import ask, can_ask
-from gemma_mtp.text import json_text
+from gemma_mtp.text import byte_size, json_text, number, thousands
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
@@ -43,20 +44,21 @@ def doctor(
     findings = env.findings(offline)
     wrong = any(finding.problem for finding in findings)
     try:
-        fits, best = _verdicts(env, wanted)
+        fits, best, speed = _verdicts(env, wanted)
     except GemmaMtpError:
         # Such as a models.toml that cannot be read, which is among the findings.
         if not wrong:
             raise
-        fits, best = [], None
+        fits, best, speed = [], None, None
     if as_json:
         found = {"findings": [finding.as_json() for finding in findings]}
         print(json_text({**found, **_fits_json(fits, best, wanted)}))
     else:
-        blocks = [_finding(finding) for finding in findings]
-        lines = [line for block in blocks for line in block]
-        print("\n".join([*lines, ""]))
-        _show_fits(fits, wanted)
+        from gemma_mtp.terminal import tables
+
+        lines = [line for finding in findings for line in _finding(finding)]
+        tables.show(tables.Table(("", ""), lines), "")
+        _show_fits(fits, wanted, speed)
         print("\n".join(["", *advice(best, wanted)]))
     return ExitStatus.ERROR if wrong else ExitStatus.OK
 
@@ -65,8 +67,8 @@ def suggest(env: Environment) -> str | None:
     """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
     from gemma_mtp.api import DEFAULT_CONTEXT
 
-    fits, best = _verdicts(env, DEFAULT_CONTEXT)
-    _show_fits(fits, DEFAULT_CONTEXT)
+    fits, best, speed = _verdicts(env, DEFAULT_CONTEXT)
+    _show_fits(fits, DEFAULT_CONTEXT, speed)
     print(flush=True)
     if best is None or not can_ask():
         print("\n".join(advice(best, DEFAULT_CONTEXT)))
@@ -94,37 +96,56 @@ def warning(env: Environment, name: str) -> str:
         return ""
 
 
-def _show_fits(fits: list[Fit], wanted: int) -> None:
+def _show_fits(fits: list[Fit], wanted: int, speed: float | None) -> None:
     """One line for each default pair, and what its columns mean."""
+    from gemma_mtp.models.fit import Verdict
     from gemma_mtp.terminal.tables import Table, show
-    from gemma_mtp.text import byte_size, thousands
 
     def row(fit: Fit) -> tuple[str, ...]:
         size = byte_size(fit.entry.bytes) if fit.entry.bytes else "?"
         longest = thousands(fit.context) if fit.context else "-"
-        reason = f"{fit.verdict}: {fit.reason}"
-        return fit.entry.name, size, byte_size(fit.needed), longest, reason
+        slow = fit.verdict == Verdict.SLOW  # which the pace tells
+        reason = fit.verdict.value if slow else f"{fit.verdict}: {fit.reason}"
+        return fit.entry.name, size, byte_size(fit.needed), longest, _pace(fit), reason
 
     if not fits:
         print("Which models run here cannot be told.")
         return
-    heads = ("model", "download", "needs", "context", "verdict")
+    heads = ("model", "download", "needs", "context", "pace", "verdict")
+    dropped = ("download", "context", "needs", "pace")
+    show(Table(heads, [row(fit) for fit in fits], right=heads[1:4], dropped=dropped), "")
     show(
         Table(
-            heads,
-            [row(fit) for fit in fits],
-            right=heads[1:4],
-            dropped=("download", "context", "needs"),
+            ("", ""),
+            [
+                ("needs", f"memory, drafter and {thousands(wanted)} tokens of context included"),
+                ("context", "the longest that fits here; chats seldom need so much"),
+                ("pace", "without drafts, " + _known_by(fits, speed)),
+            ],
         )
     )
-    longest = f"{thousands(wanted)} of context, or the longest that fits"
-    print(f"needs: memory with drafter and {longest}")
+
+
+def _pace(fit: Fit) -> str:
+    """What a chat here measured, or else what the speed of the memory lets expect."""
+    from gemma_mtp.models import speeds
+    from gemma_mtp.models.fit import about
+
+    if known := speeds.recall(fit.entry.name):
+        return f"{number(known['tokens_per_second'])} tok/s"
+    return about(fit.pace) if fit.pace is not None else "-"
+
+
+def _known_by(fits: list[Fit], speed: float | None) -> str:
+    """How the paces came to be known."""
+    by = f"from {byte_size(speed)} a second of memory, measured now" if speed else "a rough guess"
+    unknown = any(fit.place == "GPU" and fit.pace is None for fit in fits)
+    return f"{by}; {'on a GPU known ' if unknown else 'exact '}after a first chat"
 
 
 def advice(best: Fit | None, wanted: int) -> list[str]:
     """What to do about it."""
     from gemma_mtp.models.fit import recommended_context
-    from gemma_mtp.text import thousands
 
     if best is None:
         return [
@@ -135,30 +156,26 @@ def advice(best: Fit | None, wanted: int) -> list[str]:
     gpu = " --gpu-layers 0" if "--gpu-layers 0" in best.reason else ""
     kind = "QAT, " if best.entry.qat else ""
     return [
-        f"Recommended: {best.entry.title} ({kind}{best.entry.target.quantization}), "
-        f"with up to {thousands(context)} tokens of context",
+        f"Recommended: {best.entry.title} ({kind}{best.entry.target.quantization})",
         f"  gemma-mtp pull {name}",
         f"  gemma-mtp chat {name} --ctx {context}{gpu}",
     ]
 
 
-def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None]:
+def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None, float | None]:
     from gemma_mtp.models.fit import judge_all, recommend
 
     entries = [entry for entry in env.catalogue.entries if entry.default or entry.own]
     here = {entry.name for entry in env.store.ready()}
-    machine: Machine = env.machine()
+    machine: Machine = replace(env.machine(), memory_speed=env.memory_speed())
     fits = judge_all(entries, machine, wanted, here)
-    return fits, recommend(fits)
+    return fits, recommend(fits), machine.memory_speed
 
 
-def _finding(finding: Finding) -> list[str]:
-    lines = [f"{finding.name:14} {finding.value}".rstrip()]
-    if finding.problem:
-        lines.append(f"  wrong: {finding.problem}")
-    if finding.hint:
-        lines.append(f"         {finding.hint}")
-    return lines
+def _finding(finding: Finding) -> list[tuple[str, str]]:
+    problem = f"wrong: {finding.problem}" if finding.problem else ""
+    told = [line for line in (finding.value, problem, finding.hint) if line]
+    return [(finding.name if line is told[0] else "", line) for line in told]
 
 
 def _fits_json(fits: list[Fit], best: Fit | None, wanted: int) -> dict[str, Any]:
@@ -173,6 +190,7 @@ def _fits_json(fits: list[Fit], best: Fit | None, wanted: int) -> dict[str, Any]
             "needed_bytes": fit.needed,
             "download_bytes": fit.entry.bytes,
             "place": fit.place,
+            "tokens_per_second": fit.pace,
         }
         for fit in fits
     ]

@@ -132,6 +132,16 @@ class Environment:
 
         return this_machine()
 
+    def memory_speed(self) -> float | None:
+        """Bytes per second that memory is read with, as measured now; None where it cannot be."""
+        from gemma_mtp.llama import threads
+        from gemma_mtp.models.memory_speed import memory_speed
+
+        try:
+            return memory_speed(threads.usable_threads())
+        except (OSError, RuntimeError, MemoryError):
+            return None
+
     def findings(self, offline: bool) -> list[Finding]:
         """What `doctor` has to say but for the models; asks the hub unless `offline`."""
         from gemma_mtp.cli.findings import examine

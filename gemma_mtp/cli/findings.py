@@ -19,6 +19,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import config_file, disk, places
 from gemma_mtp.llama import amx, threads
 from gemma_mtp.models import machine
+from gemma_mtp.models.cards import cards
 from gemma_mtp.text import byte_size
 
 LOW_DISK = 4_000_000_000  # bytes; less does not hold the smallest model that is worth it
@@ -92,18 +93,15 @@ def _devices(devices: list[tuple[str, str, str, int, int]], needed: str) -> Iter
         yield Finding("GPU", f"{description} ({name}), {room}")
     if gpus:
         return
-    card = _card_without_backend()
-    note = "none that this llama.cpp was built for"
-    package = f"llama-cpp-python=={needed}"
-    build = f'CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir --force-reinstall {package}'
-    yield Finding("GPU", note, card, build if card else "")
-
-
-def _card_without_backend() -> str:
-    """A sentence when the system has an NVIDIA card that llama.cpp cannot use."""
-    if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists():
-        return "There is an NVIDIA driver, but llama.cpp was built without CUDA."
-    return ""
+    found = cards()
+    if not found:
+        yield Finding("GPU", "no graphics card is here; models run on the CPU")
+    for card in found:
+        # What is built into a processor is often no faster than the processor itself.
+        unused = "" if card.build == "GGML_VULKAN" else f"This llama.cpp cannot use {card.name}."
+        build = f'CMAKE_ARGS="-D{card.build}=on" pip install --no-cache-dir --force-reinstall'
+        hint = f"{build} llama-cpp-python=={needed}"
+        yield Finding("GPU", f"{card.name}, not used: llama.cpp was built without it", unused, hint)
 
 
 def _memory() -> Iterator[Finding]:

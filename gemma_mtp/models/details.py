@@ -20,7 +20,7 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.settings import Options, Sampling
-from gemma_mtp.text import byte_size, thousands
+from gemma_mtp.text import byte_size, moment, thousands
 
 
 def details(
@@ -166,7 +166,8 @@ def facts(found: dict[str, Any], template: str = "--json has it") -> list[tuple[
 def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, str]]:
     for key in ("state", "variant", "parameters", "source", "last_used", "architecture"):
         if found.get(key):
-            yield key.replace("_", " "), found[key]
+            shown = moment(found[key]) if key == "last_used" else found[key]
+            yield key.replace("_", " "), shown
     if "layers" in found:
         shape = f"{found['layers']} layers of width {found['width']}, {found['quantization']}"
         yield "weights", f"{found['weights'] / 1e6:,.0f} M: {shape}"
@@ -194,7 +195,8 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     checked: dict[str, str] | None = found.get("checked")
     for file in found["files"]:
         count, origin = file["bytes"], file.get("origin")
-        size = f"{count:,} byte{'s' * (count != 1)}" if count else "size not known"
+        exactly = f" ({count:,} bytes)" if count and count >= 1000 else ""
+        size = f"{byte_size(count)}{exactly}" if count else "size not known"
         yield file["role"], file["path"]
         yield "", size + (f", from {origin}" if origin not in (None, "", "hub") else "")
         if file["sha256"] or checked is not None:

@@ -1,7 +1,8 @@
 """Which pairs run on a machine, with how much context, and which one to recommend.
 
 `doctor`, `show` and offers to pull ask. Pure: works on catalogue entries and on the figures of a
-machine. Paces are rough and only keep a model that would crawl from being recommended.
+machine. Paces are rough: they say what to expect, and keep a model that would crawl from being
+recommended.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from gemma_mtp.text import byte_size, thousands
 CONTEXTS = tuple(2048 << n for n in range(8))  # tokens: 2048 to 262144
 ENOUGH_CONTEXT = 32_768  # tokens; more is offered, not recommended: it costs memory and few need it
 SPARE_SHARE, SPARE_LEAST = 0.05, 256 * MIB  # of all memory, and bytes; left for everything else
-CORE_RATE, CPU_RATE = 10e9, 40e9  # bytes of weights per second: one core; all, as memory allows
+CORE_RATE, CPU_RATE = 10e9, 40e9  # bytes of weights per second: one core; all, where the
+# speed of the memory was not measured
 SLOW = 4.0  # tokens per second; below, nobody wants to wait
 
 
@@ -36,7 +38,7 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Fit:
     """One pair on one machine. `context` 0 where it does not fit; `pace` in tokens per second
-    before speculation, None on a GPU."""
+    without drafts, None on a GPU with memory of its own."""
 
     entry: Entry
     verdict: Verdict
@@ -138,7 +140,8 @@ def _runs(entry: Entry, machine: Machine, place: str, context: int, wanted: int)
     verdict = Verdict.WELL if context >= wanted else Verdict.SMALLER
     shown = min(max(wanted, CONTEXTS[0]), context)
     guess = needs(entry, shown, place)
-    pace = _pace(entry, machine) if place == "CPU" else None
+    shared = all(gpu.shares_memory for gpu in machine.gpus)  # so that its speed is known
+    pace = _pace(entry, machine, place) if place == "CPU" or shared else None
     if place == "GPU":
         reason = f"{byte_size(machine.gpu_free)} are free on the GPU"
     else:
@@ -147,7 +150,7 @@ def _runs(entry: Entry, machine: Machine, place: str, context: int, wanted: int)
         reason = f"{thousands(wanted)} tokens need {_short(entry, machine, place, wanted)}"
     elif pace is not None and pace < SLOW:
         verdict = Verdict.SLOW
-        reason = f"roughly {pace:.1g} tok/s on this CPU before speculation"
+        reason = f"{about(pace)} on this CPU, without drafts"
     if place == "CPU" and machine.gpus:
         reason += "; too large for the GPU, so add --gpu-layers 0"
     return Fit(entry, verdict, context, place, guess.needed, pace, reason)
@@ -168,9 +171,15 @@ def _short(entry: Entry, machine: Machine, place: str, context: int) -> str:
     return f"{byte_size(guess.needed)}, {byte_size(machine.memory_free or 0)} are free"
 
 
-def _pace(entry: Entry, machine: Machine) -> float:
+def about(pace: float) -> str:
+    """A pace in words; it is no better known than that."""
+    return f"about {pace:.0f} tok/s" if pace >= 10 else f"about {pace:.1g} tok/s"
+
+
+def _pace(entry: Entry, machine: Machine, place: str) -> float:
     """Tokens per second if reading the weights of a token is all there is to do."""
     assert entry.shape is not None
     target = entry.target.total or target_bytes(entry.shape, entry.target.quantization)
     read = target * entry.shape.active_parameters / entry.shape.parameters
-    return min(machine.cores * CORE_RATE, CPU_RATE) / read
+    speed = machine.memory_speed or CPU_RATE
+    return (speed if place == "GPU" else min(machine.cores * CORE_RATE, speed)) / read

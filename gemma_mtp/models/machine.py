@@ -41,6 +41,7 @@ class Machine:
     cores: int
     gpus: tuple[Device, ...] = ()
     disk_free: int | None = None  # where models are kept
+    memory_speed: float | None = None  # bytes per second, where it was measured
 
     @property
     def gpu_free(self) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,15 @@ def test_show_a_pulled_pair(home: Path) -> None:
     found = json.loads(invoke("show", "e2b", "--json").stdout)
     assert [file["role"] for file in found["files"]] == ["target", "drafter"]
     assert found["memory"]["verdict"] == "runs well"
+
+
+def test_show_says_when_and_how_much_for_people(home: Path) -> None:
+    put("e2b")
+    store.Store(CATALOGUE).remember_used("e2b")
+    text = invoke("show", "e2b").stdout
+    assert re.search(r"last used +\d\d? [A-Z][a-z]{2} 20\d\d, \d\d:\d\d\n", text)
+    assert re.search(r"\d (MB|kB) \([\d,]+ bytes\)", text)
+    assert "+00:00" in json.loads(invoke("show", "e2b", "--json").stdout)["last_used"]
 
 
 def test_show_what_is_pinned_of_a_model_that_is_not_here() -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from support.fakes import FakeEnvironment, invoke
+from support.terminal import Terminal as Window
 
 from gemma_mtp import paths
+from gemma_mtp.api import Stats
 from gemma_mtp.cli import findings as doctor
 from gemma_mtp.cli.doctor import suggest
 from gemma_mtp.cli.findings import Finding
 from gemma_mtp.errors import HubError, UsageError
 from gemma_mtp.llama import NEEDED_VERSION
+from gemma_mtp.models import speeds
+from gemma_mtp.models.cards import cards
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.machine import Machine
+from gemma_mtp.models.memory_speed import memory_speed
 from gemma_mtp.models.pull import hub
 
 
@@ -32,9 +39,10 @@ def test_a_healthy_machine() -> None:
     outcome = invoke("doctor")
     assert (outcome.status, outcome.stderr) == (0, "")
     lines = outcome.stdout.splitlines()
-    assert lines[0] == "hub            answers"
-    assert lines[2] == "model  download    needs  context  verdict"
-    assert lines[3].startswith("e2b      2.7 GB   3.0 GB     128k  runs well")
+    assert lines[0] == "hub  answers"
+    assert lines[2] == "model  download    needs  context  pace            verdict"
+    row = "e2b      2.7 GB   3.0 GB     128k  about 15 tok/s  runs well: 6.0 GB are free"
+    assert lines[3] == row
     assert lines[7].startswith("31b     17.6 GB")
     assert "does not fit: needs 19.9 GB, 6.0 GB are free" in lines[7]
     assert lines[-2:] == ["  gemma-mtp pull e4b", "  gemma-mtp chat e4b --ctx 32768"]
@@ -46,7 +54,8 @@ def test_what_is_wrong_is_said_with_what_to_do() -> None:
     env.wrong = [Finding("disk", "1.0 GB free", "That is too little.", "Free some space.")]
     outcome = invoke("doctor", env=env)
     assert outcome.status == 1
-    assert "  wrong: That is too little.\n         Free some space.\n" in outcome.stdout
+    wrong = "disk  1.0 GB free\n      wrong: That is too little.\n      Free some space.\n"
+    assert wrong in outcome.stdout
 
 
 def test_for_scripts() -> None:
@@ -56,6 +65,86 @@ def test_for_scripts() -> None:
     assert [model["verdict"] for model in found["models"]][:3] == [
         "runs well", "runs well", "does not fit",
     ]  # fmt: skip
+
+
+def test_each_model_that_runs_has_a_pace_and_says_how_it_is_known() -> None:
+    class Roomy(FakeEnvironment):
+        def machine(self) -> Machine:
+            return Machine(64 * 10**9, 64 * 10**9, cores=8)
+
+    outcome = invoke("doctor", env=Roomy())
+    rows = outcome.stdout.split("verdict\n")[1].split("\n\n")[0].splitlines()
+    assert len(rows) == 5
+    assert all(re.search(r"about \d+ tok/s|about 0\.\d tok/s", row) for row in rows)
+    assert "from 20.0 GB a second of memory, measured now; exact after a first chat" in (
+        outcome.stdout
+    )
+    speeds.remember("12b", Stats(decoded=100, decode_seconds=8.0))
+    assert "256k  12.5 tok/s" in invoke("doctor", env=Roomy()).stdout
+    models = json.loads(invoke("doctor", "--json", env=Roomy()).stdout)["models"]
+    assert all(model["tokens_per_second"] > 0 for model in models)
+
+
+def test_the_speed_of_memory_is_measured() -> None:
+    assert 10**8 < memory_speed(2) < 10**13
+
+
+def pci(root: Path, *devices: tuple[str, str]) -> None:
+    for number, (kind, vendor) in enumerate(devices):
+        folder = root / f"sys/bus/pci/devices/0000:00:{number:02x}.0"
+        folder.mkdir(parents=True)
+        (folder / "class").write_text(f"{kind}\n")
+        (folder / "vendor").write_text(f"{vendor}\n")
+
+
+@pytest.mark.parametrize(
+    ("devices", "names", "status"),
+    [
+        ([], [], ""),
+        ([("0x030000", "0x1234"), ("0x020000", "0x8086")], [], ""),  # a virtual screen, a network
+        ([("0x030200", "0x10de")], ["an NVIDIA card"], "GGML_CUDA"),
+        ([("0x030000", "0x1002")], ["an AMD card"], "GGML_VULKAN"),
+    ],
+)
+def test_where_llama_cpp_sees_no_card_it_is_said_whether_there_is_one(
+    devices: list[tuple[str, str]],
+    names: list[str],
+    status: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("sys.platform", "linux")
+    pci(tmp_path, *devices)
+    found = cards(tmp_path)
+    assert [card.name for card in found] == names
+    monkeypatch.setattr(doctor, "cards", lambda: found)
+    said = list(doctor._devices([], "0.3.36"))
+    if not names:
+        assert [one.value for one in said] == ["no graphics card is here; models run on the CPU"]
+        return
+    (one,) = said
+    assert one.value == f"{names[0]}, not used: llama.cpp was built without it"
+    assert f'CMAKE_ARGS="-D{status}=on"' in one.hint
+    assert bool(one.problem) == (status == "GGML_CUDA")
+
+
+def test_a_card_goes_by_the_name_that_its_driver_has(tmp_path: Path) -> None:
+    folder = tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0"
+    folder.mkdir(parents=True)
+    (folder / "information").write_text("Model: \t NVIDIA GeForce RTX 4090\nIRQ: 1\n")
+    assert cards(tmp_path)[0].name == "NVIDIA GeForce RTX 4090"
+
+
+@pytest.mark.parametrize("columns", [100, 60, 40])
+def test_no_word_is_broken_on_a_narrow_window(
+    columns: int, home: Path, open_terminal: Callable[..., Window]
+) -> None:
+    window = open_terminal("doctor", columns=columns, rows=60, script={"home": str(home)})
+    window.until(lambda: any("gemma-mtp chat e4b" in line for line in window.lines))
+    text = " ".join(" ".join(window.lines).split())
+    for words in ("chats seldom need so much", "about 15 tok/s", "6.0 GB are free", "first chat"):
+        assert words in text
 
 
 def test_a_context_out_of_range() -> None:
@@ -115,7 +204,7 @@ def test_elsewhere_the_command_is_named() -> None:
     env = FakeEnvironment()
     outcome = invoke("pull", env=env)
     assert (outcome.status, env.pulled) == (0, [])
-    assert "Recommended: Gemma 4 E4B (QAT, Q4_0), with up to 32k tokens" in outcome.stdout
+    assert "Recommended: Gemma 4 E4B (QAT, Q4_0)\n" in outcome.stdout
     assert "  gemma-mtp pull e4b\n" in outcome.stdout
 
 

@@ -303,6 +303,9 @@ class FakeEnvironment(Environment):
     def machine(self) -> Machine:
         return Machine(int(6e9), int(8e9), cores=4, disk_free=int(50e9))
 
+    def memory_speed(self) -> float | None:
+        return 20e9
+
     def findings(self, offline: bool) -> list[Finding]:
         return [Finding("hub", "not asked" if offline else "answers"), *self.wrong]
 
