@@ -113,6 +113,15 @@ class Results:
         return self.speedup >= GAIN and self[best].total.drafted > 0
 
     @property
+    def doubtful(self) -> bool:
+        """Whether the fastest setting that drafts was faster in some repeats only."""
+        best = self.best_drafting
+        if best is None or self.plain is None:
+            return True
+        ratios = self.ratios(best, self.plain)
+        return min(ratios) < GAIN <= max(ratios)
+
+    @property
     def auto_vs_best(self) -> float | None:
         """`auto` against the best fixed setting."""
         if self.auto is None or self.best_fixed is None:

@@ -91,17 +91,17 @@ def conclusion(bench: ShapeBench) -> str:
         return "Nothing was measured."
     best = max(found, key=lambda at: at.results.speedup or 0.0)
     results, auto = best.results, "--draft auto, the default, drafts only where that pays"
-    said, pull = "", f"gemma-mtp pull {bench.size} fetches the real model with its drafter."
+    pull = f"gemma-mtp pull {bench.size} fetches the real model with its drafter."
     if not results.gains:
         said = f"At these rates drafting gains nothing on this machine as it was just now; {auto}."
-    elif doubt := range_in_words(results):
-        said = f"Whether drafting gains on this machine cannot be told from this.{doubt}"
+    elif results.doubtful:
+        said = "Whether drafting gains on this machine cannot be told from this."
     else:
         said = (
             f"With drafts right as often as others saw in {best.rate.text}, this machine writes "
             f"{results.speedup:.2f} times as fast as without; {auto}."
         )
-    return f"{said} {pull}"
+    return f"{said}{range_in_words(results)} {pull}"
 
 
 def _notes(bench: ShapeBench) -> list[str]:
