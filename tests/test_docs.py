@@ -31,7 +31,9 @@ BENCHMARKS = ROOT / "benchmarks" / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), BENCHMARKS]
 MOST = 9000  # bytes of the README
 
-COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+EVERY: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+COMMANDS = {name: command for name, command in EVERY.items() if not command.hidden}
+"""Those that help lists; the others are the same under the names of other programs."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 OTHER_PROGRAMS = ("pip ", "uv ", "apt ", "cmake ", "hf ", "python ", "git ")
@@ -125,7 +127,7 @@ def options(commands: dict[str, Any]) -> set[str]:
 
 @pages
 def test_options_that_are_named_exist(page: Path) -> None:
-    known = options(COMMANDS)
+    known = options(COMMANDS) | {f"--{name.replace('_', '-')}" for name in flags.OTHER_NAMES}
     for span in spans_of(page):
         ours = not span.startswith(OTHER_PROGRAMS) and ".py" not in span and page != BENCHMARKS
         for name in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span) if ours else ():
@@ -216,13 +218,13 @@ def test_the_reference_lists_every_command() -> None:
 def test_the_script_for_a_chat_passes_every_command_on() -> None:
     listed = re.search(r"^    (run .*)\)$", text_of(ROOT / "scripts" / "chat"), re.MULTILINE)
     assert listed
-    assert {*listed[1].split(" | ")} == {*COMMANDS, "--version"}
+    assert {*listed[1].split(" | ")} == {*EVERY, "--version"}
 
 
 def test_the_reference_says_what_takes_json() -> None:
     without = {name for name, found in COMMANDS.items() if "--json" not in options({name: found})}
-    assert without == {"chat"}
-    assert "All but `chat` take `--json`." in section("Commands")
+    assert without == {"chat", "help"}
+    assert "All but `chat` and `help` take `--json`." in section("Commands")
 
 
 def test_the_reference_lists_every_verb() -> None:

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What `run` says besides the answer; `load_seconds` went by before it."""
+    """What `run` says besides the answer; `quiet`: not which model it is. `load_seconds` went by
+    before it."""
 
     stats: bool = False
     json: bool = False
     fail_on_length: bool = False
+    quiet: bool = False
     load_seconds: float = 0.0
 
 
@@ -54,6 +56,8 @@ def answer_once(
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
+    if model is None and not report.quiet:
+        note(who_answers(env, files.name))
     options = options.for_model(files.sampling)
     printer = Printer(
         Screen(sys.stdout, sys.stderr), answers=not report.json, view=options.part(View)
@@ -63,10 +67,18 @@ def answer_once(
         report = replace(report, load_seconds=perf_counter() - started)
         if model:
             env.remember_used(files.name)
-        introduce(env, engine, options, printer, named=model is not None)
+        introduce(env, engine, options, printer, named=True)  # which model it is was said
         system = (Message.text("system", options.system),) if options.system else ()
         request = Request.of((*system, Message.text("user", text)), options)
         return answer(env, engine, request, printer, report)
+
+
+def who_answers(env: Environment, name: str) -> str:
+    """A sentence about the model that is taken where none was named."""
+    if env.is_built_in(name):
+        return f"{name}, the built-in toy model, answers; gemma-mtp pull e2b fetches a real one."
+    why = "the default model" if "model" in env.settings() else "the model used last"
+    return f"{name}, {why}, answers."
 
 
 def answer(

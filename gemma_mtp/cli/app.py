@@ -20,11 +20,12 @@ from gemma_mtp import __version__
 from gemma_mtp.cli import chats
 from gemma_mtp.cli.bench import bench
 from gemma_mtp.cli.chat import chat
+from gemma_mtp.cli.complaints import in_our_words
 from gemma_mtp.cli.config import config
 from gemma_mtp.cli.doctor import doctor
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.cli.flags import our_word
 from gemma_mtp.cli.list import list_models
-from gemma_mtp.cli.positionals import in_our_words
 from gemma_mtp.cli.pull import pull
 from gemma_mtp.cli.remove import prune, rm
 from gemma_mtp.cli.run import run
@@ -38,7 +39,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
+    suggest_commands=False,
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
+    context_settings={"help_option_names": ["--help", "-h"], "token_normalize_func": our_word},
 )
 UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
@@ -47,16 +50,32 @@ UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
 def root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the versions of what is at work.")
+        bool, typer.Option("--version", "-V", "-v", help="Show the versions of what is at work.")
     ] = False,
 ) -> int:
     if version:
-        python, cpp = context.obj.versions()
-        print(f"gemma-mtp {__version__}\nllama-cpp-python {python}\nllama.cpp {cpp}")
+        show_versions(context)
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
     return 0
+
+
+def show_versions(context: typer.Context) -> int:
+    """Show the versions of what is at work."""
+    python, cpp = context.obj.versions()
+    print(f"gemma-mtp {__version__}\nllama-cpp-python {python}\nllama.cpp {cpp}")
+    return ExitStatus.OK
+
+
+def show_help(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Which one.")
+    ] = None,
+) -> int:
+    """Show what there is, or what a command takes."""
+    return _run([*(command or ()), "--help"], context.obj)
 
 
 for command in (chat, run, pull):
@@ -69,6 +88,14 @@ app.add_typer(chats.commands, name="chats")
 app.command(context_settings={"ignore_unknown_options": True})(config)
 for command in (doctor, bench, verify):
     app.command()(command)
+app.command("help")(show_help)
+for name in ("ls", "models"):  # what commands are called elsewhere
+    app.command(name, hidden=True)(list_models)
+for name in ("remove", "delete"):
+    app.command(name, hidden=True)(rm)
+app.command("info", hidden=True)(show)
+app.command("download", hidden=True)(pull)
+app.command("version", hidden=True)(show_versions)
 
 
 def main(arguments: Sequence[str] | None = None, env: Environment | None = None) -> int:
@@ -81,17 +108,13 @@ def main(arguments: Sequence[str] | None = None, env: Environment | None = None)
 
 def _main(words: list[str], env: Environment) -> int:
     try:
-        command = typer.main.get_command(app)
-        status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=env)
+        status = _run(words, env)
         sys.stdout.flush()
-        return int(status or 0)
+        return status
     except GemmaMtpError as error:
         return _complain(str(error), error.hint, error.status)
     except TyperException as error:
-        where = getattr(error, "ctx", None)
-        path = where.command_path if where else "gemma-mtp"
-        said = in_our_words(error.format_message(), path, words, env.names)
-        return _complain(*said, error.exit_code)
+        return _complain(*in_our_words(error, words, env.names), error.exit_code)
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except Exception as error:
@@ -105,6 +128,12 @@ def _main(words: list[str], env: Environment) -> int:
         return _complain(
             f"Something went wrong: {what}", "--verbose shows where.", ExitStatus.ERROR
         )
+
+
+def _run(words: list[str], env: Environment) -> int:
+    command = typer.main.get_command(app)
+    status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=env)
+    return int(status or 0)
 
 
 def _complain(message: str, hint: str, status: int) -> int:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
+from gemma_mtp.cli.flags import (
+    Files,
+    Model,
+    NamedModel,
+    NamedPrompt,
+    NoStdin,
+    Prompt,
+    takes_options,
+)
 from gemma_mtp.cli.positionals import read_words
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.settings import Options
@@ -17,11 +25,6 @@ from gemma_mtp.terminal.console import can_talk, is_terminal, note
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
 
-Files = Annotated[
-    list[Path] | None,
-    typer.Option("--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."),
-]
-
 
 @takes_options(chat=True)
 def chat(
@@ -29,6 +32,8 @@ def chat(
     options: Options,
     model: Model = None,
     prompt: Prompt = None,
+    named: NamedModel = None,
+    asked: NamedPrompt = None,
     file: Files = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
@@ -45,7 +50,9 @@ def chat(
     """Chat; a PROMPT becomes the first message. Conversations are saved by themselves. Piped input
     is answered as by `run`, or with --interactive goes along with the first message."""
     talks = interactive or can_talk()
-    words = read_words(model, prompt, context.obj.names(), chat=talks)
+    typed = [word for word in (model, *(prompt or ())) if word is not None]
+    command = "chat" if talks else "run"
+    words = read_words(typed, context.obj.names(), command=command, named=named, prompt=asked)
     if resume and latest:
         raise UsageError(
             "--continue and --resume do not go together.",
@@ -63,14 +70,10 @@ def chat(
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
         return talk(context.obj, words.model, words.prompt, options, **beginning)
-    from gemma_mtp.chat.attachments import tell_of_images
     from gemma_mtp.cli.answer import Report, answer_once
 
-    tell_of_images(words.prompt or "", note)
-    prompt = _with_files(words.prompt, file)
-    return answer_once(
-        context.obj, words.model, prompt, options, report=Report(), no_stdin=no_stdin
-    )
+    whole = with_files(words.prompt, file)
+    return answer_once(context.obj, words.model, whole, options, report=Report(), no_stdin=no_stdin)
 
 
 def talk(
@@ -85,10 +88,12 @@ def talk(
     return ExitStatus.OK
 
 
-def _with_files(prompt: str | None, files: list[Path] | None) -> str | None:
-    if not files:
-        return prompt
-    from gemma_mtp.chat.attachments import read_files
+def with_files(prompt: str | None, files: list[Path] | None) -> str | None:
+    """The prompt with the text of files before it, as one message; says what of it is not sent."""
+    from gemma_mtp.chat.attachments import read_files, tell_of_images
     from gemma_mtp.conversations.attachments import compose
 
-    return compose(read_files([str(file) for file in files], note), prompt or "")
+    tell_of_images(prompt or "", note)
+    return (
+        compose(read_files([str(file) for file in files], note), prompt or "") if files else prompt
+    )

@@ -33,7 +33,9 @@ class Format(StrEnum):
 
 
 commands = typer.Typer(
-    rich_markup_mode=None, help="List, show, rename, delete and export saved conversations."
+    rich_markup_mode=None,
+    suggest_commands=False,
+    help="List, show, rename, delete and export saved conversations.",
 )
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
     from gemma_mtp.cli.findings import Finding
-    from gemma_mtp.cli.positionals import Names
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.catalogue import Catalogue
     from gemma_mtp.models.machine import Machine
@@ -39,7 +38,7 @@ class Environment:
 
         return Store(self.catalogue)
 
-    def names(self) -> Names:
+    def names(self) -> Catalogue:
         return self.catalogue
 
     def is_built_in(self, name: str) -> bool:

@@ -24,6 +24,10 @@ Command = Callable[..., int]
 Drafter = Annotated[
     Path | None, Option("--drafter", metavar="PATH", help="Use this GGUF file as the drafter.")
 ]
+Files = Annotated[
+    list[Path] | None,
+    Option("--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Model = Annotated[
     str | None,
@@ -32,10 +36,48 @@ Model = Annotated[
 NoStdin = Annotated[
     bool, Option("--no-stdin", help="Leave standard input alone, as in a loop over lines.")
 ]
-Prompt = Annotated[str | None, Argument(metavar="PROMPT", help="What to ask.")]
+NamedModel = Annotated[
+    str | None, Option("--model", "-m", "-hf", metavar="NAME", help="The same as MODEL.")
+]
+NamedPrompt = Annotated[
+    str | None, Option("--prompt", "-p", metavar="TEXT", help="The same as PROMPT.")
+]
+Prompt = Annotated[list[str] | None, Argument(metavar="PROMPT", help="What to ask.")]
 Verbose = Annotated[
     bool, Option("--verbose", help="llama.cpp's log, and a traceback of any error.")
 ]
+
+SHORT = {"ctx": "-c", "max_tokens": "-n", "threads": "-t", "gpu_layers": "-ngl"}
+"""Flags of llama.cpp with the same meaning, by setting."""
+
+OTHER_NAMES = {
+    **{known.alias: known.name for known in SETTINGS.values() if known.alias},
+    "temp": "temperature",
+    "ctx_size": "ctx",
+    "context": "ctx",
+    "context_length": "ctx",
+    "n_ctx": "ctx",
+    "n_predict": "max_tokens",
+    "predict": "max_tokens",
+    "max_new_tokens": "max_tokens",
+    "num_threads": "threads",
+    "n_threads": "threads",
+    "n_gpu_layers": "gpu_layers",
+    "repetition_penalty": "repeat_penalty",
+    "system_prompt": "system",
+    "nothink": "no_think",
+    "model_draft": "drafter",
+    "flash_attention": "flash_attn",
+}
+"""What flags are called by Ollama, llama.cpp and others that mean the same by it."""
+
+
+def our_word(word: str) -> str:
+    """A flag without its dashes, or the name of a command, as it is called here."""
+    if len(word) == 1:  # -v and -V differ
+        return word
+    name = word.replace("-", "_").lower()
+    return OTHER_NAMES.get(name, name).replace("_", "-")
 
 
 def takes_options(kind: type = Options, *, chat: bool = False) -> Callable[[Command], Command]:
@@ -108,7 +150,14 @@ def table(names: Iterable[str] = SETTINGS) -> str:
         flag = f"{flag_of(name)} {metavar(known)}".rstrip().replace("|", "\\|")
         alias = f"; Ollama's `{known.alias}`" if known.alias else ""
         meaning = f"{known.help.rstrip('.')}{alias}"
-        cells = [f"`{flag}`", f"`{known.name}`", meaning, known.wanted, known.shown(known.default)]
+        short = f", `{SHORT[known.name]}`" if known.name in SHORT else ""
+        cells = [
+            f"`{flag}`{short}",
+            f"`{known.name}`",
+            meaning,
+            known.wanted,
+            known.shown(known.default),
+        ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
@@ -132,7 +181,8 @@ def _flag(known: Setting) -> Any:
     if not usage:
         return Annotated[bool | None, Option(f"{flag}/--no-{flag[2:]}", help=help)]
     kind = list[str] if known.kind is tuple else str
-    return Annotated[kind | None, Option(flag, metavar=usage, help=help)]
+    short = [SHORT[known.name]] if known.name in SHORT else []
+    return Annotated[kind | None, Option(flag, *short, metavar=usage, help=help)]
 
 
 FLAGS = {known.name: _flag(known) for known in SETTINGS.values()}

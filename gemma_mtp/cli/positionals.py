@@ -1,41 +1,40 @@
-"""The words of a command line: which one is the model, and what the parser's complaints mean.
+"""The words of a command line: which one is the model, and which are the prompt.
 
-Knows neither terminal nor engine.
+Called by `run` and `chat`. Knows neither terminal nor engine.
 
-How a single word after `chat` or `run` is read (two words are always MODEL and PROMPT):
+The model comes first, and all words after it are the prompt, with or without quotes. Where neither
+--model nor --prompt says which is which, the first word is read so:
 
-1. a name of the catalogue is the MODEL;
-2. so is anything without a space that starts with `hf:`, ends in `.gguf`, holds `:` before its end,
-   is the path of a file here, or holds `/` and names a repository of models (`gemma` or `gguf` in
-   it); `and/or` and `1/2` are prompts, while `/help` and `./notes` are files that are missing;
-3. a name with `:` after it (`e2b:`), and a word that is nearly a name, are errors that list the
-   names, rather than a question to the wrong model. "Nearly" is two letters for names of six
-   letters and more, one letter for shorter ones, and only for words that could be names at all:
-   letters, digits, `.`, `_`, `-`, and either a digit or four letters. So `e3b` and `tinny` are
-   mistakes, while `hi`, `why?`, `time` and `42` are questions. A `chat` takes every word that could
-   be a name for one, since what it is opened with is a model more often than a message;
-4. everything else is the PROMPT.
+1. a name of the catalogue is the MODEL, in any of the ways in which it is written elsewhere;
+2. so is anything without a space that names the hub (`hf:`, `hf.co/`, an address), ends in `.gguf`,
+   holds `:` before its end, is the path of a file here, or holds `/` and names a repository of
+   models (`gemma` or `gguf` in it); `and/or` and `1/2` are prompts, while `/help` and `./notes` are
+   files that are missing;
+3. a word that nothing follows and that is nearly a name, is a name with `:` after it (`e2b:`), or
+   is that of another family (`llama3.2`), is an error that lists names, rather than a question to
+   the wrong model. "Nearly" is two letters for names of six letters and more, one letter for
+   shorter ones, and only for words that could be names at all: letters, digits, `.`, `_`, `-`, and
+   either a digit or four letters. So `e3b` and `tinny` are mistakes, while `hi`, `why?`, `time` and
+   `42` are questions. A `chat` takes every word that could be a name for one, since what it is
+   opened with is a model more often than a message;
+4. every other word that nothing follows is the PROMPT;
+5. of several words, the first has to be a model: `tell me a story` without quotes is an error that
+   says how to ask it, since a model that is not known looks the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import suppress
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
+from gemma_mtp.errors import ModelNotAvailable, UsageError
 from gemma_mtp.text import clean, did_you_mean, distance
 
-
-class Names(Protocol):
-    """The part of the catalogue that reading a command line needs."""
-
-    def find(self, name: str) -> Any: ...
-
-    def nearest(self, word: str) -> list[str]: ...
-
+if TYPE_CHECKING:
+    from gemma_mtp.models.catalogue import Catalogue
 
 PATH_STARTS = ("/", "./", "../", "~/")
 
@@ -48,45 +47,42 @@ class Words:
     prompt: str | None = None
 
 
-def read_words(first: str | None, second: str | None, names: Names, *, chat: bool = False) -> Words:
-    """Tell MODEL and PROMPT apart by the rule in the module's docstring."""
-    if first is None:
-        return Words()
+def read_words(
+    typed: Sequence[str],
+    names: Catalogue,
+    *,
+    command: str = "run",
+    named: str | None = None,
+    prompt: str | None = None,
+) -> Words:
+    """Tell MODEL and PROMPT apart by the rule in the module's docstring.
+
+    `named` and `prompt` are what --model and --prompt say.
+    """
     from gemma_mtp.chat.attachments import refuse_image
 
-    refuse_image(first if second is None else second)
-    if second is not None:
-        if not _is_model(first, names):
-            raise _no_such_model(first, did_you_mean(_near(first, names)) or _otherwise(second))
-        return Words(first, clean(second))
-    if _is_model(first, names):
-        return Words(model=first)
-    ask = f'To ask it as a question: gemma-mtp {"chat" if chat else "run"} tiny "{first}".'
-    if first.startswith(PATH_STARTS) and not _has_space(first):
-        raise ModelNotAvailable(f"There is no file {first}.", ask)
-    slips = [name for name in _near(first, names) if _is_slip(first, name)]
-    if slips or (chat and _could_be_name(first)):
-        raise _no_such_model(first, f"{did_you_mean(slips)} {ask}".strip())
-    return Words(prompt=clean(first))
+    words = [*typed]
+    refuse_image(" ".join(words[1:] or words) if prompt is None else prompt)
+    if named is None and words:
+        if prompt is None and not is_model(words[0], names):
+            _refuse_what_may_be_a_model(words, names, command)
+        else:
+            named = words.pop(0)
+    if words and prompt is not None:
+        again = f'The prompt is given twice, by --prompt and as "{" ".join(words)}".'
+        raise UsageError(again, "Leave one of them out.")
+    found = " ".join(words) if words else prompt
+    return Words(named, None if found is None else clean(found))
 
 
-def _no_such_model(word: str, hint: str) -> ModelNotAvailable:
-    return ModelNotAvailable(f'There is no model called "{word}".', hint)
-
-
-def _otherwise(prompt: str) -> str:
-    """The hint for two words that are nothing like MODEL and PROMPT."""
-    if _has_space(prompt):
-        return "gemma-mtp list --all names the models."
-    return "A prompt of several words needs quotes."
-
-
-def _is_model(word: str, names: Names) -> bool:
+def is_model(word: str, names: Catalogue) -> bool:
+    """Whether a word is the name or the path of a model, known or not."""
     from gemma_mtp.chat.attachments import is_file
+    from gemma_mtp.models import hub_names, typed_names
 
-    if word.lower().endswith(".gguf"):
+    if word.lower().endswith(".gguf") or hub_names.says_hub(word):
         return not _has_space(word) or is_file(word)
-    if names.find(word) is not None:
+    if names.find(word) is not None or typed_names.FAMILY.fullmatch(word):
         return True
     if _has_space(word):
         return False
@@ -95,17 +91,46 @@ def _is_model(word: str, names: Names) -> bool:
     return ":" in word[:-1] or is_path or ("/" in word and is_file(word))
 
 
-def _near(word: str, names: Names) -> list[str]:
+def quoted(text: str) -> str:
+    """A text as one word of a command line, in the quotes that people type."""
+    plain = not re.search(r'["$`\\!]', text)
+    return f'"{text}"' if _has_space(text) and plain else shlex.quote(text)
+
+
+def _refuse_what_may_be_a_model(words: Sequence[str], names: Catalogue, command: str) -> None:
+    """Raise ModelNotAvailable unless the words are one that can only be a question."""
+    from gemma_mtp.models.typed_names import other_family, unknown
+
+    first, whole = words[0], " ".join(words)
+    flag = "" if _has_space(whole) else "-p "
+    ask = f"To ask it as a question: gemma-mtp {command} {flag}{quoted(whole)}"
+    if first.startswith(PATH_STARTS) and not _has_space(first):
+        raise ModelNotAvailable(f"There is no file {first}.", ask)
+    slips = [name for name in _near(first, names) if _is_slip(first, name, names)]
+    opens = command == "chat" and _could_be_name(first)
+    other = other_family(first)
+    if not (slips or opens or len(words) > 1 or other):
+        return
+    error = unknown(first, names)
+    if other and len(words) > 1:
+        raise error
+    hint = did_you_mean(slips) or error.hint
+    raise ModelNotAvailable(str(error), f"{hint}{'' if hint[-1:] in '.?' else '.'} {ask}")
+
+
+def _near(word: str, names: Catalogue) -> list[str]:
     """The names a word that is meant as one may be."""
     bare = word.rstrip(":")
     return [bare] if bare != word and names.find(bare) is not None else names.nearest(word)
 
 
-def _is_slip(word: str, name: str) -> bool:
+def _is_slip(word: str, name: str, names: Catalogue) -> bool:
     """Whether `word` is `name` written wrongly, rather than a question."""
-    most = 2 if len(name) > 5 else 1
-    is_near = _could_be_name(word) and distance(word.lower(), name) <= most
-    return word.rstrip(":") == name or is_near
+    if word.rstrip(":") == name:
+        return True
+    entry = names.find(name)
+    spellings = entry.spellings if entry and _could_be_name(word) else ()
+    return any(distance(word.lower(), s) <= (2 if len(s) > 5 else 1) for s in spellings)
 
 
 def _could_be_name(word: str) -> bool:
@@ -116,24 +141,3 @@ def _could_be_name(word: str) -> bool:
 
 def _has_space(word: str) -> bool:
     return any(letter.isspace() for letter in word)
-
-
-def in_our_words(
-    message: str, command: str, words: list[str], names: Callable[[], Names]
-) -> tuple[str, str]:
-    """What the parser of the command line has to say, as a sentence and a hint of ours."""
-    number = re.search(r"'(--[\w-]+)'.* valid (integer|number)", message)
-    if number:
-        flag, kind = number[1], {"integer": "a whole number"}.get(number[2], "a number")
-        typed = " ".join(words).partition(flag)[2][1:].partition(" ")[0]
-        return f'{flag} must be {kind}, not "{typed}".', f"{command} --help says more."
-    if re.search(r"'ID(\.\.\.)?'.* valid integer", message):
-        return "A conversation is named by its number.", "gemma-mtp chats lists them."
-    if "unexpected extra argument" in message and command.split()[-1] in ("chat", "run"):
-        pieces = [word for word in words[1:] if not word.startswith("-")]
-        model = ""
-        with suppress(GemmaMtpError):  # a broken list of models is not what this is about
-            model = f"{pieces.pop(0)} " if _is_model(pieces[0], names()) else ""
-        prompt = " ".join(pieces)
-        return "The prompt is in several pieces.", f'It needs quotes: {command} {model}"{prompt}"'
-    return message, f"{command} --help lists what there is."

@@ -6,11 +6,19 @@ from typing import Annotated
 
 import typer
 
-from gemma_mtp.cli.chat import talk
-from gemma_mtp.cli.flags import Model, NoStdin, Prompt, takes_options
+from gemma_mtp.cli.chat import talk, with_files
+from gemma_mtp.cli.flags import (
+    Files,
+    Model,
+    NamedModel,
+    NamedPrompt,
+    NoStdin,
+    Prompt,
+    takes_options,
+)
 from gemma_mtp.cli.positionals import read_words
 from gemma_mtp.settings import Options
-from gemma_mtp.terminal.console import can_talk, note
+from gemma_mtp.terminal.console import can_talk
 
 
 @takes_options()
@@ -19,6 +27,9 @@ def run(
     options: Options,
     model: Model = None,
     prompt: Prompt = None,
+    named: NamedModel = None,
+    asked: NamedPrompt = None,
+    file: Files = None,
     stats: Annotated[
         bool, typer.Option("--stats", help="Print a line of figures to standard error.")
     ] = False,
@@ -30,21 +41,24 @@ def run(
         typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
     ] = False,
     no_stdin: NoStdin = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not say which model answers.")
+    ] = False,
 ) -> int:
     """Answer one PROMPT. On a terminal and without a PROMPT, open a chat.
 
     What is piped in is read to its end and comes after the PROMPT. Not so a file that something
     else has begun to read, if there is a PROMPT; a loop over a pipe needs --no-stdin.
     """
-    words = read_words(model, prompt, context.obj.names())
+    typed = [word for word in (model, *(prompt or ())) if word is not None]
+    words = read_words(typed, context.obj.names(), named=named, prompt=asked)
     reports = stats or as_json or fail_on_length
-    if words.prompt is None and not reports and can_talk():
+    if words.prompt is None and not (reports or file) and can_talk():
         return talk(context.obj, words.model, None, options)
-    from gemma_mtp.chat.attachments import tell_of_images
     from gemma_mtp.cli.answer import Report, answer_once
 
-    tell_of_images(words.prompt or "", note)
-    report = Report(stats, as_json, fail_on_length)
+    report = Report(stats, as_json, fail_on_length, quiet)
     return answer_once(
-        context.obj, words.model, words.prompt, options, report=report, no_stdin=no_stdin
-    )
+        context.obj, words.model, with_files(words.prompt, file), options,
+        report=report, no_stdin=no_stdin,
+    )  # fmt: skip

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Script, invoke
 
 from gemma_mtp import __version__
-from gemma_mtp.api import LoadOptions, Message, Sampling
+from gemma_mtp.api import LoadOptions, Message, PairFiles, Sampling
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.models.machine import Machine
 
@@ -38,7 +39,7 @@ def start(
 
 
 def test_the_answer_and_nothing_else() -> None:
-    outcome = invoke("run", "hi")
+    outcome = invoke("run", "tiny", "hi")
     assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "Hello there.\n", "")
 
 
@@ -82,14 +83,14 @@ def test_a_reply_without_an_answer_says_so(
     script: Script, context: int, arguments: str, said: str
 ) -> None:
     there = env(script, context=context)
-    outcome = invoke("run", "hi", *arguments.split(), env=there)
+    outcome = invoke("run", "tiny", "hi", *arguments.split(), env=there)
     assert (outcome.status, outcome.stdout) == (0, "")
     assert outcome.stderr == f"gemma-mtp: There is no answer: {said}"
 
 
 def test_in_json_a_reply_without_an_answer_is_as_it_is() -> None:
     there = env(Script("Yes.", "one two three"))
-    outcome = invoke("run", "hi", "--think", "--json", "--max-tokens", "2", env=there)
+    outcome = invoke("run", "tiny", "hi", "--think", "--json", "--max-tokens", "2", env=there)
     found = json.loads(outcome.stdout)
     assert (found["text"], found["thought"], found["finish_reason"]) == ("", "one two", "length")
     assert (outcome.status, outcome.stderr) == (0, "")
@@ -200,7 +201,7 @@ def test_values_out_of_range_never_reach_the_engine(options: str) -> None:
 
 
 def test_an_empty_stop_text() -> None:
-    assert "--stop" in invoke("run", "hi", "--stop", "").stderr
+    assert "--stop" in invoke("run", "tiny", "hi", "--stop", "").stderr
 
 
 def test_json() -> None:
@@ -222,17 +223,17 @@ def test_json() -> None:
 
 
 def test_json_with_a_thought() -> None:
-    outcome = invoke("run", "hi", "--think", "--json", env=env(Script("Yes.", "Well now.")))
+    outcome = invoke("run", "tiny", "hi", "--think", "--json", env=env(Script("Yes.", "Well now.")))
     assert json.loads(outcome.stdout)["thought"] == "Well now."
 
 
 def test_thoughts_stay_out_of_the_answer() -> None:
-    outcome = invoke("run", "hi", "--think", env=env(Script("Yes.", "Well now.")))
+    outcome = invoke("run", "tiny", "hi", "--think", env=env(Script("Yes.", "Well now.")))
     assert (outcome.stdout, outcome.stderr) == ("Yes.\n", "")
 
 
 def test_stats_go_to_standard_error() -> None:
-    outcome = invoke("run", "one", "--stats", env=env(Script("a b c d")))
+    outcome = invoke("run", "tiny", "one", "--stats", env=env(Script("a b c d")))
     assert outcome.stdout == "a b c d\n"
     assert outcome.stderr == (
         "400 tok/s · 33 % of drafts accepted · 3 drafts a round · 2 tokens a round · ctx 9/8192\n"
@@ -248,30 +249,30 @@ def test_a_single_answer_prepares_nothing() -> None:
 
 def test_a_warning_goes_to_standard_error() -> None:
     failing = Script("a", warning="The drafter broke.")
-    outcome = invoke("run", "one", env=env(failing))
+    outcome = invoke("run", "tiny", "one", env=env(failing))
     assert (outcome.status, outcome.stdout) == (0, "a\n")
     assert outcome.stderr == "gemma-mtp: The drafter broke.\n"
-    found = json.loads(invoke("run", "one", "--json", env=env(failing)).stdout)
+    found = json.loads(invoke("run", "tiny", "one", "--json", env=env(failing)).stdout)
     assert found["warning"] == "The drafter broke."
 
 
 def test_stats_without_a_comparison() -> None:
-    outcome = invoke("run", "one", "--stats", env=env(Script("a")))
+    outcome = invoke("run", "tiny", "one", "--stats", env=env(Script("a")))
     assert outcome.stderr == "ctx 6/8192\n"
 
 
 def test_the_token_limit() -> None:
-    limited = ("run", "hi", "--max-tokens", "2", "--stats")
+    limited = ("run", "tiny", "hi", "--max-tokens", "2", "--stats")
     script = Script("a b c d")
     outcome = invoke(*limited, env=env(script))
     assert (outcome.status, outcome.stdout) == (0, "a b\n")
     assert outcome.stderr.endswith("token limit\n")
     assert invoke(*limited, "--fail-on-length", env=env(script)).status == 3
-    assert invoke("run", "hi", "--fail-on-length").status == 0
+    assert invoke("run", "tiny", "hi", "--fail-on-length").status == 0
 
 
 def test_a_full_context_is_said() -> None:
-    outcome = invoke("run", "hi", "--ctx", "256", env=env(Script("a " * 300)))
+    outcome = invoke("run", "tiny", "hi", "--ctx", "256", env=env(Script("a " * 300)))
     assert outcome.status == 0
     assert outcome.stderr == (
         "gemma-mtp: the context is full (256 of 256 tokens); --ctx 512 holds more.\n"
@@ -281,8 +282,8 @@ def test_a_full_context_is_said() -> None:
 def test_no_speculation_is_said() -> None:
     there = env(plain_reason="no drafter is here.")
     said = "No drafts, plain decoding only: no drafter is here.\n"
-    assert invoke("run", "hi", env=there).stderr == said
-    assert invoke("run", "hi", "--draft", "off", env=there).stderr == ""
+    assert invoke("run", "tiny", "hi", env=there).stderr == said
+    assert invoke("run", "tiny", "hi", "--draft", "off", env=there).stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -290,13 +291,17 @@ def test_no_speculation_is_said() -> None:
     [
         (["run", "31b", "hi"], 4, "gemma-mtp: 31b is not on this machine.\n  gemma-mtp pull 31b"),
         (["run", "tinny"], 4, 'gemma-mtp: There is no model called "tinny".\n  Did you mean tiny?'),
-        (["run", "tell", "me", "more"], 2, "gemma-mtp: The prompt is in several pieces."),
+        (["run", "tell", "me", "more"], 4, 'gemma-mtp: There is no model called "tell".'),
         (["run", "cat.png"], 2, "gemma-mtp: cat.png is an image, and images are not supported"),
-        (["run", "hi", "--tempreature", "1"], 2, "gemma-mtp: No such option: --tempreature"),
-        (["rum"], 2, "gemma-mtp: No such command"),
+        (["run", "hi", "--tempreature", "1"], 2, "gemma-mtp: There is no option --tempreature."),
+        (["rum"], 2, "gemma-mtp: There is no command"),
         (["pull", "--to", "a", "--from", "b"], 2, "gemma-mtp: --to and --from cannot"),
         (["pull", "e9b"], 4, "gemma-mtp: There is no model called"),
-        (["run", "hi", "--ctx", "256", "--system", "a " * 300], 5, "gemma-mtp: The prompt has"),
+        (
+            ["run", "tiny", "hi", "--ctx", "256", "--system", "a " * 300],
+            5,
+            "gemma-mtp: The prompt has",
+        ),
     ],
 )
 def test_complaints(arguments: list[str], status: int, sentence: str) -> None:
@@ -307,25 +312,25 @@ def test_complaints(arguments: list[str], status: int, sentence: str) -> None:
 
 
 def test_an_error_of_the_engine() -> None:
-    outcome = invoke("run", "hi", env=env(Script(error="The file is truncated.")))
+    outcome = invoke("run", "tiny", "hi", env=env(Script(error="The file is truncated.")))
     assert (outcome.status, outcome.stdout) == (6, "")
     assert outcome.stderr == "gemma-mtp: The file is truncated.\n  Try something else.\n"
 
 
 def test_a_crash_after_some_text_keeps_the_text() -> None:
-    outcome = invoke("run", "hi", env=env(Script("a b", crash="out of luck")))
+    outcome = invoke("run", "tiny", "hi", env=env(Script("a b", crash="out of luck")))
     assert (outcome.status, outcome.stdout) == (1, "a\n")
     assert "RuntimeError: out of luck" in outcome.stderr
 
 
 def test_the_unexpected_is_one_sentence() -> None:
-    outcome = invoke("run", "hi", env=BrokenEnvironment())
+    outcome = invoke("run", "tiny", "hi", env=BrokenEnvironment())
     assert outcome.status == 1
     assert outcome.stderr == (
         "gemma-mtp: Something went wrong: ZeroDivisionError: division by zero\n"
         "  --verbose shows where.\n"
     )
-    assert "Traceback" in invoke("run", "hi", "--verbose", env=BrokenEnvironment()).stderr
+    assert "Traceback" in invoke("run", "tiny", "hi", "--verbose", env=BrokenEnvironment()).stderr
 
 
 @pytest.mark.parametrize(
@@ -364,11 +369,18 @@ def test_only_a_model_that_was_named_is_remembered() -> None:
 
 def test_version_help_and_pull() -> None:
     version = f"gemma-mtp {__version__}\nllama-cpp-python 0.3.36\nllama.cpp 0c1e570\n"
-    assert invoke("--version").stdout == version
-    bare, asked = invoke(), invoke("--help")
-    assert bare.status == asked.status == 0
+    for typed in ("--version", "-V", "-v", "version"):
+        assert invoke(typed).stdout == version
+    bare = invoke()
     assert "Commands:" in bare.stdout
-    assert bare.stdout.strip() == asked.stdout.strip()
+    for typed in ("--help", "-h", "help"):
+        assert invoke(typed).status == bare.status == 0
+        assert invoke(typed).stdout.strip() == bare.stdout.strip()
+    for command in ("run", "chats export", "help"):
+        asked = invoke(*command.split(), "--help").stdout
+        assert f"gemma-mtp {command} [OPTIONS]" in asked
+        assert invoke(*command.split(), "-h").stdout == asked
+        assert invoke("help", *command.split()).stdout == asked
     there = env()
     outcome = invoke("pull", "e2b", env=there)
     assert (outcome.status, outcome.stdout) == (0, "")
@@ -413,7 +425,7 @@ def wait_for(path: Path) -> None:
 def test_ctrl_c_keeps_what_was_written(more: list[str], tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     script = {"scripts": [{"text": "one two three four five", "delay": 60, "mark": str(mark)}]}
-    with start(script, "run", "hi", *more) as process:
+    with start(script, "run", "tiny", "hi", *more) as process:
         wait_for(mark)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
@@ -437,7 +449,7 @@ def test_ctrl_c_while_loading_or_reading() -> None:
 
 @posix
 def test_a_reader_that_leaves_is_no_news() -> None:
-    with start({"scripts": [{"text": "word " * 20000}]}, "run", "hi") as process:
+    with start({"scripts": [{"text": "word " * 20000}]}, "run", "tiny", "hi") as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.read(4) == b"word"
@@ -449,7 +461,7 @@ def test_a_reader_that_leaves_is_no_news() -> None:
 @posix
 @pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "</dev/null"])
 def test_closed_streams(redirect: str) -> None:
-    command = f'exec "{sys.executable}" "{DRIVER}" run hi {redirect}'
+    command = f'exec "{sys.executable}" "{DRIVER}" run tiny hi {redirect}'
     with start({}, shell=command) as process:
         out, err = process.communicate(timeout=20)
     lost = ">&-" in redirect.split()  # the answer is
@@ -460,7 +472,7 @@ def test_closed_streams(redirect: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have /dev/full")
-@pytest.mark.parametrize("command", ["run hi", "config"])
+@pytest.mark.parametrize("command", ["run tiny hi", "config"])
 def test_output_that_cannot_be_written(command: str) -> None:
     with start({}, shell=f'exec "{sys.executable}" "{DRIVER}" {command} > /dev/full') as process:
         _, err = process.communicate(timeout=20)
@@ -476,12 +488,12 @@ def test_what_is_no_text_is_refused() -> None:
 
 
 def test_a_full_context_is_a_limit_as_well() -> None:
-    limited = ("run", "hi", "--ctx", "256", "--fail-on-length")
+    limited = ("run", "tiny", "hi", "--ctx", "256", "--fail-on-length")
     assert invoke(*limited, env=env(Script("a " * 300))).status == 3
 
 
 def test_a_prompt_that_does_not_fit_says_nothing_of_a_chat() -> None:
-    outcome = invoke("run", "word " * 300, "--ctx", "256")
+    outcome = invoke("run", "tiny", "word " * 300, "--ctx", "256")
     assert outcome.stderr.endswith("\n  Shorten it; --ctx 1024 holds more.\n")
 
 
@@ -525,28 +537,98 @@ def test_a_seed_makes_a_reply_exact() -> None:
 
 def test_numbers_that_are_none() -> None:
     for option in ("--seed x", "--ctx=x"):
-        outcome = invoke("run", "hi", *option.split())
+        outcome = invoke("run", "tiny", "hi", *option.split())
         name = option.partition("=")[0].split()[0]
         assert outcome.stderr.startswith(f"gemma-mtp: {name} must be a whole number between ")
         assert outcome.stderr.endswith(', not "x".\n')
-    assert "--top-p must be a number" in invoke("run", "hi", "--top-p", "much").stderr
+    assert "--top-p must be a number" in invoke("run", "tiny", "hi", "--top-p", "much").stderr
 
 
-def test_a_prompt_in_pieces_needs_quotes() -> None:
-    outcome = invoke("run", "tell", "me", "a", "story")
-    assert outcome.stderr.endswith('  It needs quotes: gemma-mtp run "tell me a story"\n')
-    outcome = invoke("chat", "tiny", "hello", "world")
-    assert outcome.stderr.endswith('  It needs quotes: gemma-mtp chat tiny "hello world"\n')
+def test_the_words_after_a_model_are_the_prompt() -> None:
+    for command in ("run", "chat"):
+        there = env()
+        typed = (command, "e2b", "--max-tokens", "20", "why", "is", "the sky")
+        assert invoke(*typed, env=there).status == 0
+        (request,) = there.engine.requests
+        assert request.messages == (Message.text("user", "why is the sky"),)
+        assert request.max_tokens == 20
 
 
-def test_files_of_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "chat"])
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("e4b -- -5 plus 3", "-5 plus 3"),
+        ("e4b -p -5", "-5"),
+        ("-m e4b e2b", "e2b"),
+        ("--model e4b --prompt hi", "hi"),
+        ("-hf e4b hi there", "hi there"),
+    ],
+)
+def test_model_and_prompt_by_flags(command: str, typed: str, sent: str) -> None:
+    there = env()
+    assert invoke(command, *typed.split(), env=there).status == 0
+    assert there.engine.requests[0].messages == (Message.text("user", sent),)
+    assert there.loaded[0][0].name == "e4b"
+
+
+@pytest.mark.parametrize("name", ["tiny", "e2b"])
+@pytest.mark.parametrize("words", ["run {} hi", "run hi -q", "run hi --quiet --json"])
+def test_nothing_is_said_of_a_model_that_was_named(name: str, words: str) -> None:
+    assert invoke(*words.format(name).split()).stderr == ""
+
+
+def test_where_no_model_is_named_the_one_that_answers_is() -> None:
+    toy = "tiny, the built-in toy model, answers; gemma-mtp pull e2b fetches a real one."
+    for more in ([], ["--json"], ["--stats"]):
+        assert invoke("run", "hi", *more).stderr.splitlines()[0] == f"gemma-mtp: {toy}"
+    assert invoke("chat", "hi").stderr == f"gemma-mtp: {toy}\n"
+
+    class Used(FakeEnvironment):
+        def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+            return replace(super().resolve(model, drafter), name="e4b")
+
+    there = Used()
+    assert (
+        invoke("run", "hi", env=there).stderr == "gemma-mtp: e4b, the model used last, answers.\n"
+    )
+    there.configured = {"model": "e4b"}
+    assert invoke("run", "hi", env=there).stderr == "gemma-mtp: e4b, the default model, answers.\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "value"),
+    [
+        ("--temp 0.5", "temperature", 0.5), ("--TEMP 0.5", "temperature", 0.5),
+        ("--top_k 5", "top_k", 5), ("--repetition-penalty 1.1", "repeat_penalty", 1.1),
+        ("--num-predict 9", "max_tokens", 9), ("--n-predict 9", "max_tokens", 9),
+        ("-n 9", "max_tokens", 9), ("--nothink", "think", False),
+        ("--num-ctx 512", "context", 512), ("--num_ctx=512", "context", 512),
+        ("--ctx-size 512", "context", 512), ("-c 512", "context", 512),
+        ("-t 2", "threads", 2), ("--num_thread 2", "threads", 2),
+        ("-ngl 0", "gpu_layers", 0), ("--n-gpu-layers 0", "gpu_layers", 0),
+        ("--num-gpu 0", "gpu_layers", 0),
+    ],
+)  # fmt: skip
+def test_flags_under_the_names_of_others(typed: str, field: str, value: object) -> None:
+    there = env()
+    assert invoke("run", "tiny", "hi", *typed.split(), env=there).status == 0
+    found = (there.engine.requests[0].sampling, there.engine.requests[0], there.loaded[0][1])
+    assert [getattr(x, field) for x in found if hasattr(x, field)] == [value]
+
+
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_files_of_the_command_line(command: str, tmp_path: Path) -> None:
     path = tmp_path / "notes.md"
     path.write_text("Rain falls.\n")
     there = env()
-    invoke("chat", "Sum it up:", "-f", str(path), env=there)
+    invoke(command, "Sum it up:", "-f", str(path), env=there)
     sent = f'<file name="{path}">\nRain falls.\n</file>\n\nSum it up:'
     assert there.engine.requests[0].messages == (Message.text("user", sent),)
-    assert "cannot be read" in invoke("chat", "-f", str(tmp_path / "none")).stderr
+    assert "cannot be read" in invoke(command, "-f", str(tmp_path / "none")).stderr
+    alone = env()
+    assert invoke(command, "--file", str(path), env=alone).status == 0
+    assert "Rain falls." in alone.engine.requests[0].messages[0].content
 
 
 def test_only_a_terminal_can_be_talked_on() -> None:

@@ -142,7 +142,7 @@ def test_a_conversation_is_named_by_its_number(env: SavedEnvironment, words: str
     outcome = chats(env, *words.split())
     assert (outcome.status, outcome.stderr) == (
         2,
-        "gemma-mtp: A conversation is named by its number.\n  gemma-mtp chats lists them.\n",
+        "gemma-mtp: A conversation is named by its number.\n  What there is: gemma-mtp chats\n",
     )
     assert sorted(ids(env)) == [1, 2]
 

@@ -235,7 +235,7 @@ def test_a_setting_that_is_typed_is_called_as_it_is_typed(file: Path) -> None:
 def test_slips_of_the_pen_are_named_where_the_settings_are_used(command: str, file: Path) -> None:
     put(file, "temprature = 0.5\nctx = 512")
     there = Configured()
-    outcome = invoke(command, "hi", env=there)
+    outcome = invoke(command, "tiny", "hi", env=there)
     assert (outcome.status, outcome.stdout) == (0, "Hello there.\n")
     assert outcome.stderr == (
         f"gemma-mtp: {file} has settings that mean nothing: temprature. Did you mean temperature?\n"

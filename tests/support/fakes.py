@@ -49,7 +49,6 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import OnEvent, PullProgress
 from gemma_mtp.models.pull.request import PullRequest
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.text import nearest
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 
@@ -209,16 +208,6 @@ def count(stats: Stats, committed: int) -> Stats:
     )
 
 
-class FakeNames:
-    """A catalogue of names only."""
-
-    def find(self, name: str) -> str | None:
-        return name.lower() if name.lower() in NAMES else None
-
-    def nearest(self, word: str) -> list[str]:
-        return nearest(word, NAMES)
-
-
 class FakeEnvironment(Environment):
     """Everything the command line reaches for, in memory."""
 
@@ -239,9 +228,6 @@ class FakeEnvironment(Environment):
         self.configured: dict[str, Any] = {}
         self.wrong: list[Finding] = []
         self._history = history
-
-    def names(self) -> FakeNames:
-        return FakeNames()
 
     def archive(self) -> Archive:
         return Archive(self.home / "chats.sqlite")

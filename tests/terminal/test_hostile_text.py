@@ -115,6 +115,13 @@ COMMANDS = [
     f"verify tiny --draft {HOSTILE}",
     f"chats list {HOSTILE}",
     f"chats {HOSTILE}",
+    f"chats export 1 --{HOSTILE}",
+    f"help {HOSTILE}",
+    f"{HOSTILE} and more {HOSTILE}",
+    f"run e2b --{HOSTILE}",
+    f"run {HOSTILE} {HOSTILE}",
+    f"run https://hf.co/a/b/tree/{HOSTILE} hi",
+    f"show e2b {HOSTILE}",
     f"chats export 1 --format {HOSTILE}",
 ]
 
@@ -131,7 +138,8 @@ def test_names_everywhere(place: Path, monkeypatch: pytest.MonkeyPatch, command:
 
 def test_every_command_is_among_them() -> None:
     known = vars(typer.main.get_command(app.app))["commands"]
-    assert {words(command)[0] for command in COMMANDS} >= set(known)
+    visible = {name for name, command in known.items() if not command.hidden}
+    assert {words(command)[0] for command in COMMANDS} >= visible
 
 
 @pytest.mark.parametrize("command", ["run hi", "doctor --offline", "config"])

@@ -92,7 +92,7 @@ def _is_file(name: str) -> UsageError:
         return UsageError(f"{name} is a file and need not be pulled.", hint)
     return UsageError(
         f"{name} would be a file, and there is none; a pull takes the name of a model.",
-        "gemma-mtp list --all names the models.",
+        "What there is: gemma-mtp list --all",
     )
 
 
