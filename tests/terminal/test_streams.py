@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 
 # --- output that nobody takes ----------------------------------------------------------------
 
-COMMANDS = ["--help", "--version", "run hi", "run --json hi", "list", "config", "chats", "prune"]
+COMMANDS = ["--help", "--version", "run tiny hi", "run --json tiny hi", "list", "config", "chats", "prune"]
 
 
 READ = [(command, "stdout") for command in (*COMMANDS, "show tiny", "chats show 1", "doctor")]
@@ -150,7 +150,7 @@ def test_json_escapes_what_could_act_and_nothing_else() -> None:
 
 def test_waiting_is_said_and_goes_on() -> None:
     process = subprocess.Popen(
-        [*PROGRAM, "run", "Sum up:"],
+        [*PROGRAM, "run", "tiny", "Sum up:"],
         env=ENV,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -168,7 +168,7 @@ def test_waiting_is_said_and_goes_on() -> None:
 
 def test_what_comes_at_once_needs_no_words() -> None:
     there = FakeEnvironment()
-    assert invoke("run", "a", stdin=b"b", env=there).stderr == ""
+    assert invoke("run", "tiny", "a", stdin=b"b", env=there).stderr == ""
     assert there.engine.requests[0].messages == (Message.text("user", "a\n\nb"),)
 
 
@@ -178,7 +178,7 @@ def test_no_stdin() -> None:
         end, start = os.pipe()
         os.write(start, b"for others")
         done = subprocess.run(
-            [*PROGRAM, command, "hi", "--no-stdin"], env=ENV, stdin=end, capture_output=True
+            [*PROGRAM, command, "tiny", "hi", "--no-stdin"], env=ENV, stdin=end, capture_output=True
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello there.\n", b"")
         assert os.read(end, 99) == b"for others"
@@ -205,19 +205,19 @@ def loop(tmp_path: Path, words: str) -> list[str]:
 def test_a_loop_over_the_lines_of_a_file_keeps_its_lines(tmp_path: Path) -> None:
     said = "gemma-mtp: Standard input was read in part by something else and is left alone"
     for option, note in (("", [f"{said} (--no-stdin)."]), ("--no-stdin", [])):
-        lines = loop(tmp_path, f'GEMMA run "$line" {option}')
+        lines = loop(tmp_path, f'GEMMA run tiny "$line" {option}')
         assert lines == [
             line for word in ("one", "two", "three") for line in (word, *note, "Hello there.")
         ]
 
 
 def test_without_a_prompt_the_rest_of_a_file_is_the_prompt(tmp_path: Path) -> None:
-    assert loop(tmp_path, "GEMMA run") == ["one", "Hello there."]
+    assert loop(tmp_path, "GEMMA run --quiet") == ["one", "Hello there."]
 
 
 def test_a_file_from_its_beginning_goes_along(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("much")
-    shell = f"{' '.join(PROGRAM)} run 'Sum up:' --json < notes"
+    shell = f"{' '.join(PROGRAM)} run tiny 'Sum up:' --json < notes"
     done = subprocess.run(["sh", "-c", shell], env=ENV, cwd=tmp_path, capture_output=True)
     assert json.loads(done.stdout)["prompt_tokens"] == len(["Sum", "up:", "much"]) + 4
 
@@ -225,7 +225,7 @@ def test_a_file_from_its_beginning_goes_along(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device of Unix")
 def test_an_endless_input_is_refused() -> None:
     for shell in ("yes |", "< /dev/zero"):
-        program = " ".join([*PROGRAM, "run", "hi"])
+        program = " ".join([*PROGRAM, "run", "tiny", "hi"])
         command = f"{shell} {program}" if shell.endswith("|") else f"{program} {shell}"
         done = subprocess.run(["sh", "-c", command], env=ENV, capture_output=True)
         said = b"gemma-mtp: What was piped in is larger than 16 MiB.\n"
