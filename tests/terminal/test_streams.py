@@ -31,11 +31,20 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 
 # --- output that nobody takes ----------------------------------------------------------------
 
-COMMANDS = ["--help", "--version", "run tiny hi", "run --json tiny hi", "list", "config", "chats", "prune"]
+COMMANDS = [
+    "--help",
+    "--version",
+    "run tiny hi",
+    "run --json tiny hi",
+    "list",
+    "config",
+    "chats",
+    "prune",
+]
 
 
 READ = [(command, "stdout") for command in (*COMMANDS, "show tiny", "chats show 1", "doctor")]
-READ += [(command, stream) for command in ("run hi", "list") for stream in ("stderr", "both")]
+READ += [(command, stream) for command in ("run tiny hi", "list") for stream in ("stderr", "both")]
 
 
 @pytest.mark.parametrize(("command", "stream"), READ)
