@@ -455,7 +455,7 @@ def test_a_reader_that_leaves_is_no_news() -> None:
         assert process.stdout.read(4) == b"word"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == 1
+        assert process.wait(20) == 0
 
 
 @posix

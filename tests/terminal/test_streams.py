@@ -83,7 +83,16 @@ def test_what_is_wrong_is_told_by_the_status_whoever_reads(tmp_path: Path) -> No
 def test_a_reply_ends_when_its_reader_leaves() -> None:
     script = {"scripts": [{"text": "word\n" * 20_000, "delay": 0.001}]}
     done = subprocess.run(
-        ["bash", "-c", '"$@" | head -1; exit ${PIPESTATUS[0]}', "bash", *PROGRAM, "run", "hi"],
+        [
+            "bash",
+            "-c",
+            '"$@" | head -1; exit ${PIPESTATUS[0]}',
+            "bash",
+            *PROGRAM,
+            "run",
+            "tiny",
+            "hi",
+        ],
         env={**ENV, "FAKE": json.dumps(script)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
