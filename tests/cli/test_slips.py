@@ -151,7 +151,6 @@ UNDERSTOOD = [
     ("help", "Commands:"),
     ("run -h", "Usage: gemma-mtp run"),
     ("help chats export", "Usage: gemma-mtp chats export"),
-    ("config model GEMMA4:12B", ""),
 ]
 
 
