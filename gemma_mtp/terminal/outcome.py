@@ -22,6 +22,8 @@ def explained(stats: Stats, plain_reason: str = "", *, built_in: bool = False) -
         return f"{said} {TOY}" if built_in and stats.drafts == "unprofitable" else said
     if stats.decoded < ENOUGH_TO_COMPARE:
         return "The reply was too short to tell what drafts brought."
+    if stats.speedup_basis == "none":
+        return "Too few plain steps were timed to tell what drafts brought."
     if stats.speedup is None:
         return "The timings differ too much to tell what drafts brought."
     said = judged(stats.speedup, stats.speedup_error, built_in=built_in)

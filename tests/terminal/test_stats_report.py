@@ -137,6 +137,10 @@ def test_nothing_said_yet() -> None:
             {"plain_seconds": 1.2},
             "Drafts slowed it down, to 0.60 times the speed of plain decoding.",
         ),
+        (
+            {"speedup_basis": "none", "compared_seconds": 0.0},
+            "Too few plain steps were timed to tell what drafts brought.",
+        ),
         ({"decoded": 63}, "The reply was too short to tell what drafts brought."),
         ({"plain_deviation": 0.8}, "The timings differ too much to tell what drafts brought."),
         (
