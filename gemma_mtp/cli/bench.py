@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from gemma_mtp.cli.flags import Json, Model, flag_of, takes_options
-from gemma_mtp.errors import ExitStatus, UsageError
+from gemma_mtp.errors import ExitStatus, NotPulled, UsageError
 from gemma_mtp.measure.draft_lengths import read_drafts
 from gemma_mtp.settings import SETTINGS, LoadOptions, Options
 from gemma_mtp.text import json_text, percent
@@ -148,7 +148,14 @@ def _measure(
     from gemma_mtp.terminal.screen import Screen
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = resolve_or_offer(env, model, options.drafter)
+    try:
+        files = resolve_or_offer(env, model, options.drafter)
+    except NotPulled as error:
+        size = error.name.partition(":")[0]
+        error.hint += (
+            f"\n  gemma-mtp bench --shape {size} measures a made-up one, without a download."
+        )
+        raise
     with closing(load(env, files, options, printer)) as loaded, stoppable(False) as late:
         engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
         if engine.info.plain_reason:

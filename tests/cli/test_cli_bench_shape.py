@@ -13,6 +13,7 @@ from support.fakes import invoke
 
 from gemma_mtp import paths
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.engine.engine import Engine
 from gemma_mtp.files import disk
 from gemma_mtp.measure.bench import published
 from gemma_mtp.models import random_pair, temporary_pair
@@ -149,6 +150,28 @@ def test_ctrl_c_while_it_is_measured_shows_what_there_is(mini, monkeypatch):
     assert found["interrupted"] is True
     assert next(run["draft"] for run in found["rates"][0]["runs"]) == "off"
     assert left() == []
+
+
+def test_ctrl_c_while_costs_are_measured(mini, monkeypatch):
+    whole = Engine.measure_costs
+
+    def measure(self, **settings):
+        os.kill(os.getpid(), signal.SIGINT)
+        return whole(self, **settings)
+
+    monkeypatch.setattr(Engine, "measure_costs", measure)
+    outcome = bench("mini")
+    assert outcome.status == 130
+    lines = outcome.stdout.splitlines()
+    assert lines[:3] == ["mini, random weights (Q4_0), 1 thread", "", "Nothing was measured."]
+    assert left() == []
+
+
+def test_a_model_that_is_not_here_leads_to_its_shape(machine):
+    outcome = invoke("bench", "12b:q8_0", env=Environment())
+    assert outcome.status == 4
+    assert "gemma-mtp pull 12b:q8_0" in outcome.stderr
+    assert "gemma-mtp bench --shape 12b measures a made-up one" in outcome.stderr
 
 
 def test_a_pair_that_cannot_be_loaded_is_removed_as_well(mini, monkeypatch):
