@@ -25,11 +25,16 @@ def conclusion(results: Results) -> str:
 
 
 def range_in_words(results: Results) -> str:
-    """A sentence with a blank before it where the repeats differ by more than the gain; else ""."""
+    """A sentence with a blank before it where the repeats differ by more than the gain, or where
+    there is only one; else ""."""
     best = results.best_drafting
     if best is None or results.plain is None:
         return ""
     ratios = results.ratios(best, results.plain)
+    if len(ratios) == 1:
+        return (
+            " Each was measured once only: a larger --repeat shows how far that can be relied on."
+        )
     low, high, gain = min(ratios), max(ratios), abs((results.speedup or 1.0) - 1)
     if high - low <= gain or AS_FAST <= low <= high < GAIN:
         return ""
