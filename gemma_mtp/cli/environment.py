@@ -75,7 +75,7 @@ class Environment:
         from dataclasses import replace
 
         from gemma_mtp.engine import engine
-        from gemma_mtp.errors import DoesNotFit, UsageError
+        from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
         from gemma_mtp.llama import features
         from gemma_mtp.models.machine import cpu_name
         from gemma_mtp.models.saved_costs import CostMemory
@@ -89,6 +89,9 @@ class Environment:
         kept = None if is_temporary(files.target) else memory
         try:
             return engine.load(files, replace(options, log_file=log), progress, kept)
+        except BadPair as error:
+            error.hint = error.hint or "llama.cpp's whole log comes with --verbose."
+            raise
         except UsageError as error:
             raise UsageError(str(error), error.hint or "Use a smaller --ctx.") from error
         except DoesNotFit as error:

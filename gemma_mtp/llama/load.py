@@ -212,8 +212,5 @@ def _load_model(
             llama_cpp.llama_model_free(model)
         raise Cancelled("Loading was stopped.")
     if not model:
-        raise BadPair(
-            f"llama.cpp cannot load {path.name}: {log.why()}",
-            "Run with --verbose to see its whole log.",
-        )
+        raise BadPair(f"llama.cpp cannot load {path.name}: {log.why()}")
     return model

@@ -18,6 +18,7 @@ from support.fakes import FakeEngine, Outcome, invoke
 from gemma_mtp.api import LoadOptions, PairFiles, Replies
 from gemma_mtp.cli.app import app
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.errors import BadPair
 
 FIRST_SIX = "tiny, e2b, e4b, 12b, 26b, 31b"
 NOTHING_LOADED = "Nothing stays loaded once a command has ended"
@@ -166,6 +167,18 @@ def test_what_is_understood_as_it_is(machine: Path, typed: str, printed: str) ->
 def test_commands_under_other_names(machine: Path, command: str) -> None:
     name = {"download": "pull"}.get(command.split()[0], "rm")
     assert do(command) == do(f"{name} tiny")
+
+
+def test_where_llama_cpp_refuses_a_file_its_log_is_a_flag_away(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BadPair("llama.cpp cannot load tiny-target.gguf: bad magic.")
+
+    monkeypatch.setattr("gemma_mtp.engine.engine.load", refuse)
+    outcome = invoke("run", "tiny", "hi", env=Environment())
+    assert (outcome.status, outcome.stdout) == (6, "")
+    assert outcome.stderr.endswith("bad magic.\n  llama.cpp's whole log comes with --verbose.\n")
 
 
 def test_there_are_as_many_as_a_first_day_brings() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from gemma_mtp.errors import HubError
 
 PROXIES = "Check HTTPS_PROXY and its kin."
+NO_NETWORK = "Check the network and try again; what is here without one: gemma-mtp list"
 LOG_IN = "Check the name, and HF_TOKEN, or log in with `hf auth login`."
 _LONGEST = 200  # characters of what others say
 
@@ -61,7 +62,7 @@ def connection_error(error: Exception, url: str, kind: str) -> TransientError:
     """A connection to `url` that failed; `kind` is the client's name for it."""
     proxy = proxy_of(url)
     if _is_unresolved(error):
-        name, hint = (proxy, PROXIES) if proxy else (urlsplit(url).hostname, "")
+        name, hint = (proxy, PROXIES) if proxy else (urlsplit(url).hostname, NO_NETWORK)
         return TransientError(f"the name {name} is not found", once=True, hint=hint)
     if kind in ("ConnectError", "ConnectTimeout") and proxy and "SSL" not in str(error):
         return TransientError(

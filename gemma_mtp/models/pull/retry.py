@@ -68,7 +68,8 @@ def ask(where: str, question: Callable[[], T], longest: float, on_event: OnEvent
             delay = backoff.after(error)
             if delay is None:
                 raise give_up(f"{where} cannot be asked", error, backoff) from error
-            on_event(PullWait(str(error), delay))
+            if not error.once:  # else the end is near, and says the same
+                on_event(PullWait(str(error), delay))
             time.sleep(delay)
 
 
@@ -79,6 +80,7 @@ def give_up(what: str, error: TransientError, backoff: Backoff, hint: str = "") 
             f"{what}: {error}; the server asks to come back in {error.wait / 60:.0f} minutes.",
             "Run the same command then; it goes on from where it stopped.",
         )
-    times = f", {backoff.failures} times in a row" if backoff.failures > 1 else ""
+    often = backoff.failures > 1 and not error.once
+    times = f", {backoff.failures} times in a row" if often else ""
     hints = f"{hint} {error.hint}".strip()
     return HubError(f"{what}: {error}{times}.", hints or "Check the network and try again.")

@@ -22,6 +22,7 @@ from support.pulls import ENTRY, Events, failure, fetch, real_pair
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull import hub, hub_responses, stalls
 from gemma_mtp.models.pull.events import PullSilence, PullWait
 from gemma_mtp.models.pull.pair import pull
@@ -276,6 +277,27 @@ def test_a_proxy_whose_name_is_not_found(
 ) -> None:
     proxied("HTTP_PROXY", "http://no.such.host.invalid:3128")
     assert "the name no.such.host.invalid:3128 is not found" in str(failure(tmp_path))
+
+
+def test_without_a_network_one_sentence_says_so(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    where = "http://no.such.host.invalid"
+    monkeypatch.setattr(constants, "ENDPOINT", where)
+    template = f"{where}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("gemma_mtp.models.pull.retry.FIRST_WAIT", 0.002)
+    env = Environment()
+    env.__dict__["machine"] = lambda: Machine(int(8e9), int(8e9), cores=4)
+    outcome = invoke("pull", "e2b", env=env)
+    assert (outcome.status, outcome.stdout) == (7, "")
+    assert outcome.stderr == (
+        f"gemma-mtp: {where}/unsloth/gemma-4-E2B-it-qat-GGUF cannot be asked: the name "
+        "no.such.host.invalid is not found.\n"
+        "  Check the network and try again; what is here without one: gemma-mtp list\n"
+    )
 
 
 def test_a_proxy_that_wants_a_password(
