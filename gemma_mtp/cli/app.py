@@ -32,6 +32,7 @@ from gemma_mtp.cli.run import run
 from gemma_mtp.cli.show import show
 from gemma_mtp.cli.verify import verify
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.terminal.console import note, say
 from gemma_mtp.terminal.output import Closed, guarded
 from gemma_mtp.text import clean
 
@@ -138,9 +139,9 @@ def _run(words: list[str], env: Environment) -> int:
 
 def _complain(message: str, hint: str, status: int) -> int:
     try:
-        print(f"gemma-mtp: {clean(message)}", file=sys.stderr)
+        note(clean(message))
         if hint:
-            print(f"  {hint}", file=sys.stderr)
+            say(f"  {hint}")
     except OSError:  # nobody is listening; the status still tells
         pass
     return int(status)

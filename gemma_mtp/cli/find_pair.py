@@ -5,13 +5,12 @@ Used by `chat`, `run`, `bench` and `verify`.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.errors import NotPulled
-from gemma_mtp.terminal.console import agreed, can_ask, note
+from gemma_mtp.terminal.console import agreed, can_ask, note, say
 from gemma_mtp.text import byte_size
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def _offer(env: Environment, name: str) -> bool:
     """Whether to pull a model now; Enter means yes unless it does not fit."""
     entry, doubt = env.catalogue.find(name), warning(env, name)
     if doubt:
-        print(doubt, file=sys.stderr)
+        say(doubt)
     size = f" ({byte_size(entry.bytes)})" if entry is not None and entry.bytes else ""
     question = f"{name} is not on this machine. Pull it now{size}?"
     return agreed(question, default=not doubt)

@@ -14,7 +14,7 @@ import typer
 
 from gemma_mtp.cli.doctor import suggest, warning
 from gemma_mtp.errors import Cancelled, ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.terminal.console import agreed, can_ask, say
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
@@ -70,7 +70,7 @@ def pull(
         if model is None:
             return ExitStatus.OK
     if doubt and not as_json and can_ask():
-        print(doubt, file=sys.stderr)
+        say(doubt)
         if not agreed("Pull it nevertheless?", default=False):
             return ExitStatus.OK
         doubt = ""

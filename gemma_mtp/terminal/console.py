@@ -7,7 +7,9 @@ Used by the commands; in a chat, questions are the keyboard's and notes the prin
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,15 +44,48 @@ def can_draw() -> bool:
     return can_talk() and not is_dumb()
 
 
+def window(stream: Any) -> tuple[int, int]:
+    """Columns and rows of the terminal that a stream goes to, or what is assumed of another."""
+    try:
+        wide, high = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        wide, high = 0, 0
+    assumed = shutil.get_terminal_size()
+    return max(wide or assumed.columns, 10), max(high or assumed.lines, 4)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines in rows that end between words; those of an indented line are indented. A word longer
+    than a row is left to the terminal, so that it can be copied."""
+    found: list[str] = []
+    for line in text.split("\n"):
+        indent = "    " if line.startswith(" ") else ""
+        rows = textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        found += rows or [line]
+    return found
+
+
+def say(text: str) -> None:
+    """Lines on standard error, whole where that is no terminal."""
+    if is_terminal(sys.stderr):
+        text = "\n".join(wrapped(text, window(sys.stderr)[0]))
+    print(text, file=sys.stderr, flush=True)
+
+
 def note(text: str) -> None:
     """A line beside the output, by the program's name."""
-    print(f"gemma-mtp: {text}", file=sys.stderr, flush=True)
+    say(f"gemma-mtp: {text}")
 
 
 def ask(question: str) -> str | None:
     """What is typed in answer, without the spaces around it; None for Ctrl-D."""
-    print(question, end=" ", file=sys.stderr)
-    sys.stderr.flush()
+    print("\n".join(wrapped(question, window(sys.stderr)[0])), end=" ", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if line:
         return line.strip()

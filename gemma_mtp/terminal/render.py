@@ -6,7 +6,6 @@ leaves markup to `markdown`, cursor and columns to `screen`.
 
 from __future__ import annotations
 
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from gemma_mtp.api import End, Event, Prefill, Progress, Replies, Request, Stats, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.settings import View
+from gemma_mtp.terminal.console import wrapped
 from gemma_mtp.terminal.figures import Parts, status_parts, summary_parts
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.screen import Screen, fit
@@ -220,18 +220,9 @@ class Printer:
         self.screen.transient("")
         if not self.screen.at_line_start and self._chat:
             self.screen.write("\n", note=True)
-        for row in (row for line in text.split("\n") for row in self._rows(line)):
+        shown = self.screen.notes_shown
+        for row in wrapped(text, self.screen.width) if shown else text.split("\n"):
             self.screen.write(row + "\n", dim=dim, note=True)
-
-    def _rows(self, text: str) -> list[str]:
-        """On a terminal, break between words; indented lines go on indented."""
-        if not self.screen.notes_shown:
-            return [text]
-        indent = "    " if text.startswith(" ") else ""
-        rows = textwrap.wrap(
-            text, self.screen.width, subsequent_indent=indent, break_on_hyphens=False
-        )
-        return rows or [text]
 
     def message(self, prompt: str, text: str, *, dim: bool = False) -> None:
         """A message that was not typed at the prompt, as if it had been."""

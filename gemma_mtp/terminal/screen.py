@@ -14,13 +14,12 @@ touched. Where the row of the text itself was broken or cut, the text goes on in
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from gemma_mtp.terminal import escapes
-from gemma_mtp.terminal.console import is_dumb
+from gemma_mtp.terminal.console import is_dumb, window
 from gemma_mtp.terminal.escapes import (
     BACK,
     ERASE_BELOW,
@@ -90,12 +89,7 @@ class Screen:
         return self._size()[1]
 
     def _size(self) -> tuple[int, int]:
-        try:
-            wide, high = os.get_terminal_size(self.notes.fileno())
-        except (OSError, ValueError):
-            wide, high = 0, 0
-        assumed = shutil.get_terminal_size()
-        return max(wide or assumed.columns, 10), max(high or assumed.lines, 4)
+        return window(self.notes)
 
     @property
     def unicode(self) -> bool:
