@@ -59,7 +59,7 @@ def doctor(
         lines = [line for finding in findings for line in _finding(finding)]
         tables.show(tables.Table(("", ""), lines), "")
         _show_fits(fits, wanted, speed)
-        print("\n".join(["", *advice(best, wanted)]))
+        tables.show("", *advice(best, wanted))
     return ExitStatus.ERROR if wrong else ExitStatus.OK
 
 

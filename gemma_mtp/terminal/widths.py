@@ -7,7 +7,8 @@ import unicodedata
 from functools import lru_cache
 
 JOINER, EMOJI_STYLE = "\u200d", "\ufe0f"
-_AT_MOST = {"Mn": 0, "Me": 0, "Cf": 0, "Mc": 1, "Cn": 2, "Co": 2, "Cs": 2}
+SOFT_HYPHEN = "\xad"
+_AT_MOST = {"Mn": 0, "Me": 0, "Cf": 0, "Mc": 1, "Zl": 1, "Zp": 1, "Cn": 2, "Co": 2, "Cs": 2}
 """Columns that disputed characters take at the most, by their Unicode category."""
 
 
@@ -15,6 +16,8 @@ def _disputed(char: str) -> int | None:
     """The columns `char` takes at the most where terminals disagree (joined emoji, flags, marks,
     what is newer than the terminal); None where they do not."""
     if char == EMOJI_STYLE:  # makes a narrow sign before it wide
+        return 1
+    if char == SOFT_HYPHEN:  # which some terminals show
         return 1
     if is_flag(char) or is_skin_tone(char):
         return 2

@@ -25,6 +25,8 @@ def test_an_emulator_agrees_about_what_is_known(char: str) -> None:
         ("🇩🇪", 4),
         ("नि", 2),  # a mark with a column of its own on some terminals
         ("\U0010ffff", 2),
+        ("soft\xadly", 7),  # nothing on some, a hyphen on others
+        ("\u2028\u2029", 2),
     ],
 )
 def test_where_terminals_disagree_there_is_a_bound(text: str, most: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from gemma_mtp.terminal.markdown.source import Look, Source, Span
 from gemma_mtp.terminal.markdown.wrap import TAB, Wrapper
 from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.text import harmless
 
 
 class Rows:
@@ -21,7 +22,7 @@ class Rows:
 
     def feed(self, text: str, drafted: bool = False) -> list[Piece]:
         """Go on with the text."""
-        for number, part in enumerate(text.split("\n")):
+        for number, part in enumerate(harmless(text).split("\n")):
             if number:
                 self._end_line()
             if self._at_start:

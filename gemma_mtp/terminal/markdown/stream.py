@@ -21,6 +21,7 @@ from gemma_mtp.terminal.markdown.wrap import Wrapper
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.styles import BOLD, DIM, ITALIC, PLAIN, UNDERLINE
 from gemma_mtp.terminal.widths import columns
+from gemma_mtp.text import harmless
 
 _HEADINGS: dict[int, Style] = {0: PLAIN, 1: BOLD + UNDERLINE, 2: BOLD, 3: BOLD + ITALIC}
 LONGEST_RULE = 60
@@ -50,7 +51,7 @@ class Markdown:
 
     def feed(self, text: str, drafted: bool = False) -> list[Piece]:
         """Go on with the text."""
-        for number, part in enumerate(text.split("\n")):
+        for number, part in enumerate(harmless(text).split("\n")):
             if number:
                 self._end_line()
             if part:

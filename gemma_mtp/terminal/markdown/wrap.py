@@ -64,8 +64,7 @@ class Wrapper:
                 if self._filled:
                     self._spaces.append(Piece(chunk.replace("\t", TAB), style))
             elif chunk.isascii():
-                wide = self._word and most(self._word[-1].text[-1]) == 2
-                if wide and not _sticks(chunk[0]):
+                if self._word and not _joined(self._word[-1].text[-1], chunk[0], 1):
                     self._settle()
                 self._grow(Piece(chunk, style), len(chunk))
             else:
