@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gemma_mtp.api import Message, Request, Stats
@@ -23,6 +23,9 @@ from gemma_mtp.terminal.render import Printer
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles, Replies
     from gemma_mtp.chat.environment import Environment
+
+
+NARROW = 72  # columns
 
 
 class Console(Protocol):
@@ -181,6 +184,21 @@ class Chat:
     def note(self, text: str) -> None:
         """A line that matters less."""
         self.printer.line(text, dim=True)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether a list has no room for more than a name and a few words beside it."""
+        return self.printer.screen.width < NARROW
+
+    def list(self, rows: Iterable[tuple[str, str]], width: int = 0) -> None:
+        """A line or more for each label, which has `width` columns, and what it is about."""
+        from gemma_mtp.terminal import tables
+
+        screen = self.printer.screen
+        room = screen.width if screen.notes_shown else tables.ENDLESS
+        facts = tables.facts([(f"{label:{width}}", words) for label, words in rows])
+        for line in tables.plain_lines(facts, room):
+            self.say(line)
 
     def failed(self, error: Exception, what: str) -> None:
         """Say in a sentence what went wrong; with --verbose also where."""

@@ -62,6 +62,13 @@ def test_help_for_one_verb() -> None:
     assert "did you mean /clear?" in Talk().run("/help claer")
 
 
+@pytest.mark.parametrize("name", [v.names[0] for v in verbs.VERBS if v.argument])
+def test_help_gives_an_example_of_what_may_follow(name: str) -> None:
+    example = after(Talk().run(f"/help {name}"), f"/help {name}").splitlines()[-1]
+    assert example.startswith(f"Example: /{name} ")
+    assert "knows no" not in Talk().run("hi", example.removeprefix("Example: "))
+
+
 def test_help_explains_the_figures() -> None:
     shown = after(Talk().run("/help stats"), "/help stats")
     for figure in (
@@ -161,7 +168,7 @@ def test_regen_that_fails_keeps_the_old_reply() -> None:
 @pytest.mark.parametrize("verb", ["/regen", "/retry mtp", "/undo", "/edit", "/continue", "/copy"])
 def test_without_a_reply_there_is_nothing_to_do(verb: str) -> None:
     talk = Talk()
-    assert after(talk.run(verb), verb) == "Nothing was said yet.\n"
+    assert after(talk.run(verb), verb) == "Nothing was said yet.\nWrite a message first.\n"
     assert not talk.engine.requests
 
 
@@ -251,7 +258,7 @@ def test_copy_by_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "Copied with xclip.\n" in shown
     assert (tmp_path / "copied").read_text(encoding="utf-8") == "Rain 雨."
     assert "There is no code block in the last reply." in shown
-    assert 'not "all"' in shown
+    assert 'knows no "all"' in shown
 
 
 # The conversation
@@ -271,6 +278,18 @@ def test_undo_takes_back_message_and_reply() -> None:
     assert 'Taken back: "two" and its reply.' in shown
     assert talk.said == [("user", "one"), ("assistant", "Hello there.")]
     assert talk.saved_texts == [("one", "Hello there.")]
+
+
+@pytest.mark.parametrize("verb", ["/resume 1", "/forget 1"])
+def test_an_emptied_conversation_is_not_offered(verb: str, tmp_path: Path) -> None:
+    talk = Talk(home=tmp_path)
+    shown = talk.run("A secret plan", "/undo", "/chats")
+    assert "The conversation is empty now, and /chats does not list it.\n" in shown
+    assert after(shown, "/chats") == "Nothing is saved yet.\n"
+    assert "There is no conversation 1.\n" in Talk(home=tmp_path).run(verb)
+    assert talk.env.archive().read(1).title == ""  # not even the words of what was taken back
+    talk.run("again")
+    assert talk.saved_texts == [("again", "Hello there.")]
 
 
 def test_edit_sends_the_message_again() -> None:
@@ -828,9 +847,9 @@ def test_quiet_and_verbose() -> None:
 
 def test_set_lists_the_settings() -> None:
     shown = Talk().run("/set", "/set parameter")
-    assert "  thoughts show|fold|hide        Show thoughts, put one line in their place, " in shown
-    assert f"  {'emacs':29}  as /set vi off\n" in shown
-    assert f"  {'vi on|off':29}  Keys of vi, instead of those of Emacs (now off)\n" in shown
+    assert "  thoughts show|fold|hide        show thoughts, put one line in their place, " in shown
+    assert "Other words for some of these: nothink, verbose, quiet, nowordwrap," in shown
+    assert f"  {'vi on|off':29}  keys of vi, instead of those of Emacs (now off)\n" in shown
     assert "gemma-mtp config NAME VALUE is for all" in shown
     assert "format" not in shown
     assert 'the system prompt (now "Be brief.")\n' in Talk(system="Be brief.").run("/set")

@@ -38,7 +38,8 @@ def test_a_matter_of_taste_is_the_same_in_a_chat_and_in_the_file(known: Setting)
     talk.run(f"/set {known.name} {word}")
     assert getattr(talk.chat.options, known.field) == lasting != known.default
     usage = f"{known.name} {'on|off' if known.kind is bool else '|'.join(known.choices)}"
-    assert f"  {usage:29}  {known.help.rstrip('.')} (now {word})\n" in talk.run("/set")
+    shown = talk.run("/set").lower()
+    assert f"  {usage:29}  {known.help.rstrip('.')} (now {word})\n".lower() in shown
 
 
 def test_what_the_file_says_holds_from_the_first_line_of_a_chat() -> None:

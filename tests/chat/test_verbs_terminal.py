@@ -171,7 +171,7 @@ def test_the_reply_again(start: Start) -> None:
     me.sees("/retry", "/retry needs a word after it.", "/retry plain", "/retry mtp")
     me.sees("/retry plain", "Six seven.", "The text differs after 0 characters.", "Too short")
     me.sees("/retry mtp", "Six seven.", "The text is the same as before.", "Too short")
-    me.sees("/continue", "The last reply ended by itself; /regen writes another one.")
+    me.sees("/continue", "The last reply ended by itself.", "/regen writes another one.")
     assert me.saved == [("count", "Six seven.")]
     me.sees("/stats", "KV cache")
     me.sees("/undo", 'Taken back: "count" and its reply.')
@@ -194,7 +194,7 @@ def test_the_reply_to_the_clipboard(start: Start) -> None:
     me.sees("/copy code", "There is no code block in the last reply.")
     me.do("code?")
     me.sees("/copy code", "Sent to the terminal")
-    me.sees("/copy all", "/copy copies the reply")
+    me.sees("/copy all", '/copy knows no "all".', "/copy takes the reply")
     for text in ("No code.", "print(1)"):
         data = base64.b64encode(text.encode())
         assert b"\x1b]52;c;" + data + b"\x1b\\" in me.terminal.raw

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     words=None,
     paths=True,
     summary="attach text files to the next message",
+    example="/file notes.md src/*.py",
 )
 def attach(chat: Chat, rest: str) -> None:
     """Attaches text files to the next message; patterns such as src/*.py and ~ work. Says how many
@@ -50,6 +51,7 @@ def attach(chat: Chat, rest: str) -> None:
     words=None,
     paths=True,
     summary="send text files as a message of their own",
+    example="/read notes.md",
 )
 def read(chat: Chat, rest: str) -> None:
     """Sends text files at once, without a question; patterns such as src/*.py and ~ work. To ask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,11 @@ from gemma_mtp.chat.verbs.others import meant, unknown
 from gemma_mtp.chat.verbs.registry import Group, Verb, find, listed, verb
 from gemma_mtp.chat.verbs.set import SETTINGS
 from gemma_mtp.settings import PARAMETER_NAMES
-from gemma_mtp.terminal import tables
 from gemma_mtp.terminal.figures import MEANINGS
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-NARROW = 72  # columns; below, what follows a verb is left to `/help VERB`
 KEYS = (
     ('"""', "starts and ends a message of several lines; Alt-Enter is a new line, too"),
     ("Tab", "completes; Ctrl-R searches what was typed before"),
@@ -75,27 +73,19 @@ def _explain(chat: Chat, known: Verb) -> None:
         chat.note(f"Example: {known.example}")
     if known.act is stats:
         chat.note("Figures")
-        _table(chat, MEANINGS)
+        chat.list(MEANINGS)
 
 
 def _list(chat: Chat) -> None:
-    wide = chat.printer.screen.width >= NARROW
-    shown = {v: v.usage if wide else f"/{v.names[0]}" for v in listed()}
+    # What follows a verb is left to `/help VERB` where there is no room for it.
+    shown = {v: f"/{v.names[0]}" if chat.is_narrow else v.usage for v in listed()}
     width = max(map(len, shown.values()))
     for group, verbs in groupby(listed(), lambda v: v.group):
         chat.note(group.value)
-        _table(chat, [(shown[v], v.summary) for v in verbs], width)
+        chat.list([(shown[v], v.summary) for v in verbs], width)
     chat.note("Keys")
-    _table(chat, KEYS, width)
+    chat.list(KEYS, width)
     chat.note("/help VERB says more, with an example: /help set")
-
-
-def _table(chat: Chat, entries: Sequence[tuple[str, str]], width: int = 0) -> None:
-    screen = chat.printer.screen
-    padded = [(f"{left:{width}}", right) for left, right in entries]
-    fitting = screen.width if screen.notes_shown else tables.ENDLESS
-    for line in tables.plain_lines(tables.facts(padded), fitting):
-        chat.say(line)
 
 
 @verb("stats", group=Group.CHAT, summary="speed, acceptance and time of the last reply")

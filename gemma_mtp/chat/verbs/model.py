@@ -28,6 +28,7 @@ def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     words=1,
     choices=_models,
     summary="switch to another model and keep the conversation",
+    example="/model e2b",
 )
 def model(chat: Chat, rest: str) -> None:
     """Loads another model, by name or GGUF file; the conversation goes on with it. If that fails,
@@ -102,6 +103,7 @@ SHOWN: dict[str, tuple[str, Callable[[Chat], None]]] = {
     words=1,
     choices=choose((name, summary) for name, (summary, _) in SHOWN.items()),
     summary="what the model is, or what is set",
+    example="/show parameters",
 )
 def show(chat: Chat, rest: str) -> None:
     """Shows one of: info (files, architecture, memory), parameters (as /set parameter takes them),

@@ -28,7 +28,7 @@ def last_turn(chat: Chat) -> Turn:
     """The last exchange, or an error that there is none."""
     turn = chat.conversation.last
     if turn is None:
-        raise UsageError("Nothing was said yet.")
+        raise UsageError("Nothing was said yet.", "Write a message first.")
     return turn
 
 
@@ -59,6 +59,7 @@ def regen(chat: Chat, rest: str) -> None:
     words=1,
     choices=choose(RETRIES),
     summary="the same reply without or with drafts, to compare",
+    example="/retry plain",
 )
 def retry(chat: Chat, rest: str) -> None:
     """Writes the last reply again with the same seed in exact mode, plain (every token by the
@@ -72,7 +73,7 @@ def retry(chat: Chat, rest: str) -> None:
     if draft != 0:
         need_drafter(chat)
     if turn.seed is None:
-        raise UsageError("The seed of the last reply is not known; /regen writes another one.")
+        raise UsageError("The seed of the last reply is not known.", "/regen writes another one.")
     if draft != 0 and chat.options.draft != 0:
         draft = chat.options.draft
     options = replace(chat.options, seed=turn.seed, exact=True, draft=draft)
@@ -87,9 +88,9 @@ def go_on(chat: Chat, rest: str) -> None:
     by an error, at the very place where it broke off and with the same seed."""
     turn = last_turn(chat)
     if turn.reply is None:
-        raise UsageError("There is no reply yet.")
+        raise UsageError("There is no reply yet.", "/regen writes one.")
     if turn.reason == "stop":
-        raise UsageError("The last reply ended by itself; /regen writes another one.")
+        raise UsageError("The last reply ended by itself.", "/regen writes another one.")
     options = chat.options if turn.seed is None else chat.options.seeded(turn.seed)
     write_turn(chat, chat.conversation, replace(options, exact=turn.exact or options.is_exact))
 
@@ -101,6 +102,7 @@ def go_on(chat: Chat, rest: str) -> None:
     words=1,
     choices=choose([("code", "only the last code block")]),
     summary="the last reply, or its last code block, to the clipboard",
+    example="/copy code",
 )
 def copy(chat: Chat, rest: str) -> None:
     """Copies the last reply, or with `code` its last code block, by the clipboard program of this
@@ -109,11 +111,13 @@ def copy(chat: Chat, rest: str) -> None:
     turn = last_turn(chat)
     text = turn.answer
     if rest and rest.lower() != "code":
-        raise UsageError(f'/copy copies the reply, /copy code its last code block; not "{rest}".')
+        raise UsageError(
+            f'/copy knows no "{rest}".', "/copy takes the reply, /copy code its last code block."
+        )
     if rest:
         code = clipboard.last_code(text)
         if code is None:
-            raise UsageError("There is no code block in the last reply.")
+            raise UsageError("There is no code block in the last reply.", "/copy takes all of it.")
         text = code
     screen = chat.printer.screen
     chat.note(clipboard.copy(text, screen.notes if screen.live else None))

@@ -33,6 +33,7 @@ LEAST_TITLE = 30  # columns; with less, what else is in the line has to go
     argument="[TEXT]",
     words=None,
     summary="name this conversation",
+    example="/title Sourdough, second try",
 )
 def title(chat: Chat, rest: str) -> None:
     """Gives this conversation a name under which /chats and /resume list it. Without a text it says
@@ -48,7 +49,12 @@ def title(chat: Chat, rest: str) -> None:
 
 
 @verb(
-    "save", group=Group.CONVERSATION, argument="NAME", words=None, summary="name this conversation"
+    "save",
+    group=Group.CONVERSATION,
+    argument="NAME",
+    words=None,
+    summary="name this conversation",
+    example="/save sourdough",
 )
 def save(chat: Chat, rest: str) -> None:
     """Gives this conversation a name, as /title does; it is saved by itself all the time. In
@@ -71,6 +77,7 @@ def save(chat: Chat, rest: str) -> None:
     argument="[WORDS]",
     words=None,
     summary="list saved conversations",
+    example="/chats sourdough",
 )
 def chats(chat: Chat, rest: str) -> None:
     """Lists the saved conversations, the latest first; with words, those that hold them. A star
@@ -97,6 +104,7 @@ def _saved(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     words=None,
     choices=_saved,
     summary="take up a saved conversation",
+    example="/resume sourdough",
 )
 def resume(chat: Chat, rest: str) -> None:
     """Takes up a saved conversation: by its number in /chats, by words that only it holds, or
@@ -131,6 +139,7 @@ def _load(chat: Chat, model: str) -> None:
     words=1,
     choices=_saved,
     summary="delete a saved conversation",
+    example="/forget 3",
 )
 def forget(chat: Chat, rest: str) -> None:
     """Deletes a saved conversation for good, by its number in /chats. The one that is going on is

@@ -78,7 +78,8 @@ def _taste(known: Setting) -> Choice:
     def now(chat: Chat) -> str:
         return f"now {_word(getattr(chat.options, known.field))}"
 
-    return Choice("|".join(words), known.help.rstrip("."), act, now, tuple((w, "") for w in words))
+    what = known.help[:1].lower() + known.help[1:].rstrip(".")
+    return Choice("|".join(words), what, act, now, tuple((w, "") for w in words))
 
 
 def _short(name: str, known: Setting, word: str) -> Choice:
@@ -139,6 +140,7 @@ def _set_choices(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     words=None,
     choices=_set_choices,
     summary="change a setting; without a name, list them",
+    example="/set temperature 0.5",
 )
 def set_(chat: Chat, rest: str) -> None:
     """Changes a setting for this chat: /set parameter NAME VALUE, or without that word, for
@@ -163,7 +165,11 @@ def set_(chat: Chat, rest: str) -> None:
 
 
 def _list(chat: Chat) -> None:
-    width = max(len(f"{name} {choice.argument}") for name, choice in SETTINGS.items())
-    for name, choice in SETTINGS.items():
-        chat.say(f"  {f'{name} {choice.argument}':{width}}  {choice.described(chat)}")
+    own = {name: choice for name, choice in SETTINGS.items() if choice.argument}
+    labels = [
+        name if chat.is_narrow else f"{name} {choice.argument}" for name, choice in own.items()
+    ]
+    chat.list(zip(labels, (choice.described(chat) for choice in own.values()), strict=True))
+    short = ", ".join(name for name in SETTINGS if name not in own)
+    chat.note(f"Other words for some of these: {short}.")
     chat.note("These hold for this chat; gemma-mtp config NAME VALUE is for all.")

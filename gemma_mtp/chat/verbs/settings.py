@@ -36,8 +36,7 @@ def in_use(chat: Chat) -> parameters.InUse | None:
 
 
 def list_parameters(chat: Chat) -> None:
-    for field, value in parameters.shown(chat.options, in_use(chat)):
-        chat.say(f"  {field:15} {value}")
+    chat.list(parameters.shown(chat.options, in_use(chat)))
 
 
 def change(chat: Chat, name: str, words: list[str]) -> None:
@@ -72,6 +71,7 @@ def set_parameter(chat: Chat, rest: str) -> None:
     argument="[TEXT]",
     words=None,
     summary="set or show the system prompt",
+    example="/system Answer in one sentence.",
 )
 def system(chat: Chat, rest: str) -> None:
     """Sets the system prompt for this conversation from here on; several lines stand between
@@ -95,6 +95,7 @@ def system(chat: Chat, rest: str) -> None:
     words=1,
     choices=choose([("on", "think first"), ("off", "answer at once")]),
     summary="let the model think before it answers",
+    example="/think on",
 )
 def think(chat: Chat, rest: str) -> None:
     """Switches thinking on or off for the replies to come, or says whether it is on. /set thoughts
@@ -114,6 +115,7 @@ def think(chat: Chat, rest: str) -> None:
     words=1,
     choices=choose([("random", "a new seed for each reply")]),
     summary="fix the seed, or let each reply have its own",
+    example="/seed 42",
 )
 def seed(chat: Chat, rest: str) -> None:
     """With a fixed seed a reply is in exact mode: same model, prompt, settings and seed give the
@@ -159,6 +161,7 @@ def _cost_of_exact_mode(chat: Chat) -> str:
     words=1,
     choices=choose([("auto", "chosen while a reply is written"), ("off", "plain decoding")]),
     summary="draft length: chosen while running, none, or fixed",
+    example="/draft 4",
 )
 def draft(chat: Chat, rest: str) -> None:
     """Sets how many tokens the drafter proposes in each round: auto measures what pays, off is
