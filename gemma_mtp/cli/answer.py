@@ -6,6 +6,7 @@ Used by `run`, and by `chat` where it is no conversation.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -26,6 +27,7 @@ from gemma_mtp.terminal.screen import Screen
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
+    from gemma_mtp.cli.continued import Continued
     from gemma_mtp.cli.environment import Environment
 
 
@@ -49,14 +51,17 @@ def answer_once(
     *,
     report: Report,
     no_stdin: bool,
+    continued: Continued | None = None,
 ) -> int:
-    """Load a pair and write its answer to the prompt and to what is piped in."""
-    files = resolve_or_offer(env, model, options.drafter)
+    """Load a pair and write its answer to the prompt and to what is piped in, after what was said
+    in a conversation that is `continued`."""
+    named = model or (continued.model if continued else None) or None
+    files = resolve_or_offer(env, named, options.drafter)
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text:
         raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
-    if model is None and not report.quiet:
+    if named is None and not report.quiet:
         note(who_answers(env, files.name))
     options = options.for_model(files.sampling)
     printer = Printer(
@@ -68,6 +73,10 @@ def answer_once(
         if model:
             env.remember_used(files.name)
         introduce(env, engine, options, printer, named=True)  # which model it is was said
+        if continued is not None:
+            request = Request.of(continued.messages(text, files.name), options)
+            with continued.saving():
+                return answer(env, engine, request, printer, report, continued.ended)
         system = (Message.text("system", options.system),) if options.system else ()
         request = Request.of((*system, Message.text("user", text)), options)
         return answer(env, engine, request, printer, report)
@@ -82,9 +91,14 @@ def who_answers(env: Environment, name: str) -> str:
 
 
 def answer(
-    env: Environment, engine: Replies, request: Request, printer: Printer, report: Report
+    env: Environment,
+    engine: Replies,
+    request: Request,
+    printer: Printer,
+    report: Report,
+    ended: Callable[[End], None] = lambda end: None,
 ) -> ExitStatus:
-    """Write one answer to standard output; the status says how it ended."""
+    """Write one answer to standard output; the status says how it ended, and `ended` is told."""
     started = perf_counter()
     try:
         with stoppable() as cancel:
@@ -94,6 +108,7 @@ def answer(
                     cancel.set()
 
             end = write_reply(engine, request, printer, cancel, stop_unread)
+        ended(end)
         if report.json:
             seconds = perf_counter() - started
             text = json_text(as_json(end, engine.info, report.load_seconds, seconds))

@@ -58,8 +58,11 @@ def chat(
             "--continue and --resume do not go together.",
             "--continue takes the latest conversation, --resume lets you pick one.",
         )
-    if not talks and (resume or latest):
-        raise UsageError("A saved conversation needs a terminal.", "gemma-mtp chat --continue")
+    if not talks and resume:
+        raise UsageError(
+            "--resume needs a terminal, to pick a conversation on.",
+            "--continue takes the latest one.",
+        )
     if not talks and is_terminal(sys.stdin) and words.prompt is None and not file:
         raise UsageError(
             "The output is no terminal, which a chat needs.",
@@ -72,8 +75,13 @@ def chat(
         return talk(context.obj, words.model, words.prompt, options, **beginning)
     from gemma_mtp.cli.answer import Report, answer_once
 
+    more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
+    if latest:
+        from gemma_mtp.cli.continued import Continued
+
+        more["continued"] = Continued(context.obj, options, context.params["system"])
     whole = with_files(words.prompt, file)
-    return answer_once(context.obj, words.model, whole, options, report=Report(), no_stdin=no_stdin)
+    return answer_once(context.obj, words.model, whole, options, **more)
 
 
 def talk(

@@ -15,7 +15,7 @@ import pytest
 from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Script, invoke
 
 from gemma_mtp import __version__
-from gemma_mtp.api import LoadOptions, Message, PairFiles, Sampling
+from gemma_mtp.api import LoadOptions, Message, PairFiles, Sampling, Turn
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.models.machine import Machine
 
@@ -632,8 +632,12 @@ def test_files_of_the_command_line(command: str, tmp_path: Path) -> None:
 
 
 def test_only_a_terminal_can_be_talked_on() -> None:
-    for option in ("--resume", "--continue"):
-        assert "needs a terminal" in invoke("chat", option).stderr
+    refused = invoke("chat", "--resume", stdin=b"hi")
+    assert (refused.status, refused.stderr) == (
+        2,
+        "gemma-mtp: --resume needs a terminal, to pick a conversation on.\n"
+        "  --continue takes the latest one.\n",
+    )
     assert "There is no terminal to talk on." in invoke("chat", "-i", stdin=b"notes").stderr
     for talks in ([], ["-i"]):
         assert "--overflow must be" in invoke("chat", *talks, "--overflow", "burst", "hi").stderr
@@ -655,3 +659,60 @@ runpy.run_module("gemma_mtp", run_name="__main__")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
+# chat --continue in a pipe
+
+
+def kept(there: FakeEnvironment) -> list[tuple[str, str]]:
+    archive = there.archive()
+    id = archive.latest()
+    assert id is not None
+    return [(turn.user.content, turn.answer) for turn in archive.read(id).turns]
+
+
+def talked(*turns: Turn) -> FakeEnvironment:
+    there = env(Script("Two."))
+    there.archive().add(turns, model="e2b", system="Be brief.")
+    return there
+
+
+ONE = Turn(Message.text("user", "one"), (Message.text("assistant", "One."),), reason="stop")
+
+
+def test_what_is_piped_in_goes_on_with_the_latest_conversation() -> None:
+    there = talked(ONE)
+    outcome = invoke("chat", "--continue", stdin=b"two\n", env=there)
+    assert (outcome.status, outcome.stdout) == (0, "Two.\n")
+    assert outcome.stderr == "gemma-mtp: This goes on with: one\n"
+    said = [message.content for message in there.engine.requests[0].messages]
+    assert said == ["Be brief.", "one", "One.", "two"]
+    assert there.loaded[0][0].name == "e2b"
+    assert kept(there) == [("one", "One."), ("two", "Two.")]
+    invoke("chat", "--continue", "--system", "Be long.", "three", env=there)
+    assert there.engine.requests[1].messages[0].content == "Be long."
+    assert [user for user, _ in kept(there)] == ["one", "two", "three"]
+
+
+def test_with_no_save_it_stays_as_it_was() -> None:
+    there = talked(ONE)
+    assert invoke("chat", "--continue", "--no-save", "two", env=there).stdout == "Two.\n"
+    assert kept(there) == [("one", "One.")]
+
+
+def test_what_gets_no_reply_is_not_kept_and_what_waited_for_one_is_sent() -> None:
+    there = talked(ONE, Turn(Message.text("user", "and?")))
+    there.engine.scripts = [Script(error="This failed.")]
+    assert invoke("chat", "--continue", "two", env=there).status == 6
+    assert kept(there)[0] == ("one", "One.")
+    assert "and?" in kept(there)[1][0]
+    there = talked(ONE)
+    there.engine.scripts = [Script(error="This failed.")]
+    invoke("chat", "--continue", "two", env=there)
+    assert kept(there) == [("one", "One.")]
+
+
+def test_without_a_conversation_there_is_nothing_to_go_on_with() -> None:
+    outcome = invoke("chat", "--continue", "hi")
+    assert outcome.status == 2
+    assert "There is no saved conversation to go on with." in outcome.stderr
