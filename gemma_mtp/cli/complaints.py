@@ -38,10 +38,9 @@ COMMANDS = {
 
 OPTIONS = {
     "--format": "One JSON object with text and figures: gemma-mtp run --json",
-    "--hidethinking": "To have no thoughts: gemma-mtp run --no-think",
+    "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
     "--keepalive": "Nothing stays loaded once a command has ended; leave it out.",
     "--keep-alive": "Nothing stays loaded once a command has ended; leave it out.",
-    "--nowordwrap": "What goes into a pipe is never wrapped; leave it out.",
     "--insecure": "Connections to a hub are always checked; leave it out.",
     "--stream": "Replies are always written as they come; leave it out.",
     "--draft-max": "A fixed draft length: gemma-mtp run --draft 3",

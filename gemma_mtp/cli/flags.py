@@ -66,6 +66,7 @@ OTHER_NAMES = {
     "repetition_penalty": "repeat_penalty",
     "system_prompt": "system",
     "nothink": "no_think",
+    "nowordwrap": "no_wordwrap",
     "model_draft": "drafter",
     "flash_attention": "flash_attn",
 }
