@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -21,6 +22,7 @@ from gemma_mtp.api import End, Message, Progress, Stats, TextDelta, Turn
 from gemma_mtp.settings import View
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import fit
+from gemma_mtp.terminal.tables import Table, show
 
 Open = Callable[..., Terminal]
 
@@ -175,6 +177,21 @@ def test_without_colours_marks_tell_code_from_text() -> None:
     written(window, tokens("**Use** `ls -l` now\n```sh\nls # all\n```"), NO_COLOR="1")
     assert window.rows == ["Use `ls -l` now", "```sh", "ls # all", "```"]
     assert not re.search(r"\x1b\[[\d;]*3\dm", window.getvalue())
+
+
+def test_without_colours_bold_stays_and_dim_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR is about colours. In the replies and in the tables of the commands alike."""
+    window = Window(60)
+    printer = written(window, tokens("# Title\n\n**bold** [link](there)\n"), NO_COLOR="1")
+    printer.line("a note", dim=True)
+    assert "bold" in window.styles["Title"]
+    assert window.styles["bold"] == "default bold"
+    monkeypatch.setattr(sys, "stdout", table := Window(60))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    show(Table(("name",), [("tiny",)]))
+    assert table.styles["name"] == "default bold"
+    assert not re.search(r"\x1b\[(2|[\d;]*[349]\d)[;m]", window.getvalue() + table.getvalue())
 
 
 def test_lines_are_not_broken_without_wrap() -> None:
