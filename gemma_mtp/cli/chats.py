@@ -70,8 +70,8 @@ def list_chats(
     else:
         heads = ("id", "last change", "turns", "model", "title")
         rows = [(str(x.id), moment(x.updated), str(x.turns), x.model, x.title) for x in found]
-        dropped = ("turns", "model", "last change")
-        tables.show(tables.Table(heads, rows, right=("id", "turns"), dropped=dropped))
+        below = ("turns", "model", "last change")
+        tables.show(tables.Table(heads, rows, right=("id", "turns"), below=below))
     return ExitStatus.OK
 
 

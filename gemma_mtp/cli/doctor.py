@@ -112,8 +112,8 @@ def _show_fits(fits: list[Fit], wanted: int, speed: float | None) -> None:
         print("Which models run here cannot be told.")
         return
     heads = ("model", "download", "needs", "context", "pace", "verdict")
-    dropped = ("download", "context", "needs", "pace")
-    show(Table(heads, [row(fit) for fit in fits], right=heads[1:4], dropped=dropped), "")
+    below = ("download", "context", "needs", "pace")
+    show(Table(heads, [row(fit) for fit in fits], right=heads[1:4], below=below), "")
     show(
         Table(
             ("", ""),

@@ -35,7 +35,7 @@ def list_models(
         return ExitStatus.OK
     heads = ("name", "variant", "size", "state", "last used")
     rows = [(i.name, i.variant, _size(i), _state(i), moment(i.last_used)) for i in here]
-    tables.show(tables.Table(heads, rows, right=("size",), dropped=("variant", "last used")))
+    tables.show(tables.Table(heads, rows, right=("size",), below=("variant", "last used")))
     return ExitStatus.OK
 
 

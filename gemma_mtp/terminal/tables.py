@@ -40,7 +40,7 @@ class Table:
     """Rows of texts below `heads`, without lines. Columns with a head in `right` are flush right.
 
     On a terminal that is too narrow for all of it, texts of the last column go on in the next row,
-    as long as it has `LEAST_TEXT` columns. Before it gets less, the columns named in `dropped`, the
+    as long as it has `LEAST_TEXT` columns. Before it gets less, the columns named in `below`, the
     first of them first, go into a line of their own below each row. Where that is not enough, each
     row becomes a list. Nothing is left out. The rows numbered in `dim` matter less.
     """
@@ -48,15 +48,15 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Sequence[str] = ()
-    dropped: Sequence[str] = ()
+    below: Sequence[str] = ()
     dim: Container[int] = ()
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        for count in range(len(self.dropped) + 1):
-            kept = [i for i, head in enumerate(self.heads) if head not in self.dropped[:count]]
-            least = LEAST_TEXT if count < len(self.dropped) else NARROWEST
+        for count in range(len(self.below) + 1):
+            kept = [i for i, head in enumerate(self.heads) if head not in self.below[:count]]
+            least = LEAST_TEXT if count < len(self.below) else NARROWEST
             widths = self._widths(kept, options.max_width, least)
             if widths:
                 yield from self._laid_out(kept, widths)
@@ -81,8 +81,8 @@ class Table:
             yield self._line(self.heads, kept, widths, "bold")
         for number, row in enumerate(self.rows):
             yield self._line(row, kept, widths, "dim" if number in self.dim else "")
-            below = ((i, row[i]) for i in range(len(row)) if i not in kept)
-            words = [f"{self.heads[i]}: {harmless(text)}" for i, text in below if text not in "-"]
+            rest = ((i, row[i]) for i in range(len(row)) if i not in kept)
+            words = [f"{self.heads[i]}: {harmless(text)}" for i, text in rest if text not in "-"]
             if words:
                 yield Padding(", ".join(words), (0, 0, 0, GAP))
 

@@ -10,7 +10,7 @@ import pytest
 from gemma_mtp.terminal.tables import Table, bars, plain_lines, show
 
 ROWS = [("off", "12.3", "one two three four five six"), ("雨", "9", "x\x1b[2Jy")]
-TABLE = Table(("draft", "speed", "what"), ROWS, right=("speed",), dropped=("speed",))
+TABLE = Table(("draft", "speed", "what"), ROWS, right=("speed",), below=("speed",))
 
 
 class Terminal(io.StringIO):
@@ -66,7 +66,7 @@ def test_where_no_column_fits_each_row_becomes_a_list() -> None:
 def test_nothing_is_left_out_at_any_width(width: int) -> None:
     heads = ("name", "speed", "share", "first", "what it says")
     rows = [(f"n{n}", f"s{n}", f"h{n}", f"f{n}", f"one{n} two{n} three{n}") for n in range(3)]
-    found = plain_lines(Table(heads, rows, right=heads[1:4], dropped=("first", "share")), width)
+    found = plain_lines(Table(heads, rows, right=heads[1:4], below=("first", "share")), width)
     assert max(map(len, found)) <= width
     words = {word.strip(",:") for word in " ".join(found).split()}
     assert not {word for row in (heads, *rows) for word in " ".join(row).split()} - words

@@ -230,8 +230,8 @@ def _listed(chat: Chat, found: list[Summary]) -> list[str]:
     heads = ("number", "last change", "turns", "title")
     screen = chat.printer.screen
     width = screen.width - 1 if screen.notes_shown else tables.ENDLESS
-    right, dropped = ("number", "turns"), ("turns", "last change")
-    return tables.plain_lines(tables.Table(heads, rows, right=right, dropped=dropped), width)
+    right, below = ("number", "turns"), ("turns", "last change")
+    return tables.plain_lines(tables.Table(heads, rows, right=right, below=below), width)
 
 
 def _about(one: Summary, room: int) -> str:

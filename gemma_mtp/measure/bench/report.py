@@ -152,7 +152,7 @@ def loaded(conditions: Mapping[str, Any]) -> str:
 def table(results: Results) -> Table:
     """A row for each draft length."""
     rows = [_row(summary) for summary in results.summaries]
-    return Table(HEADS, rows, right=HEADS[1:], dropped=FOLDED)
+    return Table(HEADS, rows, right=HEADS[1:], below=FOLDED)
 
 
 def legend(results: Results) -> list[Block]:
@@ -188,7 +188,7 @@ def costs(costs: Costs) -> list[Block]:
     draft, overhead = costs.draft_step / plain, costs.overhead / plain
     return [
         f"cost of checking drafts, with {costs.position} tokens in the context",
-        Table(COST_HEADS, rows, right=COST_HEADS, dropped=COST_HEADS[1:2]),
+        Table(COST_HEADS, rows, right=COST_HEADS, below=COST_HEADS[1:2]),
         f"Making a draft costs {draft:.2f} plain steps, all else in a round {overhead:.2f}.",
         COST_LEGEND,
     ]

@@ -193,7 +193,7 @@ def _replies(receipt: Receipt) -> Table:
     for c in receipt.comparisons:
         rows.setdefault((c.text, f"{c.temperature:g}", c.draft), []).append(c)
     body = [(*key, *_cells(both)) for key, both in rows.items()]
-    return Table(HEADS, body, right=HEADS[1:], dropped=FOLDED)
+    return Table(HEADS, body, right=HEADS[1:], below=FOLDED)
 
 
 def _cells(both: Sequence[Comparison]) -> tuple[str, str, str, str]:
