@@ -207,6 +207,8 @@ def test_the_sentence_says_so_where_the_repeats_differ_more_than_they_gain():
         "from 0.78 to 1.24, more than it gains or loses: the texts differ, or the machine was busy."
     )
     assert "range" not in conclusion(results(CurveEngine(), ("off", "3")))
+    losing = CurveEngine(0.7, STEEP, slowness=lambda number: 2.0 if number == 3 else 1.0)
+    assert "range" not in conclusion(results(losing, ("off", "3")))
     assert "measured once only" in conclusion(results(CurveEngine(), ("off", "3"), repeat=1))
 
 
