@@ -106,9 +106,9 @@ def _measure(engine: Engine, bench: ShapeBench, printer: Printer) -> None:
 
     try:
         with stoppable() as cancel, suppress(KeyboardInterrupt):  # which a second Ctrl-C raises
-            costs = engine.measure_costs(progress=_share(printer, cancel, "timing rounds"))
+            bench.costs = engine.measure_costs(progress=_share(printer, cancel, "timing rounds"))
             if not cancel.is_set():
-                bench.costs, started = costs, monotonic()
+                started = monotonic()
                 for done, total in run(engine, bench, cancel):
                     left = (monotonic() - started) / done * (total - done)
                     printer.progress(done / total, f"run {done} of {total}, {left:.0f} s left")

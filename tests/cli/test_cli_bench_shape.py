@@ -152,18 +152,27 @@ def test_ctrl_c_while_it_is_measured_shows_what_there_is(mini, monkeypatch):
     assert left() == []
 
 
-def test_ctrl_c_while_costs_are_measured(mini, monkeypatch):
+@pytest.mark.parametrize(
+    ("press_at", "words"), [(0, "Nothing was measured."), (0.2, "Nothing but costs was measured.")]
+)
+def test_ctrl_c_while_costs_are_measured(mini, monkeypatch, press_at, words):
     whole = Engine.measure_costs
 
-    def measure(self, **settings):
-        os.kill(os.getpid(), signal.SIGINT)
-        return whole(self, **settings)
+    def measure(self, progress):
+        def interrupted(fraction):
+            if fraction >= press_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return progress(fraction)
+
+        return whole(self, progress=interrupted)
 
     monkeypatch.setattr(Engine, "measure_costs", measure)
     outcome = bench("mini")
     assert outcome.status == 130
     lines = outcome.stdout.splitlines()
-    assert lines[:3] == ["mini, random weights (Q4_0), 1 thread", "", "Nothing was measured."]
+    assert lines[0] == "mini, random weights (Q4_0), 1 thread"
+    assert words in lines
+    assert any("A plain step reads" in line for line in lines) == (press_at > 0)
     assert left() == []
 
 

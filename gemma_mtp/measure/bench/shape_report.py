@@ -89,7 +89,8 @@ def conclusion(bench: ShapeBench) -> str:
     """One sentence about what drafting can bring here, and what comes next."""
     found = [at for at in bench.rates if at.results.speedup is not None]
     if not found:
-        return "Nothing was measured."
+        timed = bench.costs is not None and bench.costs.verify
+        return "Nothing but costs was measured." if timed else "Nothing was measured."
     best = max(found, key=lambda at: at.results.speedup or 0.0)
     results, auto = best.results, "--draft auto, the default, drafts only where that pays"
     pull = f"gemma-mtp pull {bench.size} fetches the real model with its drafter."
