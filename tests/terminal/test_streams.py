@@ -291,7 +291,7 @@ def test_a_pipe_in_a_chat(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = talk.run(f"/file {pipe}")
     assert shown.splitlines()[1:] == [
         f"Waiting for {pipe}.",
-        f"attached: {pipe}, 1 tokens of 8192",
+        f"attached: {pipe}, 1 token of 8192",
     ]
 
 
