@@ -306,7 +306,7 @@ def test_settings(start: Start) -> None:
         me.sees(f"/set {setting}", said)
     me.sees("/set parameter", "temperature", "0.5")
     me.sees("/show parameters", "temperature", "0.5")
-    me.sees("/set", "parameter NAME VALUE", "emacs")
+    me.sees("/set", "parameter", "sampling", "overflow", "emacs")
     me.sees("/set nonsense", 'There is no setting "nonsense".')
     me.sees("/set parameter temperature hot", "temperature")
     me.sees("/set markdown maybe", 'That is on or off, not "maybe".')
