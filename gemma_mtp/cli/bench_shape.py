@@ -101,12 +101,17 @@ def _announced(entry: Entry) -> str:
 
 def _measure(engine: Engine, bench: ShapeBench, printer: Printer) -> None:
     """All there is time for, into `bench`."""
+    from gemma_mtp.measure.bench.runs import warm_up
     from gemma_mtp.measure.bench.shape import run
     from gemma_mtp.terminal.interrupts import stoppable
 
     try:
         with stoppable() as cancel, suppress(KeyboardInterrupt):  # which a second Ctrl-C raises
-            bench.costs = engine.measure_costs(progress=_share(printer, cancel, "timing rounds"))
+            printer.screen.transient("warming up")
+            # Costs are then timed behind this short reply, and not behind a longer text.
+            if warm_up(engine, replace(bench.plan, drafts=("off",)), cancel):
+                timing = _share(printer, cancel, "timing rounds")
+                bench.costs = engine.measure_costs(progress=timing)
             if not cancel.is_set():
                 started = monotonic()
                 for done, total in run(engine, bench, cancel):
