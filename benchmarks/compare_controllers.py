@@ -7,6 +7,8 @@ Replays recorded and invented traces, 2,000 tokens each, under every controller 
 length (off included) and an oracle that knows every acceptance. Ours starts in each run knowing
 nothing ("first use"), or with costs measured before. With --all every single case is printed.
 
+Where drafting does not pay, it prints what whole sessions and their first replies lose.
+
 Then it prints how much faster drafts are with lookup in the text than without, on texts that have a
 source: this project's own files copied, edited, continued, or unrelated. What is found there is
 real, how often drafts are accepted is invented.
@@ -21,8 +23,8 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from controllers.curves import CURVES, Curve
-from controllers.replay import Machine, best_fixed, fixed_rate, oracle_rate, replay
+from controllers.curves import BUILT_IN, CURVES, LOSING, Curve
+from controllers.replay import Machine, best_fixed, fixed_rate, oracle_rate, replay, replies
 from controllers.rivals import Climb, Heuristic, LlamaCpp
 from controllers.traces import (
     Trace,
@@ -33,12 +35,13 @@ from controllers.traces import (
     with_lookup,
 )
 
-from gemma_mtp.decoding.costs import CostBook, Costs
+from gemma_mtp.decoding.costs import FROM_MEMORY, IN_CACHE, CostBook, Costs
 from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy
 
 ROOT = Path(__file__).parent.parent
 TRACES = ROOT / "tests" / "traces"
 TOKENS = 2000
+SESSIONS = {16: 40, 32: 20, 64: 10, 256: 8}  # replies, by their tokens
 OURS = "ours, first use"
 
 
@@ -88,6 +91,7 @@ def main() -> None:
     if args.all:
         print_cases(cases)
     print_summary(cases)
+    print_losses()
     print_lookup()
     print(f"{len(cases)} cases of {TOKENS} tokens, {perf_counter() - started:.0f} s")
 
@@ -113,6 +117,37 @@ def print_summary(cases: dict[tuple[str, str], dict[str, float]]) -> None:
         print(f"{name:22} " + " ".join(f"{c:>14}" for c in cells))
     below = sum(r[OURS] < 0.97 * r["best fixed"] for r in cases.values())
     print(f"{OURS}: below 0.97 of the best fixed length in {below} of {len(cases)} cases")
+
+
+def print_losses() -> None:
+    """Where drafting does not pay: what sessions of 640 tokens and more, and their first replies,
+    lost against plain decoding, by the length of the replies."""
+    texts = [invented((0.3,)), invented((0.5,)), *recorded_traces(TRACES)[3:4]]
+    print("\nlost where nothing pays, session (first reply), by tokens of a reply")
+    print(" " * 32 + "".join(f"{length:16}" for length in SESSIONS))
+    for curve in LOSING:
+        guess = IN_CACHE if curve is BUILT_IN else FROM_MEMORY
+        makers = {
+            "first use": lambda g=guess: AutoDraft(guess=g),
+            "known": lambda c=curve: known(c),
+        }
+        for name, make in makers.items():
+            cells = []
+            for length, count in SESSIONS.items():
+                losses = [session_loss(make(), curve, text, length, count) for text in texts]
+                session, first = np.mean(losses, axis=0)
+                cells.append(f"{session:8.1%} ({first:.1%})")
+            print(f"{curve.name:21} {name:10}" + "".join(f"{cell:>16}" for cell in cells))
+
+
+def session_loss(
+    policy: DraftPolicy, curve: Curve, text: Trace, length: int, count: int
+) -> tuple[float, float]:
+    """Shares of plain decoding's time that a session and its first reply took longer."""
+    session = repeated(text, length * count)
+    runs = replies(policy, session, Machine(curve), length)
+    lost = [run.cost / run.tokens * length / (length + curve.rebuild) - 1 for run in runs]
+    return float(np.mean(lost)), lost[0]
 
 
 def sourced_texts() -> dict[str, tuple[str, str]]:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Curve:
-    """`verify[w - 1]` is the cost of verifying w rows, `rebuild` that of changing the width."""
+    """`verify[w - 1]` is the cost of verifying w rows, `rebuild` that of changing the width,
+    `deciding` what a round takes longer in which the controller and lookup are asked."""
 
     name: str
     verify: tuple[float, ...]
     draft_step: float = 0.12
     rebuild: float = 0.03
+    deciding: float = 0.0
 
     def cost(self, width: int) -> float:
         return self.verify[width - 1]
@@ -34,4 +36,16 @@ CURVES = (
     Curve("GPU dense", _line(0.02), 0.08, 0.01),
     Curve("GPU experts", _line(0.12), 0.08, 0.01),
     Curve("GPU cliff", (1.0, 1.05, 1.1, 1.15, 1.9, 1.95, 2.0, 2.05), 0.08, 0.01),
+)
+
+# Where drafting does not pay, at the rates at which drafts are accepted in `LOSING_TEXTS`.
+BUILT_IN = Curve(
+    "built-in", (1.00, 1.65, 2.29, 3.05, 3.73, 4.70, 5.24, 5.42), 0.33, 0.6, deciding=0.12
+)
+LOSING = (
+    BUILT_IN,
+    Curve("each row a step, 0.2", _line(1.0), 0.2),
+    Curve("each row a step, 0.5", _line(1.0), 0.5),
+    Curve("each row a step, 0.8", _line(1.0), 0.8),
+    Curve("CPU Q4_1", CURVES[4].verify),
 )

@@ -14,12 +14,13 @@ import numpy as np
 
 from controllers.curves import Curve
 from controllers.traces import STEPS, Trace
-from gemma_mtp.decoding.draft_length import DraftPolicy
+from gemma_mtp.decoding.draft_length import DraftPolicy, FixedDraft
 from gemma_mtp.decoding.drafters import MtpDrafter
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.outcome import Proposal, Round
 
 FIRST_POSITION = 100  # of the pending token when the reply begins
+SEEN = 0.55  # of what deciding takes passes before the evaluation, the rest is learning from it
 
 
 SOURCES = (MtpDrafter, Lookup)
@@ -81,6 +82,22 @@ class Run:
 
 def replay(policy: DraftPolicy, trace: Trace, machine: Machine, min_width: int = 1) -> Run:
     """The whole trace once."""
+    return _reply(policy, trace, machine, min_width)
+
+
+def replies(
+    policy: DraftPolicy, trace: Trace, machine: Machine, length: int, min_width: int = 1
+) -> list[Run]:
+    """The trace as a session of replies of `length` tokens, which all go on from what was learned
+    before."""
+    runs = []
+    for start in range(0, len(trace), length):
+        policy.new_reply()
+        runs.append(_reply(policy, trace.part(start, start + length), machine, min_width))
+    return runs
+
+
+def _reply(policy: DraftPolicy, trace: Trace, machine: Machine, min_width: int) -> Run:
     run = Run(0, 0.0, [])
     last_width = 0
     while run.tokens < len(trace):
@@ -99,15 +116,18 @@ def _round(
     drafts, curve = trace.confidences[at], machine.curve
     found = trace.found[at] if trace.found else []
     found_right = trace.found_matched[at] if trace.found else 0
-    longest = policy.begin(SOURCES, STEPS, min_width, FIRST_POSITION + at)
-    choice = policy.take([Proposal(Lookup.name, [0] * len(found), found, free=True)])
-    drafted = 0 if choice else min(longest, 1, len(drafts))
-    while 0 < drafted < min(longest, len(drafts)) and policy.go_on(drafts[:drafted]):
-        drafted += 1
-    kept, width = choice[1:] if choice else policy.verify(drafts[:drafted])
+    drafted, kept, width, choice = 0, 0, min_width, None
+    decided = policy.decides()
+    if decided:
+        longest = policy.begin(SOURCES, STEPS, min_width, FIRST_POSITION + at)
+        choice = policy.take([Proposal(Lookup.name, [0] * len(found), found, free=True)])
+        drafted = 0 if choice else min(longest, 1, len(drafts))
+        while 0 < drafted < min(longest, len(drafts)) and policy.go_on(drafts[:drafted]):
+            drafted += 1
+        kept, width = choice[1:] if choice else policy.verify(drafts[:drafted])
+    deciding = curve.deciding if decided and not isinstance(policy, FixedDraft) else 0.0
     verify = curve.cost(width) + (curve.rebuild if width != last_width else 0.0)
-    drafting = drafted * curve.draft_step
-    shown = machine.shown(drafting) if drafted else 0.0
+    drafting = drafted * curve.draft_step + deciding * SEEN
     # The bonus token judges one draft more than were verified.
     tokens = min(kept, found_right if choice else trace.matched[at]) + 1
     done = played(
@@ -117,12 +137,12 @@ def _round(
         width,
         tokens,
         drafts[:drafted],
-        shown,
+        machine.shown(drafting) if drafting else 0.0,
         machine.shown(verify),
-        found,
+        found if decided else [],
         min(found_right, tokens),
     )
-    return done, drafting + verify
+    return done, drafting + verify + deciding * (1 - SEEN)
 
 
 def fixed_rate(trace: Trace, curve: Curve, length: int) -> float:

@@ -38,6 +38,20 @@ class Trace:
     def __len__(self) -> int:
         return len(self.matched)
 
+    def part(self, start: int, end: int) -> Trace:
+        """The positions from `start` to `end`, of which drafts go no further than that,
+        the bonus token included."""
+        rooms = range(end - start - 1, -1, -1)
+        columns = (self.matched, self.confidences, self.found_matched, self.found)
+        matched, confidences, found_matched, found = (column[start:end] for column in columns)
+        return Trace(
+            self.name,
+            [min(m, room) for m, room in zip(matched, rooms, strict=False)],
+            [c[:room] for c, room in zip(confidences, rooms, strict=False)],
+            [min(m, room) for m, room in zip(found_matched, rooms, strict=False)],
+            [c[:room] for c, room in zip(found, rooms, strict=False)],
+        )
+
     def save(self, path: Path) -> None:
         """As gzipped JSON, confidences in thousandths."""
         data = {

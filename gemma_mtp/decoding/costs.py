@@ -35,17 +35,34 @@ class Costs:
     position: int
 
 
+@dataclass(frozen=True)
+class Guess:
+    """What one row more and one draft step are taken to cost before they were timed, in plain
+    steps."""
+
+    row: float
+    draft_step: float
+
+
+# A model that is read from memory in every step: about what was measured with E2B's shape in Q4_0.
+# One that lies in the processor's cache, such as the built-in pair: a row more is nearly as much
+# work as the first, and the very first draft took 1.3 plain steps.
+FROM_MEMORY, IN_CACHE = Guess(0.3, 0.12), Guess(0.7, 1.0)
+
+
 @dataclass
 class _Width:
     """Cost (logarithm) of one width, as it was when the level stood at `level`.
 
-    `before` is what it was taken for when the newest timings began.
+    `before` is what it was taken for when the newest timings began. `rough` says how often it was
+    timed only while llama.cpp built its graph, which makes the cost too high.
     """
 
     cost: float
     level: float
     seen: int
     before: float | None = None
+    rough: int = 0
     samples: list[float] = field(default_factory=list)
 
 
@@ -75,13 +92,26 @@ class CostCurve:
 
     @property
     def widths(self) -> list[int]:
-        """Widths timed so far, in ascending order."""
+        """Widths used so far, in ascending order."""
         return sorted(self._widths)
 
     def verify(self, width: int) -> float:
-        """Seconds of a round of this width, drafting left out; infinite when never timed."""
+        """Seconds of a round of this width, drafting left out; infinite when never used."""
         known = self._widths.get(width)
         return math.inf if known is None else math.exp(self._now(known))
+
+    def timings(self, width: int) -> int:
+        """How many timings the cost of this width rests on, at most ANCHOR_ROUNDS: as many for a
+        cost that was remembered, and none where llama.cpp had to build its graph."""
+        known = self._widths.get(width)
+        if known is None or known.rough:
+            return 0
+        return min(len(known.samples), ANCHOR_ROUNDS) or ANCHOR_ROUNDS
+
+    def is_open(self, width: int) -> bool:
+        """Whether this width has never been used, or once while llama.cpp built its graph."""
+        known = self._widths.get(width)
+        return known is None or known.rough == 1
 
     def rounds_since(self, width: int) -> int:
         """Rounds since this width was last timed."""
@@ -90,23 +120,28 @@ class CostCurve:
     def drafted(self, tokens: int, seconds: float) -> None:
         """Drafting `tokens` took `seconds`."""
         self._draft_steps.append(seconds / tokens)
-        self.draft_step = median(self._draft_steps)
+        self.draft_step = median_low(self._draft_steps)
 
     def verified(self, width: int, seconds: float, changed: bool) -> None:
         """A round took `seconds` besides its drafting; `changed`: the one before was not as wide,
         so that llama.cpp had to rebuild its graph."""
         self._rounds += 1
-        if changed and width in self._widths:
+        cost = math.log(max(seconds, 1e-9))
+        if not changed:
+            self._time(width, cost)
+        elif self.timings(width):
             # A stall in this one round would say more than all the others.
             cheapest = min(self.verify(w) for w in self._widths)
             self._rebuilds.append(min(seconds - self.verify(width), cheapest))
             if len(self._rebuilds) >= FEWEST_REBUILDS:
                 self.rebuild = max(median(self._rebuilds), 0.0)
-        elif not changed:
-            self._time(width, math.log(max(seconds, 1e-9)))
+        else:
+            self._time_roughly(width, cost)
 
     def _time(self, width: int, cost: float) -> None:
         known = self._widths.get(width)
+        if known is not None and known.rough:
+            cost, known = min(cost, self._now(known)), None  # longer than with a rebuild: a stall
         if known is None:
             known = self._widths[width] = _Width(cost, self._level, self._rounds)
         elif self._rounds - known.seen > STALE_ROUNDS:
@@ -118,6 +153,15 @@ class CostCurve:
             drift = cost - self._now(known)
             self._level += LEVEL_WEIGHT * max(-LARGEST_STEP, min(LARGEST_STEP, drift))
         known.seen = self._rounds
+
+    def _time_roughly(self, width: int, cost: float) -> None:
+        """Better than nothing: a width that is too dear even so need not be timed any further. Of
+        two such timings the smaller is believed, since one may be a stall."""
+        known = self._widths.get(width)
+        if known is None:
+            known = self._widths[width] = _Width(cost, self._level, self._rounds)
+        known.cost, known.level = min(cost, self._now(known)), self._level
+        known.rough, known.seen = known.rough + 1, self._rounds
 
     def _learn_first(self, width: int, known: _Width, cost: float) -> None:
         """Take the first timings in a while for the cost of this width alone."""

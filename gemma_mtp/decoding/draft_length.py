@@ -21,17 +21,21 @@ from operator import mul
 from typing import NamedTuple
 
 from gemma_mtp.decoding.acceptance import Acceptance
-from gemma_mtp.decoding.costs import CostBook, CostCurve
+from gemma_mtp.decoding.allowance import Allowance
+from gemma_mtp.decoding.costs import FROM_MEMORY, CostBook, CostCurve, Guess
 from gemma_mtp.decoding.draft_value import DraftValue, cheapest_widths
 from gemma_mtp.decoding.drafters import Source
 from gemma_mtp.decoding.outcome import Proposal, Round
+from gemma_mtp.decoding.rest import Rest
 from gemma_mtp.decoding.transcript import Position
-from gemma_mtp.decoding.width_probes import Outlook, WidthProbes
+from gemma_mtp.decoding.width_probes import FIRST_WIDTHS, Outlook, WidthProbes
 
 LONGEST = 7  # drafts; hardly any text accepts more often enough
 # Rounds between single drafts that find out whether drafting pays again: at first, and at the most,
 # after the interval was doubled with each draft.
 PROBE_INTERVAL, LONGEST_PROBE_INTERVAL = 8, 32
+FIRST_DRAFTS = 2  # single ones before any width but that of plain decoding is tried
+EASIEST = 0.95  # chance of each draft in a text that is as easy as any
 OPTIMISM = 2.0  # drafts that are counted as accepted in addition when drafting is tried again
 OPTIMISTIC_ROUNDS = 10  # rounds in which they are counted so
 RATE_MEMORY = 0.95  # weight of the rounds before in the tokens per second reached lately
@@ -48,8 +52,16 @@ class Choice(NamedTuple):
 
 class DraftPolicy:
     """Decides on a draft, token by token. One round is: begin, take; where that is nothing,
-    go_on ..., verify; record. A policy says at least how long drafts are (`begin`) and what is
-    verified (`verify`)."""
+    go_on ..., verify; then record, and decides, which is about the next round. A policy says at
+    least how long drafts are (`begin`) and what is verified (`verify`)."""
+
+    def new_reply(self) -> None:
+        """Another reply begins, before which something else was evaluated."""
+
+    def decides(self) -> bool:
+        """Whether the coming round is decided on, after `record` of the one before; if not, it is
+        plain, no source is asked, and `record` is all that follows."""
+        return True
 
     def begin(
         self, sources: Sequence[Source], limit: int, min_width: int = 1, position: Position = 0
@@ -109,16 +121,21 @@ class FixedDraft(DraftPolicy):
 class AutoDraft(DraftPolicy):
     """The choice of most value in each round; learns costs and acceptance from all of them."""
 
-    def __init__(self, book: CostBook | None = None) -> None:
+    def __init__(self, book: CostBook | None = None, guess: Guess = FROM_MEMORY) -> None:
+        """`guess` is believed until the costs in `book` say more."""
         self.book = book or CostBook()
         self.curve: CostCurve = self.book.at(0)
         self.acceptance: dict[str, Acceptance] = {}  # by source
         self.width_probes = WidthProbes()
+        self.allowance = Allowance()
+        self.rest = Rest()
+        self._guess = guess
         self._drafter = ""  # the source that drafts token by token
         self._offered: dict[str, list[float]] = {}  # P1, P2, ... of what was offered last
         self._tokens = self._seconds = 0.0
         self._gain = 0.0
         self._since_draft, self._probe_interval = 0, PROBE_INTERVAL
+        self._first_drafts = FIRST_DRAFTS
         self._last_width = 0
         self._limit, self._min_width = LONGEST, 1
         self._optimism, self._optimistic_rounds = 0.0, 0
@@ -128,6 +145,10 @@ class AutoDraft(DraftPolicy):
     def new_reply(self) -> None:
         """Something else was evaluated meanwhile, so that the next round has a graph to build."""
         self._last_width = 0
+        self.rest.end()
+
+    def decides(self) -> bool:
+        return not self.rest.is_on()
 
     def begin(
         self, sources: Sequence[Source], limit: int, min_width: int = 1, position: Position = 0
@@ -142,7 +163,7 @@ class AutoDraft(DraftPolicy):
         self._limit, self._min_width = min(limit, LONGEST), min_width
         widths = cheapest_widths(self.curve, self._limit, min_width, self._last_width)
         self._value = DraftValue(widths, self.curve.draft_step, self._rate_lately(widths[0][0]))
-        if limit < 1:
+        if limit < 1 or not self._comparable:
             return 0
         self._probed = self._width_to_probe()
         if self._probed is not None:
@@ -152,23 +173,34 @@ class AutoDraft(DraftPolicy):
 
     def _drafting_may_pay(self) -> bool:
         """Whether it is known to, or is to be tried again."""
-        if not self._drafter or not self._value.draft_step or not self._comparable:
+        if not self._drafter:
             return False
         self._since_draft += 1
-        if self._optimistic_rounds > 0:
-            self._optimism = OPTIMISM
-        if self._gain > 0 or self._value.longer_pays(self._chances([]), 0):
+        step = self._value.rate * self._draft_step
+        if self._first_drafts_due:
+            return self.allowance.affords(step)
+        if not self._value.draft_step:
+            return False
+        chances = self._chances([])
+        if self._gain > 0 or self._value.longer_pays(chances, 0):
             self._probe_interval = PROBE_INTERVAL
             return True
-        if self._since_draft < self._probe_interval:
+        if not self.allowance.affords(step):
+            return False
+        if self._optimistic_rounds > 0:
+            self._optimism = OPTIMISM
+            return self._value.longer_pays(self._chances([]), 0)
+        if self._since_draft < self._probe_interval or not self._might_pay:
             return False
         self._optimism, self._optimistic_rounds = OPTIMISM, OPTIMISTIC_ROUNDS
         return True
 
     def take(self, offers: Sequence[Proposal]) -> Choice | None:
         self._offered = {offer.source: self._chances_of(offer) for offer in offers}
-        if self._probed is not None or not self._comparable:
+        if not self._comparable:
             return None
+        if self._probed is not None:
+            return self._take_to_time(self._probed)
         drafting = self._value.drafting(self._chances([]))
         choice, most = None, max(drafting) - drafting[0]
         for source, chances in self._offered.items():
@@ -178,6 +210,14 @@ class AutoDraft(DraftPolicy):
         if choice is not None:
             expected = 1 + sum(self._offered[choice.source][: choice.kept])
             self._reached(expected, choice.width, 0)
+        return choice
+
+    def _take_to_time(self, width: int) -> Choice | None:
+        """What is offered for a round that times this width, where it is worth more than drafts."""
+        choice, most = None, sum(self._chances([])[: width - 1])
+        for source, chances in self._offered.items():
+            if (tokens := sum(chances[: width - 1])) > most:
+                choice, most = Choice(source, min(len(chances), width - 1), width), tokens
         return choice
 
     def go_on(self, confidences: Sequence[float]) -> bool:
@@ -199,15 +239,28 @@ class AutoDraft(DraftPolicy):
         return kept, width
 
     def record(self, done: Round) -> None:
+        plain_step = self.curve.verify(self._min_width)
+        decided = self.rest.is_over_after(done, plain_step)
+        if done.drafted or done.width != self._min_width:
+            # More than a plain step for each row and draft is a stall, for which nobody can help.
+            steps = min(done.seconds / plain_step, done.width + done.drafted)
+        else:
+            steps = 1 + decided * min(self.rest.seconds / plain_step, 1.0)
+        self.allowance.settle(done.judged, steps)
+        if decided:
+            self._learn(done)
+        self._last_width = done.width
+
+    def _learn(self, done: Round) -> None:
         judged = min(done.judged, LONGEST)
         for proposal in done.proposals:
             acceptance = self.acceptance[proposal.source]
             acceptance.record(proposal.confidences[:judged], proposal.matched)
         if done.drafted:
             self.curve.drafted(done.drafted, done.draft_seconds)
+            self._first_drafts = max(self._first_drafts - 1, 0)
         seconds = done.seconds - done.draft_seconds
         self.curve.verified(done.width, seconds, done.width != self._last_width)
-        self._last_width = done.width
 
     def plain_step(self, seconds: float, width: int) -> None:
         self.curve.verified(width, seconds, changed=False)
@@ -215,21 +268,43 @@ class AutoDraft(DraftPolicy):
 
     @property
     def trying(self) -> bool:
-        known = self._comparable and self._value.draft_step > 0
+        known = self._comparable and len(self.curve) >= FIRST_WIDTHS
         return self._probed is not None or bool(self._drafter and not known)
 
     @property
     def _comparable(self) -> bool:
         """Whether it is known what a round without drafts costs."""
-        return self._value.widths[0][0] < inf
+        return self.curve.timings(self._min_width) > 0
+
+    @property
+    def _draft_step(self) -> float:
+        """Seconds of one, guessed before the first, which may have been a stall."""
+        plain = self.curve.verify(self._min_width)
+        return min(self.curve.draft_step or self._guess.draft_step * plain, plain)
+
+    @property
+    def _first_drafts_due(self) -> bool:
+        """Whether a few drafts are judged for nothing before any width is tried for them."""
+        return bool(self._first_drafts and self._drafter) and len(self.curve) < FIRST_WIDTHS
+
+    @property
+    def _might_pay(self) -> bool:
+        """Whether drafting would pay on a text that is as easy as any."""
+        chances = [EASIEST**i for i in range(1, self._limit + 1)]
+        return self._value.longer_pays(chances, 0)
 
     def _width_to_probe(self) -> int | None:
         """The width of this round, if it is to be one that times a width."""
+        if self._first_drafts_due and not any(self._offered.values()):
+            return None
         chances = self._chances([])
         each = zip_longest(chances, *self._offered.values(), fillvalue=0.0)
         at_best = [max(position) for position in each]
-        outlook = Outlook(self.curve, self._value.rate, chances, at_best)
-        return self.width_probes.next(outlook, self._min_width, self._limit + 1)
+        outlook = Outlook(
+            *(self.curve, self._value.rate, chances, at_best),
+            *(self._draft_step, self._min_width, self._guess),
+        )
+        return self.width_probes.next(outlook, self._min_width, self._limit + 1, self.allowance)
 
     def _use_curve(self, curve: CostCurve) -> None:
         """With another number of threads the same rounds would have taken another time."""

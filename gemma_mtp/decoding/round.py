@@ -81,6 +81,7 @@ class Speculator:
         self.end = end_of_generation
         self.min_width = min_width
         self.judge = judge
+        self._decided = True  # whether the coming round is, and not simply plain
 
     def round(self, policy: DraftPolicy, limit: int) -> Round:
         """Draft up to `limit` tokens, verify them in one evaluation, commit what is agreed."""
@@ -94,8 +95,6 @@ class Speculator:
         verified_at, given = perf_counter(), process_time() - given
 
         tokens = self._accept(rows, draft.tokens, kept)
-        if self.hidden is not None:
-            self.hidden[:] = self.target.hidden(len(tokens) - 1)
         self.transcript.cached = position + len(tokens)
         self.target.keep(self.transcript.cached)
         for proposal in proposals:
@@ -112,15 +111,20 @@ class Speculator:
             verify_processor_seconds=given,
             sampling_seconds=perf_counter() - verified_at,
         )
-        for drafter in self.drafters:
+        for drafter in self.drafters if self._decided else ():
             drafter.judge(tokens)
         policy.record(done)
+        self._decided = policy.decides()
+        if self.hidden is not None and self._decided:
+            self.hidden[:] = self.target.hidden(len(tokens) - 1)
         return done
 
     def _draft(
         self, policy: DraftPolicy, limit: int, position: Position
     ) -> tuple[list[Proposal], Proposal, int, int]:
         """All proposals, the one of which tokens are verified, how many of them, and the width."""
+        if not self._decided:
+            return [], Proposal("", [], []), 0, self.min_width
         longest = policy.begin(self.drafters, limit, self.min_width, position)
         proposals = [self._ask(drafter, limit) for drafter in self.drafters if drafter.free]
         choice = policy.take(proposals)

@@ -7,19 +7,22 @@ of drafter is listed in `drafters`.
 from __future__ import annotations
 
 from gemma_mtp.api import DraftSetting, Request
-from gemma_mtp.decoding.costs import CostBook
+from gemma_mtp.decoding.costs import FROM_MEMORY, IN_CACHE, CostBook
 from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy, FixedDraft
 from gemma_mtp.decoding.drafters import Drafter, DraftModel, MtpDrafter
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.sampler import Sampler
 
+SMALL = 100_000_000  # parameters; so few lie in a processor's cache, as no real model does
+
 
 class Drafting:
     """The drafters of each reply, and what is learned of them."""
 
-    def __init__(self, book: CostBook) -> None:
-        self.auto = AutoDraft(book)
+    def __init__(self, book: CostBook, parameters: int) -> None:
+        """`parameters`: how many the target has."""
+        self.auto = AutoDraft(book, IN_CACHE if parameters < SMALL else FROM_MEMORY)
         self._temperature = DraftTemperature()
 
     def drafters(
@@ -36,7 +39,6 @@ class Drafting:
 
     def policy(self, setting: DraftSetting) -> DraftPolicy:
         """The controller for a request; "auto" goes on from what it has learned."""
-        if setting != "auto":
-            return FixedDraft(setting)
-        self.auto.new_reply()
-        return self.auto
+        policy = self.auto if setting == "auto" else FixedDraft(setting)
+        policy.new_reply()
+        return policy

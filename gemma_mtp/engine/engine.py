@@ -77,7 +77,7 @@ class Engine:
         self._memory = memory
         self._book = memory.recall(pair.info) if memory else CostBook()
         self.threads = Threads(pair, pair.info, self._book)
-        self.drafting = Drafting(self._book)
+        self.drafting = Drafting(self._book, pair.info.target_parameters)
         self._plain_steps: dict[tuple[int, int], PlainSteps] = {}
         self._drafter_failed = False
         self._prepared_for: Request | None = None

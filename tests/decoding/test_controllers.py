@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from controllers.curves import CURVES, Curve
+from controllers.curves import BUILT_IN, CURVES, LOSING, Curve
 from controllers.replay import (
     SOURCES,
     Machine,
@@ -15,6 +15,7 @@ from controllers.replay import (
     oracle_rate,
     played,
     replay,
+    replies,
 )
 from controllers.rivals import Climb, Heuristic, LlamaCpp
 from controllers.traces import (
@@ -31,7 +32,7 @@ from controllers.traces import (
     with_lookup,
 )
 
-from gemma_mtp.decoding.costs import CostBook, Costs
+from gemma_mtp.decoding.costs import IN_CACHE, CostBook, Costs
 from gemma_mtp.decoding.draft_length import AutoDraft, FixedDraft
 from gemma_mtp.models import gguf
 
@@ -198,3 +199,49 @@ def test_a_trace_survives_its_file(tmp_path):
     again = Trace.load(tmp_path / "t.json.gz")
     assert again.matched == trace.matched
     assert again.confidences[7] == pytest.approx(trace.confidences[7], abs=1e-3)
+
+
+def for_small_models():
+    return AutoDraft(guess=IN_CACHE)
+
+
+def lost(make, curve, text, length, count):
+    """What a session of replies lost, and its first reply, as shares of plain decoding's time."""
+    times = -(-length * count // len(text))
+    session = Trace("", text.matched * times, text.confidences * times).part(0, length * count)
+    runs = replies(make(), session, Machine(curve), length)
+    seconds = [run.cost * length / run.tokens for run in runs]
+    plain = length + curve.rebuild
+    return sum(seconds) / (plain * count) - 1, seconds[0] / plain - 1
+
+
+@pytest.mark.parametrize(("length", "count"), [(16, 40), (32, 20), (64, 10), (256, 8)])
+@pytest.mark.parametrize("curve", LOSING, ids=lambda c: c.name)
+def test_where_nothing_pays_a_session_that_knows_nothing_loses_at_most_two_per_cent(
+    curve, length, count
+):
+    make = for_small_models if curve is BUILT_IN else AutoDraft
+    texts = [invented((0.3,)), invented((0.5,)), RECORDED["weak T=1"]]
+    losses = [lost(make, curve, text, length, count) for text in texts]
+    assert mean(session for session, _ in losses) < 0.02
+
+
+def test_the_first_reply_of_a_small_model_hardly_loses_by_what_is_tried():
+    curve = replace(BUILT_IN, deciding=0.0)
+    for text in (invented((0.3,)), RECORDED["built-in T=1"]):
+        assert lost(for_small_models, curve, text, 60, 1)[1] < 0.02
+
+
+@pytest.mark.parametrize("curve", [GROUPS_OF_FOUR, GPU], ids=lambda c: c.name)
+def test_where_drafting_pays_the_first_reply_that_knows_nothing_is_faster(curve):
+    """Of what the best length gains, most is reached within 200 tokens."""
+    text = RECORDED["built-in T=1"].part(0, 200)
+    rate = replay(AutoDraft(), text, Machine(curve)).rate
+    best = best_fixed(text, curve)[1]
+    assert rate - 1 > 0.7 * (best - 1)
+
+
+def test_deciding_is_left_off_most_of_the_time_where_a_plain_step_takes_next_to_nothing():
+    curve = replace(HOPELESS, deciding=0.12)
+    text = invented((HARD,))
+    assert replay(knowing(curve), text, Machine(curve)).rate > 0.98

@@ -281,10 +281,7 @@ def test_without_a_drafter_the_text_itself_is_a_source_of_drafts():
         speculator = Speculator(
             target, drafters, Sampler(Sampling(0.0), 4), transcript, None, (), min_width=2
         )
-        policy, rounds = AutoDraft(), []
-        for width in (1, 2, 4, 8):
-            for _ in range(4):
-                policy.curve.verified(width, 1.0 + width / 100, changed=False)
+        policy, rounds = knowing_widths(), []
         while transcript.end < 300:
             rounds.append(speculator.round(policy, 8))
         return transcript.ids[:300], rounds
@@ -294,6 +291,15 @@ def test_without_a_drafter_the_text_itself_is_a_source_of_drafts():
     assert text == plain
     assert {r.source for r in rounds} <= {"", "lookup"}
     assert sum(r.accepted for r in rounds) > 150
+
+
+def knowing_widths():
+    """A controller for which a wide round takes hardly longer, and deciding nothing."""
+    policy = AutoDraft()
+    for width in (1, 2, 4, 8):
+        for _ in range(4):
+            policy.curve.verified(width, 1.0 + width / 100, changed=False)
+    return policy
 
 
 class Forced:
@@ -319,7 +325,7 @@ def test_another_kind_of_drafter_is_listed_valued_and_recorded_like_the_others()
     transcript, forced = of_tokens([1, 2, 3]), Forced(target)
     drafters = [mtp(target, 1e3, sampler), Lookup(), forced]
     speculator = Speculator(target, drafters, sampler, transcript, np.array([2.0]), ())
-    policy, rounds = AutoDraft(), []
+    policy, rounds = knowing_widths(), []
     while transcript.end < 300:
         rounds.append(speculator.round(policy, 8))
     assert transcript.ids[:120] == write(0, temperature=0.0)[0][:120]

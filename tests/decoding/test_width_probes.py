@@ -2,6 +2,7 @@
 
 import pytest
 
+from gemma_mtp.decoding.allowance import Allowance
 from gemma_mtp.decoding.costs import CostCurve
 from gemma_mtp.decoding.width_probes import (
     BUDGET_PER_ROUND,
@@ -28,12 +29,13 @@ def timed(costs):
 
 def run(curve, rounds, rate=1.0, in_use=1, chances=HALF_RIGHT, probes=None, at_best=None):
     """The widths that were timed over so many rounds, and what that lost in tokens."""
-    probes = probes or WidthProbes()
+    probes, allowance = probes or WidthProbes(), Allowance()
+    allowance.settle(100, 0.0)  # so that the budget alone decides
     widths = []
     lost = 0.0
     for _ in range(rounds):
-        outlook = Outlook(curve, rate, chances, at_best or chances)
-        width = probes.next(outlook, 1, 8)
+        outlook = Outlook(curve, rate, chances, at_best or chances, DRAFT_STEP)
+        width = probes.next(outlook, 1, 8, allowance)
         used = width or in_use
         if width is not None:
             widths.append(width)

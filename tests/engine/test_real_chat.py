@@ -77,8 +77,7 @@ def test_a_hostile_file_leaves_the_model_that_is_loaded(
     chat.until("has values of expert_used_count")
     chat.prompt()
     chat.say("What is 3 + 4?")
-    chat.until(lambda: any("tok/s" in row for row in chat.lines))
-    assert any("7" in row for row in chat.lines)
+    chat.until(lambda: any("= 7" in row for row in chat.lines))
     chat.prompt()
     assert chat.leave(CTRL_D) == 0
 
@@ -115,8 +114,8 @@ def test_run_json_is_the_whole_truth(home: dict[str, str]) -> None:
     assert answer["text"] == again["text"]
     assert (answer["model"], answer["seed"]) == ("tiny", 5)
     stats, plain = answer["stats"], again["stats"]
-    assert 0 < stats["acceptance_rate"] <= 1
-    assert stats["mean_accepted_length"] > 1
+    assert (stats["acceptance_rate"] is None) == (stats["drafted"] == 0)
+    assert stats["mean_accepted_length"] >= 1
     assert stats["drafts"] in ("used", "trying", "unprofitable")
     assert (stats["speedup"] is None) == (stats["speedup_basis"] == "none")
     assert (plain["speedup"], plain["drafts"], plain["drafted"]) == (None, "off", 0)
