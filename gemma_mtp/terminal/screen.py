@@ -160,9 +160,9 @@ class Screen:
         from rich.color import ColorSystem
 
         if not self.colour:  # dim text counts as a colour
-            from rich.style import Style
+            from gemma_mtp.terminal.styles import without_colour
 
-            style = style.without_color + Style(dim=False)
+            style = without_colour(style)
         lines = (style.render(x, color_system=ColorSystem.STANDARD) for x in text.split("\n"))
         return "\n".join(lines)
 

@@ -15,5 +15,11 @@ GREEN, CODE = Style(color="green"), Style(color="cyan")
 DRAFTED = UNDERLINE + GREEN
 """What was proposed and accepted; the underline is visible without colours."""
 
+
+def without_colour(style: Style) -> Style:
+    """What is left of a style for those who want no colours. Dim text counts as one."""
+    return style.without_color + Style(dim=False)
+
+
 CONCEALED, REVEALED = Style(conceal=True), Style(conceal=False)
 """Marks that are shown only where no colour tells code from text."""

@@ -161,13 +161,17 @@ def plain_lines(block: Block, width: int = ENDLESS) -> list[str]:
 def show(*blocks: Block, widest: int = ENDLESS) -> None:
     """Write texts and tables to standard output, on a terminal in `widest` columns at the most.
 
-    NO_COLOR, FORCE_COLOR, COLUMNS and TERM mean what they mean to rich.
+    FORCE_COLOR, COLUMNS and TERM mean what they mean to rich; NO_COLOR takes dim text as well.
     """
     from rich.text import Text
+
+    from gemma_mtp.terminal.styles import without_colour
 
     console = _console(unguarded(sys.stdout), None if is_dumb() else "auto")
     width = min(console.width, widest) if sys.stdout.isatty() else ENDLESS
     for line in (line for block in blocks for line in lines(block, width)):
+        if console.no_color:
+            line = [Piece(text, style and without_colour(style)) for text, style in line]
         console.print(Text.assemble(*((text, style or "") for text, style in line)), soft_wrap=True)
 
 

@@ -189,7 +189,7 @@ def test_without_colours_bold_stays_and_dim_goes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdout", table := Window(60))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    show(Table(("name",), [("tiny",)]))
+    show(Table(("name",), [("tiny",)], dim=(0,)))
     assert table.styles["name"] == "default bold"
     assert not re.search(r"\x1b\[(2|[\d;]*[349]\d)[;m]", window.getvalue() + table.getvalue())
 
