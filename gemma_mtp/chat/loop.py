@@ -13,8 +13,6 @@ from gemma_mtp.text import clean
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
-PROMPT = ">>> "
-
 
 def feed(chat: Chat, line: str) -> None:
     """Act on one line: a verb, or a message."""
@@ -47,7 +45,7 @@ def _leave_or_send(chat: Chat, text: str) -> None:
 def converse(chat: Chat, first: str | None = None) -> None:
     """Read and answer until the user leaves; `first` is a message that was given beforehand."""
     if first is not None:
-        chat.printer.message(PROMPT, first)
+        chat.printer.message(first)
         _guarded(chat, send, first)
     while chat.open:
         try:

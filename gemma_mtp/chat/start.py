@@ -56,7 +56,7 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
     again = beginning.resume or beginning.latest
     # Whether to pull a model is asked before the keyboard becomes the chat's.
     files = None if again else _files(env, beginning.model, options)
-    with cbreak_mode():
+    with cbreak_mode(printer.screen.typed):
         from gemma_mtp.terminal.prompt.chat_console import ChatConsole
 
         console = ChatConsole(

@@ -31,11 +31,18 @@ a cursor behind the last column: it is still on the last letter, which must not 
 
 MARK_PASTES, DO_NOT_MARK_PASTES = "\x1b[?2004h", "\x1b[?2004l"
 """Whether the terminal puts what is pasted between marks, so that its line ends send nothing."""
-PASTE_END = "\x1b[201~"
-"""The mark after a paste."""
+PASTE_START, PASTE_END = "\x1b[200~", "\x1b[201~"
+"""The marks around a paste."""
 
-NEW_LINES = ("\x1b\r", "\x1b[13;2u", "\x1b[27;2;13~")
-"""Alt-Enter, and Shift-Enter from the terminals that tell it apart."""
+NEW_LINES = (
+    "\x1b\r",
+    *(f"\x1b[13;{held}u" for held in range(2, 9)),
+    *(f"\x1b[27;{held};13~" for held in range(2, 9)),
+)
+"""Enter with Alt, and with Shift, Alt or Ctrl held from the terminals that tell these apart."""
+KEYPAD_ENTER = "\x1bOM"
+"""Enter beside the digits, where a program before this one has left them telling themselves apart.
+"""
 
 
 def up(rows: int) -> str:

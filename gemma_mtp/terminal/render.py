@@ -17,6 +17,7 @@ from gemma_mtp.settings import View
 from gemma_mtp.terminal.console import wrapped
 from gemma_mtp.terminal.figures import Parts, status_parts, summary_parts
 from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.prompt import CONTINUED, PROMPT
 from gemma_mtp.terminal.screen import Screen, fit
 from gemma_mtp.text import counted, percent
 
@@ -224,17 +225,17 @@ class Printer:
         for row in wrapped(text, self.screen.width) if shown else text.split("\n"):
             self.screen.write(row + "\n", dim=dim, note=True)
 
-    def message(self, prompt: str, text: str, *, dim: bool = False) -> None:
+    def message(self, text: str, *, dim: bool = False) -> None:
         """A message that was not typed at the prompt, as if it had been."""
-        self.screen.write(prompt + text.replace("\n", "\n... ") + "\n", dim=dim, note=True)
+        self.screen.write(PROMPT + text.replace("\n", f"\n{CONTINUED}") + "\n", dim=dim, note=True)
 
-    def replay(self, turns: Sequence[Turn], prompt: str = ">>> ") -> None:
+    def replay(self, turns: Sequence[Turn]) -> None:
         """Show the last turns of an earlier conversation again."""
         above = len(turns) - REPLAYED
         if above > 0:
             self.line(f"{counted(above, 'earlier message')} above", dim=True)
         for turn in turns[-REPLAYED:]:
-            self.message(prompt, _shortened(turn.user.content), dim=True)
+            self.message(_shortened(turn.user.content), dim=True)
             self._replay_reply(turn)
 
     def _replay_reply(self, turn: Turn) -> None:

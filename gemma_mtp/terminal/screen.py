@@ -14,6 +14,7 @@ touched. Where the row of the text itself was broken or cut, the text goes on in
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -30,11 +31,14 @@ from gemma_mtp.terminal.escapes import (
 )
 from gemma_mtp.terminal.output import let_go, unguarded
 from gemma_mtp.terminal.pieces import Piece
-from gemma_mtp.terminal.widths import char_width, columns, cut, most
+from gemma_mtp.terminal.prompt import PROMPT
+from gemma_mtp.terminal.widths import char_width, columns, cut, cut_start, most
 from gemma_mtp.text import harmless
 
 if TYPE_CHECKING:
     from rich.style import Style
+
+GAP = 2  # columns between what is typed and what the transient line says
 
 Shown = Literal["", "line", "end", "rows"]
 """What is on the screen for the moment: no more than the transient line, or more."""
@@ -74,7 +78,8 @@ class Screen:
         self._most = 0  # so many of these are shown
         self._end: list[Piece] = []
         self._bar: Sequence[Piece] = ()
-        self._wanted = ""
+        self._wanted = self._typed = ""
+        self._drawing = threading.Lock()  # keys are shown from a thread of their own
         self._shown: Shown = ""
         self._shown_in = 0, 0  # columns and rows of the window then
 
@@ -110,9 +115,12 @@ class Screen:
     ) -> None:
         """Write pieces where the text ended, all at once. `end` is shown after them until the
         next time, as far as this row holds it; several lines only from the start of a row on."""
+        with self._drawing:
+            self._put(list(pieces), end, note)
+
+    def _put(self, pieces: list[Piece], end: Iterable[Piece], note: bool) -> None:
         stream = self.notes if note else self.text
         on_terminal = self.live if note else self.text_shown
-        pieces = list(pieces)
         if note or on_terminal:
             pieces = _harmless(pieces)
         *above, end = _lines(_harmless(end))
@@ -134,17 +142,36 @@ class Screen:
         line = harmless(line)
         if not self.live or (line == self._wanted and bar == self._bar):
             return
+        with self._drawing:
+            self._wanted, self._bar = line, bar
+            self._redraw()
+
+    def typed(self, text: str) -> bool:
+        """Show what is typed below the text, before the transient line if there is room for both;
+        "" takes it away. Any thread may call this, even one that interrupted this screen: False if
+        something else is just being drawn, and nothing was done."""
+        if not self._drawing.acquire(blocking=False):
+            return False
+        try:
+            if self.live and text != self._typed:
+                self._typed = harmless(text)
+                self._redraw()
+        finally:
+            self._drawing.release()
+        return True
+
+    def _redraw(self) -> None:
         stays = self._stands
         erase = self._erase(stays)
-        self._wanted, self._bar = line, bar
         self._send((self.notes, erase + self._draw(stays)))
 
     def rows(self, lines: Iterable[list[Piece]]) -> None:
         """Show whole lines for the moment, in place of those before, with the cursor at the start
         of a row above them; the last ones where there are more than the window has room for."""
-        erase = self._erase()
-        self._above, self._end, self._most = [_harmless(x) for x in lines], [], self.height - 2
-        self._send((self.notes, erase + self._draw()))
+        with self._drawing:
+            erase = self._erase()
+            self._above, self._end, self._most = [_harmless(x) for x in lines], [], self.height - 2
+            self._send((self.notes, erase + self._draw()))
 
     def styled(self, pieces: Iterable[Piece]) -> str:
         """Pieces with escape sequences around them, as few as possible."""
@@ -189,8 +216,7 @@ class Screen:
         room = self._width - 1
         above = self._above[-self._most :] if self._column == 0 else []
         end = _fitting(self._begun_afresh(self._end, False), room - self._column)
-        bar = sum(len(piece.text) for piece in self._bar)
-        line = [*self._bar, Piece(cut(self._wanted, room - bar), self.dim)] if self._wanted else []
+        line = self._line(room)
         if not (above or end or line):
             return ""
         self._shown = "rows" if above else "end" if end else "line"
@@ -202,6 +228,16 @@ class Screen:
         below = bool(line and (above or end or self._column))
         drawn += escapes.START_BELOW if below else ""
         return escapes.room(len(above) + below) + NO_WRAP + drawn + self.styled(line) + WRAP + BACK
+
+    def _line(self, room: int) -> list[Piece]:
+        """What is typed, or as much of its end as there is room for, and the transient line."""
+        bar = sum(len(piece.text) for piece in self._bar)
+        line = [*self._bar, Piece(cut(self._wanted, room - bar), self.dim)] if self._wanted else []
+        if not self._typed:
+            return line
+        typed = PROMPT + cut_start(self._typed, room - len(PROMPT))
+        fits = columns(typed) + GAP + bar + columns(self._wanted) <= room
+        return [Piece(typed), Piece(" " * GAP), *line] if fits and line else [Piece(typed)]
 
     def _erase(self, stays: bool = False) -> str:
         """Take away what is shown for the moment, but for the rows above the end if it `stays`

@@ -18,15 +18,17 @@ from typing import Any
 from gemma_mtp.terminal.console import can_draw
 from gemma_mtp.terminal.escapes import DO_NOT_MARK_PASTES, LEAVE_ROW, MARK_PASTES
 from gemma_mtp.terminal.interrupts import handled
-from gemma_mtp.terminal.type_ahead import TypeAhead
+from gemma_mtp.terminal.keyboard import Keyboard
+from gemma_mtp.terminal.type_ahead import Show, TypeAhead
 
 ending_signal = 0
 """The signal that has told the program to end, if one has."""
 
 
 @contextmanager
-def cbreak_mode() -> Iterator[None]:
-    """Keep what is typed during a reply out of it; it waits for the next prompt.
+def cbreak_mode(show: Show = lambda text: True) -> Iterator[None]:
+    """Keep what is typed during a reply out of it; it waits for the next prompt, and `show` has it
+    seen.
 
     Surrounds a whole chat, since a key that meets a change of mode can get lost. On leaving, with
     Ctrl-Z, and when a signal ends the program, the terminal is as it was. Where nothing can be
@@ -34,7 +36,7 @@ def cbreak_mode() -> Iterator[None]:
     """
     global _chat
     try:
-        chat = _ChatTerminal(sys.stdin.fileno())
+        chat = _ChatTerminal(Keyboard(sys.stdin.fileno(), sys.stdin.encoding), show)
     except Exception:  # no module for it, as on Windows, or no such terminal: it stays as it is
         yield
         return
@@ -45,6 +47,7 @@ def cbreak_mode() -> Iterator[None]:
         try:
             _chat = chat
             chat.enter()
+            chat.type_ahead.take_lines()
             chat.type_ahead.start()
             with handled(chat.suspend, signal.SIGTSTP):
                 yield
@@ -59,16 +62,16 @@ def cbreak_mode() -> Iterator[None]:
 class _ChatTerminal:
     """A terminal with its usual modes and those of a chat. Raises what has no modes."""
 
-    def __init__(self, keyboard: int) -> None:
+    def __init__(self, keyboard: Keyboard, show: Show) -> None:
         import termios
 
-        self._keyboard = keyboard
-        self._usual = termios.tcgetattr(keyboard)
+        self._keyboard = keyboard.file
+        self._usual = termios.tcgetattr(keyboard.file)
         self._cbreak: list[Any] = [*self._usual]
         self._cbreak[0] &= ~termios.ICRNL  # Enter and Ctrl-J stay apart
         self._cbreak[3] &= ~(termios.ECHO | termios.ICANON)
         self._cbreak[3] |= termios.NOFLSH  # Ctrl-C leaves what was typed before it
-        self.type_ahead = TypeAhead(keyboard)
+        self.type_ahead = TypeAhead(keyboard, show)
 
     def enter(self) -> None:
         """The modes of a chat."""
@@ -132,9 +135,16 @@ def end_if_told() -> None:
         raise SystemExit(128 + ending_signal)
 
 
-def take_type_ahead() -> bytes:
+def keyboard() -> Keyboard:
+    """The one keyboard of a chat, since part of a key may have been read meanwhile."""
+    if _chat:
+        return _chat.type_ahead.keyboard
+    return Keyboard(sys.stdin.fileno(), sys.stdin.encoding)
+
+
+def take_type_ahead() -> str:
     """What was typed meanwhile, once."""
-    return _chat.type_ahead.take() if _chat else b""
+    return _chat.type_ahead.take() if _chat else ""
 
 
 def wait_for_a_pause() -> None:

@@ -1,4 +1,4 @@
-"""Collects what is typed while nothing is read; knows bytes, but no keys.
+"""Collects what is typed while nothing reads it, and has it shown; `tty_modes` runs it in a chat.
 
 A terminal holds a few kilobytes only: behind a paste larger than that, Ctrl-C would not arrive.
 """
@@ -9,18 +9,26 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from gemma_mtp.terminal.keyboard import Keyboard
+from gemma_mtp.terminal.typed import Typed
+
 PAUSE = 0.5  # seconds without a key; who is typing presses the next one sooner
+BUSY = 0.02  # seconds until what is typed is shown, where something else was just being drawn
+
+Show = Callable[[str], bool]
+"""Shows a line, or none if it is empty; False: not now, since something else is being drawn."""
 
 
 class TypeAhead:
-    """Collects bytes from a terminal in a thread of its own."""
+    """Collects keys from a terminal in a thread of its own."""
 
-    def __init__(self, keyboard: int) -> None:
-        self._keyboard = keyboard
-        self._data = bytearray()
+    def __init__(self, keyboard: Keyboard, show: Show) -> None:
+        self.keyboard = keyboard
+        self._show = show
+        self._typed = Typed()
         self._typed_at = -PAUSE
         self._running: tuple[threading.Thread, int] | None = None
 
@@ -45,6 +53,7 @@ class TypeAhead:
             thread, stop = running
             os.close(stop)
             thread.join()
+            self._show("")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -62,17 +71,26 @@ class TypeAhead:
         while time.monotonic() - self._typed_at < PAUSE:
             time.sleep(PAUSE / 10)
 
-    def take(self) -> bytes:
+    def take(self) -> str:
         """What was collected so far, once."""
-        data, self._data = bytes(self._data), bytearray()
-        return data
+        return self._typed.take()
+
+    def take_lines(self) -> None:
+        """Collect what was typed before the chat began."""
+        self._typed.feed(self.keyboard.read_lines())
 
     def _collect(self, stopped: int) -> None:
         """Until the other end of the pipe `stopped` is closed."""
-        with suppress(OSError), open(stopped, closefd=True):  # the terminal may have gone
-            while stopped not in select.select([self._keyboard, stopped], [], [])[0]:
-                data = os.read(self._keyboard, 1 << 16)
-                if not data:
+        shown = ""
+        # The terminal may have gone, and then reading and showing fail.
+        with suppress(OSError, ValueError), open(stopped, closefd=True):
+            while not self.keyboard.closed:
+                wait = None if shown == self._typed.shown else BUSY
+                ready = select.select([self.keyboard.file, stopped], [], [], wait)[0]
+                if stopped in ready:
                     return
-                self._typed_at = time.monotonic()
-                self._data += data
+                if ready:
+                    self._typed.feed(self.keyboard.read())
+                    self._typed_at = time.monotonic()
+                if self._show(self._typed.shown):
+                    shown = self._typed.shown

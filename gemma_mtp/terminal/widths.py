@@ -70,6 +70,14 @@ def cut(text: str, width: int) -> str:
     return text
 
 
+def cut_start(text: str, width: int) -> str:
+    """As much of the end of one line as `width` columns hold, with a sign where something is
+    missing."""
+    if columns(text) <= width:
+        return text
+    return "…" + cut(text[::-1], width - 1)[::-1]
+
+
 def clipped(text: str, width: int) -> str:
     """As much of a text as fits into one row, with a sign where something is missing."""
     text = " ".join(text.split("\n"))

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, paste
+from support.terminal import BACKSPACE, CTRL_C, CTRL_D, CTRL_U, ENTER, Terminal, paste
 
 from gemma_mtp.conversations.archive import Archive
 
@@ -142,3 +142,94 @@ def test_after_a_reply_it_is_sent(open_terminal: Open, tmp_path: Path) -> None:
     chat.until("Aha.")
     chat.until(lambda: chat.row == ">>> half")
     assert sent(tmp_path) == ["count", "why?"]
+
+
+def row_below(chat: Terminal) -> str:
+    """The last row of the screen."""
+    return chat.lines[-1]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(100, 30), (60, 20), (40, 12)])
+def test_it_is_seen_while_a_reply_is_written(
+    open_terminal: Open, tmp_path: Path, columns: int, rows: int
+) -> None:
+    """At the top of the window, at its foot, and where the model has not begun to answer."""
+    (tmp_path / "w70").touch()
+    words = " ".join(f"w{i}" for i in range(10, 99))
+    replies = script(tmp_path, {"text": words, "delay": 0.01, "hold": str(tmp_path)})
+    chat = open_terminal("chat", script=replies, columns=columns, rows=rows)
+    chat.say("count")
+    chat.until("w69")
+    chat.keys("and in Frank")
+    chat.until(lambda: row_below(chat).startswith(">>> and in Frank"))
+    chat.keys(BACKSPACE, "ce?")
+    chat.until(lambda: row_below(chat).startswith(">>> and in France?"))
+    chat.keys(CTRL_U)
+    chat.until(lambda: not row_below(chat).startswith(">>>"))
+    chat.keys("why?", ENTER)
+    chat.until(lambda: row_below(chat).startswith(">>> why? ⏎ (queued)"))
+    chat.keys(paste("one\ntwo"))
+    chat.until(lambda: row_below(chat).startswith(">>> why? ⏎ [pasted 2 lines]"))
+    (tmp_path / "w70").unlink()
+    chat.until(lambda: chat.above[-2:] == [">>> one", "... two"])
+    assert sent(tmp_path) == ["count", "why?"]
+    shown = " ".join([*chat.scrolled, *chat.lines]).split()
+    assert [word for word in shown if word in words.split()] == words.split() * 2
+
+
+def test_it_is_seen_while_the_model_loads(open_terminal: Open, tmp_path: Path) -> None:
+    chat = open_terminal("chat", script=script(tmp_path, {"text": "Aha."}, load=3.0))
+    chat.until("loading")
+    chat.keys("hel", BACKSPACE, "llo", ENTER)
+    chat.until(lambda: row_below(chat).startswith(">>> hello ⏎ (queued)"))
+    chat.until("Aha.")
+    chat.prompt()
+    assert sent(tmp_path) == ["hello"]
+
+
+def test_ctrl_c_stops_the_reply_and_leaves_what_was_typed(
+    open_terminal: Open, tmp_path: Path
+) -> None:
+    chat = open_terminal("chat", script=script(tmp_path, {"text": "word " * 400, "delay": 0.02}))
+    chat.say("count")
+    chat.until("word word")
+    chat.keys("half a thought")
+    chat.until(lambda: row_below(chat).startswith(">>> half a thought"))
+    chat.keys(CTRL_C)
+    chat.until("stopped")
+    chat.until(lambda: chat.row == ">>> half a thought" and " · " in row_below(chat))
+    assert sent(tmp_path) == ["count"]
+
+
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_enter_before_the_chat_has_begun_sends(
+    open_terminal: Open, tmp_path: Path, end: str
+) -> None:
+    chat = open_terminal("chat", script=script(tmp_path, {"text": "Aha."}))
+    chat.keys(f"hi{end}")  # the terminal still makes Enter a line end
+    chat.until("Aha.")
+    chat.prompt()
+    assert sent(tmp_path) == ["hi"]
+
+
+@SIZES
+def test_a_paste_without_marks_is_one_message(
+    open_terminal: Open, tmp_path: Path, columns: int, rows: int
+) -> None:
+    slow = {"text": "one two three four", "delay": 0.2}
+    chat = open_terminal("chat", script=script(tmp_path, slow), columns=columns, rows=rows)
+    chat.prompt()
+    chat.keys("one\rtwo\rthree\r")
+    chat.until(lambda: chat.above[-4:] == [">>> one", "... two", "... three", "..."])
+    chat.keys("Look!", ENTER)
+    chat.until("one two three")
+    chat.keys("for x in y:\r  print(x)\r")
+    chat.until(lambda: row_below(chat).startswith(">>> [pasted 2 lines]"))
+    chat.until(lambda: chat.above[-3:] == [">>> for x in y:", "...   print(x)", "..."])
+    assert sent(tmp_path) == ["one\ntwo\nthree\nLook!"]
+    chat.keys(CTRL_C)
+    chat.prompt()
+    chat.keys("sent as a program does it\r")
+    chat.until(">>> sent as a program does it")
+    chat.prompt()
+    assert sent(tmp_path)[1:] == ["sent as a program does it"]

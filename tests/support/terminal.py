@@ -9,7 +9,6 @@ import codecs
 import fcntl
 import json
 import os
-import pty
 import select
 import signal
 import struct
@@ -29,6 +28,7 @@ PATIENCE = 20.0
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
 CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
 ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"
+CTRL_U = "\x15"
 DOWN, LEFT, RIGHT = "\x1b[B", "\x1b[D", "\x1b[C"
 
 
@@ -62,9 +62,14 @@ class Terminal:
         self.stream = pyte.Stream(self.screen)
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.raw = b""
+        self.last_key = ""
         self.status: int | None = None
-        self.pid, self.fd = pty.fork()
+        self.fd, tty = os.openpty()
+        self.tty = os.ttyname(tty)
+        self.pid = os.fork()
         if self.pid == 0:
+            os.close(self.fd)
+            os.login_tty(tty)
             cleared = ("NO_COLOR", "COLUMNS", "LINES")
             inherited = {k: v for k, v in os.environ.items() if k not in cleared}
             usual = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
@@ -77,6 +82,7 @@ class Terminal:
                 os.dup2(ready, 0)
             program = ["-m", "gemma_mtp"] if real else [str(DRIVER)]
             os.execve(sys.executable, [sys.executable, *program, *arguments], env)
+        os.close(tty)
 
     def close(self) -> None:
         if self.status is None:
@@ -110,7 +116,18 @@ class Terminal:
         return ["".join(r[x].data for x in columns).rstrip() for r in self.screen.history.top]
 
     def keys(self, *keys: str) -> None:
-        os.write(self.fd, "".join(keys).encode())
+        """Press keys; what follows Enter when that was taken, since several lines at once are a
+        paste."""
+        for key in keys:
+            if self.last_key == ENTER:
+                self.taken()
+            os.write(self.fd, key.encode())
+            self.last_key = key
+
+    def taken(self) -> None:
+        """Wait until the program has taken the keys that were pressed."""
+        with open(self.tty, "rb", buffering=0) as tty:
+            self.until(lambda: not select.select([tty], [], [], 0)[0])
 
     def pour(self, text: str) -> None:
         """Press more keys than the terminal takes at once."""

@@ -286,6 +286,7 @@ def test_ctrl_z_gives_the_shell_its_terminal(job: Start, columns: int, rows: int
     chat.until("one two")
     stop_and_go_on(chat)
     chat.keys("later")
+    chat.until("six")
     chat.until(lambda: chat.row == ">>> later")
     words = " ".join(chat.lines).split()
     assert [word for word in words if word in COUNT.split()] == COUNT.split()

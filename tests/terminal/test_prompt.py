@@ -24,6 +24,7 @@ from prompt_toolkit.output import DummyOutput
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.terminal import tty_modes
+from gemma_mtp.terminal.keyboard import Keyboard
 from gemma_mtp.terminal.prompt import vt100
 from gemma_mtp.terminal.prompt.chat_console import ChatConsole
 from gemma_mtp.terminal.prompt.editor import command, edited
@@ -110,7 +111,7 @@ def test_three_quotes_keep_a_message_open(text: str, expected: bool) -> None:
 
 
 def test_what_stays_on_the_screen_does_nothing_to_it() -> None:
-    assert shown(">>> ", "a\x1b[2Jb\nc\td") == ">>> a\ufffd[2Jb\n... c\td\n"
+    assert shown("a\x1b[2Jb\nc\td") == ">>> a\ufffd[2Jb\n... c\td\n"
 
 
 # History
@@ -314,7 +315,7 @@ def test_a_question_waits_until_nobody_types(monkeypatch: pytest.MonkeyPatch) ->
 def ahead() -> Iterator[tuple[TypeAhead, int]]:
     """What collects, and where to type."""
     keyboard, fingers = os.pipe()
-    collector = TypeAhead(keyboard)
+    collector = TypeAhead(Keyboard(keyboard, "utf-8"), lambda text: True)
     collector.start()
     yield collector, fingers
     collector.stop()
@@ -322,7 +323,7 @@ def ahead() -> Iterator[tuple[TypeAhead, int]]:
     os.close(fingers)
 
 
-def typed(collector: TypeAhead) -> bytes:
+def typed(collector: TypeAhead) -> str:
     """What has come, as soon as something has."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -330,7 +331,7 @@ def typed(collector: TypeAhead) -> bytes:
             if data := collector.take():
                 return data
         time.sleep(0.01)
-    return b""
+    return ""
 
 
 def test_a_pause_is_half_a_second_without_a_key(ahead: tuple[TypeAhead, int]) -> None:
@@ -338,7 +339,7 @@ def test_a_pause_is_half_a_second_without_a_key(ahead: tuple[TypeAhead, int]) ->
     collector.wait_for_a_pause()  # nothing was typed at all
     typed_at = time.monotonic()
     os.write(fingers, b"x")
-    assert typed(collector) == b"x"
+    assert typed(collector) == "x"
     collector.wait_for_a_pause()
     assert time.monotonic() - typed_at >= 0.5
 
@@ -358,7 +359,7 @@ def test_ctrl_z_while_it_stops(
     with collector.paused():
         pass
     os.write(fingers, b"after")
-    assert typed(collector) == b"after"
+    assert typed(collector) == "after"
 
 
 def test_a_signal_that_was_not_heard_ends_the_chat_at_the_prompt(
@@ -448,7 +449,7 @@ def test_a_paste_may_be_split_at_any_byte() -> None:
         keys: list[KeyPress] = []
         parser = Vt100Parser(keys.append)
         read, write = os.pipe()
-        reader = vt100.TypeAheadReader(read, "utf-8")
+        reader = vt100.TypeAheadReader(Keyboard(read, "utf-8"))
         for piece in (data[:at], data[at:]):
             os.write(write, piece)
             parser.feed(reader.read())

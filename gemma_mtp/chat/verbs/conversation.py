@@ -75,7 +75,7 @@ def edit(chat: Chat, rest: str) -> None:
     if text is None or not text.strip():
         chat.note("Nothing was changed.")
         return
-    chat.printer.message(">>> ", shortened(text))
+    chat.printer.message(shortened(text))
     if not write_turn(chat, chat.conversation.without_last().asking(Message.text("user", text))):
         hand_back(chat, text)
 

@@ -1,1 +1,4 @@
-"""The line in which a message is typed: keys, lists, history, pastes."""
+"""What is typed at the prompt: messages, answers, and the signs in front of them."""
+
+PROMPT, CONTINUED = ">>> ", "... "
+"""Before a message, and before each of its lines but the first."""

@@ -35,10 +35,9 @@ class ChatConsole:
         completions: Completions,
         toolbar: Toolbar,
         vi: bool = False,
-        prompt: str = ">>> ",
     ) -> None:
         self.vi = vi
-        self._completions, self._toolbar, self._prompt = completions, toolbar, prompt
+        self._completions, self._toolbar = completions, toolbar
         self._pastes = Pastes()
         self._history = MessageHistory(history, self._pastes)
 
@@ -55,7 +54,7 @@ class ChatConsole:
         """The next message, starting from a text; EOFError when the person leaves."""
         end_if_told()
         if not can_draw():
-            text = read_lines(self._prompt, default)
+            text = read_lines(default)
             self._history.append_string(text)
             return text
         return self._session.read(default, self.vi)
@@ -90,5 +89,4 @@ class ChatConsole:
             self._pastes,
             self._completions,
             self._toolbar,
-            self._prompt,
         )

@@ -7,22 +7,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from gemma_mtp.terminal.prompt import CONTINUED, PROMPT
 from gemma_mtp.terminal.prompt.quotes import is_open
 from gemma_mtp.terminal.tty_modes import cooked_mode
 from gemma_mtp.text import harmless
 
-CONTINUED = "... "
 HOW_TO_LEAVE = "Ctrl-D or /bye leaves."
 
 
-def read_lines(prompt: str, default: str) -> str:
+def read_lines(default: str) -> str:
     """One message; an empty line stands for the text that was offered. EOFError at the end."""
     if default:
         print(f"Enter alone stands for: {default.splitlines()[0]}")
     with _whole_lines():
         while True:
             try:
-                text = input(prompt)
+                text = input(PROMPT)
                 while is_open(text):
                     text += "\n" + input(CONTINUED)
             except KeyboardInterrupt:

@@ -53,10 +53,14 @@ class Pastes:
         mark = chr(ord(_FIRST) + len(self._kept))
         if mark > _LAST:
             return text
-        lines = len(text.splitlines())
-        size = f"{lines:,} lines" if lines > 1 else f"{len(text):,} characters"
-        self._kept[mark] = text, f"[{how}{size}]"
+        self._kept[mark] = text, f"[{how}{size(text)}]"
         return mark
+
+
+def size(text: str) -> str:
+    """What a label says of a long text."""
+    lines = len(text.splitlines())
+    return f"{lines:,} lines" if lines > 1 else f"{len(text):,} characters"
 
 
 def _is_long(text: str, lines: int, characters: int) -> bool:

@@ -76,11 +76,11 @@ def pick(
     try:
         with vt100.listening_from_now_on(keys):
             taken = int(session.prompt(pre_run=lambda: _list(session.default_buffer)))
+            output.write(harmless(f"{question} {choices[taken]}\n"))
+            output.flush()
+            return taken
     except (KeyboardInterrupt, EOFError):
         return None
-    output.write(harmless(f"{question} {choices[taken]}\n"))
-    output.flush()
-    return taken
 
 
 def _list(buffer: Buffer) -> None:

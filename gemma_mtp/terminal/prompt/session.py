@@ -21,13 +21,13 @@ from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.output import Output
 
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.terminal.prompt import vt100
+from gemma_mtp.terminal.prompt import CONTINUED, PROMPT, vt100
 from gemma_mtp.terminal.prompt.completer import ChatCompleter, complete
 from gemma_mtp.terminal.prompt.completion import Completion
 from gemma_mtp.terminal.prompt.editor import edited
 from gemma_mtp.terminal.prompt.history import MessageHistory, Suggestions
 from gemma_mtp.terminal.prompt.key_bindings import HeldKey, key_bindings
-from gemma_mtp.terminal.prompt.line_input import CONTINUED, HOW_TO_LEAVE
+from gemma_mtp.terminal.prompt.line_input import HOW_TO_LEAVE
 from gemma_mtp.terminal.prompt.paste_labels import PasteLabels
 from gemma_mtp.terminal.prompt.pastes import Pastes
 from gemma_mtp.terminal.prompt.quotes import is_open
@@ -52,17 +52,16 @@ class MessageSession:
         pastes: Pastes,
         completions: Completions,
         toolbar: Toolbar,
-        prompt: str,
     ) -> None:
         self.input, self.output = terminal
-        self.history, self.pastes, self.prompt = history, pastes, prompt
+        self.history, self.pastes = history, pastes
         self._completions, self._parts = completions, toolbar
         self._notice = ""
         self._sent = ("", "")  # the last message in full, and as it was typed
         self._held: list[KeyPress] = []  # typed before something went wrong, and not offered yet
         self._suggestions = Suggestions(pastes)
         self._session: PromptSession[str] = PromptSession(
-            prompt,
+            PROMPT,
             multiline=True,
             prompt_continuation=lambda width, number, wrapped: "" if wrapped else CONTINUED,
             history=history,
@@ -102,7 +101,7 @@ class MessageSession:
         with vt100.listening(self.input):
             self._hold_back(default)
             typed = self._session.prompt(default=self._offered(default))
-        self._write(self.pastes.labelled(typed))
+            self._write(self.pastes.labelled(typed))
         self._sent = (self.pastes.expanded(typed), typed)
         return self._sent[0]
 
@@ -156,7 +155,7 @@ class MessageSession:
     def _toolbar(self) -> str:
         """A notice, the verbs that the message may become, or how the chat stands."""
         columns = self.output.get_size().columns
-        self._suggestions.columns = columns - len(self.prompt) - 1
+        self._suggestions.columns = columns - len(PROMPT) - 1
         text = self.buffer.text
         parts = list(self._parts())
         if self.pastes.labelled(text) != text:
@@ -193,16 +192,16 @@ class MessageSession:
         return typed if default and default == sent.strip() else self.pastes.folded(default)
 
     def _write(self, text: str) -> None:
-        self.output.write(shown(self.prompt, text))
+        self.output.write(shown(text))
         self.output.flush()
 
     def _forget_notice(self, _: object) -> None:
         self._notice = ""
 
 
-def shown(prompt: str, text: str) -> str:
+def shown(text: str) -> str:
     """A message as it stays on the screen; control characters in it do nothing."""
-    return prompt + harmless(text).replace("\n", f"\n{CONTINUED}") + "\n"
+    return PROMPT + harmless(text).replace("\n", f"\n{CONTINUED}") + "\n"
 
 
 def _held(keys: Iterable[KeyPress]) -> list[KeyPress]:

@@ -6,9 +6,7 @@ The console opens it; session and picker read from it and draw on it.
 from __future__ import annotations
 
 import os
-import select
 import sys
-from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,14 +23,12 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 from gemma_mtp.terminal import tty_modes
-from gemma_mtp.terminal.escapes import ERASE_SCREEN_BELOW, NEW_LINES
+from gemma_mtp.terminal.escapes import ERASE_SCREEN_BELOW, KEYPAD_ENTER, NEW_LINES
+from gemma_mtp.terminal.keyboard import PIECE, Keyboard
 from gemma_mtp.terminal.output import unguarded
 
-NEW_LINE = Keys.F24  # a key that no keyboard has, for Alt-Enter and Shift-Enter
+NEW_LINE = Keys.F24  # a key that no keyboard has, for Alt-Enter, Shift-Enter and the like
 ESCAPE_WAIT = 0.05  # seconds for the rest of a key that starts with an escape
-PIECE = 1 << 20  # bytes of a paste that are taken at once
-FULL = 1000  # bytes; a terminal that hands out so many (4 kB at the most) has more to come
-PATIENCE = 0.01  # seconds until it comes
 
 STYLES = {
     "bottom-toolbar": "noreverse",
@@ -58,12 +54,13 @@ def open_terminal() -> tuple[Input, Output]:
         return create_input(), create_output(screen)
     for sequence in NEW_LINES:
         ANSI_SEQUENCES[sequence] = NEW_LINE
+    ANSI_SEQUENCES[KEYPAD_ENTER] = Keys.ControlM
     output = ChatOutput.from_pty(screen, term=os.environ.get("TERM"))
     # Not asked where the cursor is: the answer can meet what is typed, or come after the end.
     output.enable_cpr = False
     keys = create_input()
     if isinstance(keys, Vt100Input):
-        keys.stdin_reader = TypeAheadReader(keys.fileno(), sys.stdin.encoding)
+        keys.stdin_reader = TypeAheadReader(tty_modes.keyboard())
     return keys, output
 
 
@@ -97,31 +94,19 @@ def listening_from_now_on(keys: Input) -> Iterator[None]:
 class TypeAheadReader(PosixStdinReader):
     """Text from the terminal; first comes what was typed while nothing was read."""
 
-    def __init__(self, keyboard: int, encoding: str) -> None:
-        super().__init__(keyboard, encoding=encoding)
-        self._decode = getincrementaldecoder(encoding)("replace").decode
+    def __init__(self, keyboard: Keyboard) -> None:
+        super().__init__(keyboard.file)
+        self._keyboard = keyboard
 
     def read(self, count: int = PIECE) -> str:
         """What there is just now; a character may still be on its way."""
         try:
-            return self._decode(tty_modes.take_type_ahead() or self._waiting())
+            text = tty_modes.take_type_ahead() or self._keyboard.read()
         except OSError:
             self.closed = True
             return ""
-
-    def _waiting(self) -> bytes:
-        """What has come. Of a large paste that is most of it, since prompt-toolkit copies all it
-        has of a paste with each piece: in 4 kB, 20 MB took two minutes."""
-        data = bytearray()
-        patience = 0.0
-        while len(data) < PIECE and select.select([self.stdin_fd], [], [], patience)[0]:
-            more = os.read(self.stdin_fd, PIECE)
-            self.closed = not more
-            data += more
-            if len(more) < FULL:
-                break
-            patience = PATIENCE
-        return bytes(data)
+        self.closed = self._keyboard.closed
+        return text
 
 
 class ChatOutput(Vt100_Output):
