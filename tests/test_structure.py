@@ -141,7 +141,7 @@ def test_verbs_reach_engine_disk_and_keyboard_through_the_chat() -> None:
 ALLOWED = {
     "unguarded(": {"output", "screen", "vt100", "tables"},
     ".write_raw(": {"vt100"},
-    r"\x1b": {"escapes"},  # sequences of the program's own
+    r"\x1b": {"escapes", "keyboard", "typed"},  # the program's own; the last two read only
     "ensure_ascii": {"text", "template_rendering", "config_file"},  # others use `json_text`
     "sys.__std": set(),
     "sys.stdout.buffer": {"template_rendering"},  # a pipe to this program
@@ -170,4 +170,4 @@ def test_questions_are_asked_with_harmless_words() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "input"
     }
-    assert calls == {"harmless(f'{question} ')", "prompt", "CONTINUED"}
+    assert calls == {"harmless(f'{question} ')", "PROMPT", "CONTINUED"}
