@@ -78,7 +78,7 @@ def _engine() -> Iterator[Finding]:
     missing = llama.mtp_missing()
     hint = f"pip install llama-cpp-python=={llama.NEEDED_VERSION}"
     yield Finding("MTP", "no" if missing else "yes", missing and f"{missing}.", missing and hint)
-    yield from _devices(llama.devices(), llama.NEEDED_VERSION)
+    yield from _devices(llama.devices(), llama.backends(), llama.NEEDED_VERSION)
     features = set(re.findall(r"(\w+) = 1", llama.features()))
     known = ", ".join(name for name in TELLING if name in features) or "none that matter"
     yield Finding("CPU", f"{machine.cpu_name()}, {threads.usable_threads()} cores to use; {known}")
@@ -86,7 +86,9 @@ def _engine() -> Iterator[Finding]:
         yield Finding("AMX", "there, but refused: this llama.cpp crashes with it")
 
 
-def _devices(devices: list[tuple[str, str, str, int, int]], needed: str) -> Iterator[Finding]:
+def _devices(
+    devices: list[tuple[str, str, str, int, int]], backends: set[str], needed: str
+) -> Iterator[Finding]:
     gpus = [device for device in devices if device[2] in ("gpu", "igpu")]
     for name, description, _, free, total in gpus:
         room = f"{byte_size(free)} of {byte_size(total)} free"
@@ -97,6 +99,15 @@ def _devices(devices: list[tuple[str, str, str, int, int]], needed: str) -> Iter
     if not found:
         yield Finding("GPU", "no graphics card is here; models run on the CPU")
     for card in found:
+        if card.backend in backends:
+            yield Finding(
+                "GPU",
+                f"{card.name}, not used: its driver shows llama.cpp no device",
+                f"llama.cpp was built for {card.name} and cannot use it.",
+                "See whether the driver is installed and fits the card; nvidia-smi or vulkaninfo "
+                "lists what it knows.",
+            )
+            continue
         # What is built into a processor is often no faster than the processor itself.
         unused = "" if card.build == "GGML_VULKAN" else f"This llama.cpp cannot use {card.name}."
         build = f'CMAKE_ARGS="-D{card.build}=on" pip install --no-cache-dir --force-reinstall'

@@ -33,6 +33,21 @@ def devices() -> list[tuple[str, str, str, int, int]]:
     return [_device(lib.ggml_backend_dev_get(i)) for i in range(lib.ggml_backend_dev_count())]
 
 
+def backends() -> set[str]:
+    """What llama.cpp was built for, such as "CPU" and "CUDA", whether or not a device is found."""
+    lib = _ggml.libggml
+    log.attach()
+    library.start()
+    lib.ggml_backend_reg_count.restype = ctypes.c_size_t
+    lib.ggml_backend_reg_get.argtypes, lib.ggml_backend_reg_get.restype = [ctypes.c_size_t], _Handle
+    lib.ggml_backend_reg_name.argtypes = [_Handle]
+    lib.ggml_backend_reg_name.restype = ctypes.c_char_p
+    return {
+        lib.ggml_backend_reg_name(lib.ggml_backend_reg_get(i)).decode()
+        for i in range(lib.ggml_backend_reg_count())
+    }
+
+
 def _device(handle: Any) -> tuple[str, str, str, int, int]:
     lib, free, total = _ggml.libggml, ctypes.c_size_t(), ctypes.c_size_t()
     lib.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))

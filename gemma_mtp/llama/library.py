@@ -27,10 +27,14 @@ NEEDED_VERSION = "0.3.36"
 
 
 def versions() -> tuple[str, str]:
-    """Versions of llama-cpp-python and of the llama.cpp inside it."""
+    """Versions of llama-cpp-python and of the llama.cpp inside it, which is a commit's.
+
+    A source distribution has no repository, so that each build of one counts as changed ("dirty"):
+    that says nothing about it.
+    """
     commit = _ggml.libggml.ggml_commit
     commit.restype = ctypes.c_char_p
-    return llama_cpp.__version__, commit().decode()
+    return llama_cpp.__version__, commit().decode().removesuffix("-dirty")
 
 
 def mtp_missing() -> str:

@@ -16,12 +16,19 @@ from typing import NamedTuple
 MAKERS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 DISPLAY, ACCELERATOR = "0x03", "0x12"  # how the class of such a PCI device begins
 
+BACKENDS = {"GGML_CUDA": "CUDA", "GGML_METAL": "MTL", "GGML_VULKAN": "Vulkan"}
+
 
 class Card(NamedTuple):
     """One card. `build` is the option of llama.cpp's build for it."""
 
     name: str
     build: str
+
+    @property
+    def backend(self) -> str:
+        """What llama.cpp calls that which was built for it."""
+        return BACKENDS[self.build]
 
 
 def cards(root: Path = Path("/")) -> list[Card]:

@@ -210,7 +210,7 @@ def test_a_prompt_that_does_not_fit_gets_advice_that_helps_here(machine, tmp_pat
     outcome = invoke("bench", "tiny", *words, env=Environment())
     assert outcome.status == 5
     assert "/clear" not in outcome.stderr
-    assert "larger --ctx" in outcome.stderr
+    assert "Ask something shorter, or use --ctx 2048." in outcome.stderr
 
 
 def test_what_was_copied_from_the_text_is_told(machine):

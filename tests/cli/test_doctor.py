@@ -14,7 +14,7 @@ import pytest
 from support.fakes import FakeEnvironment, invoke
 from support.terminal import Terminal as Window
 
-from gemma_mtp import paths
+from gemma_mtp import llama, paths
 from gemma_mtp.api import Stats
 from gemma_mtp.cli import findings as doctor
 from gemma_mtp.cli.doctor import suggest
@@ -22,7 +22,7 @@ from gemma_mtp.cli.findings import Finding
 from gemma_mtp.errors import HubError, UsageError
 from gemma_mtp.llama import NEEDED_VERSION
 from gemma_mtp.models import speeds
-from gemma_mtp.models.cards import cards
+from gemma_mtp.models.cards import Card, cards
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory_speed import memory_speed
@@ -119,7 +119,7 @@ def test_where_llama_cpp_sees_no_card_it_is_said_whether_there_is_one(
     found = cards(tmp_path)
     assert [card.name for card in found] == names
     monkeypatch.setattr(doctor, "cards", lambda: found)
-    said = list(doctor._devices([], "0.3.36"))
+    said = list(doctor._devices([], {"CPU"}, "0.3.36"))
     if not names:
         assert [one.value for one in said] == ["no graphics card is here; models run on the CPU"]
         return
@@ -127,6 +127,18 @@ def test_where_llama_cpp_sees_no_card_it_is_said_whether_there_is_one(
     assert one.value == f"{names[0]}, not used: llama.cpp was built without it"
     assert f'CMAKE_ARGS="-D{status}=on"' in one.hint
     assert bool(one.problem) == (status == "GGML_CUDA")
+
+
+def test_a_card_whose_driver_is_down_needs_no_other_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "cards", lambda: [Card("an NVIDIA card", "GGML_CUDA")])
+    (said,) = doctor._devices([], {"CPU", "CUDA"}, "0.3.36")
+    assert said.problem == "llama.cpp was built for an NVIDIA card and cannot use it."
+    assert "driver" in said.hint
+    assert "CMAKE_ARGS" not in said.hint
+
+
+def test_what_llama_cpp_was_built_for_is_known() -> None:
+    assert "CPU" in llama.backends()
 
 
 def test_a_card_goes_by_the_name_that_its_driver_has(tmp_path: Path) -> None:

@@ -130,10 +130,18 @@ def _reply(
     except Cancelled:
         return None
     except DoesNotFit as error:
-        raise DoesNotFit(str(error), "Ask something shorter, or use a larger --ctx.") from error
+        raise DoesNotFit(
+            str(error), _shorter(engine, error.tokens or 0, "Ask something shorter")
+        ) from error
     if end.reason == "context":
         raise DoesNotFit(
             f"{tokens} tokens and their prompt do not fit a context of {end.stats.context_size}.",
-            "Fewer --tokens, or a larger --ctx.",
+            _shorter(engine, end.stats.context_size + 1, "Ask for fewer --tokens"),
         )
     return None if end.reason == "cancelled" else end.stats
+
+
+def _shorter(engine: Engine, tokens: int, otherwise: str) -> str:
+    """What to do about `tokens` that do not fit the context."""
+    size = engine.info.larger_context(tokens)
+    return f"{otherwise}." if size is None else f"{otherwise}, or use --ctx {size}."
