@@ -468,7 +468,8 @@ def test_a_full_context_is_the_end(start: Start) -> None:
 
 def test_with_the_true_engine(open_terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     home = {"GEMMA_MTP_HOME": str(tmp_path), **NO_CLIPBOARD}
-    chat = open_terminal("chat", "tiny", "--threads", "1", "--seed", "3", real=True, **home)
+    words = ("chat", "tiny", "--threads", "1", "--seed", "3", "--draft", "3")
+    chat = open_terminal(*words, real=True, **home)
     me = Person(chat, tmp_path)
     me.sees("What is 3 + 4?", "7", "tok/s")
     me.sees("/retry plain", "7", "The text is the same as before.")
