@@ -810,7 +810,10 @@ def test_costs_learned_in_a_chat_are_remembered(tmp_path):
     memory = CostMemory(tmp_path, TINY, OPTIONS, "1")
     engine = load(TINY, OPTIONS, memory=memory)
     engine.drafting = Drafting(engine._book, 10**9)  # a real model tries drafts at once
-    finish(engine, endless(max_tokens=400, draft="auto"))
+    for _ in range(8):  # a busy machine may put it off
+        finish(engine, endless(max_tokens=400, draft="auto"))
+        if {1, 4} <= set(engine._book.at(100).widths):
+            break
     engine.close()
     curve = memory.recall(engine.info).at(100)
     assert {1, 4} <= set(curve.widths)

@@ -117,9 +117,8 @@ def test_a_split_pair_writes_what_the_whole_one_writes(tmp_path: Path) -> None:
 def written(files: PairFiles) -> str:
     engine = load(files, LoadOptions(context=1024, threads=1))
     try:
-        asked = Request(
-            (Message.text("user", "Tell me a story about a fox."),), seed=7, max_tokens=40
-        )
+        story = (Message.text("user", "Tell me a story about a fox."),)
+        asked = Request(story, seed=7, max_tokens=40, draft=3)
         *events, end = engine.reply(asked)
         assert isinstance(end, End)
         assert end.stats.accepted > 0
