@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import End, Event, Progress, Request
+from gemma_mtp.api import DraftSetting, End, Event, Progress, Request
 from gemma_mtp.conversations.conversation import Conversation
+from gemma_mtp.terminal.figures import drafts_used
 from gemma_mtp.terminal.interrupts import stoppable
 from gemma_mtp.terminal.race import Recording, record
 from gemma_mtp.text import counted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
     from gemma_mtp.settings import Options
 
+FORCED = 3  # drafts a round where auto would use none, so that there is something to see
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly
 SLOWER = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 
@@ -30,7 +32,7 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
 
     # Not exact: plain decoding as people know it is what a race should be run against.
     plainly = replace(chat.options, seed=seed, exact=False, draft=0)
-    drafting = replace(plainly, draft=chat.options.draft or "auto")
+    drafting = replace(plainly, draft=_drafts(chat))
     with stoppable() as cancel:
         plain = _record(chat, draft, plainly, "plain", cancel)
         drafted = _record(chat, draft, drafting, "with drafts", cancel)
@@ -46,6 +48,15 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
             built_in=chat.env.is_built_in(chat.engine.info.name),
             stopped=cancel.is_set,
         )
+    if drafting.draft != (chat.options.draft or "auto"):
+        chat.note(f"By itself auto uses no drafts here; for the race there were {FORCED} a round.")
+
+
+def _drafts(chat: Chat) -> DraftSetting:
+    """What is set; with auto, a length where it used none in the last reply."""
+    chosen: DraftSetting = chat.options.draft or "auto"
+    unused = chat.last is not None and not drafts_used(chat.last)
+    return FORCED if chosen == "auto" and unused else chosen
 
 
 def pace(seconds: float) -> float:

@@ -17,7 +17,7 @@ import pytest
 from support.fakes import Script
 from support.talk import BACK, LINE, Talk
 
-from gemma_mtp.api import LoadOptions, Message, PairFiles
+from gemma_mtp.api import LoadOptions, Message, PairFiles, Stats
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
@@ -911,6 +911,18 @@ def test_race_shows_both_and_changes_nothing() -> None:
     assert not drafted.exact
     assert talk.said == [("user", "count"), ("assistant", "one two three")]
     assert talk.chat.replies == 1
+
+
+def test_a_race_has_drafts_also_where_auto_would_use_none() -> None:
+    note = "By itself auto uses no drafts here; for the race there were 3 a round."
+    talk = Talk(Script("one two three"))
+    talk.run("count")
+    talk.chat.last = Stats(drafts="unprofitable")
+    assert note in talk.run("/race")
+    assert [request.draft for request in talk.engine.requests[1:]] == [0, 3]
+    talk.chat.options = talk.chat.options.with_values(draft=5)
+    assert note not in talk.run("/race")[-300:]
+    assert talk.engine.requests[-1].draft == 5
 
 
 @pytest.mark.parametrize(("seconds", "factor"), [(60, 1), (3, 1), (2, 0.5), (0.1, 0.02), (0, 0.01)])
