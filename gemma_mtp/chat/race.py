@@ -49,7 +49,10 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
             stopped=cancel.is_set,
         )
     if drafting.draft != (chat.options.draft or "auto"):
-        chat.note(f"By itself auto uses no drafts here; for the race there were {FORCED} a round.")
+        chat.note(
+            "By itself auto used no drafts in that reply; for the race there were "
+            f"{FORCED} a round."
+        )
 
 
 def _drafts(chat: Chat) -> DraftSetting:

@@ -914,7 +914,7 @@ def test_race_shows_both_and_changes_nothing() -> None:
 
 
 def test_a_race_has_drafts_also_where_auto_would_use_none() -> None:
-    note = "By itself auto uses no drafts here; for the race there were 3 a round."
+    note = "By itself auto used no drafts in that reply; for the race there were 3 a round."
     talk = Talk(Script("one two three"))
     talk.run("count")
     talk.chat.last = Stats(drafts="unprofitable")
