@@ -61,4 +61,5 @@ def told(options: Options, known: Setting, when: str = "") -> str:
     value = getattr(options, known.field)
     if value in (None, ()):
         return f"{known.name} is not set{when}: {known.unset}."
-    return f"{known.name} is {known.shown(value)}{when}."
+    quoted = f'"{value}"' if known.kind is str and not known.choices else known.shown(value)
+    return f"{known.name} is {quoted}{when}."

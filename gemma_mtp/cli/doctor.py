@@ -44,12 +44,12 @@ def doctor(
     findings = env.findings(offline)
     wrong = any(finding.problem for finding in findings)
     try:
-        fits, best, speed = _verdicts(env, wanted)
+        fits, best, basis = _verdicts(env, wanted)
     except GemmaMtpError:
         # Such as a models.toml that cannot be read, which is among the findings.
         if not wrong:
             raise
-        fits, best, speed = [], None, None
+        fits, best, basis = [], None, ""
     if as_json:
         found = {"findings": [finding.as_json() for finding in findings]}
         print(json_text({**found, **_fits_json(fits, best, wanted)}))
@@ -58,7 +58,7 @@ def doctor(
 
         lines = [line for finding in findings for line in _finding(finding)]
         tables.show(tables.Table(("", ""), lines), "")
-        _show_fits(fits, wanted, speed)
+        _show_fits(fits, wanted, basis)
         tables.show("", *advice(best, wanted))
     return ExitStatus.ERROR if wrong else ExitStatus.OK
 
@@ -67,8 +67,8 @@ def suggest(env: Environment) -> str | None:
     """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
     from gemma_mtp.api import DEFAULT_CONTEXT
 
-    fits, best, speed = _verdicts(env, DEFAULT_CONTEXT)
-    _show_fits(fits, DEFAULT_CONTEXT, speed)
+    fits, best, basis = _verdicts(env, DEFAULT_CONTEXT)
+    _show_fits(fits, DEFAULT_CONTEXT, basis)
     print(flush=True)
     if best is None or not can_ask():
         print("\n".join(advice(best, DEFAULT_CONTEXT)))
@@ -96,7 +96,7 @@ def warning(env: Environment, name: str) -> str:
         return ""
 
 
-def _show_fits(fits: list[Fit], wanted: int, speed: float | None) -> None:
+def _show_fits(fits: list[Fit], wanted: int, basis: str) -> None:
     """One line for each default pair, and what its columns mean."""
     from gemma_mtp.models.fit import Verdict
     from gemma_mtp.terminal.tables import Table, show
@@ -120,7 +120,7 @@ def _show_fits(fits: list[Fit], wanted: int, speed: float | None) -> None:
             [
                 ("needs", f"memory, drafter and {thousands(wanted)} tokens of context included"),
                 ("context", "the longest that fits here; chats seldom need so much"),
-                ("pace", "without drafts, " + _known_by(fits, speed)),
+                ("pace", "without drafts, " + _known_by(fits, basis)),
             ],
         )
     )
@@ -136,11 +136,10 @@ def _pace(fit: Fit) -> str:
     return about(fit.pace) if fit.pace is not None else "-"
 
 
-def _known_by(fits: list[Fit], speed: float | None) -> str:
+def _known_by(fits: list[Fit], basis: str) -> str:
     """How the paces came to be known."""
-    by = f"from {byte_size(speed)} a second of memory, measured now" if speed else "a rough guess"
     unknown = any(fit.place == "GPU" and fit.pace is None for fit in fits)
-    return f"{by}; {'on a GPU known ' if unknown else 'exact '}after a first chat"
+    return f"{basis}; {'on a GPU known ' if unknown else 'exact '}after a first chat"
 
 
 def advice(best: Fit | None, wanted: int) -> list[str]:
@@ -162,14 +161,14 @@ def advice(best: Fit | None, wanted: int) -> list[str]:
     ]
 
 
-def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None, float | None]:
-    from gemma_mtp.models.fit import judge_all, recommend
+def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None, str]:
+    from gemma_mtp.models.fit import judge_all, known_by, recommend
 
     entries = [entry for entry in env.catalogue.entries if entry.default or entry.own]
     here = {entry.name for entry in env.store.ready()}
     machine: Machine = replace(env.machine(), memory_speed=env.memory_speed())
     fits = judge_all(entries, machine, wanted, here)
-    return fits, recommend(fits), machine.memory_speed
+    return fits, recommend(fits), known_by(machine)
 
 
 def _finding(finding: Finding) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ STALE_ROUNDS = 24  # without use, after which a width is timed afresh when it is
 LEVEL_WEIGHT = 0.15  # of one round when all widths are taken to have slowed down with it
 LARGEST_STEP = 0.25  # change of a logarithm that one round may show; more is taken for a stall
 CHANGED_COST = 0.25  # a logarithm; a width further from what was known casts doubt on the others
+SURE_DRAFTS = 5  # timings of drafts; two of them may have been stalls
 FEWEST_REBUILDS = 3  # timings of a rebuild before it is taken to be known
 FIRST_BUCKET = 1024  # positions; a bucket ends at twice its start
 
@@ -122,6 +123,12 @@ class CostCurve:
         self._draft_steps.append(seconds / tokens)
         self.draft_step = median_low(self._draft_steps)
 
+    @property
+    def draft_step_sure(self) -> bool:
+        """Whether `draft_step` rests on enough timings that a few stalls cannot be all of it, as
+        when the drafter is read from the disk for the first time."""
+        return len(self._draft_steps) >= SURE_DRAFTS
+
     def verified(self, width: int, seconds: float, changed: bool) -> None:
         """A round took `seconds` besides its drafting; `changed`: the one before was not as wide,
         so that llama.cpp had to rebuild its graph."""
@@ -191,7 +198,9 @@ class CostCurve:
         """Plain data: seconds by width, of a draft step, and of a change of width."""
         return {
             "verify": {str(w): self.verify(w) for w in self.widths},
+            "rough": {str(w): self._widths[w].rough for w in self.widths if self._widths[w].rough},
             "draft_step": self.draft_step,
+            "draft_timings": len(self._draft_steps),
             "rebuild": self.rebuild,
         }
 
@@ -202,11 +211,16 @@ class CostCurve:
         try:
             for width, seconds in data["verify"].items():
                 known = _Width(math.log(seconds), 0.0, -STALE_ROUNDS - 1)
+                known.rough = int(data.get("rough", {}).get(width, 0))
                 curve._widths[int(width)] = known
             curve._level_known = not curve._widths
-            for name, kept in (("draft_step", curve._draft_steps), ("rebuild", curve._rebuilds)):
-                if data[name] > 0:
-                    kept.extend([float(data[name])] * FEWEST_REBUILDS)
+            timings = min(int(data.get("draft_timings", SURE_DRAFTS)), SURE_DRAFTS)
+            for name, kept, count in (
+                ("draft_step", curve._draft_steps, timings),
+                ("rebuild", curve._rebuilds, FEWEST_REBUILDS),
+            ):
+                if data[name] > 0 and count > 0:
+                    kept.extend([float(data[name])] * count)
                     setattr(curve, name, kept[0])
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("not a cost curve") from error

@@ -181,6 +181,10 @@ class AutoDraft(DraftPolicy):
             return self.allowance.affords(step)
         if not self._value.draft_step:
             return False
+        if not self.curve.draft_step_sure and not self._might_pay:
+            # A drafter is rarely that slow. Single drafts, judged for nothing, tell.
+            guessed = self._guess.draft_step
+            return self._since_draft >= self._probe_interval and self.allowance.affords(guessed)
         chances = self._chances([])
         if self._gain > 0 or self._value.longer_pays(chances, 0):
             self._probe_interval = PROBE_INTERVAL
@@ -243,7 +247,8 @@ class AutoDraft(DraftPolicy):
         decided = self.rest.is_over_after(done, plain_step)
         if done.drafted or done.width != self._min_width:
             # More than a plain step for each row and draft is a stall, for which nobody can help.
-            steps = min(done.seconds / plain_step, done.width + done.drafted)
+            most = 1.0 if self.curve.draft_step_sure else self._guess.draft_step
+            steps = min(done.seconds / plain_step, done.width + most * done.drafted)
         else:
             steps = 1 + decided * min(self.rest.seconds / plain_step, 1.0)
         self.allowance.settle(done.judged, steps)

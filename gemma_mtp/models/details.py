@@ -174,7 +174,8 @@ def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, st
     if found.get("context_length"):
         yield "context", f"up to {found['context_length']} tokens"
     if "draft_range" in found:
-        yield "draft lengths", " to ".join(map(str, found["draft_range"]))
+        low, high = found["draft_range"]
+        yield "worth trying", f"{low} to {high} drafts in a round"
     if "template" in found:
         words = f"in the file, {len(found['template'])} characters ({template})"
         yield "template", words if found["template"] else "none"

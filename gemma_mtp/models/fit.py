@@ -16,7 +16,7 @@ from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, GPU_PIECE
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import MIB, Estimate, estimate, target_bytes
-from gemma_mtp.text import byte_size, thousands
+from gemma_mtp.text import byte_size, counted, thousands
 
 CONTEXTS = tuple(2048 << n for n in range(8))  # tokens: 2048 to 262144
 ENOUGH_CONTEXT = 32_768  # tokens; more is offered, not recommended: it costs memory and few need it
@@ -174,6 +174,17 @@ def _short(entry: Entry, machine: Machine, place: str, context: int) -> str:
 def about(pace: float) -> str:
     """A pace in words; it is no better known than that."""
     return f"about {pace:.0f} tok/s" if pace >= 10 else f"about {pace:.1g} tok/s"
+
+
+def known_by(machine: Machine) -> str:
+    """What the paces follow from, as the rest of a sentence."""
+    speed, usable = machine.memory_speed, machine.cores * CORE_RATE
+    if not speed:
+        return "a rough guess"
+    if usable < speed:
+        cores = counted(machine.cores, "core")
+        return f"from {byte_size(usable)} a second of memory, which is what {cores} can use"
+    return f"from {byte_size(speed)} a second of memory, measured now"
 
 
 def _pace(entry: Entry, machine: Machine, place: str) -> float:

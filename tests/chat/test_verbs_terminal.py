@@ -40,7 +40,7 @@ class Person:
         chat = self.terminal
         chat.say(line)
         for answer in answers:
-            chat.until("arrows, a number")
+            chat.until("Enter takes it")
             chat.keys(answer)
         chat.prompt()
         rows = [*chat.scrolled, *chat.lines]
@@ -426,7 +426,7 @@ def test_a_full_context_is_asked_about(start: Start) -> None:
     last = f"three {WORDS}"
     me.terminal.say(last)
     me.waits("can do without the oldest exchange")
-    me.terminal.until("arrows, a number")
+    me.terminal.until("Enter takes it")
     me.terminal.keys(DOWN, ENTER)
     me.waits("/clear starts afresh; /set ctx 512, then /model tiny, holds more.")
     me.waits("The message is back on the line")
@@ -434,7 +434,7 @@ def test_a_full_context_is_asked_about(start: Start) -> None:
     me.terminal.keys(CTRL_C)
     assert len(me.saved) == 2
     me.terminal.say(last)
-    me.terminal.until("arrows, a number")
+    me.terminal.until("Enter takes it")
     me.terminal.keys(ENTER)
     me.waits("It stays saved.")
     me.terminal.prompt()

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
+import controllers.replay
 import pytest
 from controllers.curves import BUILT_IN, CURVES, LOSING, Curve
 from controllers.replay import (
@@ -129,6 +130,31 @@ def test_no_single_stall_while_learning_spoils_the_rest(stalled):
 def with_and_without_lookup(trace, curve):
     bare = replace(trace, found=[], found_matched=[])
     return [replay(knowing(curve), t, Machine(curve)).rate for t in (trace, bare)]
+
+
+@pytest.mark.parametrize("curve", [GROUPS_OF_FOUR, GPU], ids=lambda curve: curve.name)
+def test_first_drafts_that_are_slow_spoil_neither_this_session_nor_the_next(curve, monkeypatch):
+    """As when the drafter's file is read for the first time."""
+    drafts = 0
+    usual = controllers.replay._round
+
+    def slow_at_first(*args):
+        nonlocal drafts
+        done, cost = usual(*args)
+        drafts += bool(done.drafted)
+        slow = done.drafted and drafts <= 2
+        return (replace(done, draft_seconds=2.0) if slow else done), cost
+
+    monkeypatch.setattr(controllers.replay, "_round", slow_at_first)
+    trace, machine = invented((0.9,), tokens=1000), Machine(curve, seed=1)
+    best = best_fixed(trace, curve)[1]
+    policy = AutoDraft()
+    assert replay(policy, trace, machine).rate > 0.8 * best
+    short = AutoDraft()
+    drafts = 0
+    replay(short, invented((0.9,), tokens=20), machine)
+    saved = AutoDraft(CostBook.from_dict(short.book.as_dict()))
+    assert replay(saved, trace, machine).rate > 0.8 * best
 
 
 @pytest.mark.parametrize("curve", CURVES, ids=lambda c: c.name)

@@ -40,6 +40,33 @@ def test_the_first_round_at_a_new_width_tells_what_a_change_costs():
     assert curve.verify(1) == pytest.approx(0.1)
 
 
+def test_what_was_timed_roughly_is_remembered_as_that() -> None:
+    curve = CostCurve()
+    for _ in range(3):
+        curve.verified(1, 1.0, changed=False)
+    curve.verified(4, 9.0, changed=True)
+    again = CostCurve.from_dict(curve.as_dict())
+    for each in (curve, again, curve.copy()):
+        assert (each.timings(4), each.is_open(4), each.timings(1)) == (0, True, 3)
+
+
+def test_a_draft_step_of_few_timings_is_remembered_as_that() -> None:
+    curve = CostCurve()
+    for seconds in (2.0, 2.0):
+        curve.drafted(1, seconds)
+    again = CostCurve.from_dict(curve.as_dict())
+    assert again.draft_step == 2.0
+    for seconds in (0.1, 0.1):
+        again.drafted(1, seconds)
+    assert again.draft_step == 0.1
+    assert not again.draft_step_sure
+
+
+def test_costs_saved_by_the_version_before_are_read() -> None:
+    curve = CostCurve.from_dict({"verify": {"1": 1.0, "4": 2.0}, "draft_step": 0.1, "rebuild": 0.0})
+    assert (curve.timings(4), curve.draft_step, curve.draft_step_sure) == (3, 0.1, True)
+
+
 def test_when_the_width_in_use_gets_slower_the_others_are_taken_to_as_well():
     curve = CostCurve()
     timed(curve, 1, 0.1, 0.1, 0.1)

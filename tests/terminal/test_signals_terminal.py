@@ -73,7 +73,7 @@ def test_told_to_end_at_a_question(open_terminal: Open, tmp_path: Path) -> None:
     chat.say("hi")
     chat.say("/clear")
     chat.say("/resume")
-    chat.until("arrows, a number")
+    chat.until("Enter takes it")
     end(chat, signal.SIGTERM, usual)
 
 

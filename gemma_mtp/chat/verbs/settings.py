@@ -53,7 +53,8 @@ def set_parameter(chat: Chat, rest: str) -> None:
         return
     known = find(name)
     if not words:
-        chat.note(parameters.told(chat.options, known))
+        values = dict(parameters.shown(chat.options, in_use(chat)))
+        chat.note(f"{known.name} is {values[known.name]}.")
         return
     if known.name == "draft":
         draft(chat, " ".join(words))

@@ -19,7 +19,7 @@ from gemma_mtp.terminal.prompt import vt100
 from gemma_mtp.terminal.widths import clipped
 from gemma_mtp.text import harmless
 
-HELP = "arrows, a number or a part of the name; Enter takes it, Ctrl-C none"
+HELP = "Enter takes it, Ctrl-C none; arrows, a number or a part of the name"
 UNKNOWN = "nothing like that; Backspace takes letters back"
 MENU_ROWS = 16  # the most that prompt-toolkit's list has
 
