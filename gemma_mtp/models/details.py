@@ -175,7 +175,7 @@ def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, st
         yield "context", f"up to {found['context_length']} tokens"
     if "draft_range" in found:
         low, high = found["draft_range"]
-        yield "worth trying", f"{low} to {high} drafts in a round"
+        yield "draft lengths", f"{low} to {high} are worth trying"
     if "template" in found:
         words = f"in the file, {len(found['template'])} characters ({template})"
         yield "template", words if found["template"] else "none"

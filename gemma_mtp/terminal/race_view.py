@@ -115,14 +115,14 @@ class RaceView:
         if left.text == right.text:
             self.say(left.text.rstrip("\n"))
             return
-        width = self._screen.width - 1 if self._screen.live else ENDLESS
+        width = self._screen.width - 1 if self._screen.notes_shown else ENDLESS
         for title, rows in zip(self._titles, self._rows(seconds, width), strict=True):
             for row in ([Piece(f"{title}:", BOLD)], *rows):
                 self._write(row)
 
     def say(self, text: str) -> None:
         """Lines that stay, broken between words."""
-        width = self._screen.width - 1 if self._screen.live else ENDLESS
+        width = self._screen.width - 1 if self._screen.notes_shown else ENDLESS
         for row in (row for line in text.split("\n") for row in indented(Text(line), width)):
             self._write(row)
 

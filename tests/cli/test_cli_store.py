@@ -131,7 +131,7 @@ def test_show_a_pulled_pair(home: Path) -> None:
         "state          ready",
         "architecture   gemma4",
         "2 layers of width 32",
-        "worth trying   0 to 7 drafts in a round",
+        "draft lengths  0 to 7 are worth trying",
         "sampling       temperature 1, top_k 64, top_p 0.95, min_p 0, repeat_penalty 1",
         "memory         3.0 GB with 8k tokens; runs well: 6.0 GB are free",
         str(folder / "gemma-4-E2B-it-qat-UD-Q4_K_XL.gguf"),
