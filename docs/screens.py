@@ -71,7 +71,7 @@ class Chat(Terminal):
     """A chat with the built-in pair, its window and its memory empty."""
 
     def __init__(self, home: Path) -> None:
-        words = ("chat", "tiny", "--seed", SEED)
+        words = ("chat", "tiny", "--seed", SEED, "--draft", "3")
         super().__init__(*words, columns=COLUMNS, rows=ROWS, real=True, GEMMA_MTP_HOME=str(home))
         answer = self.screen.write_process_input
         self.screen = Emulator(COLUMNS, ROWS, history=1000, ratio=0.5)
