@@ -10,6 +10,7 @@ Read by the command line, the chat, config.toml and models.toml. Pure: knows no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -28,6 +29,7 @@ DraftSetting = int | Literal["auto"]
 
 MAX_DRAFT = 16  # tokens; the widest round evaluates one more
 NONE = ("none", "off", "default")  # words for no value of one's own
+KEEP_ALIVE = 300  # seconds that a model stays loaded after a reply, as with Ollama
 SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -59,7 +61,8 @@ class Setting:
     `name` is what people type, `field` the attribute that holds the value. Numbers are between
     `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
     `words` stand for values. `unset` says what None means, "" where None is no value. `alias` is
-    Ollama's name, where that is another one.
+    Ollama's name, where that is another one. `is_time`: a number of seconds, also typed as 30s, 5m
+    or 1h.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Setting:
     words: Mapping[str, Any] = dataclass_field(default_factory=dict)
     unset: str = ""
     alias: str = ""
+    is_time: bool = False
 
     def accept(self, value: Any, called: str = "") -> Any:
         """A value of TOML, JSON or Python as the field holds it.
@@ -87,6 +91,8 @@ class Setting:
                 return self.words[found]
             if self.kind is int and found.isdecimal():  # quoted like the words
                 found = int(found)
+            if self.is_time and (time := _TIME.fullmatch(found)):
+                found = int(time[1]) * _UNITS[time[2]]
         if self.kind is bool and isinstance(value, str):
             found = SWITCH.get(value.lower(), value)
         if self.kind is float and type(found) is int:
@@ -137,6 +143,8 @@ class Setting:
     @property
     def wanted(self) -> str:
         """The values it takes, as the rest of a sentence."""
+        if self.is_time:
+            return f"{', '.join(self.words)} or a time such as 30s, 5m or 1h"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.kind is bool:
@@ -165,6 +173,10 @@ class Setting:
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
         )
+
+
+_TIME = re.compile(r"(\d+)([smh])", re.ASCII)
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def setting(default: Any, help: str, kind: type | None = None, **details: Any) -> Any:
@@ -297,6 +309,17 @@ class Options(ChatSettings, View, LoadOptions, ReplySettings, Sampling):
     """
 
     system: str | None = setting(None, "System prompt.", str, unset="no system prompt")
+    keep_alive: int | None = setting(
+        None,
+        "How long the model stays loaded after a reply, for the next command.",
+        int,
+        least=-1,
+        most=10**9,
+        words={"off": 0, "forever": -1},
+        unset="off, unless an engine runs",
+        alias="keepalive",
+        is_time=True,
+    )
     drafter: Path | None = None
     given: frozenset[str] = frozenset()
 

@@ -223,8 +223,8 @@ def test_the_script_for_a_chat_passes_every_command_on() -> None:
 
 def test_the_reference_says_what_takes_json() -> None:
     without = {name for name, found in COMMANDS.items() if "--json" not in options({name: found})}
-    assert without == {"chat", "help"}
-    assert "All but `chat` and `help` take `--json`." in section("Commands")
+    assert without == {"chat", "help", "stop"}
+    assert "All but `chat`, `help` and `stop` take `--json`." in section("Commands")
 
 
 def test_the_reference_lists_every_verb() -> None:
@@ -267,7 +267,7 @@ def test_the_reference_names_every_variable_that_the_program_reads() -> None:
     }
     assert len(names) > 3
     text = section("Environment variables")
-    assert {name for name in names if f"`{name}`" not in text} <= {"PATH"}
+    assert {name for name in names if f"`{name}`" not in text} <= {"PATH", "PYTHONPATH"}
 
 
 def test_the_map_names_every_package_and_nothing_that_is_not_there() -> None:

@@ -3,7 +3,7 @@
 Lines go down as a `Request`, events come up; nothing here knows llama.cpp or a terminal.
 """
 
-from gemma_mtp.api.events import End, Event, Prefill, Progress, TextDelta
+from gemma_mtp.api.events import End, Event, Loading, Prefill, Progress, TextDelta, Waiting
 from gemma_mtp.api.json_data import from_json, to_json
 from gemma_mtp.api.messages import (
     Audio,
@@ -21,6 +21,8 @@ from gemma_mtp.api.pair import (
     DEFAULT_CONTEXT,
     GPU_PIECE,
     MAX_WIDTH,
+    SHELF_BYTES,
+    SHELF_SHARE,
     SNAPSHOT_BYTES,
     SNAPSHOT_SHARE,
     PairFiles,

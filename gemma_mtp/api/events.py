@@ -10,6 +10,22 @@ from gemma_mtp.api.stats import FinishReason, Stats
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Others are answered first: `ahead` requests, the one in progress included."""
+
+    type: ClassVar = "waiting"
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The pair is loaded before the reply; `fraction` of it is done, from 0 to 1."""
+
+    type: ClassVar = "loading"
+    fraction: float
+
+
+@dataclass(frozen=True)
 class Prefill:
     """`done` of `total` prompt tokens are in the cache; `cached` of them were there before."""
 
@@ -60,4 +76,4 @@ class End:
     warning: str = ""
 
 
-Event = Prefill | TextDelta | Progress | End
+Event = Waiting | Loading | Prefill | TextDelta | Progress | End

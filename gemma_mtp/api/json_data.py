@@ -10,6 +10,7 @@ from binascii import a2b_base64, b2a_base64
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from math import isfinite
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -23,6 +24,7 @@ _WORDS = {
     float: "a number",
     bool: "true or false",
     bytes: "base64",
+    Path: "a path",
     NoneType: "null",
     tuple: "a list",
 }
@@ -38,6 +40,8 @@ def to_json(value: Any) -> Any:
         return tag | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple):
         return [to_json(each) for each in value]
+    if isinstance(value, Path):
+        return str(value)
     return b2a_base64(value, newline=False).decode() if isinstance(value, bytes) else value
 
 
@@ -55,6 +59,8 @@ def from_json(kind: Any, data: Any, name: str = "") -> Any:
     if origin is tuple and isinstance(data, list):  # of any length, and of one type
         return tuple(from_json(inner[0], each, f"{name}[{n}]") for n, each in enumerate(data))
     try:
+        if kind is Path and isinstance(data, str):
+            return Path(data)
         if kind is bytes and isinstance(data, str):
             return a2b_base64(data, strict_mode=True)
         if kind is float and type(data) in (int, float) and isfinite(data):

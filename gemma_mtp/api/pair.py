@@ -20,6 +20,8 @@ MAX_WIDTH = MAX_DRAFT + 1  # rows that one round checks at the most
 # Snapshots of the cache may take so many bytes together, or this fraction (1/16) of the model's own
 # size, whichever is more.
 SNAPSHOT_BYTES, SNAPSHOT_SHARE = 256 << 20, 16
+# Copies of the cache for conversations that take turns, likewise.
+SHELF_BYTES, SHELF_SHARE = 512 << 20, 8
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class PairInfo:
 
     `threads` are the most that evaluate; with `adaptive_threads` fewer while others use processors.
     `plain_reason` says why there is no speculation ("" when there is); `warnings` are sentences
-    about what is wrong with a pair that can be used. `context_limit` is the longest context that
-    the model was trained with, in tokens; 0 where that is not known.
+    about what is wrong with a pair that can be used. `exact_slowdown` is how many times as long a
+    token takes in exact mode without drafts, once that has been measured. `context_limit` is the
+    longest context that the model was trained with, in tokens; 0 where that is not known.
     """
 
     name: str
@@ -58,6 +61,7 @@ class PairInfo:
     plain_reason: str = ""
     adaptive_threads: bool = False
     warnings: tuple[str, ...] = ()
+    exact_slowdown: float | None = None
     context_limit: int = 0
 
     def larger_context(self, tokens: int = 0) -> int | None:

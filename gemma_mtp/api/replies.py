@@ -27,10 +27,6 @@ class Replies(Protocol):
         """Tokens of the prompt that `request` amounts to. Raises UsageError, and DoesNotFit for a
         message that is far too long to be tokenized."""
 
-    def exact_slowdown(self) -> float | None:
-        """How many times as long a token takes in exact mode without drafts, once that has been
-        measured."""
-
     def prepare(self, request: Request | None) -> None:
         """Read ahead what the prompt after `request` will begin with; for None, leave off."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.machine import Machine
     from gemma_mtp.models.store import Store
+    from gemma_mtp.settings import Options
 
 
 class Environment(Protocol):
@@ -34,7 +35,13 @@ class Environment(Protocol):
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:
-        """Load a pair; `progress` gets the share that is done, and stops it by returning False."""
+        """Load a pair in this process; `progress` gets the share that is done, and stops it by
+        returning False."""
+
+    def attach(
+        self, files: PairFiles, options: Options, progress: Callable[[float], bool]
+    ) -> Replies:
+        """A pair as `load` has it, in the process that stays between commands if one is wanted."""
 
     def remember_used(self, name: str) -> None:
         """Make this pair the one that is used where no model is named."""

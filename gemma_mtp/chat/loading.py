@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 PAYS = 1.05  # a speedup; a smaller one would be given as 1.0
 
 
-def load(env: Environment, files: PairFiles, options: Options, printer: Printer) -> Replies:
-    """Load a pair with progress, and say what is wrong with it; Ctrl-C stops it."""
+def load(
+    env: Environment,
+    files: PairFiles,
+    options: Options,
+    printer: Printer,
+    *,
+    alone: bool = False,
+) -> Replies:
+    """Load a pair with progress, and say what is wrong with it; Ctrl-C stops it.
+
+    `alone`: in this process, as measuring needs it.
+    """
     with stoppable() as cancel:
 
         def progress(fraction: float) -> bool:
@@ -30,7 +40,10 @@ def load(env: Environment, files: PairFiles, options: Options, printer: Printer)
 
         printer.begin()
         try:
-            engine = env.load(files, options.part(LoadOptions), progress)
+            if alone:
+                engine = env.load(files, options.part(LoadOptions), progress)
+            else:
+                engine = env.attach(files, options, progress)
         finally:
             printer.finish()
     for warning in engine.info.warnings:

@@ -23,6 +23,7 @@ from gemma_mtp.cli.chat import chat
 from gemma_mtp.cli.complaints import in_our_words
 from gemma_mtp.cli.config import config
 from gemma_mtp.cli.doctor import doctor
+from gemma_mtp.cli.engine import ps, stop
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.flags import our_word
 from gemma_mtp.cli.list import list_models
@@ -87,7 +88,7 @@ for command in (show, rm, prune):
 app.add_typer(chats.commands, name="chats")
 # -1 is a value, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(config)
-for command in (doctor, bench, verify):
+for command in (ps, stop, doctor, bench, verify):
     app.command()(command)
 app.command("help")(show_help)
 for name in ("ls", "models"):  # what commands are called elsewhere

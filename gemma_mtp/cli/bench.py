@@ -156,7 +156,10 @@ def _measure(
             f"\n  gemma-mtp bench --shape {size} measures a made-up one, without a download."
         )
         raise
-    with closing(load(env, files, options, printer)) as loaded, stoppable(False) as late:
+    with (
+        closing(load(env, files, options, printer, alone=True)) as loaded,
+        stoppable(False) as late,
+    ):
         engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
         if engine.info.plain_reason:
             printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")

@@ -18,12 +18,9 @@ from gemma_mtp.text import nearest
 if TYPE_CHECKING:
     from gemma_mtp.models.catalogue import Catalogue
 
-NOTHING_RUNS = "Nothing stays loaded once a command has ended, so there is nothing to {}."
 COMMANDS = {
     "serve": ("There is no server yet; chat and run load the model themselves.", "chat"),
     "start": ("There is no server yet; chat and run load the model themselves.", "chat"),
-    "ps": (NOTHING_RUNS.format("list"), "list"),
-    "stop": (NOTHING_RUNS.format("stop"), "list"),
     "create": ("Models are not made here; a system prompt is a setting.", "config system TEXT"),
     "push": ("Models are not published from here; a copy can be carried.", "pull e2b --to FOLDER"),
     "cp": ("Models are not renamed here; a copy can be carried.", "pull e2b --to FOLDER"),
@@ -39,8 +36,6 @@ COMMANDS = {
 OPTIONS = {
     "--format": "One JSON object with text and figures: gemma-mtp run --json",
     "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
-    "--keepalive": "Nothing stays loaded once a command has ended; leave it out.",
-    "--keep-alive": "Nothing stays loaded once a command has ended; leave it out.",
     "--insecure": "Connections to a hub are always checked; leave it out.",
     "--stream": "Replies are always written as they come; leave it out.",
     "--draft-max": "A fixed draft length: gemma-mtp run --draft 3",

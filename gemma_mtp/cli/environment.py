@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gemma_mtp.models.pull.events import OnEvent
     from gemma_mtp.models.pull.request import PullRequest
     from gemma_mtp.models.store import Store
+    from gemma_mtp.settings import Options
 
 
 class Environment:
@@ -72,31 +73,20 @@ class Environment:
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:
-        from dataclasses import replace
+        from gemma_mtp.service.attach import make_room
+        from gemma_mtp.service.pairs import load
+        from gemma_mtp.terminal.console import note
 
-        from gemma_mtp.engine import engine
-        from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
-        from gemma_mtp.llama import features
-        from gemma_mtp.models.machine import cpu_name
-        from gemma_mtp.models.saved_costs import CostMemory
-        from gemma_mtp.models.temporary_pair import is_temporary
-        from gemma_mtp.paths import cache_dir, state_dir
+        make_room(note)
+        return load(files, options, progress)
 
-        log = state_dir() / "llama.log"
-        # Another build or another processor has other kernels.
-        version = "/".join([*self.versions(), features(), cpu_name()])
-        memory = CostMemory(cache_dir() / "costs", files, options, version)
-        kept = None if is_temporary(files.target) else memory
-        try:
-            return engine.load(files, replace(options, log_file=log), progress, kept)
-        except BadPair as error:
-            error.hint = error.hint or "llama.cpp's whole log comes with --verbose."
-            raise
-        except UsageError as error:
-            raise UsageError(str(error), error.hint or "Use a smaller --ctx.") from error
-        except DoesNotFit as error:
-            hint = error.hint or "Try a smaller --ctx, or --kv-type q8_0."
-            raise DoesNotFit(str(error), hint) from error
+    def attach(
+        self, files: PairFiles, options: Options, progress: Callable[[float], bool]
+    ) -> Replies:
+        from gemma_mtp.service.attach import attach
+        from gemma_mtp.terminal.console import note
+
+        return attach(files, options, progress, note)
 
     def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
         """Fetch a pair and return its name in the catalogue."""

@@ -168,7 +168,7 @@ def metavar(known: Setting) -> str:
     if known.kind is bool:
         return ""
     if known.words:
-        return "|".join([*known.words, "N"])
+        return "|".join([*known.words, "TIME" if known.is_time else "N"])
     if known.choices:
         return "|".join(known.choices) if len(known.choices) < 4 else "TYPE"
     return "TEXT" if known.kind in (str, tuple) else "N"

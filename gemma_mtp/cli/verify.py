@@ -84,7 +84,7 @@ def _receipt(
 
     printer = Printer(Screen(sys.stdout, sys.stderr))
     files = resolve_or_offer(env, model, options.drafter)
-    with closing(load(env, files, options, printer)) as loaded, stoppable() as cancel:
+    with closing(load(env, files, options, printer, alone=True)) as loaded, stoppable() as cancel:
         engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
         if engine.info.plain_reason:
             raise BadPair(f"There is nothing to verify: {engine.info.plain_reason}.")

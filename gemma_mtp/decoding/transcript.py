@@ -84,6 +84,17 @@ class Transcript:
             del self.ids[self._index(end) :]
             self.end, self.cached = end, min(self.cached, end)
 
+    def copy(self) -> Transcript:
+        """The same positions, of which none is cached."""
+        copy = Transcript()
+        copy.ids, copy._others, copy.end = [*self.ids], [*self._others], self.end
+        return copy
+
+    def become(self, other: Transcript) -> None:
+        """Hold what `other` does, all of it cached."""
+        self.ids, self._others = [*other.ids], [*other._others]
+        self.end = self.cached = other.end
+
     def tokens(self, start: Position, end: Position | None = None) -> list[int]:
         """The token ids at the positions from `start` to before `end`."""
         return self.ids[self._index(start) : None if end is None else self._index(end)]

@@ -103,6 +103,7 @@ class Engine:
         reply = Reply(self, request, cancel or Flag())
         self._stop_preparing()
         yield from self._settling(reply.events())
+        self.info = replace(self.info, exact_slowdown=self._exact_slowdown())
 
     def prepare(self, request: Request | None) -> None:
         """Evaluate in the background what the prompt after `request` will begin with, up to the
@@ -146,7 +147,7 @@ class Engine:
             self._book.learn(costs)
         return costs
 
-    def exact_slowdown(self) -> float | None:
+    def _exact_slowdown(self) -> float | None:
         """How many times as long a plain round takes in exact mode, which makes it two rows wide;
         None until both widths were timed."""
         curve = self._book.at(self.cache.transcript.end)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import SNAPSHOT_BYTES, SNAPSHOT_SHARE, Prefill
+from gemma_mtp.api import SHELF_BYTES, SHELF_SHARE, SNAPSHOT_BYTES, SNAPSHOT_SHARE, Prefill
 from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
+from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -23,15 +24,24 @@ SNAPSHOT_INTERVAL = 8  # pieces of a long prompt between two snapshots
 NEGLIGIBLE = 16  # tokens, left to the next prompt: the end of a turn and the opening of another
 
 
+# Positions to evaluate again from which on a conversation is set aside. A copy of one costs a
+# fraction of evaluating that many.
+WORTH_KEEPING = 64
+
+
 class PromptCache:
-    """The one sequence in the cache, and the transcript of it."""
+    """The one sequence in the cache, the transcript of it, and copies of other conversations."""
 
     def __init__(self, target: LlamaTarget) -> None:
         self.target = target
         self.transcript = Transcript()
         self.last_row: Row | None = None
         self.expected = Transcript()  # what a later prompt will begin with
-        self.snapshots = Snapshots(max(SNAPSHOT_BYTES, target.model_bytes // SNAPSHOT_SHARE))
+        self.snapshots = self._no_snapshots()
+        self.shelf = Shelf(max(SHELF_BYTES, target.model_bytes // SHELF_SHARE))
+
+    def _no_snapshots(self) -> Snapshots:
+        return Snapshots(max(SNAPSHOT_BYTES, self.target.model_bytes // SNAPSHOT_SHARE))
 
     @property
     def tokens(self) -> list[int]:
@@ -49,6 +59,7 @@ class PromptCache:
         same text: evaluated in other pieces, the rows would have other last bits.
         May be abandoned between pieces: the transcript holds what the cache does.
         """
+        self._turn_to(prompt)
         transcript, total = self.transcript, prompt.end
         lasting = total if lasting is None else lasting
         cached = self._reuse(prompt, exact, lasting)
@@ -100,6 +111,36 @@ class PromptCache:
         transcript."""
         self.transcript.truncate(self.transcript.cached)
         self.target.keep(self.transcript.end)
+
+    def _turn_to(self, prompt: Transcript) -> None:
+        """Have in the cache the conversation that has most of `prompt`, and set that aside which is
+        there, if much of it would have to be evaluated again."""
+        shared = self.transcript.shared(prompt)
+        theirs, other = self.shelf.best(prompt)
+        if other is not None and theirs >= shared + WORTH_KEEPING:
+            self.shelf.take(other)
+        else:
+            other = None
+        if self.transcript.end >= (0 if other else shared) + WORTH_KEEPING:
+            self._set_aside()
+        if other is not None:
+            self._take_up(other)
+
+    def _set_aside(self) -> None:
+        """Keep a copy of the conversation in the cache, if there is room for one."""
+        if self.target.saved_cache_bytes() > self.shelf.limit:
+            return
+        saved = self.target.save_cache()
+        if saved is not None:
+            self.shelf.put(Shelved(self.transcript.copy(), saved, self.snapshots.copy()))
+
+    def _take_up(self, other: Shelved) -> None:
+        if self.target.restore_cache(other.saved, other.transcript.end):
+            self.transcript.become(other.transcript)
+            self.snapshots = other.snapshots
+        else:
+            self.target.rewind(0)
+            self._forget(0)
 
     def _reuse(self, prompt: Transcript, exact: bool, lasting: Position) -> Position:
         """Keep what is cached of `prompt`; returns how many positions that is."""

@@ -32,6 +32,12 @@ class Snapshots:
         self.limit, self.count = limit, count
         self._kept: list[Snapshot] = []
 
+    def copy(self) -> Snapshots:
+        """The same snapshots, of which either may drop some."""
+        copy = Snapshots(self.limit, self.count)
+        copy._kept = [*self._kept]
+        return copy
+
     @property
     def newest(self) -> int:
         """The length of the newest snapshot, 0 when there is none."""

@@ -33,6 +33,18 @@ def locked(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         os.close(descriptor)  # lets go as well
 
 
+def hold(folder: Path) -> int | None:
+    """Hold `folder` until the descriptor is closed; None while another process holds it.
+
+    Raises OSError.
+    """
+    descriptor = _open(folder)
+    if _try(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def is_locked(folder: Path) -> bool:
     """Whether another process holds `folder`, or nobody can: it cannot be written."""
     try:

@@ -32,6 +32,18 @@ class SavedTarget:
         return self.window.nbytes + sum(r.nbytes for r in (self.row, self.hidden) if r is not None)
 
 
+@dataclass(frozen=True)
+class SavedCache:
+    """All of the cache, and its sliding window once more, in the order in which it lies."""
+
+    cells: window_cells.Bytes
+    window: SavedTarget | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.cells.nbytes + (self.window.nbytes if self.window else 0)
+
+
 class LlamaTarget:
     """The target model with its KV cache; positions are 0-based tokens of the one sequence."""
 
@@ -145,4 +157,29 @@ class LlamaTarget:
         self._ring.reset(length)
         self._oldest = max(0, length - self._window)
         self._restored = saved.hidden
+        return True
+
+    def saved_cache_bytes(self) -> int:
+        """What `save_cache` takes now."""
+        return window_cells.size(self.context, 0) + window_cells.size(self.context)
+
+    def save_cache(self) -> SavedCache | None:
+        """A copy of the cache; None where it cannot be had."""
+        window = self.save(complete=False)
+        if self._window and window is None:
+            return None
+        cells = window_cells.save_all(self.context)
+        return None if cells is None else SavedCache(cells, window)
+
+    def restore_cache(self, saved: SavedCache, length: int) -> bool:
+        """Put back a copy that was taken at `length` positions, bit for bit.
+
+        False where it failed; then `rewind(0)` is what is left.
+        """
+        self.rewind(0)
+        if not window_cells.restore_all(self.context, saved.cells):
+            return False
+        if saved.window is not None:
+            return self.restore(saved.window, length)
+        self._ring.reset(length)
         return True

@@ -20,28 +20,49 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 _ONLY_WINDOW = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+_ALL = 0
 _CELL = np.dtype([("position", "<i4"), ("sequences", "<u4"), ("sequence", "<i4")])
 _Pointer = ctypes.POINTER(ctypes.c_uint8)
 
 
-def size(context: Any) -> int:
+def size(context: Any, flags: int = _ONLY_WINDOW) -> int:
     """Bytes that `save` would take now; 0 where this llama.cpp cannot."""
     get_size = getattr(llama_cpp, "llama_state_seq_get_size_ext", None)
-    return int(get_size(context, 0, _ONLY_WINDOW)) if get_size else 0
+    return int(get_size(context, 0, flags)) if get_size else 0
 
 
 def save(context: Any) -> Bytes | None:
     """The window as it is now, or None where it cannot be had."""
-    n_bytes = size(context)
+    state = _get(context, _ONLY_WINDOW)
+    try:
+        if state is not None:
+            _State(state)  # can it be read?
+    except ValueError:
+        return None
+    return state
+
+
+def save_all(context: Any) -> Bytes | None:
+    """All cells of all layers, or None where they cannot be had."""
+    return _get(context, _ALL)
+
+
+def restore_all(context: Any, state: Bytes) -> bool:
+    """Put back what `save_all` gave, into a cache that is empty. Those of the window come to lie in
+    any order: `restore` them afterwards."""
+    return _set(context, state, _ALL)
+
+
+def _get(context: Any, flags: int) -> Bytes | None:
+    n_bytes = size(context, flags)
     if not n_bytes:
         return None
     try:
         state = np.empty(n_bytes, np.uint8)
-        pointer = state.ctypes.data_as(_Pointer)
-        n = llama_cpp.llama_state_seq_get_data_ext(context, pointer, len(state), 0, _ONLY_WINDOW)
-        _State(state)  # can it be read?
-    except (ValueError, MemoryError):
+    except MemoryError:
         return None
+    pointer = state.ctypes.data_as(_Pointer)
+    n = llama_cpp.llama_state_seq_get_data_ext(context, pointer, len(state), 0, flags)
     return state if n == len(state) else None
 
 
@@ -66,9 +87,9 @@ def restore(context: Any, state: Bytes, length: int, ring: int) -> bool:
     return True
 
 
-def _set(context: Any, image: Bytes) -> bool:
+def _set(context: Any, image: Bytes, flags: int = _ONLY_WINDOW) -> bool:
     pointer = image.ctypes.data_as(_Pointer)
-    n = llama_cpp.llama_state_seq_set_data_ext(context, pointer, len(image), 0, _ONLY_WINDOW)
+    n = llama_cpp.llama_state_seq_set_data_ext(context, pointer, len(image), 0, flags)
     return int(n) == len(image)
 
 

@@ -11,7 +11,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from gemma_mtp.api import End, Event, Prefill, Progress, Replies, Request, Stats, TextDelta
+from gemma_mtp.api import (
+    End,
+    Event,
+    Loading,
+    Prefill,
+    Progress,
+    Replies,
+    Request,
+    Stats,
+    TextDelta,
+    Waiting,
+)
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.settings import View
 from gemma_mtp.terminal.console import wrapped
@@ -114,6 +125,11 @@ class Printer:
                 self._waiting(f"reading prompt {event.done}/{event.total}")
         elif isinstance(event, Progress):
             self._status(event.stats)
+        elif isinstance(event, Loading):
+            self.loading(event.fraction)
+        elif isinstance(event, Waiting):
+            others = counted(event.ahead, "request")
+            self.screen.transient(f"waiting for {others} before this one")
         else:
             self.finish()
 

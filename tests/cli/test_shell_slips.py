@@ -19,9 +19,9 @@ from gemma_mtp.api import LoadOptions, PairFiles, Replies
 from gemma_mtp.cli.app import app
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import BadPair
+from gemma_mtp.settings import Options
 
 FIRST_SIX = "tiny, e2b, e4b, 12b, 26b, 31b"
-NOTHING_LOADED = "Nothing stays loaded once a command has ended"
 
 
 class ScriptedEngine(Environment):
@@ -29,6 +29,11 @@ class ScriptedEngine(Environment):
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> Replies:
+        return FakeEngine(name=files.name)
+
+    def attach(
+        self, files: PairFiles, options: Options, progress: Callable[[float], bool]
     ) -> Replies:
         return FakeEngine(name=files.name)
 
@@ -82,8 +87,7 @@ SLIPS = [
     ("run tiny", 2, "The prompt is empty", 'run "Why is the sky blue?"'),
     # --- commands
     ("serve", 2, "There is no server yet", "chat"),
-    ("ps", 2, NOTHING_LOADED, "list"),
-    ("stop e2b", 2, NOTHING_LOADED, "list"),
+    ("start", 2, "There is no server yet", "chat"),
     ("create mine -f Modelfile", 2, "Models are not made here", "config system TEXT"),
     ("push e2b", 2, "not published from here", "pull e2b --to FOLDER"),
     ("cp e2b mine", 2, "not renamed here", "pull e2b --to FOLDER"),
@@ -107,7 +111,8 @@ SLIPS = [
     ("run tiny hi --think=false", 2, "--think takes no value.\n  On is --think, off is --no-think",
      "run --help"),
     ("run tiny hi --format json", 2, "no option --format", "run --json"),
-    ("run tiny hi --keepalive 5m", 2, f"no option --keepalive.\n  {NOTHING_LOADED}", ""),
+    ("run tiny hi --keepalive soon", 2,
+     '--keep-alive must be off, forever or a time such as 30s, 5m or 1h, not "soon".', ""),
     ("run tiny hi --hidethinking", 2, "no option --hidethinking", "chat --thoughts hide"),
     ("run tiny hi --system", 2, "--system needs a value.", "run --help"),
     ("verify -m tiny", 2, "no option -m.\n  The model needs none", "verify e2b"),

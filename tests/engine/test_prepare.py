@@ -52,6 +52,7 @@ class Chat:
         self._decode = engine.pair.target.decode
         monkeypatch.setattr(engine.pair.target, "decode", self.decode)
         engine.cache.rewind(0)
+        engine.cache.shelf._kept.clear()
 
     def decode(self, tokens, position, outputs):
         if threading.current_thread() is threading.main_thread():

@@ -49,6 +49,7 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import OnEvent, PullProgress
 from gemma_mtp.models.pull.request import PullRequest
 from gemma_mtp.models.store import BUILTIN_FOLDER
+from gemma_mtp.settings import Options
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 
@@ -87,9 +88,8 @@ class FakeEngine:
     @property
     def info(self) -> PairInfo:
         sizes = (2, 0, 60 << 20, 0, 10**7, 10**6)
-        return PairInfo(
-            self.name, self.context, *sizes, self.plain_reason, context_limit=self.limit
-        )
+        more = {"context_limit": self.limit, "exact_slowdown": self.slowdown}
+        return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 
     def close(self) -> None:
         self.closed = True
@@ -105,9 +105,6 @@ class FakeEngine:
         if script.error:
             raise BadPair(script.error, "Try something else.")
         return self._events(script, request, cancel)
-
-    def exact_slowdown(self) -> float | None:
-        return self.slowdown
 
     def prepare(self, request: Request | None) -> None:
         assert not self.closed
@@ -240,6 +237,11 @@ class FakeEnvironment(Environment):
                 'There is no model called "nosuch".', "Known models: tiny, e2b."
             )
         return PairFiles(model or "tiny", BUILTIN_FOLDER / "tiny-target.gguf", drafter)
+
+    def attach(
+        self, files: PairFiles, options: Options, progress: Callable[[float], bool]
+    ) -> FakeEngine:
+        return self.load(files, options.part(LoadOptions), progress)
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]

@@ -147,7 +147,7 @@ def _seed(chat: Chat) -> str:
 
 
 def _cost_of_exact_mode(chat: Chat) -> str:
-    slowdown = chat.loaded.exact_slowdown() if chat.loaded else None
+    slowdown = chat.loaded.info.exact_slowdown if chat.loaded else None
     if slowdown is None:
         return "It slows plain decoding down."
     if slowdown < 1.05:  # two timings of the same thing may differ by as much

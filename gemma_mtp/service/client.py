@@ -1,0 +1,151 @@
+"""A pair in the resident engine, used as if it were loaded here.
+
+The commands that answer and chat have one; whoever measures loads a pair of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp import __version__
+from gemma_mtp.api import (
+    End,
+    Event,
+    Loading,
+    LoadOptions,
+    Message,
+    PairFiles,
+    PairInfo,
+    Request,
+    Stats,
+    from_json,
+    to_json,
+)
+from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.service.line import Line, never
+from gemma_mtp.service.start import LOG, connect_or_start
+from gemma_mtp.service.wire import Disconnected
+
+
+class EngineDied(GemmaMtpError):
+    """The process that holds the model is gone; the next request starts another one."""
+
+
+class ResidentPair:
+    """Keeps the promises of `Replies`."""
+
+    def __init__(
+        self, folder: Path, files: PairFiles, options: LoadOptions, keep: float | None = None
+    ) -> None:
+        """`keep`: seconds that the pair stays loaded after a request, below 0 for good; None
+        leaves that to those who say it."""
+        self._folder = folder
+        name = " ".join(["gemma-mtp", *sys.argv[1:2]])
+        self._greeting = (
+            {"op": "hello", "name": name, "keep_alive": keep},
+            {"op": "use", "files": to_json(files), "options": to_json(options)},
+        )
+        self._line: Line | None = None
+        self._info: PairInfo | None = None
+
+    def load(self, progress: Callable[[float], bool]) -> None:
+        """Have the engine load the pair. Raises what loading raises, and EngineDied."""
+        fraction = 0.0
+        for event in self._ask("info", lambda: not progress(fraction)):  # noqa: B023
+            fraction = event.fraction if isinstance(event, Loading) else fraction
+        self._keep_info()
+
+    @property
+    def info(self) -> PairInfo:
+        assert self._info is not None
+        return self._info
+
+    def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        request.check()
+        left = threading.Event()
+        events = self._ask(
+            "reply", lambda: cancel.is_set() or left.is_set(), request=to_json(request)
+        )
+        try:
+            for event in events:  # noqa: UP028 (`yield from` would end it, and not read on)
+                yield event
+            self._keep_info()
+        except Cancelled:  # before its turn, or while the pair was loaded for it
+            nothing = Message.text("assistant", "")
+            size = self.info.context_size
+            yield End("cancelled", nothing, "", (), request.seed or 0, Stats(context_size=size))
+        except GeneratorExit:
+            left.set()
+            with suppress(GemmaMtpError):
+                for _ in events:
+                    pass
+            raise
+
+    def count(self, request: Request) -> int:
+        for _ in self._ask("count", request=to_json(request)):
+            pass
+        assert self._line is not None
+        return int(self._line.answer)
+
+    def prepare(self, request: Request | None) -> None:
+        with suppress(GemmaMtpError):
+            self._open().send({"op": "prepare", "request": to_json(request)})
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = None
+
+    def _keep_info(self) -> None:
+        assert self._line is not None
+        self._info = from_json(PairInfo, self._line.answer)
+
+    def _ask(self, op: str, cancelled: Callable[[], bool] = never, **more: Any) -> Iterator[Event]:
+        """Ask; once more where an engine that ran before ended without taking notice."""
+        while True:
+            known, begun = self._line, False
+            line = self._open()
+            try:
+                for event in line.ask(op, cancelled, **more):
+                    begun = True
+                    yield event
+                return
+            except Disconnected as error:
+                self._line = None
+                if begun or line is not known:
+                    raise self._died(line) from error
+
+    def _died(self, line: Line) -> EngineDied:
+        return EngineDied(
+            f"The engine has ended {line.how_it_ended()}".rstrip() + ".",
+            f"The next message starts another one; {self._folder / LOG} may say why.",
+        )
+
+    def _open(self) -> Line:
+        """The connection; a new one where the engine has ended since it was last used."""
+        if self._line is not None:
+            with suppress(Disconnected):
+                self._line.check()
+                return self._line
+        self._line = self._connected()
+        self._line.send(*self._greeting)
+        return self._line
+
+    def _connected(self) -> Line:
+        """To an engine of this version of the program; one of another makes room for it."""
+        while True:
+            line = Line(connect_or_start(self._folder))
+            if line.is_new:
+                return line
+            with suppress(Disconnected):
+                for _ in line.ask("status"):
+                    pass
+                if line.answer["version"] == __version__:
+                    return line
+                line.send({"op": "stop"})
+                line.wait_for_end()

@@ -1,0 +1,117 @@
+"""A client of the resident engine, as the engine sees it: what it said, what it gets.
+
+A thread reads what it says and hands what the engine has to do to the engine's own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gemma_mtp.api import LoadOptions, PairFiles, Request, from_json
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.service import failures
+from gemma_mtp.service.outbox import Outbox
+from gemma_mtp.service.wire import Connection, Disconnected, Message
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A pair, and how it is to be loaded."""
+
+    files: PairFiles
+    options: LoadOptions
+
+
+class Client:
+    """One connection. `cancel` is set when it wants its reply stopped, and when it is gone."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.outbox = Outbox(connection)
+        self.cancel = threading.Event()
+        self.gone = False
+        self.name = "unknown"
+        # Seconds that its pair stays after a request; below 0 for good, None if it does not matter.
+        self.keep_alive: float | None = None
+        self.wanted: Wanted | None = None
+
+    def messages(self) -> Iterator[Message]:
+        """What it says, until it is gone; ends what it had asked for then."""
+        try:
+            while (message := self.connection.receive()) is not None:
+                yield message
+        except Disconnected:
+            pass
+        finally:
+            self.gone = True
+            self.cancel.set()
+            self.outbox.close()
+            self.connection.close()
+
+    def answer(self, value: Any) -> None:
+        """The last message about what it asked for."""
+        self.outbox.put({"done": value})
+
+    def refuse(self, error: Exception) -> None:
+        """The last message about what it asked for: that came of it."""
+        self.outbox.put({"error": failures.as_data(error)})
+
+
+class Engine(Protocol):
+    """What clients may ask for. From `info` on, the engine's thread does it."""
+
+    def status(self) -> dict[str, Any]: ...
+    def stop(self) -> None: ...
+    def cancel(self, client: Client) -> None: ...
+    def enqueue(self, client: Client, work: Callable[[], None]) -> None: ...
+    def info(self, client: Client) -> None: ...
+    def reply(self, client: Client, request: Request) -> None: ...
+    def count(self, client: Client, request: Request) -> None: ...
+    def prepare(self, client: Client, request: Request | None) -> None: ...
+    def unload(self, client: Client) -> None: ...
+
+
+def serve(client: Client, engine: Engine) -> None:
+    """Read what a client says until it is gone."""
+    for message in client.messages():
+        try:
+            _take(client, engine, message)
+        except GemmaMtpError as error:
+            client.refuse(error)
+        except (KeyError, TypeError):
+            client.refuse(GemmaMtpError("The engine does not understand this client."))
+
+
+def _take(client: Client, engine: Engine, message: Message) -> None:
+    match message["op"]:
+        case "hello":
+            keep = message["keep_alive"]
+            client.name, client.keep_alive = str(message["name"]), keep and float(keep)
+        case "use":
+            files = from_json(PairFiles, message["files"], "files")
+            client.wanted = Wanted(files, from_json(LoadOptions, message["options"], "options"))
+        case "cancel":
+            engine.cancel(client)
+        case "status":
+            client.answer(engine.status())
+        case "stop":
+            engine.stop()
+            client.answer(None)
+        case "info":
+            engine.enqueue(client, lambda: engine.info(client))
+        case "unload":
+            engine.enqueue(client, lambda: engine.unload(client))
+        case "reply":
+            request = from_json(Request, message["request"], "request")
+            engine.enqueue(client, lambda: engine.reply(client, request))
+        case "count":
+            counted = from_json(Request, message["request"], "request")
+            engine.enqueue(client, lambda: engine.count(client, counted))
+        case "prepare":
+            ahead = from_json(Request | None, message["request"], "request")
+            engine.enqueue(client, lambda: engine.prepare(client, ahead))
+        case other:
+            raise GemmaMtpError(f'The engine does not know "{other}".')

@@ -1,0 +1,31 @@
+"""Errors as data, and back: what the engine raises, a client raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gemma_mtp import errors
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.GemmaMtpError)
+} | {"NotPulled": errors.ModelNotAvailable}  # which is made of a name
+
+
+def as_data(error: Exception) -> dict[str, Any]:
+    """An error as JSON has it; one that is not ours is named by its type."""
+    if not isinstance(error, errors.GemmaMtpError):
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return {"kind": "GemmaMtpError", "text": f"Something went wrong: {what}", "hint": ""}
+    data: dict[str, Any] = {"kind": type(error).__name__, "text": str(error), "hint": error.hint}
+    if isinstance(error, errors.DoesNotFit):
+        data |= {"tokens": error.tokens, "size": error.size}
+    return data
+
+
+def of_data(data: dict[str, Any]) -> errors.GemmaMtpError:
+    """The error that `as_data` described."""
+    kind = _KINDS.get(data["kind"], errors.GemmaMtpError)
+    more = {name: data[name] for name in ("tokens", "size") if name in data}
+    return kind(data["text"], data["hint"], **more)

@@ -1,0 +1,107 @@
+"""A client's end of a connection to the resident engine: what is asked, and what is answered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp.api import Event, from_json
+from gemma_mtp.service import failures
+from gemma_mtp.service.sockets import connect
+from gemma_mtp.service.start import Started
+from gemma_mtp.service.wire import Connection, Disconnected
+
+CHECK = 0.05  # seconds between two looks at whether the user has stopped something
+
+
+def never() -> bool:
+    return False
+
+
+class Line:
+    """Over it one thing is asked at a time, and its answer read to the end."""
+
+    def __init__(self, started: Started) -> None:
+        self._started = started
+        self._connection = Connection(started.socket)
+        self._read: deque[dict[str, Any]] = deque()
+        self.answer: Any = None  # what was asked for last
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the engine was started for it."""
+        return self._started.process is not None
+
+    def send(self, *messages: dict[str, Any]) -> None:
+        """Say what has no answer. Raises Disconnected."""
+        self._connection.send(*messages)
+
+    def ask(self, op: str, cancelled: Callable[[], bool] = never, **more: Any) -> Iterator[Event]:
+        """Events until the answer, which `answer` has then.
+
+        Raises what the engine raised, and Disconnected.
+        """
+        self.send({"op": op, **more})
+        told = False
+        while True:
+            if not told and cancelled():
+                self.send({"op": "cancel"})
+                told = True
+            message = self._next()
+            if message is None:
+                continue
+            if "error" in message:
+                raise failures.of_data(message["error"])
+            if "done" in message:
+                self.answer = message["done"]
+                return
+            yield from_json(Event, message["event"])
+
+    def _next(self) -> dict[str, Any] | None:
+        if not self._read:
+            self._receive(CHECK)
+        return self._read.popleft() if self._read else None
+
+    def _receive(self, timeout: float | None) -> None:
+        several = self._connection.receive(timeout)
+        self._read.extend(several["all"] if several else ())
+
+    def check(self) -> None:
+        """Raises Disconnected where the engine has ended since."""
+        self._receive(0.0)
+        self._read.clear()
+
+    def wait_for_end(self) -> None:
+        """Until the engine has ended."""
+        try:
+            while True:
+                self._receive(None)
+        except Disconnected:
+            self.close()
+
+    def how_it_ended(self) -> str:
+        return self._started.how_it_ended()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def ask(folder: Path, op: str) -> Any:
+    """What the engine of this folder answers to "status", "stop" or "unload"; None where none runs.
+
+    Waits for its turn where others are served first. Raises what the engine raises.
+    """
+    found = connect(folder)
+    if found is None:
+        return None
+    line = Line(Started(found, None))
+    try:
+        for _ in line.ask(op):
+            pass
+    except Disconnected:
+        return None
+    finally:
+        line.close()
+    return line.answer

@@ -1,0 +1,39 @@
+"""Loads a pair in this process, with the costs that were measured before and a log.
+
+The resident engine does, and commands that measure or that leave no process behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gemma_mtp.api import LoadOptions, PairFiles
+from gemma_mtp.engine import engine
+from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
+from gemma_mtp.llama import features, versions
+from gemma_mtp.models.machine import cpu_name
+from gemma_mtp.models.saved_costs import CostMemory
+from gemma_mtp.models.temporary_pair import is_temporary
+from gemma_mtp.paths import cache_dir, state_dir
+
+
+def load(
+    files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+) -> engine.Engine:
+    """Raises BadPair, DoesNotFit, Cancelled, UsageError."""
+    # Another build or another processor has other kernels.
+    version = "/".join([*versions(), features(), cpu_name()])
+    memory = CostMemory(cache_dir() / "costs", files, options, version)
+    kept = None if is_temporary(files.target) else memory
+    log = state_dir() / "llama.log"
+    try:
+        return engine.load(files, replace(options, log_file=log), progress, kept)
+    except BadPair as error:
+        error.hint = error.hint or "llama.cpp's whole log comes with --verbose."
+        raise
+    except UsageError as error:
+        raise UsageError(str(error), error.hint or "Use a smaller --ctx.") from error
+    except DoesNotFit as error:
+        hint = error.hint or "Try a smaller --ctx, or --kv-type q8_0."
+        raise DoesNotFit(str(error), hint) from error

@@ -1,0 +1,216 @@
+"""The resident engine: one pair at a time, any number of clients, done when nobody needs it.
+
+`python -m gemma_mtp.service.resident FOLDER` is the process that `start` starts. Its main thread
+loads and writes replies; each client has a thread that reads what it wants and one that sends.
+One process is enough: where llama.cpp dies, so does this process, and a client, be it a chat or a
+server, sees its connection end and starts another one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gemma_mtp import __version__
+from gemma_mtp.api import Loading, LoadOptions, PairFiles, Replies, Request, Waiting, to_json
+from gemma_mtp.errors import Cancelled
+from gemma_mtp.files.folder_lock import hold
+from gemma_mtp.models.machine import resident_bytes
+from gemma_mtp.service.clients import Client, Wanted, serve
+from gemma_mtp.service.jobs import Job, Jobs
+from gemma_mtp.service.sockets import Listener, connect
+from gemma_mtp.service.wire import Connection
+from gemma_mtp.settings import KEEP_ALIVE
+
+Loader = Callable[[PairFiles, LoadOptions, Callable[[float], bool]], Replies]
+LINGER = 2.0  # seconds that a process without a pair waits for a client
+TAKING_OVER = 30.0  # seconds that a process waits for one before it that is about to end
+
+
+class Resident:
+    """Serves clients until it is told to stop, or until nobody needs it any more."""
+
+    def __init__(self, load: Loader, clock: Callable[[], float] = time.monotonic) -> None:
+        self._load, self._clock = load, clock
+        self._jobs = Jobs()
+        self._clients: list[Client] = []
+        self._pair: Replies | None = None
+        self._loaded: Wanted | None = None
+        self._keep: float = KEEP_ALIVE  # seconds, as the client said that spoke of it last
+        self._until = clock() + LINGER  # when the pair, or without one the process, is given up
+        self._busy_for: Client | None = None
+        self._stopping = False
+
+    def let_in(self, listener: Listener) -> None:
+        """Give each new client a thread, until the listener is closed."""
+        while not self._stopping:
+            try:
+                found = listener.accept()
+            except OSError:
+                time.sleep(0.1)  # too many open files, say; or closed, and this is the end
+                continue
+            if found is not None:
+                threading.Thread(target=self._serve, args=(Connection(found),), daemon=True).start()
+
+    def _serve(self, connection: Connection) -> None:
+        client = Client(connection)
+        self._clients.append(client)
+        try:
+            serve(client, self)
+        finally:
+            self._clients.remove(client)
+            self._jobs.wake()
+
+    # What a client may ask for in its own thread.
+
+    def status(self) -> dict[str, Any]:
+        """What is loaded, for whom, and until when."""
+        busy, loaded, pair = self._busy_for, self._loaded, self._pair
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "memory_bytes": resident_bytes(),
+            "model": loaded.files.name if loaded else None,
+            "options": to_json(loaded.options) if loaded else None,
+            "info": to_json(pair.info) if pair else None,
+            "clients": [client.name for client in self._clients],
+            "busy_for": busy.name if busy else None,
+            "waiting": len(self._jobs),
+            "seconds_left": None if math.isinf(self._until) else self._until - self._clock(),
+        }
+
+    def stop(self) -> None:
+        """End when the reply in progress has ended."""
+        self._stopping = True
+        self._jobs.wake()
+
+    def cancel(self, client: Client) -> None:
+        """Stop what this client has asked for, or do not begin with it."""
+        client.cancel.set()
+        if self._jobs.drop(client):
+            client.refuse(Cancelled("Stopped."))
+
+    def enqueue(self, client: Client, work: Callable[[], None]) -> None:
+        """Have the engine's thread do it when it is this client's turn."""
+        client.cancel.clear()
+        if self._busy_for not in (None, client) or len(self._jobs):
+            client.outbox.put(Waiting(len(self._jobs) + 1))
+
+        def run() -> None:
+            self._busy_for = client
+            try:
+                if not client.gone:
+                    work()
+            except Exception as error:
+                client.refuse(error)
+            finally:
+                self._busy_for = None
+                self._keep = self._keep if client.keep_alive is None else client.keep_alive
+                self._until = math.inf if self._keep < 0 else self._clock() + self._keep
+
+        self._jobs.put(Job(client, client.wanted, run))
+
+    # What the engine's thread does.
+
+    def work(self) -> None:
+        """Do what clients want until nobody needs it."""
+        try:
+            while not self._stopping:
+                left = max(self._until - self._clock(), 0.0)
+                job = self._jobs.take(self._loaded, None if math.isinf(left) else left)
+                if job is not None:
+                    job.run()
+                elif self._clock() >= self._until and not self._give_up():
+                    break
+        finally:
+            self._stopping = True
+            self._unload()
+
+    def _give_up(self) -> bool:
+        """The time is over: unload the pair or, without one, say that the process may end."""
+        if self._pair is None and not self._clients:
+            return False
+        self._unload()
+        self._until = self._clock() + LINGER
+        return True
+
+    def _unload(self) -> None:
+        pair, self._pair, self._loaded = self._pair, None, None
+        if pair is not None:
+            pair.close()
+
+    def _use(self, client: Client) -> Replies:
+        """The pair of this client, loaded where another one is, or none."""
+        assert client.wanted is not None
+        if self._pair is None or self._loaded != client.wanted:
+            self._unload()
+
+            def progress(fraction: float) -> bool:
+                client.outbox.put(Loading(fraction))
+                return not client.cancel.is_set()
+
+            self._pair = self._load(client.wanted.files, client.wanted.options, progress)
+            self._loaded = client.wanted
+        return self._pair
+
+    def info(self, client: Client) -> None:
+        client.answer(to_json(self._use(client).info))
+
+    def reply(self, client: Client, request: Request) -> None:
+        pair = self._use(client)
+        for event in pair.reply(request, client.cancel):
+            client.outbox.put(event)
+        client.answer(to_json(pair.info))
+
+    def count(self, client: Client, request: Request) -> None:
+        client.answer(self._use(client).count(request))
+
+    def prepare(self, client: Client, request: Request | None) -> None:
+        if self._pair is not None and self._loaded == client.wanted:
+            self._pair.prepare(request)
+
+    def unload(self, client: Client) -> None:
+        self._unload()
+        client.answer(None)
+
+
+def run(folder: Path, load: Loader) -> None:
+    """Be the engine of this folder, unless another process is."""
+    until = time.monotonic() + TAKING_OVER
+    while (lock := hold(folder)) is None:
+        if connect(folder) is not None or time.monotonic() > until:
+            return
+        time.sleep(0.02)
+    listener = Listener(folder)
+    resident = Resident(load)
+    threading.Thread(target=resident.let_in, args=(listener,), daemon=True).start()
+    try:
+        resident.work()
+    finally:
+        listener.close()
+        os.close(lock)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    from gemma_mtp.service.pairs import load
+
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(Cancelled):
+        run(Path(sys.argv[1]), load)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Starts the process of the resident engine, where none runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.service.identity import WITHOUT
+from gemma_mtp.service.sockets import connect
+
+PATIENCE = 60.0  # seconds that a new process may take until it listens
+LOG = "log"  # what the process says, as when llama.cpp dies
+
+
+class Started:
+    """A connection to the engine, and the process where it was started here."""
+
+    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
+        self.socket, self.process = sock, process
+
+    def how_it_ended(self) -> str:
+        """Why the process is gone, as the rest of a sentence; "" where that is not known."""
+        if self.process is None:
+            return ""
+        try:
+            status = self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return ""
+        if status >= 0:
+            return f"with status {status}"
+        name = signal.Signals(-status).name
+        return f"by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+
+
+def connect_or_start(folder: Path) -> Started:
+    """Raises GemmaMtpError where a new process does not come up."""
+    found = connect(folder)
+    return Started(found, None) if found is not None else _start(folder)
+
+
+def _start(folder: Path) -> Started:
+    process = _spawn(folder)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        ended = process.poll() is not None
+        found = connect(folder)
+        if found is not None:
+            return Started(found, None if ended else process)
+        if ended:
+            break
+        time.sleep(0.01)
+    raise GemmaMtpError(f"The engine does not start; {folder / LOG} says why.", WITHOUT)
+
+
+def _spawn(folder: Path) -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    with (folder / LOG).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gemma_mtp.service.resident", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/" if os.name == "posix" else folder,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )

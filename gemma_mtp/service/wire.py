@@ -1,0 +1,76 @@
+"""Messages between the resident engine and its clients: JSON objects, a line each.
+
+Both ends use it. Knows sockets; what a message means is `client`'s and `clients`'.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+from gemma_mtp.errors import GemmaMtpError
+
+PIECE = 1 << 16  # bytes read at once
+LONGEST = 1 << 28  # bytes of one message; a conversation with pictures is far below
+
+Message = dict[str, Any]
+
+
+class Disconnected(GemmaMtpError):
+    """The other end is gone, or speaks another protocol."""
+
+
+class Connection:
+    """One end of a connection. `send` may be called by several threads, `receive` by one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._sending = threading.Lock()
+        self._received = bytearray()
+        self._searched = 0  # bytes of it that hold no end of a line
+
+    def send(self, *messages: Message) -> None:
+        """Raises Disconnected."""
+        data = b"".join(json.dumps(each).encode() + b"\n" for each in messages)
+        try:
+            with self._sending:
+                self._socket.sendall(data)
+        except OSError as error:
+            raise Disconnected("The connection was closed.") from error
+
+    def receive(self, timeout: float | None = None) -> Message | None:
+        """The next message; None if there is none within `timeout` seconds. Raises Disconnected."""
+        while (end := self._received.find(b"\n", self._searched)) < 0:
+            self._searched = len(self._received)
+            if timeout is not None and not select.select([self._socket], [], [], timeout)[0]:
+                return None
+            self._read()
+        line = self._received[:end]
+        del self._received[: end + 1]
+        self._searched = 0
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise Disconnected("The other end speaks another protocol.") from error
+        if not isinstance(message, dict):
+            raise Disconnected("The other end speaks another protocol.")
+        return message
+
+    def _read(self) -> None:
+        try:
+            piece = self._socket.recv(PIECE)
+        except OSError as error:
+            raise Disconnected("The connection was closed.") from error
+        if not piece or len(self._received) > LONGEST:
+            raise Disconnected("The connection was closed.")
+        self._received += piece
+
+    def close(self) -> None:
+        """Also ends a `receive` that is under way."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()

@@ -1,0 +1,213 @@
+"""The resident engine as a process of its own, with the built-in pair, and what may befall it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
+from gemma_mtp.service.client import EngineDied, ResidentPair
+from gemma_mtp.service.identity import engine_folder
+from gemma_mtp.service.line import ask
+from gemma_mtp.service.sockets import connect, is_running
+from tests.support.pairs import TINY
+
+NEVER = threading.Event()
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The engine's folder in a home of its own; whatever runs there at the end is killed."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        monkeypatch.setenv("GEMMA_MTP_HOME", home)
+        monkeypatch.delenv("GEMMA_MTP_KEEP_ALIVE", raising=False)
+        found = engine_folder()
+        yield found
+        status = ask(found, "status")
+        if status is not None:
+            os.kill(status["pid"], signal.SIGKILL)
+            wait_until(lambda: not is_running(found))
+
+
+def run(*words: str, keep: str | None = "5m", **variables: str) -> subprocess.CompletedProcess[str]:
+    """One command, away from any terminal."""
+    env = {**os.environ, **variables}
+    if keep is not None:
+        env["GEMMA_MTP_KEEP_ALIVE"] = keep
+    return subprocess.run(
+        [sys.executable, "-m", "gemma_mtp", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=env,
+        timeout=120,
+        check=False,
+    )
+
+
+def answer(*words: str, **variables: Any) -> str:
+    done = run("run", "tiny", "--seed", "1", "--max-tokens", "20", "Hi", *words, **variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def resident(folder: Path) -> ResidentPair:
+    pair = ResidentPair(folder, TINY, LoadOptions(threads=1), 300.0)
+    pair.load(lambda fraction: True)
+    return pair
+
+
+def request(text: str = "Tell me a story about a dog.", tokens: int = 4000) -> Request:
+    return Request((Message.text("user", text),), seed=1, max_tokens=tokens, ignore_end=True)
+
+
+def status(folder: Path) -> Any:
+    return ask(folder, "status")
+
+
+def test_the_text_is_the_same_in_the_command_cold_and_warm(folder: Path) -> None:
+    alone = answer(keep="0")
+    assert not is_running(folder)
+    assert answer() == alone
+    first = status(folder)
+    assert answer() == alone
+    assert status(folder)["pid"] == first["pid"]
+    assert first["model"] == "tiny"
+
+
+def test_no_process_is_left_unless_it_is_wanted(folder: Path) -> None:
+    answer(keep=None)
+    assert not is_running(folder)
+    answer("--keep-alive", "1h", keep=None)
+    assert status(folder)["seconds_left"] > 3000
+
+
+def test_who_says_nothing_uses_an_engine_that_runs_and_leaves_its_time_alone(folder: Path) -> None:
+    answer(keep="forever")
+    answer(keep=None)
+    assert status(folder)["seconds_left"] is None
+
+
+def test_an_engine_that_is_to_stay_for_no_time_unloads_after_the_reply(folder: Path) -> None:
+    answer()
+    answer(keep="0")
+    wait_until(lambda: not is_running(folder))
+
+
+def test_that_a_process_stays_is_said_once(folder: Path) -> None:
+    first = run("run", "tiny", "--max-tokens", "5", "Hi")
+    assert "stays loaded for 5 minutes" in " ".join(first.stderr.split())
+    assert run("stop").returncode == 0
+    wait_until(lambda: not is_running(folder))
+    assert run("run", "tiny", "--max-tokens", "5", "Hi").stderr == ""
+
+
+def test_ps_and_stop(folder: Path) -> None:
+    assert run("ps").stdout == "No model is loaded.\n"
+    assert run("stop").stdout == "No model is loaded.\n"
+    answer("--ctx", "512")
+    shown = " ".join(run("ps").stdout.split())
+    for part in ("tiny", "512 tokens", "--ctx 512", "used by nobody"):
+        assert part in shown
+    assert re.search(r"stays (4:5|5:0)\d min", shown)
+    assert json.loads(run("ps", "--json").stdout)["options"]["context"] == 512
+    assert run("stop").stdout == "tiny is unloaded.\n"
+    wait_until(lambda: not is_running(folder))
+
+
+def test_starts_at_the_same_time_end_in_one_engine(folder: Path) -> None:
+    pids = []
+
+    def use() -> None:
+        pair = resident(folder)
+        pids.append(status(folder)["pid"])
+        pair.close()
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(pids) == 4
+    assert len(set(pids)) == 1
+
+
+def test_the_process_stands_on_its_own(folder: Path) -> None:
+    answer()
+    pid = status(folder)["pid"]
+    proc = Path(f"/proc/{pid}")
+    if not proc.exists():
+        pytest.skip("only Linux shows it")
+    assert os.readlink(proc / "cwd") == "/"
+    assert os.getsid(pid) == pid
+    open_files = {os.readlink(f) for f in (proc / "fd").iterdir() if f.exists()}
+    assert not any(name.startswith("pipe:") for name in open_files)
+
+
+def test_the_next_request_after_a_death_has_an_engine_again(folder: Path) -> None:
+    pair = resident(folder)
+    events = pair.reply(request(), NEVER)
+    texts = [next(event.text for event in events if isinstance(event, TextDelta))]
+    os.kill(status(folder)["pid"], signal.SIGKILL)
+    with pytest.raises(EngineDied, match="by SIGKILL"):
+        texts += [event.text for event in events if isinstance(event, TextDelta)]
+    again = [e.text for e in pair.reply(request(tokens=40), NEVER) if isinstance(e, TextDelta)]
+    assert "".join(again).startswith(texts[0])
+    pair.close()
+
+
+def test_an_engine_that_died_between_two_messages_is_not_missed(folder: Path) -> None:
+    pair = resident(folder)
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        os.kill(status(folder)["pid"], number)
+        wait_until(lambda: not is_running(folder))
+        said = [e.text for e in pair.reply(request(tokens=5), NEVER) if isinstance(e, TextDelta)]
+        assert said
+    pair.close()
+
+
+def test_a_command_that_is_killed_stops_its_reply(folder: Path) -> None:
+    pair = resident(folder)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gemma_mtp", "run", "tiny", "Tell me a story.", "--no-stdin"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "GEMMA_MTP_KEEP_ALIVE": "5m"},
+    )
+    assert command.stdout is not None
+    command.stdout.read(1)
+    command.kill()
+    command.wait()
+    command.stdout.close()
+    wait_until(lambda: status(folder)["busy_for"] is None)
+    assert connect(folder) is not None
+    pair.close()
+
+
+def test_another_version_of_the_program_is_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer()
+    before = status(folder)["pid"]
+    monkeypatch.setattr("gemma_mtp.service.client.__version__", "0.0.0")
+    pair = resident(folder)
+    assert status(folder)["pid"] != before
+    pair.close()

@@ -1,0 +1,326 @@
+"""The resident engine and its clients, in one process and with a scripted pair."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from gemma_mtp.api import (
+    End,
+    Loading,
+    LoadOptions,
+    Message,
+    PairFiles,
+    Replies,
+    Request,
+    TextDelta,
+    Waiting,
+)
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
+from gemma_mtp.service.client import EngineDied, ResidentPair
+from gemma_mtp.service.resident import Resident
+from gemma_mtp.service.sockets import Listener
+from tests.support.fakes import FakeEngine, Script
+
+FILES = PairFiles("tiny", Path("target.gguf"), Path("drafter.gguf"))
+NEVER = threading.Event()
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Engine:
+    """A resident engine in threads of this process, and what it loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = Clock()
+        self.scripts = [Script("One two three four.")]
+        self.pairs: list[FakeEngine] = []
+        self.loading = threading.Event()  # a load has begun
+        self.go_on = threading.Event()  # and may end
+        self.go_on.set()
+        self.resident = Resident(self._load, self.clock)
+        self._listener = Listener(folder)
+        threads = (lambda: self.resident.let_in(self._listener), self.resident.work)
+        self.threads = [threading.Thread(target=work, daemon=True) for work in threads]
+        for thread in self.threads:
+            thread.start()
+
+    def _load(
+        self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    ) -> Replies:
+        self.loading.set()
+        while not self.go_on.wait(0.005):
+            if not progress(0.5):
+                raise Cancelled("Loading was stopped.")
+        if files.name == "bad":
+            raise BadPair("It is no pair.", "Take another one.")
+        progress(1.0)
+        self.pairs.append(
+            FakeEngine(self.scripts, context=options.context or 8192, name=files.name)
+        )
+        return self.pairs[-1]
+
+    def pair(
+        self, name: str = "tiny", keep: float = 300.0, context: int | None = None
+    ) -> ResidentPair:
+        files = replace(FILES, name=name)
+        pair = ResidentPair(self.folder, files, LoadOptions(context=context), keep)
+        pair.load(lambda fraction: True)
+        return pair
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.resident._jobs.wake()
+
+    def close(self) -> None:
+        self.resident.stop()
+        self.threads[1].join(10)
+        self._listener.close()
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with TemporaryDirectory() as short:
+        running = Engine(Path(short))
+        yield running
+        running.close()
+
+
+def request(text: str = "Hi") -> Request:
+    return Request((Message.text("user", text),), seed=1)
+
+
+def said(events: object) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))  # type: ignore[attr-defined]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def test_a_reply_is_that_of_the_pair(engine: Engine) -> None:
+    events = list(engine.pair().reply(request(), NEVER))
+    directly = list(FakeEngine(engine.scripts).reply(request(), NEVER))
+    assert said(events) == "One two three four."
+    assert events[-1] == directly[-1]
+    texts = [event for event in directly if isinstance(event, TextDelta)]
+    assert [event for event in events if isinstance(event, TextDelta)] == texts
+
+
+def test_the_second_client_finds_the_pair_loaded(engine: Engine) -> None:
+    engine.pair().close()
+    engine.pair().close()
+    assert len(engine.pairs) == 1
+
+
+def test_another_pair_or_another_context_takes_its_place(engine: Engine) -> None:
+    first = engine.pair("tiny")
+    second = engine.pair("e2b", context=1024)
+    assert [pair.closed for pair in engine.pairs] == [True, False]
+    assert second.info.context_size == 1024
+    assert said(first.reply(request(), NEVER)) == "One two three four."
+    assert [pair.name for pair in engine.pairs] == ["tiny", "e2b", "tiny"]
+
+
+def test_a_client_sees_that_its_pair_is_loaded_again(engine: Engine) -> None:
+    first = engine.pair("tiny")
+    engine.pair("e2b")
+    assert Loading(1.0) in list(first.reply(request(), NEVER))
+
+
+def test_what_the_pair_raises_is_raised_at_the_client(engine: Engine) -> None:
+    pair = engine.pair(context=256)
+    with pytest.raises(DoesNotFit, match=r"The prompt has \d+ tokens; the context holds 256"):
+        list(pair.reply(request("word " * 300), NEVER))
+    assert said(pair.reply(request(), NEVER)) == "One two three four."
+
+
+def test_a_pair_that_cannot_be_loaded_says_why_and_how_to_go_on(engine: Engine) -> None:
+    with pytest.raises(BadPair, match="It is no pair") as failure:
+        engine.pair("bad")
+    assert failure.value.hint == "Take another one."
+    assert engine.pair().info.name == "tiny"
+
+
+def test_a_cancelled_reply_ends_and_keeps_what_was_said(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 5000, delay=0.005)]
+    cancel = threading.Event()
+    events = []
+    for event in engine.pair().reply(request(), cancel):
+        events.append(event)
+        if isinstance(event, TextDelta):
+            cancel.set()
+    assert isinstance(events[-1], End)
+    assert events[-1].reason == "cancelled"
+    assert said(events) == events[-1].message.content
+
+
+def test_an_abandoned_reply_is_over_before_the_next_one(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 5000, delay=0.005), Script("Done.")]
+    pair = engine.pair()
+    events = pair.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    events.close()  # type: ignore[attr-defined]
+    assert said(pair.reply(request(), NEVER)) == "Done."
+
+
+def test_a_client_that_is_gone_stops_its_reply(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 100_000, delay=0.005), Script("Done.")]
+    gone = engine.pair()
+    events = gone.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    gone.close()
+    assert said(engine.pair().reply(request(), NEVER)) == "Done."
+
+
+def test_who_waits_for_another_reply_is_told(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 100_000, delay=0.005), Script("Done.")]
+    first, second = engine.pair(), engine.pair()
+    events = first.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    waiting = second.reply(request(), NEVER)
+    assert next(waiting) == Waiting(1)
+    events.close()  # type: ignore[attr-defined]
+    assert said(waiting) == "Done."
+
+
+def test_waiting_can_be_stopped(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 100_000, delay=0.005)]
+    first, second = engine.pair(), engine.pair()
+    events = first.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    cancel = threading.Event()
+    waiting = second.reply(request(), cancel)
+    assert next(waiting) == Waiting(1)
+    cancel.set()
+    wait_until(lambda: next(waiting, None) is None)
+    events.close()  # type: ignore[attr-defined]
+
+
+def test_loading_can_be_stopped(engine: Engine) -> None:
+    engine.go_on.clear()
+    pair = ResidentPair(engine.folder, FILES, LoadOptions(), 300.0)
+    with pytest.raises(Cancelled):
+        pair.load(lambda fraction: fraction < 0.5)
+    engine.go_on.set()
+    assert engine.pair().info.name == "tiny"
+
+
+def test_the_pair_is_unloaded_when_its_time_is_over_and_loaded_when_it_is_needed(
+    engine: Engine,
+) -> None:
+    pair = engine.pair(keep=60.0)
+    engine.pass_time(59.0)
+    assert said(pair.reply(request(), NEVER)) == "One two three four."
+    engine.pass_time(59.0)
+    assert not engine.pairs[0].closed
+    engine.pass_time(2.0)
+    wait_until(lambda: engine.pairs[0].closed)
+    assert said(pair.reply(request(), NEVER)) == "One two three four."
+    assert len(engine.pairs) == 2
+
+
+def test_a_pair_that_is_to_stay_stays(engine: Engine) -> None:
+    engine.pair(keep=-1.0)
+    engine.pass_time(1e9)
+    assert engine.resident.status()["seconds_left"] is None
+    assert not engine.pairs[0].closed
+
+
+def test_the_process_ends_when_nothing_is_loaded_and_nobody_is_there(engine: Engine) -> None:
+    pair = engine.pair(keep=60.0)
+    engine.pass_time(61.0)
+    wait_until(lambda: engine.pairs[0].closed)
+    engine.pass_time(61.0)
+    assert engine.threads[1].is_alive()  # a client is there
+    pair.close()
+    wait_until(lambda: not engine.resident._clients)
+    engine.pass_time(61.0)
+    engine.threads[1].join(20)
+    assert not engine.threads[1].is_alive()
+
+
+def test_stopping_waits_for_the_reply_in_progress(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 20, delay=0.005)]
+    events = engine.pair().reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    engine.resident.stop()
+    rest = list(events)
+    assert isinstance(rest[-1], End)
+    assert rest[-1].reason == "stop"
+    engine.threads[1].join(20)
+    assert engine.pairs[0].closed
+
+
+def test_eight_clients_take_turns(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 10, delay=0.001)]
+    pairs = [engine.pair() for _ in range(8)]
+    order: list[int] = []
+
+    def ask(n: int) -> None:
+        for _ in range(5):
+            assert said(pairs[n].reply(request(), NEVER)).startswith("word")
+            order.append(n)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(order) == 40
+    for start in range(0, 40, 8):  # nobody is two rounds ahead of another
+        counts = [order[: start + 8].count(n) for n in range(8)]
+        assert max(counts) - min(counts) <= 2
+
+
+def test_a_client_that_speaks_nonsense_harms_nobody(engine: Engine) -> None:
+    from gemma_mtp.service.sockets import connect
+    from gemma_mtp.service.wire import Connection
+
+    pair = engine.pair()
+    for line in (b"\xff\n", b"{}\n", b'{"op": "fly"}\n', b'{"op": "reply", "request": 1}\n'):
+        sock = connect(engine.folder)
+        assert sock is not None
+        sock.sendall(line)
+        if line.startswith(b'{"op'):
+            told = Connection(sock).receive(20.0)
+            assert told is not None
+            assert "error" in told["all"][0]
+        sock.close()
+    assert said(pair.reply(request(), NEVER)) == "One two three four."
+
+
+def test_an_engine_that_ends_in_the_middle_is_an_error_of_the_reply(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.scripts[:] = [Script("word " * 100_000, delay=0.005)]
+    pair = engine.pair()
+    events = pair.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    engine.resident._clients[0].connection.close()
+    with pytest.raises(EngineDied):
+        list(events)
