@@ -48,6 +48,8 @@ def race(chat: Chat, draft: Conversation, seed: int) -> None:
             built_in=chat.env.is_built_in(chat.engine.info.name),
             stopped=cancel.is_set,
         )
+    if chat.options.is_exact:
+        chat.note("Neither was in exact mode, unlike this chat; it slows plain decoding down.")
     if drafting.draft != (chat.options.draft or "auto"):
         chat.note(
             "By itself auto used no drafts in that reply; for the race there were "

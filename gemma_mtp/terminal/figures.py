@@ -23,8 +23,9 @@ MEANINGS = (
     ("2.6 tokens a round", "tokens that one check by the model brings; without drafts it is 1"),
     ("3 drafts a round", "tokens that were drafted for that"),
     ("trying drafts", "what drafts cost and bring here is being measured"),
+    ("plain: no drafts used yet", "what they cost and bring here is to be measured first"),
     ("plain: drafts do not pay", "they cost more time here than they bring, and were left out"),
-    ("plain: drafts are off", "as --draft off or /draft off says"),
+    ("plain: drafts are off", "as --draft off, /draft off or /retry plain says"),
     ("plain: no drafter", "the model has none that can be used"),
     ("copied", "drafts that were found in the text so far, and not made by the drafter"),
     ("ctx 40/8192", "tokens in the context, and how many it holds"),
@@ -93,7 +94,10 @@ def _drafts(stats: Stats) -> Parts:
     if not stats.rounds:
         return []
     if not drafts_used(stats) or stats.acceptance_rate is None:
-        return [(6, _NOT_USED.get(stats.drafts, "plain"))]
+        untried = stats.drafts == "trying" and not stats.drafted
+        return [
+            (6, "plain: no drafts used yet" if untried else _NOT_USED.get(stats.drafts, "plain"))
+        ]
     accepted = f"{percent(stats.acceptance_rate)} of drafts accepted"
     return [(6, accepted), (3, f"{average(stats.draft_length, 'draft')} a round")]
 

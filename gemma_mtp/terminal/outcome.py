@@ -14,11 +14,14 @@ TOY = (
 )
 
 
-def explained(stats: Stats, plain_reason: str = "", *, built_in: bool = False) -> str:
+def explained(
+    stats: Stats, plain_reason: str = "", *, off: bool = False, built_in: bool = False
+) -> str:
     """Whether drafts were used in a reply and what they brought, or why they were not; "" where
-    neither is known. `plain_reason` is that of the pair, which is the toy if it is `built_in`."""
+    neither is known. `plain_reason` is that of the pair, which is the toy if it is `built_in`;
+    `off`: the chat's own setting is off."""
     if not drafts_used(stats):
-        said = _not_used(stats, plain_reason)
+        said = _not_used(stats, plain_reason, off)
         return f"{said} {TOY}" if built_in and stats.drafts == "unprofitable" else said
     if stats.decoded < ENOUGH_TO_COMPARE:
         return "The reply was too short to tell what drafts brought."
@@ -45,7 +48,9 @@ def judged(factor: float, error: float, *, built_in: bool = False) -> str:
     return f"{slower} {TOY}" if built_in else slower
 
 
-def _not_used(stats: Stats, plain_reason: str) -> str:
+def _not_used(stats: Stats, plain_reason: str, off: bool) -> str:
+    if stats.drafts == "trying" and not stats.drafted:
+        return "No drafts were used yet: what they cost and bring here is to be measured first."
     if stats.drafts == "trying":
         return "Drafts were only tried out, to measure what they cost and bring here."
     if stats.drafts == "unprofitable":
@@ -53,5 +58,6 @@ def _not_used(stats: Stats, plain_reason: str) -> str:
         looking = f" Looking for some took {percent(share)} of the time." if share >= 0.01 else ""
         return f"Drafts were left out: they cost more time here than they bring.{looking}"
     if stats.drafts == "off":
-        return "Drafts are off; /draft auto uses them where they pay."
+        here = "Drafts are off; /draft auto uses them where they pay."
+        return here if off else "The last reply was written without drafts."
     return f"There are no drafts: {plain_reason.rstrip('.')}." if plain_reason else ""

@@ -29,10 +29,12 @@ def report(
     info: PairInfo,
     width: int,
     *,
+    off: bool = False,
     built_in: bool = False,
 ) -> list[str]:
     """The lines of `/stats`: the last reply and, after several, the session next to it, if a window
-    of `width` columns has room for both. `built_in`: this is the toy pair."""
+    of `width` columns has room for both. `off`: the chat drafts nothing; `built_in`: this is
+    the toy pair."""
     if last is None:
         return ["Nothing was said yet.", _pair(Stats(), info)]
     session = replace(total, ttft_seconds=total.ttft_seconds / replies)
@@ -43,7 +45,7 @@ def report(
     if drafts_used(last) and any(last.accepted_histogram):
         picture = plain_lines(bars(_bars(last.accepted_histogram)), min(width, WIDEST) - 1)
         found += ["rounds by accepted drafts", *picture]
-    why = explained(last, info.plain_reason, built_in=built_in)
+    why = explained(last, info.plain_reason, off=off, built_in=built_in)
     return [*found, _pair(total, info), *([why] if why else [])]
 
 

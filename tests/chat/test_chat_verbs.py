@@ -177,7 +177,7 @@ def test_retry_compares_text_and_time() -> None:
     talk.run("/seed 5")
     shown = after(talk.run("hi", "/retry plain"), "/retry plain")
     assert "The text is the same as before.\n" in shown
-    assert "before  with drafts, exact    400 tok/s\nnow " in shown
+    assert "before  with drafts      400 tok/s\nnow " in shown
     _, again = talk.engine.requests
     assert (again.seed, again.exact, again.draft) == (5, True, 0)
     talk.run("/retry mtp")
@@ -911,6 +911,19 @@ def test_race_shows_both_and_changes_nothing() -> None:
     assert not drafted.exact
     assert talk.said == [("user", "count"), ("assistant", "one two three")]
     assert talk.chat.replies == 1
+
+
+def test_a_race_says_that_it_is_not_in_the_exact_mode_of_the_chat() -> None:
+    note = "Neither was in exact mode, unlike this chat; it slows plain decoding down."
+    assert note not in Talk(Script("one two three")).run("count", "/race")
+    talk = Talk(Script("one two three"))
+    assert note in talk.run("/seed 5", "count", "/race")
+    assert not any(request.exact for request in talk.engine.requests[-2:])
+
+
+def test_after_retry_plain_stats_do_not_say_that_drafts_are_off() -> None:
+    shown = Talk(Script("one two three")).run("count", "/retry plain", "/stats")
+    assert "Drafts are off" not in shown
 
 
 def test_a_race_has_drafts_also_where_auto_would_use_none() -> None:

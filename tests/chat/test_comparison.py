@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gemma_mtp.api import FinishReason, Message, Stats, Turn
 from gemma_mtp.chat.comparison import compared
 
@@ -23,12 +25,10 @@ def turn(
 def test_the_same_text_at_another_speed() -> None:
     assert compared(turn("a b", PLAIN), turn("a b", DRAFTED)) == [
         "The text is the same as before.",
-        "before  plain, exact         50.0 tok/s",
-        "now     with drafts, exact    100 tok/s",
+        "before  plain           50.0 tok/s",
+        "now     with drafts      100 tok/s",
         "Exact mode slows plain decoding down; /race compares the speeds.",
     ]
-    before = turn("a", DRAFTED, exact=False)
-    assert compared(before, turn("a", PLAIN))[1] == "before  with drafts           100 tok/s"
     assert compared(turn("a", DRAFTED), turn("a", PLAIN))[-1].endswith("/race compares the speeds.")
 
 
@@ -49,8 +49,23 @@ def test_short_replies_are_not_compared_by_speed() -> None:
 def test_a_reply_in_which_drafts_were_only_tried_is_plain() -> None:
     tried = Stats(decoded=100, decode_seconds=1.0, drafted=3, drafts="unprofitable")
     shown = compared(turn("a", PLAIN), turn("a", tried))
-    assert shown[2] == "now     plain, exact          100 tok/s"
+    assert shown[2] == "now     plain            100 tok/s"
     assert len(shown) == 3
+    tried = replace(tried, drafts="trying")
+    assert compared(turn("a", tried), turn("a", PLAIN))[1] == ("before  trying drafts    100 tok/s")
+    tried = replace(tried, drafted=0)
+    assert compared(turn("a", tried), turn("a", PLAIN))[1] == ("before  plain            100 tok/s")
+
+
+def test_the_speeds_of_two_modes_are_not_set_side_by_side() -> None:
+    """Exact mode is the slower one, so that the two would say little about drafts."""
+    before = turn("a", DRAFTED, exact=False)
+    assert compared(before, turn("a", PLAIN)) == [
+        "The text is the same as before.",
+        "Exact mode slows plain decoding down; /race compares the speeds.",
+    ]
+    before = turn("a", PLAIN, exact=False)
+    assert compared(before, turn("a", PLAIN)) == ["The text is the same as before."]
 
 
 def test_the_same_mode_twice_has_no_winner() -> None:
@@ -65,7 +80,8 @@ def test_a_reply_that_was_stopped_is_compared_as_far_as_it_goes() -> None:
 
 
 def test_what_was_not_exact_need_not_be_the_same() -> None:
-    assert compared(turn("a b", PLAIN, exact=False), turn("a c", DRAFTED))[::3] == [
+    assert compared(turn("a b", PLAIN, exact=False), turn("a c", DRAFTED)) == [
         "The text differs after 2 characters.",
         "The reply before was not in exact mode; another /retry compares two of it.",
+        "Exact mode slows plain decoding down; /race compares the speeds.",
     ]

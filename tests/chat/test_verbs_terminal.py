@@ -169,7 +169,7 @@ def test_the_reply_again(start: Start) -> None:
     me.sees("count", "One two three.", FIGURES)
     me.sees("/regen", "Four five.", FIGURES)
     me.sees("/retry", "/retry needs a word after it.", "/retry plain", "/retry mtp")
-    me.sees("/retry plain", "Six seven.", "The text differs after 0 characters.", "Too short")
+    me.sees("/retry plain", "Six seven.", "The text differs after 0 characters.", "not in exact")
     me.sees("/retry mtp", "Six seven.", "The text is the same as before.", "Too short")
     me.sees("/continue", "The last reply ended by itself.", "/regen writes another one.")
     assert me.saved == [("count", "Six seven.")]

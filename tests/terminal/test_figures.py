@@ -65,6 +65,12 @@ def test_without_drafts_the_line_says_why_and_no_figures_of_drafts(
     assert said in line(stats, 40)
 
 
+def test_where_nothing_was_drafted_so_far_the_line_does_not_say_that_drafts_are_tried() -> None:
+    stats = replace(LAST, drafts="trying", drafted=0, accepted=0, rounds=211)
+    assert line(stats) == "106 tok/s · plain: no drafts used yet · ctx 230/8192"
+    assert line(stats, 39) == "106 tok/s · plain: no drafts used yet"
+
+
 def test_figures_that_an_older_version_kept_still_show_their_drafts() -> None:
     assert line(replace(LAST, drafts="unknown")) == line(LAST)
 

@@ -157,11 +157,21 @@ def test_nothing_said_yet() -> None:
             "Drafts were left out: they cost more time here than they bring. Looking for some took "
             "20 % of the time.",
         ),
-        ({"drafts": "off"}, "Drafts are off; /draft auto uses them where they pay."),
+        (
+            {"drafts": "trying", "drafted": 0},
+            "No drafts were used yet: what they cost and bring here is to be measured first.",
+        ),
+        ({"drafts": "off"}, "The last reply was written without drafts."),
     ],
 )
 def test_a_sentence_says_what_came_of_drafts(changes: dict[str, object], expected: str) -> None:
     assert said(replace(LAST, **changes)) == expected  # type: ignore[arg-type]
+
+
+def test_where_the_chat_drafts_nothing_it_is_said_how_to_change_that() -> None:
+    plain = replace(LAST, drafts="off", drafted=0)
+    shown = report(plain, plain, 1, INFO, 80, off=True)
+    assert shown[-1] == "Drafts are off; /draft auto uses them where they pay."
 
 
 def test_without_a_drafter_the_sentence_says_why() -> None:

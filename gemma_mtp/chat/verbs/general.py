@@ -99,7 +99,8 @@ def stats(chat: Chat, rest: str) -> None:
 
     info, width = chat.engine.info, chat.printer.screen.width
     toy = chat.env.is_built_in(info.name)
-    for line in report(chat.last, chat.total, chat.replies, info, width, built_in=toy):
+    off = chat.options.draft == 0
+    for line in report(chat.last, chat.total, chat.replies, info, width, off=off, built_in=toy):
         chat.say(line)
 
 

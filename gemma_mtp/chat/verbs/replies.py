@@ -58,13 +58,14 @@ def regen(chat: Chat, rest: str) -> None:
     argument="plain|mtp",
     words=1,
     choices=choose(RETRIES),
-    summary="the same reply without or with drafts, to compare",
+    summary="compare the reply's text without and with drafts",
     example="/retry plain",
 )
 def retry(chat: Chat, rest: str) -> None:
     """Writes the last reply again with the same seed in exact mode, plain (every token by the
-    model alone) or mtp (with drafts), and says whether the text is the same. Exact mode slows plain
-    decoding down; /race compares the speeds. A first reply that was not written in exact mode can
+    model alone) or mtp (with drafts), and says whether the text is the same, and how
+    fast both were if the one before was exact, too. Exact mode slows plain decoding down; /race
+    compares the speeds. A first reply that was not written in exact mode can
     differ by a near-tie between two words; a second /retry compares two exact ones."""
     draft = MODES.get(rest.lower())
     if draft is None:
