@@ -922,8 +922,12 @@ def test_a_race_says_that_it_is_not_in_the_exact_mode_of_the_chat() -> None:
 
 
 def test_after_retry_plain_stats_do_not_say_that_drafts_are_off() -> None:
-    shown = Talk(Script("one two three")).run("count", "/retry plain", "/stats")
-    assert "Drafts are off" not in shown
+    talk = Talk(Script("one two three"))
+    talk.run("count")
+    talk.chat.last = Stats(drafts="off")  # as after /retry plain
+    assert "The last reply was written without drafts." in talk.run("/stats")
+    talk.chat.options = talk.chat.options.with_values(draft=0)
+    assert "Drafts are off; /draft auto uses them where they pay." in talk.run("/stats")
 
 
 def test_a_race_has_drafts_also_where_auto_would_use_none() -> None:

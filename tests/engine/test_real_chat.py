@@ -46,10 +46,10 @@ def test_a_chat_from_the_first_word_to_the_last(open_terminal: Open, home: dict[
     chat.until(lambda: any("tok/s" in row for row in chat.lines))
     chat.prompt()
     assert any("7" in row for row in chat.lines)
-    assert any("trying drafts" in row for row in chat.lines)  # nothing is known yet
+    assert any("no drafts used yet" in row for row in chat.lines)  # nothing is known yet
     chat.say("/stats")
     chat.until("KV cache")
-    chat.until("Drafts were only tried out")
+    chat.until("No drafts were used yet")
     chat.prompt()
     assert chat.leave(CTRL_D) == 0
 
