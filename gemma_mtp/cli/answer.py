@@ -60,7 +60,8 @@ def answer_once(
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text:
-        raise UsageError("The prompt is empty.", 'Try: gemma-mtp run "Why is the sky blue?"')
+        words = f"run {model}" if model else "run"
+        raise UsageError("The prompt is empty.", f'Try: gemma-mtp {words} "Why is the sky blue?"')
     if named is None and not report.quiet:
         note(who_answers(env, files.name))
     options = options.for_model(files.sampling)

@@ -11,7 +11,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from shutil import get_terminal_size
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -45,6 +46,7 @@ app = typer.Typer(
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
     context_settings={"help_option_names": ["--help", "-h"], "token_normalize_func": our_word},
 )
+NARROWEST = 24  # columns of help that can still be read
 UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
 
@@ -133,9 +135,23 @@ def _main(words: list[str], env: Environment) -> int:
 
 
 def _run(words: list[str], env: Environment) -> int:
-    command = typer.main.get_command(app)
-    status = command.main(args=words, prog_name="gemma-mtp", standalone_mode=False, obj=env)
+    command: Any = typer.main.get_command(app)
+    _in_plain_words(command)
+    # typer makes no help narrower than 50 columns by itself.
+    columns = get_terminal_size().columns
+    narrow = {"terminal_width": max(columns - 1, NARROWEST)} if columns < 52 else {}
+    words = list(words)
+    status = command.main(words, "gemma-mtp", standalone_mode=False, obj=env, **narrow)
     return int(status or 0)
+
+
+def _in_plain_words(command: Any) -> None:
+    """Leave out what type of Python's an argument has."""
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None
+    for below in getattr(command, "commands", {}).values():
+        _in_plain_words(below)
 
 
 def _complain(message: str, hint: str, status: int) -> int:

@@ -104,11 +104,14 @@ def rename(
 @commands.command()
 def delete(
     context: typer.Context,
-    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers in the list.")],
+    ids: Annotated[list[int], typer.Argument(metavar="ID", help="Numbers in the list.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Delete conversations for good; without --yes, ask or only name them."""
+    """Delete conversations for good.
+
+    Without --yes it asks first; in a pipe it only lists them.
+    """
     archive = _archive(context)
     try:
         found = [archive.offered(id) for id in dict.fromkeys(ids)]  # all exist, or none is deleted
@@ -145,7 +148,9 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")
     ] = None,
 ) -> int:
-    """Write a conversation to standard output or to FILE, as Markdown or JSON.
+    """Write a conversation as Markdown or JSON.
+
+    To standard output, or to the FILE after -o.
 
     A file that is there is not replaced.
     """

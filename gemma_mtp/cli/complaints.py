@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.cli.positionals import is_model, quoted
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.settings import SETTINGS
 from gemma_mtp.text import nearest
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ COMMANDS = {
 
 OPTIONS = {
     "--format": "One JSON object with text and figures: gemma-mtp run --json",
+    "--emacs": "These keys are the usual ones; those of vi go with: gemma-mtp chat --no-vi",
     "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
     "--insecure": "Connections to a hub are always checked; leave it out.",
     "--stream": "Replies are always written as they come; leave it out.",
@@ -147,6 +149,11 @@ def _missing(match: re.Match[str], path: str, words: Sequence[str]) -> tuple[str
     return f"{match[1]} is missing.", f"As in: {path} {EXAMPLES.get(match[1], '--help')}"
 
 
+def _off(name: str) -> str:
+    """What turns a switch off."""
+    return f"--no-{name}" if name.replace("-", "_") in SETTINGS else "to leave it out"
+
+
 def _too_many(match: re.Match[str], path: str, words: Sequence[str]) -> tuple[str, str]:
     return f'{path} takes no "{match[1]}".', f"What it takes: {path} --help"
 
@@ -160,13 +167,17 @@ _OTHERS: dict[str, Callable[[re.Match[str], str, Sequence[str]], tuple[str, str]
     r"'(--[\w-]+)'.*?: (?:Value error, )?'(.*)' is not one of (.*)": _not_a_choice,
     r"Missing argument '?([A-Z.]+)": _missing,
     r"unexpected extra argument\S* \((.*)\)": _too_many,
+    r"Option '(--unset)' requires an argument": lambda match, path, words: (
+        f"{match[1]} needs the name of a setting.",
+        f"As in: {path} --unset draft",
+    ),
     r"Option '(-.*)' requires an argument": lambda match, path, words: (
         f"{match[1]} needs a value.",
         f"What it takes: {path} --help",
     ),
     r"Option '(--(.*))' does not take a value": lambda match, path, words: (
         f"{match[1]} takes no value.",
-        f"On is {match[1]}, off is --no-{match[2]}: {path} --help",
+        f"On is {match[1]}, off is {_off(match[2])}: {path} --help",
     ),
 }
 """Complaints that differ only in names, and what answers each."""

@@ -6,13 +6,14 @@ What is shown is what holds, and where it comes from. How the file is read and w
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from gemma_mtp.cli.flags import Json
+from gemma_mtp.cli.flags import OTHER_NAMES, Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.settings import Sampling, find, settings_of
 from gemma_mtp.terminal.console import is_terminal, note
@@ -35,6 +36,7 @@ def config(
     context: typer.Context,
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="A setting.")] = None,
     value: Annotated[str | None, typer.Argument(metavar="VALUE", help="Its new value.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     unset: Annotated[
         str | None, typer.Option("--unset", metavar="KEY", help="Take a setting out.")
     ] = None,
@@ -48,12 +50,16 @@ def config(
     from gemma_mtp.files import config_file
 
     env, file = context.obj, paths.config_file()
+    _refuse_other_forms([word for word in (key, value, *(more or ())) if word is not None])
+    if key is not None and value == "default":
+        key, value, unset = None, None, key
     if unset is not None:
         if key is not None:
             raise UsageError("--unset takes the only name.")
         _unset(env, file, unset)
         return ExitStatus.OK
-    known = None if key is None else find(key, config_file.NAMES, "setting")
+    name = None if key is None else OTHER_NAMES.get(key, key)
+    known = None if name is None else find(name, config_file.NAMES, "setting")
     if known is not None and value is not None:
         parsed = known.parse(value)
         _check(env, known.name, parsed)
@@ -73,6 +79,24 @@ def config(
     else:
         _print(file, in_force)
     return ExitStatus.OK
+
+
+def _refuse_other_forms(words: list[str]) -> None:
+    """Raise UsageError for the ways in which other programs have settings named."""
+    first, *rest = words or [""]
+    at_once = "A setting is named at once, and its value after it."
+    if first in ("get", "list", "set", "show"):
+        said, meant = at_once, rest
+    elif "=" in first:
+        said, meant = at_once, [*first.split("=", 1), *rest]
+    elif len(words) > 2:
+        said, meant = (
+            "A value of several words needs quotes.",
+            [first, shlex.join([" ".join(rest)])],
+        )
+    else:
+        return
+    raise UsageError(said, " ".join(["As in: gemma-mtp config", *meant]))
 
 
 def _unset(env: Environment, file: Path, key: str) -> None:

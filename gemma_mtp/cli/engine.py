@@ -15,7 +15,7 @@ NONE = "No model is loaded."
 
 
 def ps(context: typer.Context, as_json: Json = False) -> int:
-    """Say which model is loaded, how, by whom it is used, and until when."""
+    """Say which model is loaded, how, for whom and until when."""
     from gemma_mtp.service.identity import engine_folder
     from gemma_mtp.service.line import ask
 

@@ -47,8 +47,8 @@ def run(
 ) -> int:
     """Answer one PROMPT. On a terminal and without a PROMPT, open a chat.
 
-    What is piped in is read to its end and comes after the PROMPT. Not so a file that something
-    else has begun to read, if there is a PROMPT; a loop over a pipe needs --no-stdin.
+    What is piped in is read to its end and comes after the PROMPT. A loop that reads
+    lines needs --no-stdin.
     """
     typed = [word for word in (model, *(prompt or ())) if word is not None]
     words = read_words(typed, context.obj.names(), named=named, prompt=asked)

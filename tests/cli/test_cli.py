@@ -716,3 +716,24 @@ def test_without_a_conversation_there_is_nothing_to_go_on_with() -> None:
     outcome = invoke("chat", "--continue", "hi")
     assert outcome.status == 2
     assert "There is no saved conversation to go on with." in outcome.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "chats delete", "chats export", "help", "config"])
+def test_help_names_no_types(command: str) -> None:
+    shown = invoke("help", *command.split()).stdout
+    for kind in ("<list[", "<str>", "<int>"):
+        assert kind not in shown
+
+
+@pytest.mark.parametrize("command", ["help", "chats", "chats delete", "config", "list"])
+def test_help_fits_a_narrow_window(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = invoke("help", *command.split()).stdout
+    assert [row for row in shown.splitlines() if len(row) > 40] == []
+
+
+def test_at_80_columns_no_command_is_described_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (["help"], ["help", "chats"]):
+        rows = invoke(*words).stdout.splitlines()[1:]
+        assert not [row for row in rows if row.endswith("...")]
