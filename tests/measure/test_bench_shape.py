@@ -66,6 +66,14 @@ def test_no_gain_is_called_none():
     assert "drafting gains nothing on this machine" in conclusion(bench(verify=STEEP))
 
 
+def test_where_auto_falls_behind_it_is_said():
+    """CurveEngine drafts whatever it is told to, which on a steep curve loses with auto, too."""
+    found = conclusion(bench(verify=STEEP))
+    assert "Here it fell behind in code (0." in found
+    assert "and prose (0." in found
+    assert "fell behind" not in conclusion(bench(accepts=0.87))
+
+
 def test_a_gain_in_some_repeats_only_is_no_factor():
     found = conclusion(bench(slowness=lambda number: 1.6 if number % 9 == 4 else 1.0))
     assert found.startswith("Whether drafting gains on this machine cannot be told from this.")

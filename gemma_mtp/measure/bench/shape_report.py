@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gemma_mtp.measure.bench import report
-from gemma_mtp.measure.bench.conclusion import range_in_words
+from gemma_mtp.measure.bench.conclusion import AS_FAST, range_in_words
 from gemma_mtp.measure.bench.published import Figure, of_size
 from gemma_mtp.measure.bench.shape import AtRate, ShapeBench
 from gemma_mtp.terminal.tables import Block, facts
@@ -103,7 +104,17 @@ def conclusion(bench: ShapeBench) -> str:
             f"With drafts right as often as others saw in {best.rate.text}, this machine writes "
             f"{results.speedup:.2f} times as fast as without; {auto}."
         )
-    return f"{said}{range_in_words(results)} {pull}"
+    return f"{said}{_behind(found)}{range_in_words(results)} {pull}"
+
+
+def _behind(found: Sequence[AtRate]) -> str:
+    """In which texts `auto` was slower than plain decoding, as a sentence; "" where in none."""
+    losses = []
+    for at in found:
+        speedup = at.results[at.results.auto].speedup if at.results.auto else None
+        if speedup is not None and speedup < AS_FAST:
+            losses.append(f"{at.rate.text} ({speedup:.2f})")
+    return f" Here it fell behind in {' and '.join(losses)}." if losses else ""
 
 
 def _notes(bench: ShapeBench) -> list[str]:
