@@ -51,7 +51,7 @@ def measure_shape(env: Environment, name: str, options: Options, plan: Plan, as_
         writing = _share(printer, stop, "making the pair")
         with (
             temporary_pair(entry, writing) as files,
-            closing(load(env, files, options, printer)) as loaded,
+            closing(load(env, files, options, printer, alone=True)) as loaded,
         ):
             engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
             if engine.info.plain_reason:

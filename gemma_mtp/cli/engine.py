@@ -16,10 +16,10 @@ NONE = "No model is loaded."
 
 def ps(context: typer.Context, as_json: Json = False) -> int:
     """Say which model is loaded, how, for whom and until when."""
-    from gemma_mtp.service.identity import engine_folder
+    from gemma_mtp.service.identity import place
     from gemma_mtp.service.line import ask
 
-    status = ask(engine_folder(), "status")
+    status = ask(place(), "status")
     if as_json:
         print(json_text(status, indent=2))
     elif status is None or status["model"] is None:
@@ -36,10 +36,10 @@ def stop(context: typer.Context, model: Model = None) -> int:
 
     With a MODEL only if that one is loaded.
     """
-    from gemma_mtp.service.identity import engine_folder
+    from gemma_mtp.service.identity import place
     from gemma_mtp.service.line import ask
 
-    folder = engine_folder()
+    folder = place()
     status = ask(folder, "status")
     if status is None:
         print(NONE)

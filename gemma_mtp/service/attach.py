@@ -12,7 +12,7 @@ from gemma_mtp.api import LoadOptions, PairFiles, Replies
 from gemma_mtp.files.reading import Say
 from gemma_mtp.paths import state_dir
 from gemma_mtp.service.client import ResidentPair
-from gemma_mtp.service.identity import engine_folder
+from gemma_mtp.service.identity import engine_folder, place
 from gemma_mtp.service.line import ask
 from gemma_mtp.service.sockets import is_running
 from gemma_mtp.settings import KEEP_ALIVE, SETTINGS, Options
@@ -30,13 +30,12 @@ def attach(
     Raises what loading raises, and UsageError for a value of the variable that makes no sense.
     """
     keep = _chosen(options)
-    folder = engine_folder()
-    runs = is_running(folder)
+    runs = is_running(place())
     if options.verbose or not (runs or keep):
         from gemma_mtp.service.pairs import load
 
         return load(files, options.part(LoadOptions), progress)
-    pair = ResidentPair(folder, files, options.part(LoadOptions), keep)
+    pair = ResidentPair(engine_folder(), files, options.part(LoadOptions), keep)
     pair.load(progress)
     if not runs:
         _tell_once(say, keep or KEEP_ALIVE)
@@ -47,7 +46,7 @@ def make_room(say: Say) -> None:
     """Have the resident engine unload its pair, when the reply in progress is done.
 
     Whoever measures needs the machine."""
-    folder = engine_folder()
+    folder = place()
     status = ask(folder, "status")
     if status is None or status["model"] is None:
         return

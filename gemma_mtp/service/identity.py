@@ -24,15 +24,21 @@ DEVICES = ("CUDA_", "HIP_", "ROCR_", "GPU_", "GGML_", "LLAMA_", "ONEAPI_", "ZE_"
 """Beginnings of the names of variables that choose devices and how they are used."""
 
 
+def place() -> Path:
+    """The folder of the engine, which need not be there."""
+    name = identity()
+    folder = state_dir() / "engine" / name
+    if len(os.fsencode(folder / SOCKET)) > LONGEST:
+        folder = Path(tempfile.gettempdir()) / f"gemma-mtp-{getuser()}" / name
+    return folder
+
+
 def engine_folder() -> Path:
     """The folder of the engine, made where it is missing; nobody else can look into it.
 
     Raises GemmaMtpError where it cannot be had.
     """
-    name = identity()
-    folder = state_dir() / "engine" / name
-    if len(os.fsencode(folder / SOCKET)) > LONGEST:
-        folder = Path(tempfile.gettempdir()) / f"gemma-mtp-{getuser()}" / name
+    folder = place()
     try:
         for private in (folder.parent, folder):
             _make_private(private)

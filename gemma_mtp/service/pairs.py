@@ -12,7 +12,7 @@ from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.engine import engine
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import features, versions
-from gemma_mtp.models.machine import cpu_name
+from gemma_mtp.models import machine
 from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.models.temporary_pair import is_temporary
 from gemma_mtp.paths import cache_dir, state_dir
@@ -23,7 +23,7 @@ def load(
 ) -> engine.Engine:
     """Raises BadPair, DoesNotFit, Cancelled, UsageError."""
     # Another build or another processor has other kernels.
-    version = "/".join([*versions(), features(), cpu_name()])
+    version = "/".join([*versions(), features(), machine.cpu_name()])
     memory = CostMemory(cache_dir() / "costs", files, options, version)
     kept = None if is_temporary(files.target) else memory
     log = state_dir() / "llama.log"
