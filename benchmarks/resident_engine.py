@@ -29,10 +29,10 @@ from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Replies, Request
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
 from gemma_mtp.paths import own_models
-from gemma_mtp.service.client import ResidentPair
-from gemma_mtp.service.identity import engine_folder
-from gemma_mtp.service.line import ask
-from gemma_mtp.service.pairs import load
+from gemma_mtp.resident.client import ResidentPair
+from gemma_mtp.resident.identity import engine_folder
+from gemma_mtp.resident.line import ask
+from gemma_mtp.resident.pairs import load
 
 KEEP = "GEMMA_MTP_KEEP_ALIVE"
 

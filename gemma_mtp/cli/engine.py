@@ -16,8 +16,8 @@ NONE = "No model is loaded."
 
 def ps(context: typer.Context, as_json: Json = False) -> int:
     """Say which model is loaded, how, for whom and until when."""
-    from gemma_mtp.service.identity import place
-    from gemma_mtp.service.line import ask
+    from gemma_mtp.resident.identity import place
+    from gemma_mtp.resident.line import ask
 
     status = ask(place(), "status")
     if as_json:
@@ -36,8 +36,8 @@ def stop(context: typer.Context, model: Model = None) -> int:
 
     With a MODEL only if that one is loaded.
     """
-    from gemma_mtp.service.identity import place
-    from gemma_mtp.service.line import ask
+    from gemma_mtp.resident.identity import place
+    from gemma_mtp.resident.line import ask
 
     folder = place()
     status = ask(folder, "status")

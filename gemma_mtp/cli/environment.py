@@ -73,8 +73,8 @@ class Environment:
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:
-        from gemma_mtp.service.attach import make_room
-        from gemma_mtp.service.pairs import load
+        from gemma_mtp.resident.attach import make_room
+        from gemma_mtp.resident.pairs import load
         from gemma_mtp.terminal.console import note
 
         make_room(note)
@@ -83,7 +83,7 @@ class Environment:
     def attach(
         self, files: PairFiles, options: Options, progress: Callable[[float], bool]
     ) -> Replies:
-        from gemma_mtp.service.attach import attach
+        from gemma_mtp.resident.attach import attach
         from gemma_mtp.terminal.console import note
 
         return attach(files, options, progress, note)

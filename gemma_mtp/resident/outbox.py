@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from gemma_mtp.api import Progress, to_json
-from gemma_mtp.service.wire import Connection, Disconnected, Message
+from gemma_mtp.resident.wire import Connection, Disconnected, Message
 
 GATHER = 0.01  # seconds between two messages; a screen shows no more, and each costs the engine
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp.api import Event, from_json
-from gemma_mtp.service import failures
-from gemma_mtp.service.sockets import connect
-from gemma_mtp.service.start import Started
-from gemma_mtp.service.wire import Connection, Disconnected
+from gemma_mtp.resident import failures
+from gemma_mtp.resident.sockets import connect
+from gemma_mtp.resident.start import Started
+from gemma_mtp.resident.wire import Connection, Disconnected
 
 CHECK = 0.05  # seconds between two looks at whether the user has stopped something
 

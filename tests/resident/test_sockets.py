@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from gemma_mtp.service import identity, sockets
-from gemma_mtp.service.wire import Connection, Disconnected
+from gemma_mtp.resident import identity, sockets
+from gemma_mtp.resident.wire import Connection, Disconnected
 
 
 @pytest.fixture(params=["sockets in folders", "ports"])

@@ -27,9 +27,9 @@ from gemma_mtp.api import (
     to_json,
 )
 from gemma_mtp.errors import Cancelled, GemmaMtpError
-from gemma_mtp.service.line import Line, never
-from gemma_mtp.service.start import LOG, connect_or_start
-from gemma_mtp.service.wire import Disconnected
+from gemma_mtp.resident.line import Line, never
+from gemma_mtp.resident.start import LOG, connect_or_start
+from gemma_mtp.resident.wire import Disconnected
 
 
 class EngineDied(GemmaMtpError):

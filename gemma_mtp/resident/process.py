@@ -1,6 +1,6 @@
 """The resident engine: one pair at a time, any number of clients, done when nobody needs it.
 
-`python -m gemma_mtp.service.resident FOLDER` is the process that `start` starts. Its main thread
+`python -m gemma_mtp.resident.process FOLDER` is the process that `start` starts. Its main thread
 loads and writes replies; each client has a thread that reads what it wants and one that sends.
 One process is enough: where llama.cpp dies, so does this process, and a client, be it a chat or a
 server, sees its connection end and starts another one.
@@ -24,10 +24,10 @@ from gemma_mtp.api import Loading, LoadOptions, PairFiles, Replies, Request, Wai
 from gemma_mtp.errors import Cancelled
 from gemma_mtp.files.folder_lock import hold
 from gemma_mtp.models.machine import resident_bytes
-from gemma_mtp.service.clients import Client, Wanted, serve
-from gemma_mtp.service.jobs import Job, Jobs
-from gemma_mtp.service.sockets import Listener, connect
-from gemma_mtp.service.wire import Connection
+from gemma_mtp.resident.clients import Client, Wanted, serve
+from gemma_mtp.resident.jobs import Job, Jobs
+from gemma_mtp.resident.sockets import Listener, connect
+from gemma_mtp.resident.wire import Connection
 from gemma_mtp.settings import KEEP_ALIVE
 
 Loader = Callable[[PairFiles, LoadOptions, Callable[[float], bool]], Replies]
@@ -204,7 +204,7 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def main() -> None:
-    from gemma_mtp.service.pairs import load
+    from gemma_mtp.resident.pairs import load
 
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

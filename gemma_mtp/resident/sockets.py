@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gemma_mtp.files import private
-from gemma_mtp.service.identity import SOCKET
+from gemma_mtp.resident.identity import SOCKET
 
 PORT = "port"  # the file with the port and the secret
 BACKLOG = 64  # clients that may wait to be let in

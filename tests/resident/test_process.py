@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
-from gemma_mtp.service.client import EngineDied, ResidentPair
-from gemma_mtp.service.identity import engine_folder
-from gemma_mtp.service.line import ask
-from gemma_mtp.service.sockets import connect, is_running
+from gemma_mtp.resident.client import EngineDied, ResidentPair
+from gemma_mtp.resident.identity import engine_folder
+from gemma_mtp.resident.line import ask
+from gemma_mtp.resident.sockets import connect, is_running
 from tests.support.pairs import TINY
 
 NEVER = threading.Event()
@@ -207,7 +207,7 @@ def test_another_version_of_the_program_is_replaced(
 ) -> None:
     answer()
     before = status(folder)["pid"]
-    monkeypatch.setattr("gemma_mtp.service.client.__version__", "0.0.0")
+    monkeypatch.setattr("gemma_mtp.resident.client.__version__", "0.0.0")
     pair = resident(folder)
     assert status(folder)["pid"] != before
     pair.close()

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from gemma_mtp.api import LoadOptions, PairFiles, Request, from_json
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.service import failures
-from gemma_mtp.service.outbox import Outbox
-from gemma_mtp.service.wire import Connection, Disconnected, Message
+from gemma_mtp.resident import failures
+from gemma_mtp.resident.outbox import Outbox
+from gemma_mtp.resident.wire import Connection, Disconnected, Message
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.service.identity import WITHOUT
-from gemma_mtp.service.sockets import connect
+from gemma_mtp.resident.identity import WITHOUT
+from gemma_mtp.resident.sockets import connect
 
 PATIENCE = 60.0  # seconds that a new process may take until it listens
 LOG = "log"  # what the process says, as when llama.cpp dies
@@ -63,7 +63,7 @@ def _spawn(folder: Path) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     with (folder / LOG).open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "gemma_mtp.service.resident", str(folder)],
+            [sys.executable, "-m", "gemma_mtp.resident.process", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from gemma_mtp.service.jobs import MOST_PASSED, Job, Jobs
+from gemma_mtp.resident.jobs import MOST_PASSED, Job, Jobs
 
 
 def job(key: str | None) -> Job:

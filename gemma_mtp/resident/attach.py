@@ -11,10 +11,10 @@ from collections.abc import Callable
 from gemma_mtp.api import LoadOptions, PairFiles, Replies
 from gemma_mtp.files.reading import Say
 from gemma_mtp.paths import state_dir
-from gemma_mtp.service.client import ResidentPair
-from gemma_mtp.service.identity import engine_folder, place
-from gemma_mtp.service.line import ask
-from gemma_mtp.service.sockets import is_running
+from gemma_mtp.resident.client import ResidentPair
+from gemma_mtp.resident.identity import engine_folder, place
+from gemma_mtp.resident.line import ask
+from gemma_mtp.resident.sockets import is_running
 from gemma_mtp.settings import KEEP_ALIVE, SETTINGS, Options
 
 VARIABLE = "GEMMA_MTP_KEEP_ALIVE"
@@ -32,7 +32,7 @@ def attach(
     keep = _chosen(options)
     runs = is_running(place())
     if options.verbose or not (runs or keep):
-        from gemma_mtp.service.pairs import load
+        from gemma_mtp.resident.pairs import load
 
         return load(files, options.part(LoadOptions), progress)
     pair = ResidentPair(engine_folder(), files, options.part(LoadOptions), keep)

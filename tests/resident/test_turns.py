@@ -23,9 +23,9 @@ from gemma_mtp.api import (
     Waiting,
 )
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
-from gemma_mtp.service.client import EngineDied, ResidentPair
-from gemma_mtp.service.resident import Resident
-from gemma_mtp.service.sockets import Listener
+from gemma_mtp.resident.client import EngineDied, ResidentPair
+from gemma_mtp.resident.process import Resident
+from gemma_mtp.resident.sockets import Listener
 from tests.support.fakes import FakeEngine, Script
 
 FILES = PairFiles("tiny", Path("target.gguf"), Path("drafter.gguf"))
@@ -297,8 +297,8 @@ def test_eight_clients_take_turns(engine: Engine) -> None:
 
 
 def test_a_client_that_speaks_nonsense_harms_nobody(engine: Engine) -> None:
-    from gemma_mtp.service.sockets import connect
-    from gemma_mtp.service.wire import Connection
+    from gemma_mtp.resident.sockets import connect
+    from gemma_mtp.resident.wire import Connection
 
     pair = engine.pair()
     for line in (b"\xff\n", b"{}\n", b'{"op": "fly"}\n', b'{"op": "reply", "request": 1}\n'):
