@@ -26,12 +26,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {*BASE, "files", "paths", "decoding", "llama"},
     "conversations": {*BASE, "files"},
     "resident": {*BASE, "files", "paths", "llama", "engine", "models"},
+    "server": {*BASE, "resident", "__init__"},
     "terminal": {*BASE, "files"},
     "measure": {*BASE, "decoding", "engine", "models", "terminal"},
     "chat": {*BASE, "files", "models", "conversations", "terminal"},
     "cli": {
         *(*BASE, "files", "paths", "decoding", "llama", "engine", "models"),
-        *("conversations", "resident", "terminal", "measure", "chat"),
+        *("conversations", "resident", "server", "terminal", "measure", "chat"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -48,6 +49,10 @@ LIBRARIES = {
     "pygments": {"terminal"},
     "typer": {"cli"},
     "click": {"cli"},
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "pydantic": {"server"},
+    "uvicorn": {"server/run.py"},
     "jinja2": {"engine/template_rendering.py"},
 }
 """A library and the packages, or the files, that may import it."""

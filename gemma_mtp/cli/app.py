@@ -31,6 +31,7 @@ from gemma_mtp.cli.list import list_models
 from gemma_mtp.cli.pull import pull
 from gemma_mtp.cli.remove import prune, rm
 from gemma_mtp.cli.run import run
+from gemma_mtp.cli.serve import serve
 from gemma_mtp.cli.show import show
 from gemma_mtp.cli.verify import verify
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
@@ -90,7 +91,7 @@ for command in (show, rm, prune):
 app.add_typer(chats.commands, name="chats")
 # -1 is a value, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(config)
-for command in (ps, stop, doctor, bench, verify):
+for command in (serve, ps, stop, doctor, bench, verify):
     app.command()(command)
 app.command("help")(show_help)
 for name in ("ls", "models"):  # what commands are called elsewhere

@@ -77,7 +77,7 @@ class ResidentPair:
             self._keep_info()
         except Cancelled:  # before its turn, or while the pair was loaded for it
             nothing = Message.text("assistant", "")
-            size = self.info.context_size
+            size = self._info.context_size if self._info else 0  # not loaded yet
             yield End("cancelled", nothing, "", (), request.seed or 0, Stats(context_size=size))
         except GeneratorExit:
             left.set()

@@ -1,0 +1,57 @@
+"""What a client asks for, whatever dialect it speaks. Made by the dialects, served by `engines`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gemma_mtp.api import Message, Request
+from gemma_mtp.errors import UsageError
+from gemma_mtp.settings import SETTINGS, Options
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One reply that a client wants.
+
+    `values` are settings under our names, as the client gave them; `called` says what the client
+    calls those that have another name there. `prompt` is raw text in place of messages. `context`
+    is the context size that was asked for, in tokens. `keep_alive` is in seconds, below 0 for good,
+    None where the client does not say. `ignored` are fields that were accepted and change nothing.
+    """
+
+    model: str | None
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    values: tuple[tuple[str, Any], ...] = ()
+    called: tuple[tuple[str, str], ...] = ()
+    context: int | None = None
+    keep_alive: float | None = None
+    ignored: tuple[str, ...] = ()
+
+    def options(self, served: Options) -> Options:
+        """What `serve` was started with, and over it what this client gave.
+
+        Raises UsageError with the client's own name of the first value that is out of range.
+        """
+        names = dict(self.called)
+        values = {
+            SETTINGS[name].field: SETTINGS[name].accept(value, names.get(name, name))
+            for name, value in self.values
+        }
+        return served.with_values(**values)
+
+    def request(self, options: Options) -> Request:
+        """The request, as the engine takes it. Raises UsageError."""
+        messages = self.messages
+        if options.system and not any(message.role == "system" for message in messages):
+            messages = (Message.text("system", options.system), *messages)
+        if self.prompt is not None:
+            raise UsageError("Prompts without a chat template are not supported yet.")
+        request = Request.of(messages, options)
+        request.check()
+        return request
+
+    def without_values(self) -> Asked:
+        """For counting, where nothing but the prompt matters."""
+        return replace(self, values=(), called=())

@@ -1,0 +1,61 @@
+"""What every JSON body has in common: fields that are settings, that must be neutral, or that
+change nothing.
+
+A dialect's body is a pydantic model below `Body`; its class says which field is what. What would
+change the reply and cannot be had is refused by name; a field that nobody knows is passed over,
+and named in the line that `serve` prints.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.settings import PARAMETERS
+
+OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
+"""Settings that a client may give under our own name in any dialect."""
+
+
+class Body(BaseModel):
+    """A JSON object that a client sends."""
+
+    model_config = ConfigDict(extra="allow")
+
+    SETTINGS: ClassVar[dict[str, str]] = {}
+    """Fields that are a setting of ours, by the client's name."""
+    NEUTRAL: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Fields that would change the reply; only these values of them are accepted."""
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change nothing of a reply."""
+
+    def given(self) -> dict[str, Any]:
+        """The fields that the client sent, but for those that are null."""
+        sent = {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: value for name, value in sent.items() if value is not None}
+
+    def check(self) -> None:
+        """Raise Unsupported for the first field that cannot be served as it is meant."""
+        for name, value in self.given().items():
+            if name in self.NEUTRAL and value not in self.NEUTRAL[name]:
+                raise Unsupported(name)
+
+    def settings(self) -> dict[str, str]:
+        """The client's names of the settings that it gave, and ours."""
+        known = {name: name for name in OURS if name in PARAMETERS} | self.SETTINGS
+        return {name: known[name] for name in self.given() if name in known}
+
+    def values(self) -> tuple[tuple[str, Any], ...]:
+        """The settings that were given, under our names."""
+        return tuple((ours, self.given()[name]) for name, ours in self.settings().items())
+
+    def called(self) -> tuple[tuple[str, str], ...]:
+        """What the client calls those settings."""
+        return tuple((ours, name) for name, ours in self.settings().items())
+
+    def passed_over(self) -> tuple[str, ...]:
+        """Fields that nobody here knows."""
+        known = {*self.SETTINGS, *OURS, *self.NEUTRAL, *self.IGNORED}
+        return tuple(name for name in self.model_extra or () if name not in known)

@@ -1,0 +1,87 @@
+"""What goes wrong, as an HTTP status and as the body that each dialect has for errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gemma_mtp.errors import (
+    BadPair,
+    Cancelled,
+    DoesNotFit,
+    GemmaMtpError,
+    ModelNotAvailable,
+    UsageError,
+)
+
+
+class Refused(GemmaMtpError):
+    """A request that is turned away with an HTTP status of its own.
+
+    `field` is the client's name of what is wrong, "" where it is nothing in the body.
+    `retry_after`: seconds after which another try makes sense, 0 where none does.
+    """
+
+    def __init__(
+        self, status: int, message: str, hint: str = "", field: str = "", retry_after: int = 0
+    ) -> None:
+        super().__init__(message, hint)
+        self.http_status, self.field, self.retry_after = status, field, retry_after
+
+
+class Unsupported(Refused):
+    """A field that would change the reply and cannot be had."""
+
+    def __init__(self, field: str, why: str = "is not supported") -> None:
+        super().__init__(400, f"{field} {why}.", field=field)
+
+
+def http_status(error: GemmaMtpError) -> int:
+    """400 for what the client can mend, 404 for a model that is not here, 5xx for the rest."""
+    if isinstance(error, Refused):
+        return error.http_status
+    if isinstance(error, ModelNotAvailable):
+        return 404
+    if isinstance(error, DoesNotFit):  # without a number of tokens, the memory is meant
+        return 400 if error.tokens else 507
+    if isinstance(error, UsageError):
+        return 400
+    return 499 if isinstance(error, Cancelled) else 500 if isinstance(error, BadPair) else 503
+
+
+def sentence(error: GemmaMtpError) -> str:
+    """What happened and what helps."""
+    return f"{error} {error.hint}".strip()
+
+
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+def body(error: GemmaMtpError, path: str) -> dict[str, Any]:
+    """The body for a client that asked for `path`, which tells its dialect."""
+    status, text = http_status(error), sentence(error)
+    if path.startswith("/api/"):
+        return {"error": text}
+    if path.startswith("/v1/messages"):
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": text}}
+    usual = "invalid_request_error" if status < 500 else "server_error"
+    code = {404: "model_not_found"}.get(status) if isinstance(error, ModelNotAvailable) else None
+    if isinstance(error, DoesNotFit) and error.tokens:
+        code = "context_length_exceeded"
+    return {
+        "error": {
+            "message": text,
+            "type": _OPENAI_TYPES.get(status, usual),
+            "param": getattr(error, "field", "") or None,
+            "code": code,
+        }
+    }

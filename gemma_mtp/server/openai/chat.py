@@ -1,0 +1,148 @@
+"""`POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+from fastapi import APIRouter, Request, Response
+
+from gemma_mtp.api import End, TextDelta
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.server.asked import Asked
+from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.engines import Reply
+from gemma_mtp.server.openai import messages, stats
+from gemma_mtp.server.streams import sse, sse_error, streamed, whole
+
+router = APIRouter()
+
+
+class ChatBody(Body):
+    """What is asked for."""
+
+    model: str | None = None
+    messages: list[messages.Said]
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+
+    SETTINGS: ClassVar = {
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "seed": "seed",
+        "stop": "stop",
+        "max_tokens": "max_tokens",
+        "max_completion_tokens": "max_tokens",
+    }
+    NEUTRAL: ClassVar = {
+        "n": (1,),
+        "frequency_penalty": (0,),
+        "presence_penalty": (0,),
+        "logit_bias": ({},),
+        "logprobs": (False,),
+        "top_logprobs": (0,),
+        "response_format": ({"type": "text"},),
+        "tools": ([],),
+        "functions": ([],),
+        "tool_choice": ("auto", "none"),
+        "function_call": ("auto", "none"),
+        "modalities": (["text"],),
+        "audio": (),
+        "web_search_options": (),
+    }
+    IGNORED: ClassVar = frozenset(
+        {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "prediction"}
+        | {"prompt_cache_key", "safety_identifier", "stream_options", "verbosity"}
+    )
+
+    def asked(self) -> Asked:
+        """Raises Unsupported."""
+        self.check()
+        values = dict(self.values())
+        if isinstance(stop := values.get("stop"), str):
+            values["stop"] = [stop]
+        if self.reasoning_effort is not None:
+            values["think"] = self.reasoning_effort != "none"
+        return Asked(
+            self.model,
+            messages.read(self.messages),
+            values=tuple(values.items()),
+            called=self.called(),
+            ignored=self.passed_over(),
+        )
+
+
+@router.post("/v1/chat/completions")
+async def chat(http: Request, body: ChatBody) -> Response:
+    """Write the reply to a conversation."""
+    asked = body.asked()
+    if body.stream:
+        chunks = _Chunks(http, body)
+        return await streamed(http, asked, chunks.lines, "text/event-stream")
+    return await whole(http, asked, _whole)
+
+
+async def _whole(reply: Reply) -> dict[str, Any]:
+    end = await reply.end()
+    message: dict[str, Any] = {"role": "assistant", "content": end.message.content}
+    if end.thought:
+        message["reasoning_content"] = end.thought
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": stats.finish_reason(end),
+        "logprobs": None,
+    }
+    head = _head("chat.completion", reply.opened.files.name)
+    return {**head, "choices": [choice], **_figures(end)}
+
+
+def _head(kind: str, model: str) -> dict[str, Any]:
+    name = f"chatcmpl-{secrets.token_hex(12)}"
+    return {"id": name, "object": kind, "created": int(time.time()), "model": model}
+
+
+def _figures(end: End) -> dict[str, Any]:
+    return {
+        "usage": stats.usage(end.stats),
+        "timings": stats.timings(end.stats),
+        "gemma_mtp": stats.ours(end),
+    }
+
+
+class _Chunks:
+    """A reply as the chunks of a stream."""
+
+    def __init__(self, http: Request, body: ChatBody) -> None:
+        self._http = http
+        self._usage = bool((body.stream_options or {}).get("include_usage"))
+        self._top: dict[str, Any] = {}
+
+    async def lines(self, reply: Reply) -> AsyncIterator[str]:
+        self._top = _head("chat.completion.chunk", reply.opened.files.name)
+        yield self._chunk({"role": "assistant", "content": ""})
+        try:
+            async for event in reply:
+                if isinstance(event, TextDelta):
+                    name = "reasoning_content" if event.thought else "content"
+                    yield self._chunk({name: event.text})
+                elif isinstance(event, End):
+                    yield self._last(event)
+                    if self._usage:
+                        yield sse({**self._top, "choices": [], **_figures(event)})
+        except GemmaMtpError as error:
+            yield sse_error(error, self._http)
+            return
+        yield sse("[DONE]")
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return sse({**self._top, "choices": [choice], **more})
+
+    def _last(self, end: End) -> str:
+        figures = _figures(end)
+        del figures["usage"]  # in a chunk of its own, and only where it was asked for
+        return self._chunk({}, stats.finish_reason(end), **figures)

@@ -1,0 +1,44 @@
+"""Figures of a reply in the fields that OpenAI's clients, and llama-server's, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gemma_mtp.api import End, Stats
+
+
+def usage(stats: Stats) -> dict[str, Any]:
+    """OpenAI's `usage`."""
+    return {
+        "prompt_tokens": stats.prompt_tokens,
+        "completion_tokens": stats.completion_tokens,
+        "total_tokens": stats.prompt_tokens + stats.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": stats.cached_tokens},
+    }
+
+
+def timings(stats: Stats) -> dict[str, Any]:
+    """llama-server's `timings`; times in milliseconds."""
+    evaluated = stats.prompt_tokens - stats.cached_tokens
+    prompt, decode = 1000 * stats.prefill_seconds, 1000 * stats.decode_seconds
+    return {
+        "cache_n": stats.cached_tokens,
+        "prompt_n": evaluated,
+        "prompt_ms": prompt,
+        "prompt_per_second": 1000 * evaluated / prompt if prompt else 0.0,
+        "predicted_n": stats.completion_tokens,
+        "predicted_ms": decode,
+        "predicted_per_second": stats.tokens_per_second,
+        "draft_n": stats.drafted,
+        "draft_n_accepted": stats.accepted,
+    }
+
+
+def ours(end: End) -> dict[str, Any]:
+    """What gemma-mtp knows besides."""
+    return {"seed": end.seed, "warning": end.warning, **end.stats.as_json()}
+
+
+def finish_reason(end: End) -> str:
+    """ "length" for whichever limit it was."""
+    return "length" if end.reason in ("length", "context") else "stop"
