@@ -6,7 +6,6 @@ Whatever the form, a client that disconnects stops its reply.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -18,6 +17,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.engines import Engines, Reply
 from gemma_mtp.server.errors import body
+from gemma_mtp.text import json_text
 
 Lines = Callable[[Reply], AsyncIterator[str]]
 """Turns the events of a reply into what is written, piece by piece."""
@@ -64,7 +64,7 @@ def engines(http: Request) -> Engines:
 
 def sse(data: Any, event: str = "") -> str:
     """A server-sent event."""
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    text = data if isinstance(data, str) else json_text(data)
     return f"event: {event}\ndata: {text}\n\n" if event else f"data: {text}\n\n"
 
 
