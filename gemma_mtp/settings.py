@@ -62,7 +62,7 @@ class Setting:
     `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
     `words` stand for values. `unset` says what None means, "" where None is no value. `alias` is
     Ollama's name, where that is another one. `is_time`: a number of seconds, also typed as 30s, 5m
-    or 1h.
+    or 1h. `variable` of the environment sets it, over config.toml.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Setting:
     unset: str = ""
     alias: str = ""
     is_time: bool = False
+    variable: str = ""
 
     def accept(self, value: Any, called: str = "") -> Any:
         """A value of TOML, JSON or Python as the field holds it.
@@ -316,9 +317,10 @@ class Options(ChatSettings, View, LoadOptions, ReplySettings, Sampling):
         least=-1,
         most=10**9,
         words={"off": 0, "forever": -1},
-        unset="off, unless an engine runs",
+        unset="5m at a terminal, else off",
         alias="keepalive",
         is_time=True,
+        variable="GEMMA_MTP_KEEP_ALIVE",
     )
     drafter: Path | None = None
     given: frozenset[str] = frozenset()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from support.terminal import Terminal
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # hides what happens to output that nobody takes
+# Tests leave no engine behind; those of the engine that stays say how long it does.
+os.environ["GEMMA_MTP_KEEP_ALIVE"] = "0"
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from gemma_mtp.files.config_file import KEYS
 from gemma_mtp.measure.bench import published
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.paths import HOME_VARIABLE
+from gemma_mtp.resident.keep import BUILD_SERVERS
+from gemma_mtp.settings import SETTINGS
 from gemma_mtp.terminal.figures import MEANINGS
 
 ROOT = Path(__file__).parents[1]
@@ -266,6 +268,7 @@ def test_the_reference_names_every_variable_that_the_program_reads() -> None:
         for name in re.findall(read, text_of(file))
     }
     assert len(names) > 3
+    names |= {known.variable for known in SETTINGS.values() if known.variable} | {*BUILD_SERVERS}
     text = section("Environment variables")
     assert {name for name in names if f"`{name}`" not in text} <= {"PATH", "PYTHONPATH"}
 

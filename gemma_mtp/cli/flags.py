@@ -6,6 +6,7 @@ config.toml; who typed or wrote what is wrong is told by the name used there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -120,7 +121,7 @@ def flag_of(name: str) -> str:
 
 
 def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
-    """The options that were typed, over those of config.toml if there is an `env` that has them.
+    """The options that were typed, over those of variables and of config.toml if there is an `env`.
 
     Raises UsageError for the first value that is out of range.
     """
@@ -134,6 +135,7 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
         )
 
     values = {SETTINGS[name].field: value for name, value in written.items() if name in SETTINGS}
+    values |= {} if env is None else _of_variables()
     for name, text in typed.items():
         known = SETTINGS[name]
         accept = known.parse if isinstance(text, str) else known.accept
@@ -141,6 +143,12 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
     options = Options().with_values(**values)
     options.check(called)
     return options
+
+
+def _of_variables() -> dict[str, Any]:
+    """What variables of the environment say, by field. Raises UsageError."""
+    told = ((known, os.environ.get(known.variable, "")) for known in SETTINGS.values())
+    return {known.field: known.parse(text, known.variable) for known, text in told if text}
 
 
 def table(names: Iterable[str] = SETTINGS) -> str:

@@ -24,6 +24,13 @@ DEVICES = ("CUDA_", "HIP_", "ROCR_", "GPU_", "GGML_", "LLAMA_", "ONEAPI_", "ZE_"
 """Beginnings of the names of variables that choose devices and how they are used."""
 
 
+WITHOUT = "--keep-alive 0 does without an engine that stays."
+
+
+class NoEngine(GemmaMtpError):
+    """No engine can be started here."""
+
+
 def place() -> Path:
     """The folder of the engine, which need not be there."""
     name = identity()
@@ -36,14 +43,14 @@ def place() -> Path:
 def engine_folder() -> Path:
     """The folder of the engine, made where it is missing; nobody else can look into it.
 
-    Raises GemmaMtpError where it cannot be had.
+    Raises NoEngine where it cannot be had.
     """
     folder = place()
     try:
         for private in (folder.parent, folder):
             _make_private(private)
     except OSError as error:
-        raise GemmaMtpError(f"{folder} cannot be used: {error.strerror}.", WITHOUT) from error
+        raise NoEngine(f"{folder} cannot be used: {error.strerror}.", WITHOUT) from error
     return folder
 
 
@@ -58,14 +65,12 @@ def identity() -> str:
     return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-WITHOUT = "--keep-alive 0 does without an engine that stays."
-
-
 def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "nt":  # profiles are private there
         return
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise GemmaMtpError(f"{folder} belongs to somebody else.", WITHOUT)
-    folder.chmod(0o700)
+        raise NoEngine(f"{folder} belongs to somebody else.", WITHOUT)
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)

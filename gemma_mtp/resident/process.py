@@ -144,6 +144,7 @@ class Resident:
 
     def _unload(self) -> None:
         pair, self._pair, self._loaded = self._pair, None, None
+        self._keep = KEEP_ALIVE
         if pair is not None:
             pair.close()
 

@@ -10,8 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.resident.identity import WITHOUT
+from gemma_mtp.resident.identity import WITHOUT, NoEngine
 from gemma_mtp.resident.sockets import connect
 
 PATIENCE = 60.0  # seconds that a new process may take until it listens
@@ -39,13 +38,17 @@ class Started:
 
 
 def connect_or_start(folder: Path) -> Started:
-    """Raises GemmaMtpError where a new process does not come up."""
+    """Raises NoEngine where a new process does not come up."""
     found = connect(folder)
     return Started(found, None) if found is not None else _start(folder)
 
 
 def _start(folder: Path) -> Started:
-    process = _spawn(folder)
+    try:
+        process = _spawn(folder)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise NoEngine(f"No engine can be started: {why}.", WITHOUT) from error
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         ended = process.poll() is not None
@@ -55,7 +58,7 @@ def _start(folder: Path) -> Started:
         if ended:
             break
         time.sleep(0.01)
-    raise GemmaMtpError(f"The engine does not start; {folder / LOG} says why.", WITHOUT)
+    raise NoEngine(f"The engine does not start; {folder / LOG} may say why.", WITHOUT)
 
 
 def _spawn(folder: Path) -> subprocess.Popen[bytes]:

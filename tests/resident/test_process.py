@@ -18,10 +18,13 @@ from typing import Any
 import pytest
 
 from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
+from gemma_mtp.resident.attach import attach
 from gemma_mtp.resident.client import EngineDied, ResidentPair
-from gemma_mtp.resident.identity import engine_folder
+from gemma_mtp.resident.identity import SOCKET, engine_folder
+from gemma_mtp.resident.keep import BUILD_SERVERS
 from gemma_mtp.resident.line import ask
 from gemma_mtp.resident.sockets import connect, is_running
+from gemma_mtp.settings import Options
 from tests.support.pairs import TINY
 
 NEVER = threading.Event()
@@ -94,11 +97,77 @@ def test_the_text_is_the_same_in_the_command_cold_and_warm(folder: Path) -> None
     assert first["model"] == "tiny"
 
 
-def test_no_process_is_left_unless_it_is_wanted(folder: Path) -> None:
+def test_away_from_terminals_no_process_is_left_unless_it_is_wanted(folder: Path) -> None:
     answer(keep=None)
     assert not is_running(folder)
     answer("--keep-alive", "1h", keep=None)
     assert status(folder)["seconds_left"] > 3000
+
+
+@pytest.mark.parametrize(("build_server", "stays"), [("", True), ("true", False)])
+def test_at_a_terminal_the_engine_stays_but_not_on_a_build_server(
+    folder: Path, open_terminal: Callable[..., Any], build_server: str, stays: bool
+) -> None:
+    variables = {name: "" for name in (*BUILD_SERVERS, "GEMMA_MTP_KEEP_ALIVE")}
+    variables["CI"] = build_server
+    words = ("run", "tiny", "Hi", "--max-tokens", "5")
+    assert open_terminal(*words, real=True, **variables).leave() == 0
+    assert is_running(folder) == stays
+    if stays:
+        assert 290 < status(folder)["seconds_left"] <= 300
+
+
+def test_what_is_typed_counts_more_than_the_variable_and_that_more_than_the_file(
+    folder: Path,
+) -> None:
+    run("config", "keep_alive", "2h")
+    answer(keep="1h")
+    assert 3500 < status(folder)["seconds_left"] <= 3600
+    answer("--keep-alive", "3h", keep="1h")
+    assert 10_700 < status(folder)["seconds_left"]
+    answer(keep=None)
+    assert 7100 < status(folder)["seconds_left"] <= 7200
+
+
+def test_where_the_folder_cannot_be_had_the_command_loads_the_model_itself(folder: Path) -> None:
+    folder.rmdir()
+    folder.touch()
+    done = run("run", "tiny", "Hi", "--seed", "1")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Hello")
+    said = " ".join(done.stderr.split())
+    assert said == (
+        f"gemma-mtp: {folder} cannot be used: File exists. "
+        "The model is loaded for this command alone."
+    )
+
+
+def test_where_the_engine_does_not_start_the_command_loads_the_model_itself(folder: Path) -> None:
+    (folder / SOCKET).mkdir()  # so that it cannot listen
+    done = run("run", "tiny", "Hi", "--seed", "1")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Hello")
+    said = " ".join(done.stderr.split())
+    assert "The engine does not start" in said
+    assert said.endswith("The model is loaded for this command alone.")
+
+
+def test_where_no_process_can_be_made_the_command_loads_the_model_itself(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    said: list[str] = []
+    options = Options().with_values(keep_alive=300)
+    pair = attach(TINY, options, lambda fraction: True, said.append)
+    assert pair.count(request()) > 0
+    pair.close()
+    assert said == [
+        "No engine can be started: Resource temporarily unavailable. "
+        "The model is loaded for this command alone."
+    ]
 
 
 def test_who_says_nothing_uses_an_engine_that_runs_and_leaves_its_time_alone(folder: Path) -> None:
