@@ -72,7 +72,14 @@ class Chat(Terminal):
 
     def __init__(self, home: Path) -> None:
         words = ("chat", "tiny", "--seed", SEED, "--draft", "3")
-        super().__init__(*words, columns=COLUMNS, rows=ROWS, real=True, GEMMA_MTP_HOME=str(home))
+        super().__init__(
+            *words,
+            columns=COLUMNS,
+            rows=ROWS,
+            real=True,
+            GEMMA_MTP_HOME=str(home),
+            GEMMA_MTP_KEEP_ALIVE="0",
+        )
         answer = self.screen.write_process_input
         self.screen = Emulator(COLUMNS, ROWS, history=1000, ratio=0.5)
         self.screen.write_process_input = answer  # type: ignore[method-assign]

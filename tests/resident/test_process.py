@@ -108,7 +108,7 @@ def test_away_from_terminals_no_process_is_left_unless_it_is_wanted(folder: Path
 def test_at_a_terminal_the_engine_stays_but_not_on_a_build_server(
     folder: Path, open_terminal: Callable[..., Any], build_server: str, stays: bool
 ) -> None:
-    variables = {name: "" for name in (*BUILD_SERVERS, "GEMMA_MTP_KEEP_ALIVE")}
+    variables = dict.fromkeys((*BUILD_SERVERS, "GEMMA_MTP_KEEP_ALIVE"), "")
     variables["CI"] = build_server
     words = ("run", "tiny", "Hi", "--max-tokens", "5")
     assert open_terminal(*words, real=True, **variables).leave() == 0
@@ -124,7 +124,7 @@ def test_what_is_typed_counts_more_than_the_variable_and_that_more_than_the_file
     answer(keep="1h")
     assert 3500 < status(folder)["seconds_left"] <= 3600
     answer("--keep-alive", "3h", keep="1h")
-    assert 10_700 < status(folder)["seconds_left"]
+    assert status(folder)["seconds_left"] > 10_700
     answer(keep=None)
     assert 7100 < status(folder)["seconds_left"] <= 7200
 
