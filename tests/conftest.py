@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from support.engines import status, wait_until
 from support.hub_server import Hub
 from support.pulls import CONTENTS
 
 from gemma_mtp import paths
 from gemma_mtp.models.pull import retry, transfer
+from gemma_mtp.resident.identity import engine_folder
+from gemma_mtp.resident.sockets import is_running
 
 if TYPE_CHECKING:
     from support.terminal import Terminal
@@ -36,6 +41,19 @@ def open_terminal() -> Iterator[Callable[..., Terminal]]:
     yield start
     for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture
+def engine_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the resident engine in a home of its own; none outlives its test."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        monkeypatch.setenv("GEMMA_MTP_HOME", home)
+        monkeypatch.delenv("GEMMA_MTP_KEEP_ALIVE", raising=False)
+        found = engine_folder()
+        yield found
+        if (running := status(found)) is not None:
+            os.kill(running["pid"], signal.SIGKILL)
+            wait_until(lambda: not is_running(found))
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def stop(context: typer.Context, model: Model = None) -> int:
 
 def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     info, left = status["info"], status["seconds_left"]
-    users = ", ".join(status["clients"][:-1]) or "nobody"  # the last one asked for this
+    users = ", ".join(status["clients"]) or "nobody"
     chosen = _chosen(status["options"])
     return [
         ("model", status["model"]),

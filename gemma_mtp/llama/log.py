@@ -9,6 +9,7 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -26,6 +27,7 @@ class Log:
 
     def __init__(self) -> None:
         self.stream: IO[str] | None = None
+        self.listener: Callable[[str], None] = lambda line: None  # gets each line as well
         self.kv_bytes = 0.0
         self.error = ""  # the first line of an error since `forget`: it names the reason
 
@@ -36,6 +38,7 @@ class Log:
             self.kv_bytes += float(match[1]) * 2**20
         if level == LOG_LEVEL_ERROR:
             self.error = self.error or FUNCTION.sub("", line.strip())
+        self.listener(line)
         if self.stream is not None:
             try:
                 self.stream.write(line)

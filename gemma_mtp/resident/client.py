@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ class ResidentPair:
         leaves that to those who say it."""
         self._folder = folder
         name = " ".join(["gemma-mtp", *sys.argv[1:2]])
+        loading = replace(options, verbose=False)  # who sees the log is no matter of loading
         self._greeting = (
-            {"op": "hello", "name": name, "keep_alive": keep},
-            {"op": "use", "files": to_json(files), "options": to_json(options)},
+            {"op": "hello", "name": name, "keep_alive": keep, "verbose": options.verbose},
+            {"op": "use", "files": to_json(files), "options": to_json(loading)},
         )
         self._line: Line | None = None
         self._info: PairInfo | None = None
@@ -67,24 +69,13 @@ class ResidentPair:
 
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
         request.check()
-        left = threading.Event()
-        events = self._ask(
-            "reply", lambda: cancel.is_set() or left.is_set(), request=to_json(request)
-        )
         try:
-            for event in events:  # noqa: UP028 (`yield from` would end it, and not read on)
-                yield event
+            yield from self._ask("reply", cancel.is_set, request=to_json(request))
             self._keep_info()
         except Cancelled:  # before its turn, or while the pair was loaded for it
             nothing = Message.text("assistant", "")
             size = self._info.context_size if self._info else 0  # not loaded yet
             yield End("cancelled", nothing, "", (), request.seed or 0, Stats(context_size=size))
-        except GeneratorExit:
-            left.set()
-            with suppress(GemmaMtpError):
-                for _ in events:
-                    pass
-            raise
 
     def count(self, request: Request) -> int:
         for _ in self._ask("count", request=to_json(request)):
@@ -116,15 +107,18 @@ class ResidentPair:
                     yield event
                 return
             except Disconnected as error:
-                self._line = None
                 if begun or line is not known:
                     raise self._died(line) from error
+            finally:
+                if line.waits:  # nobody reads the rest; the engine stops when the line is cut
+                    self.close()
 
     def _died(self, line: Line) -> EngineDied:
-        return EngineDied(
-            f"The engine has ended {line.how_it_ended()}".rstrip() + ".",
-            f"The next message starts another one; {self._folder / LOG} may say why.",
-        )
+        hint, log = "Another one starts when it is needed", self._folder / LOG
+        with suppress(OSError):
+            hint += f"; {log} may say why" if log.stat().st_size else ""
+        how = f"The process that holds the model has ended {line.how_it_ended()}"
+        return EngineDied(f"{how.rstrip()}.", f"{hint}.")
 
     def _open(self) -> Line:
         """The connection; a new one where the engine has ended since it was last used."""

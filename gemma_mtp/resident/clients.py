@@ -33,7 +33,8 @@ class Client:
         self.outbox = Outbox(connection)
         self.cancel = threading.Event()
         self.gone = False
-        self.name = "unknown"
+        self.name = ""  # of a client that has a pair; others only ask what there is
+        self.verbose = False  # it wants to see llama.cpp's log
         # Seconds that its pair stays after a request; below 0 for good, None if it does not matter.
         self.keep_alive: float | None = None
         self.wanted: Wanted | None = None
@@ -61,16 +62,16 @@ class Client:
 
 
 class Engine(Protocol):
-    """What clients may ask for. From `info` on, the engine's thread does it."""
+    """What clients may ask for. What is enqueued is done by the engine's own thread."""
 
     def status(self) -> dict[str, Any]: ...
     def stop(self) -> None: ...
     def cancel(self, client: Client) -> None: ...
+    def prepare(self, client: Client, request: Any) -> None: ...
     def enqueue(self, client: Client, work: Callable[[], None]) -> None: ...
     def info(self, client: Client) -> None: ...
     def reply(self, client: Client, request: Request) -> None: ...
     def count(self, client: Client, request: Request) -> None: ...
-    def prepare(self, client: Client, request: Request | None) -> None: ...
     def unload(self, client: Client) -> None: ...
 
 
@@ -90,6 +91,7 @@ def _take(client: Client, engine: Engine, message: Message) -> None:
         case "hello":
             keep = message["keep_alive"]
             client.name, client.keep_alive = str(message["name"]), keep and float(keep)
+            client.verbose = message.get("verbose") is True
         case "use":
             files = from_json(PairFiles, message["files"], "files")
             client.wanted = Wanted(files, from_json(LoadOptions, message["options"], "options"))
@@ -111,7 +113,6 @@ def _take(client: Client, engine: Engine, message: Message) -> None:
             counted = from_json(Request, message["request"], "request")
             engine.enqueue(client, lambda: engine.count(client, counted))
         case "prepare":
-            ahead = from_json(Request | None, message["request"], "request")
-            engine.enqueue(client, lambda: engine.prepare(client, ahead))
+            engine.prepare(client, message["request"])
         case other:
             raise GemmaMtpError(f'The engine does not know "{other}".')

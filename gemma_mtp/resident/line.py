@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ class Line:
         self._connection = Connection(started.socket)
         self._read: deque[dict[str, Any]] = deque()
         self.answer: Any = None  # what was asked for last
+        self.waits = False  # whether an answer is still to come
 
     @property
     def is_new(self) -> bool:
@@ -44,6 +46,7 @@ class Line:
         Raises what the engine raised, and Disconnected.
         """
         self.send({"op": op, **more})
+        self.waits = True
         told = False
         while True:
             if not told and cancelled():
@@ -52,6 +55,7 @@ class Line:
             message = self._next()
             if message is None:
                 continue
+            self.waits = "event" in message
             if "error" in message:
                 raise failures.of_data(message["error"])
             if "done" in message:
@@ -66,12 +70,15 @@ class Line:
 
     def _receive(self, timeout: float | None) -> None:
         several = self._connection.receive(timeout)
-        self._read.extend(several["all"] if several else ())
+        for message in several["all"] if several else ():
+            if "log" in message:
+                print(message["log"], end="", file=sys.stderr, flush=True)
+            else:
+                self._read.append(message)
 
     def check(self) -> None:
         """Raises Disconnected where the engine has ended since."""
         self._receive(0.0)
-        self._read.clear()
 
     def wait_for_end(self) -> None:
         """Until the engine has ended."""

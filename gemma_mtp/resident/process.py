@@ -17,18 +17,31 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gemma_mtp import __version__
-from gemma_mtp.api import Loading, LoadOptions, PairFiles, Replies, Request, Waiting, to_json
+from gemma_mtp.api import (
+    Loading,
+    LoadOptions,
+    PairFiles,
+    Replies,
+    Request,
+    Waiting,
+    from_json,
+    to_json,
+)
 from gemma_mtp.errors import Cancelled
 from gemma_mtp.files.folder_lock import hold
 from gemma_mtp.models.machine import resident_bytes
 from gemma_mtp.resident.clients import Client, Wanted, serve
 from gemma_mtp.resident.jobs import Job, Jobs
+from gemma_mtp.resident.journal import Journal
 from gemma_mtp.resident.sockets import Listener, connect
 from gemma_mtp.resident.wire import Connection
 from gemma_mtp.settings import KEEP_ALIVE
+
+if TYPE_CHECKING:
+    from gemma_mtp.llama.log import Log
 
 Loader = Callable[[PairFiles, LoadOptions, Callable[[float], bool]], Replies]
 LINGER = 2.0  # seconds that a process without a pair waits for a client
@@ -40,6 +53,7 @@ class Resident:
 
     def __init__(self, load: Loader, clock: Callable[[], float] = time.monotonic) -> None:
         self._load, self._clock = load, clock
+        self.journal = Journal()
         self._jobs = Jobs()
         self._clients: list[Client] = []
         self._pair: Replies | None = None
@@ -81,7 +95,7 @@ class Resident:
             "model": loaded.files.name if loaded else None,
             "options": to_json(loaded.options) if loaded else None,
             "info": to_json(pair.info) if pair else None,
-            "clients": [client.name for client in self._clients],
+            "clients": [client.name for client in self._clients if client.name],
             "busy_for": busy.name if busy else None,
             "waiting": len(self._jobs),
             "seconds_left": None if math.isinf(self._until) else self._until - self._clock(),
@@ -117,6 +131,16 @@ class Resident:
                 self._until = math.inf if self._keep < 0 else self._clock() + self._keep
 
         self._jobs.put(Job(client, client.wanted, run))
+
+    def prepare(self, client: Client, request: Any) -> None:
+        """Read ahead when it is this client's turn. Nobody waits for that, so it has no answer."""
+
+        def run() -> None:
+            if not client.gone and self._pair is not None and self._loaded == client.wanted:
+                with suppress(Exception):
+                    self._pair.prepare(from_json(Request | None, request, "request"))
+
+        self._jobs.put(Job(None, None, run))
 
     # What the engine's thread does.
 
@@ -158,8 +182,11 @@ class Resident:
                 client.outbox.put(Loading(fraction))
                 return not client.cancel.is_set()
 
+            self.journal.begin()
+            self.journal.show(client)
             self._pair = self._load(client.wanted.files, client.wanted.options, progress)
             self._loaded = client.wanted
+        self.journal.show(client)
         return self._pair
 
     def info(self, client: Client) -> None:
@@ -174,16 +201,12 @@ class Resident:
     def count(self, client: Client, request: Request) -> None:
         client.answer(self._use(client).count(request))
 
-    def prepare(self, client: Client, request: Request | None) -> None:
-        if self._pair is not None and self._loaded == client.wanted:
-            self._pair.prepare(request)
-
     def unload(self, client: Client) -> None:
         self._unload()
         client.answer(None)
 
 
-def run(folder: Path, load: Loader) -> None:
+def run(folder: Path, load: Loader, log: Log) -> None:
     """Be the engine of this folder, unless another process is."""
     until = time.monotonic() + TAKING_OVER
     while (lock := hold(folder)) is None:
@@ -192,6 +215,7 @@ def run(folder: Path, load: Loader) -> None:
         time.sleep(0.02)
     listener = Listener(folder)
     resident = Resident(load)
+    log.listener = resident.journal.write
     threading.Thread(target=resident.let_in, args=(listener,), daemon=True).start()
     try:
         resident.work()
@@ -205,12 +229,13 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def main() -> None:
+    from gemma_mtp.llama.log import log
     from gemma_mtp.resident.pairs import load
 
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(Cancelled):
-        run(Path(sys.argv[1]), load)
+        run(Path(sys.argv[1]), load, log)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from support.engines import status, wait_until
 
 from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
 from gemma_mtp.resident.attach import attach
 from gemma_mtp.resident.client import EngineDied, ResidentPair
-from gemma_mtp.resident.identity import SOCKET, engine_folder
+from gemma_mtp.resident.identity import SOCKET
 from gemma_mtp.resident.keep import BUILD_SERVERS
-from gemma_mtp.resident.line import ask
 from gemma_mtp.resident.sockets import connect, is_running
 from gemma_mtp.settings import Options
 from tests.support.pairs import TINY
@@ -31,17 +29,8 @@ NEVER = threading.Event()
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The engine's folder in a home of its own; whatever runs there at the end is killed."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        monkeypatch.setenv("GEMMA_MTP_HOME", home)
-        monkeypatch.delenv("GEMMA_MTP_KEEP_ALIVE", raising=False)
-        found = engine_folder()
-        yield found
-        status = ask(found, "status")
-        if status is not None:
-            os.kill(status["pid"], signal.SIGKILL)
-            wait_until(lambda: not is_running(found))
+def folder(engine_home: Path) -> Path:
+    return engine_home
 
 
 def run(*words: str, keep: str | None = "5m", **variables: str) -> subprocess.CompletedProcess[str]:
@@ -66,13 +55,6 @@ def answer(*words: str, **variables: Any) -> str:
     return done.stdout
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def resident(folder: Path) -> ResidentPair:
     pair = ResidentPair(folder, TINY, LoadOptions(threads=1), 300.0)
     pair.load(lambda fraction: True)
@@ -81,10 +63,6 @@ def resident(folder: Path) -> ResidentPair:
 
 def request(text: str = "Tell me a story about a dog.", tokens: int = 4000) -> Request:
     return Request((Message.text("user", text),), seed=1, max_tokens=tokens, ignore_end=True)
-
-
-def status(folder: Path) -> Any:
-    return ask(folder, "status")
 
 
 def test_the_text_is_the_same_in_the_command_cold_and_warm(folder: Path) -> None:
@@ -129,7 +107,9 @@ def test_what_is_typed_counts_more_than_the_variable_and_that_more_than_the_file
     assert 7100 < status(folder)["seconds_left"] <= 7200
 
 
-def test_where_the_folder_cannot_be_had_the_command_loads_the_model_itself(folder: Path) -> None:
+def test_where_the_folder_cannot_be_had_the_command_loads_the_model_itself(
+    folder: Path,
+) -> None:
     folder.rmdir()
     folder.touch()
     done = run("run", "tiny", "Hi", "--seed", "1")
@@ -142,7 +122,9 @@ def test_where_the_folder_cannot_be_had_the_command_loads_the_model_itself(folde
     )
 
 
-def test_where_the_engine_does_not_start_the_command_loads_the_model_itself(folder: Path) -> None:
+def test_where_the_engine_does_not_start_the_command_loads_the_model_itself(
+    folder: Path,
+) -> None:
     (folder / SOCKET).mkdir()  # so that it cannot listen
     done = run("run", "tiny", "Hi", "--seed", "1")
     assert done.returncode == 0
@@ -170,7 +152,9 @@ def test_where_no_process_can_be_made_the_command_loads_the_model_itself(
     ]
 
 
-def test_who_says_nothing_uses_an_engine_that_runs_and_leaves_its_time_alone(folder: Path) -> None:
+def test_who_says_nothing_uses_an_engine_that_runs_and_leaves_its_time_alone(
+    folder: Path,
+) -> None:
     answer(keep="forever")
     answer(keep=None)
     assert status(folder)["seconds_left"] is None
@@ -188,6 +172,17 @@ def test_that_a_process_stays_is_said_once(folder: Path) -> None:
     assert run("stop").returncode == 0
     wait_until(lambda: not is_running(folder))
     assert run("run", "tiny", "--max-tokens", "5", "Hi").stderr == ""
+
+
+def test_the_log_is_shown_to_who_wants_it_and_makes_no_other_pair(folder: Path) -> None:
+    answer("--verbose")
+    first = status(folder)
+    for _ in range(2):
+        done = run("run", "tiny", "Hi", "--verbose")
+        assert "llama_model_loader" in done.stderr
+    assert run("run", "tiny", "Hi").stderr == ""
+    assert status(folder)["pid"] == first["pid"]
+    assert first["options"]["verbose"] is False
 
 
 def test_ps_and_stop(folder: Path) -> None:

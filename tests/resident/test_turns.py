@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from support.engines import wait_until
 
 from gemma_mtp.api import (
     End,
@@ -21,11 +21,13 @@ from gemma_mtp.api import (
     Request,
     TextDelta,
     Waiting,
+    to_json,
 )
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
 from gemma_mtp.resident.client import EngineDied, ResidentPair
 from gemma_mtp.resident.process import Resident
-from gemma_mtp.resident.sockets import Listener
+from gemma_mtp.resident.sockets import Listener, connect
+from gemma_mtp.resident.wire import Connection
 from tests.support.fakes import FakeEngine, Script
 
 FILES = PairFiles("tiny", Path("target.gguf"), Path("drafter.gguf"))
@@ -64,6 +66,7 @@ class Engine:
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:
         self.loading.set()
+        self.resident.journal.write(f"loading {files.name}\n")
         while not self.go_on.wait(0.005):
             if not progress(0.5):
                 raise Cancelled("Loading was stopped.")
@@ -76,10 +79,15 @@ class Engine:
         return self.pairs[-1]
 
     def pair(
-        self, name: str = "tiny", keep: float = 300.0, context: int | None = None
+        self,
+        name: str = "tiny",
+        keep: float = 300.0,
+        context: int | None = None,
+        verbose: bool = False,
     ) -> ResidentPair:
         files = replace(FILES, name=name)
-        pair = ResidentPair(self.folder, files, LoadOptions(context=context), keep)
+        options = LoadOptions(context=context, verbose=verbose)
+        pair = ResidentPair(self.folder, files, options, keep)
         pair.load(lambda fraction: True)
         return pair
 
@@ -109,13 +117,6 @@ def said(events: object) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))  # type: ignore[attr-defined]
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.002)
-
-
 def test_a_reply_is_that_of_the_pair(engine: Engine) -> None:
     events = list(engine.pair().reply(request(), NEVER))
     directly = list(FakeEngine(engine.scripts).reply(request(), NEVER))
@@ -138,6 +139,21 @@ def test_another_pair_or_another_context_takes_its_place(engine: Engine) -> None
     assert second.info.context_size == 1024
     assert said(first.reply(request(), NEVER)) == "One two three four."
     assert [pair.name for pair in engine.pairs] == ["tiny", "e2b", "tiny"]
+
+
+def test_another_pair_waits_for_the_reply_in_progress(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 50, delay=0.005)]
+    events = engine.pair("tiny").reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    other = threading.Thread(target=lambda: engine.pair("e2b"))
+    other.start()
+    wait_until(lambda: len(engine.resident._jobs) == 1)
+    assert not engine.pairs[0].closed
+    assert isinstance(end := list(events)[-1], End)
+    assert (end.reason, end.message.content) == ("stop", "word " * 50)
+    other.join(20)
+    assert [pair.name for pair in engine.pairs] == ["tiny", "e2b"]
 
 
 def test_a_client_sees_that_its_pair_is_loaded_again(engine: Engine) -> None:
@@ -171,6 +187,49 @@ def test_a_cancelled_reply_ends_and_keeps_what_was_said(engine: Engine) -> None:
     assert isinstance(events[-1], End)
     assert events[-1].reason == "cancelled"
     assert said(events) == events[-1].message.content
+
+
+def test_a_reply_that_an_exception_breaks_off_is_not_mixed_with_the_next_one(
+    engine: Engine,
+) -> None:
+    engine.scripts[:] = [Script("word " * 5000, delay=0.005), Script("Done.")]
+    pair = engine.pair()
+    events = pair.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert said(pair.reply(request(), NEVER)) == "Done."
+
+
+def test_reading_ahead_has_no_answer_and_no_turn_to_wait_for(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 100_000, delay=0.005)]
+    events = engine.pair().reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    sock = connect(engine.folder)
+    assert sock is not None
+    other = Connection(sock)
+    other.send({"op": "prepare", "request": to_json(request())})
+    other.send({"op": "prepare", "request": "nonsense"})
+    other.send({"op": "cancel"}, {"op": "status"})
+    answer = other.receive(20.0)
+    assert answer is not None
+    assert answer["all"][0]["done"]["waiting"] == 2
+    events.close()  # type: ignore[attr-defined]
+    wait_until(lambda: len(engine.resident._jobs) == 0)
+    assert other.receive(0.05) is None
+    other.close()
+
+
+def test_reading_ahead_is_done_by_the_pair_that_is_loaded(engine: Engine) -> None:
+    pair = engine.pair()
+    pair.prepare(request())
+    wait_until(lambda: engine.pairs[0].prepared == [request()])
+    other = engine.pair("e2b")
+    pair.prepare(request("Hello"))
+    other.prepare(request("Now"))
+    wait_until(lambda: engine.pairs[1].prepared == [request("Now")])
 
 
 def test_an_abandoned_reply_is_over_before_the_next_one(engine: Engine) -> None:
@@ -217,6 +276,22 @@ def test_waiting_can_be_stopped(engine: Engine) -> None:
     cancel.set()
     wait_until(lambda: next(waiting, None) is None)
     events.close()  # type: ignore[attr-defined]
+
+
+def test_a_client_that_wants_it_sees_the_log_of_loading_and_shares_the_pair(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.pair("e2b")
+    engine.pair("tiny")
+    assert capsys.readouterr().err == ""
+    verbose = engine.pair("tiny", verbose=True)
+    assert capsys.readouterr().err == "loading tiny\n"
+    assert len(engine.pairs) == 2
+    engine.resident.journal.write("something happens\n")
+    verbose.count(request())
+    assert capsys.readouterr().err == "something happens\n"
+    engine.pair("e4b", verbose=True)
+    assert capsys.readouterr().err == "loading e4b\n"
 
 
 def test_loading_can_be_stopped(engine: Engine) -> None:
@@ -297,9 +372,6 @@ def test_eight_clients_take_turns(engine: Engine) -> None:
 
 
 def test_a_client_that_speaks_nonsense_harms_nobody(engine: Engine) -> None:
-    from gemma_mtp.resident.sockets import connect
-    from gemma_mtp.resident.wire import Connection
-
     pair = engine.pair()
     for line in (b"\xff\n", b"{}\n", b'{"op": "fly"}\n', b'{"op": "reply", "request": 1}\n'):
         sock = connect(engine.folder)
