@@ -47,6 +47,7 @@ app = typer.Typer(
     help="Chat with Gemma 4 on your own machine, with speculative decoding measured live.",
     context_settings={"help_option_names": ["--help", "-h"], "token_normalize_func": our_word},
 )
+NARROW = 52  # columns below which help has no room for two columns
 NARROWEST = 24  # columns of help that can still be read
 UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
@@ -137,22 +138,38 @@ def _main(words: list[str], env: Environment) -> int:
 
 def _run(words: list[str], env: Environment) -> int:
     command: Any = typer.main.get_command(app)
-    _in_plain_words(command)
     # typer makes no help narrower than 50 columns by itself.
     columns = get_terminal_size().columns
-    narrow = {"terminal_width": max(columns - 1, NARROWEST)} if columns < 52 else {}
+    narrow = {"terminal_width": max(columns - 1, NARROWEST)} if columns < NARROW else {}
+    _in_plain_words(command, bool(narrow))
     words = list(words)
     status = command.main(words, "gemma-mtp", standalone_mode=False, obj=env, **narrow)
     return int(status or 0)
 
 
-def _in_plain_words(command: Any) -> None:
-    """Leave out what type of Python's an argument has."""
+def _in_plain_words(command: Any, narrow: bool) -> None:
+    """Leave out what type of Python's an argument has; in a `narrow` window, what an option does
+    stands below it."""
     for parameter in command.params:
         if parameter.param_type_name == "argument":
             parameter.display_type_rich = lambda ctx: None
+    if narrow:
+        context = command.context_class
+        formatter = type("Narrow", (context.formatter_class,), {"write_dl": _below_each_other})
+        command.context_class = type("Context", (context,), {"formatter_class": formatter})
     for below in getattr(command, "commands", {}).values():
-        _in_plain_words(below)
+        _in_plain_words(below, narrow)
+
+
+def _below_each_other(formatter: Any, rows: Sequence[tuple[str, str]], *_: int) -> None:
+    """The rows of a help, without a first column that leaves the other one no room."""
+    if 3 * max(len(first) for first, _ in rows) < formatter.width:
+        super(type(formatter), formatter).write_dl(rows)
+        return
+    for first, second in rows:
+        formatter.write(f"{'':{formatter.current_indent}}{first}\n")
+        with formatter.indentation(), formatter.indentation():
+            formatter.write_text(second)
 
 
 def _complain(message: str, hint: str, status: int) -> int:

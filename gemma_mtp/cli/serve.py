@@ -22,7 +22,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = PORT,
 ) -> int:
-    """Serve OpenAI's, Ollama's and Anthropic's APIs to programs on this machine."""
+    """Serve the APIs of OpenAI, Ollama and Anthropic to other programs."""
     from gemma_mtp.server.engines import Engines
     from gemma_mtp.server.run import listen, run
 

@@ -725,7 +725,10 @@ def test_help_names_no_types(command: str) -> None:
         assert kind not in shown
 
 
-@pytest.mark.parametrize("command", ["help", "chats", "chats delete", "config", "list"])
+@pytest.mark.parametrize(
+    "command",
+    ["help", "chats", "chats delete", "config", "list", "run", "chat", "pull", "bench", "serve"],
+)
 def test_help_fits_a_narrow_window(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     shown = invoke("help", *command.split()).stdout
