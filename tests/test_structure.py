@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {*BASE, "files", "paths", "decoding", "llama"},
     "conversations": {*BASE, "files"},
     "resident": {*BASE, "files", "paths", "llama", "engine", "models"},
-    "server": {*BASE, "resident"},
+    "server": {*BASE, "models", "resident"},
     "terminal": {*BASE, "files"},
     "measure": {*BASE, "decoding", "engine", "models", "terminal"},
     "chat": {*BASE, "files", "models", "conversations", "terminal"},

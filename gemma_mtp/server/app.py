@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from gemma_mtp import __version__
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.server import openai
+from gemma_mtp.server import ollama, openai
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.errors import Refused, body, http_status
 
@@ -17,7 +17,8 @@ def make_app(engines: Engines) -> FastAPI:
     """An ASGI app that serves these engines."""
     app = FastAPI(title="gemma-mtp", version=__version__, docs_url=None, redoc_url=None)
     app.state.engines = engines
-    app.include_router(openai.router)
+    for dialect in (openai, ollama):
+        app.include_router(dialect.router)
     app.add_exception_handler(GemmaMtpError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)
     return app

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gemma_mtp.api import End, Event, Loading, LoadOptions, PairFiles, PairInfo, Request, Waiting
 from gemma_mtp.resident.client import ResidentPair
-from gemma_mtp.resident.identity import engine_folder
+from gemma_mtp.resident.identity import engine_folder, place
+from gemma_mtp.resident.line import ask
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Refused
 from gemma_mtp.settings import KEEP_ALIVE, Options
@@ -64,17 +65,48 @@ class Engines:
 
         Raises UsageError, ModelNotAvailable and what opening a pair raises.
         """
-        name = (asked.model or "").removesuffix(LATEST) or self.default
-        files = self.models.resolve(name)
+        files = self.find(asked.model)
         options = asked.options(self.served).for_model(files.sampling)
+        return Opened(files, asked.request(options), self._pair(asked, files, options))
+
+    def find(self, model: str | None) -> PairFiles:
+        """The pair that a client's name means, the default one where it gives none.
+
+        Raises ModelNotAvailable and UsageError.
+        """
+        return self.models.resolve((model or "").removesuffix(LATEST) or self.default)
+
+    def _pair(self, asked: Asked, files: PairFiles, options: Options) -> ResidentPair:
         if asked.context:
             options = replace(options, context=asked.context)
         keep = asked.keep_alive
         if keep is None:
             keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive
-        loading = options.part(LoadOptions)
-        pair = ResidentPair(engine_folder(), files, loading, keep)
-        return Opened(files, asked.request(options), pair)
+        return ResidentPair(engine_folder(), files, options.part(LoadOptions), keep)
+
+    async def load(self, asked: Asked, cancel: threading.Event) -> None:
+        """Have the model loaded, for requests to come. Raises as `reply` does."""
+
+        def load() -> None:
+            files = self.find(asked.model)
+            pair = self._pair(asked, files, asked.options(self.served).for_model(files.sampling))
+            try:
+                pair.load(lambda fraction: not cancel.is_set())
+            finally:
+                pair.close()
+
+        await asyncio.to_thread(load)
+
+    def unload(self, name: str) -> None:
+        """Have the pair of this name unloaded, if it is loaded, after the reply in progress."""
+        status = self.status()
+        if status is not None and status["model"] == name:
+            ask(place(), "unload")
+
+    def status(self) -> dict[str, Any] | None:
+        """What the engine says of itself; None where none runs."""
+        found: dict[str, Any] | None = ask(place(), "status")
+        return found
 
     async def reply(self, asked: Asked, cancel: threading.Event) -> Reply:
         """A reply that has begun: what is wrong with a request is raised here, and not in the
@@ -102,10 +134,12 @@ class Engines:
     async def _events(
         self, asked: Asked, opened: Opened, cancel: threading.Event
     ) -> AsyncGenerator[Event]:
+        def write(put: Callable[[Event], None]) -> None:
+            for event in opened.pair.reply(opened.request, cancel):
+                put(event)
+
         try:
-            async with aclosing(
-                in_thread(lambda: opened.pair.reply(opened.request, cancel))
-            ) as all:
+            async with aclosing(pushed(write)) as all:
                 async for event in all:
                     if isinstance(event, End):
                         self.done(asked, opened, event)
@@ -159,25 +193,25 @@ class Reply:
 _OVER = object()
 
 
-async def in_thread(make: Callable[[], Iterator[Event]]) -> AsyncGenerator[Event]:
-    """The events of a blocking iterator, which a thread of its own reads."""
+async def pushed(work: Callable[[Callable[[Result], None]], None]) -> AsyncGenerator[Result]:
+    """What `work`, in a thread of its own, hands to the function that it gets; then what it
+    raises."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[object] = asyncio.Queue()
+    queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def put(item: object) -> None:
         with suppress(RuntimeError):  # the loop is closed, nobody listens
             loop.call_soon_threadsafe(queue.put_nowait, item)
 
-    def read() -> None:
+    def run() -> None:
         try:
-            for event in make():
-                put(event)
+            work(put)
         except Exception as error:
             put(error)
         put(_OVER)
 
-    threading.Thread(target=read, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     while (item := await queue.get()) is not _OVER:
         if isinstance(item, Exception):
             raise item
-        yield item  # type: ignore[misc]
+        yield item

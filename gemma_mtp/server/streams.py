@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -19,6 +19,7 @@ from gemma_mtp.server.engines import Engines, Reply
 from gemma_mtp.server.errors import body
 from gemma_mtp.text import json_text
 
+Result = TypeVar("Result")
 Lines = Callable[[Reply], AsyncIterator[str]]
 """Turns the events of a reply into what is written, piece by piece."""
 
@@ -27,10 +28,18 @@ async def whole(
     http: Request, asked: Asked, form: Callable[[Reply], Awaitable[dict[str, Any]]]
 ) -> JSONResponse:
     """The reply in one piece, as `form` makes it."""
+
+    async def write(cancel: threading.Event) -> JSONResponse:
+        return JSONResponse(await form(await engines(http).reply(asked, cancel)))
+
+    return await attended(http, write)
+
+
+async def attended(http: Request, work: Callable[[threading.Event], Awaitable[Result]]) -> Result:
+    """What comes of `work`, whose flag is set when the client disconnects meanwhile."""
     cancel, watcher = _watched(http)
     try:
-        reply = await engines(http).reply(asked, cancel)
-        return JSONResponse(await form(reply))
+        return await work(cancel)
     finally:
         watcher.cancel()
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PullProgress:
-    """`done` of `total` bytes of one file were fetched, or read to verify it.
+    """`done` of `total` bytes of one file were fetched, or read to verify it; `sha256` "" where it
+    is not known before.
 
     `pair_done` and `pair_total` count the bytes of both files that are here and will be.
     """
@@ -22,6 +23,7 @@ class PullProgress:
     verifying: bool = False
     pair_done: int = 0
     pair_total: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,8 @@ class _Pull:
         others = [w for w in self.wanted if w is not wanted]
         here = sum(w.bytes or 0 for w in others if w.staged) + (total if verifying else done)
         both = total + sum(w.bytes or 0 for w in others)
-        self.on_event(PullProgress(wanted.file.path, done, total, verifying, here, both))
+        sha256 = wanted.sha256
+        self.on_event(PullProgress(wanted.file.path, done, total, verifying, here, both, sha256))
 
     def _say(self, text: str) -> None:
         self.on_event(PullNote(text))

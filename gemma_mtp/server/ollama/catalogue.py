@@ -1,0 +1,174 @@
+"""The routes about models: which are here, what they are, which is loaded; and their removal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+
+from gemma_mtp import __version__
+from gemma_mtp.api import PairInfo, from_json
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
+from gemma_mtp.models import gguf, inventory
+from gemma_mtp.models.inventory import StoredPair
+from gemma_mtp.models.store import Store
+from gemma_mtp.server.errors import Refused
+from gemma_mtp.server.ollama import about
+from gemma_mtp.server.ollama.names import ours, shown
+from gemma_mtp.server.ollama.requests import AnyContentType
+from gemma_mtp.server.streams import engines
+
+router = APIRouter(route_class=AnyContentType)
+
+# The release of Ollama whose interface this is. Clients refuse servers that are older than what
+# they need: VS Code 0.6.4, Codex 0.13.4, others up to 0.14.2 for the interfaces spoken here.
+OLLAMA = "0.33.0"
+FOREVER = timedelta(days=365 * 292)  # as Ollama has it; clients show such a time as "Forever"
+
+
+class Named(BaseModel):
+    """A model; `name` is what the field was called once."""
+
+    model: str = ""
+    name: str = ""
+    verbose: bool = False
+
+    @property
+    def meant(self) -> str:
+        """Raises Refused where none is named."""
+        if not (self.model or self.name):
+            raise Refused(400, "model is required.", field="model")
+        return self.model or self.name
+
+
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+def root() -> PlainTextResponse:
+    """Clients look here for a server that is running, and some for these words."""
+    return PlainTextResponse(f"Ollama is running: its interface, served by gemma-mtp {__version__}")
+
+
+@router.api_route("/api/version", methods=["GET", "HEAD"])
+def version() -> dict[str, str]:
+    """Ollama's version, as clients ask for it, and ours."""
+    return {"version": OLLAMA, "gemma_mtp": __version__}
+
+
+@router.api_route("/api/tags", methods=["GET", "HEAD"])
+def tags(http: Request) -> dict[str, Any]:
+    """The models that are ready on this machine."""
+    items = (item for item in inventory.items(store(http)) if item.ready and item.files)
+    listed = (_listed(item) for item in items)
+    return {"models": [model for model in listed if model is not None]}
+
+
+@router.post("/api/show")
+def show(http: Request, body: Named) -> dict[str, Any]:
+    """What a model is."""
+    files = engines(http).find(body.meant)
+    header = about.header_of(files.target)
+    parameters = about.parameters(header, engines(http).served.for_model(files.sampling))
+    capabilities = ["completion", *(["thinking"] if about.knows_thinking(files) else [])]
+    info = about.model_info(header, ours(body.meant))
+    found: dict[str, Any] = {
+        "license": str(info.get("general.license", "")),
+        "modelfile": _modelfile(files.name, str(files.target), parameters),
+        "parameters": "\n".join(f"{name:<30} {value}" for name, value in parameters.items()),
+        "template": about.template_of(header),
+        "details": about.details(header),
+        "model_info": info,
+        "capabilities": capabilities,
+        "modified_at": about.modified_at(files.target),
+    }
+    if body.verbose:
+        found["tensors"] = [
+            {"name": name, "type": tensor.type, "shape": tensor.shape}
+            for name, tensor in header.tensors.items()
+        ]
+    return found
+
+
+@router.get("/api/ps")
+def ps(http: Request) -> dict[str, Any]:
+    """The model that is loaded, if one is."""
+    status = engines(http).status()
+    if status is None or status["model"] is None or status["info"] is None:
+        return {"models": []}
+    return {"models": [_loaded(http, status)]}
+
+
+@router.delete("/api/delete")
+def delete(http: Request, body: Named) -> Response:
+    """Remove a model from this machine, as `gemma-mtp rm` does."""
+    try:
+        item = inventory.find(store(http), ours(body.meant))
+    except ModelNotAvailable as error:
+        raise ModelNotAvailable(str(error), "What is here: GET /api/tags.") from error
+    if not item.builtin:
+        engines(http).unload(item.name)
+    inventory.remove(item)
+    return Response()
+
+
+def store(http: Request) -> Store:
+    """The models that are served."""
+    found = engines(http).models
+    assert isinstance(found, Store)
+    return found
+
+
+def _listed(item: StoredPair) -> dict[str, Any] | None:
+    """A model of the list; None where its files cannot be read just now."""
+    target = next(file.path for file in item.files if file.role == "target")
+    try:
+        return {
+            **_named(item.name),
+            "modified_at": about.modified_at(target),
+            "size": item.bytes,
+            "digest": about.digest(item.files),
+            "details": about.details(about.header_of(target)),
+        }
+    except (OSError, GemmaMtpError):
+        return None
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"name": shown(name), "model": shown(name)}
+
+
+def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
+    files = engines(http).models.resolve(status["model"])
+    stored, header = inventory.of_files(files), about.header_of(files.target)
+    info = from_json(PairInfo, status["info"])
+    size = stored.bytes + info.target_kv_bytes + info.drafter_kv_bytes
+    left = status["seconds_left"]
+    until = FOREVER if left is None else timedelta(seconds=max(left, 0.0))
+    return {
+        **_named(files.name),
+        "size": size,
+        "digest": _digest(http, stored),
+        "details": about.details(header),
+        "expires_at": (datetime.now(UTC) + until).isoformat().replace("+00:00", "Z"),
+        "size_vram": round(size * _share_on_gpu(info.gpu_layers, gguf.describe(header).layers)),
+        "context_length": info.context_size,
+    }
+
+
+def _digest(http: Request, loaded: StoredPair) -> str:
+    """The same as in the list of models, where it is in that."""
+    found = (item for item in inventory.items(store(http)) if item.name == loaded.name)
+    return about.digest(next(found, loaded).files)
+
+
+def _share_on_gpu(gpu_layers: int, layers: int) -> float:
+    """Weights and cache go with the layers; one more than there are means the output, too."""
+    if gpu_layers < 0 or not layers:
+        return 1.0 if gpu_layers else 0.0
+    return min(gpu_layers / layers, 1.0)
+
+
+def _modelfile(name: str, target: str, parameters: dict[str, Any]) -> str:
+    lines = [f"# {name} as gemma-mtp serves it.", f"FROM {target}"]
+    return "\n".join([*lines, *(f"PARAMETER {key} {value}" for key, value in parameters.items())])

@@ -1,0 +1,132 @@
+"""`POST /api/pull`: a model is fetched from the hub, and its progress told.
+
+`models.pull` does it, in a thread; a client that leaves stops it, and what has arrived is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.models.pull.events import (
+    PullEvent,
+    PullNote,
+    PullProgress,
+    PullReady,
+    PullSilence,
+    PullWait,
+)
+from gemma_mtp.models.pull.request import PullRequest, fulfil
+from gemma_mtp.models.store import Store
+from gemma_mtp.server.engines import pushed
+from gemma_mtp.server.errors import body as error_body
+from gemma_mtp.server.ollama.catalogue import Named, store
+from gemma_mtp.server.ollama.names import ours
+from gemma_mtp.server.ollama.requests import AnyContentType
+from gemma_mtp.server.streams import attended
+from gemma_mtp.text import json_text
+
+router = APIRouter(route_class=AnyContentType)
+
+Put = Callable[[PullEvent], None]
+INTERVAL = 0.1  # seconds between two lines about one file
+
+
+class PullBody(Named):
+    """A model; `insecure` is for registries without TLS, which the hub is not."""
+
+    stream: bool | None = None
+    insecure: bool = False
+
+
+@router.post("/api/pull")
+async def pull(http: Request, body: PullBody) -> Response:
+    """Fetch a model and its drafter, or go on with what has arrived."""
+    name, models = ours(body.meant), store(http)
+    if body.stream is False:
+        await attended(http, lambda cancel: asyncio.to_thread(_pull, name, models, cancel))
+        return JSONResponse({"status": "success"})
+    return StreamingResponse(_lines(http, name, models), media_type="application/x-ndjson")
+
+
+def _nobody(event: PullEvent) -> None:
+    """Nobody wants to know how it goes."""
+
+
+def _pull(name: str, models: Store, cancel: threading.Event, put: Put = _nobody) -> None:
+    """Fetch it. Raises what a pull raises, and Cancelled once `cancel` is set."""
+
+    def on_event(event: PullEvent) -> None:
+        if cancel.is_set():
+            raise Cancelled("The client has left.", "What has arrived is kept.")
+        put(event)
+
+    fulfil(name, PullRequest(), models, on_event)
+
+
+async def _lines(http: Request, name: str, models: Store) -> AsyncIterator[str]:
+    cancel, told = threading.Event(), _Told()
+
+    def work(put: Put) -> None:
+        _pull(name, models, cancel, put)
+
+    yield _line({"status": "pulling manifest"})
+    try:
+        async with aclosing(pushed(work)) as events:
+            async for event in events:
+                for said in told.of(event):
+                    yield _line(said)
+    except GemmaMtpError as error:
+        yield _line(error_body(error, http.url.path))
+    finally:
+        cancel.set()
+
+
+def _line(data: dict[str, Any]) -> str:
+    return json_text(data) + "\n"
+
+
+class _Told:
+    """What is said of a pull, in Ollama's words and not too often."""
+
+    def __init__(self) -> None:
+        self._doing: tuple[str, bool] | None = None
+        self._next = 0.0
+
+    def of(self, event: PullEvent) -> Iterator[dict[str, Any]]:
+        if isinstance(event, PullProgress):
+            yield from self._progress(event)
+        elif isinstance(event, PullNote):
+            yield {"status": event.text}
+        elif isinstance(event, PullWait):
+            yield {"status": f"{event.reason}; trying again in {event.seconds:.0f} s"}
+        elif isinstance(event, PullSilence):
+            yield {
+                "status": f"hardly anything has come from {event.host} for {event.seconds:.0f} s"
+            }
+        elif isinstance(event, PullReady):
+            yield {"status": "success"}
+
+    def _progress(self, event: PullProgress) -> Iterator[dict[str, Any]]:
+        doing, now = (event.file, event.verifying), time.monotonic()
+        if doing == self._doing and now < self._next and event.done < event.total:
+            return
+        is_new, self._doing, self._next = doing != self._doing, doing, now + INTERVAL
+        if not event.verifying:
+            said = {"status": f"pulling {event.file}", "digest": _digest(event)}
+            yield {**said, "total": event.total, "completed": event.done}
+        elif is_new:
+            yield {"status": "verifying sha256 digest"}
+
+
+def _digest(event: PullProgress) -> str:
+    """By which clients tell files apart; the name, where the hub states no sha256."""
+    return f"sha256:{event.sha256}" if event.sha256 else event.file

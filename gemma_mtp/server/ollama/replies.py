@@ -1,0 +1,149 @@
+"""`POST /api/chat` and `POST /api/generate`: replies as lines of JSON, or in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from gemma_mtp.api import End, TextDelta
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.server.engines import Reply
+from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.errors import body as error_body
+from gemma_mtp.server.ollama.about import knows_thinking
+from gemma_mtp.server.ollama.bodies import Asking, ChatBody, GenerateBody
+from gemma_mtp.server.ollama.names import shown
+from gemma_mtp.server.ollama.requests import AnyContentType
+from gemma_mtp.server.openai import stats
+from gemma_mtp.server.streams import attended, engines, streamed, whole
+from gemma_mtp.text import json_text
+
+router = APIRouter(route_class=AnyContentType)
+
+Words = Callable[[str, str], dict[str, Any]]
+"""An answer and thoughts, or pieces of these, as one of the routes writes them."""
+
+NANOSECONDS = 10**9
+
+
+def _of_chat(answer: str, thoughts: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": answer}
+    return {"message": {**message, "thinking": thoughts} if thoughts else message}
+
+
+def _of_generate(answer: str, thoughts: str) -> dict[str, Any]:
+    words = {"response": answer}
+    return {**words, "thinking": thoughts} if thoughts else words
+
+
+@router.post("/api/chat")
+async def chat(http: Request, body: ChatBody) -> Response:
+    """Write the reply to a conversation; without one, load or unload the model."""
+    return await _serve(http, body, _of_chat)
+
+
+@router.post("/api/generate")
+async def generate(http: Request, body: GenerateBody) -> Response:
+    """Write what follows a prompt; without one, load or unload the model."""
+    return await _serve(http, body, _of_generate)
+
+
+async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> Response:
+    asked, begun = body.read(), time.monotonic()
+    model = await asyncio.to_thread(_model, http, body)
+    written = _Written(http, words, model, begun)
+    if body.is_empty:
+        if body.unloads:
+            await asyncio.to_thread(_unload, http, body)
+            return JSONResponse(written.last("unload"))
+        await attended(http, lambda cancel: engines(http).load(asked, cancel))
+        return JSONResponse(written.last("load", **written.times()))
+    if body.streams:
+        return await streamed(http, asked, written.lines, "application/x-ndjson")
+    return await whole(http, asked, written.whole)
+
+
+def _model(http: Request, body: Asking) -> str:
+    """What the reply calls the model: as the client does.
+
+    Raises ModelNotAvailable, and Unsupported for thoughts that cannot be had.
+    """
+    if not (body.wants_thoughts and body.model) and body.model:
+        return body.model
+    files = engines(http).find(body.model)
+    if body.wants_thoughts and not knows_thinking(files):
+        raise Unsupported("think", f"cannot be had: {files.name} does not support thinking")
+    return body.model or shown(files.name)
+
+
+def _unload(http: Request, body: Asking) -> None:
+    engines(http).unload(engines(http).find(body.model).name)
+
+
+class _Written:
+    """What is written of one reply."""
+
+    def __init__(self, http: Request, words: Words, model: str, begun: float) -> None:
+        self._http, self._words, self._model, self._begun = http, words, model, begun
+        self._loaded = begun
+
+    async def lines(self, reply: Reply) -> AsyncIterator[str]:
+        """The reply piece by piece, then a line with the figures."""
+        self._loaded = time.monotonic()
+        try:
+            async for event in reply:
+                if isinstance(event, TextDelta):
+                    yield self._line(event.text, event.thought)
+                elif isinstance(event, End):
+                    yield json_text(self._end(event)) + "\n"
+        except GemmaMtpError as error:
+            yield json_text(error_body(error, self._http.url.path)) + "\n"
+
+    async def whole(self, reply: Reply) -> dict[str, Any]:
+        """The reply in one piece, figures included."""
+        self._loaded = time.monotonic()
+        end = await reply.end()
+        return {**self._end(end), **self._words(end.message.content, end.thought)}
+
+    def last(self, reason: str, **figures: Any) -> dict[str, Any]:
+        """The object that ends a reply."""
+        return {**self._head("", ""), "done": True, "done_reason": reason, **figures}
+
+    def times(self) -> dict[str, int]:
+        """The whole time and that until the model was ready, in nanoseconds."""
+        loaded = self._loaded if self._loaded > self._begun else time.monotonic()
+        return {
+            "total_duration": _nanoseconds(time.monotonic() - self._begun),
+            "load_duration": _nanoseconds(loaded - self._begun),
+        }
+
+    def _head(self, answer: str, thoughts: str) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return {"model": self._model, "created_at": now, **self._words(answer, thoughts)}
+
+    def _line(self, text: str, thought: bool) -> str:
+        head = self._head("", text) if thought else self._head(text, "")
+        return json_text({**head, "done": False}) + "\n"
+
+    def _end(self, end: End) -> dict[str, Any]:
+        found = end.stats
+        return self.last(
+            stats.finish_reason(end),
+            **self.times(),
+            prompt_eval_count=found.prompt_tokens,
+            prompt_eval_duration=_nanoseconds(found.prefill_seconds),
+            eval_count=found.completion_tokens,
+            eval_duration=_nanoseconds(found.decode_seconds),
+            timings=stats.timings(found),
+            gemma_mtp=stats.ours(end),
+        )
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * NANOSECONDS)
