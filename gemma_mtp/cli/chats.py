@@ -141,19 +141,21 @@ def delete(
 def export(
     context: typer.Context,
     id: Id,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Write to this file.")] = None,
     format: Annotated[
         Format | None, typer.Option("--format", help="md or json; else as the name of FILE says.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The same.")
     ] = None,
 ) -> int:
     """Write a conversation as Markdown or JSON.
 
-    To standard output, or to the FILE after -o.
-
-    A file that is there is not replaced.
+    To standard output, or to a FILE. A file that is there is not replaced.
     """
+    if file is not None and output is not None:
+        raise UsageError(f"There are two files: {file} and {output}.", "Name one of them.")
+    output = output or file
     saved = _read(_archive(context), id)
     if format is None:
         named_json = output is not None and output.suffix.lower() == ".json"

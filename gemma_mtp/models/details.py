@@ -198,6 +198,7 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         count, origin = file["bytes"], file.get("origin")
         exactly = f" ({count:,} bytes)" if count and count >= 1000 else ""
         size = f"{byte_size(count)}{exactly}" if count else "size not known"
+        size += "; for pictures, and not pulled yet" * (file["role"] == "mmproj")
         yield file["role"], file["path"]
         yield "", size + (f", from {origin}" if origin not in (None, "", "hub") else "")
         if file["sha256"] or checked is not None:

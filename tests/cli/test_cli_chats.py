@@ -182,6 +182,11 @@ def test_export(env: SavedEnvironment, tmp_path: Path) -> None:
         assert (outcome.status, outcome.stdout) == (0, "")
         assert outcome.stderr == f"{tmp_path / name} is written.\n"
         assert (tmp_path / name).read_text(encoding="utf-8") == text
+    assert chats(env, "export", "1", str(tmp_path / "c.md")).status == 0
+    assert (tmp_path / "c.md").read_text() == (tmp_path / "a.md").read_text()
+    both = chats(env, "export", "1", str(tmp_path / "d.md"), "-o", str(tmp_path / "e.md"))
+    assert both.status == 2
+    assert "There are two files" in both.stderr
     assert chats(env, "export", "1", "--format", "pdf").status == 2
 
 
