@@ -63,7 +63,9 @@ class End:
 
     `message` is the answer as it belongs into the history (thoughts left out), `token_ids` all
     generated ids, end-of-generation token included. `warning` is a sentence about something that
-    failed and did not end the reply; it comes once, and "" means that nothing did.
+    failed and did not end the reply; it comes once, and "" means that nothing did. `stopped_at` is
+    the stop string that ended it, "" where none did. `thought_tokens` of the generated ones belong
+    to the thought, the marks around it included.
     """
 
     type: ClassVar = "end"
@@ -74,6 +76,8 @@ class End:
     seed: int
     stats: Stats
     warning: str = ""
+    stopped_at: str = ""
+    thought_tokens: int = 0
 
 
 Event = Waiting | Loading | Prefill | TextDelta | Progress | End

@@ -36,8 +36,9 @@ class Channel:
 class ReplyText:
     """One reply as it is generated: push tokens, show the events, read the parts at the end.
 
-    `stopped`: a stop string was met; neither it nor anything after it is shown or kept. Tokens in
-    `hidden` (control tokens, end of generation) and those without bytes never show.
+    `stopped_at` is the stop string that was met; neither it nor anything after it is shown or kept.
+    `thought_tokens` is how many tokens the thoughts took, the marks around them included. Tokens
+    in `hidden` (control tokens, end of generation) and those without bytes never show.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class ReplyText:
     ) -> None:
         self.answer = ""
         self.thought = ""
-        self.stopped = False
+        self.thought_tokens = 0
+        self.stopped_at = ""
         self._piece = piece
         self._stops = tuple(text for text in stop if text)
         self._channel = channel or Channel()
@@ -76,24 +78,33 @@ class ReplyText:
         self._out.clear()  # that part of the thought was not written by the model
         self.thought = ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string was met."""
+        return bool(self.stopped_at)
+
     def push(self, token_id: int, drafted: bool = False) -> list[TextDelta]:
         """The text this token completes; nothing once `stopped`."""
         if self.stopped:
             return []
-        self._drafted = drafted
+        self._drafted, mode = drafted, self._mode
+        self._take(token_id)
+        self.thought_tokens += not (mode == self._mode == "answer")
+        return self._taken()
+
+    def _take(self, token_id: int) -> None:
         if not self._spelled and token_id in (self._channel.open_id, self._channel.close_id):
             self._cross(opening=token_id == self._channel.open_id)
-            return self._taken()
+            return
         data = b"" if token_id in self._hidden else self._piece(token_id)
         if not data:
-            return []
+            return
         mode = self._mode
         separator = self._skip_newlines and not data.strip(b"\n")
         self._held += self._decoder.decode(data)
         self._advance()
         if mode == self._mode == "answer" and not separator:
             self._ids.append(token_id)
-        return self._taken()
 
     def finish(self) -> list[TextDelta]:
         """Whatever was held back, now that nothing follows; an open thought stays a thought.
@@ -187,14 +198,14 @@ class ReplyText:
         end = len(self._held)
         marks = (self._channel.open, self._channel.close) if self._spelled else ()
         mark_at, mark = min(((_find(self._held, m), m) for m in marks), default=(end, ""))
-        stop_at = min((_find(self._held, s) for s in self._stops), default=end)
+        stop_at, stop = min(((_find(self._held, s), s) for s in self._stops), default=(end, ""))
         undecided_at = end if ended else _undecided(self._held, self._before_answer)
         # Nothing that begins later counts while something earlier is open: the text must not
         # depend on how it was cut into tokens.
         if stop_at < end and stop_at <= min(mark_at, undecided_at):
             self._show_until(stop_at)
             self._held = ""
-            self.stopped = True
+            self.stopped_at = stop
             return True
         if mark_at < end:
             self._show_until(mark_at)

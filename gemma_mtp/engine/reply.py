@@ -248,4 +248,6 @@ class Reply:
             self.seed,
             replace(self.stats, drafts=self._draft_use),
             self.warning,
+            self.text.stopped_at,
+            self.text.thought_tokens,
         )

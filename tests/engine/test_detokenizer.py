@@ -267,3 +267,23 @@ def test_an_unfinished_mark_is_text_in_the_end() -> None:
     reply, _, ids = write(["a <|chan"], channel=SPELLED)
     assert reply.answer == "a <|chan"
     assert reply.answer_tokens == ids
+
+
+@pytest.mark.parametrize(
+    ("pieces", "met"),
+    [(["a", "STOP", "b"], "STOP"), (["a", "ST", "OP"], "STOP"), (["HALT"], "HALT"), (["a"], "")],
+)
+def test_the_stop_string_that_was_met_is_named(pieces, met):
+    assert write(pieces, ["STOP", "HALT"])[0].stopped_at == met
+
+
+@pytest.mark.parametrize(
+    ("pieces", "of_the_thought"),
+    [
+        (["Yes", " .", END], 0),
+        ([OPEN, "thought", "\n", "Hm", CLOSE, "\n", "Yes", END], 5),
+        ([OPEN, "thought", "\n", "Hm"], 4),
+    ],
+)
+def test_tokens_of_a_thought_are_counted_with_its_marks(pieces, of_the_thought):
+    assert write(pieces)[0].thought_tokens == of_the_thought

@@ -215,7 +215,7 @@ def test_a_stop_string_ends_the_reply_and_the_cache_forgets_the_rest(engine):
     stop = whole.message.content[len(whole.message.content) // 2 :][:4]
     for draft in (0, 3, 7):
         cut = finish(engine, ask(sampling=Sampling(0.0), stop=(stop,), draft=draft))
-        assert cut.reason == "stop"
+        assert (cut.reason, cut.stopped_at) == ("stop", stop)
         assert cut.message.content == whole.message.content.split(stop)[0]
         assert len(engine.cache.tokens) == cut.stats.prompt_tokens + len(cut.token_ids) - 1
 

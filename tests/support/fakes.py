@@ -128,7 +128,8 @@ class FakeEngine:
             ids = tuple(range(len(said)))
             seed = 7 if request.seed is None else request.seed
             message = Message.text("assistant", "".join(said), ids)
-            return End(reason, message, "".join(thought), ids, seed, stats, script.warning)
+            more = {"warning": script.warning, "thought_tokens": len(thought)}
+            return End(reason, message, "".join(thought), ids, seed, stats, **more)
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
             yield Prefill(done, prompt, 0)
