@@ -26,6 +26,7 @@ from gemma_mtp.cli.config import config
 from gemma_mtp.cli.doctor import doctor
 from gemma_mtp.cli.engine import ps, stop
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.cli.export_command import export_command
 from gemma_mtp.cli.flags import our_word
 from gemma_mtp.cli.list import list_models
 from gemma_mtp.cli.pull import pull
@@ -94,6 +95,7 @@ app.add_typer(chats.commands, name="chats")
 app.command(context_settings={"ignore_unknown_options": True})(config)
 for command in (serve, ps, stop, doctor, bench, verify):
     app.command()(command)
+app.command("export-command")(export_command)
 app.command("help")(show_help)
 for name in ("ls", "models"):  # what commands are called elsewhere
     app.command(name, hidden=True)(list_models)

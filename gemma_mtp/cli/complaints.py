@@ -166,6 +166,10 @@ _OTHERS: dict[str, Callable[[re.Match[str], str, Sequence[str]], tuple[str, str]
     r"'(--[\w-]+)'.* valid (integer|number)": _not_a_number,
     r"'(--[\w-]+)'.*?: (?:Value error, )?'(.*)' is not one of (.*)": _not_a_choice,
     r"Missing argument '?([A-Z.]+)": _missing,
+    r"Missing option '(--for)'": lambda match, path, words: (
+        f"{match[1]} says for which program, and is missing.",
+        f"As in: {path} e2b --for llama-server",
+    ),
     r"unexpected extra argument\S* \((.*)\)": _too_many,
     r"Option '(--unset)' requires an argument": lambda match, path, words: (
         f"{match[1]} needs the name of a setting.",

@@ -55,6 +55,18 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
+class Original:
+    """The repositories with the weights of which the GGUF files were made, for other programs.
+
+    `draft`: the draft length that is recommended with them on a large GPU.
+    """
+
+    repo: str
+    drafter: str
+    draft: int
+
+
+@dataclass(frozen=True)
 class Entry:
     """A pair with a name. `default`: what the bare size name stands for.
 
@@ -78,6 +90,7 @@ class Entry:
     shape: Shape | None = None
     drafter_shape: DrafterShape | None = None
     draft_range: tuple[int, int] = (0, 7)
+    original: Original | None = None
     own: bool = False  # from the user's file
     sampling: Sampling = Sampling()  # what is recommended
 
@@ -186,6 +199,7 @@ def _entries(model: dict[str, Any], recommended: Sampling, named: bool = True) -
         shape=shape.from_table(table) if table else None,
         drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
         draft_range=(low, high),
+        original=Original(**model["original"]) if "original" in model else None,
         sampling=replace(recommended, **{key: SETTINGS[key].accept(own[key]) for key in own}),
     )
     sizes, default = [model["name"], *model.get("aliases", [])], named

@@ -39,6 +39,9 @@ _SHAPE = table(
     | _each("feed_forward_shared per_layer expert_feed_forward", whole(0, 1 << 20)),
 )
 
+_REPO = text(200, re.compile(names.REPO, re.ASCII), "OWNER/REPO")
+_ORIGINAL = table(_each("repo drafter", _REPO) | _each("draft", whole(1, MAX_DRAFT)), {})
+
 _FILE = {"file": text(500), "quantization": _WORD}
 _FILE_TOO = {  # of a split model those of all parts
     "sha256": one_or_rows(text(64), MOST_PARTS),
@@ -46,7 +49,7 @@ _FILE_TOO = {  # of a split model those of all parts
 }
 _SOURCE = table(
     {
-        "repo": text(200, re.compile(names.REPO, re.ASCII), "OWNER/REPO"),
+        "repo": _REPO,
         "drafter": table(_FILE, _FILE_TOO),
         "targets": rows(table({**_FILE, "tag": _WORD}, _FILE_TOO), most=100, least=1),
     },
@@ -77,6 +80,7 @@ MODEL = table(
         "parameters": text(40),
         "context_length": whole(1, 1 << 24),
         "draft_range": rows(whole(0, MAX_DRAFT), most=2, least=2),
+        "original": _ORIGINAL,
         "shape": _SHAPE,
         "sampling": _SAMPLING,
     },
