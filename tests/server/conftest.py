@@ -1,0 +1,55 @@
+"""A server on a port of this machine, with the built-in pair and an engine of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from support.serving import serving
+
+from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.models.store import Store
+from gemma_mtp.paths import HOME_VARIABLE
+from gemma_mtp.resident.identity import place
+from gemma_mtp.resident.line import ask
+from gemma_mtp.server.engines import Engines
+from gemma_mtp.settings import Options
+
+PATIENCE = 30.0  # seconds that a loaded machine may take
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A home of its own for the tests of a file; the engine that runs there at the end is
+    killed."""
+    before = os.environ.get(HOME_VARIABLE)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ[HOME_VARIABLE] = folder
+        try:
+            yield Path(folder)
+            status = ask(place(), "status")
+            if status is not None:
+                os.kill(status["pid"], signal.SIGKILL)
+        finally:
+            os.environ.pop(HOME_VARIABLE)
+            if before is not None:
+                os.environ[HOME_VARIABLE] = before
+
+
+@pytest.fixture(scope="module")
+def served(home: Path) -> Iterator[str]:
+    """The address of a server that runs until the file's tests are done."""
+    with serving(Engines(Store(load_catalogue()), Options(keep_alive=300), "tiny")) as url:
+        yield url

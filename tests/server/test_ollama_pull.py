@@ -1,0 +1,178 @@
+"""Pulls and removals over Ollama's routes, from the hub of the tests."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ollama import Client, ResponseError
+from server.conftest import wait_until
+from support.hub_server import Hub, Stored
+from support.pulls import real_pair
+from support.serving import serving
+
+from gemma_mtp import paths
+from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.pair_record import UNFINISHED
+from gemma_mtp.models.store import Store
+from gemma_mtp.server.engines import Engines
+from gemma_mtp.settings import Options
+
+PADDING = bytes(3 << 20)  # after a file's header, so that it does not come in one piece
+CATALOGUE = """
+[sampling]
+
+[[model]]
+name = "12b"
+title = "A small one"
+parameters = "1M"
+context_length = 4096
+[[model.source]]
+repo = "org/pair"
+revision = "0123456789abcdef0123456789abcdef01234567"
+drafter = {{ file = "mtp-target.gguf", quantization = "Q4_0", bytes = {d.size}, sha256 = "{d.sha256}" }}
+targets = [
+  {{ tag = "qat", file = "target.gguf", quantization = "Q4_0", bytes = {t.size}, sha256 = "{t.sha256}" }}
+]
+"""  # noqa: E501
+
+
+@pytest.fixture
+def url(hub: Hub, tmp_path: Path) -> Iterator[str]:
+    """A server whose only model is on the hub of this test."""
+    real = real_pair(tmp_path / "real")
+    hub.files = {"target.gguf": Stored.of(real["target"] + PADDING),
+                 "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
+    text = CATALOGUE.format(t=hub.files["target.gguf"], d=hub.files["mtp-target.gguf"])
+    with serving(Engines(Store(Catalogue(text)), Options())) as found:
+        yield found
+
+
+@pytest.fixture
+def client(url: str) -> Client:
+    return Client(url)
+
+
+def folder() -> Path:
+    return paths.models_dir() / "12b"
+
+
+def test_a_pull_tells_its_progress_and_ends_with_success(client: Client, hub: Hub) -> None:
+    events = list(client.pull("12b", stream=True))
+    assert events[0].status == "pulling manifest"
+    assert events[-1].status == "success"
+    assert "verifying sha256 digest" in [event.status for event in events]
+    target = hub.files["target.gguf"]
+    of_target = [event for event in events if event.digest == f"sha256:{target.sha256}"]
+    assert {event.status for event in of_target} == {"pulling target.gguf"}
+    assert {event.total for event in of_target} == {target.size}
+    done = [event.completed or 0 for event in of_target]
+    assert done == sorted(done)
+    listed = client.list().models
+    assert [model.model for model in listed] == ["12b:latest"]
+    assert listed[0].size == sum(stored.size for stored in hub.files.values())
+    assert client.show("12b:latest").capabilities
+
+
+def test_a_pull_in_one_piece(client: Client, hub: Hub) -> None:
+    assert client.pull("12b:latest").status == "success"
+    asked = sum(hub.requests.values())
+    again = list(client.pull("gemma4:12b", stream=True))
+    assert [event.status for event in again] == ["pulling manifest", "success"]
+    assert sum(hub.requests.values()) == asked
+
+
+def test_a_repository_has_the_name_that_ollama_gives_it(url: str, hub: Hub) -> None:
+    hub.files["target-Q4_0.gguf"] = hub.files.pop("target.gguf")
+    with serving(Engines(Store(Catalogue("model = []\n[sampling]")), Options())) as other:
+        client = Client(other)
+        assert client.pull("hf.co/org/pair").status == "success"
+        name = client.list().models[0].model or ""
+        assert name == "hf.co/org/pair:Q4_0"
+        assert client.show(name).details == client.show("hf.co/org/pair:latest").details
+        assert client.delete(name).status == "success"
+        assert client.list().models == []
+
+
+def test_what_a_pull_cannot_get_is_an_error_in_the_stream(client: Client, hub: Hub) -> None:
+    with pytest.raises(ResponseError, match="nonsense"):
+        list(client.pull("nonsense", stream=True))
+    with pytest.raises(ResponseError) as caught:
+        client.pull("nonsense")
+    assert caught.value.status_code == 404
+    hub.gated = True
+    with pytest.raises(ResponseError):
+        list(client.pull("12b", stream=True))
+    with pytest.raises(ResponseError) as caught:
+        client.pull("12b")
+    assert caught.value.status_code == 503
+    assert client.list().models == []
+
+
+def test_a_client_that_leaves_stops_the_pull_and_the_part_stays(
+    url: str, client: Client, hub: Hub
+) -> None:
+    hub.faults.rate = 1 << 20
+    with httpx.stream("POST", f"{url}/api/pull", json={"model": "12b"}, timeout=60) as response:
+        for line in response.iter_lines():
+            if json.loads(line).get("completed", 0) > 200_000:
+                break
+    wait_until(lambda: hub.connections == 0)
+    assert (folder() / UNFINISHED).is_file()
+    kept = hub.sent["target.gguf"]
+    assert 0 < kept < hub.files["target.gguf"].size
+    hub.faults.rate = 0
+    assert client.pull("12b").status == "success"
+    assert hub.sent["target.gguf"] < kept + hub.files["target.gguf"].size
+
+
+def test_one_that_waits_for_all_of_it_stops_it_too(url: str, hub: Hub) -> None:
+    hub.faults.rate = 1 << 19
+    with httpx.Client(timeout=0.7) as impatient, pytest.raises(httpx.ReadTimeout):
+        impatient.post(f"{url}/api/pull", json={"model": "12b", "stream": False})
+    wait_until(lambda: hub.connections == 0)
+    assert 0 < hub.sent["target.gguf"] < hub.files["target.gguf"].size
+
+
+def test_two_pulls_at_once_fetch_it_once(client: Client, url: str, hub: Hub) -> None:
+    hub.faults.rate = 4 << 20
+    ends: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: ends.append(list(Client(url).pull("12b", stream=True))))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [events[-1].status for events in ends] == ["success", "success"]
+    assert hub.sent["target.gguf"] == hub.files["target.gguf"].size
+    said = {event.status for events in ends for event in events}
+    assert "Another pull of 12b is running; waiting for it." in said
+
+
+def test_a_model_is_deleted(client: Client) -> None:
+    client.pull("12b")
+    assert client.delete("12b:latest").status == "success"
+    assert client.list().models == []
+    assert not folder().exists()
+    with pytest.raises(ResponseError) as caught:
+        client.delete("12b")
+    assert caught.value.status_code == 404
+
+
+def test_a_model_that_is_just_pulled_is_not_deleted(url: str, client: Client, hub: Hub) -> None:
+    hub.faults.rate = 1 << 20
+    with httpx.stream("POST", f"{url}/api/pull", json={"model": "12b"}, timeout=60) as response:
+        for line in response.iter_lines():
+            if json.loads(line).get("completed"):
+                break
+        with pytest.raises(ResponseError) as caught:
+            client.delete("12b")
+    assert caught.value.status_code == 400
+    assert "just being pulled" in caught.value.error
