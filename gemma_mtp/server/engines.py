@@ -1,27 +1,32 @@
 """From what a client asks for to the events of a reply, by the resident engine.
 
 Each request is a client of the engine process of its own, so the engine's queue is the only one.
-The engine is spoken to in a thread; events come over to the event loop.
+The engine is spoken to in a thread of its own for each request; events come over to the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from gemma_mtp.api import End, Event, Loading, LoadOptions, PairFiles, PairInfo, Request, Waiting
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import engine_folder, place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.errors import Refused
+from gemma_mtp.server.errors import Refused, unexpected
+from gemma_mtp.server.record import Record
 from gemma_mtp.settings import KEEP_ALIVE, Options
 
 MOST_WAITING = 64  # requests; more would wait longer than clients do
+RETRY_AFTER = 10  # seconds after which one that found the queue full may try again
+LONGEST_REPLY = 3600.0  # seconds; 7,000 tokens at 2 tokens a second, waiting included
 LATEST = ":latest"  # Ollama's clients write it behind every name
 
 Result = TypeVar("Result")
@@ -46,22 +51,25 @@ class Engines:
     """Serves requests with the models that are here.
 
     `served` are the options that `serve` was started with, `default` the model where a client
-    names none. `done` is told of every reply that has ended.
+    names none.
     """
 
-    def __init__(
-        self,
-        models: Models,
-        served: Options,
-        default: str | None = None,
-        done: Callable[[Asked, Opened, End], None] = lambda asked, opened, end: None,
-    ) -> None:
+    def __init__(self, models: Models, served: Options, default: str | None = None) -> None:
         self.models, self.served, self.default = models, served, default
-        self.done = done
-        self.under_way = 0  # requests that have not ended
+        self.replies: set[Reply] = set()  # those that have not ended
+        self.grown: dict[str, int] = {}  # context sizes, by model, that prompts made necessary
+        self.stopping = False
+
+    def find(self, model: str | None) -> PairFiles:
+        """The pair that a client's name means, the default one where it gives none; accesses the
+        disk, so call it in a thread.
+
+        Raises ModelNotAvailable, UsageError and BadPair.
+        """
+        return self.models.resolve((model or "").removesuffix(LATEST) or self.default)
 
     def open(self, asked: Asked) -> Opened:
-        """Find the model and make the request; takes disk accesses, so call it in a thread.
+        """Find the model and make the request; call it in a thread.
 
         Raises UsageError, ModelNotAvailable and what opening a pair raises.
         """
@@ -69,20 +77,17 @@ class Engines:
         options = asked.options(self.served).for_model(files.sampling)
         return Opened(files, asked.request(options), self._pair(asked, files, options))
 
-    def find(self, model: str | None) -> PairFiles:
-        """The pair that a client's name means, the default one where it gives none.
-
-        Raises ModelNotAvailable and UsageError.
-        """
-        return self.models.resolve((model or "").removesuffix(LATEST) or self.default)
-
     def _pair(self, asked: Asked, files: PairFiles, options: Options) -> ResidentPair:
         if asked.context:
             options = replace(options, context=asked.context)
         keep = asked.keep_alive
         if keep is None:
             keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive
-        return ResidentPair(engine_folder(), files, options.part(LoadOptions), keep)
+        return self.connect(files, options.part(LoadOptions), keep)
+
+    def connect(self, files: PairFiles, loading: LoadOptions, keep: float) -> ResidentPair:
+        """A client of the resident engine; tests have another one."""
+        return ResidentPair(engine_folder(), files, loading, keep)
 
     async def load(self, asked: Asked, cancel: threading.Event) -> None:
         """Have the model loaded, for requests to come. Raises as `reply` does."""
@@ -95,7 +100,7 @@ class Engines:
             finally:
                 pair.close()
 
-        await asyncio.to_thread(load)
+        await in_thread(load)
 
     def unload(self, name: str) -> None:
         """Have the pair of this name unloaded, if it is loaded, after the reply in progress."""
@@ -108,46 +113,24 @@ class Engines:
         found: dict[str, Any] | None = ask(place(), "status")
         return found
 
-    async def reply(self, asked: Asked, cancel: threading.Event) -> Reply:
-        """A reply that has begun: what is wrong with a request is raised here, and not in the
-        middle of a stream. `cancel` stops it within a round."""
-        if self.under_way >= MOST_WAITING:
-            raise Refused(503, f"{MOST_WAITING} requests wait already.", "Try later.", "", 10)
-        self.under_way += 1
-        try:
-            opened = await asyncio.to_thread(self.open, asked)
-            events = self._events(asked, opened, cancel)
-            before: list[Event] = []
-            try:
-                async for event in events:
-                    before.append(event)
-                    if not isinstance(event, Waiting | Loading):
-                        break
-            except BaseException:
-                await events.aclose()
-                raise
-            return Reply(opened, before, events)
-        except BaseException:
-            self.under_way -= 1
-            raise
-
-    async def _events(
-        self, asked: Asked, opened: Opened, cancel: threading.Event
-    ) -> AsyncGenerator[Event]:
-        def write(put: Callable[[Event], None]) -> None:
-            for event in opened.pair.reply(opened.request, cancel):
-                put(event)
-
-        try:
-            async with aclosing(pushed(write)) as all:
-                async for event in all:
-                    if isinstance(event, End):
-                        self.done(asked, opened, event)
-                    yield event
-        finally:
-            cancel.set()
-            self.under_way -= 1
-            opened.pair.close()
+    async def reply(
+        self, asked: Asked, cancel: threading.Event, record: Record, patience: float | None = None
+    ) -> Reply:
+        """A reply that has begun, or of which nothing was heard for `patience` seconds: what is
+        wrong with a request is raised here, and not in the middle of a stream, unless it comes out
+        later than that. `cancel` stops it within a round. What becomes of it is noted in `record`.
+        """
+        if self.stopping:
+            raise Refused(503, "The server is being stopped.", "Try again.", "", RETRY_AFTER)
+        if len(self.replies) >= MOST_WAITING:
+            raise Refused(
+                503, f"{MOST_WAITING} requests wait already.", "Try later.", "", RETRY_AFTER
+            )
+        record.passed_over, record.model = asked.ignored, asked.model or ""
+        reply = Reply(self, asked, cancel, record)
+        record.closing.append(reply.close)
+        await reply.begin(patience)
+        return reply
 
     async def count(self, asked: Asked) -> int:
         """Tokens of the prompt. Raises as `reply` does."""
@@ -159,15 +142,56 @@ class Engines:
             finally:
                 opened.pair.close()
 
-        return await asyncio.to_thread(count)
+        return await in_thread(count)
+
+    def stop(self) -> None:
+        """Stop the replies in progress, and take no more requests."""
+        self.stopping = True
+        for reply in list(self.replies):
+            reply.stop()
 
 
 class Reply:
     """A reply that has begun, and its events from the first on."""
 
-    def __init__(self, opened: Opened, before: list[Event], events: AsyncGenerator[Event]) -> None:
-        self.opened = opened
-        self._before, self._events = before, events
+    opened: Opened  # there from `begin` on
+
+    def __init__(
+        self, engines: Engines, asked: Asked, cancel: threading.Event, record: Record
+    ) -> None:
+        self._engines, self._asked, self._cancel = engines, asked, cancel
+        self._record = record
+        self._before: deque[Event] = deque()
+        self._overdue = self._stopped = False
+        engines.replies.add(self)
+        loop = asyncio.get_running_loop()
+        self._limit = loop.call_later(LONGEST_REPLY, self._out_of_time)
+        self._events = _Pushed(self._write)
+
+    def _write(self, put: Callable[[object], None]) -> None:
+        """Find the model and have the reply written; in a thread of its own."""
+        opened = self._engines.open(self._asked)
+        put(opened)
+        try:
+            for event in opened.pair.reply(opened.request, self._cancel):
+                put(event)
+        finally:
+            opened.pair.close()
+
+    async def begin(self, patience: float | None) -> None:
+        """Wait for the first event that belongs to the reply itself."""
+        try:
+            opened = await self._events.next()
+            assert isinstance(opened, Opened)
+            self.opened = opened
+            self._record.model = opened.files.name
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    while not self._before or isinstance(self._before[-1], Waiting | Loading):
+                        self._before.append(await self._next())
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def info(self) -> PairInfo:
@@ -175,11 +199,14 @@ class Reply:
         return self.opened.pair.info
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        async with aclosing(self._events) as events:
-            for event in self._before:
+        try:
+            while True:
+                event = self._before.popleft() if self._before else await self._next()
                 yield event
-            async for event in events:
-                yield event
+                if isinstance(event, End):
+                    return
+        finally:
+            self.close()
 
     async def end(self) -> End:
         """Read it to its end. Raises what the engine raises."""
@@ -189,29 +216,83 @@ class Reply:
         assert isinstance(last, End)
         return last
 
+    async def _next(self) -> Event:
+        try:
+            event: Event = await self._events.next()
+        except GemmaMtpError as error:
+            self._record.error = error
+            raise
+        if isinstance(event, End):
+            event = self._record.end = self._ended(event)
+        return event
+
+    def _ended(self, end: End) -> End:
+        if end.reason != "cancelled":
+            return end
+        if self._overdue:
+            hours = f"The reply took longer than {LONGEST_REPLY / 3600:.0f} hour and was stopped."
+            return replace(end, reason="length", warning=end.warning or hours)
+        if self._stopped:
+            raise Refused(503, "The server was stopped meanwhile.", "Try again.", "", RETRY_AFTER)
+        self._record.left = True
+        return end
+
+    def _out_of_time(self) -> None:
+        self._overdue = True
+        self._cancel.set()
+
+    def stop(self) -> None:
+        """The server is being stopped."""
+        self._stopped = True
+        self._cancel.set()
+
+    def close(self) -> None:
+        """Nobody reads any further; may be called again."""
+        self._limit.cancel()
+        self._cancel.set()
+        self._engines.replies.discard(self)
+
 
 _OVER = object()
+
+
+class _Pushed:
+    """What a thread of its own puts, for one reader on the event loop."""
+
+    def __init__(self, work: Callable[[Callable[[Any], None]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+
+    def _run(self, work: Callable[[Callable[[Any], None]], None]) -> None:
+        try:
+            work(self._put)
+        except Exception as error:
+            self._put(error)
+        self._put(_OVER)
+
+    def _put(self, item: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed, nobody listens
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+
+    async def next(self) -> Any:
+        """The next item. Raises what was raised in the thread, as a GemmaMtpError."""
+        item = await self._queue.get()
+        if isinstance(item, Exception):
+            raise unexpected(item) from item
+        return item
 
 
 async def pushed(work: Callable[[Callable[[Result], None]], None]) -> AsyncGenerator[Result]:
     """What `work`, in a thread of its own, hands to the function that it gets; then what it
     raises."""
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-
-    def put(item: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed, nobody listens
-            loop.call_soon_threadsafe(queue.put_nowait, item)
-
-    def run() -> None:
-        try:
-            work(put)
-        except Exception as error:
-            put(error)
-        put(_OVER)
-
-    threading.Thread(target=run, daemon=True).start()
-    while (item := await queue.get()) is not _OVER:
-        if isinstance(item, Exception):
-            raise item
+    items = _Pushed(work)
+    while (item := await items.next()) is not _OVER:
         yield item
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """What `work` returns in a thread of its own; those of the event loop's pool are few, and
+    waiting for the engine may take long."""
+    result: Result = await _Pushed(lambda put: put(work())).next()
+    return result

@@ -35,6 +35,14 @@ class Unsupported(Refused):
         super().__init__(400, f"{field} {why}.", field=field)
 
 
+def unexpected(error: Exception) -> GemmaMtpError:
+    """What is said about an error that nobody foresaw; one of ours as it is."""
+    if isinstance(error, GemmaMtpError):
+        return error
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Refused(500, f"Something went wrong: {what}")
+
+
 def http_status(error: GemmaMtpError) -> int:
     """400 for what the client can mend, 404 for a model that is not here, 5xx for the rest."""
     if isinstance(error, Refused):

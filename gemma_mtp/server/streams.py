@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -17,7 +18,14 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.engines import Engines, Reply
 from gemma_mtp.server.errors import body
+from gemma_mtp.server.record import record_of
 from gemma_mtp.text import json_text
+
+SSE = "text/event-stream"
+PATIENCE = 5.0
+"""Seconds that a stream waits for the first event of its reply. Until then an error has a status of
+its own; after that the stream begins, since clients and proxies give up a silent connection."""
+PING = 10.0  # seconds of silence after which a stream of events says that it lives
 
 Result = TypeVar("Result")
 Lines = Callable[[Reply], AsyncIterator[str]]
@@ -30,7 +38,7 @@ async def whole(
     """The reply in one piece, as `form` makes it."""
 
     async def write(cancel: threading.Event) -> JSONResponse:
-        return JSONResponse(await form(await engines(http).reply(asked, cancel)))
+        return JSONResponse(await form(await engines(http).reply(asked, cancel, record_of(http))))
 
     return await attended(http, write)
 
@@ -45,23 +53,16 @@ async def attended(http: Request, work: Callable[[threading.Event], Awaitable[Re
 
 
 async def streamed(http: Request, asked: Asked, lines: Lines, media_type: str) -> StreamingResponse:
-    """The reply as it comes; an error before its first event is raised."""
+    """The reply as it comes. An error before its first event is raised, unless that takes longer
+    than clients wait for headers."""
     cancel, watcher = _watched(http)
-    try:
-        reply = await engines(http).reply(asked, cancel)
-    except BaseException:
-        watcher.cancel()
-        raise
-
-    async def watched() -> AsyncIterator[str]:
-        try:
-            async for line in lines(reply):
-                yield line
-        finally:
-            watcher.cancel()
-
+    record_of(http).closing.append(watcher.cancel)
+    reply = await engines(http).reply(asked, cancel, record_of(http), PATIENCE)
+    text = lines(reply)
+    if media_type == SSE:
+        text = _with_pings(text)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(watched(), media_type=media_type, headers=headers)
+    return StreamingResponse(text, media_type=media_type, headers=headers)
 
 
 def engines(http: Request) -> Engines:
@@ -82,6 +83,25 @@ def sse_error(error: GemmaMtpError, http: Request, event: str = "") -> str:
     return sse(body(error, http.url.path), event)
 
 
+async def _with_pings(lines: AsyncIterator[str]) -> AsyncGenerator[str]:
+    """The lines, and comments while there are none for long: while a model is loaded, say."""
+    line: asyncio.Future[str] = asyncio.ensure_future(anext(lines))
+    try:
+        while True:
+            if not (await asyncio.wait({line}, timeout=PING))[0]:
+                yield ": ping\n\n"
+                continue
+            try:
+                yield line.result()
+            except StopAsyncIteration:
+                return
+            line = asyncio.ensure_future(anext(lines))
+    finally:
+        line.cancel()
+        with suppress(asyncio.CancelledError, StopAsyncIteration):
+            await line
+
+
 def _watched(http: Request) -> tuple[threading.Event, asyncio.Task[None]]:
     """A flag that is set when the client disconnects, and the task that sets it."""
     cancel = threading.Event()
@@ -89,6 +109,7 @@ def _watched(http: Request) -> tuple[threading.Event, asyncio.Task[None]]:
     async def watch() -> None:
         while (await http.receive())["type"] != "http.disconnect":
             pass
+        record_of(http).left = True
         cancel.set()
 
     return cancel, asyncio.create_task(watch())

@@ -1,4 +1,5 @@
-"""A server on a port of this machine, with the built-in pair and an engine of its own."""
+"""A server on a port of this machine: with the built-in pair and an engine of its own, or over a
+scripted engine."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.serving import serving
+from support.serving import FakeEngines, serving
 
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
@@ -53,3 +54,25 @@ def served(home: Path) -> Iterator[str]:
     """The address of a server that runs until the file's tests are done."""
     with serving(Engines(Store(load_catalogue()), Options(keep_alive=300), "tiny")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def scripted() -> Iterator[tuple[FakeEngines, str]]:
+    """Scripted engines, and the address at which they are served until the file's tests are
+    done."""
+    engines = FakeEngines()
+    with serving(engines, done=engines.records.append) as url:
+        yield engines, url
+
+
+@pytest.fixture
+def engines(scripted: tuple[FakeEngines, str]) -> FakeEngines:
+    """What is behind `url`, with nothing said yet."""
+    scripted[0].say()
+    return scripted[0]
+
+
+@pytest.fixture
+def url(scripted: tuple[FakeEngines, str], engines: FakeEngines) -> str:
+    """Where the server is to be asked."""
+    return scripted[1]

@@ -1,26 +1,141 @@
-"""A server in a thread of this process."""
+"""The server in a thread of this process, and engines for it that are scripted."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 import uvicorn
+from support.fakes import FakeEngine, Script
 
+from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Request
+from gemma_mtp.errors import ModelNotAvailable, NotPulled
+from gemma_mtp.models.catalogue import Entry, load_catalogue
+from gemma_mtp.models.store import BUILTIN_FOLDER, Store
 from gemma_mtp.server.app import make_app
 from gemma_mtp.server.engines import Engines
+from gemma_mtp.server.guard import Rules
+from gemma_mtp.server.record import Record
 from gemma_mtp.server.run import listen
+from gemma_mtp.settings import Options
+
+
+class FakePair:
+    """What the server holds for one request; the engine behind it is everybody's.
+
+    `stopped` is set when the reply that is written here was told to stop."""
+
+    def __init__(self, engine: FakeEngine, options: LoadOptions) -> None:
+        self.engine, self.options = engine, options
+        self.keep: float | None = None
+        self.stopped = threading.Event()
+        self.closed = threading.Event()
+
+    @property
+    def info(self) -> PairInfo:
+        return self.engine.info
+
+    def load(self, progress: Callable[[float], bool]) -> None:
+        progress(1.0)
+
+    def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        self.engine.context = self.options.context or self.engine.context
+        for event in self.engine.reply(request, cancel):
+            yield event
+            if cancel.is_set():
+                self.stopped.set()
+
+    def count(self, request: Request) -> int:
+        return self.engine.count(request)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class FakeEngines(Engines):
+    """Engines whose one pair is scripted: `say` says what it writes from now on."""
+
+    def __init__(self, served: Options | None = None, default: str | None = None) -> None:
+        super().__init__(FakeModels(), served or Options(), default)
+        self.records: list[Record] = []
+        self.say()
+
+    def say(self, *scripts: Script | str, context: int = 8192, limit: int = 0) -> None:
+        """Replies in turn, the last one again and again."""
+        written = [s if isinstance(s, Script) else Script(s) for s in scripts]
+        self.engine = FakeEngine(written or [Script()], context, limit)
+        self.pairs: list[FakePair] = []
+        self.records.clear()
+        self.grown.clear()
+
+    def connect(self, files: PairFiles, options: LoadOptions, keep: float) -> FakePair:  # type: ignore[override]
+        self.engine.name = files.name
+        self.pairs.append(FakePair(self.engine, options))
+        self.pairs[-1].keep = keep
+        return self.pairs[-1]
+
+    @property
+    def asked(self) -> Request:
+        """What the engine was asked for last."""
+        return self.engine.requests[-1]
+
+    def record(self) -> Record:
+        """Of the latest request, once that is over."""
+        wait_until(lambda: bool(self.records))
+        return self.records[-1]
+
+
+class FakeModels(Store):
+    """tiny and e2b are here, 31b could be pulled, and others are none."""
+
+    def __init__(self) -> None:
+        super().__init__(load_catalogue())
+
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
+        if model == "31b":
+            raise NotPulled("31b")
+        if model not in (None, "tiny", "e2b"):
+            raise ModelNotAvailable(f'There is no model called "{model}".', "Known models: tiny.")
+        return PairFiles(model or "tiny", BUILTIN_FOLDER / "tiny-target.gguf", None)
+
+    def ready(self) -> list[Entry]:
+        return [entry for entry in self.catalogue.entries if entry.name in ("tiny", "e2b")]
 
 
 @contextmanager
-def serving(engines: Engines) -> Iterator[str]:
-    """The address at which they are served meanwhile."""
-    sock = listen("127.0.0.1", 0)
-    config = uvicorn.Config(make_app(engines), log_config=None, access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+def serving(
+    engines: Engines,
+    rules: Rules | None = None,
+    done: Callable[[Record], None] = lambda record: None,
+) -> Iterator[str]:
+    """The address at which they are served meanwhile, by a thread of this process."""
+    app = make_app(engines, rules, done)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server, sock = uvicorn.Server(config), listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
     thread.start()
+    wait_until(lambda: server.started)
     yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     server.should_exit = True
-    thread.join(20)
+    thread.join(30)
+
+
+def body(**more: object) -> dict[str, object]:
+    """Of a chat completion."""
+    return {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], **more}
+
+
+def chat(url: str, **more: object) -> httpx.Response:
+    """Ask for a reply to a word."""
+    return httpx.post(f"{url}/v1/chat/completions", json=body(**more), timeout=30)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.005)
