@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gemma_mtp import __version__
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.server import ollama, openai
+from gemma_mtp.server import anthropic, ollama, openai
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.errors import Refused, body, http_status
 from gemma_mtp.server.guard import Guard, Rules
@@ -24,7 +24,7 @@ from gemma_mtp.server.record import Record, Recorder, record_of
 
 METHODS = ("DELETE", "GET", "HEAD", "POST")
 EXPOSED = ("Retry-After",)  # headers of answers that a page may read
-DIALECTS = (openai, ollama)
+DIALECTS = (openai, ollama, anthropic)
 
 
 def make_app(
@@ -68,7 +68,8 @@ async def _refuse(http: Request, error: Exception) -> JSONResponse:
 async def _invalid(http: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"][1:])
+    named = [] if first["type"] == "json_invalid" else first["loc"][1:]  # a place, not a field
+    field = ".".join(str(part) for part in named)
     what = f"{field}: {first['msg']}." if field else f"The body is no JSON object: {first['msg']}."
     return await _refuse(http, Refused(400, what, field=field))
 

@@ -53,5 +53,6 @@ class Asked:
         return request
 
     def without_values(self) -> Asked:
-        """For counting, where nothing but the prompt matters."""
-        return replace(self, values=(), called=())
+        """For counting, where nothing but the prompt matters; thinking is asked for in it."""
+        kept = tuple(value for value in self.values if value[0] == "think")
+        return replace(self, values=kept, called=())

@@ -1,0 +1,138 @@
+"""What Anthropic's clients send, and what of it is a setting, must be neutral, or changes nothing.
+
+Anthropic's reference of its API says what each field means: platform.claude.com/docs/en/api.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from gemma_mtp.api import Message
+from gemma_mtp.server.asked import Asked
+from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.messages import Content, in_turns, joined, text_of, texts_of
+
+THOUGHTS = ("thinking", "redacted_thinking")
+"""Blocks of earlier replies that the prompt goes without, as Gemma's template has it."""
+
+# Some agents begin their first system block with a line that is for Anthropic's billing and
+# differs in each request. It is no part of the prompt: with it, nothing behind it would be found
+# in the cache.
+_BILLING = re.compile(r"\A\s*x-anthropic-billing-header:[^\n]*\n*", re.IGNORECASE)
+
+
+class Said(BaseModel):
+    """A message; `content` is text or a list of blocks."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["user", "assistant", "system"]
+    content: Content
+
+
+class Thinking(BaseModel):
+    """Whether the model thinks first. A budget is not held yet; see `budget_warning`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: int | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class PromptBody(Body):
+    """`POST /v1/messages/count_tokens`, and what a request for a reply has besides."""
+
+    model: str | None = None
+    messages: list[Said]
+    system: Content = None
+    thinking: Thinking | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: dict[str, Any] | None = None
+    output_config: dict[str, Any] | None = None
+    context_management: dict[str, Any] | None = None
+
+    SETTINGS: ClassVar = {
+        "max_tokens": "max_tokens",
+        "stop_sequences": "stop",
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "seed": "seed",
+    }
+    NEUTRAL: ClassVar = {
+        "compaction": (),
+        "container": (),
+        "mcp_servers": ([],),
+        "output_format": (),
+        "thread": (),
+    }
+    IGNORED: ClassVar = frozenset(
+        {"metadata", "service_tier", "cache_control", "inference_geo", "speed", "diagnostics"}
+        | {"betas", "fallbacks", "fallback_credit_token", "billing_policy", "user_profile_id"}
+    )
+
+    def asked(self) -> Asked:
+        """Raises Unsupported."""
+        self.check()
+        values = self.values()
+        if self.thinking is not None:
+            values = (*values, ("think", self.thinking.type != "disabled"))
+        return Asked(
+            self.model,
+            in_turns([*self._system(), *self._said()]),
+            values=values,
+            called=self.called(),
+            ignored=(*self.passed_over(), *self._without_effect()),
+        )
+
+    def check(self) -> None:
+        super().check()
+        for number, tool in enumerate(self.tools or ()):
+            if tool.get("type") in (None, "custom"):
+                raise Unsupported(f"tools.{number}", "cannot be used: tools are not supported yet")
+        if (self.tool_choice or {}).get("type") not in (None, "auto", "none"):
+            raise Unsupported("tool_choice")
+        if (self.output_config or {}).get("format") is not None:
+            raise Unsupported("output_config.format")
+        for number, edit in enumerate((self.context_management or {}).get("edits") or ()):
+            if not str(edit.get("type")).startswith("clear_"):  # neither is there to be cleared
+                raise Unsupported(f"context_management.edits.{number}")
+
+    def _system(self) -> list[Message]:
+        texts = texts_of(self.system, "system")
+        texts[:1] = [rest for text in texts[:1] if (rest := _BILLING.sub("", text))]
+        return [Message.text("system", joined(texts))] if any(texts) else []
+
+    def _said(self) -> list[Message]:
+        return [
+            Message.text(said.role, text_of(said.content, f"messages.{number}.content", THOUGHTS))
+            for number, said in enumerate(self.messages)
+        ]
+
+    def _without_effect(self) -> list[str]:
+        """Fields that a client should not rely on."""
+        found = ["tools"] if self.tools else []
+        if self.thinking is not None and self.thinking.budget_tokens is not None:
+            found.append("thinking.budget_tokens")
+        return [*found, "output_config.effort"] if self.output_config else found
+
+
+class MessagesBody(PromptBody):
+    """`POST /v1/messages`."""
+
+    max_tokens: int
+    stream: bool = False
+
+    def budget_warning(self, thought_tokens: int) -> str:
+        """A sentence where the thought has become longer than the client wanted it."""
+        budget = self.thinking.budget_tokens if self.thinking else None
+        if budget is None or thought_tokens <= budget:
+            return ""
+        return (
+            f"The thought has {thought_tokens} tokens: a budget, here {budget}, is not held yet;"
+            " max_tokens is."
+        )

@@ -1,0 +1,61 @@
+"""What all dialects do alike with the messages of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gemma_mtp.api import Message
+from gemma_mtp.server.errors import Unsupported
+
+Content = str | list[dict[str, Any]] | None
+"""What a message says: text, or a list of parts."""
+
+
+def text_of(content: Content, field: str, dropped: Sequence[str] = ()) -> str:
+    """The text of all parts, each on lines of its own; parts of a `dropped` type are left out.
+
+    Raises Unsupported for what is not text.
+    """
+    return joined(texts_of(content, field, dropped))
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Texts that a client sent as parts of one."""
+    return "\n".join(texts)
+
+
+def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[str]:
+    """The text of each part. Raises as `text_of` does."""
+    if content is None or isinstance(content, str):
+        return [content or ""]
+    return [
+        _text(part, f"{field}.{number}")
+        for number, part in enumerate(content)
+        if str(part.get("type")) not in dropped
+    ]
+
+
+def in_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Messages of one role that follow each other, as one: a model expects roles to take turns."""
+    turns: list[Message] = []
+    for message in messages:
+        if turns and turns[-1].role == message.role:
+            both = [text for text in (turns[-1].content, message.content) if text]
+            turns[-1] = Message.text(message.role, "\n\n".join(both))
+        else:
+            turns.append(message)
+    return tuple(turns)
+
+
+_TEXTS = ("text", "input_text", "output_text")
+_TOOLS = ("tool_use", "tool_result", "function_call")
+
+
+def _text(part: dict[str, Any], field: str) -> str:
+    kind = str(part.get("type"))
+    if kind in _TEXTS and isinstance(part.get("text"), str):
+        return str(part["text"])
+    if any(tool in kind for tool in _TOOLS):
+        raise Unsupported(f"{field}.type", f"is {kind}: tool calls are not supported yet")
+    raise Unsupported(f"{field}.type", f"is {kind}: only text is supported yet")
