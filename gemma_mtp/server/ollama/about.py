@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.api import DEFAULT_CONTEXT, PairFiles
+from gemma_mtp.api import DEFAULT_CONTEXT
 from gemma_mtp.models import gguf
 from gemma_mtp.models.gguf import Header
 from gemma_mtp.models.gguf_header import Count
@@ -39,10 +39,15 @@ def template_of(header: Header) -> str:
     return found if isinstance(found, str) else ""
 
 
-def knows_thinking(files: PairFiles) -> bool:
+def knows_thinking(header: Header) -> bool:
     """Whether the model can be told to think; the template for files without one can."""
-    template = template_of(header_of(files.target))
+    template = template_of(header)
     return not template.strip() or THINKING in template
+
+
+def capabilities(header: Header) -> list[str]:
+    """What can be asked of the model, in the words that clients look for."""
+    return ["completion", *(["thinking"] if knows_thinking(header) else [])]
 
 
 def details(header: Header) -> dict[str, Any]:

@@ -70,7 +70,6 @@ def show(http: Request, body: Named) -> dict[str, Any]:
     files = engines(http).find(body.meant)
     header = about.header_of(files.target)
     parameters = about.parameters(header, engines(http).served.for_model(files.sampling))
-    capabilities = ["completion", *(["thinking"] if about.knows_thinking(files) else [])]
     info = about.model_info(header, ours(body.meant))
     found: dict[str, Any] = {
         "license": str(info.get("general.license", "")),
@@ -79,7 +78,7 @@ def show(http: Request, body: Named) -> dict[str, Any]:
         "template": about.template_of(header),
         "details": about.details(header),
         "model_info": info,
-        "capabilities": capabilities,
+        "capabilities": about.capabilities(header),
         "modified_at": about.modified_at(files.target),
     }
     if body.verbose:
@@ -123,12 +122,14 @@ def _listed(item: StoredPair) -> dict[str, Any] | None:
     """A model of the list; None where its files cannot be read just now."""
     target = next(file.path for file in item.files if file.role == "target")
     try:
+        header = about.header_of(target)
         return {
             **_named(item.name),
             "modified_at": about.modified_at(target),
             "size": item.bytes,
             "digest": about.digest(item.files),
-            "details": about.details(about.header_of(target)),
+            "details": about.details(header),
+            "capabilities": about.capabilities(header),
         }
     except (OSError, GemmaMtpError):
         return None

@@ -11,12 +11,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from gemma_mtp.api import End, TextDelta
+from gemma_mtp.api import End, Event, Loading, TextDelta, Waiting
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.errors import body as error_body
-from gemma_mtp.server.ollama.about import knows_thinking
+from gemma_mtp.server.ollama.about import header_of, knows_thinking
 from gemma_mtp.server.ollama.bodies import Asking, ChatBody, GenerateBody
 from gemma_mtp.server.ollama.names import shown
 from gemma_mtp.server.ollama.requests import AnyContentType
@@ -74,10 +74,10 @@ def _model(http: Request, body: Asking) -> str:
 
     Raises ModelNotAvailable, and Unsupported for thoughts that cannot be had.
     """
-    if not (body.wants_thoughts and body.model) and body.model:
+    if body.model and not body.wants_thoughts:
         return body.model
     files = engines(http).find(body.model)
-    if body.wants_thoughts and not knows_thinking(files):
+    if body.wants_thoughts and not knows_thinking(header_of(files.target)):
         raise Unsupported("think", f"cannot be had: {files.name} does not support thinking")
     return body.model or shown(files.name)
 
@@ -91,13 +91,12 @@ class _Written:
 
     def __init__(self, http: Request, words: Words, model: str, begun: float) -> None:
         self._http, self._words, self._model, self._begun = http, words, model, begun
-        self._loaded = begun
+        self._loaded: float | None = None  # when the model was ready
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         """The reply piece by piece, then a line with the figures."""
-        self._loaded = time.monotonic()
         try:
-            async for event in reply:
+            async for event in self._events(reply):
                 if isinstance(event, TextDelta):
                     yield self._line(event.text, event.thought)
                 elif isinstance(event, End):
@@ -107,9 +106,11 @@ class _Written:
 
     async def whole(self, reply: Reply) -> dict[str, Any]:
         """The reply in one piece, figures included."""
-        self._loaded = time.monotonic()
-        end = await reply.end()
-        return {**self._end(end), **self._words(end.message.content, end.thought)}
+        found: dict[str, Any] = {}
+        async for event in self._events(reply):
+            if isinstance(event, End):
+                found = {**self._end(event), **self._words(event.message.content, event.thought)}
+        return found
 
     def last(self, reason: str, **figures: Any) -> dict[str, Any]:
         """The object that ends a reply."""
@@ -117,11 +118,17 @@ class _Written:
 
     def times(self) -> dict[str, int]:
         """The whole time and that until the model was ready, in nanoseconds."""
-        loaded = self._loaded if self._loaded > self._begun else time.monotonic()
+        now = time.monotonic()
         return {
-            "total_duration": _nanoseconds(time.monotonic() - self._begun),
-            "load_duration": _nanoseconds(loaded - self._begun),
+            "total_duration": _nanoseconds(now - self._begun),
+            "load_duration": _nanoseconds((self._loaded or now) - self._begun),
         }
+
+    async def _events(self, reply: Reply) -> AsyncIterator[Event]:
+        async for event in reply:
+            if self._loaded is None and not isinstance(event, Waiting | Loading):
+                self._loaded = time.monotonic()
+            yield event
 
     def _head(self, answer: str, thoughts: str) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
