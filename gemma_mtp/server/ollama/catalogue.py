@@ -18,10 +18,9 @@ from gemma_mtp.models.store import Store
 from gemma_mtp.server.errors import Refused
 from gemma_mtp.server.ollama import about
 from gemma_mtp.server.ollama.names import ours, shown
-from gemma_mtp.server.ollama.requests import AnyContentType
 from gemma_mtp.server.streams import engines
 
-router = APIRouter(route_class=AnyContentType)
+router = APIRouter()
 
 # The release of Ollama whose interface this is. Clients refuse servers that are older than what
 # they need: VS Code 0.6.4, Codex 0.13.4, others up to 0.14.2 for the interfaces spoken here.

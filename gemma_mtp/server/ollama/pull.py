@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,15 +25,15 @@ from gemma_mtp.models.pull.events import (
 )
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
-from gemma_mtp.server.engines import pushed
+from gemma_mtp.server.engines import in_thread, pushed
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.catalogue import Named, store
 from gemma_mtp.server.ollama.names import ours
-from gemma_mtp.server.ollama.requests import AnyContentType
+from gemma_mtp.server.record import record_of
 from gemma_mtp.server.streams import attended
 from gemma_mtp.text import json_text
 
-router = APIRouter(route_class=AnyContentType)
+router = APIRouter()
 
 Put = Callable[[PullEvent], None]
 INTERVAL = 0.1  # seconds between two lines about one file
@@ -51,8 +50,9 @@ class PullBody(Named):
 async def pull(http: Request, body: PullBody) -> Response:
     """Fetch a model and its drafter, or go on with what has arrived."""
     name, models = ours(body.meant), store(http)
+    record_of(http).model = name
     if body.stream is False:
-        await attended(http, lambda cancel: asyncio.to_thread(_pull, name, models, cancel))
+        await attended(http, lambda cancel: in_thread(lambda: _pull(name, models, cancel)))
         return JSONResponse({"status": "success"})
     return StreamingResponse(_lines(http, name, models), media_type="application/x-ndjson")
 

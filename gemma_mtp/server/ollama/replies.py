@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -13,18 +12,18 @@ from fastapi.responses import JSONResponse
 
 from gemma_mtp.api import End, Event, Loading, TextDelta, Waiting
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.server.engines import Reply
+from gemma_mtp.server.engines import Reply, in_thread
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.about import header_of, knows_thinking
 from gemma_mtp.server.ollama.bodies import Asking, ChatBody, GenerateBody
 from gemma_mtp.server.ollama.names import shown
-from gemma_mtp.server.ollama.requests import AnyContentType
 from gemma_mtp.server.openai import stats
+from gemma_mtp.server.record import record_of
 from gemma_mtp.server.streams import attended, engines, streamed, whole
 from gemma_mtp.text import json_text
 
-router = APIRouter(route_class=AnyContentType)
+router = APIRouter()
 
 Words = Callable[[str, str], dict[str, Any]]
 """An answer and thoughts, or pieces of these, as one of the routes writes them."""
@@ -56,11 +55,12 @@ async def generate(http: Request, body: GenerateBody) -> Response:
 
 async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> Response:
     asked, begun = body.read(), time.monotonic()
-    model = await asyncio.to_thread(_model, http, body)
+    model = await in_thread(lambda: _model(http, body))
     written = _Written(http, words, model, begun)
     if body.is_empty:
+        record_of(http).model = model
         if body.unloads:
-            await asyncio.to_thread(_unload, http, body)
+            await in_thread(lambda: _unload(http, body))
             return JSONResponse(written.last("unload"))
         await attended(http, lambda cancel: engines(http).load(asked, cancel))
         return JSONResponse(written.last("load", **written.times()))
