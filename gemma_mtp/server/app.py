@@ -16,15 +16,16 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gemma_mtp import __version__
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.server import anthropic, ollama, openai
+from gemma_mtp.server import about, anthropic, ollama, openai
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.errors import Refused, body, http_status
 from gemma_mtp.server.guard import Guard, Rules
+from gemma_mtp.server.metrics import Metrics
 from gemma_mtp.server.record import Record, Recorder, record_of
 
 METHODS = ("DELETE", "GET", "HEAD", "POST")
 EXPOSED = ("Retry-After",)  # headers of answers that a page may read
-DIALECTS = (openai, ollama, anthropic)
+PARTS = (openai, ollama, anthropic, about)
 
 
 def make_app(
@@ -37,12 +38,18 @@ def make_app(
     every request that is over."""
     rules = rules or Rules()
     app = FastAPI(title="gemma-mtp", version=__version__, docs_url=None, redoc_url=None)
-    app.state.engines = engines
-    for dialect in DIALECTS:
-        app.include_router(dialect.router)
+    app.state.engines, app.state.metrics = engines, Metrics()
+    for part in PARTS:
+        app.include_router(part.router)
     app.add_exception_handler(GemmaMtpError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_route)
+    paths = {path for path in app.openapi()["paths"] if "{" not in path}
+
+    def over(record: Record) -> None:
+        app.state.metrics.add(record, paths)
+        done(record)
+
     # Added from the inside out.
     app.add_middleware(Guard, rules=rules)
     app.add_middleware(
@@ -53,7 +60,7 @@ def make_app(
         allow_private_network=True,
         expose_headers=EXPOSED,
     )
-    app.add_middleware(Recorder, done=done, verbose=verbose)
+    app.add_middleware(Recorder, done=over, verbose=verbose)
     return app
 
 

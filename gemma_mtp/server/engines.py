@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from gemma_mtp.api import End, Event, Loading, LoadOptions, PairFiles, PairInfo, Request, Waiting
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.models.store import Store
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import engine_folder, place
 from gemma_mtp.resident.line import ask
@@ -30,12 +31,6 @@ LONGEST_REPLY = 3600.0  # seconds; 7,000 tokens at 2 tokens a second, waiting in
 LATEST = ":latest"  # Ollama's clients write it behind every name
 
 Result = TypeVar("Result")
-
-
-class Models(Protocol):
-    """The models that are here; `Store` is one."""
-
-    def resolve(self, model: str | None, drafter: None = None) -> PairFiles: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Engines:
     names none.
     """
 
-    def __init__(self, models: Models, served: Options, default: str | None = None) -> None:
+    def __init__(self, models: Store, served: Options, default: str | None = None) -> None:
         self.models, self.served, self.default = models, served, default
         self.replies: set[Reply] = set()  # those that have not ended
         self.grown: dict[str, int] = {}  # context sizes, by model, that prompts made necessary
@@ -162,6 +157,7 @@ class Reply:
         self._engines, self._asked, self._cancel = engines, asked, cancel
         self._record = record
         self._before: deque[Event] = deque()
+        self._latest: Event | None = None
         self._overdue = self._stopped = False
         engines.replies.add(self)
         loop = asyncio.get_running_loop()
@@ -194,6 +190,11 @@ class Reply:
             raise
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether others are answered first, or the pair is loaded for it."""
+        return self._latest is None or isinstance(self._latest, Waiting | Loading)
+
+    @property
     def info(self) -> PairInfo:
         """The pair, as known after the last event."""
         return self.opened.pair.info
@@ -222,6 +223,7 @@ class Reply:
         except GemmaMtpError as error:
             self._record.error = error
             raise
+        self._latest = event
         if isinstance(event, End):
             event = self._record.end = self._ended(event)
         return event

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gemma_mtp.server.errors import Refused, body
@@ -95,8 +96,8 @@ class Rules:
 
 
 class Guard:
-    """A layer of the app. It reads bodies whole, so that what is too long or too slow never gets
-    further."""
+    """A layer of the app, inside of `Recorder`. It reads bodies whole, so that what is too long or
+    too slow never gets further."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app, self._rules = app, rules
@@ -105,14 +106,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, record = Headers(scope=scope), scope["state"]["record"]
+        assert isinstance(record, Record)
         try:
             self._rules.check(scope["path"], headers)
             whole = await _body(headers, receive)
+        except ClientDisconnect:
+            record.left = True
+            return
         except Refused as error:
-            record = scope.get("state", {}).get("record")
-            if isinstance(record, Record):
-                record.error = error
+            record.error = error
             shown = {"Connection": "close"} if error.http_status in (408, 413) else {}
             answer = JSONResponse(body(error, scope["path"]), error.http_status, shown)
             await answer(scope, receive, send)
@@ -130,7 +133,7 @@ class Guard:
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:
-    """All of it. Raises Refused; a client that leaves meanwhile is answered by nobody."""
+    """All of it. Raises Refused, and ClientDisconnect."""
     too_long = Refused(413, f"The body is longer than {MOST_BYTES >> 20} MB.")
     with suppress(ValueError):
         if int(headers.get("content-length", "0")) > MOST_BYTES:
@@ -140,6 +143,8 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             while True:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
                 if size > MOST_BYTES:

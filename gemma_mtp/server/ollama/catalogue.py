@@ -49,13 +49,15 @@ def root() -> PlainTextResponse:
     return PlainTextResponse(f"Ollama is running: its interface, served by gemma-mtp {__version__}")
 
 
-@router.api_route("/api/version", methods=["GET", "HEAD"])
+@router.head("/api/version", include_in_schema=False)
+@router.get("/api/version")
 def version() -> dict[str, str]:
     """Ollama's version, as clients ask for it, and ours."""
     return {"version": OLLAMA, "gemma_mtp": __version__}
 
 
-@router.api_route("/api/tags", methods=["GET", "HEAD"])
+@router.head("/api/tags", include_in_schema=False)
+@router.get("/api/tags")
 def tags(http: Request) -> dict[str, Any]:
     """The models that are ready on this machine."""
     items = (item for item in inventory.items(store(http)) if item.ready and item.files)

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from gemma_mtp.server.openai import chat
+from gemma_mtp.server.openai import chat, models
 
 router = APIRouter()
-router.include_router(chat.router)
+for part in (chat, models):
+    router.include_router(part.router)

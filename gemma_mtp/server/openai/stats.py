@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemma_mtp.api import End, Stats
+from gemma_mtp.api import End, Stats, to_json
 
 
 def usage(stats: Stats) -> dict[str, Any]:
@@ -35,8 +35,9 @@ def timings(stats: Stats) -> dict[str, Any]:
 
 
 def ours(end: End) -> dict[str, Any]:
-    """What gemma-mtp knows besides."""
-    return {"seed": end.seed, "warning": end.warning, **end.stats.as_json()}
+    """What gemma-mtp knows besides. `counters` are all of `Stats`, as `from_json` reads them."""
+    known = {"seed": end.seed, "reason": end.reason, "warning": end.warning}
+    return {**known, **end.stats.as_json(), "counters": to_json(end.stats)}
 
 
 def finish_reason(end: End) -> str:

@@ -1,0 +1,46 @@
+"""`GET /v1/models`, and one of them. Anthropic's clients ask here, too."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gemma_mtp.api import PairFiles
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.server.streams import engines
+
+router = APIRouter()
+
+
+@router.head("/v1/models", include_in_schema=False)
+@router.get("/v1/models")
+def models(http: Request) -> dict[str, Any]:
+    """The models that are ready on this machine."""
+    served = engines(http)
+    names = [entry.name for entry in served.models.ready()]
+    if served.default is not None:  # a file of the user's own, say
+        names.append(served.find(None).name)
+    listed = []
+    for name in dict.fromkeys(names):
+        with suppress(GemmaMtpError, OSError):  # damaged, or removed just now
+            listed.append(_model(served.find(name)))
+    return {"object": "list", "data": listed}
+
+
+@router.head("/v1/models/{model:path}", include_in_schema=False)
+@router.get("/v1/models/{model:path}")
+def model(http: Request, model: str) -> dict[str, Any]:
+    """One of them, under any of its names."""
+    return _model(engines(http).find(model))
+
+
+def _model(files: PairFiles) -> dict[str, Any]:
+    return {
+        "id": files.name,
+        "object": "model",
+        "created": int(Path(files.target).stat().st_mtime),
+        "owned_by": "gemma-mtp",
+    }
