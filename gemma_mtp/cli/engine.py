@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from gemma_mtp.cli.flags import Json, Model
-from gemma_mtp.errors import ExitStatus
+from gemma_mtp.errors import ExitStatus, NotPulled
 from gemma_mtp.settings import LoadOptions, settings_of
-from gemma_mtp.text import byte_size, counted, json_text
+from gemma_mtp.text import byte_size, counted, json_text, percent
+
+if TYPE_CHECKING:
+    from gemma_mtp.cli.environment import Environment
 
 NONE = "No model is loaded."
 
@@ -22,64 +26,117 @@ def ps(context: typer.Context, as_json: Json = False) -> int:
     status = ask(place(), "status")
     if as_json:
         print(json_text(status, indent=2))
-    elif status is None or status["model"] is None:
+    elif status is None or _model(status) is None:
         print(NONE)
     else:
         from gemma_mtp.terminal import tables
 
-        tables.show(tables.Table(("", ""), _rows(status)))
+        tables.show(tables.facts(_facts(status)))
     return ExitStatus.OK
 
 
 def stop(context: typer.Context, model: Model = None) -> int:
     """Unload the model and end the engine that stays between commands.
 
-    With a MODEL only if that one is loaded.
+    With a MODEL only if that one is loaded. A reply in progress is written to its end.
     """
     from gemma_mtp.resident.identity import place
     from gemma_mtp.resident.line import ask
 
     folder = place()
     status = ask(folder, "status")
-    if status is None:
+    if status is None or (model is None and _model(status) is None):
+        ask(folder, "stop")
         print(NONE)
         return ExitStatus.OK
-    name = status["model"] or "The engine"
-    if model is not None and context.obj.resolve(model, None).name != status["model"]:
-        print(f"{model} is not loaded, {name} is.")
+    name = _model(status)
+    if model is not None and _name(context.obj, model) != name:
+        print(f"{model} is not loaded{f', {name} is' if name else ''}.")
         return ExitStatus.OK
-    ask(folder, "stop")
     busy = status["busy_for"]
-    print(f"{name} ends when the reply to {busy} is written." if busy else f"{name} is unloaded.")
+    ask(folder, "stop", until_it_ends=not busy)
+    print(f"{name} is unloaded when {busy} has its reply." if busy else f"{name} is unloaded.")
     return ExitStatus.OK
 
 
-def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
-    info, left = status["info"], status["seconds_left"]
-    users = ", ".join(status["clients"]) or "nobody"
-    chosen = _chosen(status["options"])
+def _name(env: Environment, typed: str) -> str:
+    """The name of the pair that is meant. Raises ModelNotAvailable for one that there is not."""
+    try:
+        return env.resolve(typed, None).name
+    except NotPulled:
+        return typed
+
+
+def _model(status: dict[str, Any]) -> str | None:
+    """The model that is loaded, or is about to be."""
+    loading = status["loading"]
+    found: str | None = loading["model"] if loading else status["model"]
+    return found
+
+
+def _facts(status: dict[str, Any]) -> list[tuple[str, str]]:
+    users = Counter(status["clients"])
+    named = [f"{name} ({count} times)" if count > 1 else name for name, count in users.items()]
     return [
-        ("model", status["model"]),
-        ("context", counted(info["context_size"], "token") if info else ""),
-        *([("options", chosen)] if chosen else []),
-        ("memory", byte_size(status["memory_bytes"]) if status["memory_bytes"] else "not known"),
-        ("used by", users),
-        ("busy", f"writes a reply for {status['busy_for']}" if status["busy_for"] else "no"),
-        ("waiting", counted(status["waiting"], "request")),
-        ("stays", "until gemma-mtp stop" if left is None else _time(left)),
+        ("model", str(_model(status))),
+        *(_how(status) if status["info"] else []),
+        ("memory", _memory(status)),
+        ("used by", ", ".join(named) or "nobody"),
+        ("now", _now(status)),
+        *([("waiting", _waiting(status["waiting_for"]))] if status["waiting_for"] else []),
+        ("stays", _stays(status["seconds_left"])),
         ("process", str(status["pid"])),
     ]
 
 
-def _chosen(options: dict[str, Any]) -> str:
-    """The options of loading that are not the usual ones, as they are typed."""
-    chosen = []
-    for known in settings_of(LoadOptions):
-        if options[known.field] != known.default:
-            chosen.append(f"--{known.name.replace('_', '-')} {known.shown(options[known.field])}")
-    return " ".join(chosen)
+def _how(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the model is loaded."""
+    info, options = status["info"], status["options"]
+    layers, threads = info["gpu_layers"], counted(info["threads"], "thread")
+    on = "the GPU" if layers < 0 else f"GPU ({counted(layers, 'layer')}) and CPU, {threads}"
+    if info["adaptive_threads"]:
+        threads = f"up to {threads}"
+    chosen = [
+        f"--{known.name.replace('_', '-')} {known.shown(options[known.field])}"
+        for known in settings_of(LoadOptions)
+        if options[known.field] != known.default
+    ]
+    facts = [
+        ("context", counted(info["context_size"], "token")),
+        ("runs on", on if layers else f"CPU, {threads}"),
+    ]
+    return [*facts, ("options", " ".join(chosen))] if chosen else facts
 
 
-def _time(seconds: float) -> str:
-    whole = max(round(seconds), 0)
-    return f"{whole // 60}:{whole % 60:02} min, if nobody asks for it"
+def _memory(status: dict[str, Any]) -> str:
+    whole, info = status["memory_bytes"], status["info"]
+    if not whole:
+        return "not known"
+    if not info:
+        return byte_size(whole)
+    cache = info["target_kv_bytes"] + info["drafter_kv_bytes"]
+    files, context = byte_size(status["file_bytes"]), byte_size(cache)
+    return f"{byte_size(whole)} (model files {files}, context {context})"
+
+
+def _now(status: dict[str, Any]) -> str:
+    busy, loading = status["busy_for"], status["loading"]
+    if loading:
+        return f"is loaded for {busy}, {percent(loading['done'])}"
+    return f"writes a reply for {busy}" if busy else "nothing to do"
+
+
+def _waiting(waiting: dict[str, int]) -> str:
+    """How many requests wait for which model."""
+    each = [f"{counted(count, 'request')} for {name}" for name, count in waiting.items()]
+    return ", ".join(each) + ("; those for one model together" if len(each) > 1 else "")
+
+
+def _stays(seconds: float | None) -> str:
+    if seconds is None:
+        return "until gemma-mtp stop"
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    time = f"{minutes}:{rest:02} min"
+    if minutes >= 60:
+        time = f"{minutes // 60}:{minutes % 60:02} h"
+    return f"{time}, if nobody asks for it"

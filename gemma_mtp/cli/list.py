@@ -30,12 +30,14 @@ def list_models(
     here = items(env.store)
     if everything:
         here += _not_here(env, {item.name for item in here})
+    loaded = _loaded()
     if as_json:
-        print(json_text([item.as_json() for item in here], indent=2))
+        rows = [{**item.as_json(), "loaded": item.name == loaded} for item in here]
+        print(json_text(rows, indent=2))
         return ExitStatus.OK
     heads = ("name", "variant", "size", "state", "last used")
-    rows = [(i.name, i.variant, _size(i), _state(i), moment(i.last_used)) for i in here]
-    tables.show(tables.Table(heads, rows, right=("size",), below=("variant", "last used")))
+    lines = [(i.name, i.variant, _size(i), _state(i, loaded), moment(i.last_used)) for i in here]
+    tables.show(tables.Table(heads, lines, right=("size",), below=("variant", "last used")))
     return ExitStatus.OK
 
 
@@ -55,7 +57,18 @@ def _size(item: StoredPair) -> str:
     return byte_size(item.bytes) if item.bytes else "not known"
 
 
-def _state(item: StoredPair) -> str:
+def _loaded() -> str | None:
+    """The model that the resident engine holds."""
+    from gemma_mtp.resident.identity import place
+    from gemma_mtp.resident.line import ask
+
+    status = ask(place(), "status")
+    return status["model"] if status else None
+
+
+def _state(item: StoredPair, loaded: str | None) -> str:
+    if item.name == loaded:
+        return "loaded"
     if item.ready:
         return "built in" if item.builtin else "ready"
     return "partial" if item.folder else "not here"

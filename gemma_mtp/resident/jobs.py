@@ -33,6 +33,11 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def needed(self) -> list[Hashable]:
+        """The pairs that jobs wait for, one for each of these jobs."""
+        with self._changed:
+            return [job.key for job in self._waiting if job.key is not None]
+
     def put(self, job: Job) -> None:
         with self._changed:
             self._waiting.append(job)

@@ -95,10 +95,11 @@ class Line:
         self._connection.close()
 
 
-def ask(folder: Path, op: str) -> Any:
+def ask(folder: Path, op: str, until_it_ends: bool = False) -> Any:
     """What the engine of this folder answers to "status", "stop" or "unload"; None where none runs.
 
-    Waits for its turn where others are served first. Raises what the engine raises.
+    Waits for its turn where others are served first, and with `until_it_ends` until the process has
+    ended. Raises what the engine raises.
     """
     found = connect(folder)
     if found is None:
@@ -107,6 +108,8 @@ def ask(folder: Path, op: str) -> Any:
     try:
         for _ in line.ask(op):
             pass
+        if until_it_ends:
+            line.wait_for_end()
     except Disconnected:
         return None
     finally:

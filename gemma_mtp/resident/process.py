@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.errors import Cancelled
 from gemma_mtp.files.folder_lock import hold
+from gemma_mtp.models.gguf_names import parts_of
 from gemma_mtp.models.machine import resident_bytes
 from gemma_mtp.resident.clients import Client, Wanted, serve
 from gemma_mtp.resident.jobs import Job, Jobs
@@ -58,6 +60,7 @@ class Resident:
         self._clients: list[Client] = []
         self._pair: Replies | None = None
         self._loaded: Wanted | None = None
+        self._loading: tuple[Wanted, float] | None = None  # and which share of it is done
         self._keep: float = KEEP_ALIVE  # seconds, as the client said that spoke of it last
         self._until = clock() + LINGER  # when the pair, or without one the process, is given up
         self._busy_for: Client | None = None
@@ -87,17 +90,21 @@ class Resident:
 
     def status(self) -> dict[str, Any]:
         """What is loaded, for whom, and until when."""
-        busy, loaded, pair = self._busy_for, self._loaded, self._pair
+        busy, loaded, pair, loading = self._busy_for, self._loaded, self._pair, self._loading
+        waiting = Counter(key.files.name for key in self._jobs.needed() if isinstance(key, Wanted))
         return {
             "pid": os.getpid(),
             "version": __version__,
             "memory_bytes": resident_bytes(),
+            "file_bytes": _bytes_of(loaded.files) if loaded else None,
             "model": loaded.files.name if loaded else None,
+            "loading": {"model": loading[0].files.name, "done": loading[1]} if loading else None,
             "options": to_json(loaded.options) if loaded else None,
             "info": to_json(pair.info) if pair else None,
             "clients": [client.name for client in self._clients if client.name],
             "busy_for": busy.name if busy else None,
             "waiting": len(self._jobs),
+            "waiting_for": dict(waiting),
             "seconds_left": None if math.isinf(self._until) else self._until - self._clock(),
         }
 
@@ -177,17 +184,23 @@ class Resident:
         assert client.wanted is not None
         if self._pair is None or self._loaded != client.wanted:
             self._unload()
-
-            def progress(fraction: float) -> bool:
-                client.outbox.put(Loading(fraction))
-                return not client.cancel.is_set()
-
             self.journal.begin()
             self.journal.show(client)
-            self._pair = self._load(client.wanted.files, client.wanted.options, progress)
+            self._pair = self._loaded_for(client, client.wanted)
             self._loaded = client.wanted
         self.journal.show(client)
         return self._pair
+
+    def _loaded_for(self, client: Client, wanted: Wanted) -> Replies:
+        def progress(fraction: float) -> bool:
+            self._loading = wanted, fraction
+            client.outbox.put(Loading(fraction))
+            return not client.cancel.is_set()
+
+        try:
+            return self._load(wanted.files, wanted.options, progress)
+        finally:
+            self._loading = None
 
     def info(self, client: Client) -> None:
         client.answer(to_json(self._use(client).info))
@@ -204,6 +217,16 @@ class Resident:
     def unload(self, client: Client) -> None:
         self._unload()
         client.answer(None)
+
+
+def _bytes_of(files: PairFiles) -> int:
+    """What the files of a pair take; those that are gone meanwhile count nothing."""
+    named = [path for path in (files.target, files.drafter) if path is not None]
+    found = 0
+    for part in (part for path in named for part in parts_of(path)):
+        with suppress(OSError):
+            found += part.stat().st_size
+    return found
 
 
 def run(folder: Path, load: Loader, log: Log) -> None:

@@ -84,7 +84,7 @@ def test_list_for_scripts(home: Path) -> None:
     store.Store(CATALOGUE).remember_used("12b")
     found = json.loads(invoke("list", "--json").stdout)
     assert [sorted(item) for item in found] == [
-        ["builtin", "bytes", "last_used", "name", "ready", "source", "variant"]
+        ["builtin", "bytes", "last_used", "loaded", "name", "ready", "source", "variant"]
     ] * 2
     tiny, large = found
     assert (tiny["name"], tiny["builtin"], tiny["source"]) == ("tiny", True, "built in")

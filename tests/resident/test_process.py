@@ -190,12 +190,16 @@ def test_ps_and_stop(folder: Path) -> None:
     assert run("stop").stdout == "No model is loaded.\n"
     answer("--ctx", "512")
     shown = " ".join(run("ps").stdout.split())
-    for part in ("tiny", "512 tokens", "--ctx 512", "used by nobody"):
+    for part in ("tiny", "512 tokens", "--ctx 512", "CPU, 1 thread", "used by nobody", "now no"):
         assert part in shown
     assert re.search(r"stays (4:5|5:0)\d min", shown)
     assert json.loads(run("ps", "--json").stdout)["options"]["context"] == 512
-    assert run("stop").stdout == "tiny is unloaded.\n"
-    wait_until(lambda: not is_running(folder))
+    assert run("stop", "e2b").stdout == "e2b is not loaded, tiny is.\n"
+    assert run("stop", "e3b").returncode == 4
+    assert re.search(r"tiny .* loaded", run("list").stdout)
+    assert run("stop", "tiny").stdout == "tiny is unloaded.\n"
+    assert not is_running(folder)
+    assert re.search(r"tiny .* built in", run("list").stdout)
 
 
 def test_starts_at_the_same_time_end_in_one_engine(folder: Path) -> None:

@@ -252,6 +252,37 @@ def test_a_client_that_is_gone_stops_its_reply(engine: Engine) -> None:
     assert said(engine.pair().reply(request(), NEVER)) == "Done."
 
 
+def test_the_status_says_what_is_loaded_for_whom_and_who_waits_for_what(engine: Engine) -> None:
+    engine.go_on.clear()
+    pair = ResidentPair(engine.folder, FILES, LoadOptions(), 300.0)
+    thread = threading.Thread(target=lambda: pair.load(lambda fraction: True))
+    thread.start()
+    wait_until(lambda: engine.resident.status()["loading"] is not None)
+    status = engine.resident.status()
+    assert status["loading"] == {"model": "tiny", "done": 0.5}
+    assert status["model"] is None
+    engine.go_on.set()
+    thread.join(20)
+    engine.scripts[:] = [Script("word " * 100_000, delay=0.005), Script("Done.")]
+    events = pair.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    others = [threading.Thread(target=engine.pair, args=(name,)) for name in ("e2b", "e2b", "12b")]
+    for other in others:
+        other.start()
+    wait_until(lambda: engine.resident.status()["waiting"] == 3)
+    status = engine.resident.status()
+    assert status["loading"] is None
+    assert status["model"] == "tiny"
+    assert status["busy_for"] == status["clients"][0]
+    assert len(status["clients"]) == 4
+    assert status["waiting_for"] == {"e2b": 2, "12b": 1}
+    events.close()  # type: ignore[attr-defined]
+    for other in others:
+        other.join(20)
+    assert engine.resident.status()["waiting_for"] == {}
+
+
 def test_who_waits_for_another_reply_is_told(engine: Engine) -> None:
     engine.scripts[:] = [Script("word " * 100_000, delay=0.005), Script("Done.")]
     first, second = engine.pair(), engine.pair()
