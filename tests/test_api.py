@@ -139,6 +139,24 @@ def test_a_bad_value_is_named(fields: dict[str, Any], named: str) -> None:
         replace(Request((ASKED,)), **fields).check()
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (Request(), "messages must hold at least one message, or prompt a text."),
+        (
+            Request((ASKED,), prompt="Hi"),
+            "prompt takes the place of messages; a request has one of them.",
+        ),
+        (Request(prompt=7), "prompt must be a text."),  # type: ignore[arg-type]
+    ],
+)
+def test_a_request_has_either_messages_or_a_prompt(bad: Request, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        bad.check()
+    assert str(error.value) == said
+    Request(prompt="").check()
+
+
 def test_good_requests_pass() -> None:
     Request((ASKED,)).check()
     greedy = Sampling(temperature=0, top_k=0, top_p=1, min_p=0, repeat_last_n=0)
@@ -204,7 +222,7 @@ def test_what_is_missing_has_its_default_and_what_is_unknown_is_left_out() -> No
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({}, "messages is missing."),
+        ({"messages": [{}]}, "messages[0].role is missing."),
         ([], "The value must be an object."),
         ({"messages": "Hi"}, "messages must be a list."),
         ({"messages": [{"role": "user", "parts": "Hi"}]}, "messages[0].parts must be a list."),

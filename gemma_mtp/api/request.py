@@ -14,6 +14,9 @@ from gemma_mtp.settings import Options, ReplySettings, Sampling, check, setting
 class Request(ReplySettings):
     """One reply to be written.
 
+    `messages` become a prompt by the model's chat template; a `prompt` takes their place for who
+    has one already, control tokens and all: only <bos> is put in front, where it has none.
+
     `seed` None lets the engine pick one (reported in `End`); `exact` None means: if a seed is
     given. A last message of the assistant's is continued.
 
@@ -22,12 +25,13 @@ class Request(ReplySettings):
     the tokens are: the text is worthless, the cost is real.
     """
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
     ignore_end: bool = False
     synthetic_acceptance: float | None = setting(
         None, "", float, least=0, most=1, unset="drafts are judged"
     )
+    prompt: str | None = None
 
     @classmethod
     def of(cls, messages: tuple[Message, ...], options: Options) -> Request:
@@ -41,8 +45,12 @@ class Request(ReplySettings):
         Whoever makes a request, this is where it is validated; an engine calls it before anything
         else. Whether the prompt fits the context is only known to the engine.
         """
-        if not self.messages:
-            raise UsageError("messages must hold at least one message.")
+        if self.prompt is None and not self.messages:
+            raise UsageError("messages must hold at least one message, or prompt a text.")
+        if self.prompt is not None and self.messages:
+            raise UsageError("prompt takes the place of messages; a request has one of them.")
+        if not isinstance(self.prompt, str | None):
+            raise UsageError("prompt must be a text.")
         for message in self.messages:
             _check_message(message)
         check(self.sampling)

@@ -37,6 +37,8 @@ LONGEST_WORDS = 1 << 16
 WORDS_PER_MESSAGE = 1 << 10
 TIMES = 4  # that the text of all messages may appear in the prompt
 
+PART = 1 << 12  # characters with control tokens that are tokenized at once
+
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
 
 # Gemma 4's turns for a file that has no template of its own.
@@ -58,6 +60,7 @@ FALLBACK = """\
 _MARK = "\u2003\ue000{key}.{number}\ue001\u2003"
 _MARK_PARTS = re.compile("[\u2003\ue000\ue001]")
 
+_MARK_LIKE = re.compile(r"<[^\s<>]{1,40}>")
 # Between the first two characters of anything shaped like <|turn> or <turn|>.
 _INSIDE_MARKER = re.compile(r"(?<=<)(?=\|[^\s<>]{1,40}>|[^\s<>]{1,40}\|>)")
 
@@ -234,7 +237,7 @@ def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> l
     ids: list[int] = [bos_id] if bos_id >= 0 else []
     for piece in pieces:
         if piece.message is None:
-            found = tokenize(piece.text, True)
+            found = _ids_with_control(piece.text, tokenize)
         elif piece.message.tokens and piece.text == piece.message.content:
             found = list(piece.message.tokens)
         else:
@@ -244,6 +247,20 @@ def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> l
             start += 1
         ids += found[start:]
     return ids
+
+
+def _ids_with_control(text: str, tokenize: Tokenize) -> list[int]:
+    """The text in parts that each begin with a control token, at which tokens end in any case."""
+    if len(text) <= PART:
+        return tokenize(text, True)
+    ids: list[int] = []
+    start = 0
+    for mark in _MARK_LIKE.finditer(text, PART):
+        found = mark.start() - start >= PART and tokenize(mark[0], True)
+        if found and len(found) == 1 and found != tokenize(mark[0], False):
+            ids += tokenize(text[start : mark.start()], True)
+            start = mark.start()
+    return ids + tokenize(text[start:], True)
 
 
 def _plain_ids(text: str, tokenize: Tokenize) -> list[int]:

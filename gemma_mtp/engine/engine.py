@@ -113,7 +113,9 @@ class Engine:
         nothing of the last reply can be reused. Done while the person reads or types, this makes
         the next prompt as short as what is new in it. Returns at once; whatever else is asked of
         the engine ends it within a piece, and its errors mean no more than that less is prepared.
+        What follows a `prompt` of its own is not known before.
         """
+        request = None if request is None or request.prompt is not None else request
         if request == self._prepared_for:
             return
         self.background.cancel()

@@ -13,7 +13,7 @@ from gemma_mtp.decoding.transcript import Position, Transcript, of_tokens
 from gemma_mtp.engine.chat_template import ChatTemplate, Piece, encode_prompt, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long
 from gemma_mtp.engine.template_rendering import Renderer, never
-from gemma_mtp.errors import BadPair
+from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
 
 
@@ -42,16 +42,21 @@ class Prompts:
         """
         request.check()
         tokenize = self._vocabulary.tokenize
+        raw = request.prompt
         refuse_far_too_long(
-            request.messages,
+            request.messages if raw is None else (Message.text("user", raw),),
             lambda text: len(tokenize(text, special=False)),
             self._context_size,
         )
+        if raw is not None:
+            return [Piece(raw)]
         return self._template.pieces(request.messages, request.think, cancelled)
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
-        """The prompt as segments: text is one of tokens."""
+        """The prompt as segments: text is one of tokens. Raises UsageError where there are none."""
         ids = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
+        if not ids:
+            raise UsageError("The prompt is empty.")
         return of_tokens(ids)
 
     def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
@@ -62,7 +67,7 @@ class Prompts:
         self, request: Request, prompt: Transcript, cancelled: Callable[[], bool] = never
     ) -> Position:
         """How much of `prompt` every later prompt begins with, whatever the reply is."""
-        if request.messages[-1].role == "assistant":
+        if request.prompt is not None or request.messages[-1].role == "assistant":
             return prompt.end
         later = replace(request, messages=tuple(turn_after(request.messages)))
         try:

@@ -97,7 +97,7 @@ class FakeEngine:
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
         roles = [m.role for m in request.messages if m.role != "system"]
         assert roles == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
-        assert roles
+        assert roles or request.prompt is not None
         assert not self.closed
         request.check()
         script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
@@ -113,6 +113,8 @@ class FakeEngine:
     def count(self, request: Request) -> int:
         """A token for each word, and four more for each message."""
         request.check()
+        if request.prompt is not None:
+            return len(request.prompt.split())
         return sum(len(m.content.split()) + 4 for m in request.messages)
 
     def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
@@ -169,8 +171,8 @@ class FakeEngine:
 
 def _still_to_say(text: str, request: Request) -> str:
     """What is left of a reply of which the request already holds the beginning."""
-    last = request.messages[-1]
-    return text.removeprefix(last.content) if last.role == "assistant" else text
+    last = request.messages[-1] if request.messages else None
+    return text.removeprefix(last.content) if last and last.role == "assistant" else text
 
 
 def cancelled(cancel: threading.Event, seconds: float) -> bool:
