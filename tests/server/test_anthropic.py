@@ -288,6 +288,20 @@ def test_messages_of_one_role_are_one_turn(client: Anthropic) -> None:
     )
 
 
+# --- models ----------------------------------------------------------------------------------
+
+
+def test_the_models_that_are_here_are_listed(client: Anthropic) -> None:
+    listed = client.models.list()
+    assert [(model.id, model.type) for model in listed] == [("tiny", "model")]
+    assert (listed.has_more, listed.first_id, listed.last_id) == (False, "tiny", "tiny")
+    one = client.models.retrieve("tiny:latest")
+    assert (one.id, one.display_name) == ("tiny", "tiny")
+    assert one.created_at.tzinfo
+    with pytest.raises(NotFoundError, match="nosuch"):
+        client.models.retrieve("nosuch")
+
+
 # --- what is refused, and what is passed over --------------------------------------------------
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from gemma_mtp.server.openai import chat, models
+from gemma_mtp.server.openai import chat, models, responses
 
 router = APIRouter()
-for part in (chat, models):
+for part in (chat, responses, models):
     router.include_router(part.router)

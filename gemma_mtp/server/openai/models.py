@@ -1,8 +1,10 @@
-"""`GET /v1/models`, and one of them. Anthropic's clients ask here, too."""
+"""`GET /v1/models`, and one of them. Anthropic's clients ask here, too: an answer has the fields of
+both dialects."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ def models(http: Request) -> dict[str, Any]:
     for name in dict.fromkeys(names):
         with suppress(GemmaMtpError, OSError):  # damaged, or removed just now
             listed.append(_model(served.find(name)))
-    return {"object": "list", "data": listed}
+    ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]} if listed else {}
+    return {"object": "list", "data": listed, "has_more": False, **ends}
 
 
 @router.head("/v1/models/{model:path}", include_in_schema=False)
@@ -38,9 +41,13 @@ def model(http: Request, model: str) -> dict[str, Any]:
 
 
 def _model(files: PairFiles) -> dict[str, Any]:
+    created = int(Path(files.target).stat().st_mtime)
     return {
         "id": files.name,
         "object": "model",
-        "created": int(Path(files.target).stat().st_mtime),
+        "created": created,
         "owned_by": "gemma-mtp",
+        "type": "model",
+        "display_name": files.name,
+        "created_at": datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
     }

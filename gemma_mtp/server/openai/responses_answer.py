@@ -1,0 +1,161 @@
+"""The answer of `POST /v1/responses`, as one object or as numbered events."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from gemma_mtp.api import End, TextDelta
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.server.engines import Reply
+from gemma_mtp.server.errors import body as error_body
+from gemma_mtp.server.openai import stats
+from gemma_mtp.server.openai.responses_body import ResponsesBody
+from gemma_mtp.server.openai.responses_items import ANSWER, SUMMARY, THOUGHT, Form, Item
+from gemma_mtp.server.streams import sse
+
+
+class Answer:
+    """One answer. Thoughts are an item of their own; where a client asks for a summary of them,
+    they stand in the summary's place, since nothing here summarizes."""
+
+    def __init__(self, body: ResponsesBody) -> None:
+        self._body = body
+        self._thought = SUMMARY if body.wants_summary else THOUGHT
+        self._id, self._created = f"resp_{secrets.token_hex(12)}", int(time.time())
+        self._items: list[Item] = []  # the last one is being written
+        self._open = False  # whether it is
+        self._number = 0  # of the next event
+
+    async def whole(self, reply: Reply) -> dict[str, Any]:
+        """The answer in one piece."""
+        end = await reply.end()
+        for form, text in ((self._thought, end.thought), (ANSWER, end.message.content)):
+            if text:
+                self._items.append(Item(form, text))
+        return self._ended(reply, end)
+
+    async def lines(self, reply: Reply) -> AsyncIterator[str]:
+        """The answer as events."""
+        begun = self._object(reply, "in_progress")
+        yield self._event("response.created", response=begun)
+        yield self._event("response.in_progress", response=begun)
+        try:
+            async for event in reply:
+                if isinstance(event, TextDelta):
+                    for line in self._text(event):
+                        yield line
+                elif isinstance(event, End):
+                    last = self._ended(reply, event)
+                    for line in self._close(last["status"]):
+                        yield line
+                    yield self._event(f"response.{last['status']}", response=last)
+        except GemmaMtpError as error:
+            failed = self._object(reply, "failed", error=_error(error))
+            yield self._event("response.failed", response=failed)
+
+    def _text(self, event: TextDelta) -> Iterator[str]:
+        form = self._thought if event.thought else ANSWER
+        if not self._open or self._items[-1].form is not form:
+            yield from self._close("completed")
+            yield from self._begin(form)
+        item = self._items[-1]
+        item.text += event.text
+        yield self._of_part(f"{form.texts}.delta", delta=event.text, **form.said)
+
+    def _begin(self, form: Form) -> Iterator[str]:
+        item = Item(form)
+        self._items.append(item)
+        self._open = True
+        shown = item.shown("in_progress", begun=False)
+        yield self._event("response.output_item.added", output_index=self._index, item=shown)
+        yield self._of_part(f"{form.parts}.added", part=item.part)
+
+    def _close(self, status: str) -> Iterator[str]:
+        if not self._open:
+            return
+        item = self._items[-1]
+        form, self._open = item.form, False
+        yield self._of_part(f"{form.texts}.done", text=item.text, **form.said)
+        yield self._of_part(f"{form.parts}.done", part=item.part)
+        shown = item.shown(status)
+        yield self._event("response.output_item.done", output_index=self._index, item=shown)
+
+    @property
+    def _index(self) -> int:
+        return len(self._items) - 1
+
+    def _of_part(self, kind: str, **fields: Any) -> str:
+        item = self._items[-1]
+        place = {"item_id": item.id, "output_index": self._index, item.form.index: 0}
+        return self._event(kind, **place, **fields)
+
+    def _event(self, kind: str, **fields: Any) -> str:
+        self._number += 1
+        return sse({"type": kind, "sequence_number": self._number - 1, **fields}, kind)
+
+    def _ended(self, reply: Reply, end: End) -> dict[str, Any]:
+        cut = stats.finish_reason(end) == "length"
+        return self._object(
+            reply,
+            "incomplete" if cut else "completed",
+            incomplete_details={"reason": "max_output_tokens"} if cut else None,
+            completed_at=None if cut else int(time.time()),
+            usage=_usage(end),
+            timings=stats.timings(end.stats),
+            gemma_mtp=stats.ours(end),
+        )
+
+    def _object(self, reply: Reply, status: str, **more: Any) -> dict[str, Any]:
+        """The answer as far as it is; clients demand fields that say nothing."""
+        body, sampling = self._body, reply.opened.request.sampling
+        last = len(self._items) - 1
+        reasoning = body.reasoning or {}
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "status": status,
+            "background": False,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": body.instructions,
+            "max_output_tokens": body.max_output_tokens,
+            "metadata": body.metadata or {},
+            "model": reply.opened.files.name,
+            "output": [
+                item.shown("completed" if number < last or status == "completed" else "incomplete")
+                for number, item in enumerate(self._items)
+            ],
+            "parallel_tool_calls": True,
+            "previous_response_id": None,
+            "reasoning": {name: reasoning.get(name) for name in ("effort", "summary")},
+            "store": False,
+            "temperature": sampling.temperature,
+            "text": {"format": {"type": "text"}},
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": sampling.top_p,
+            "truncation": "disabled",
+            "usage": None,
+            **more,
+        }
+
+
+def _error(error: GemmaMtpError) -> dict[str, Any]:
+    """Clients look for context_length_exceeded; for all else they know one word."""
+    found = error_body(error, "/v1/responses")["error"]
+    return {"code": found["code"] or "server_error", "message": found["message"]}
+
+
+def _usage(end: End) -> dict[str, Any]:
+    counted = end.stats
+    return {
+        "input_tokens": counted.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": counted.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": counted.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": end.thought_tokens},
+        "total_tokens": counted.prompt_tokens + counted.completion_tokens,
+    }
