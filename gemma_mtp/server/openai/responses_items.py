@@ -11,9 +11,10 @@ from typing import Any
 class Form:
     """How a text is written.
 
-    An item of type `item` holds it in its field `holder`, as a part of type `part`. `parts` and `texts`
-    are what the events about the part and its text begin with, and `index` is the field that says
-    in these which part it is. `more` is what a part has besides, `said` what events of text have.
+    An item of type `item` holds it in its field `holder`, as a part of type `part`. What events are
+    called begins with `parts` where they are about the part, and with `texts` where about its text;
+    `index` is their field that says which part it is. `more` is what a part has besides, `said`
+    what events about text have.
     """
 
     item: str
