@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gemma_mtp.api import End, Event, Loading, LoadOptions, PairFiles, PairInfo, Request, Waiting
-from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.models.store import Store
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
+from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import engine_folder, place
 from gemma_mtp.resident.line import ask
@@ -57,11 +57,22 @@ class Engines:
 
     def find(self, model: str | None) -> PairFiles:
         """The pair that a client's name means, the default one where it gives none; accesses the
-        disk, so call it in a thread.
+        disk, so call it in a thread. No client learns of other files than the one that `serve` was
+        started with.
 
         Raises ModelNotAvailable, UsageError and BadPair.
         """
-        return self.models.resolve((model or "").removesuffix(LATEST) or self.default)
+        name = (model or "").removesuffix(LATEST) or self.default
+        if name is not None and self.is_file(name) and name != self.default:
+            served = self.models.resolve(self.default)
+            if served.name != name:
+                raise no_file(name)
+            return served
+        return self.models.resolve(name)
+
+    def is_file(self, name: str) -> bool:
+        """Whether a name is that of a file, which may be there or not."""
+        return looks_like_path(self.models.meant(name).name)
 
     def open(self, asked: Asked) -> Opened:
         """Find the model and make the request; call it in a thread.
@@ -253,6 +264,12 @@ class Reply:
         self._limit.cancel()
         self._cancel.set()
         self._engines.replies.discard(self)
+
+
+def no_file(name: str) -> ModelNotAvailable:
+    """The error about a file that is named, whether it is there or not."""
+    hint = "A file is served where it is named: gemma-mtp serve FILE"
+    return ModelNotAvailable(f'There is no model called "{name}".', hint)
 
 
 _OVER = object()

@@ -7,15 +7,21 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from ollama import AsyncClient, Client, ResponseError
 from server.conftest import wait_until
+from support.serving import serving
 
+from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.models.store import BUILTIN_FOLDER, Store
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
+from gemma_mtp.server.engines import Engines
+from gemma_mtp.settings import Options
 
 ASK = [{"role": "user", "content": "Name three fruits."}]
 FEW: dict[str, Any] = {"num_predict": 8, "seed": 1}
@@ -254,6 +260,28 @@ def test_a_model_that_is_not_here_is_a_404(client: Client, raw: httpx.Client) ->
         assert caught.value.status_code == 404
         for route in ("/api/show", "/api/generate"):
             assert refusal(raw.post(route, json={"model": name, "prompt": "Hello"}), 404)
+
+
+def test_no_client_learns_of_files(raw: httpx.Client) -> None:
+    there = str(BUILTIN_FOLDER / "tiny-target.gguf")
+    for name in (there, "/etc/passwd", "./nothing.gguf", "../up/tiny"):
+        for route in ("/api/show", "/api/chat", "/api/pull", "/api/delete"):
+            method = "DELETE" if route.endswith("delete") else "POST"
+            body = {"model": name, "messages": ASK, "stream": False}
+            assert "There is no model called" in refusal(raw.request(method, route, json=body), 404)
+
+
+def test_the_file_that_serve_was_started_with(home: Path) -> None:
+    there = str(BUILTIN_FOLDER / "tiny-target.gguf")
+    with serving(Engines(Store(load_catalogue()), Options(), there)) as url:
+        client = Client(url)
+        names = [model.model or "" for model in client.list().models]
+        assert names == ["tiny:latest", there]
+        assert client.show(there).details == client.show("tiny").details
+        assert client.chat(there, ASK, options=FEW).message.content
+        loaded = client.ps().models[0]
+        assert (loaded.name, loaded.digest) == (there, client.list().models[1].digest)
+        assert client.generate(there, keep_alive=0).done_reason == "unload"
 
 
 def test_bodies_that_are_none(raw: httpx.Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,8 +62,7 @@ def version() -> dict[str, str]:
 @router.get("/api/tags")
 def tags(http: Request) -> dict[str, Any]:
     """The models that are ready on this machine."""
-    items = (item for item in inventory.items(store(http)) if item.ready and item.files)
-    listed = (_listed(item) for item in items)
+    listed = (_listed(item) for item in _ready(http))
     return {"models": [model for model in listed if model is not None]}
 
 
@@ -119,6 +120,15 @@ def store(http: Request) -> Store:
     return found
 
 
+def _ready(http: Request) -> Iterator[StoredPair]:
+    """The pairs that are ready; the file that `serve` was started with is one of them."""
+    yield from (item for item in inventory.items(store(http)) if item.ready and item.files)
+    served = engines(http).default
+    if served is not None and engines(http).is_file(served):
+        with suppress(GemmaMtpError):  # it is damaged, or was removed meanwhile
+            yield inventory.of_files(engines(http).find(None))
+
+
 def _listed(item: StoredPair) -> dict[str, Any] | None:
     """A model of the list; None where its files cannot be read just now."""
     target = next(file.path for file in item.files if file.role == "target")
@@ -160,7 +170,7 @@ def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
 
 def _digest(http: Request, loaded: StoredPair) -> str:
     """The same as in the list of models, where it is in that."""
-    found = (item for item in inventory.items(store(http)) if item.name == loaded.name)
+    found = (item for item in _ready(http) if item.name == loaded.name)
     return about.digest(next(found, loaded).files)
 
 

@@ -25,12 +25,12 @@ from gemma_mtp.models.pull.events import (
 )
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
-from gemma_mtp.server.engines import in_thread, pushed
+from gemma_mtp.server.engines import in_thread, no_file, pushed
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.catalogue import Named, store
 from gemma_mtp.server.ollama.names import ours
 from gemma_mtp.server.record import record_of
-from gemma_mtp.server.streams import attended
+from gemma_mtp.server.streams import attended, engines
 from gemma_mtp.text import json_text
 
 router = APIRouter()
@@ -51,6 +51,8 @@ async def pull(http: Request, body: PullBody) -> Response:
     """Fetch a model and its drafter, or go on with what has arrived."""
     name, models = ours(body.meant), store(http)
     record_of(http).model = name
+    if engines(http).is_file(name):
+        raise no_file(name)
     if body.stream is False:
         await attended(http, lambda cancel: in_thread(lambda: _pull(name, models, cancel)))
         return JSONResponse({"status": "success"})
