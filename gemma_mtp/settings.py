@@ -295,6 +295,17 @@ class ChatSettings:
     figures: bool = setting(True, "A line of figures below each reply.")
     history: bool = setting(True, "Keep what is typed for the chats to come.")
     save: bool = setting(True, "Keep conversations and what is typed on the disk.")
+    keep_chats: Literal["ask", "on", "off"] = setting(
+        "ask",
+        "Keep on the disk what was read of a saved chat, so that it goes on at once.",
+        choices=("ask", "on", "off"),
+    )
+    keep_chats_gb: int = setting(
+        4,
+        "Gigabytes that all of that may take; what was used longest ago goes.",
+        least=1,
+        most=10**6,
+    )
     vi: bool = setting(False, "Keys of vi, instead of those of Emacs.")
     overflow: Literal["ask", "drop-oldest", "stop"] = setting(
         "ask", "What to do when the context is full.", choices=("ask", "drop-oldest", "stop")

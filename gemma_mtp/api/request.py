@@ -11,6 +11,17 @@ from gemma_mtp.settings import Options, ReplySettings, Sampling, check, setting
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """That the state of the cache after a conversation is kept on the disk, for the chats to come.
+
+    `name` tells the conversation from all others; `limit` is how many bytes all states may take.
+    """
+
+    name: str
+    limit: int
+
+
+@dataclass(frozen=True)
 class Request(ReplySettings):
     """One reply to be written.
 
@@ -18,7 +29,7 @@ class Request(ReplySettings):
     has one already, control tokens and all: only <bos> is put in front, where it has none.
 
     `seed` None lets the engine pick one (reported in `End`); `exact` None means: if a seed is
-    given. A last message of the assistant's is continued.
+    given. A last message of the assistant's is continued. `keep` None keeps nothing on the disk.
 
     For measuring: `ignore_end` goes on to `max_tokens` whatever the model says, and
     `synthetic_acceptance` accepts each draft with this chance, if those before it were, whatever
@@ -27,6 +38,7 @@ class Request(ReplySettings):
 
     messages: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
+    keep: Keeping | None = None
     ignore_end: bool = False
     synthetic_acceptance: float | None = setting(
         None, "", float, least=0, most=1, unset="drafts are judged"
@@ -34,10 +46,12 @@ class Request(ReplySettings):
     prompt: str | None = None
 
     @classmethod
-    def of(cls, messages: tuple[Message, ...], options: Options) -> Request:
+    def of(
+        cls, messages: tuple[Message, ...], options: Options, keep: Keeping | None = None
+    ) -> Request:
         """One reply to `messages`, as the options have it."""
-        settings = asdict(options.part(ReplySettings))
-        return cls(messages, options.part(Sampling), **{**settings, "exact": options.is_exact})
+        settings = {**asdict(options.part(ReplySettings)), "exact": options.is_exact}
+        return cls(messages, options.part(Sampling), keep, **settings)
 
     def check(self) -> None:
         """Raise UsageError with a sentence about the first field that cannot be served.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gemma_mtp.api import Message, Request, Stats
+from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.chat.loading import load
 from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.conversation import Conversation
@@ -150,8 +151,14 @@ class Chat:
         if self._engine is not None:
             turn = self.conversation.last
             complete = turn is not None and turn.reply is not None and turn.reason == "stop"
-            messages = self.conversation.messages()
-            self._engine.prepare(Request.of(messages, self.options) if complete else None)
+            self._engine.prepare(self.request() if complete else None)
+
+    def request(self, draft: Conversation | None = None, options: Options | None = None) -> Request:
+        """What the engine gets for the next reply: to the conversation, unless a `draft` of it is
+        given, and as the options of the chat have it, unless others are."""
+        options = options or self.options
+        messages = (draft or self.conversation).messages()
+        return Request.of(messages, options, keeping(self.record, options))
 
     def context_used(self) -> int:
         """Tokens of the conversation; counted only when it is not known from a reply."""

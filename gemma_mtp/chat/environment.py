@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
 
@@ -51,6 +51,10 @@ class Environment(Protocol):
 
     def known_speedup(self, name: str) -> float | None:
         """The speedup that drafts brought in the last chat here, if it was measured."""
+
+    def remember_setting(self, name: str, value: Any) -> Path:
+        """Write a setting into the user's config.toml, and say where that is. Raises
+        GemmaMtpError."""
 
     def history(self) -> Path | None:
         """The file of lines typed earlier; None keeps them in memory."""

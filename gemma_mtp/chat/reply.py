@@ -14,7 +14,6 @@ from gemma_mtp.api import (
     Event,
     FinishReason,
     Message,
-    Request,
     TextDelta,
     Turn,
 )
@@ -98,7 +97,7 @@ class _WrittenTurn:
         return False
 
     def _reply(self, cancel: threading.Event) -> bool:
-        wanted = Request.of(self.draft.messages(), self.options)
+        wanted = self.chat.request(self.draft, self.options)
         try:
             end = write_reply(
                 self.chat.engine, wanted, self.chat.printer, cancel, self._record_event

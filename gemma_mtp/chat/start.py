@@ -16,6 +16,7 @@ from gemma_mtp.chat import toolbar, verbs
 from gemma_mtp.chat.attachments import as_one, read_each
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.environment import Environment
+from gemma_mtp.chat.keeping import offer_to_keep
 from gemma_mtp.chat.loading import introduce, what_mtp_does
 from gemma_mtp.chat.loop import converse
 from gemma_mtp.chat.verbs.files import attach_all
@@ -94,6 +95,7 @@ def _begin(
     if context:
         attach_all(chat, context)
     converse(chat, beginning.prompt)
+    offer_to_keep(chat)
 
 
 def _files(env: Environment, model: str | None, options: Options) -> PairFiles:

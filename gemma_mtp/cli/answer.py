@@ -75,7 +75,7 @@ def answer_once(
             env.remember_used(files.name)
         introduce(env, engine, options, printer, named=True)  # which model it is was said
         if continued is not None:
-            request = Request.of(continued.messages(text, files.name), options)
+            request = continued.request(text, files.name, options)
             with continued.saving():
                 return answer(env, engine, request, printer, report, continued.ended)
         system = (Message.text("system", options.system),) if options.system else ()

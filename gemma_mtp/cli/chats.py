@@ -16,8 +16,9 @@ import typer
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files import private
+from gemma_mtp.models import chat_states
 from gemma_mtp.terminal.console import agreed, can_ask, note
-from gemma_mtp.text import json_text, moment
+from gemma_mtp.text import byte_size, counted, json_text, moment
 
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive, Saved
@@ -63,15 +64,22 @@ def list_chats(
     _tell(archive)
     if archive.problem:
         raise GemmaMtpError(archive.problem)
+    kept = chat_states.sizes()
+    sizes = {one.id: kept.get(archive.key(one.id), 0) for one in found}
     if as_json:
-        print(json_text([asdict(one) for one in found], indent=2))
+        rows = [{**asdict(one), "state_bytes": sizes[one.id]} for one in found]
+        print(json_text(rows, indent=2))
     elif not found:
         print(f'No conversation holds "{wanted}".' if wanted else "No conversation is saved.")
     else:
         heads = ("id", "last change", "turns", "model", "title")
-        rows = [(str(x.id), moment(x.updated), str(x.turns), x.model, x.title) for x in found]
+        cells = [(str(x.id), moment(x.updated), str(x.turns), x.model, x.title) for x in found]
         below = ("turns", "model", "last change")
-        tables.show(tables.Table(heads, rows, right=("id", "turns"), below=below))
+        tables.show(tables.Table(heads, cells, right=("id", "turns"), below=below))
+        if any(sizes.values()):
+            one_or_more = counted(sum(size > 0 for size in sizes.values()), "conversation")
+            taken = byte_size(sum(sizes.values()))
+            note(f"What was read of {one_or_more} takes {taken} more in {chat_states.folder()}.")
     return ExitStatus.OK
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import End, Message
+from gemma_mtp.api import End, Message, Request
+from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError, UsageError
@@ -43,13 +44,13 @@ class Continued:
         self.model, self._saved_by = saved.model, saved.model
         note(f"This goes on with: {saved.title}")
 
-    def messages(self, text: str, model: str) -> tuple[Message, ...]:
-        """The prompt for `model`, with `text` as the last message. One that had got no reply when
-        the chat ended goes before it."""
+    def request(self, text: str, model: str, options: Options) -> Request:
+        """What `model` gets, with `text` as the last message. One that had got no reply when the
+        chat ended goes before it."""
         before = self._before if model == self._saved_by else self._before.without_tokens()
         whole = "\n\n".join(part for part in (self._waiting, text) if part)
         self.model, self._draft = model, before.asking(Message.text("user", whole))
-        return self._draft.messages()
+        return Request.of(self._draft.messages(), options, keeping(self._record, options))
 
     @contextmanager
     def saving(self) -> Iterator[None]:

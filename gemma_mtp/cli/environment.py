@@ -101,6 +101,15 @@ class Environment:
 
         return config_file.read(paths.config_file())
 
+    def remember_setting(self, name: str, value: Any) -> Path:
+        """Write a setting into the user's config.toml, and say where that is. Raises
+        GemmaMtpError."""
+        from gemma_mtp import paths
+        from gemma_mtp.files import config_file
+
+        config_file.write(paths.config_file(), name, value)
+        return paths.config_file()
+
     def misspelt_settings(self) -> str:
         """A sentence about keys of config.toml that mean nothing, if there are any."""
         from gemma_mtp import paths
@@ -147,9 +156,10 @@ class Environment:
 
     def archive(self) -> Archive:
         from gemma_mtp.conversations.archive import Archive
+        from gemma_mtp.models import chat_states
         from gemma_mtp.paths import state_dir
 
-        return Archive(state_dir() / "chats.db")
+        return Archive(state_dir() / "chats.db", chat_states.remove)
 
     def versions(self) -> tuple[str, str]:
         from gemma_mtp.llama import versions

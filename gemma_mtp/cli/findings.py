@@ -18,9 +18,9 @@ from gemma_mtp import __version__, paths
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import config_file, disk, places
 from gemma_mtp.llama import amx, threads
-from gemma_mtp.models import machine
+from gemma_mtp.models import chat_states, machine
 from gemma_mtp.models.cards import cards
-from gemma_mtp.text import byte_size
+from gemma_mtp.text import byte_size, counted
 
 LOW_DISK = 4_000_000_000  # bytes; less does not hold the smallest model that is worth it
 # What makes a difference to quantized matrices, of the many names llama.cpp lists.
@@ -137,6 +137,9 @@ def _folders() -> Iterator[Finding]:
     ):
         problem, hint = _unusable(folder)
         yield Finding(f"{name} folder", str(folder), problem, hint)
+    if kept := chat_states.sizes():
+        taken = f"{byte_size(sum(kept.values()))} in {chat_states.folder()}"
+        yield Finding("kept chats", f"what was read of {counted(len(kept), 'chat')}, {taken}")
     for lost in places.dangling_below(models):
         # The finding about the cache folder has said it.
         if lost == places.dangling(paths.cache_dir()):

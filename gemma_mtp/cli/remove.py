@@ -43,14 +43,15 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Remove parts of downloads and other leftovers.
+    """Remove parts of downloads and other leftovers, such as states of chats that no model fits.
 
     Without --yes it asks, or only lists them.
     """
     from gemma_mtp.models.leftovers import clear, leftovers
 
     name_lost_links()
-    found = leftovers(context.obj.store)
+    keeps = context.obj.settings().get("keep_chats") != "off"
+    found = leftovers(context.obj.store, keeps_chats=keeps)
     total = sum(leftover.bytes for leftover in found)
     if not as_json:
         for leftover in found:

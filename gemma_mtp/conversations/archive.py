@@ -10,9 +10,11 @@ chat, and by the command `chats`.
 from __future__ import annotations
 
 import builtins
+import hashlib
+import os
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +40,9 @@ class Archive:
     came from a file that cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, deleted: Callable[[str], None] = lambda key: None) -> None:
+        """`deleted` is told the `key` of a conversation that is deleted."""
+        self._deleted, self._path = deleted, path
         self._database = Database(path, schema.STEPS, rescue)
         self._known: dict[int, Known] = {}
         # New ids given by `progress`, which the next `save` returns.
@@ -172,7 +176,13 @@ class Archive:
             if not (abs(id) < _IDS and self._database.write(partial(tables.delete, id=id))):
                 raise self._missing(id)
             self._known.pop(id, None)
+            self._deleted(self.key(id))
             self._database.checkpoint("TRUNCATE")
+
+    def key(self, id: int) -> str:
+        """What a conversation is called among those of all files."""
+        place = hashlib.sha256(os.fsencode(self._path.absolute())).hexdigest()[:8]
+        return f"{place}-{id}"
 
     def close(self) -> None:
         """Close the file; using the archive again opens it again."""

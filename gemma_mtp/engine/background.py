@@ -8,6 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import closing, suppress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A step that lets time pass before the next one, unless the work is cancelled meanwhile."""
+
+    seconds: float
 
 
 class Background:
@@ -54,6 +62,6 @@ def _work(
     if before is not None:
         before.join()
     with suppress(Exception), closing(steps):
-        for _ in steps:
-            if cancelled.is_set():
+        for step in steps:
+            if cancelled.wait(step.seconds if isinstance(step, Pause) else 0.0):
                 return

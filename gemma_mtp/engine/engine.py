@@ -8,24 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from threading import Event as Flag
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Prefill, Request
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.plain_steps import PlainSteps
-from gemma_mtp.engine.background import Background
+from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
 from gemma_mtp.engine.drafting import Drafting
 from gemma_mtp.engine.prompt_cache import PromptCache
 from gemma_mtp.engine.prompts import Prompts
 from gemma_mtp.engine.reply import SPARE_CELLS, Reply
+from gemma_mtp.engine.states import KeptStates, States
 from gemma_mtp.engine.template_process import head_start
 from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.threads import Threads
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.llama import LoadedPair, load_pair
+from gemma_mtp.llama.context import LARGE_CONTEXT
+
+# Seconds without a request after which a conversation is kept on the disk, and tokens by which it
+# has to have grown: seldom enough that the disk does not notice a chat that goes on.
+REST, WORTH_WRITING = 20.0, 64
+
+
+Step = TypeVar("Step")
 
 
 class Memory(Protocol):
@@ -40,8 +49,10 @@ def load(
     options: LoadOptions,
     progress: Callable[[float], bool] = lambda f: True,
     memory: Memory | None = None,
+    states: States | None = None,
 ) -> Engine:
-    """Load a pair; `progress` gets 0..1 and answers whether to go on.
+    """Load a pair; `progress` gets 0..1 and answers whether to go on. `memory` keeps costs, and
+    `states` what was read of conversations, from one run of the program to the next.
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
@@ -49,7 +60,7 @@ def load(
     try:
         pair = load_pair(files, options, progress)
         try:
-            return Engine(pair, memory, renderer, lambda: not progress(1.0))
+            return Engine(pair, memory, renderer, lambda: not progress(1.0), states)
         except BaseException:
             pair.close()
             raise
@@ -68,11 +79,15 @@ class Engine:
         memory: Memory | None = None,
         renderer: Renderer | None = None,
         cancelled: Callable[[], bool] = never,
+        states: States | None = None,
     ) -> None:
         self.pair = pair
         self.info: PairInfo = pair.info
         self.prompts = Prompts(pair, renderer, cancelled)
-        self.cache = PromptCache(pair.target)
+        size = pair.info.context_size
+        cells = pair.target.ring_size, pair.target.piece_size, size > LARGE_CONTEXT
+        kept = KeptStates(states, size, (pair.info.gpu_layers, *cells))
+        self.cache = PromptCache(pair.target, kept)
         self.background = Background()
         self._memory = memory
         self._book = memory.recall(pair.info) if memory else CostBook()
@@ -81,12 +96,15 @@ class Engine:
         self._plain_steps: dict[tuple[int, int], PlainSteps] = {}
         self._drafter_failed = False
         self._prepared_for: Request | None = None
-        self._using_cache: Iterator[Event] | None = None
+        self._using_cache: Iterator[object] | None = None
 
     def close(self) -> None:
         """Free the models; the engine is of no use afterwards."""
         self.background.stop()
         self._using_cache = None  # a reply that was abandoned must not touch freed memory
+        self.cache.settle()
+        self.cache.keep()
+        self.cache.states.close()
         self.prompts.close()
         if self._memory:
             self._memory.keep(self.info, self._book)
@@ -103,7 +121,10 @@ class Engine:
         reply = Reply(self, request, cancel or Flag())
         self._stop_preparing()
         yield from self._settling(reply.events())
-        self.info = replace(self.info, exact_slowdown=self._exact_slowdown())
+        size = self.cache.state_bytes
+        self.info = replace(self.info, exact_slowdown=self._exact_slowdown(), state_bytes=size)
+        if request.keep is not None:
+            self.background.start(self._settling(self._at_rest()))
 
     def prepare(self, request: Request | None) -> None:
         """Evaluate in the background what the prompt after `request` will begin with, up to the
@@ -159,14 +180,21 @@ class Engine:
         self._prepared_for = None
         self.background.stop()
 
-    def _ahead(self, request: Request) -> Iterator[Prefill]:
+    def _ahead(self, request: Request) -> Iterator[Prefill | Pause]:
         """What `prepare` evaluates. That begins with rendering, as templates may be slow."""
         expected = self.prompts.expected(request)
         if expected.end + SPARE_CELLS < self.info.context_size:
-            pieces = self.cache.prepare(expected, request.is_exact)
+            pieces = self.cache.prepare(expected, request.is_exact, request.keep)
             yield from self.threads.in_pieces(pieces, expected, request.is_exact)
+        yield from self._at_rest()
 
-    def _settling(self, events: Iterator[Event]) -> Generator[Event, None, None]:
+    def _at_rest(self) -> Iterator[Pause]:
+        """Have the conversation kept on the disk, if that is wanted, once nobody asks for more."""
+        if self.cache.keeping is not None:
+            yield Pause(REST)
+            self.cache.keep(WORTH_WRITING)
+
+    def _settling(self, events: Iterator[Step]) -> Generator[Step, None, None]:
         """Whatever happens, the cache holds what the transcript says, and not a token more.
 
         Not if the cache is in use by others: a reply may be abandoned and end after the next began.

@@ -11,11 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import SHELF_BYTES, SHELF_SHARE, SNAPSHOT_BYTES, SNAPSHOT_SHARE, Prefill
+from gemma_mtp.api import (
+    SHELF_BYTES,
+    SHELF_SHARE,
+    SNAPSHOT_BYTES,
+    SNAPSHOT_SHARE,
+    Keeping,
+    Prefill,
+)
 from gemma_mtp.decoding.sampler import Row
 from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
+from gemma_mtp.engine.states import KeptStates
 
 if TYPE_CHECKING:
     from gemma_mtp.llama.target import LlamaTarget
@@ -32,8 +40,10 @@ WORTH_KEEPING = 64
 class PromptCache:
     """The one sequence in the cache, the transcript of it, and copies of other conversations."""
 
-    def __init__(self, target: LlamaTarget) -> None:
+    def __init__(self, target: LlamaTarget, states: KeptStates | None = None) -> None:
         self.target = target
+        self.states = states or KeptStates()
+        self.keeping: Keeping | None = None  # how what is in the cache is kept on the disk
         self.transcript = Transcript()
         self.last_row: Row | None = None
         self.expected = Transcript()  # what a later prompt will begin with
@@ -49,7 +59,11 @@ class PromptCache:
         return self.transcript.tokens(0, self.transcript.cached)
 
     def prefill(
-        self, prompt: Transcript, exact: bool = False, lasting: Position | None = None
+        self,
+        prompt: Transcript,
+        exact: bool = False,
+        lasting: Position | None = None,
+        keep: Keeping | None = None,
     ) -> Iterator[Prefill]:
         """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits.
 
@@ -57,9 +71,10 @@ class PromptCache:
         `lasting`: how much of it a later prompt begins with as well; there a snapshot is taken (at
         its end by default). The same prompt again starts from it, so that the same seed gives the
         same text: evaluated in other pieces, the rows would have other last bits.
+        `keep`: how the conversation is kept on the disk, and found there.
         May be abandoned between pieces: the transcript holds what the cache does.
         """
-        self._turn_to(prompt)
+        self._turn_to(prompt, keep)
         transcript, total = self.transcript, prompt.end
         lasting = total if lasting is None else lasting
         cached = self._reuse(prompt, exact, lasting)
@@ -81,17 +96,20 @@ class PromptCache:
                     self._snapshot(complete=True)
             yield Prefill(transcript.end, total, cached)
 
-    def prepare(self, expected: Transcript, exact: bool = False) -> Iterator[Prefill]:
+    def prepare(
+        self, expected: Transcript, exact: bool = False, keep: Keeping | None = None
+    ) -> Iterator[Prefill]:
         """Evaluate what a later prompt will begin with, unless that is cached but for a few tokens.
 
         May be abandoned like `prefill`, which then evaluates the rest in the pieces that were left:
         how far this came must not show in the last bits.
         """
+        self._turn_to(expected, keep)
         shared = self.transcript.shared(expected)
         all_cached = shared == self.transcript.end and shared >= expected.end - NEGLIGIBLE
         if shared < expected.end and not all_cached:
             self.expected = expected
-            yield from self.prefill(expected, exact, lasting=0)
+            yield from self.prefill(expected, exact, lasting=0, keep=keep)
 
     def rewind(self, length: Position) -> Position:
         """Forget positions from `length` on; returns how many are left.
@@ -112,7 +130,18 @@ class PromptCache:
         self.transcript.truncate(self.transcript.cached)
         self.target.keep(self.transcript.end)
 
-    def _turn_to(self, prompt: Transcript) -> None:
+    def keep(self, grown: int = 0) -> None:
+        """Have what is in the cache kept on the disk, if that is wanted; not if the state there
+        lacks no more than `grown` positions."""
+        if not self.states.is_kept(self.keeping, self.transcript, grown):
+            self._keep(self._copied())
+
+    @property
+    def state_bytes(self) -> int:
+        """What a copy of the conversation in the cache takes."""
+        return self.target.saved_cache_bytes() + self.snapshots.nbytes
+
+    def _turn_to(self, prompt: Transcript, keep: Keeping | None) -> None:
         """Have in the cache the conversation that has most of `prompt`, and set that aside which is
         there, if much of it would have to be evaluated again."""
         shared = self.transcript.shared(prompt)
@@ -120,24 +149,41 @@ class PromptCache:
         if other is not None and theirs >= shared + WORTH_KEEPING:
             self.shelf.take(other)
         else:
-            other = None
+            theirs, other = shared, None
+        # A state is read in less time than a token is evaluated.
+        other = self.states.find(keep, prompt, theirs + 1) or other
         if self.transcript.end >= (0 if other else shared) + WORTH_KEEPING:
-            self._set_aside()
+            self._set_aside(keep)
         if other is not None:
             self._take_up(other)
+        self.keeping = keep
 
-    def _set_aside(self) -> None:
-        """Keep a copy of the conversation in the cache, if there is room for one."""
-        if self.target.saved_cache_bytes() > self.shelf.limit:
-            return
+    def _set_aside(self, keep: Keeping | None) -> None:
+        """Keep a copy of the conversation in the cache: in memory if there is room for one, and on
+        the disk unless the conversation itself goes on, as `keep` says."""
+        same = keep is not None and self.keeping is not None and keep.name == self.keeping.name
+        to_disk = not same and not self.states.is_kept(self.keeping, self.transcript)
+        room = self.target.saved_cache_bytes() <= self.shelf.limit
+        copy = self._copied() if room or to_disk else None
+        if copy is not None and room:
+            self.shelf.put(copy)
+        if to_disk:
+            self._keep(copy)
+
+    def _copied(self) -> Shelved | None:
         saved = self.target.save_cache()
-        if saved is not None:
-            self.shelf.put(Shelved(self.transcript.copy(), saved, self.snapshots.copy()))
+        if saved is None:
+            return None
+        return Shelved(self.transcript.copy(), saved, self.snapshots.copy(), self.expected.copy())
+
+    def _keep(self, copy: Shelved | None) -> None:
+        if copy is not None and self.keeping is not None:
+            self.states.keep(self.keeping, copy)
 
     def _take_up(self, other: Shelved) -> None:
         if self.target.restore_cache(other.saved, other.transcript.end):
             self.transcript.become(other.transcript)
-            self.snapshots = other.snapshots
+            self.snapshots, self.expected = other.snapshots, other.expected
         else:
             self.target.rewind(0)
             self._forget(0)

@@ -99,8 +99,9 @@ class Reply:
 
     def _prefill(self, prompt: Transcript, lasting: Position) -> Iterator[Prefill]:
         started = perf_counter()
-        pieces = self.engine.cache.prefill(prompt, self.request.is_exact, lasting)
-        for event in self.engine.threads.in_pieces(pieces, prompt, self.request.is_exact):
+        keep, exact = self.request.keep, self.request.is_exact
+        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep)
+        for event in self.engine.threads.in_pieces(pieces, prompt, exact):
             self.stats = replace(
                 self.stats,
                 cached_tokens=event.cached,

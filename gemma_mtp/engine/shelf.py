@@ -7,7 +7,7 @@ ago goes first. Knows transcripts and bytes, not what a copy is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gemma_mtp.decoding.transcript import Transcript
@@ -21,11 +21,13 @@ MOST = 64  # conversations; whoever has more open will hardly notice
 
 @dataclass(frozen=True)
 class Shelved:
-    """A conversation, what the cache held of it, and where it may go back to."""
+    """A conversation, what the cache held of it, where it may go back to, and what was expected of
+    its next prompt."""
 
     transcript: Transcript
     saved: SavedCache
     snapshots: Snapshots
+    expected: Transcript = field(default_factory=Transcript)
 
     @property
     def nbytes(self) -> int:

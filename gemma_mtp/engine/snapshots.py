@@ -6,7 +6,7 @@ they stay, so snapshots form a stack. Knows lengths and bytes, not what a saved 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -39,6 +39,11 @@ class Snapshots:
         return copy
 
     @property
+    def all(self) -> tuple[Snapshot, ...]:
+        """The shortest first."""
+        return tuple(self._kept)
+
+    @property
     def newest(self) -> int:
         """The length of the newest snapshot, 0 when there is none."""
         return self._kept[-1].length if self._kept else 0
@@ -56,6 +61,11 @@ class Snapshots:
             del self._kept[self._least_missed()]
         if saved := save():
             self._kept.append(Snapshot(length, saved))
+
+    def extend(self, snapshots: Iterable[Snapshot]) -> None:
+        """Take over some that were kept, the shortest first, as far as there is room."""
+        for each in snapshots:
+            self.add(each.length, each.saved.nbytes, lambda each=each: each.saved)  # type: ignore[misc]
 
     def cut(self, length: int) -> Snapshot | None:
         """Tokens from `length` on are gone, and their snapshots; the newest one that is left."""

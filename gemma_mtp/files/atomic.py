@@ -1,16 +1,18 @@
-"""Small files that readers see as they were or as they are now, never a part.
+"""Files that readers see as they were or as they are now, never a part.
 
-`json_file`, records of pairs and config.toml are written with it. Knows only files.
+`json_file`, records of pairs, config.toml and states of chats are written with it. Knows only
+files.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-ABANDONED = 3600.0  # seconds; nobody writes a small file for so long, so its writer was killed
+ABANDONED = 3600.0  # seconds; nobody writes such a file for so long, so its writer was killed
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -19,29 +21,46 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     A link stays a link, what it names is replaced. A `private` file is for its owner alone.
     """
     path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
-    place = Path(os.path.realpath(path))
+    write(Path(os.path.realpath(path)), [text.encode()], private=private)
+
+
+def write(
+    place: Path,
+    parts: Iterable[bytes | memoryview],
+    *,
+    private: bool,
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Replace the file `place`, in a folder that is there, if it is still `wanted` when all parts
+    are on the disk. Raises OSError."""
     temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")  # two processes do not meet
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
         descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(place)
+        if wanted():
+            temporary.replace(place)
+        else:
+            temporary.unlink()
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sweep(place)
+    for old in abandoned(place.parent, f"{place.name}."):
+        with suppress(OSError):
+            old.unlink()
 
 
-def _sweep(place: Path) -> None:
-    """Remove what writers of this file left that were killed."""
-    beginning = f"{place.name}."
+def abandoned(folder: Path, beginning: str = "") -> list[Path]:
+    """What writers of files whose names begin so left in a folder when they were killed."""
+    found: list[Path] = []
     with suppress(OSError):
-        for name in os.listdir(place.parent):
+        for name in os.listdir(folder):
             if name.startswith(beginning) and name.endswith(".tmp"):
-                old = place.with_name(name)
-                if time.time() - old.stat().st_mtime > ABANDONED:
-                    old.unlink()
+                path = folder / name
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    found.append(path)
+    return found

@@ -34,14 +34,14 @@ class SavedTarget:
 
 @dataclass(frozen=True)
 class SavedCache:
-    """All of the cache, and its sliding window once more, in the order in which it lies."""
+    """All of the cache, of which so many bytes at the end are the sliding window; 0 without one."""
 
     cells: window_cells.Bytes
-    window: SavedTarget | None
+    window: int
 
     @property
     def nbytes(self) -> int:
-        return self.cells.nbytes + (self.window.nbytes if self.window else 0)
+        return self.cells.nbytes
 
 
 class LlamaTarget:
@@ -161,7 +161,7 @@ class LlamaTarget:
 
     def saved_cache_bytes(self) -> int:
         """What `save_cache` takes now."""
-        return window_cells.size(self.context, 0) + window_cells.size(self.context)
+        return window_cells.size(self.context, 0)
 
     def save_cache(self) -> SavedCache | None:
         """A copy of the cache; None where it cannot be had."""
@@ -169,7 +169,7 @@ class LlamaTarget:
         if self._window and window is None:
             return None
         cells = window_cells.save_all(self.context)
-        return None if cells is None else SavedCache(cells, window)
+        return None if cells is None else SavedCache(cells, window.window.nbytes if window else 0)
 
     def restore_cache(self, saved: SavedCache, length: int) -> bool:
         """Put back a copy that was taken at `length` positions, bit for bit.
@@ -179,7 +179,8 @@ class LlamaTarget:
         self.rewind(0)
         if not window_cells.restore_all(self.context, saved.cells):
             return False
-        if saved.window is not None:
-            return self.restore(saved.window, length)
+        if saved.window:
+            window = window_cells.window_of(saved.cells, saved.window)
+            return self.restore(SavedTarget(window), length)
         self._ring.reset(length)
         return True

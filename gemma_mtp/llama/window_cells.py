@@ -22,6 +22,7 @@ Bytes = NDArray[np.uint8]
 _ONLY_WINDOW = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 _ALL = 0
 _CELL = np.dtype([("position", "<i4"), ("sequences", "<u4"), ("sequence", "<i4")])
+_HEAD = 12  # bytes: a magic number, the flags, and how many sequences follow
 _Pointer = ctypes.POINTER(ctypes.c_uint8)
 
 
@@ -45,6 +46,11 @@ def save(context: Any) -> Bytes | None:
 def save_all(context: Any) -> Bytes | None:
     """All cells of all layers, or None where they cannot be had."""
     return _get(context, _ALL)
+
+
+def window_of(state: Bytes, n_bytes: int) -> Bytes:
+    """What `save` gave, of so many bytes, at the time when `save_all` gave `state`: its end."""
+    return np.concatenate([state[:_HEAD], state[_HEAD - n_bytes :]])
 
 
 def restore_all(context: Any, state: Bytes) -> bool:
@@ -98,7 +104,7 @@ class _State:
 
     def __init__(self, state: Bytes) -> None:
         self._state, self._at = state, 0
-        self.head = self._take(12)
+        self.head = self._take(_HEAD)
         (count,) = self._numbers("<I")
         self.cells = self._take(count * _CELL.itemsize).view(_CELL)
         if count == 0 or (self.cells["sequences"] != 1).any():

@@ -32,7 +32,7 @@ class CostMemory:
         self._key: dict[str, Any] = {
             "format": FORMAT,
             "llama_cpp": llama_cpp,
-            "files": [_identity(part) for path in both for part in gguf_names.parts_of(path)],
+            "files": [identity(part) for path in both for part in gguf_names.parts_of(path)],
             "kv": options.kv_type,
             "flash_attention": options.flash_attn,
         }
@@ -59,7 +59,7 @@ class CostMemory:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
-def _identity(path: Path) -> list[Any]:
+def identity(path: Path) -> list[Any]:
     """Name, size and time of change: enough to notice another file, and quick."""
     try:
         status = path.stat()

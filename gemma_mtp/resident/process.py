@@ -140,10 +140,11 @@ class Resident:
         self._jobs.put(Job(client, client.wanted, run))
 
     def prepare(self, client: Client, request: Any) -> None:
-        """Read ahead when it is this client's turn. Nobody waits for that, so it has no answer."""
+        """Read ahead when it is this client's turn. Nobody waits for that, so it has no answer.
+        It counts for one that has left by then, too: so a chat is kept that ends with that wish."""
 
         def run() -> None:
-            if not client.gone and self._pair is not None and self._loaded == client.wanted:
+            if self._pair is not None and self._loaded == client.wanted:
                 with suppress(Exception):
                     self._pair.prepare(from_json(Request | None, request, "request"))
 

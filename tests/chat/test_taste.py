@@ -11,6 +11,7 @@ from support.talk import Talk
 from support.terminal import CTRL_C, CTRL_D, ENTER, UP, Terminal
 
 from gemma_mtp import paths
+from gemma_mtp.cli.flags import flag_of
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.files import config_file
 from gemma_mtp.settings import CHAT_SETTINGS, TASTE, Options, Setting
@@ -19,7 +20,7 @@ Open = Callable[..., Terminal]
 OTHER = {
     name: known.choices[-1] if known.choices else "off" if known.default else "on"
     for name, known in TASTE.items()
-}
+} | {"keep_chats_gb": "7"}
 """A word for another value than the default."""
 
 
@@ -37,7 +38,8 @@ def test_a_matter_of_taste_is_the_same_in_a_chat_and_in_the_file(known: Setting)
     talk = Talk()
     talk.run(f"/set {known.name} {word}")
     assert getattr(talk.chat.options, known.field) == lasting != known.default
-    usage = f"{known.name} {'on|off' if known.kind is bool else '|'.join(known.choices)}"
+    values = "on|off" if known.kind is bool else "|".join(known.choices) or "N"
+    usage = f"{known.name} {values}"
     shown = talk.run("/set").lower()
     assert f"  {usage:29}  {known.help.rstrip('.')} (now {word})\n".lower() in shown
 
@@ -62,8 +64,8 @@ def test_a_switch_takes_the_words_that_people_use(home: Path) -> None:
 def test_only_a_chat_has_options_that_only_a_chat_heeds() -> None:
     chat, run = (invoke(command, "--help").stdout for command in ("chat", "run"))
     for name in TASTE:
-        assert f"--{name}" in chat
-        assert (f"--{name}" in run) == (name not in CHAT_SETTINGS)
+        assert flag_of(name) in chat
+        assert (flag_of(name) in run) == (name not in CHAT_SETTINGS)
 
 
 SECRET = "a word that nobody may find"

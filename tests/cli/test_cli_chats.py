@@ -61,7 +61,7 @@ def test_list_searches(env: SavedEnvironment) -> None:
 def test_list_for_scripts(env: SavedEnvironment, words: tuple[str, ...]) -> None:
     found = json.loads(chats(env, *words).stdout)
     assert [sorted(one) for one in found] == [
-        ["id", "model", "title", "turns", "updated", "words"]
+        ["id", "model", "state_bytes", "title", "turns", "updated", "words"]
     ] * 2
     assert {one["id"] for one in found} == {1, 2}
     assert json.loads(chats(env, "list", "vega", "--json").stdout)[0]["id"] == 2

@@ -291,6 +291,10 @@ class FakeEnvironment(Environment):
     def settings(self) -> dict[str, Any]:
         return self.configured
 
+    def remember_setting(self, name: str, value: Any) -> Path:
+        self.configured[name] = value
+        return Path("config.toml")
+
     def machine(self) -> Machine:
         return Machine(int(6e9), int(8e9), cores=4, disk_free=int(50e9))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message
+from gemma_mtp.chat.keeping import offer_to_keep
 from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
@@ -40,6 +41,7 @@ WRITERS = {"md": as_markdown, "json": as_json}
 def clear(chat: Chat, rest: str) -> None:
     """Empties the context for a new conversation with the same model. The system prompt stays, and
     so do the totals of /stats. The old conversation stays saved, if it was: /resume finds it."""
+    offer_to_keep(chat)
     kept = chat.record.saves and chat.record.id is not None
     chat.start_afresh()
     found = " /resume finds the old one." if kept else ""

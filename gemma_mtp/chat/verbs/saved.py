@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Message, Stats
 from gemma_mtp.chat.context_overflow import warn_when_filling
+from gemma_mtp.chat.keeping import offer_to_keep
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import change
@@ -118,6 +119,7 @@ def resume(chat: Chat, rest: str) -> None:
         chat.note("This is that conversation.")
         return
     saved = _read(chat, id, afresh=True)
+    offer_to_keep(chat)
     if saved.model and saved.model != chat.model:
         _load(chat, saved.model)
     take_up(chat, saved)

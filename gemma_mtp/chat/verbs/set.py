@@ -39,6 +39,8 @@ SAID: dict[tuple[str, object], str] = {
     ("history", False): "What is typed is kept for this chat only.",
     ("save", True): "This conversation is saved from here on.",
     ("save", False): "From here on nothing is saved.",
+    ("keep_chats", "on"): "What is read of this chat is kept on the disk, if the chat is saved.",
+    ("keep_chats", "off"): "What is read of this chat is not kept on the disk any more.",
     ("vi", True): "Lines are edited with vi keys now.",
     ("vi", False): "Lines are edited with Emacs keys now.",
 }
@@ -79,7 +81,7 @@ def _taste(known: Setting) -> Choice:
         return f"now {_word(getattr(chat.options, known.field))}"
 
     what = known.help[:1].lower() + known.help[1:].rstrip(".")
-    return Choice("|".join(words), what, act, now, tuple((w, "") for w in words))
+    return Choice("|".join(words) or "N", what, act, now, tuple((w, "") for w in words))
 
 
 def _short(name: str, known: Setting, word: str) -> Choice:

@@ -1,0 +1,151 @@
+"""What the cache held of a conversation, kept from one run of the program to the next.
+
+The prompt cache looks for a state before it evaluates a prompt, and has one kept when nobody asks
+for anything or the conversation has to make room. Knows transcripts and copies, and no disk: who
+loads the pair says how states are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from gemma_mtp.api import Keeping
+from gemma_mtp.decoding.transcript import Transcript, of_tokens
+from gemma_mtp.engine.shelf import Shelved
+from gemma_mtp.engine.snapshots import Snapshot, Snapshots
+from gemma_mtp.llama.target import SavedCache, SavedTarget
+
+
+class States(Protocol):
+    """Keeps states as far as it can: what is missing, damaged or another pair's is not there."""
+
+    def about(self, name: str) -> dict[str, Any] | None:
+        """What was said about the state of a conversation."""
+
+    def read(self, name: str) -> tuple[dict[str, Any], list[memoryview]] | None:
+        """The same, and the parts of the state."""
+
+    def keep(self, keep: Keeping, about: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        """Write a state while the caller goes on; `about` is JSON."""
+
+    def close(self) -> None:
+        """Wait until all is written."""
+
+
+class KeptStates:
+    """The states of this pair, which fit its cache and no other; none are where `states` is None.
+
+    `layout` is what else decides how the cache of so many tokens lies, besides what `states` knows
+    of the pair: plain values.
+    """
+
+    def __init__(
+        self, states: States | None = None, context_size: int = 0, layout: Sequence[object] = ()
+    ) -> None:
+        self._states, self._context_size, self._layout = states, context_size, [*layout]
+        self._known: dict[str, Transcript] = {}  # conversations, as they are on the disk
+
+    def find(self, keep: Keeping | None, prompt: Transcript, least: int) -> Shelved | None:
+        """What was kept of a conversation, if at least so many positions of `prompt` are in it."""
+        if self._states is None or keep is None:
+            return None
+        known = self._known.get(keep.name) or self._look(keep.name)
+        if known is None or known.shared(prompt) < least:
+            return None
+        found = self._states.read(keep.name)
+        kept = _unpacked(*found) if found and self._fits(found[0]) else None
+        if kept is None:
+            self._known.pop(keep.name, None)
+        else:
+            self._known[keep.name] = kept.transcript
+        return kept
+
+    def _look(self, name: str) -> Transcript | None:
+        assert self._states is not None
+        about = self._states.about(name)
+        return _ids(about) if about and self._fits(about) else None
+
+    def _fits(self, about: dict[str, Any]) -> bool:
+        ids = _ids(about)
+        fits = ids is not None and ids.end < self._context_size
+        return fits and about.get("layout") == self._layout
+
+    def is_kept(self, keep: Keeping | None, transcript: Transcript, grown: int = 0) -> bool:
+        """Whether there is nothing to keep: the state on the disk lacks no more than `grown`
+        positions."""
+        if self._states is None or keep is None or not transcript.end:
+            return True
+        known = self._known.get(keep.name)
+        if known is None:
+            return False
+        return known.shared(transcript) == known.end >= transcript.end - grown
+
+    def keep(self, keep: Keeping, shelved: Shelved) -> None:
+        """Have a copy of the cache written, if it is all of tokens and not too large."""
+        assert self._states is not None
+        if shelved.nbytes > keep.limit or len(shelved.transcript.ids) != shelved.transcript.end:
+            return
+        about, parts = _packed(shelved)
+        self._states.keep(keep, {**about, "layout": self._layout}, parts)
+        self._known[keep.name] = shelved.transcript
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        if self._states is not None:
+            self._states.close()
+
+
+def _packed(shelved: Shelved) -> tuple[dict[str, Any], list[memoryview]]:
+    """A state as JSON and bytes."""
+    arrays: list[np.ndarray[Any, Any]] = [shelved.saved.cells]
+    snapshots = []
+    for each in shelved.snapshots.all:
+        rows = [row for row in (each.saved.row, each.saved.hidden) if row is not None]
+        snapshots.append([each.length, len(rows)])
+        arrays += [each.saved.window, *rows]
+    shared = shelved.expected.shared(shelved.transcript)
+    about = {
+        "ids": shelved.transcript.ids,
+        "expected": [shared, *shelved.expected.ids[shared:]],
+        "window": shelved.saved.window,
+        "snapshots": snapshots,
+        "room": shelved.snapshots.limit,
+    }
+    return about, [np.ascontiguousarray(array).data.cast("B") for array in arrays]
+
+
+def _unpacked(about: dict[str, Any], parts: list[memoryview]) -> Shelved | None:
+    """What `_packed` packed; None where that cannot be."""
+    try:
+        arrays = iter(np.frombuffer(part, np.uint8) for part in parts)
+        cells = next(arrays)
+        snapshots = Snapshots(int(about["room"]))
+        snapshots.extend(_snapshots(about["snapshots"], arrays))
+        shared, *rest = about["expected"]
+        return Shelved(
+            of_tokens(about["ids"]),
+            SavedCache(cells, int(about["window"])),
+            snapshots,
+            of_tokens([*about["ids"][:shared], *rest]),
+        )
+    except (KeyError, TypeError, ValueError, StopIteration):
+        return None
+
+
+def _snapshots(found: list[list[int]], arrays: Iterator[np.ndarray[Any, Any]]) -> list[Snapshot]:
+    snapshots = []
+    for length, n_rows in found:
+        window = next(arrays)
+        rows = [next(arrays).view(np.float32) for _ in range(n_rows)]
+        snapshots.append(Snapshot(length, SavedTarget(window, *rows)))
+    return snapshots
+
+
+def _ids(about: dict[str, Any]) -> Transcript | None:
+    ids = about.get("ids")
+    if not isinstance(ids, list) or not all(type(id) is int for id in ids):
+        return None
+    return of_tokens(ids)
