@@ -76,8 +76,10 @@ class Environment:
         from gemma_mtp.resident.attach import make_room
         from gemma_mtp.resident.pairs import load
         from gemma_mtp.terminal.console import note
+        from gemma_mtp.terminal.interrupts import breakable
 
-        make_room(note)
+        with breakable():
+            make_room(note, _waits)
         return load(files, options, progress)
 
     def attach(
@@ -165,3 +167,13 @@ class Environment:
         from gemma_mtp.llama import versions
 
         return versions()
+
+
+def _waits(busy: str) -> bool:
+    """Whether to measure only when the engine has written the reply that it is busy with."""
+    from gemma_mtp.terminal.console import agreed, can_ask, note
+
+    if not can_ask():
+        note(f"{busy} gets a reply first; what is measured begins after it.")
+        return True
+    return agreed(f"The engine writes a reply for {busy}. Wait for its end?", default=True)

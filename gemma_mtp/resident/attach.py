@@ -43,15 +43,19 @@ def _here(files: PairFiles, options: Options, progress: Callable[[float], bool])
     return load(files, options.part(LoadOptions), progress)
 
 
-def make_room(say: Say) -> None:
-    """Have the resident engine unload its pair, when the reply in progress is done.
+def make_room(say: Say, waits: Callable[[str], bool]) -> None:
+    """Have the resident engine unload its pair: whoever measures needs the machine.
 
-    Whoever measures needs the machine."""
+    Where it is busy, `waits` is told for whom and says whether to wait for the end of that; else it
+    is left alone.
+    """
     folder = place()
     status = ask(folder, "status")
-    if status is None or status["model"] is None:
+    if status is None or not (status["model"] or status["busy_for"]):
         return
-    if status["busy_for"]:
-        say(f"{status['busy_for']} gets a reply first; what is measured begins after it.")
+    if status["busy_for"] and not waits(status["busy_for"]):
+        say("It goes on meanwhile; what is measured shares the machine with it.")
+        return
     ask(folder, "unload")
-    say(f"{status['model']}, loaded for the next command, is unloaded, so as not to disturb this.")
+    if status["model"]:
+        say(f"{status['model']} was loaded for the next command; it is unloaded for this.")

@@ -24,6 +24,7 @@ from gemma_mtp.api import (
     to_json,
 )
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
+from gemma_mtp.resident.attach import make_room
 from gemma_mtp.resident.client import EngineDied, ResidentPair
 from gemma_mtp.resident.process import Resident
 from gemma_mtp.resident.sockets import Listener, connect
@@ -400,6 +401,42 @@ def test_eight_clients_take_turns(engine: Engine) -> None:
     for start in range(0, 40, 8):  # nobody is two rounds ahead of another
         counts = [order[: start + 8].count(n) for n in range(8)]
         assert max(counts) - min(counts) <= 2
+
+
+@pytest.fixture
+def found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine, as commands find it."""
+    monkeypatch.setattr("gemma_mtp.resident.attach.place", lambda: engine.folder)
+    return engine
+
+
+def test_who_measures_has_an_idle_engine_unload(found: Engine) -> None:
+    notes: list[str] = []
+    make_room(notes.append, lambda busy: pytest.fail("it is not busy"))
+    assert notes == []
+    found.pair()
+    make_room(notes.append, lambda busy: pytest.fail("it is not busy"))
+    assert found.pairs[0].closed
+    assert notes == ["tiny was loaded for the next command; it is unloaded for this."]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_measures_waits_for_a_busy_engine_or_leaves_it_alone(
+    found: Engine, waits: bool
+) -> None:
+    found.scripts[:] = [Script("word " * 50, delay=0.005)]
+    notes: list[str] = []
+    events = found.pair().reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    reader = threading.Thread(target=lambda: list(events))
+    reader.start()
+    make_room(notes.append, lambda busy: waits)
+    assert found.pairs[0].closed == waits
+    assert ("unloaded" in notes[0]) == waits
+    assert ("shares the machine" in notes[0]) != waits
+    reader.join(20)
+    assert not reader.is_alive()
 
 
 def test_a_client_that_speaks_nonsense_harms_nobody(engine: Engine) -> None:
