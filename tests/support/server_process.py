@@ -1,0 +1,103 @@
+"""`gemma-mtp serve` as a process of its own, as clients of other people's meet it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gemma_mtp.resident.identity import place
+from gemma_mtp.resident.line import ask
+
+PATIENCE = 60.0  # seconds that a loaded machine may take
+
+
+@dataclass(frozen=True)
+class Server:
+    """One that runs; `log` is what it says on standard error."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def openai(self) -> str:
+        """The base URL that OpenAI's clients take."""
+        return f"{self.url}/v1"
+
+    def engine(self) -> dict[str, Any]:
+        """What the resident engine says of itself."""
+        found: dict[str, Any] = ask(place(), "status")
+        return found
+
+    def is_idle(self) -> bool:
+        """Whether the engine has nothing to do."""
+        found = self.engine()
+        return found["busy_for"] is None and not found["waiting"]
+
+
+STORY = "Tell me a very long story about a fox and a bear."
+SEED = 24
+ENDLESS = {"temperature": 50, "top_k": 0, "top_p": 1}
+"""With these settings the built-in pair writes words at random, some 1,900 of them for that seed
+and that prompt."""
+SOME = 100  # tokens, for comparison
+
+
+@contextmanager
+def server_process(folder: Path, *options: str) -> Iterator[Server]:
+    """One of the built-in pair, on a free port, until the block ends; `folder` gets its log."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "serve.log"
+    command = [sys.executable, "-m", "gemma_mtp", "serve", "tiny", "--port", str(port)]
+    command += ["--keep-alive", "5m", *options]
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    try:
+        server = Server(f"http://127.0.0.1:{port}", process, log)
+        wait_until(lambda: process.poll() is not None or _answers(server.url))
+        assert process.poll() is None, log.read_text()
+        yield server
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/v1/models").status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def assert_stops(
+    server: Server, write_some: Callable[[], object], leave: Callable[[], None]
+) -> None:
+    """The engine is idle soon after `leave` has read a piece of that long reply and gone.
+
+    Soon: in a quarter of the time that the reply would take, going by `write_some`.
+    """
+    began = time.monotonic()
+    write_some()
+    some = time.monotonic() - began
+    leave()
+    left = time.monotonic()
+    wait_until(server.is_idle)
+    assert time.monotonic() - left < 4 * some
