@@ -21,10 +21,10 @@ from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.errors import Refused, body, http_status
 from gemma_mtp.server.guard import Guard, Rules
 from gemma_mtp.server.metrics import Metrics
-from gemma_mtp.server.record import Record, Recorder, record_of
+from gemma_mtp.server.record import REQUEST_IDS, Record, Recorder, record_of
 
 METHODS = ("DELETE", "GET", "HEAD", "POST")
-EXPOSED = ("Retry-After",)  # headers of answers that a page may read
+EXPOSED = ("Retry-After", *REQUEST_IDS)  # headers of answers that a page may read
 PARTS = (openai, ollama, anthropic, about)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gemma_mtp.api import Message, Request
 from gemma_mtp.errors import UsageError
+from gemma_mtp.server.messages import in_turns
 from gemma_mtp.settings import SETTINGS, Options
 
 
@@ -43,7 +44,7 @@ class Asked:
 
     def request(self, options: Options) -> Request:
         """The request, as the engine takes it. Raises UsageError."""
-        messages = self.messages
+        messages = in_turns(self.messages)
         if options.system and not any(message.role == "system" for message in messages):
             messages = (Message.text("system", options.system), *messages)
         if self.prompt is not None:

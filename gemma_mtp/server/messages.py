@@ -37,7 +37,7 @@ def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[
 
 
 def in_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Messages of one role that follow each other, as one: a model expects roles to take turns."""
+    """Messages of one role that follow each other, as one: models expect roles to take turns."""
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1].role == message.role:

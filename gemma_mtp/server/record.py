@@ -7,6 +7,7 @@ wrong.
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 import traceback
@@ -20,6 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gemma_mtp.api import End
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.errors import body, unexpected
+
+REQUEST_IDS = ("request-id", "x-request-id")
+"""Headers in which Anthropic's and OpenAI's clients look for the name of a request; they show it
+where something went wrong."""
 
 
 @dataclass
@@ -66,10 +71,13 @@ class Recorder:
             return
         record, began = Record(scope["method"], scope["path"]), time.perf_counter()
         scope.setdefault("state", {})["record"] = record
+        request_id = f"req_{secrets.token_hex(12)}".encode()
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
+                named = [(name.encode(), request_id) for name in REQUEST_IDS]
+                message = {**message, "headers": [*message["headers"], *named]}
             await send(message)
 
         try:

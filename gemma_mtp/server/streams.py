@@ -52,15 +52,17 @@ async def attended(http: Request, work: Callable[[threading.Event], Awaitable[Re
         watcher.cancel()
 
 
-async def streamed(http: Request, asked: Asked, lines: Lines, media_type: str) -> StreamingResponse:
+async def streamed(
+    http: Request, asked: Asked, lines: Lines, media_type: str, ping: str = ": ping\n\n"
+) -> StreamingResponse:
     """The reply as it comes. An error before its first event is raised, unless that takes longer
-    than clients wait for headers."""
+    than clients wait for headers. `ping` is what a stream of events says while there is none."""
     cancel, watcher = _watched(http)
     record_of(http).closing.append(watcher.cancel)
     reply = await engines(http).reply(asked, cancel, record_of(http), PATIENCE)
     text = lines(reply)
     if media_type == SSE:
-        text = _with_pings(text)
+        text = _with_pings(text, ping)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingResponse(text, media_type=media_type, headers=headers)
 
@@ -83,13 +85,13 @@ def sse_error(error: GemmaMtpError, http: Request, event: str = "") -> str:
     return sse(body(error, http.url.path), event)
 
 
-async def _with_pings(lines: AsyncIterator[str]) -> AsyncGenerator[str]:
-    """The lines, and comments while there are none for long: while a model is loaded, say."""
+async def _with_pings(lines: AsyncIterator[str], ping: str) -> AsyncGenerator[str]:
+    """The lines, and pings while there are none for long: while a model is loaded, say."""
     line: asyncio.Future[str] = asyncio.ensure_future(anext(lines))
     try:
         while True:
             if not (await asyncio.wait({line}, timeout=PING))[0]:
-                yield ": ping\n\n"
+                yield ping
                 continue
             try:
                 yield line.result()

@@ -14,12 +14,14 @@ import httpx
 import pytest
 from anthropic import Anthropic, APIStatusError, BadRequestError, NotFoundError
 from server.conftest import wait_until
-from support.serving import serving
+from support.fakes import Script
+from support.serving import FakeEngines, serving
 
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
+from gemma_mtp.server import streams
 from gemma_mtp.server.anthropic.replies import SIGNATURE
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.settings import Options
@@ -79,6 +81,7 @@ def text_of(message: Any) -> str:
 
 def test_a_message_in_one_piece(client: Anthropic) -> None:
     message = client.messages.create(messages=ASK, **FEW)
+    assert (message._request_id or "").startswith("req_")
     assert (message.type, message.role, message.model) == ("message", "assistant", "tiny")
     assert message.id.startswith("msg_")
     assert [block.type for block in message.content] == ["text"]
@@ -126,6 +129,18 @@ def test_the_events_of_a_stream_come_in_their_order(raw: httpx.Client) -> None:
     for field in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
         assert last["usage"][field] == start["usage"][field]
     assert last["timings"]["draft_n"] == last["gemma_mtp"]["drafted"]
+
+
+def test_a_long_silence_is_filled_with_pings(
+    engines: FakeEngines, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PING", 0.02)
+    engines.say(Script("One.", prefill_delay=0.1))
+    found = events(httpx.post(f"{url}/v1/messages", json=body(stream=True), timeout=30))
+    names = [name for name, _ in found]
+    until = names.index("content_block_start")
+    assert names[0] == "message_start"
+    assert names[1:until].count("ping") == until - 1 > 2
 
 
 def test_a_reply_that_ends_by_itself_ends_its_turn(client: Anthropic) -> None:
@@ -367,6 +382,7 @@ def test_what_changes_nothing_or_can_be_had_is_accepted(
 def test_errors_are_those_of_the_client(client: Anthropic, raw: httpx.Client) -> None:
     with pytest.raises(NotFoundError, match="nosuch") as missing:
         client.messages.create(model="nosuch", max_tokens=8, messages=ASK)
+    assert (missing.value.request_id or "").startswith("req_")
     assert missing.value.body == {
         "type": "error",
         "error": {"type": "not_found_error", "message": missing.value.body["error"]["message"]},

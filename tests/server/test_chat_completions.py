@@ -38,6 +38,7 @@ def test_a_whole_reply(engines: FakeEngines, client: openai.OpenAI) -> None:
     assert reply.usage.prompt_tokens == 9
     assert reply.usage.completion_tokens == 4
     assert reply.usage.total_tokens == 13
+    assert reply.usage.completion_tokens_details.reasoning_tokens == 3
 
 
 def test_a_reply_as_it_comes(engines: FakeEngines, client: openai.OpenAI) -> None:
@@ -114,7 +115,7 @@ def test_reasoning_effort_lets_the_model_think(
 
 
 def test_messages_of_all_forms(engines: FakeEngines, url: str) -> None:
-    parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "this?"}]
+    parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "this?"}]
     said = [
         {"role": "developer", "content": "Be short."},
         {"role": "user", "content": "Hi"},
@@ -124,7 +125,7 @@ def test_messages_of_all_forms(engines: FakeEngines, url: str) -> None:
     assert chat(url, messages=said).status_code == 200
     roles = [(m.role, m.content) for m in engines.asked.messages]
     assert roles[0] == ("system", "Be short.")
-    assert roles[-1] == ("user", "What is this?")
+    assert roles[-1] == ("user", "What is\nthis?")
 
 
 NEUTRAL = {

@@ -58,6 +58,7 @@ def refusal(response: httpx.Response) -> dict[str, Any]:
 def test_a_whole_answer(engines: FakeEngines, client: OpenAI) -> None:
     engines.say("One two three.")
     answer = client.responses.create(model="tiny", input="Count.", instructions="Be brief.")
+    assert (answer._request_id or "").startswith("req_")
     assert (answer.object, answer.status, answer.model) == ("response", "completed", "tiny")
     assert answer.output_text == "One two three."
     assert [item.type for item in answer.output] == ["message"]

@@ -14,7 +14,7 @@ from gemma_mtp.api import Message
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.server.messages import Content, in_turns, joined, text_of, texts_of
+from gemma_mtp.server.messages import Content, joined, text_of, texts_of
 
 THOUGHTS = ("thinking", "redacted_thinking")
 """Blocks of earlier replies that the prompt goes without, as Gemma's template has it."""
@@ -83,7 +83,7 @@ class PromptBody(Body):
             values = (*values, ("think", self.thinking.type != "disabled"))
         return Asked(
             self.model,
-            in_turns([*self._system(), *self._said()]),
+            (*self._system(), *self._said()),
             values=values,
             called=self.called(),
             ignored=(*self.passed_over(), *self._without_effect()),

@@ -14,7 +14,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.anthropic.bodies import MessagesBody, PromptBody
 from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.openai import stats
-from gemma_mtp.server.streams import engines, sse, sse_error, streamed, whole
+from gemma_mtp.server.streams import SSE, engines, sse, sse_error, streamed, whole
 
 router = APIRouter()
 
@@ -31,7 +31,7 @@ async def messages(http: Request, body: MessagesBody) -> Response:
     asked = body.asked()
     written = _Written(http, body)
     if body.stream:
-        return await streamed(http, asked, written.lines, "text/event-stream")
+        return await streamed(http, asked, written.lines, SSE, _event("ping"))
     return await whole(http, asked, written.whole)
 
 

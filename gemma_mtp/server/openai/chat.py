@@ -107,7 +107,7 @@ def _head(kind: str, model: str) -> dict[str, Any]:
 
 def _figures(end: End) -> dict[str, Any]:
     return {
-        "usage": stats.usage(end.stats),
+        "usage": stats.usage(end),
         "timings": stats.timings(end.stats),
         "gemma_mtp": stats.ours(end),
     }

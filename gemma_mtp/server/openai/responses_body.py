@@ -12,7 +12,7 @@ from gemma_mtp.api import Message, Role
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.server.messages import in_turns, text_of
+from gemma_mtp.server.messages import text_of
 
 _ROLES: dict[Any, Role] = {
     "system": "system",
@@ -79,7 +79,7 @@ class ResponsesBody(Body):
         unheard += ["text.verbosity"] if (self.text or {}).get("verbosity") is not None else []
         return Asked(
             self.model,
-            in_turns(self._messages()),
+            tuple(self._messages()),
             values=values,
             called=self.called(),
             ignored=(*self.passed_over(), *unheard),

@@ -7,13 +7,15 @@ from typing import Any
 from gemma_mtp.api import End, Stats, to_json
 
 
-def usage(stats: Stats) -> dict[str, Any]:
+def usage(end: End) -> dict[str, Any]:
     """OpenAI's `usage`."""
+    stats = end.stats
     return {
         "prompt_tokens": stats.prompt_tokens,
         "completion_tokens": stats.completion_tokens,
         "total_tokens": stats.prompt_tokens + stats.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": stats.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": end.thought_tokens},
     }
 
 
