@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gemma_mtp.api import Message, Request
-from gemma_mtp.errors import UsageError
 from gemma_mtp.server.messages import in_turns
 from gemma_mtp.settings import SETTINGS, Options
 
@@ -45,11 +44,10 @@ class Asked:
     def request(self, options: Options) -> Request:
         """The request, as the engine takes it. Raises UsageError."""
         messages = in_turns(self.messages)
-        if options.system and not any(message.role == "system" for message in messages):
+        has_system = any(message.role == "system" for message in messages)
+        if options.system and not has_system and self.prompt is None:
             messages = (Message.text("system", options.system), *messages)
-        if self.prompt is not None:
-            raise UsageError("Prompts without a chat template are not supported yet.")
-        request = Request.of(messages, options)
+        request = replace(Request.of(messages, options), prompt=self.prompt)
         request.check()
         return request
 

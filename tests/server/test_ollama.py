@@ -95,6 +95,14 @@ def test_generate_says_the_same_as_a_chat_of_one_message(client: Client) -> None
     assert system.response == client.chat("tiny", said, options=FEW).message.content
 
 
+def test_a_raw_prompt_is_read_as_it_is(client: Client) -> None:
+    asked = client.generate("tiny", "Name three fruits.", options=FEW)
+    prompt = "<|turn>user\nName three fruits.<turn|>\n<|turn>model\n"
+    assert client.generate("tiny", prompt, raw=True, options=FEW).response == asked.response
+    plain = client.generate("tiny", "Name three fruits.", raw=True, options=FEW)
+    assert plain.prompt_eval_count != asked.prompt_eval_count
+
+
 def test_without_a_word_about_it_a_reply_is_a_stream(raw: httpx.Client) -> None:
     response = raw.post("/api/chat", json={"model": "tiny", "messages": ASK, "options": FEW})
     assert response.headers["content-type"] == "application/x-ndjson"

@@ -83,6 +83,14 @@ def test_messages_as_they_are_said(engines: FakeEngines, client: Client) -> None
     assert found == [("system", "Be brief."), ("user", "Hi")]
 
 
+def test_a_raw_prompt_goes_without_a_template(engines: FakeEngines, client: Client) -> None:
+    client.generate("tiny", "<|turn>user\nHi<turn|>\n", raw=True)
+    assert engines.asked.prompt == "<|turn>user\nHi<turn|>\n"
+    assert engines.asked.messages == ()
+    with pytest.raises(ResponseError, match="system has no place in a prompt that is raw"):
+        client.generate("tiny", "Hi", raw=True, system="Be brief.")
+
+
 def test_thoughts_and_answer_in_their_fields(engines: FakeEngines, client: Client) -> None:
     engines.say(Script("Hello there.", thought="They greet me."))
     whole = client.chat("tiny", SAID, think=True).message

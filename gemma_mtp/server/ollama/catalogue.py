@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -131,7 +132,7 @@ def _ready(http: Request) -> Iterator[StoredPair]:
 
 def _listed(item: StoredPair) -> dict[str, Any] | None:
     """A model of the list; None where its files cannot be read just now."""
-    target = next(file.path for file in item.files if file.role == "target")
+    target = _target(item)
     try:
         header = about.header_of(target)
         return {
@@ -146,39 +147,45 @@ def _listed(item: StoredPair) -> dict[str, Any] | None:
         return None
 
 
+def _target(item: StoredPair) -> Path:
+    return next(file.path for file in item.files if file.role == "target")
+
+
 def _named(name: str) -> dict[str, Any]:
     return {"name": shown(name), "model": shown(name)}
 
 
 def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
-    files = engines(http).models.resolve(status["model"])
-    stored, header = inventory.of_files(files), about.header_of(files.target)
-    info = from_json(PairInfo, status["info"])
-    size = stored.bytes + info.target_kv_bytes + info.drafter_kv_bytes
+    name, info = status["model"], from_json(PairInfo, status["info"])
+    size = status["file_bytes"] + info.target_kv_bytes + info.drafter_kv_bytes
     left = status["seconds_left"]
     until = FOREVER if left is None else timedelta(seconds=max(left, 0.0))
+    item, layers, details = _item(http, name), 0, {}
+    with suppress(GemmaMtpError, OSError):
+        header = about.header_of(_target(item))
+        layers, details = gguf.describe(header).layers, about.details(header)
     return {
-        **_named(files.name),
+        **_named(name),
         "size": size,
-        "digest": _digest(http, stored),
-        "details": about.details(header),
+        "digest": about.digest(item.files),
+        "details": details,
         "expires_at": (datetime.now(UTC) + until).isoformat().replace("+00:00", "Z"),
-        "size_vram": round(size * _share_on_gpu(info.gpu_layers, gguf.describe(header).layers)),
+        "size_vram": round(size * _share_on_gpu(info.gpu_layers, layers)),
         "context_length": info.context_size,
     }
 
 
-def _digest(http: Request, loaded: StoredPair) -> str:
-    """The same as in the list of models, where it is in that."""
-    found = (item for item in _ready(http) if item.name == loaded.name)
-    return about.digest(next(found, loaded).files)
+def _item(http: Request, name: str) -> StoredPair:
+    """The pair of this name: of the list, or a file that a command of the user's has loaded."""
+    found = (item for item in _ready(http) if item.name == name)
+    return next(found, None) or inventory.of_files(store(http).resolve(name))
 
 
 def _share_on_gpu(gpu_layers: int, layers: int) -> float:
-    """Weights and cache go with the layers; one more than there are means the output, too."""
-    if gpu_layers < 0 or not layers:
-        return 1.0 if gpu_layers else 0.0
-    return min(gpu_layers / layers, 1.0)
+    """Of weights and cache, which go with the layers; below 0 all are there."""
+    if gpu_layers < 0 or gpu_layers > layers:
+        return 1.0
+    return gpu_layers / layers if layers else 0.0
 
 
 def _modelfile(name: str, target: str, parameters: dict[str, Any]) -> str:
