@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from gemma_mtp.models.catalogue import Catalogue
 
 COMMANDS = {
-    "serve": ("There is no server yet; chat and run load the model themselves.", "chat"),
-    "start": ("There is no server yet; chat and run load the model themselves.", "chat"),
+    "start": ("The server for other programs runs until Ctrl-C.", "serve"),
     "create": ("Models are not made here; a system prompt is a setting.", "config system TEXT"),
     "push": ("Models are not published from here; a copy can be carried.", "pull e2b --to FOLDER"),
     "cp": ("Models are not renamed here; a copy can be carried.", "pull e2b --to FOLDER"),

@@ -82,13 +82,16 @@ def our_word(word: str) -> str:
     return OTHER_NAMES.get(name, name).replace("_", "-")
 
 
-def takes_options(kind: type = Options, *, chat: bool = False) -> Callable[[Command], Command]:
+def takes_options(
+    kind: type = Options, *, chat: bool = False, without: type | None = None
+) -> Callable[[Command], Command]:
     """Give `command(options=...)` a flag for each setting of `kind`, --drafter and --verbose; those
-    of a `chat` only where it is one.
+    of a `chat` only where it is one, and none of those of `without`.
 
     With all settings, those of config.toml hold where nothing is typed.
     """
     names = {known.name for known in settings_of(kind)} - (set() if chat else {*CHAT_SETTINGS})
+    names -= {known.name for known in settings_of(without)} if without else set()
     flags = {name: flag for name, flag in FLAGS.items() if name in names}
 
     def decorate(command: Command) -> Command:

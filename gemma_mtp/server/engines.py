@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from gemma_mtp.api import End, Event, Loading, LoadOptions, PairFiles, PairInfo, Request, Waiting
@@ -62,13 +63,18 @@ class Engines:
 
         Raises ModelNotAvailable, UsageError and BadPair.
         """
-        name = (model or "").removesuffix(LATEST) or self.default
-        if name is not None and self.is_file(name) and name != self.default:
-            served = self.models.resolve(self.default)
-            if served.name != name:
+        default = partial(self.models.resolve, self.default, self.served.drafter)
+        name = (model or "").removesuffix(LATEST)
+        if not name or name == self.default:
+            return default()
+        if self.is_file(name):
+            if default().name != name:
                 raise no_file(name)
-            return served
-        return self.models.resolve(name)
+            return default()
+        found = self.models.resolve(name)
+        if self.served.drafter is not None and found.name == default().name:
+            return default()  # with the drafter that `serve` was given for it
+        return found
 
     def is_file(self, name: str) -> bool:
         """Whether a name is that of a file, which may be there or not."""
@@ -84,8 +90,9 @@ class Engines:
         return Opened(files, asked.request(options), self._pair(asked, files, options))
 
     def _pair(self, asked: Asked, files: PairFiles, options: Options) -> ResidentPair:
-        if asked.context:
-            options = replace(options, context=asked.context)
+        context = max(asked.context or 0, self.grown.get(files.name, 0), options.context or 0)
+        if context:
+            options = replace(options, context=context)
         keep = asked.keep_alive
         if keep is None:
             keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive

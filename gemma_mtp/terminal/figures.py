@@ -6,7 +6,7 @@ Knows what is important where room is short; knows no terminal.
 from __future__ import annotations
 
 from gemma_mtp.api import DraftUse, End, FinishReason, Stats
-from gemma_mtp.text import number, percent
+from gemma_mtp.text import counted, number, percent
 
 Parts = list[tuple[int, str]]
 """Texts with their importance; the least important go first where they do not all fit."""
@@ -87,6 +87,14 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     if _REASONS[reason]:
         parts.append((9, _REASONS[reason]))
     return parts
+
+
+def request_parts(stats: Stats, reason: FinishReason) -> Parts:
+    """What a server says about a reply that it has written."""
+    cached = f" ({stats.cached_tokens} cached)" if stats.cached_tokens else ""
+    tokens = f"{stats.prompt_tokens}{cached} + {counted(stats.completion_tokens, 'token')}"
+    parts = summary_parts(stats, reason)
+    return [(9, tokens), *(part for part in parts if part[0] > 5)]
 
 
 def _drafts(stats: Stats) -> Parts:

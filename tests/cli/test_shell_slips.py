@@ -93,8 +93,7 @@ SLIPS = [
     ("config get ctx", 2, "A setting is named at once", "config ctx"),
     ("config list", 2, "A setting is named at once", "config"),
     # --- commands
-    ("serve", 2, "There is no server yet", "chat"),
-    ("start", 2, "There is no server yet", "chat"),
+    ("start", 2, "The server for other programs", "serve"),
     ("create mine -f Modelfile", 2, "Models are not made here", "config system TEXT"),
     ("push e2b", 2, "not published from here", "pull e2b --to FOLDER"),
     ("cp e2b mine", 2, "not renamed here", "pull e2b --to FOLDER"),

@@ -19,8 +19,8 @@ from gemma_mtp.models.store import BUILTIN_FOLDER, Store
 from gemma_mtp.server.app import make_app
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.guard import Rules
+from gemma_mtp.server.ports import listen
 from gemma_mtp.server.record import Record
-from gemma_mtp.server.run import listen
 from gemma_mtp.settings import Options
 
 
