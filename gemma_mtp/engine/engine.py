@@ -25,7 +25,7 @@ from gemma_mtp.engine.states import KeptStates, States
 from gemma_mtp.engine.template_process import head_start
 from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.threads import Threads
-from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.llama.context import LARGE_CONTEXT
 
@@ -84,16 +84,11 @@ class Engine:
         self.pair = pair
         self.info: PairInfo = pair.info
         self.prompts = Prompts(pair, renderer, cancelled)
-        size = pair.info.context_size
-        cells = pair.target.ring_size, pair.target.piece_size, size > LARGE_CONTEXT
-        kept = KeptStates(states, size, (pair.info.gpu_layers, *cells))
-        self.cache = PromptCache(pair.target, kept)
+        self._states = states
+        self.cache = PromptCache(pair.target, self._kept_states())
         self.background = Background()
         self._memory = memory
-        self._book = memory.recall(pair.info) if memory else CostBook()
-        self.threads = Threads(pair, pair.info, self._book)
-        self.drafting = Drafting(self._book, pair.info.target_parameters)
-        self._plain_steps: dict[tuple[int, int], PlainSteps] = {}
+        self._begin_learning()
         self._drafter_failed = False
         self._prepared_for: Request | None = None
         self._using_cache: Iterator[object] | None = None
@@ -109,6 +104,58 @@ class Engine:
         if self._memory:
             self._memory.keep(self.info, self._book)
         self.pair.close()
+
+    def _begin_learning(self) -> None:
+        """What rounds cost, with how many threads, and what drafts bring."""
+        self._book = self._memory.recall(self.info) if self._memory else CostBook()
+        self.threads = Threads(self.pair, self.info, self._book)
+        self.drafting = Drafting(self._book, self.info.target_parameters)
+        self._plain_steps: dict[tuple[int, int], PlainSteps] = {}
+
+    def _kept_states(self) -> KeptStates:
+        """The states on the disk that fit a cache of this size."""
+        target, size = self.pair.target, self.pair.info.context_size
+        cells = target.ring_size, target.piece_size, size > LARGE_CONTEXT
+        return KeptStates(self._states, size, (self.pair.info.gpu_layers, *cells))
+
+    def enlarge(self, context: int) -> None:
+        """Have a context of at least so many tokens, without loading the weights again.
+
+        The conversations in the cache and on the shelf stay where they are the same bits in it.
+        Raises UsageError for more than the model was trained for, and DoesNotFit: then all is as
+        before. BadPair where nothing is left but to close.
+        """
+        if context <= self.info.context_size:
+            return
+        self._stop_preparing()
+        self.cache.settle()
+        self._using_cache = None  # one that was abandoned
+        alike = self.pair.attends_alike(context)
+        kept = self.cache.lift()
+        try:
+            self.pair.enlarge(context)
+        except (DoesNotFit, UsageError):
+            self.cache.put_back(kept)
+            raise
+        if alike:
+            self.cache.put_back(kept)
+            self.cache.states = self._kept_states()
+        else:
+            self.cache = PromptCache(self.pair.target, self._kept_states())
+            if self._memory:
+                self._memory.keep(self.info, self._book)
+            self._begin_learning()
+        self._heed_size()
+
+    def _heed_size(self) -> None:
+        found = self.pair.info
+        self.info = replace(
+            self.info,
+            context_size=found.context_size,
+            target_kv_bytes=found.target_kv_bytes,
+            drafter_kv_bytes=found.drafter_kv_bytes,
+        )
+        self.prompts.context_size = found.context_size
 
     def reply(self, request: Request, cancel: Flag | None = None) -> Iterator[Event]:
         """Write one reply. `End` is always the last event, also after `cancel` was set.

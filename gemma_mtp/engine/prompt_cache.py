@@ -141,6 +141,19 @@ class PromptCache:
         """What a copy of the conversation in the cache takes."""
         return self.target.saved_cache_bytes() + self.snapshots.nbytes
 
+    def lift(self) -> Shelved | None:
+        """Take the conversation out of the cache, which is about to be made anew; None where there
+        is nothing, or no copy to be had."""
+        copy = self._copied() if self.transcript.end else None
+        self.last_row = None  # it is memory of the context that goes
+        self._forget(0)
+        return copy
+
+    def put_back(self, lifted: Shelved | None) -> None:
+        """Have in the cache, which was made anew, what `lift` gave."""
+        if lifted is not None:
+            self._take_up(lifted)
+
     def _turn_to(self, prompt: Transcript, keep: Keeping | None) -> None:
         """Have in the cache the conversation that has most of `prompt`, and set that aside which is
         there, if much of it would have to be evaluated again."""

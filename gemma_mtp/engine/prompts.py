@@ -25,7 +25,7 @@ class Prompts:
     ) -> None:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
-        self._context_size = pair.info.context_size
+        self.context_size = pair.info.context_size
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
 
@@ -46,7 +46,7 @@ class Prompts:
         refuse_far_too_long(
             request.messages if raw is None else (Message.text("user", raw),),
             lambda text: len(tokenize(text, special=False)),
-            self._context_size,
+            self.context_size,
         )
         if raw is not None:
             return [Piece(raw)]

@@ -18,15 +18,21 @@ class LlamaDrafter:
     """The drafter; its context owns no KV cache but reads the target's."""
 
     def __init__(self, model: Any, context: Any, embedding_width: int) -> None:
-        self.model, self.context = model, context
+        self.model = model
         self._batch = Batch(1, embedding_width)
         self._batch.struct.n_tokens = 1
         self._batch.outputs[0] = 1
         vocab = llama_cpp.llama_model_get_vocab(model)
-        self._logits = Rows(llama_cpp.llama_vocab_n_tokens(vocab))
+        self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(vocab)
         self._bytes = embedding_width * 4
         assert self._batch.embedding is not None
         self._input = ctypes.addressof(self._batch.embedding)
+        self.use_context(context)
+
+    def use_context(self, context: Any) -> None:
+        """Draft in this context from now on."""
+        self.context = context
+        self._logits = Rows(self._vocabulary_size)
 
     def begin(self, hidden: Row, position: int) -> None:
         """Start a draft from the target's hidden state before `position`."""

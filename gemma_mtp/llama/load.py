@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from gemma_mtp.api import (
     PairFiles,
     PairInfo,
 )
-from gemma_mtp.errors import BadPair, Cancelled, UsageError
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
 from gemma_mtp.llama import library
-from gemma_mtp.llama.context import context_params, new_context
+from gemma_mtp.llama.context import context_params, flash_attention, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import attach as attach_log
@@ -50,6 +50,7 @@ class LoadedPair:
     drafter: LlamaDrafter | None
     chat_template: str
     info: PairInfo
+    options: LoadOptions
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
@@ -64,13 +65,69 @@ class LoadedPair:
                 # Batches of one token and of more have a number each in llama.cpp.
                 llama_cpp.llama_set_n_threads(part.context, count, count)
 
-    def close(self) -> None:
-        """Free contexts before models, the drafter before the target it reads."""
-        parts: list[LlamaDrafter | LlamaTarget] = [self.drafter] if self.drafter else []
-        parts.append(self.target)
-        for part in parts:
+    def attends_alike(self, size: int) -> bool:
+        """Whether a context of `size` tokens computes as this one does: what the cache holds is
+        the same bits then."""
+        now, then = (
+            flash_attention(self.options, not self.info.gpu_layers, tokens)
+            for tokens in (self.info.context_size, size)
+        )
+        return bool(now == then)
+
+    def enlarge(self, size: int) -> None:
+        """Make the contexts anew, for `size` tokens; models stay, and the cache is empty.
+
+        Raises UsageError for more than the model was trained for, and DoesNotFit: then they are as
+        before. BadPair where even these cannot be had again; the pair can only be closed then.
+        """
+        _refuse_untrained(self.target.model, size)
+        before = self.info.context_size
+        self._free_contexts()  # first: there need not be room for both
+        try:
+            self._make_contexts(size)
+        except DoesNotFit:
+            self._free_contexts()
+            try:
+                self._make_contexts(before)
+            except DoesNotFit as error:
+                raise BadPair(f"The context cannot be made again: {error}") from error
+            raise
+
+    def _make_contexts(self, size: int) -> None:
+        layers, target = self.info.gpu_layers, self.target
+        context, target_kv = _target_context(
+            target.model, self.options, self.threads, layers, size, target.piece_size
+        )
+        target.use_context(context)
+        drafter_kv = 0
+        if self.drafter is not None:
+            own, drafter_kv = _drafter_context(
+                self.drafter.model, self.options, self.threads, layers, target
+            )
+            self.drafter.use_context(own)
+        self.info = replace(
+            self.info,
+            context_size=target.context_size,
+            target_kv_bytes=target_kv,
+            drafter_kv_bytes=drafter_kv,
+        )
+
+    def _free_contexts(self) -> None:
+        """The drafter's before the target's, which it reads."""
+        for part in self._parts:
             llama_cpp.llama_free(part.context)
-        for part in parts:
+            part.context = None
+        self.target.lose_memory()
+        give_back_memory()
+
+    @property
+    def _parts(self) -> list[LlamaDrafter | LlamaTarget]:
+        return [self.drafter, self.target] if self.drafter else [self.target]
+
+    def close(self) -> None:
+        """Free contexts before models."""
+        self._free_contexts()
+        for part in self._parts:
             llama_cpp.llama_model_free(part.model)
 
 
@@ -126,7 +183,7 @@ def load_pair(
         warnings=target.vocabulary.warnings(template),
         context_limit=llama_cpp.llama_model_n_ctx_train(target.model),
     )
-    return LoadedPair(target, drafter, template, info)
+    return LoadedPair(target, drafter, template, info, options)
 
 
 def _layers_on_gpu(options: LoadOptions) -> int:
@@ -153,16 +210,41 @@ def _load_target(
     small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
     threads = options.threads or (1 if small else usable_threads())
     trained = llama_cpp.llama_model_n_ctx_train(model)
-    if options.context and options.context > trained:
-        raise UsageError(
-            f"A context of {options.context} tokens is more than this model's {trained}."
-        )
     size = options.context or min(DEFAULT_CONTEXT, trained)
+    _refuse_untrained(model, size)
     piece = GPU_PIECE if layers else CPU_PIECE
-    params = context_params(options, threads, piece, size, on_cpu=not layers)
-    context, kv_bytes = new_context(model, params, "target")
+    context, kv_bytes = _target_context(model, options, threads, layers, size, piece)
     undo.callback(lambda: llama_cpp.llama_free(context))
     return LlamaTarget(model, context, piece, softcap_of(model)), kv_bytes, threads
+
+
+def _refuse_untrained(model: Any, size: int) -> None:
+    trained = llama_cpp.llama_model_n_ctx_train(model)
+    if size > trained:
+        raise UsageError(f"A context of {size} tokens is more than this model's {trained}.")
+
+
+def _target_context(
+    model: Any, options: LoadOptions, threads: int, layers: int, size: int, piece: int
+) -> tuple[Any, int]:
+    """A context for the target, and the bytes of its KV cache."""
+    params = context_params(options, threads, piece, size, on_cpu=not layers)
+    return new_context(model, params, "target")
+
+
+def _drafter_context(
+    model: Any, options: LoadOptions, threads: int, layers: int, target: LlamaTarget
+) -> tuple[Any, int]:
+    """A context for the drafter, which reads the target's cache, and the bytes of one of its own;
+    both hand out hidden states from now on."""
+    params = context_params(options, threads, 1, target.context_size, on_cpu=not layers)
+    params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
+    params.ctx_other = target.context
+    context, kv_bytes = new_context(model, params, "drafter")
+    ext.llama_set_embeddings_nextn(target.context, True, True)
+    target.gives_hidden = True
+    ext.llama_set_embeddings_nextn(context, True, True)
+    return context, kv_bytes
 
 
 def _load_drafter(
@@ -177,14 +259,8 @@ def _load_drafter(
     model = _load_model(path, layers, drafter_overrides(target.vocabulary.size), progress)
     undo.callback(lambda: llama_cpp.llama_model_free(model))
     threads = llama_cpp.llama_n_threads(target.context)
-    params = context_params(options, threads, 1, target.context_size, on_cpu=not layers)
-    params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
-    params.ctx_other = target.context
-    context, kv_bytes = new_context(model, params, "drafter")
+    context, kv_bytes = _drafter_context(model, options, threads, layers, target)
     undo.callback(lambda: llama_cpp.llama_free(context))
-    ext.llama_set_embeddings_nextn(target.context, True, True)
-    target.gives_hidden = True
-    ext.llama_set_embeddings_nextn(context, True, True)
     return LlamaDrafter(model, context, target.embedding_width), kv_bytes
 
 

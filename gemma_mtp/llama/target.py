@@ -49,24 +49,33 @@ class LlamaTarget:
 
     def __init__(self, model: Any, context: Any, piece_size: int, softcap: float = 0.0) -> None:
         """`softcap`: the logits are not capped yet; `decoding.sampler` does it."""
-        self.model, self.context, self.softcap = model, context, softcap
+        self.model, self.softcap = model, softcap
         self.vocabulary = Vocabulary(model)
-        self.context_size: int = llama_cpp.llama_n_ctx(context)
         self.piece_size = piece_size
         self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
         self.gives_hidden = False
         self.model_bytes: int = llama_cpp.llama_model_size(model)
-        self._memory = llama_cpp.llama_get_memory(context)
         self._window: int = llama_cpp.llama_model_n_swa(model)
+        self._batch = Batch(max(piece_size, MAX_WIDTH))
+        self.use_context(context)
+
+    def use_context(self, context: Any) -> None:
+        """Evaluate in this context from now on, of which the cache is empty."""
+        self.context = context
+        self.context_size: int = llama_cpp.llama_n_ctx(context)
+        self._memory = llama_cpp.llama_get_memory(context)
         # As llama.cpp sizes the cache of the sliding-window layers.
         cells = min(self.context_size, self._window + llama_cpp.llama_n_ubatch(context))
         self._ring = Ring(-(-cells // 256) * 256)
         # Restored cells before this position are empty: no token looks at them, until a rewind.
         self._oldest = 0
         self._restored: Row | None = None
-        self._batch = Batch(max(piece_size, MAX_WIDTH))
         self._logits = Rows(self.vocabulary.size)
         self._hidden = Rows(self.embedding_width)
+
+    def lose_memory(self) -> None:
+        """The context is freed; to forget positions does nothing until there is another one."""
+        self._memory = None
 
     def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row:
         """Evaluate `tokens` at `position`...; logits [outputs, vocabulary] of the last `outputs`.
