@@ -189,6 +189,7 @@ def test_options_that_are_taken(client: Client, options: dict[str, Any]) -> None
         ({"num_predict": "many"}, "options.num_predict: "),
         ({"num_ctx": -1}, "options.num_ctx must be"),
         ({"num_ctx": 2**21}, "options.num_ctx must be"),
+        ({"num_ctx": 8193}, "options.num_ctx must be at most 8192, the context that tiny was"),
         ({"temperature": -1}, "options.temperature must be"),
         ({"top_p": 0}, "options.top_p must be"),
         ({"repeat_last_n": 2**30}, "options.repeat_last_n must be"),

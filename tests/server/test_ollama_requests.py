@@ -47,8 +47,8 @@ def test_what_stands_for_no_value_is_none(engines: FakeEngines, client: Client) 
 
 
 def test_the_context_is_the_one_asked_for(engines: FakeEngines, client: Client) -> None:
-    client.generate("tiny", "Hi", options={"num_ctx": 16384})
-    assert engines.pairs[-1].options.context == 16384
+    client.generate("tiny", "Hi", options={"num_ctx": 4096})
+    assert engines.pairs[-1].options.context == 4096
     client.generate("tiny", "Hi", options={"num_ctx": 16})
     assert engines.pairs[-1].options.context == 256  # the smallest there is
 

@@ -12,8 +12,10 @@ from fastapi.responses import JSONResponse
 
 from gemma_mtp.api import End, Event, Loading, TextDelta, Waiting
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.models.gguf import describe
+from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.engines import Reply, in_thread
-from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.about import header_of, knows_thinking
 from gemma_mtp.server.ollama.bodies import Asking, ChatBody, GenerateBody
@@ -55,7 +57,7 @@ async def generate(http: Request, body: GenerateBody) -> Response:
 
 async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> Response:
     asked, begun = body.read(), time.monotonic()
-    model = await in_thread(lambda: _model(http, body))
+    model = await in_thread(lambda: _model(http, body, asked))
     written = _Written(http, words, model, begun)
     if body.is_empty:
         record_of(http).model = model
@@ -69,16 +71,22 @@ async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> 
     return await whole(http, asked, written.whole)
 
 
-def _model(http: Request, body: Asking) -> str:
+def _model(http: Request, body: Asking, asked: Asked) -> str:
     """What the reply calls the model: as the client does.
 
-    Raises ModelNotAvailable, and Unsupported for thoughts that cannot be had.
+    Raises ModelNotAvailable, and Refused for thoughts or a context that cannot be had.
     """
-    if body.model and not body.wants_thoughts:
+    if body.model and not (body.wants_thoughts or asked.context):
         return body.model
     files = engines(http).find(body.model)
-    if body.wants_thoughts and not knows_thinking(header_of(files.target)):
+    header = header_of(files.target)
+    if body.wants_thoughts and not knows_thinking(header):
         raise Unsupported("think", f"cannot be had: {files.name} does not support thinking")
+    longest = describe(header).context_length
+    if asked.context and 0 < longest < asked.context:
+        field, limit = "options.num_ctx", f"the context that {files.name} was trained with"
+        what = f"{field} must be at most {longest}, {limit}, not {asked.context}."
+        raise Refused(400, what, field=field)
     return body.model or shown(files.name)
 
 
