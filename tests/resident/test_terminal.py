@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import status, wait_until
-
-from gemma_mtp.conversations.archive import Archive
+from support.engines import DEAD, last_saved, status, wait_until, words_below
 
 Open = Callable[..., Any]
 STORY = "Tell me a very long story about a fox."
-DEAD = "The process that holds the model has ended"
 
 
 @pytest.fixture
@@ -30,22 +27,7 @@ def chat(engine_home: Path, open_terminal: Open) -> Any:
 def begin_reply(chat: Any) -> None:
     """Ask for a long reply and see its first words."""
     chat.say(STORY)
-    chat.until(lambda: bool(words_below(chat)))
-
-
-def words_below(chat: Any) -> str:
-    """What stands below the last message but for figures and the bar, without its blanks."""
-    asked = max(y for y, row in enumerate(chat.lines) if row.endswith(STORY))
-    rows = [row for row in chat.lines[asked + 1 :] if " · " not in row]
-    return "".join("".join(rows).split())
-
-
-def kept() -> str:
-    """The last reply as it is saved, without its blanks."""
-    archive = Archive(Path(os.environ["GEMMA_MTP_HOME"]) / "state" / "chats.db")
-    latest = archive.latest()
-    assert latest is not None
-    return "".join(archive.read(latest).turns[-1].answer.split())
+    chat.until(lambda: bool(words_below(chat, STORY)))
 
 
 def test_closing_the_terminal_stops_the_reply_and_leaves_the_engine(
@@ -53,13 +35,13 @@ def test_closing_the_terminal_stops_the_reply_and_leaves_the_engine(
 ) -> None:
     engine = status(engine_home)["pid"]
     begin_reply(chat)
-    seen = words_below(chat)
+    seen = words_below(chat, STORY)
     os.kill(chat.pid, signal.SIGHUP)
     assert chat.leave() == 128 + signal.SIGHUP
     wait_until(lambda: status(engine_home)["busy_for"] is None)
     assert status(engine_home)["pid"] == engine
     assert not status(engine_home)["clients"]
-    assert kept().startswith(seen)
+    assert last_saved().startswith(seen)
 
 
 def test_ctrl_c_stops_the_reply_and_leaves_the_engine(chat: Any, engine_home: Path) -> None:
@@ -86,9 +68,9 @@ def test_the_death_of_the_engine_keeps_the_words_and_the_next_message_has_anothe
     assert any(DEAD in row for row in chat.lines), "\n".join(chat.lines)
     told = next(y for y, row in enumerate(chat.lines) if DEAD in row)
     assert any("What was written is kept" in row for row in chat.lines[told:])
-    seen = words_below(chat).partition("".join(DEAD.split()))[0]
+    seen = words_below(chat, STORY).partition("".join(DEAD.split()))[0]
     assert seen
-    assert kept() == seen
+    assert last_saved() == seen
     chat.say("Hi")
     chat.until(lambda: chat.above[-1] == ">>>" and "tok/s" in chat.above[-2])
     assert status(engine_home)["pid"] != engine

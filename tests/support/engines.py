@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.resident.line import ask
 
+DEAD = "The process that holds the model has ended"
 PATIENCE = 60.0  # seconds
 
 
@@ -22,3 +26,19 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def words_below(chat: Any, message: str) -> str:
+    """What stands in a terminal below a message but for figures and the bar, without its blanks."""
+    asked = max(y for y, row in enumerate(chat.lines) if row.endswith(message))
+    rows = [row for row in chat.lines[asked + 1 :] if " · " not in row]
+    return "".join("".join(rows).split())
+
+
+def last_saved() -> str:
+    """The last reply as it is saved in this home, without its blanks; "" where there is none."""
+    # Closed at once: of two connections in one process the second may see an older file.
+    with closing(Archive(Path(os.environ["GEMMA_MTP_HOME"]) / "state" / "chats.db")) as archive:
+        latest = archive.latest()
+        turns = archive.read(latest).turns if latest is not None else ()
+    return "".join(turns[-1].answer.split()) if turns else ""
