@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from gemma_mtp.server.openai import chat, models, responses
+from gemma_mtp.server.openai import chat, completions, models, responses
 
 router = APIRouter()
-for part in (chat, responses, models):
+for part in (chat, completions, responses, models):
     router.include_router(part.router)

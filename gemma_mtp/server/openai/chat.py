@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
@@ -15,9 +13,24 @@ from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.openai import messages, stats
-from gemma_mtp.server.streams import sse, sse_error, streamed, whole
+from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
 
 router = APIRouter()
+
+
+SAME_SETTINGS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "max_tokens": "max_tokens",
+}
+"""What completions of both kinds call settings of ours."""
+
+
+def as_list(values: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    """The values of settings, with a single text to stop at in a list."""
+    return tuple((name, [v] if name == "stop" and isinstance(v, str) else v) for name, v in values)
 
 
 class ChatBody(Body):
@@ -29,14 +42,7 @@ class ChatBody(Body):
     stream_options: dict[str, Any] | None = None
     reasoning_effort: str | None = None
 
-    SETTINGS: ClassVar = {
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "seed": "seed",
-        "stop": "stop",
-        "max_tokens": "max_tokens",
-        "max_completion_tokens": "max_tokens",
-    }
+    SETTINGS: ClassVar = {**SAME_SETTINGS, "max_completion_tokens": "max_tokens"}
     NEUTRAL: ClassVar = {
         "n": (1,),
         "frequency_penalty": (0,),
@@ -61,9 +67,7 @@ class ChatBody(Body):
     def asked(self) -> Asked:
         """Raises Unsupported."""
         self.check()
-        values = dict(self.values())
-        if isinstance(stop := values.get("stop"), str):
-            values["stop"] = [stop]
+        values = dict(as_list(self.values()))
         if self.reasoning_effort is not None:
             values["think"] = self.reasoning_effort != "none"
         return Asked(
@@ -81,7 +85,7 @@ async def chat(http: Request, body: ChatBody) -> Response:
     asked = body.asked()
     if body.stream:
         chunks = _Chunks(http, body)
-        return await streamed(http, asked, chunks.lines, "text/event-stream")
+        return await streamed(http, asked, chunks.lines, SSE)
     return await whole(http, asked, _whole)
 
 
@@ -96,21 +100,8 @@ async def _whole(reply: Reply) -> dict[str, Any]:
         "finish_reason": stats.finish_reason(end),
         "logprobs": None,
     }
-    head = _head("chat.completion", reply.opened.files.name)
-    return {**head, "choices": [choice], **_figures(end)}
-
-
-def _head(kind: str, model: str) -> dict[str, Any]:
-    name = f"chatcmpl-{secrets.token_hex(12)}"
-    return {"id": name, "object": kind, "created": int(time.time()), "model": model}
-
-
-def _figures(end: End) -> dict[str, Any]:
-    return {
-        "usage": stats.usage(end),
-        "timings": stats.timings(end.stats),
-        "gemma_mtp": stats.ours(end),
-    }
+    head = stats.head("chat.completion", "chatcmpl", reply.opened.files.name)
+    return {**head, "choices": [choice], **stats.figures(end)}
 
 
 class _Chunks:
@@ -122,7 +113,7 @@ class _Chunks:
         self._top: dict[str, Any] = {}
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
-        self._top = _head("chat.completion.chunk", reply.opened.files.name)
+        self._top = stats.head("chat.completion.chunk", "chatcmpl", reply.opened.files.name)
         yield self._chunk({"role": "assistant", "content": ""})
         try:
             async for event in reply:
@@ -132,7 +123,7 @@ class _Chunks:
                 elif isinstance(event, End):
                     yield self._last(event)
                     if self._usage:
-                        yield sse({**self._top, "choices": [], **_figures(event)})
+                        yield sse({**self._top, "choices": [], **stats.figures(event)})
         except GemmaMtpError as error:
             yield sse_error(error, self._http)
             return
@@ -143,6 +134,6 @@ class _Chunks:
         return sse({**self._top, "choices": [choice], **more})
 
     def _last(self, end: End) -> str:
-        figures = _figures(end)
+        figures = stats.figures(end)
         del figures["usage"]  # in a chunk of its own, and only where it was asked for
         return self._chunk({}, stats.finish_reason(end), **figures)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from typing import Any
 
 from gemma_mtp.api import End, Stats, to_json
+
+
+def head(kind: str, prefix: str, model: str) -> dict[str, Any]:
+    """What every object of a reply begins with; a stream has the same head in all of them."""
+    name = f"{prefix}-{secrets.token_hex(12)}"
+    return {"id": name, "object": kind, "created": int(time.time()), "model": model}
+
+
+def figures(end: End) -> dict[str, Any]:
+    """All figures of a reply."""
+    return {"usage": usage(end), "timings": timings(end.stats), "gemma_mtp": ours(end)}
 
 
 def usage(end: End) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""`POST /v1/completions`: what follows a text that is a prompt as it stands, with no chat
+template."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+from fastapi import APIRouter, Request, Response
+
+from gemma_mtp.api import End, TextDelta
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.server.asked import Asked
+from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.engines import Reply
+from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.openai import stats
+from gemma_mtp.server.openai.chat import SAME_SETTINGS, as_list
+from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
+
+router = APIRouter()
+
+
+class CompletionBody(Body):
+    """What is asked for."""
+
+    model: str | None = None
+    prompt: str | list[Any]
+    echo: bool = False
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+
+    SETTINGS: ClassVar = SAME_SETTINGS
+    NEUTRAL: ClassVar = {
+        "n": (1,),
+        "best_of": (1,),
+        "suffix": ("",),
+        "logprobs": (),
+        "logit_bias": ({},),
+        "frequency_penalty": (0,),
+        "presence_penalty": (0,),
+    }
+    IGNORED: ClassVar = frozenset({"user"})
+
+    @property
+    def text(self) -> str:
+        """The one prompt. Raises Unsupported for several, and for one of tokens."""
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if any(not isinstance(prompt, str) for prompt in prompts):
+            raise Unsupported("prompt", "is a list of tokens: only texts are supported")
+        if len(prompts) != 1:
+            raise Unsupported("prompt", f"holds {len(prompts)} texts: only one is supported")
+        return str(prompts[0])
+
+    def asked(self) -> Asked:
+        """Raises Unsupported."""
+        self.check()
+        return Asked(
+            self.model,
+            prompt=self.text,
+            values=as_list(self.values()),
+            called=self.called(),
+            ignored=self.passed_over(),
+        )
+
+
+@router.post("/v1/completions")
+async def completions(http: Request, body: CompletionBody) -> Response:
+    """Write what follows a prompt."""
+    written = _Written(http, body)
+    if body.stream:
+        return await streamed(http, body.asked(), written.lines, SSE)
+    return await whole(http, body.asked(), written.whole)
+
+
+class _Written:
+    """What is written of one reply."""
+
+    def __init__(self, http: Request, body: CompletionBody) -> None:
+        self._http, self._before = http, body.text if body.echo else ""
+        self._usage = bool((body.stream_options or {}).get("include_usage"))
+        self._top: dict[str, Any] = {}
+
+    async def whole(self, reply: Reply) -> dict[str, Any]:
+        """The reply in one piece."""
+        end = await reply.end()
+        self._top = stats.head("text_completion", "cmpl", reply.opened.files.name)
+        text = self._before + end.message.content
+        return {**self._object(text, stats.finish_reason(end)), **stats.figures(end)}
+
+    async def lines(self, reply: Reply) -> AsyncIterator[str]:
+        """The reply as it comes."""
+        self._top = stats.head("text_completion", "cmpl", reply.opened.files.name)
+        if self._before:
+            yield sse(self._object(self._before))
+        try:
+            async for event in reply:
+                if isinstance(event, TextDelta) and not event.thought:
+                    yield sse(self._object(event.text))
+                elif isinstance(event, End):
+                    figures = stats.figures(event)
+                    usage = {"usage": figures.pop("usage")}
+                    yield sse({**self._object("", stats.finish_reason(event)), **figures})
+                    if self._usage:
+                        yield sse({**self._top, "choices": [], **usage})
+        except GemmaMtpError as error:
+            yield sse_error(error, self._http)
+            return
+        yield sse("[DONE]")
+
+    def _object(self, text: str, finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        return {**self._top, "choices": [choice]}
