@@ -18,7 +18,7 @@ from gemma_mtp import __version__
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server import about, anthropic, ollama, openai
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.server.errors import Refused, body, http_status
+from gemma_mtp.server.errors import Refused, body, http_status, wrong_body
 from gemma_mtp.server.guard import Guard, Rules
 from gemma_mtp.server.metrics import Metrics
 from gemma_mtp.server.record import REQUEST_IDS, Record, Recorder, record_of
@@ -74,11 +74,7 @@ async def _refuse(http: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(http: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    named = [] if first["type"] == "json_invalid" else first["loc"][1:]  # a place, not a field
-    field = ".".join(str(part) for part in named)
-    what = f"{field}: {first['msg']}." if field else f"The body is no JSON object: {first['msg']}."
-    return await _refuse(http, Refused(400, what, field=field))
+    return await _refuse(http, wrong_body(error.errors()))
 
 
 async def _no_route(http: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from gemma_mtp.errors import (
@@ -41,6 +43,24 @@ def unexpected(error: Exception) -> GemmaMtpError:
         return error
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Refused(500, f"Something went wrong: {what}")
+
+
+# Where a field may be of several kinds, pydantic puts the kind that it tried into the path.
+_KIND = re.compile(r"str|int|float|bool|none|(list|dict|tuple|literal|function-.*)\[.*\]|[A-Z].*")
+_WANTED = "Input should be "
+
+
+def wrong_body(found: Sequence[Any]) -> Refused:
+    """One sentence of what pydantic says of a body: about the field that it got deepest into."""
+    if found[0]["type"] == "json_invalid":
+        return Refused(400, f"The body is no JSON object: {found[0]['msg']}.")
+    paths = [[str(p) for p in error["loc"][1:] if not _KIND.fullmatch(str(p))] for error in found]
+    deepest = max(paths, key=len)
+    said = [e["msg"] for e, path in zip(found, paths, strict=True) if path == deepest]
+    wanted = " or ".join(dict.fromkeys(each.removeprefix(_WANTED) for each in said))
+    what = "is missing" if wanted == "Field required" else f"must be {wanted}"
+    field = ".".join(deepest)
+    return Refused(400, f"{field or 'The body'} {what}.", field=field)
 
 
 def http_status(error: GemmaMtpError) -> int:

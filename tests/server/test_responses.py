@@ -228,6 +228,10 @@ CALL = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{
         ({"input": [CALL]}, "input.0.type"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input.0.type"),
         ({"input": [{"role": "tool", "content": "x"}]}, "input.0.role"),
+        ({"input": [{"role": "user"}]}, "input.0.content"),
+        ({"input": ["Hi"]}, "input.0"),
+        ({"input": 7}, "input"),
+        ({"reasoning": "low"}, "reasoning"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(url: str, more: dict[str, Any], named: str) -> None:

@@ -44,6 +44,14 @@ class Thinking(BaseModel):
     display: Literal["summarized", "omitted"] | None = None
 
 
+class Edits(BaseModel):
+    """What Anthropic would take out of a long conversation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    edits: list[dict[str, Any]] = []
+
+
 class PromptBody(Body):
     """`POST /v1/messages/count_tokens`, and what a request for a reply has besides."""
 
@@ -54,7 +62,7 @@ class PromptBody(Body):
     tools: list[dict[str, Any]] | None = None
     tool_choice: dict[str, Any] | None = None
     output_config: dict[str, Any] | None = None
-    context_management: dict[str, Any] | None = None
+    context_management: Edits | None = None
 
     SETTINGS: ClassVar = {
         "max_tokens": "max_tokens",
@@ -98,7 +106,7 @@ class PromptBody(Body):
             raise Unsupported("tool_choice")
         if (self.output_config or {}).get("format") is not None:
             raise Unsupported("output_config.format")
-        for number, edit in enumerate((self.context_management or {}).get("edits") or ()):
+        for number, edit in enumerate((self.context_management or Edits()).edits):
             if not str(edit.get("type")).startswith("clear_"):  # neither is there to be cleared
                 raise Unsupported(f"context_management.edits.{number}")
 

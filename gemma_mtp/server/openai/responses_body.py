@@ -117,4 +117,6 @@ def _message(item: dict[str, Any], field: str) -> Message | None:
     role = item.get("role")
     if role not in _ROLES:
         raise Unsupported(f"{field}.role", f"is {role}: it must be one of {', '.join(_ROLES)}")
+    if item.get("content") is None:
+        raise Unsupported(f"{field}.content", "is missing")
     return Message.text(_ROLES[role], text_of(item.get("content"), f"{field}.content"))
