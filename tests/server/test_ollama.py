@@ -186,7 +186,7 @@ def test_options_that_are_taken(client: Client, options: dict[str, Any]) -> None
         ({"frequency_penalty": 1}, "options.frequency_penalty is not supported."),
         ({"penalize_newline": False}, "options.penalize_newline is not supported."),
         ({"num_predict": 0}, "options.num_predict must be -1, -2 (both: no limit) or"),
-        ({"num_predict": "many"}, "options.num_predict: "),
+        ({"num_predict": "many"}, "options.num_predict must be "),
         ({"num_ctx": -1}, "options.num_ctx must be"),
         ({"num_ctx": 2**21}, "options.num_ctx must be"),
         ({"num_ctx": 8193}, "options.num_ctx must be at most 8192, the context that tiny was"),
@@ -231,7 +231,7 @@ def test_fields_that_would_change_the_reply_are_refused_by_name(
         ({"role": "tool", "content": "7", "tool_name": "add"}, "messages.1.role is tool"),
         ({"role": "user", "content": "?", "images": ["aGVsbG8="]}, "messages.1.images are not"),
         ({"role": "assistant", "tool_calls": [{}]}, "messages.1.tool_calls are not supported"),
-        ({"role": "boss", "content": "Go."}, "messages.1.role: "),
+        ({"role": "boss", "content": "Go."}, "messages.1.role must be "),
     ],
 )
 def test_messages_that_are_refused_by_name(

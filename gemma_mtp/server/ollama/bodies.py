@@ -1,8 +1,8 @@
 """What Ollama's clients send for a reply, and what of it is a setting, must be neutral, or changes
 nothing.
 
-Ollama's documentation of its API says what each field means; github.com/ollama/ollama/blob/main/docs/api.md
-and api/types.go there.
+Ollama's documentation of its API says what each field means:
+github.com/ollama/ollama/blob/main/docs/api.md, and api/types.go there.
 """
 
 from __future__ import annotations
