@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Generator
@@ -21,6 +22,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run(app: ASGIApp, engines: Engines, sock: socket.socket, verbose: bool = False) -> bool:
     """Serve until SIGINT or SIGTERM; whether all went in good order, with no second signal."""
+    # Else it says of clients that leave that nothing can be sent to them.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -124,12 +124,14 @@ class _Written:
         """The object that ends a reply."""
         return {**self._head("", ""), "done": True, "done_reason": reason, **figures}
 
-    def times(self) -> dict[str, int]:
-        """The whole time and that until the model was ready, in nanoseconds."""
+    def times(self, spent: float = 0.0) -> dict[str, int]:
+        """The whole time and that until the model was ready, in nanoseconds. `spent` seconds were
+        needed for prompt and reply: the first event may be seen together with later ones."""
         now = time.monotonic()
+        loading = min((self._loaded or now) - self._begun, now - self._begun - spent)
         return {
             "total_duration": _nanoseconds(now - self._begun),
-            "load_duration": _nanoseconds((self._loaded or now) - self._begun),
+            "load_duration": _nanoseconds(max(loading, 0.0)),
         }
 
     async def _events(self, reply: Reply) -> AsyncIterator[Event]:
@@ -150,7 +152,7 @@ class _Written:
         found = end.stats
         return self.last(
             stats.finish_reason(end),
-            **self.times(),
+            **self.times(found.prefill_seconds + found.decode_seconds),
             prompt_eval_count=found.prompt_tokens,
             prompt_eval_duration=_nanoseconds(found.prefill_seconds),
             eval_count=found.completion_tokens,
