@@ -66,6 +66,31 @@ def test_a_stream_is_the_same_reply_in_pieces(client: Any) -> None:
     assert len(pieces) > 20
 
 
+def test_responses_whole_and_in_pieces_are_the_same(client: Any) -> None:
+    asked = {"model": "tiny", "input": STORY, "max_output_tokens": 40, "temperature": 0}
+    whole = client.responses.create(**asked)
+    assert whole.status == "incomplete"  # for its length
+    assert whole.usage.output_tokens == 40
+    events = list(client.responses.create(**asked, stream=True))
+    pieces = [each.delta for each in events if each.type == "response.output_text.delta"]
+    assert "".join(pieces) == whole.output_text
+    assert events[0].type == "response.created"
+    assert events[-1].response.output_text == whole.output_text
+    assert len(pieces) > 20
+
+
+def test_a_response_in_pieces_that_is_left_stops_the_engine(client: Any, server: Server) -> None:
+    asked = {"model": "tiny", "input": STORY, "extra_body": LONG["extra_body"] | {"seed": SEED}}
+
+    def leave() -> None:
+        with client.responses.create(**asked, stream=True) as stream:
+            for event in stream:
+                if event.type == "response.output_text.delta":
+                    break
+
+    assert_stops(server, lambda: client.responses.create(**asked, max_output_tokens=SOME), leave)
+
+
 def test_a_text_that_ends_the_reply_and_a_system_prompt(client: Any) -> None:
     asked = {"model": "tiny", "temperature": 0}
     story = [{"role": "system", "content": "You tell stories."}, *SAID]
