@@ -39,12 +39,11 @@ def offer_to_keep(chat: Chat) -> None:
     used = chat.context_used()
     if used < LONG:
         return
-    size = chat.loaded.info.state_bytes
-    limit = byte_size(chat.options.keep_chats_gb * GB)
+    size, most = byte_size(chat.loaded.info.state_bytes), f"{chat.options.keep_chats_gb} GB"
     chat.say(
         f"This chat is long: the model takes a while to read its {used} tokens again. What it has "
-        f"read can be kept on the disk, so that chat --continue goes on at once: "
-        f"{byte_size(size)} for this one, {limit} at the most for all, in {chat_states.folder()}."
+        f"read can be kept on the disk, so that chat --continue goes on at once: {size} for this "
+        f"one, {most} at the most for all, in {chat_states.folder()}."
     )
     answer = chat.console.ask("Keep long chats so?", ("yes, keep them", "no"))
     if answer is None:

@@ -79,7 +79,7 @@ def list_chats(
         if any(sizes.values()):
             one_or_more = counted(sum(size > 0 for size in sizes.values()), "conversation")
             taken = byte_size(sum(sizes.values()))
-            note(f"What was read of {one_or_more} takes {taken} more in {chat_states.folder()}.")
+            note(f"What was read of {one_or_more} takes {taken} more, in {chat_states.folder()}.")
     return ExitStatus.OK
 
 

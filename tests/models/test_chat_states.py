@@ -269,6 +269,6 @@ def test_the_list_of_chats_says_what_they_take(home: Path, pair: PairFiles) -> N
     assert ids[0] is not None
     keep(pair, archive.key(ids[0]), size=2_000_000)
     said = " ".join(invoke("chats", env=env).stderr.split())
-    assert f"What was read of 1 conversation takes 2 MB more in {chat_states.folder()}." in said
+    assert f"What was read of 1 conversation takes 2 MB more, in {chat_states.folder()}." in said
     listed = json.loads(invoke("chats", "--json", env=env).stdout)
     assert [one["state_bytes"] > 2_000_000 for one in listed] == [False, True]

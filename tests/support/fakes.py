@@ -88,7 +88,11 @@ class FakeEngine:
     @property
     def info(self) -> PairInfo:
         sizes = (2, 0, 60 << 20, 0, 10**7, 10**6)
-        more = {"context_limit": self.limit, "exact_slowdown": self.slowdown}
+        more = {
+            "context_limit": self.limit,
+            "exact_slowdown": self.slowdown,
+            "state_bytes": 40 << 20,
+        }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 
     def close(self) -> None:
