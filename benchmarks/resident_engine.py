@@ -5,9 +5,11 @@
 1. The time of `run --max-tokens 1` with the pair loaded for it and with the pair that stayed, and
    of `--help`; each round takes all three in turn.
 2. Tokens per second through the engine over those of a pair in this process, in turn, without
-   drafts and with three.
+   drafts and with three, and what the way through the engine adds to a round.
 3. `--loop` prompts one after another, warm and, a tenth of them, cold.
-4. Memory of the engine and of a command that uses it.
+4. Memory of the engine, of this process with the same pair, and of a command that uses the engine.
+
+real_vocabulary.py makes a MODEL that takes as long to load as its vocabulary takes.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Replies, Request
 from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.models.machine import resident_bytes
 from gemma_mtp.models.store import Store
 from gemma_mtp.paths import own_models
 from gemma_mtp.resident.client import ResidentPair
@@ -74,6 +77,20 @@ def command(*words: str, keep: str = "5m") -> float:
     return time.perf_counter() - started
 
 
+def command_bytes(*words: str) -> int:
+    """Memory of a command at its largest."""
+    code = "import resource, sys; from gemma_mtp.cli.app import main; main(sys.argv[1:]); "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, KEEP: "5m", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    return int(done.stderr.split()[-1]) << 10
+
+
 def commands(model: str, rounds: int) -> dict[str, float]:
     one = ("run", model, "Hi", "--max-tokens", "1")
     kinds = {"help": ("--help",), "cold": (*one, "--keep-alive", "off"), "warm": one}
@@ -99,6 +116,7 @@ def loop(model: str, count: int) -> dict[str, float]:
     words = ("run", model, "Hi", "--max-tokens", "10", "--seed", "1")
     command(*words)
     warm = [command(*words) for _ in range(count)]
+    largest = command_bytes(*words)
     ask(engine_folder(), "stop")
     while ask(engine_folder(), "status") is not None:
         time.sleep(0.01)
@@ -106,6 +124,7 @@ def loop(model: str, count: int) -> dict[str, float]:
     return {
         "loop_seconds_each_warm": round(sum(warm) / len(warm), 3),
         "loop_seconds_each_cold": round(sum(cold) / len(cold), 3),
+        "command_bytes": largest,
     }
 
 
@@ -116,20 +135,25 @@ def speed(files: PairFiles, rounds: int, tokens: int) -> dict[str, float]:
     there.load(lambda fraction: True)
     found = {}
     for draft in (0, 3):
-        pairs = []
+        ratios, costs = [], []
+        for pair in (here, there):  # what is read from the disk first is not compared
+            rate(pair, draft, tokens)
         for n in range(rounds):
             both = (here, there) if n % 2 else (there, here)
-            rates = {id(pair): rate(pair, draft, tokens) for pair in both}
-            pairs.append(rates[id(there)] / rates[id(here)])
-        found[f"speed_ratio_draft_{draft}"] = round(median(pairs), 3)
+            taken = {id(pair): rate(pair, draft, tokens) for pair in both}
+            ratios.append(taken[id(here)] / taken[id(there)])
+            costs.append(taken[id(there)] - taken[id(here)])
+        found[f"speed_ratio_draft_{draft}"] = round(median(ratios), 3)
+        found[f"microseconds_of_a_round_draft_{draft}"] = round(1e6 * median(costs), 1)
     found["engine_bytes"] = ask(engine_folder(), "status")["memory_bytes"]
+    found["bytes_here"] = resident_bytes() or 0
     here.close()
     there.close()
     return found
 
 
 def rate(pair: Replies, draft: int, tokens: int) -> float:
-    """Tokens a second, from the prompt to the last token as its client sees it."""
+    """Seconds of a round, from the prompt to the last token as its client sees it."""
     request = Request(
         (Message.text("user", "Tell me a story about a dog."),),
         seed=1,
@@ -141,7 +165,7 @@ def rate(pair: Replies, draft: int, tokens: int) -> float:
     started = time.perf_counter()
     *_, end = pair.reply(request, threading.Event())
     assert isinstance(end, End)
-    return end.stats.completion_tokens / (time.perf_counter() - started)
+    return (time.perf_counter() - started) / max(end.stats.rounds, 1)
 
 
 if __name__ == "__main__":

@@ -202,6 +202,16 @@ def test_ps_and_stop(folder: Path) -> None:
     assert re.search(r"tiny .* built in", run("list").stdout)
 
 
+def test_a_command_that_finds_its_model_loaded_imports_nothing_heavy(folder: Path) -> None:
+    answer()
+    done = run("run", "tiny", "Hi", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "gemma_mtp.resident.client" in imported
+    heavy = "numpy llama_cpp rich prompt_toolkit pygments huggingface_hub httpx fastapi uvicorn"
+    heavy += " sqlite3 asyncio gemma_mtp.engine gemma_mtp.llama"
+    assert sorted(imported & set(heavy.split())) == []
+
+
 def test_starts_at_the_same_time_end_in_one_engine(folder: Path) -> None:
     pids = []
 
