@@ -98,8 +98,8 @@ class Setting:
             found = SWITCH.get(value.lower(), value)
         if self.kind is float and type(found) is int:
             found = float(found)
-        elif self.kind is tuple and isinstance(found, list):
-            found = tuple(found)
+        elif self.kind is tuple and isinstance(found, str | list):
+            found = (found,) if isinstance(found, str) else tuple(found)
         if found is None and self.unset:
             return None
         if type(found) is not self.kind or not self._fits(found):

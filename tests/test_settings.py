@@ -152,6 +152,12 @@ def test_words_stand_for_values() -> None:
     assert SETTINGS["stop"].parse("none") == ()
 
 
+def test_a_single_text_stands_for_a_list_of_one() -> None:
+    assert SETTINGS["stop"].accept("END") == SETTINGS["stop"].accept(["END"]) == ("END",)
+    with pytest.raises(UsageError, match="stop must be a text, or several"):
+        SETTINGS["stop"].accept("")
+
+
 # What counts more: the command line, config.toml, the model, the program.
 
 SUMS = "a" * 64, "b" * 64

@@ -1,17 +1,21 @@
 """What every JSON body has in common: fields that are settings, that must be neutral, or that
 change nothing.
 
-A dialect's body is a pydantic model below `Body`; its class says which field is what. What would
+A dialect's body is a pydantic model below `Body`, one for a reply below `ReplyBody`; its class says
+which field is what. What would
 change the reply and cannot be had is refused by name; a field that nobody knows is passed over,
 and named in the line that `serve` prints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from gemma_mtp.api import Message
+from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.settings import PARAMETERS
 
@@ -59,3 +63,32 @@ class Body(BaseModel):
         """Fields that nobody here knows."""
         known = {*self.SETTINGS, *OURS, *self.NEUTRAL, *self.IGNORED}
         return tuple(name for name in self.model_extra or () if name not in known)
+
+
+class ReplyBody(Body):
+    """The body of a request for a reply."""
+
+    model: str | None = None
+
+    def reply_to(
+        self,
+        messages: Iterable[Message] = (),
+        *,
+        prompt: str | None = None,
+        think: bool | None = None,
+        ignored: Iterable[str] = (),
+    ) -> Asked:
+        """The reply that is asked for; the arguments are what each dialect writes in its own way.
+
+        `think` None leaves that to `serve`; `ignored` are fields that have no effect as they were
+        sent. Raises Unsupported.
+        """
+        self.check()
+        return Asked(
+            self.model,
+            tuple(messages),
+            prompt,
+            self.values() if think is None else (*self.values(), ("think", think)),
+            self.called(),
+            ignored=(*self.passed_over(), *ignored),
+        )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gemma_mtp.api import Message
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.messages import Content, joined, text_of, texts_of
 
@@ -52,10 +52,9 @@ class Edits(BaseModel):
     edits: list[dict[str, Any]] = []
 
 
-class PromptBody(Body):
+class PromptBody(ReplyBody):
     """`POST /v1/messages/count_tokens`, and what a request for a reply has besides."""
 
-    model: str | None = None
     messages: list[Said]
     system: Content = None
     thinking: Thinking | None = None
@@ -85,17 +84,9 @@ class PromptBody(Body):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        self.check()
-        values = self.values()
-        if self.thinking is not None:
-            values = (*values, ("think", self.thinking.type != "disabled"))
-        return Asked(
-            self.model,
-            (*self._system(), *self._said()),
-            values=values,
-            called=self.called(),
-            ignored=(*self.passed_over(), *self._without_effect()),
-        )
+        think = self.thinking.type != "disabled" if self.thinking else None
+        said = (*self._system(), *self._said())
+        return self.reply_to(said, think=think, ignored=self._without_effect())
 
     def check(self) -> None:
         super().check()

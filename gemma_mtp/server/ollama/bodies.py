@@ -91,10 +91,6 @@ class OllamaOptions(Body):
         return int(known.accept(max(self.num_ctx, int(known.least or 0)), "options.num_ctx"))
 
 
-def _stop(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
 def _max_tokens(value: int) -> int | None:
     if value in NO_LIMIT:
         return None
@@ -105,7 +101,6 @@ def _max_tokens(value: int) -> int | None:
 
 
 _OF: dict[str, Callable[[Any], Any]] = {
-    "stop": _stop,
     "max_tokens": _max_tokens,
     "seed": lambda value: None if value < 0 else value,
     "top_k": lambda value: max(value, 0),  # as in llama.cpp, where less than 1 keeps all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from gemma_mtp.api import End, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.openai import messages, stats
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
@@ -28,15 +28,9 @@ SAME_SETTINGS = {
 """What completions of both kinds call settings of ours."""
 
 
-def as_list(values: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    """The values of settings, with a single text to stop at in a list."""
-    return tuple((name, [v] if name == "stop" and isinstance(v, str) else v) for name, v in values)
-
-
-class ChatBody(Body):
+class ChatBody(ReplyBody):
     """What is asked for."""
 
-    model: str | None = None
     messages: list[messages.Said]
     stream: bool = False
     stream_options: dict[str, Any] | None = None
@@ -66,17 +60,8 @@ class ChatBody(Body):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        self.check()
-        values = dict(as_list(self.values()))
-        if self.reasoning_effort is not None:
-            values["think"] = self.reasoning_effort != "none"
-        return Asked(
-            self.model,
-            messages.read(self.messages),
-            values=tuple(values.items()),
-            called=self.called(),
-            ignored=self.passed_over(),
-        )
+        think = messages.thinks(self.reasoning_effort)
+        return self.reply_to(messages.read(self.messages), think=think)
 
 
 @router.post("/v1/chat/completions")

@@ -11,20 +11,19 @@ from fastapi import APIRouter, Request, Response
 from gemma_mtp.api import End, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.openai import stats
-from gemma_mtp.server.openai.chat import SAME_SETTINGS, as_list
+from gemma_mtp.server.openai.chat import SAME_SETTINGS
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
 
 router = APIRouter()
 
 
-class CompletionBody(Body):
+class CompletionBody(ReplyBody):
     """What is asked for."""
 
-    model: str | None = None
     prompt: str | list[Any]
     echo: bool = False
     stream: bool = False
@@ -54,14 +53,7 @@ class CompletionBody(Body):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        self.check()
-        return Asked(
-            self.model,
-            prompt=self.text,
-            values=as_list(self.values()),
-            called=self.called(),
-            ignored=self.passed_over(),
-        )
+        return self.reply_to(prompt=self.text)
 
 
 @router.post("/v1/completions")

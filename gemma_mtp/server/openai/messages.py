@@ -21,6 +21,11 @@ class Said(BaseModel):
     content: Content = None
 
 
+def thinks(effort: str | None) -> bool | None:
+    """Whether the model is to think with this effort; None leaves that to `serve`."""
+    return None if effort is None else effort != "none"
+
+
 def read(said: Sequence[Said], field: str = "messages") -> tuple[Message, ...]:
     """Our messages. Raises Unsupported for what is not text."""
     return tuple(_message(each, f"{field}.{number}") for number, each in enumerate(said))

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 from gemma_mtp.api import Message, Role
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import Body
+from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.messages import text_of
+from gemma_mtp.server.openai.messages import thinks
 
 _ROLES: dict[Any, Role] = {
     "system": "system",
@@ -24,10 +25,9 @@ _TOOLS = ("function", "custom")
 """Types of tools that the client runs itself; those that OpenAI runs are skipped."""
 
 
-class ResponsesBody(Body):
+class ResponsesBody(ReplyBody):
     """What is asked for."""
 
-    model: str | None = None
     input: str | list[dict[str, Any]]
     instructions: str | None = None
     stream: bool = False
@@ -70,20 +70,10 @@ class ResponsesBody(Body):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        self.check()
-        values = self.values()
-        effort = (self.reasoning or {}).get("effort")
-        if effort is not None:
-            values = (*values, ("think", effort != "none"))
-        unheard = [name for name in ("tools",) if self.tools]
-        unheard += ["text.verbosity"] if (self.text or {}).get("verbosity") is not None else []
-        return Asked(
-            self.model,
-            tuple(self._messages()),
-            values=values,
-            called=self.called(),
-            ignored=(*self.passed_over(), *unheard),
-        )
+        think = thinks((self.reasoning or {}).get("effort"))
+        ignored = ["tools"] if self.tools else []
+        ignored += ["text.verbosity"] if (self.text or {}).get("verbosity") is not None else []
+        return self.reply_to(self._messages(), think=think, ignored=ignored)
 
     def check(self) -> None:
         super().check()
