@@ -43,13 +43,18 @@ targets = [
 
 
 @pytest.fixture
-def url(hub: Hub, tmp_path: Path) -> Iterator[str]:
-    """A server whose only model is on the hub of this test."""
+def served(hub: Hub, tmp_path: Path) -> Engines:
+    """Engines whose only model is on the hub of this test."""
     real = real_pair(tmp_path / "real")
     hub.files = {"target.gguf": Stored.of(real["target"] + PADDING),
                  "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
     text = CATALOGUE.format(t=hub.files["target.gguf"], d=hub.files["mtp-target.gguf"])
-    with serving(Engines(Store(Catalogue(text)), Options())) as found:
+    return Engines(Store(Catalogue(text)), Options())
+
+
+@pytest.fixture
+def url(served: Engines) -> Iterator[str]:
+    with serving(served) as found:
         yield found
 
 
@@ -137,6 +142,17 @@ def test_one_that_waits_for_all_of_it_stops_it_too(url: str, hub: Hub) -> None:
         impatient.post(f"{url}/api/pull", json={"model": "12b", "stream": False})
     wait_until(lambda: hub.connections == 0)
     assert 0 < hub.sent["target.gguf"] < hub.files["target.gguf"].size
+
+
+def test_a_server_that_is_stopped_stops_the_pull(served: Engines, client: Client, hub: Hub) -> None:
+    hub.faults.rate = 1 << 20
+    events = client.pull("12b", stream=True)
+    while not next(events).completed:
+        pass
+    served.stopping = True
+    with pytest.raises(ResponseError, match=r"is being stopped\. What has arrived is kept"):
+        list(events)
+    assert hub.sent["target.gguf"] < hub.files["target.gguf"].size
 
 
 def test_two_pulls_at_once_fetch_it_once(client: Client, url: str, hub: Hub) -> None:

@@ -24,10 +24,10 @@ from gemma_mtp.models.pull.events import (
     PullWait,
 )
 from gemma_mtp.models.pull.request import PullRequest, fulfil
-from gemma_mtp.models.store import Store
-from gemma_mtp.server.engines import in_thread, no_file, pushed
+from gemma_mtp.server.engines import Engines, in_thread, no_file, pushed
+from gemma_mtp.server.errors import Refused
 from gemma_mtp.server.errors import body as error_body
-from gemma_mtp.server.ollama.catalogue import Named, store
+from gemma_mtp.server.ollama.catalogue import Named
 from gemma_mtp.server.ollama.names import ours
 from gemma_mtp.server.record import record_of
 from gemma_mtp.server.streams import attended, engines
@@ -36,6 +36,7 @@ from gemma_mtp.text import json_text
 router = APIRouter()
 
 Put = Callable[[PullEvent], None]
+KEPT = "What has arrived is kept; the same pull goes on."
 INTERVAL = 0.1  # seconds between two lines about one file
 
 
@@ -49,36 +50,39 @@ class PullBody(Named):
 @router.post("/api/pull")
 async def pull(http: Request, body: PullBody) -> Response:
     """Fetch a model and its drafter, or go on with what has arrived."""
-    name, models = ours(body.meant), store(http)
+    name, served = ours(body.meant), engines(http)
     record_of(http).model = name
-    if engines(http).is_file(name):
+    if await in_thread(lambda: served.is_file(name)):
         raise no_file(name)
     if body.stream is False:
-        await attended(http, lambda cancel: in_thread(lambda: _pull(name, models, cancel)))
+        await attended(http, lambda cancel: in_thread(lambda: _pull(name, served, cancel)))
         return JSONResponse({"status": "success"})
-    return StreamingResponse(_lines(http, name, models), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(http, name), media_type="application/x-ndjson")
 
 
 def _nobody(event: PullEvent) -> None:
     """Nobody wants to know how it goes."""
 
 
-def _pull(name: str, models: Store, cancel: threading.Event, put: Put = _nobody) -> None:
-    """Fetch it. Raises what a pull raises, and Cancelled once `cancel` is set."""
+def _pull(name: str, served: Engines, cancel: threading.Event, put: Put = _nobody) -> None:
+    """Fetch it. Raises what a pull raises; Cancelled once `cancel` is set, and when the server is
+    being stopped."""
 
     def on_event(event: PullEvent) -> None:
         if cancel.is_set():
-            raise Cancelled("The client has left.", "What has arrived is kept.")
+            raise Cancelled("The client has left.", KEPT)
+        if served.stopping:
+            raise Refused(503, "The server is being stopped.", KEPT)
         put(event)
 
-    fulfil(name, PullRequest(), models, on_event)
+    fulfil(name, PullRequest(), served.models, on_event)
 
 
-async def _lines(http: Request, name: str, models: Store) -> AsyncIterator[str]:
-    cancel, told = threading.Event(), _Told()
+async def _lines(http: Request, name: str) -> AsyncIterator[str]:
+    cancel, told, served = threading.Event(), _Told(), engines(http)
 
     def work(put: Put) -> None:
-        _pull(name, models, cancel, put)
+        _pull(name, served, cancel, put)
 
     yield _line({"status": "pulling manifest"})
     try:
@@ -87,6 +91,7 @@ async def _lines(http: Request, name: str, models: Store) -> AsyncIterator[str]:
                 for said in told.of(event):
                     yield _line(said)
     except GemmaMtpError as error:
+        record_of(http).error = error
         yield _line(error_body(error, http.url.path))
     finally:
         cancel.set()
