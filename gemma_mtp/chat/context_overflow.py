@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Request, Stats, Turn
-from gemma_mtp.chat.larger_context import larger_context
 from gemma_mtp.conversations.attachments import compose, named, shortened
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
+from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.terminal.interrupts import breakable
 from gemma_mtp.text import counted
 
@@ -24,7 +24,7 @@ CLEAR, SHORTEN = "/clear starts afresh", "Shorten it"
 
 def advice(chat: Chat, first: str, tokens: int = 0) -> str:
     """`first`, which helps at once, and how `tokens` would fit, or that they cannot."""
-    size = larger_context(chat.env, chat.engine.info, tokens)
+    size = larger_context(chat.env.machine, chat.engine.info, tokens)
     if isinstance(size, str):
         return f"{first}; {size}."
     return f"{first}; /set ctx {size}, then /model {chat.model}, holds more."

@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request
-from gemma_mtp.chat.larger_context import larger_context
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli.find_pair import resolve_or_offer
 from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
 from gemma_mtp.files.reading import piped_text
+from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.settings import Options, View
 from gemma_mtp.terminal.console import note
 from gemma_mtp.terminal.figures import no_answer
@@ -138,7 +138,7 @@ def answer(
 
 def _more_room(env: Environment, info: PairInfo, tokens: int = 0) -> str:
     """What holds `tokens`, or why nothing does, as a clause."""
-    size = larger_context(env, info, tokens)
+    size = larger_context(env.machine, info, tokens)
     return size if isinstance(size, str) else f"--ctx {size} holds more"
 
 

@@ -16,7 +16,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from gemma_mtp.api import End, Event, Loading, LoadOptions, PairFiles, PairInfo, Request, Waiting
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
+from gemma_mtp.errors import DoesNotFit, GemmaMtpError, ModelNotAvailable
+from gemma_mtp.models.larger_context import larger_context
+from gemma_mtp.models.machine import this_machine
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import engine_folder, place
@@ -36,11 +38,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Opened:
-    """A request that can be served: the pair it is for, and what the engine gets."""
+    """A request that can be served: the pair it is for, what the engine gets, and the context that
+    it is served with, None for the usual one."""
 
     files: PairFiles
     request: Request
     pair: ResidentPair
+    context: int | None = None
 
 
 class Engines:
@@ -86,13 +90,16 @@ class Engines:
         Raises UsageError, ModelNotAvailable and what opening a pair raises.
         """
         files = self.find(asked.model)
+        options = self._options(asked, files)
+        pair = self._pair(asked, files, options)
+        return Opened(files, asked.request(options), pair, options.context)
+
+    def _options(self, asked: Asked, files: PairFiles) -> Options:
         options = asked.options(self.served).for_model(files.sampling)
-        return Opened(files, asked.request(options), self._pair(asked, files, options))
+        context = max(asked.context or 0, self.grown.get(files.name, 0), options.context or 0)
+        return replace(options, context=context or None)
 
     def _pair(self, asked: Asked, files: PairFiles, options: Options) -> ResidentPair:
-        context = max(asked.context or 0, self.grown.get(files.name, 0), options.context or 0)
-        if context:
-            options = replace(options, context=context)
         keep = asked.keep_alive
         if keep is None:
             keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive
@@ -107,13 +114,26 @@ class Engines:
 
         def load() -> None:
             files = self.find(asked.model)
-            pair = self._pair(asked, files, asked.options(self.served).for_model(files.sampling))
+            pair = self._pair(asked, files, self._options(asked, files))
             try:
                 pair.load(lambda fraction: not cancel.is_set())
             finally:
                 pair.close()
 
         await in_thread(load)
+
+    def enlarge(self, asked: Asked, opened: Opened, error: DoesNotFit) -> bool:
+        """Whether the context of this pair is larger from now on, so that the prompt fits: where
+        neither `serve` nor the client said how large it is to be, and model and memory allow it."""
+        if not error.tokens or asked.context or self.served.context:
+            return False
+        opened.pair.load(lambda fraction: True)  # for its size; it is loaded
+        size = larger_context(this_machine, opened.pair.info, error.tokens)
+        if isinstance(size, str):
+            error.hint = f"The context cannot be made larger: {size}."
+            return False
+        self.grown[opened.files.name] = max(size, self.grown.get(opened.files.name, 0))
+        return True
 
     def unload(self, name: str) -> None:
         """Have the pair of this name unloaded, if it is loaded, after the reply in progress."""
@@ -183,14 +203,33 @@ class Reply:
         self._events = _Pushed(self._write)
 
     def _write(self, put: Callable[[object], None]) -> None:
-        """Find the model and have the reply written; in a thread of its own."""
+        """Find the model and have the reply written, once more where the context has to be larger
+        for it; in a thread of its own."""
         opened = self._engines.open(self._asked)
-        put(opened)
         try:
-            for event in opened.pair.reply(opened.request, self._cancel):
-                put(event)
+            return self._put_all(opened, put)
+        except DoesNotFit as error:
+            if not self._engines.enlarge(self._asked, opened, error):
+                raise
+            first = error
         finally:
             opened.pair.close()
+        opened = self._engines.open(self._asked)
+        try:
+            self._put_all(opened, put)
+        except DoesNotFit as error:
+            if error.tokens:
+                raise
+            del self._engines.grown[opened.files.name]  # there is not enough memory after all
+            first.hint = f"A larger context was tried. {error}"
+            raise first from error
+        finally:
+            opened.pair.close()
+
+    def _put_all(self, opened: Opened, put: Callable[[object], None]) -> None:
+        put(opened)
+        for event in opened.pair.reply(opened.request, self._cancel):
+            put(event)
 
     async def begin(self, patience: float | None) -> None:
         """Wait for the first event that belongs to the reply itself."""
@@ -238,6 +277,10 @@ class Reply:
     async def _next(self) -> Event:
         try:
             event: Event = await self._events.next()
+            while isinstance(event, Opened):  # once more, with a larger context
+                self.opened = event
+                self._record.note = f"context made larger: {event.context} tokens"
+                event = await self._events.next()
         except GemmaMtpError as error:
             self._record.error = error
             raise

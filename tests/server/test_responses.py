@@ -264,7 +264,7 @@ def test_errors_are_those_of_the_client(engines: FakeEngines, client: OpenAI) ->
     with pytest.raises(BadRequestError, match="max_output_tokens must be") as wrong:
         client.responses.create(model="tiny", input="Hi", max_output_tokens=0)
     assert isinstance(wrong.value, APIStatusError)
-    engines.say("Never said.", context=4)
+    engines.say("Never said.", context=4, limit=4)
     with pytest.raises(BadRequestError, match="the context holds 4") as long:
         client.responses.create(model="tiny", input="Hi", stream=True)
     assert long.value.code == "context_length_exceeded"
