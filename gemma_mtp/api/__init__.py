@@ -21,6 +21,7 @@ from gemma_mtp.api.pair import (
     DEFAULT_CONTEXT,
     GPU_PIECE,
     MAX_WIDTH,
+    ROOM_TO_REPLY,
     SHELF_BYTES,
     SHELF_SHARE,
     SNAPSHOT_BYTES,

@@ -30,4 +30,10 @@ class Replies(Protocol):
     def prepare(self, request: Request | None) -> None:
         """Read ahead what the prompt after `request` will begin with; for None, leave off."""
 
+    def enlarge(self, context: int) -> None:
+        """Have a context of at least so many tokens, without loading the weights again.
+
+        Raises UsageError for more than the model holds, and DoesNotFit: then all is as before.
+        """
+
     def close(self) -> None: ...

@@ -15,6 +15,8 @@ from typing import Any
 
 from gemma_mtp import __version__
 from gemma_mtp.api import (
+    DEFAULT_CONTEXT,
+    ROOM_TO_REPLY,
     End,
     Event,
     Loading,
@@ -41,17 +43,26 @@ class ResidentPair:
     """Keeps the promises of `Replies`."""
 
     def __init__(
-        self, folder: Path, files: PairFiles, options: LoadOptions, keep: float | None = None
+        self,
+        folder: Path,
+        files: PairFiles,
+        options: LoadOptions,
+        keep: float | None = None,
+        party: str = "",
     ) -> None:
         """`keep`: seconds that the pair stays loaded after a request, below 0 for good; None
-        leaves that to those who say it."""
-        self._folder = folder
+        leaves that to those who say it. `party`: whom it is for, where that is one of several who
+        each may have several requests; they take turns."""
+        self._folder, self._files = folder, files
+        self._options = replace(options, verbose=False)  # who sees the log is no matter of loading
         name = " ".join(["gemma-mtp", *sys.argv[1:2]])
-        loading = replace(options, verbose=False)  # who sees the log is no matter of loading
-        self._greeting = (
-            {"op": "hello", "name": name, "keep_alive": keep, "verbose": options.verbose},
-            {"op": "use", "files": to_json(files), "options": to_json(loading)},
-        )
+        self._greeting = {
+            "op": "hello",
+            "name": name,
+            "keep_alive": keep,
+            "verbose": options.verbose,
+            "party": party,
+        }
         self._line: Line | None = None
         self._info: PairInfo | None = None
 
@@ -70,7 +81,10 @@ class ResidentPair:
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
         request.check()
         try:
-            yield from self._ask("reply", cancel.is_set, request=to_json(request))
+            for event in self._ask("reply", cancel.is_set, request=to_json(request)):
+                if isinstance(event, End):
+                    self._remember_need(event.stats)
+                yield event
             self._keep_info()
         except Cancelled:  # before its turn, or while the pair was loaded for it
             nothing = Message.text("assistant", "")
@@ -85,7 +99,22 @@ class ResidentPair:
 
     def prepare(self, request: Request | None) -> None:
         with suppress(GemmaMtpError):
-            self._open().send({"op": "prepare", "request": to_json(request)})
+            self._open().send(self._wanted(), {"op": "prepare", "request": to_json(request)})
+
+    def enlarge(self, context: int) -> None:
+        before = self._options
+        self._options = replace(before, context=max(context, before.context or 0))
+        try:
+            self.load(lambda fraction: True)
+        except BaseException:
+            self._options = before
+            raise
+
+    def _remember_need(self, stats: Stats) -> None:
+        """Who has used more than was asked for, since another one had a larger context made, needs
+        that from now on."""
+        if stats.context_used + ROOM_TO_REPLY > (self._options.context or DEFAULT_CONTEXT):
+            self._options = replace(self._options, context=stats.context_size)
 
     def close(self) -> None:
         if self._line is not None:
@@ -102,6 +131,7 @@ class ResidentPair:
             known, begun = self._line, False
             line = self._open()
             try:
+                line.send(self._wanted())
                 for event in line.ask(op, cancelled, **more):
                     begun = True
                     yield event
@@ -127,8 +157,11 @@ class ResidentPair:
                 self._line.check()
                 return self._line
         self._line = self._connected()
-        self._line.send(*self._greeting)
+        self._line.send(self._greeting)
         return self._line
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"op": "use", "files": to_json(self._files), "options": to_json(self._options)}
 
     def _connected(self) -> Line:
         """To an engine of this version of the program; one of another makes room for it."""

@@ -6,8 +6,8 @@ A thread reads what it says and hands what the engine has to do to the engine's 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gemma_mtp.api import LoadOptions, PairFiles, Request, from_json
@@ -24,6 +24,11 @@ class Wanted:
     files: PairFiles
     options: LoadOptions
 
+    @property
+    def pair(self) -> Wanted:
+        """What has to be loaded for it: a context can be made anew without that."""
+        return replace(self, options=replace(self.options, context=None))
+
 
 class Client:
     """One connection. `cancel` is set when it wants its reply stopped, and when it is gone."""
@@ -34,10 +39,16 @@ class Client:
         self.cancel = threading.Event()
         self.gone = False
         self.name = ""  # of a client that has a pair; others only ask what there is
+        self.party: Hashable = self  # with whom it shares its turns
         self.verbose = False  # it wants to see llama.cpp's log
         # Seconds that its pair stays after a request; below 0 for good, None if it does not matter.
         self.keep_alive: float | None = None
         self.wanted: Wanted | None = None
+
+    @property
+    def shown_party(self) -> str:
+        """Whom it is for, "" where that is nobody else."""
+        return self.party if isinstance(self.party, str) else ""
 
     def messages(self) -> Iterator[Message]:
         """What it says, until it is gone; ends what it had asked for then."""
@@ -92,6 +103,7 @@ def _take(client: Client, engine: Engine, message: Message) -> None:
             keep = message["keep_alive"]
             client.name, client.keep_alive = str(message["name"]), keep and float(keep)
             client.verbose = message.get("verbose") is True
+            client.party = message.get("party") or client
         case "use":
             files = from_json(PairFiles, message["files"], "files")
             client.wanted = Wanted(files, from_json(LoadOptions, message["options"], "options"))

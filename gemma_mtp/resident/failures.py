@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gemma_mtp import errors
@@ -11,6 +13,22 @@ _KINDS = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.GemmaMtpError)
 } | {"NotPulled": errors.ModelNotAvailable}  # which is made of a name
+
+
+@contextmanager
+def what_helps() -> Iterator[None]:
+    """Errors of loading say what to do, where they do not yet."""
+    try:
+        yield
+    except errors.BadPair as error:
+        error.hint = error.hint or "llama.cpp's whole log comes with --verbose."
+        raise
+    except errors.UsageError as error:
+        error.hint = error.hint or "Use a smaller --ctx."
+        raise
+    except errors.DoesNotFit as error:
+        error.hint = error.hint or "Try a smaller --ctx, or --kv-type q8_0."
+        raise
 
 
 def as_data(error: Exception) -> dict[str, Any]:

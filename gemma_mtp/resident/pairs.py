@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.engine import engine
-from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import devices, features, versions
 from gemma_mtp.models import machine
 from gemma_mtp.models.chat_states import ChatStates
 from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.models.temporary_pair import is_temporary
 from gemma_mtp.paths import cache_dir, state_dir
+from gemma_mtp.resident.failures import what_helps
 
 
 def load(
@@ -30,13 +30,5 @@ def load(
     graphics = [device[1] for device in devices() if device[2] != "cpu"]
     states = None if kept is None else ChatStates(files, options, "/".join([version, *graphics]))
     log = state_dir() / "llama.log"
-    try:
+    with what_helps():
         return engine.load(files, replace(options, log_file=log), progress, kept, states)
-    except BadPair as error:
-        error.hint = error.hint or "llama.cpp's whole log comes with --verbose."
-        raise
-    except UsageError as error:
-        raise UsageError(str(error), error.hint or "Use a smaller --ctx.") from error
-    except DoesNotFit as error:
-        hint = error.hint or "Try a smaller --ctx, or --kv-type q8_0."
-        raise DoesNotFit(str(error), hint) from error

@@ -17,11 +17,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gemma_mtp import __version__
 from gemma_mtp.api import (
+    DEFAULT_CONTEXT,
     Loading,
     LoadOptions,
     PairFiles,
@@ -31,11 +33,12 @@ from gemma_mtp.api import (
     from_json,
     to_json,
 )
-from gemma_mtp.errors import Cancelled
+from gemma_mtp.errors import Cancelled, DoesNotFit, UsageError
 from gemma_mtp.files.folder_lock import hold
 from gemma_mtp.models.gguf_names import parts_of
 from gemma_mtp.models.machine import resident_bytes
 from gemma_mtp.resident.clients import Client, Wanted, serve
+from gemma_mtp.resident.failures import what_helps
 from gemma_mtp.resident.jobs import Job, Jobs
 from gemma_mtp.resident.journal import Journal
 from gemma_mtp.resident.sockets import Listener, connect
@@ -84,6 +87,7 @@ class Resident:
             serve(client, self)
         finally:
             self._clients.remove(client)
+            self._jobs.drop(client)
             self._jobs.wake()
 
     # What a client may ask for in its own thread.
@@ -91,7 +95,12 @@ class Resident:
     def status(self) -> dict[str, Any]:
         """What is loaded, for whom, and until when."""
         busy, loaded, pair, loading = self._busy_for, self._loaded, self._pair, self._loading
-        waiting = Counter(key.files.name for key in self._jobs.needed() if isinstance(key, Wanted))
+        queue = [
+            {"name": job.owner.name, "party": job.owner.shown_party, "model": _model(job.key)}
+            for job in self._jobs.waiting()
+            if isinstance(job.owner, Client)
+        ]
+        models = Counter(each["model"] for each in queue if each["model"])
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -103,8 +112,9 @@ class Resident:
             "info": to_json(pair.info) if pair else None,
             "clients": [client.name for client in self._clients if client.name],
             "busy_for": busy.name if busy else None,
-            "waiting": len(self._jobs),
-            "waiting_for": dict(waiting),
+            "waiting": len(queue),
+            "waiting_for": dict(models),
+            "queue": queue,
             "seconds_left": None if math.isinf(self._until) else self._until - self._clock(),
         }
 
@@ -122,8 +132,6 @@ class Resident:
     def enqueue(self, client: Client, work: Callable[[], None]) -> None:
         """Have the engine's thread do it when it is this client's turn."""
         client.cancel.clear()
-        if self._busy_for not in (None, client) or len(self._jobs):
-            client.outbox.put(Waiting(len(self._jobs) + 1))
 
         def run() -> None:
             self._busy_for = client
@@ -137,18 +145,20 @@ class Resident:
                 self._keep = self._keep if client.keep_alive is None else client.keep_alive
                 self._until = math.inf if self._keep < 0 else self._clock() + self._keep
 
-        self._jobs.put(Job(client, client.wanted, run))
+        key = client.wanted.pair if client.wanted else None
+        moved = lambda ahead: client.outbox.put(Waiting(ahead))  # noqa: E731
+        self._jobs.put(Job(client, key, run, client.party, moved))
 
     def prepare(self, client: Client, request: Any) -> None:
-        """Read ahead when it is this client's turn. Nobody waits for that, so it has no answer.
+        """Read ahead when nobody waits for anything else. Nor does anybody for that: no answer.
         It counts for one that has left by then, too: so a chat is kept that ends with that wish."""
 
         def run() -> None:
-            if self._pair is not None and self._loaded == client.wanted:
+            if self._pair is not None and self._has_pair_of(client):
                 with suppress(Exception):
                     self._pair.prepare(from_json(Request | None, request, "request"))
 
-        self._jobs.put(Job(None, None, run))
+        self._jobs.put_spare(Job(client, None, run))
 
     # What the engine's thread does.
 
@@ -157,7 +167,8 @@ class Resident:
         try:
             while not self._stopping:
                 left = max(self._until - self._clock(), 0.0)
-                job = self._jobs.take(self._loaded, None if math.isinf(left) else left)
+                loaded = self._loaded.pair if self._loaded else None
+                job = self._jobs.take(loaded, None if math.isinf(left) else left)
                 if job is not None:
                     job.run()
                 elif self._clock() >= self._until and not self._give_up():
@@ -181,16 +192,38 @@ class Resident:
             pair.close()
 
     def _use(self, client: Client) -> Replies:
-        """The pair of this client, loaded where another one is, or none."""
+        """The pair of this client, loaded where another one is, or none, and with as long a context
+        as it wants."""
         assert client.wanted is not None
-        if self._pair is None or self._loaded != client.wanted:
+        if self._pair is None or not self._has_pair_of(client):
             self._unload()
             self.journal.begin()
             self.journal.show(client)
             self._pair = self._loaded_for(client, client.wanted)
             self._loaded = client.wanted
         self.journal.show(client)
+        self._enlarge(self._pair, client.wanted)
         return self._pair
+
+    def _has_pair_of(self, client: Client) -> bool:
+        loaded, wanted = self._loaded, client.wanted
+        return loaded is not None and wanted is not None and loaded.pair == wanted.pair
+
+    def _enlarge(self, pair: Replies, wanted: Wanted) -> None:
+        info = pair.info
+        usual = min(DEFAULT_CONTEXT, info.context_limit or DEFAULT_CONTEXT)
+        size = wanted.options.context or usual
+        if size <= info.context_size:
+            return
+        try:
+            with what_helps():
+                pair.enlarge(size)
+        except (DoesNotFit, UsageError):  # all is as before
+            raise
+        except BaseException:
+            self._unload()
+            raise
+        self._loaded = replace(wanted, options=replace(wanted.options, context=size))
 
     def _loaded_for(self, client: Client, wanted: Wanted) -> Replies:
         def progress(fraction: float) -> bool:
@@ -218,6 +251,11 @@ class Resident:
     def unload(self, client: Client) -> None:
         self._unload()
         client.answer(None)
+
+
+def _model(key: object) -> str | None:
+    """The name of the model that a job needs."""
+    return key.files.name if isinstance(key, Wanted) else None
 
 
 def _bytes_of(files: PairFiles) -> int:

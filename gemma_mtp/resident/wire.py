@@ -46,7 +46,7 @@ class Connection:
         """The next message; None if there is none within `timeout` seconds. Raises Disconnected."""
         while (end := self._received.find(b"\n", self._searched)) < 0:
             self._searched = len(self._received)
-            if timeout is not None and not select.select([self._socket], [], [], timeout)[0]:
+            if timeout is not None and not self._arrives(timeout):
                 return None
             self._read()
         line = self._received[:end]
@@ -59,6 +59,12 @@ class Connection:
         if not isinstance(message, dict):
             raise Disconnected("The other end speaks another protocol.")
         return message
+
+    def _arrives(self, timeout: float) -> bool:
+        try:
+            return bool(select.select([self._socket], [], [], timeout)[0])
+        except (OSError, ValueError) as error:  # another thread has closed it
+            raise Disconnected("The connection was closed.") from error
 
     def _read(self) -> None:
         try:

@@ -85,10 +85,11 @@ class Engine:
         keep: float = 300.0,
         context: int | None = None,
         verbose: bool = False,
+        party: str = "",
     ) -> ResidentPair:
         files = replace(FILES, name=name)
         options = LoadOptions(context=context, verbose=verbose)
-        pair = ResidentPair(self.folder, files, options, keep)
+        pair = ResidentPair(self.folder, files, options, keep, party)
         pair.load(lambda fraction: True)
         return pair
 
@@ -133,7 +134,7 @@ def test_the_second_client_finds_the_pair_loaded(engine: Engine) -> None:
     assert len(engine.pairs) == 1
 
 
-def test_another_pair_or_another_context_takes_its_place(engine: Engine) -> None:
+def test_another_pair_takes_its_place(engine: Engine) -> None:
     first = engine.pair("tiny")
     second = engine.pair("e2b", context=1024)
     assert [pair.closed for pair in engine.pairs] == [True, False]
@@ -216,9 +217,9 @@ def test_reading_ahead_has_no_answer_and_no_turn_to_wait_for(engine: Engine) -> 
     other.send({"op": "cancel"}, {"op": "status"})
     answer = other.receive(20.0)
     assert answer is not None
-    assert answer["all"][0]["done"]["waiting"] == 2
+    assert answer["all"][0]["done"]["waiting"] == 0
     events.close()  # type: ignore[attr-defined]
-    wait_until(lambda: len(engine.resident._jobs) == 0)
+    wait_until(lambda: not engine.resident._jobs._spare)
     assert other.receive(0.05) is None
     other.close()
 
@@ -278,6 +279,8 @@ def test_the_status_says_what_is_loaded_for_whom_and_who_waits_for_what(engine: 
     assert status["busy_for"] == status["clients"][0]
     assert len(status["clients"]) == 4
     assert status["waiting_for"] == {"e2b": 2, "12b": 1}
+    assert sorted(each["model"] for each in status["queue"]) == ["12b", "e2b", "e2b"]
+    assert {each["name"] for each in status["queue"]} == {status["busy_for"]}
     events.close()  # type: ignore[attr-defined]
     for other in others:
         other.join(20)

@@ -44,6 +44,7 @@ from gemma_mtp.errors import (
     DoesNotFit,
     ModelNotAvailable,
     NotPulled,
+    UsageError,
 )
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import OnEvent, PullProgress
@@ -78,6 +79,7 @@ class FakeEngine:
     scripts: list[Script] = field(default_factory=lambda: [Script()])
     context: int = 8192
     limit: int = 0  # the longest context that the model can hold; 0: not known
+    room: int = 0  # the longest context that there is memory for; 0: not known
     plain_reason: str = ""
     name: str = "tiny"
     requests: list[Request] = field(default_factory=list)
@@ -97,6 +99,16 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed = True
+
+    def enlarge(self, context: int) -> None:
+        assert not self.closed
+        if self.limit and context > self.limit:
+            raise UsageError(
+                f"A context of {context} tokens is more than this model's {self.limit}."
+            )
+        if self.room and context > self.room:
+            raise DoesNotFit(f"There is no memory for a context of {context} tokens.")
+        self.context = max(context, self.context)
 
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
         roles = [m.role for m in request.messages if m.role != "system"]

@@ -1,0 +1,115 @@
+"""Several contexts of one pair in the resident engine: the weights are loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from gemma_mtp.api import DEFAULT_CONTEXT, Loading, LoadOptions
+from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.resident.client import ResidentPair
+from tests.resident.test_turns import FILES, NEVER, Engine, request, said
+from tests.support.fakes import FakeEngine, Script
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with TemporaryDirectory() as short:
+        running = Engine(Path(short))
+        yield running
+        running.close()
+
+
+def test_a_smaller_context_or_none_uses_what_is_loaded(engine: Engine) -> None:
+    engine.pair(context=16384)
+    for context in (1024, 16384, None):
+        assert engine.pair(context=context).info.context_size == 16384
+    assert len(engine.pairs) == 1
+
+
+def test_a_larger_one_loads_no_weights_again(engine: Engine) -> None:
+    small = engine.pair(context=1024)
+    larger = engine.pair(context=2048)
+    assert larger.info.context_size == 2048
+    assert engine.pair().info.context_size == DEFAULT_CONTEXT
+    events = list(small.reply(request(), NEVER))
+    assert said(events) == "One two three four."
+    assert not any(isinstance(event, Loading) for event in events)
+    assert small.info.context_size == DEFAULT_CONTEXT
+    assert len(engine.pairs) == 1
+    assert engine.resident.status()["options"]["context"] == DEFAULT_CONTEXT
+    assert engine.resident.status()["info"]["context_size"] == DEFAULT_CONTEXT
+
+
+def test_a_client_can_have_its_context_made_larger(engine: Engine) -> None:
+    pair = engine.pair(context=64)
+    with pytest.raises(DoesNotFit):
+        list(pair.reply(request("word " * 300), NEVER))
+    pair.enlarge(4096)
+    assert pair.info.context_size == 4096
+    assert said(pair.reply(request("word " * 300), NEVER)) == "One two three four."
+    pair.enlarge(512)
+    assert pair.info.context_size == 4096
+    assert len(engine.pairs) == 1
+
+
+def test_it_still_has_it_when_the_pair_was_unloaded_meanwhile(engine: Engine) -> None:
+    pair = engine.pair(context=64)
+    pair.enlarge(4096)
+    engine.pair("e2b")
+    assert said(pair.reply(request("word " * 300), NEVER)) == "One two three four."
+    assert [each.context for each in engine.pairs] == [4096, 8192, 4096]
+
+
+def test_who_used_a_context_that_another_one_wanted_needs_it_from_then_on(engine: Engine) -> None:
+    pair = engine.pair(context=64)
+    engine.pair(context=4096)
+    assert said(pair.reply(request("word " * 300), NEVER)) == "One two three four."
+    engine.pair("e2b")
+    assert said(pair.reply(request("word " * 301), NEVER)) == "One two three four."
+    assert [each.context for each in engine.pairs] == [4096, 8192, 4096]
+
+
+@pytest.mark.parametrize(
+    ("limits", "error"), [({"limit": 4096}, UsageError), ({"room": 4096}, DoesNotFit)]
+)
+def test_where_there_is_none_that_is_said_and_the_old_one_stays(
+    engine: Engine, limits: dict[str, int], error: type[Exception]
+) -> None:
+    pair = engine.pair(context=1024)
+    for name, value in limits.items():
+        setattr(engine.pairs[0], name, value)
+    with pytest.raises(error, match="16384") as failure:
+        pair.enlarge(16384)
+    assert "smaller --ctx" in failure.value.hint  # type: ignore[attr-defined]
+    with pytest.raises(error):
+        engine.pair(context=16384)
+    assert said(pair.reply(request(), NEVER)) == "One two three four."
+    assert pair.info.context_size == 1024
+    assert len(engine.pairs) == 1
+    assert not engine.pairs[0].closed
+
+
+def test_a_pair_that_is_lost_over_it_is_loaded_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = engine.pair(context=1024)
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeEngine, "enlarge", lambda self, context: 1 / 0)
+        with pytest.raises(Exception, match="division"):
+            pair.enlarge(2048)
+    assert engine.pairs[0].closed
+    engine.scripts[:] = [Script("Again.")]
+    assert said(pair.reply(request(), NEVER)) == "Again."
+
+
+def test_other_options_of_loading_are_another_pair(engine: Engine) -> None:
+    engine.pair(context=1024)
+    options = LoadOptions(threads=1, context=512)
+    other = ResidentPair(engine.folder, FILES, options, 300.0)
+    other.load(lambda fraction: True)
+    assert len(engine.pairs) == 2
+    assert other.info.context_size == 512
