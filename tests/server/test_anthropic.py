@@ -161,7 +161,9 @@ def test_the_stop_sequence_that_was_met_is_named(client: Anthropic) -> None:
 
 def test_a_full_context_is_told_from_max_tokens(home: Path) -> None:
     said: list[Any] = [{"role": "user", "content": "one " * 200 + "Count from 1 to 300."}]
-    small = Engines(Store(load_catalogue()), Options(context=256, keep_alive=300), "tiny")
+    small = Engines(
+        Store(load_catalogue()), Options(context=256, threads=1, keep_alive=300), "tiny"
+    )
     with serving(small) as url, Anthropic(base_url=url, api_key="any", max_retries=0) as client:
         message = client.messages.create(messages=said, **{**MORE, "max_tokens": 4000})
         assert message.stop_reason == "model_context_window_exceeded"
