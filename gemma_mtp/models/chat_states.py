@@ -50,7 +50,10 @@ def admit(name: str) -> None:
 def remove(name: str) -> None:
     """Delete the state of a conversation, if there is one; none is written any more."""
     with suppress(OSError):
-        _path(name).unlink()
+        path = _path(name)
+        for part in path.parent.glob(f"{path.name}.*.tmp"):  # of writers that were killed
+            part.unlink()
+        path.unlink()
 
 
 def sizes() -> dict[str, int]:
@@ -196,6 +199,8 @@ def _make_room(path: Path, size: int, limit: int) -> bool:
     free = disk.free_bytes(folder())
     if size > limit or (free is not None and free < size + LEFT_FREE):
         return False
+    for part in atomic.abandoned(folder()):
+        part.unlink()
     others = [each for each in _all() if each[0] != path and each[1]]
     taken = size + sum(bytes for _, bytes, _ in others)
     for old, bytes, _ in sorted(others, key=lambda each: each[2]):

@@ -102,6 +102,9 @@ def test_the_window_of_the_cache_is_written_in_the_layout_that_is_read(pair) -> 
     tokens = pair.target.vocabulary.tokenize("Once upon a time there was a fox.", special=False)
     pair.target.decode(tokens, 0, 1)
     state = window_cells.save(pair.target.context)
+    whole = window_cells.save_all(pair.target.context)
     pair.target.rewind(0)
     assert state is not None
+    assert whole is not None
+    assert np.array_equal(window_cells.window_of(whole, len(state)), state)
     assert list(window_cells._State(state).cells["position"]) == list(range(len(tokens)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +208,35 @@ def test_a_full_disk_leaves_the_state_before(
     keep(pair, "a-1")
     assert states(pair).read("a-1") == before
     assert len([*chat_states.folder().iterdir()]) == 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gemma_mtp.api import Keeping, LoadOptions, PairFiles
+from gemma_mtp.models.chat_states import ChatStates
+
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+states = ChatStates(PairFiles("mine", *map(Path, sys.argv[1:])), LoadOptions(), "1")
+states.keep(Keeping("a-1", 1 << 30), {"ids": []}, [memoryview(bytes(5000))])
+states.close()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_kill_in_the_middle_of_writing_leaves_the_state_before(pair: PairFiles) -> None:
+    keep(pair, "a-1")
+    before = states(pair).read("a-1")
+    words = [sys.executable, "-c", KILLED, str(pair.target), str(pair.drafter)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert states(pair).read("a-1") == before
+    (part,) = set(chat_states.folder().iterdir()) - {file_of("a-1")}
+    os.utime(part, (1, 1))
+    keep(pair, "a-2")  # takes along what was left there
+    assert not part.exists()
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    chat_states.remove("a-1")
+    assert [*chat_states.folder().iterdir()] == [file_of("a-2")]
 
 
 def test_a_disk_that_is_nearly_full_is_left_alone(
