@@ -326,6 +326,15 @@ def test_an_empty_request_loads_and_unloads(client: Client) -> None:
     assert engine()["model"] == "tiny"
 
 
+def test_a_smaller_context_takes_nothing_away_and_a_larger_one_comes(client: Client) -> None:
+    client.generate("tiny", keep_alive=0)
+    sizes = []
+    for num_ctx in (1024, 512, 2048, 1024, None):
+        client.generate("tiny", "Hello", options={**FEW, "num_ctx": num_ctx})
+        sizes.append(client.ps().models[0].context_length)
+    assert sizes == [1024, 1024, 2048, 2048, 8192]
+
+
 @pytest.mark.parametrize("keep_alive", [-1, "-1", "-1s", "-5m"])
 def test_below_0_the_model_stays(client: Client, keep_alive: float | str) -> None:
     client.chat("tiny", ASK, options=FEW, keep_alive=keep_alive)
