@@ -19,7 +19,9 @@ from support.serving import serving
 from gemma_mtp import paths
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.pair_record import UNFINISHED
-from gemma_mtp.models.store import Store
+from gemma_mtp.models.store import BUILTIN_FOLDER, Store
+from gemma_mtp.resident.identity import place
+from gemma_mtp.resident.line import ask
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.settings import Options
 
@@ -45,7 +47,10 @@ targets = [
 @pytest.fixture
 def served(hub: Hub, tmp_path: Path) -> Engines:
     """Engines whose only model is on the hub of this test."""
-    real = real_pair(tmp_path / "real")
+    return engines_of(hub, real_pair(tmp_path / "real"))
+
+
+def engines_of(hub: Hub, real: dict[str, bytes]) -> Engines:
     hub.files = {"target.gguf": Stored.of(real["target"] + PADDING),
                  "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
     text = CATALOGUE.format(t=hub.files["target.gguf"], d=hub.files["mtp-target.gguf"])
@@ -180,6 +185,20 @@ def test_a_model_is_deleted(client: Client) -> None:
     with pytest.raises(ResponseError) as caught:
         client.delete("12b")
     assert caught.value.status_code == 404
+
+
+def test_a_model_that_is_loaded_is_unloaded_and_deleted(hub: Hub) -> None:
+    roles = ("target", "drafter")
+    files = {role: (BUILTIN_FOLDER / f"tiny-{role}.gguf").read_bytes() for role in roles}
+    with serving(engines_of(hub, files)) as url:
+        client = Client(url)
+        client.pull("12b")
+        assert client.generate("12b", "Hello", options={"num_predict": 2}).response
+        assert [model.name for model in client.ps().models] == ["12b:latest"]
+        assert client.delete("12b").status == "success"
+        assert client.ps().models == []
+    assert not folder().exists()
+    ask(place(), "stop")
 
 
 def test_a_model_that_is_just_pulled_is_not_deleted(url: str, client: Client, hub: Hub) -> None:
