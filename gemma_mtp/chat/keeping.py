@@ -22,10 +22,14 @@ GB = 1_000_000_000  # bytes
 
 
 def keeping(record: Record, options: Options) -> Keeping | None:
-    """How the conversation of a record is kept; None for not at all, as where it is not saved."""
-    if options.keep_chats != "on" or not record.saves or record.id is None:
+    """How the conversation of a record is kept; None for not at all, as where it is not saved.
+    Where that is off, what was kept of it before goes."""
+    if options.keep_chats == "ask" or not record.saves or record.id is None:
         return None
     name = record.archive.key(record.id)
+    if options.keep_chats == "off":
+        chat_states.remove(name)
+        return None
     chat_states.admit(name)
     return Keeping(name, options.keep_chats_gb * GB)
 
@@ -37,7 +41,7 @@ def offer_to_keep(chat: Chat) -> None:
     if chat.loaded is None or chat.files is None or is_temporary(chat.files.target):
         return
     used = chat.context_used()
-    if used < LONG:
+    if used < LONG or not chat.loaded.info.state_bytes:  # a server elsewhere keeps nothing here
         return
     size, most = byte_size(chat.loaded.info.state_bytes), f"{chat.options.keep_chats_gb} GB"
     chat.say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,14 @@ def test_a_chat_with_a_temporary_pair_is_not_asked() -> None:
     assert left(talk) == ""
 
 
+def test_where_nothing_could_be_kept_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = Talk()
+    talk.run(MESSAGE)
+    info = replace(talk.engine.info, state_bytes=0)
+    monkeypatch.setattr(type(talk.engine), "info", info)
+    assert left(talk) == ""
+
+
 def test_a_new_conversation_leaves_the_old_one() -> None:
     talk = Talk()
     talk.console.answers = [1]
@@ -110,6 +119,8 @@ def test_requests_say_under_which_name_they_are_kept() -> None:
     assert third is not None
     assert third.name != first.name
     assert others == [None, None]
+    # The first is kept still, and the second not any more.
+    assert [path.stem for path in chat_states.folder().iterdir()] == [first.name]
 
 
 @pytest.mark.parametrize(("key", "word"), [(ENTER, "on"), ("n", "off")])

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.engines import status, wait_until
@@ -142,3 +144,21 @@ def test_a_deleted_conversation_leaves_nothing_though_the_engine_has_it(folder: 
     assert len(chat_states.sizes()) == 1
     run("chats", "delete", "--yes", str(second))
     assert not any(chat_states.folder().iterdir())
+
+
+def test_a_chat_that_is_to_be_kept_from_its_end_on_is_kept_by_the_engine_it_leaves(
+    folder: Path, open_terminal: Callable[..., Any], tmp_path: Path
+) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text("The dog and the cat went to the sea. " * 250)
+    words = ("chat", "tiny", "-f", str(text), "What is it about?", "--max-tokens", "5")
+    chat = open_terminal(*words, real=True, rows=40, GEMMA_MTP_KEEP_ALIVE="5m")
+    chat.prompt()
+    chat.keys("\x04")
+    chat.until("Keep long chats so?")
+    chat.keys("\r")
+    assert chat.leave() == 0
+    assert chat_states.sizes() == {}
+    stop(folder)
+    go_on("And then?")
+    assert read_again() < 100
