@@ -38,7 +38,7 @@ COMMANDS = {name: command for name, command in EVERY.items() if not command.hidd
 """Those that help lists; the others are the same under the names of other programs."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
-OTHER_PROGRAMS = ("pip ", "uv ", "apt ", "cmake ", "hf ", "python ", "git ")
+OTHER_PROGRAMS = ("pip ", "uv ", "apt ", "cmake ", "hf ", "python ", "git ", "docker ")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

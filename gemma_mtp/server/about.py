@@ -74,7 +74,7 @@ def _fields(body: dict[str, Any]) -> Iterator[str]:
     yield "<table>"
     for name, field in body.get("properties", {}).items():
         kinds = field.get("anyOf", [field])
-        kind = " or ".join(dict.fromkeys(k.get("type", "object") for k in kinds))
+        kind = " or ".join(dict.fromkeys(k.get("type", "") for k in kinds))
         about = field.get("description", "") + (" Needed." if name in needed else "")
         yield f"<tr><td><code>{escape(name)}</code><td>{escape(kind)}<td>{escape(about)}"
     yield "</table>"

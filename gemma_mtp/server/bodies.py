@@ -2,9 +2,8 @@
 change nothing.
 
 A dialect's body is a pydantic model below `Body`, one for a reply below `ReplyBody`; its class says
-which field is what. What would
-change the reply and cannot be had is refused by name; a field that nobody knows is passed over,
-and named in the line that `serve` prints.
+which field is what. What would change the reply and cannot be had is refused by name; a field that
+nobody knows is passed over, and named in the line that `serve` prints.
 """
 
 from __future__ import annotations
@@ -17,16 +16,36 @@ from pydantic import BaseModel, ConfigDict
 from gemma_mtp.api import Message
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.settings import PARAMETERS
+from gemma_mtp.settings import PARAMETERS, SETTINGS
+from gemma_mtp.text import json_text
 
 OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
 """Settings that a client may give under our own name in any dialect."""
 
 
+_TYPES = {float: "number", int: "integer", bool: "boolean"}
+
+
+def _described(schema: dict[str, Any], body: type[Body]) -> None:
+    """Add to the schema of a body what becomes of fields that are not declared by themselves."""
+    fields = schema.setdefault("properties", {})
+    for name, ours in (dict(zip(OURS, OURS, strict=True)) | body.SETTINGS).items():
+        known = SETTINGS[ours]
+        plain = known.kind in _TYPES and not known.words  # others come in several forms
+        kind = {"type": _TYPES[known.kind]} if plain else {}
+        about = f"{known.help} {known.wanted.capitalize()}."
+        fields[name] = {**kind, "description": about, **fields.get(name, {})}
+    for name, values in body.NEUTRAL.items():
+        neutral = " or ".join(map(json_text, values)) or "null"
+        fields.setdefault(name, {"description": f"Refused unless it is {neutral}."})
+    for name in sorted(body.IGNORED):
+        fields.setdefault(name, {"description": "Changes nothing."})
+
+
 class Body(BaseModel):
     """A JSON object that a client sends."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_described)
 
     SETTINGS: ClassVar[dict[str, str]] = {}
     """Fields that are a setting of ours, by the client's name."""
