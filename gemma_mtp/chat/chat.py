@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gemma_mtp.api import Message, Request, Stats
@@ -133,6 +134,15 @@ class Chat:
         self._engine.close()
         self._engine, self.files = None, None
         self.last, self.total, self.replies = None, Stats(), 0
+
+    def enlarge(self, context: int) -> None:
+        """Have a longer context for the loaded pair, now and when it is loaded again.
+
+        Raises UsageError and DoesNotFit; then all is as before.
+        """
+        self.engine.enlarge(context)
+        self.options = self.options.with_values(context=context)
+        self.loaded_with = replace(self.loaded_with, context=context)
 
     def add_figures(self, stats: Stats) -> None:
         """Add the figures of a reply."""

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.api import Request, Stats, Turn
 from gemma_mtp.conversations.attachments import compose, named, shortened
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.terminal.interrupts import breakable
 from gemma_mtp.text import counted
@@ -19,6 +20,7 @@ from gemma_mtp.text import counted
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
+LARGER: Literal["larger"] = "larger"
 CLEAR, SHORTEN = "/clear starts afresh", "Shorten it"
 
 
@@ -27,7 +29,7 @@ def advice(chat: Chat, first: str, tokens: int = 0) -> str:
     size = larger_context(chat.env.machine, chat.engine.info, tokens)
     if isinstance(size, str):
         return f"{first}; {size}."
-    return f"{first}; /set ctx {size}, then /model {chat.model}, holds more."
+    return f"{first}; /set ctx {size} holds more."
 
 
 def make_room(
@@ -45,10 +47,13 @@ def make_room(
 
     count = turns_to_drop(tokens, len(draft.sent), size)
     if count is None:
-        _explain_too_long(chat, draft, problem, first, tokens(len(draft.sent) - 1))
-        return None
+        alone = tokens(len(draft.sent) - 1)
+        return draft if _helped(chat, draft, problem, first, alone) else None
     turns = draft.sent[:count]
-    if not _agreed(chat, problem, turns):
+    agreed = _agreed(chat, problem, turns)
+    if agreed == LARGER:
+        return draft
+    if not agreed:
         return None
     stays = f" {'It stays' if count == 1 else 'They stay'} saved." if chat.record.saves else ""
     chat.note(f"Left out of the prompt from here on: {_named_oldest(turns)}.{stays}")
@@ -56,10 +61,9 @@ def make_room(
     return draft.skipping(count)
 
 
-def _explain_too_long(
-    chat: Chat, draft: Conversation, problem: str, first: str, alone: int
-) -> None:
-    """`alone`: the tokens of a prompt with nothing but the last exchange."""
+def _helped(chat: Chat, draft: Conversation, problem: str, first: str, alone: int) -> bool:
+    """Say what is too long, and whether a longer context was made for it. `alone`: the tokens of a
+    prompt with nothing but the last exchange."""
     size = chat.engine.info.context_size
     last = draft.sent[-1]
     if last.reply is None:
@@ -69,15 +73,26 @@ def _explain_too_long(
             f"{too_long if alone > size else 'leaves no room for a reply'}."
         )
         _name_attached(chat, last.user.content)
-        chat.note(advice(chat, SHORTEN, alone))
-    elif len(draft.sent) == 1:
+        return _longer_for(chat, SHORTEN, alone)
+    if len(draft.sent) == 1:
         chat.say(problem)
-        chat.note(advice(chat, first, alone))
-    else:
-        chat.say(
-            f"{problem} The last exchange alone has {alone}, which leaves no room for a reply."
-        )
-        chat.note(advice(chat, CLEAR, alone))
+        return _longer_for(chat, first, alone)
+    chat.say(f"{problem} The last exchange alone has {alone}, which leaves no room for a reply.")
+    return _longer_for(chat, CLEAR, alone)
+
+
+def _longer_for(chat: Chat, first: str, tokens: int) -> bool:
+    """Offer a context in which `tokens` fit; whether it was made. `first` helps without one."""
+    size = larger_context(chat.env.machine, chat.engine.info, tokens)
+    if isinstance(size, int) and chat.options.overflow == "ask":
+        with breakable():
+            answer = chat.console.ask(
+                f"Make the context longer, {size} tokens?", ("yes, make it longer", "no, stop here")
+            )
+        if answer == 0 and _made_larger(chat, size):
+            return True
+    chat.note(advice(chat, first, tokens))
+    return False
 
 
 def _name_attached(chat: Chat, message: str) -> None:
@@ -87,23 +102,39 @@ def _name_attached(chat: Chat, message: str) -> None:
         chat.note(f"Attached to it: {named(chat.attached)}; /file none takes that away.")
 
 
-def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool:
+def _agreed(chat: Chat, problem: str, turns: tuple[Turn, ...]) -> bool | Literal["larger"]:
+    """Whether turns may be left out; LARGER where the context was made larger instead."""
     if chat.options.overflow == "drop-oldest":
         return True
     chat.say(problem)
     if chat.options.overflow == "ask":
         chat.say(f"To make room, the model can do without {_named_oldest(turns)}.")
         question = f"Leave {'it' if len(turns) == 1 else 'them'} out?"
+        size = larger_context(chat.env.machine, chat.engine.info)
+        more = () if isinstance(size, str) else (f"no, make the context longer: {size} tokens",)
         with breakable():
-            answer = chat.console.ask(question, ("yes, leave out", "no, stop here"))
+            answer = chat.console.ask(question, ("yes, leave out", "no, stop here", *more))
         if answer == 0:
             return True
+        if answer == 2 and isinstance(size, int) and _made_larger(chat, size):
+            return LARGER
         chat.note(advice(chat, CLEAR))
         return False
     chat.note(
         f"{advice(chat, CLEAR)} With --overflow drop-oldest the oldest exchanges are left out."
     )
     return False
+
+
+def _made_larger(chat: Chat, size: int) -> bool:
+    try:
+        chat.enlarge(size)
+    except GemmaMtpError as error:
+        chat.failed(error, "")
+        return False
+    chat.note(f"The context holds {chat.engine.info.context_size} tokens now.")
+    chat.warned = False
+    return True
 
 
 def _named_oldest(turns: tuple[Turn, ...]) -> str:

@@ -744,6 +744,19 @@ def test_set_parameter() -> None:
     assert talk.env.loaded[-1][1].context == 512
 
 
+def test_a_longer_context_is_there_at_once() -> None:
+    talk = Talk()
+    talk.engine.limit = 32768
+    assert "The context holds 16384 tokens now.\n" in talk.run("/set ctx 16384")
+    assert not talk.engine.closed
+    assert "  ctx             16384\n" in talk.run("/show parameters")
+    shown = talk.run("/set parameter num_ctx 65536", "/set ctx")
+    assert "A context of 65536 tokens is more than this model's 32768." in shown
+    assert "ctx is 16384.\n" in shown
+    talk.run("/model tiny")
+    assert talk.env.loaded[-1][1].context == 16384
+
+
 def test_a_parameter_needs_no_word_before_it() -> None:
     talk = Talk()
     assert "temperature is 0.5." in talk.run("/set temperature 0.5")

@@ -428,7 +428,7 @@ def test_a_full_context_is_asked_about(start: Start) -> None:
     me.waits("can do without the oldest exchange")
     me.terminal.until("Enter takes it")
     me.terminal.keys(DOWN, ENTER)
-    me.waits("/clear starts afresh; /set ctx 512, then /model tiny, holds more.")
+    me.waits("/clear starts afresh; /set ctx 512 holds more.")
     me.waits("The message is back on the line")
     me.terminal.until(lambda: me.terminal.above[-1].endswith("rain"))
     me.terminal.keys(CTRL_C)

@@ -63,7 +63,8 @@ def test_ask_asks() -> None:
     talk.console.answers = [1]
     shown = talk.run(LONG)
     ((question, choices),) = talk.console.asked
-    assert (question, choices) == ("Leave it out?", ("yes, leave out", "no, stop here"))
+    longer = "no, make the context longer: 400 tokens"
+    assert (question, choices) == ("Leave it out?", ("yes, leave out", "no, stop here", longer))
     assert (
         "The prompt has 212 tokens; the context holds 200.\n"
         'To make room, the model can do without the oldest exchange, "one one one one".\n'
@@ -87,14 +88,40 @@ def test_stop_hands_the_message_back() -> None:
 @pytest.mark.parametrize("overflow", ["ask", "drop-oldest", "stop"])
 def test_a_message_that_is_too_long_in_itself(overflow: str) -> None:
     talk = Talk(context=300, overflow=overflow)  # type: ignore[arg-type]
+    talk.console.answers = [1]
     shown = talk.run("hi", "word " * 400, "word")
     assert "The prompt has 415 tokens; the context holds 300." in shown or overflow == "stop"
     assert (
-        "The message itself is too long, by 104 tokens.\nShorten it; /set ctx 1200, then " in shown
+        "The message itself is too long, by 104 tokens.\n"
+        "Shorten it; /set ctx 1200 holds more.\n" in shown
     )
     assert talk.offered[2].startswith("word word")
-    assert talk.console.asked == []
+    asked = ("Make the context longer, 1200 tokens?", ("yes, make it longer", "no, stop here"))
+    assert talk.console.asked == ([asked] if overflow == "ask" else [])
     assert len(talk.said) == 4
+
+
+@pytest.mark.parametrize("limits", [{}, {"room": 300}])
+def test_the_context_is_made_longer_where_somebody_wants_that(limits: dict[str, int]) -> None:
+    talk = filled("ask")
+    for name, value in limits.items():
+        setattr(talk.engine, name, value)
+    talk.console.answers = [2]
+    shown = talk.run(LONG)
+    if limits:
+        assert "There is no memory for a context of 400 tokens." in shown
+        assert talk.offered[-1] == LONG.strip()
+        assert len(talk.said) == 4
+        return
+    assert "The context holds 400 tokens now.\nYes.\n" in shown
+    assert len(talk.said) == 6
+    assert len(talk.saved.turns) == 3
+    talk.console.answers = [0]
+    shown = talk.run("word " * 900)
+    assert "The message itself is too long" in shown
+    assert "The context holds 1600 tokens now.\nYes.\n" in shown
+    assert talk.engine.info.context_size == 1600
+    assert not talk.engine.closed
 
 
 def test_what_makes_a_message_too_long_is_named(tmp_path: Path) -> None:
@@ -129,17 +156,18 @@ def test_a_reply_that_fills_the_context_goes_on_when_there_is_room() -> None:
 
 def test_a_reply_that_fills_the_context_by_itself() -> None:
     talk = Talk(Script("word " * 400), context=300)
+    talk.console.answers = [1]
     shown = talk.run("hi")
     assert "ctx 300/300 · context full\nThe context is full: 300 of 300 tokens.\n/clear" in shown
-    assert "/set ctx 600, then /model tiny, holds more." in shown
+    assert "/set ctx 600 holds more." in shown
     assert talk.said[1][0] == "assistant"
 
 
 @pytest.mark.parametrize(
     ("limit", "words", "advice"),
     [
-        (0, 400, "Shorten it; /set ctx 1200, then /model tiny, holds more."),
-        (1000, 400, "Shorten it; /set ctx 1000, then /model tiny, holds more."),
+        (0, 400, "Shorten it; /set ctx 1200 holds more."),
+        (1000, 400, "Shorten it; /set ctx 1000 holds more."),
         (1000, 2000, "Shorten it; this model holds 1000 tokens at the most."),
         (300, 400, "Shorten it; this model holds 300 tokens at the most."),
     ],
@@ -147,6 +175,7 @@ def test_a_reply_that_fills_the_context_by_itself() -> None:
 def test_no_context_is_asked_for_that_cannot_be(limit: int, words: int, advice: str) -> None:
     talk = Talk(context=300)
     talk.engine.limit = limit
+    talk.console.answers = [1]
     assert talk.run("word " * words).split("\n")[2] == advice
 
 

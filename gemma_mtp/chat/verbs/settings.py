@@ -59,7 +59,15 @@ def set_parameter(chat: Chat, rest: str) -> None:
     if known.name == "draft":
         draft(chat, " ".join(words))
         return
+    before = chat.options
     change(chat, known.name, words)
+    if known.name == "ctx" and chat.loaded is not None:
+        size = chat.options.context or 0
+        if size > chat.loaded.info.context_size:
+            chat.options = before
+            chat.enlarge(size)
+            chat.note(f"The context holds {chat.loaded.info.context_size} tokens now.")
+            return
     later = f" from the next load on (/model {chat.model or 'NAME'})" if known.at_load else ""
     chat.note(parameters.told(chat.options, known, later))
     if known.name in ("exact", "seed") and chat.options.is_exact:
