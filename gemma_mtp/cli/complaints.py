@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "start": ("The server for other programs runs until Ctrl-C.", "serve"),
+    "launch": ("Other programs are told the address of the server by themselves.", "serve"),
     "create": ("Models are not made here; a system prompt is a setting.", "config system TEXT"),
     "push": ("Models are not published from here; a copy can be carried.", "pull e2b --to FOLDER"),
     "cp": ("Models are not renamed here; a copy can be carried.", "pull e2b --to FOLDER"),

@@ -22,6 +22,17 @@ from gemma_mtp.text import json_text
 OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
 """Settings that a client may give under our own name in any dialect."""
 
+_TOOLS = "cannot be used: tools are not supported yet"
+_FORMATS = "cannot be used: a forced format is not supported yet"
+YET_TO_COME = {
+    "tools": _TOOLS,
+    "functions": _TOOLS,
+    "format": _FORMATS,
+    "response_format": _FORMATS,
+    "images": "cannot be used: pictures are not supported yet",
+}
+"""What is said about fields that many programs send; they are to be served one day."""
+
 
 _TYPES = {float: "number", int: "integer", bool: "boolean"}
 
@@ -63,7 +74,7 @@ class Body(BaseModel):
         """Raise Unsupported for the first field that cannot be served as it is meant."""
         for name, value in self.given().items():
             if name in self.NEUTRAL and value not in self.NEUTRAL[name]:
-                raise Unsupported(name)
+                raise Unsupported(name, YET_TO_COME.get(name, "is not supported"))
 
     def settings(self) -> dict[str, str]:
         """The client's names of the settings that it gave, and ours."""

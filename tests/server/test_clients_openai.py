@@ -66,6 +66,14 @@ def test_a_stream_is_the_same_reply_in_pieces(client: Any) -> None:
     assert len(pieces) > 20
 
 
+def test_completions_go_on_with_a_text(client: Any) -> None:
+    asked = {"model": "tiny", "prompt": "Once upon", "max_tokens": 8, "temperature": 0}
+    whole = client.completions.create(**asked)
+    pieces = [chunk.choices[0].text for chunk in client.completions.create(**asked, stream=True)]
+    assert "".join(pieces) == whole.choices[0].text
+    assert whole.usage.completion_tokens == 8
+
+
 def test_responses_whole_and_in_pieces_are_the_same(client: Any) -> None:
     asked = {"model": "tiny", "input": STORY, "max_output_tokens": 40, "temperature": 0}
     whole = client.responses.create(**asked)

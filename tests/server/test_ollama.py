@@ -222,7 +222,9 @@ def test_fields_that_would_change_the_reply_are_refused_by_name(
 ) -> None:
     body = {"model": "tiny", "prompt": "Hello", "messages": ASK, field: value}
     for route in ("/api/generate", "/api/chat"):
-        assert refusal(raw.post(route, json=body)) == f"{field} is not supported."
+        refused = refusal(raw.post(route, json=body))
+        assert refused.startswith(field)
+        assert "is not supported" in refused or "are not supported" in refused
 
 
 @pytest.mark.parametrize(

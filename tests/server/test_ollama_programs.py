@@ -76,7 +76,10 @@ def test_home_assistant(http: httpx.Client) -> None:
     assert "".join(line["message"]["content"] for line in found)
     body |= {"keep_alive": -1, "format": {"type": "object", "properties": {}}}
     response = http.post("/api/chat", json=body)
-    assert (response.status_code, response.json()) == (400, {"error": "format is not supported."})
+    assert (response.status_code, response.json()) == (
+        400,
+        {"error": "format cannot be used: a forced format is not supported yet."},
+    )
 
 
 def test_continue(http: httpx.Client) -> None:
