@@ -195,6 +195,10 @@ def test_a_model_that_is_loaded_is_unloaded_and_deleted(hub: Hub) -> None:
         client.pull("12b")
         assert client.generate("12b", "Hello", options={"num_predict": 2}).response
         assert [model.name for model in client.ps().models] == ["12b:latest"]
+        away = folder().rename(folder().with_name("away"))  # as `gemma-mtp rm` might do meanwhile
+        loaded = client.ps().models[0]
+        assert (loaded.name, len(loaded.digest or "")) == ("12b:latest", 64)
+        away.rename(folder())
         assert client.delete("12b").status == "success"
         assert client.ps().models == []
     assert not folder().exists()

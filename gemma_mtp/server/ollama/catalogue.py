@@ -16,7 +16,7 @@ from gemma_mtp import __version__
 from gemma_mtp.api import PairInfo, from_json
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
 from gemma_mtp.models import gguf, inventory
-from gemma_mtp.models.inventory import StoredPair
+from gemma_mtp.models.inventory import StoredFile, StoredPair
 from gemma_mtp.models.store import Store
 from gemma_mtp.server.errors import Refused
 from gemma_mtp.server.ollama import about
@@ -160,14 +160,16 @@ def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
     size = status["file_bytes"] + info.target_kv_bytes + info.drafter_kv_bytes
     left = status["seconds_left"]
     until = FOREVER if left is None else timedelta(seconds=max(left, 0.0))
-    item, layers, details = _item(http, name), 0, {}
-    with suppress(GemmaMtpError, OSError):
-        header = about.header_of(_target(item))
+    files: tuple[StoredFile, ...] = ()
+    layers, details = 0, {}
+    with suppress(GemmaMtpError, OSError):  # they were removed meanwhile
+        item = _item(http, name)
+        files, header = item.files, about.header_of(_target(item))
         layers, details = gguf.describe(header).layers, about.details(header)
     return {
         **_named(name),
         "size": size,
-        "digest": about.digest(item.files),
+        "digest": about.digest(files),
         "details": details,
         "expires_at": (datetime.now(UTC) + until).isoformat().replace("+00:00", "Z"),
         "size_vram": round(size * _share_on_gpu(info.gpu_layers, layers)),
