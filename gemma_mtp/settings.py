@@ -62,7 +62,7 @@ class Setting:
     `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
     `words` stand for values. `unset` says what None means, "" where None is no value. `alias` is
     Ollama's name, where that is another one. `is_time`: a number of seconds, also typed as 30s, 5m
-    or 1h. `variable` of the environment sets it, over config.toml.
+    or 1h. `variable` of the environment sets it, over config.toml. A `secret` is never shown.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Setting:
     alias: str = ""
     is_time: bool = False
     variable: str = ""
+    secret: bool = False
 
     def accept(self, value: Any, called: str = "") -> Any:
         """A value of TOML, JSON or Python as the field holds it.
@@ -130,6 +131,8 @@ class Setting:
         """A value as a person reads and types it."""
         if value is None or value == ():
             return self.unset
+        if self.secret:
+            return "(not shown)"
         if isinstance(value, tuple):
             return " ".join(f'"{text}"' for text in value)
         if isinstance(value, bool):
@@ -313,7 +316,23 @@ class ChatSettings:
 
 
 @dataclass(frozen=True)
-class Options(ChatSettings, View, LoadOptions, ReplySettings, Sampling):
+class Elsewhere:
+    """A server that writes the replies, in place of this machine."""
+
+    server: str | None = setting(
+        None,
+        "Address of a server that answers instead; any that speaks OpenAI's dialect.",
+        str,
+        unset="this machine answers",
+        variable="GEMMA_MTP_SERVER",
+    )
+    api_key: str | None = setting(
+        None, "Key for that server.", str, unset="no key", secret=True, variable="GEMMA_MTP_API_KEY"
+    )
+
+
+@dataclass(frozen=True)
+class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Sampling):
     """All settings of a chat or a run.
 
     `given` names the fields that a person has set, on the command line, in config.toml or with

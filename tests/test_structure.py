@@ -27,12 +27,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conversations": {*BASE, "files"},
     "resident": {*BASE, "files", "paths", "llama", "engine", "models"},
     "server": {*BASE, "models", "resident"},
+    "remote": {*BASE},
     "terminal": {*BASE, "files"},
     "measure": {*BASE, "decoding", "engine", "models", "terminal"},
     "chat": {*BASE, "files", "models", "conversations", "terminal"},
     "cli": {
         *(*BASE, "files", "paths", "decoding", "llama", "engine", "models"),
-        *("conversations", "resident", "server", "terminal", "measure", "chat"),
+        *("conversations", "resident", "server", "remote", "terminal", "measure", "chat"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -53,6 +54,7 @@ LIBRARIES = {
     "starlette": {"server"},
     "pydantic": {"server"},
     "uvicorn": {"server/run.py"},
+    "httpx": {"remote"},
     "jinja2": {"engine/template_rendering.py"},
 }
 """A library and the packages, or the files, that may import it."""

@@ -1,0 +1,1 @@
+"""Replies that a server elsewhere writes: any that speaks OpenAI's dialect."""
