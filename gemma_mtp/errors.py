@@ -74,6 +74,10 @@ class DoesNotFit(GemmaMtpError):
         self.tokens, self.size = tokens, size
 
 
+class NotCounted(GemmaMtpError):
+    """Nobody here can say how many tokens a text has."""
+
+
 class BadPair(GemmaMtpError):
     """A file that cannot be used, or a drafter that does not belong to its target."""
 

@@ -48,6 +48,8 @@ class PairInfo:
     about what is wrong with a pair that can be used. `exact_slowdown` is how many times as long a
     token takes in exact mode without drafts, once that has been measured. `context_limit` is the
     longest context that the model was trained with, in tokens; 0 where that is not known.
+    `server` is the address of the server that has it, "" on this machine; it may not say how large
+    the context is, which is 0 then.
     `state_bytes` is what the conversation in the cache would take on the disk.
     """
 
@@ -64,6 +66,7 @@ class PairInfo:
     warnings: tuple[str, ...] = ()
     exact_slowdown: float | None = None
     context_limit: int = 0
+    server: str = ""
     state_bytes: int = 0
 
     def larger_context(self, tokens: int = 0) -> int | None:

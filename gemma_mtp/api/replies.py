@@ -24,8 +24,8 @@ class Replies(Protocol):
         """
 
     def count(self, request: Request) -> int:
-        """Tokens of the prompt that `request` amounts to. Raises UsageError, and DoesNotFit for a
-        message that is far too long to be tokenized."""
+        """Tokens of the prompt that `request` amounts to. Raises UsageError, DoesNotFit for a
+        message that is far too long to be tokenized, and NotCounted where a server does not say."""
 
     def prepare(self, request: Request | None) -> None:
         """Read ahead what the prompt after `request` will begin with; for None, leave off."""

@@ -18,7 +18,7 @@ from gemma_mtp.chat.loading import load
 from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.record import Record
-from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.errors import GemmaMtpError, NotCounted
 from gemma_mtp.settings import Options, View
 from gemma_mtp.terminal.render import Printer
 
@@ -183,10 +183,13 @@ class Chat:
         except Exception:  # a figure for the bar is not worth a word, much less the chat
             return 0
 
-    def tokens(self, text: str) -> int:
-        """Tokens of a text as part of a message."""
+    def tokens(self, text: str) -> int | None:
+        """Tokens of a text as part of a message; None where nobody can say."""
         empty, whole = (Request((Message.text("user", t),)) for t in ("", text))
-        return self.engine.count(whole) - self.engine.count(empty)
+        try:
+            return self.engine.count(whole) - self.engine.count(empty)
+        except NotCounted:
+            return None
 
     def start_afresh(self, conversation: Conversation | None = None) -> None:
         """Forget the conversation here; on the disk it stays."""

@@ -12,7 +12,7 @@ from gemma_mtp.api import Request, Stats, Turn
 from gemma_mtp.conversations.attachments import compose, named, shortened
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
-from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.errors import GemmaMtpError, NotCounted
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.terminal.interrupts import breakable
 from gemma_mtp.text import counted
@@ -45,10 +45,15 @@ def make_room(
         shorter = draft.skipping(dropped)
         return chat.engine.count(Request(shorter.messages(), think=chat.options.think))
 
-    count = turns_to_drop(tokens, len(draft.sent), size)
-    if count is None:
-        alone = tokens(len(draft.sent) - 1)
-        return draft if _helped(chat, draft, problem, first, alone) else None
+    try:
+        count = turns_to_drop(tokens, len(draft.sent), size)
+        if count is None:
+            alone = tokens(len(draft.sent) - 1)
+            return draft if _helped(chat, draft, problem, first, alone) else None
+    except NotCounted:  # nor is it known what would have to go
+        chat.say(problem)
+        chat.note(advice(chat, first))
+        return None
     turns = draft.sent[:count]
     agreed = _agreed(chat, problem, turns)
     if agreed == LARGER:

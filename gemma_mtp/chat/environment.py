@@ -5,7 +5,7 @@ Only the protocol is here. The command line builds the real one, tests a scripte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,17 +14,28 @@ from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.machine import Machine
-    from gemma_mtp.models.store import Store
     from gemma_mtp.settings import Options
 
 
 class Environment(Protocol):
     """All that a chat reaches for outside of itself."""
 
-    @property
-    def store(self) -> Store: ...
-
     def is_built_in(self, name: str) -> bool: ...
+
+    def meant(self, typed: str) -> str:
+        """A sentence where a name means something else than the very thing it names, else ""."""
+
+    def models_here(self) -> Iterator[tuple[str, str]]:
+        """Names that can be loaded at once, each with a description."""
+
+    def models_elsewhere(self) -> Iterator[tuple[str, str]]:
+        """Names of those that would have to be fetched, each with how."""
+
+    def described(self, name: str, given: Options, width: int) -> list[str]:
+        """All there is to say about a model, in lines of `width` columns."""
+
+    def header_text(self, files: PairFiles, key: str) -> str:
+        """A text of the target's header; "" where it has none."""
 
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
         """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""

@@ -67,7 +67,7 @@ def introduce(
 def what_mtp_does(env: Environment, engine: Replies, options: Options) -> str:
     """A line for the start of a chat: what drafts brought here so far, or what they are; "" for a
     pair without, of which `introduce` says more."""
-    if engine.info.plain_reason:
+    if engine.info.plain_reason or engine.info.server:
         return ""
     if options.draft == 0:
         return "Drafts are off; /draft auto uses them where they pay."

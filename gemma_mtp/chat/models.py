@@ -1,41 +1,44 @@
-"""What the verbs of a chat say about models: those here, and the loaded one in detail.
+"""What a chat says about models of this machine: those here, and the loaded one in detail.
 
-Reads the store and file headers by way of the environment; loads nothing.
+The environment of the command line calls it. Reads the store and file headers; loads nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gemma_mtp.text import byte_size
 
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
-    from gemma_mtp.chat.environment import Environment
+    from gemma_mtp.models.machine import Machine
+    from gemma_mtp.models.store import Store
     from gemma_mtp.settings import Options
 
 
-def here(env: Environment) -> Iterator[tuple[str, str]]:
+def here(store: Store) -> Iterator[tuple[str, str]]:
     """Names that can be loaded at once, each with a description."""
-    for entry in env.store.ready():
+    for entry in store.ready():
         size = byte_size(entry.bytes) if entry.bytes else "built in"
         yield entry.name, ", ".join(part for part in (entry.title, entry.tag, size) if part)
 
 
-def elsewhere(env: Environment) -> Iterator[tuple[str, str]]:
+def elsewhere(store: Store) -> Iterator[tuple[str, str]]:
     """Models of the catalogue that are not here, under their short names."""
-    for entry in env.store.catalogue.entries:
-        if entry.default and not env.store.is_ready(entry):
+    for entry in store.catalogue.entries:
+        if entry.default and not store.is_ready(entry):
             yield entry.name, f"not here: gemma-mtp pull {entry.name}"
 
 
-def described(env: Environment, name: str, given: Options, width: int) -> list[str]:
+def described(
+    store: Store, machine: Callable[[], Machine], name: str, given: Options, width: int
+) -> list[str]:
     """The lines of `gemma-mtp show NAME` in a window of `width` columns."""
     from gemma_mtp.models.details import details, facts, title
     from gemma_mtp.terminal import tables
 
-    found = details(env.store, name, env.machine, given)
+    found = details(store, name, machine, given)
     known = facts(found, template="/show template has it")
     return [title(found), *tables.plain_lines(tables.facts(known), width)]
 

@@ -131,7 +131,12 @@ def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
 
 
 def _header(chat: Chat) -> None:
-    parts = [(2, Path(chat.model).name), (1, f"ctx {chat.engine.info.context_size}")]
+    info = chat.engine.info
+    parts = [(2, Path(chat.model).name)]
+    if info.server:
+        parts.append((3, f"at {info.server}"))
+    if info.context_size:
+        parts.append((1, f"ctx {info.context_size}"))
     if not chat.record.saves:
         parts.append((4, "not saved"))
     parts.append((3, "/help lists the commands"))

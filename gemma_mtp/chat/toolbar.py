@@ -44,4 +44,6 @@ def context(chat: Chat) -> str:
     """How full the context is, as of the last reply."""
     size = chat.engine.info.context_size
     used = chat.context_used()
+    if not size:
+        return f"ctx {used}" if used else chat.engine.info.server
     return f"ctx {used}/{size} ({used * 100 // size} %)"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request
 from gemma_mtp.chat.loading import introduce, load
-from gemma_mtp.cli.find_pair import resolve_or_offer
 from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
 from gemma_mtp.files.reading import piped_text
 from gemma_mtp.models.larger_context import larger_context
@@ -56,14 +55,14 @@ def answer_once(
     """Load a pair and write its answer to the prompt and to what is piped in, after what was said
     in a conversation that is `continued`."""
     named = model or (continued.model if continued else None) or None
-    files = resolve_or_offer(env, named, options.drafter)
+    files = env.resolve_or_offer(named, options.drafter)
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text:
         words = f"run {model}" if model else "run"
         raise UsageError("The prompt is empty.", f'Try: gemma-mtp {words} "Why is the sky blue?"')
     if named is None and not report.quiet:
-        note(who_answers(env, files.name))
+        note(env.who_answers(files.name))
     options = options.for_model(files.sampling)
     printer = Printer(
         Screen(sys.stdout, sys.stderr), answers=not report.json, view=options.part(View)
@@ -81,14 +80,6 @@ def answer_once(
         system = (Message.text("system", options.system),) if options.system else ()
         request = Request.of((*system, Message.text("user", text)), options)
         return answer(env, engine, request, printer, report)
-
-
-def who_answers(env: Environment, name: str) -> str:
-    """A sentence about the model that is taken where none was named."""
-    if env.is_built_in(name):
-        return f"{name}, the built-in toy model, answers; gemma-mtp pull e2b fetches a real one."
-    why = "the default model" if "model" in env.settings() else "the model used last"
-    return f"{name}, {why}, answers."
 
 
 def answer(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
     Files,
     Model,
@@ -17,7 +18,6 @@ from gemma_mtp.cli.flags import (
     Prompt,
     takes_options,
 )
-from gemma_mtp.cli.positionals import read_words
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import can_talk, is_terminal, note
@@ -51,8 +51,8 @@ def chat(
     is answered as by `run`, or with --interactive goes along with the first message."""
     talks = interactive or can_talk()
     typed = [word for word in (model, *(prompt or ())) if word is not None]
-    command = "chat" if talks else "run"
-    words = read_words(typed, context.obj.names(), command=command, named=named, prompt=asked)
+    env = environment_of(context.obj, options, context.params)
+    words = env.words(typed, "chat" if talks else "run", named, asked)
     if resume and latest:
         raise UsageError(
             "--continue and --resume do not go together.",
@@ -72,16 +72,16 @@ def chat(
         beginning = {"files": file or [], "resume": resume, "latest": latest}
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
-        return talk(context.obj, words.model, words.prompt, options, **beginning)
+        return talk(env, words.model, words.prompt, options, **beginning)
     from gemma_mtp.cli.answer import Report, answer_once
 
     more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
     if latest:
         from gemma_mtp.cli.continued import Continued
 
-        more["continued"] = Continued(context.obj, options, context.params["system"])
+        more["continued"] = Continued(env, options, context.params["system"])
     whole = with_files(words.prompt, file)
-    return answer_once(context.obj, words.model, whole, options, **more)
+    return answer_once(env, words.model, whole, options, **more)
 
 
 def talk(

@@ -6,7 +6,7 @@ Everything is imported when it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
     from gemma_mtp.cli.findings import Finding
+    from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.catalogue import Catalogue
     from gemma_mtp.models.machine import Machine
@@ -54,6 +55,46 @@ class Environment:
         from gemma_mtp.cli.find_pair import resolve_or_offer
 
         return resolve_or_offer(self, model, drafter)
+
+    def words(
+        self, typed: Sequence[str], command: str, named: str | None, prompt: str | None
+    ) -> Words:
+        """Tell MODEL and PROMPT apart. Raises UsageError and ModelNotAvailable."""
+        from gemma_mtp.cli.positionals import read_words
+
+        return read_words(typed, self.names(), command=command, named=named, prompt=prompt)
+
+    def who_answers(self, name: str) -> str:
+        """A sentence about the model that is taken where none was named."""
+        if self.is_built_in(name):
+            return (
+                f"{name}, the built-in toy model, answers; gemma-mtp pull e2b fetches a real one."
+            )
+        why = "the default model" if "model" in self.settings() else "the model used last"
+        return f"{name}, {why}, answers."
+
+    def meant(self, typed: str) -> str:
+        return self.store.meant(typed).note
+
+    def models_here(self) -> Iterator[tuple[str, str]]:
+        from gemma_mtp.chat import models
+
+        return models.here(self.store)
+
+    def models_elsewhere(self) -> Iterator[tuple[str, str]]:
+        from gemma_mtp.chat import models
+
+        return models.elsewhere(self.store)
+
+    def described(self, name: str, given: Options, width: int) -> list[str]:
+        from gemma_mtp.chat import models
+
+        return models.described(self.store, self.machine, name, given, width)
+
+    def header_text(self, files: PairFiles, key: str) -> str:
+        from gemma_mtp.chat import models
+
+        return models.from_header(files, key)
 
     def remember_used(self, name: str) -> None:
         self.store.remember_used(name)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gemma_mtp.cli.chat import talk, with_files
+from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
     Files,
     Model,
@@ -16,7 +17,6 @@ from gemma_mtp.cli.flags import (
     Prompt,
     takes_options,
 )
-from gemma_mtp.cli.positionals import read_words
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import can_talk
 
@@ -51,14 +51,15 @@ def run(
     lines needs --no-stdin.
     """
     typed = [word for word in (model, *(prompt or ())) if word is not None]
-    words = read_words(typed, context.obj.names(), named=named, prompt=asked)
+    env = environment_of(context.obj, options, context.params)
+    words = env.words(typed, "run", named, asked)
     reports = stats or as_json or fail_on_length
     if words.prompt is None and not (reports or file) and can_talk():
-        return talk(context.obj, words.model, None, options)
+        return talk(env, words.model, None, options)
     from gemma_mtp.cli.answer import Report, answer_once
 
     report = Report(stats, as_json, fail_on_length, quiet)
     return answer_once(
-        context.obj, words.model, with_files(words.prompt, file), options,
+        env, words.model, with_files(words.prompt, file), options,
         report=report, no_stdin=no_stdin,
     )  # fmt: skip

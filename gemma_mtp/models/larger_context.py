@@ -18,6 +18,8 @@ CELLS = 256  # tokens; llama.cpp makes contexts in steps of so many
 def larger_context(machine: Callable[[], Machine], info: PairInfo, tokens: int = 0) -> int | str:
     """The context size to ask for so that `tokens` and a reply fit; else why there is none, as a
     clause. `machine` says what is free."""
+    if info.server:
+        return "a larger context is the server's to give"
     size = info.larger_context(tokens)
     if size is None:
         most = info.context_limit or info.context_size

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gemma_mtp.errors import UsageError
 
-ENDINGS = ("/chat/completions", "/v1", "/api", "/")  # of addresses that other programs want
+ENDINGS = ("/chat/completions", "/v1", "/api")  # of addresses that other programs want
 EXAMPLE = "As in --server http://127.0.0.1:8080"
 
 
@@ -28,10 +28,10 @@ def root(typed: str) -> str:
         raise UsageError(f'"{typed}" is no address of a server.', EXAMPLE)
     if parts.username or parts.password:
         raise UsageError("A key does not belong into the address.", "--api-key is for that.")
-    path = parts.path
+    path = parts.path.rstrip("/")
     for ending in ENDINGS:
         path = path.removesuffix(ending)
-    return urlunsplit((parts.scheme, parts.netloc, path.rstrip("/"), "", ""))
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 def is_here(address: str) -> bool:

@@ -17,7 +17,7 @@ from gemma_mtp.api import (
     Request,
     TextDelta,
 )
-from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.errors import Cancelled, DoesNotFit, NotCounted
 from gemma_mtp.remote import errors, metrics
 from gemma_mtp.remote.body import body
 from gemma_mtp.remote.figures import Figures
@@ -43,6 +43,7 @@ class RemotePair:
             drafter_kv_bytes=0,
             target_parameters=0,
             drafter_parameters=0,
+            server=server.address,
         )
 
     @property
@@ -64,6 +65,9 @@ class RemotePair:
                 yield from reply.take(chunk)
         except Cancelled:
             reply.reason = "cancelled"
+        except DoesNotFit as error:
+            self._learn(error.size)
+            raise
         if reply.reason is None:
             raise errors.ServerError(
                 f"{self._server.address} broke off in the middle of the reply.",
@@ -72,12 +76,16 @@ class RemotePair:
         if metered:
             reply.figures.drafts = metrics.between(before, metrics.read(self._server))
         end = reply.end(request)
-        if end.stats.context_size:  # a server may make it larger when it is needed
-            self._info = replace(self._info, context_size=end.stats.context_size)
+        self._learn(end.stats.context_size)
         yield end
 
+    def _learn(self, context_size: int | None) -> None:
+        """What the server says of its context, which it may make larger when it is needed."""
+        if context_size:
+            self._info = replace(self._info, context_size=context_size)
+
     def count(self, request: Request) -> int:
-        """Raises GemmaMtpError where the server cannot say."""
+        """Raises NotCounted where the server cannot say, and GemmaMtpError."""
         asked = body(replace(request, draft="auto"), self._model)
         if self._model.kind == "gemma-mtp":
             messages = [each for each in asked["messages"] if each["role"] != "system"]
@@ -90,7 +98,7 @@ class RemotePair:
             prompt = self._server.post("/apply-template", asked)["prompt"]
             plain = {"content": prompt, "parse_special": True}
             return len(self._server.post("/tokenize", plain)["tokens"])
-        raise GemmaMtpError("This server does not say how many tokens a text has.")
+        raise NotCounted("This server does not say how many tokens a text has.")
 
     def prepare(self, request: Request | None) -> None:
         """A server is not asked for what nobody waits for."""

@@ -73,6 +73,7 @@ class _Reader:
         except Exception as error:
             self._put(error)
         finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
     def stop(self) -> None:

@@ -71,7 +71,7 @@ def status_parts(stats: Stats) -> Parts:
     parts = [(9, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
     if stats.speedup is not None and drafts_used(stats):
         parts.append((8, f"{stats.speedup:.1f}x plain"))
-    return [*parts, *_drafts(stats), (5, _context(stats))]
+    return [*parts, *_drafts(stats), *_context(stats)]
 
 
 def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
@@ -83,7 +83,7 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     parts += _drafts(stats)
     if stats.mean_accepted_length is not None and drafts_used(stats):
         parts.append((4, f"{average(stats.mean_accepted_length, 'token')} a round"))
-    parts.append((5, _context(stats)))
+    parts += _context(stats)
     if _REASONS[reason]:
         parts.append((9, _REASONS[reason]))
     return parts
@@ -100,7 +100,8 @@ def request_parts(stats: Stats, reason: FinishReason) -> Parts:
 def _drafts(stats: Stats) -> Parts:
     """Whether drafts were used: how good they were and how many, or why not."""
     if not stats.rounds:
-        return []
+        rate = stats.acceptance_rate  # all that other servers tell
+        return [] if rate is None else [(6, f"{percent(rate)} of drafts accepted")]
     if not drafts_used(stats) or stats.acceptance_rate is None:
         untried = stats.drafts == "trying" and not stats.drafted
         return [
@@ -110,8 +111,11 @@ def _drafts(stats: Stats) -> Parts:
     return [(6, accepted), (3, f"{average(stats.draft_length, 'draft')} a round")]
 
 
-def _context(stats: Stats) -> str:
-    return f"ctx {stats.context_used}/{stats.context_size}"
+def _context(stats: Stats) -> Parts:
+    """How full it is; a server may say nothing of it, or only how much there is in it."""
+    if stats.context_size:
+        return [(5, f"ctx {stats.context_used}/{stats.context_size}")]
+    return [(5, f"ctx {stats.context_used}")] if stats.context_used else []
 
 
 def no_answer(end: End) -> str:

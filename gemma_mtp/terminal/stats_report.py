@@ -134,6 +134,8 @@ def _bars(rounds: Sequence[int]) -> list[tuple[str, float, str]]:
 
 
 def _pair(total: Stats, info: PairInfo) -> str:
+    if info.server:
+        return f"{info.name}, at {info.server}"
     size = byte_size(info.target_kv_bytes + info.drafter_kv_bytes)
     return f"{info.name}, {_threads(total, info)}, KV cache {size}"
 

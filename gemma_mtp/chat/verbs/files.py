@@ -97,9 +97,9 @@ def _attach(chat: Chat, found: list[Attachment]) -> None:
 
 def _warn_if_too_long(chat: Chat) -> None:
     """At once, not when the message has been written."""
-    tokens = sum(chat.tokens(compose([one], "")) for one in chat.attached)
+    tokens = sum(chat.tokens(compose([one], "")) or 0 for one in chat.attached)
     size = chat.engine.info.context_size
-    if tokens >= size:
+    if tokens >= size > 0:
         chat.say(
             f"Too much is attached: {tokens} tokens, and the context holds {size}. "
             "/file none takes it all away."
@@ -107,5 +107,7 @@ def _warn_if_too_long(chat: Chat) -> None:
 
 
 def _described(chat: Chat, one: Attachment) -> str:
-    size = chat.engine.info.context_size
-    return f"{one.name}, {counted(chat.tokens(one.text), 'token')} of {size}"
+    size, tokens = chat.engine.info.context_size, chat.tokens(one.text)
+    if tokens is None:
+        return f"{one.name}, {counted(len(one.text), 'character')}"
+    return f"{one.name}, {counted(tokens, 'token')}" + (f" of {size}" if size else "")

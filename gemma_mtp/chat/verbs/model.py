@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat import models
 from gemma_mtp.chat.loading import introduce
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 def _models(chat: Chat, before: list[str]) -> Iterator[tuple[str, str]]:
     if not before:
-        yield from models.here(chat.env)
-        yield from models.elsewhere(chat.env)
+        yield from chat.env.models_here()
+        yield from chat.env.models_elsewhere()
 
 
 @verb(
@@ -36,7 +35,7 @@ def model(chat: Chat, rest: str) -> None:
     if not rest:
         chat.say(f"{chat.model or 'No model'} is loaded; /list names those on this machine.")
         return
-    if said := chat.env.store.meant(rest).note:
+    if said := chat.env.meant(rest):
         chat.note(said)
     try:
         files = chat.env.resolve(rest, None)
@@ -46,7 +45,8 @@ def model(chat: Chat, rest: str) -> None:
             f"fetches it, then /model {error.name} loads it."
         ) from error
     chat.use(files)
-    chat.note(f"{files.name} is loaded, context {chat.engine.info.context_size}.")
+    size = chat.engine.info.context_size
+    chat.note(f"{files.name} is loaded, context {size}." if size else f"{files.name} answers now.")
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
 
 
@@ -54,7 +54,7 @@ def model(chat: Chat, rest: str) -> None:
 def list_models(chat: Chat, rest: str) -> None:
     """Lists the models that /model can load without fetching anything. Outside a chat, gemma-mtp
     list says more, and gemma-mtp pull fetches others."""
-    found = list(models.here(chat.env))
+    found = list(chat.env.models_here())
     width = max([len(name) for name, _ in found], default=0)
     for name, description in found:
         mark = "*" if name == chat.model else " "
@@ -62,7 +62,7 @@ def list_models(chat: Chat, rest: str) -> None:
 
 
 def _info(chat: Chat) -> None:
-    for line in models.described(chat.env, chat.model, chat.options, chat.printer.screen.width):
+    for line in chat.env.described(chat.model, chat.options, chat.printer.screen.width):
         chat.say(line)
 
 
@@ -72,7 +72,7 @@ def _system(chat: Chat) -> None:
 
 def _from_file(key: str, otherwise: str) -> Callable[[Chat], None]:
     def show(chat: Chat) -> None:
-        found = models.from_header(chat.files, key) if chat.files else ""
+        found = chat.env.header_text(chat.files, key) if chat.files else ""
         for line in (found or otherwise).splitlines():
             chat.say(line)
 
