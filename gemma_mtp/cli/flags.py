@@ -83,7 +83,7 @@ def our_word(word: str) -> str:
 
 
 def takes_options(
-    kind: type = Options, *, chat: bool = False, without: type | None = None
+    kind: type = Options, *, chat: bool = False, without: tuple[type, ...] = ()
 ) -> Callable[[Command], Command]:
     """Give `command(options=...)` a flag for each setting of `kind`, --drafter and --verbose; those
     of a `chat` only where it is one, and none of those of `without`.
@@ -91,7 +91,7 @@ def takes_options(
     With all settings, those of config.toml hold where nothing is typed.
     """
     names = {known.name for known in settings_of(kind)} - (set() if chat else {*CHAT_SETTINGS})
-    names -= {known.name for known in settings_of(without)} if without else set()
+    names -= {known.name for left_out in without for known in settings_of(left_out)}
     flags = {name: flag for name, flag in FLAGS.items() if name in names}
 
     def decorate(command: Command) -> Command:

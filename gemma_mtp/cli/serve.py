@@ -15,7 +15,7 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.chat.loading import introduce
 from gemma_mtp.cli.flags import Model, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.settings import KEEP_ALIVE, LoadOptions, Options, View
+from gemma_mtp.settings import KEEP_ALIVE, Elsewhere, LoadOptions, Options, View
 from gemma_mtp.terminal.console import note, say
 from gemma_mtp.terminal.figures import request_parts
 from gemma_mtp.terminal.interrupts import stoppable
@@ -35,7 +35,7 @@ POLLED = ("/health", "/metrics")  # asked for again and again by programs that w
 Names = list[str] | None
 
 
-@takes_options(without=View)
+@takes_options(without=(View, Elsewhere))
 def serve(
     context: typer.Context,
     options: Options,
