@@ -36,7 +36,7 @@ def ps(context: typer.Context, as_json: Json = False) -> int:
 
 
 def stop(context: typer.Context, model: Model = None) -> int:
-    """Unload the model and end the engine that stays between commands.
+    """Unload the model that stays between commands.
 
     With a MODEL only if that one is loaded. A reply in progress is written to its end.
     """

@@ -50,7 +50,7 @@ def export_command(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Print what serves the same model and drafter in another program.
+    """Print what serves a model in another program.
 
     A command, or for Ollama a Modelfile. What cannot be carried over is said on standard error.
     """

@@ -21,7 +21,7 @@ def list_models(
     everything: Annotated[bool, typer.Option("--all", help="Also what could be pulled.")] = False,
     as_json: Json = False,
 ) -> int:
-    """List the models on this machine, with size, state and last use."""
+    """List the models on this machine: size, state, last use."""
     from gemma_mtp.models.inventory import items
     from gemma_mtp.terminal import tables
 

@@ -43,7 +43,9 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Remove parts of downloads and other leftovers, such as states of chats that no model fits.
+    """Remove parts of downloads and other leftovers.
+
+    Among them are states of chats that no model fits.
 
     Without --yes it asks, or only lists them.
     """

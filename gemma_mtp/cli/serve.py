@@ -80,7 +80,7 @@ def serve(
         bool, typer.Option("--quiet", "-q", help="Print no line for each request.")
     ] = False,
 ) -> int:
-    """Serve OpenAI's, Ollama's and Anthropic's HTTP APIs to other programs.
+    """Serve the APIs of OpenAI, Ollama and Anthropic.
 
     With a MODEL, that one is loaded at once and used where a client names none; any other model
     that is here can be asked for.

@@ -42,7 +42,7 @@ def verify(
     tokens: Annotated[int, typer.Option(help="Length of each reply.")] = 64,
     as_json: Json = False,
 ) -> int:
-    """Check that drafting does not change the text on this machine.
+    """Check that drafting does not change the text here.
 
     Says how far that can be relied on. Ends with status 1 when the text changes by more than
     rounding explains.

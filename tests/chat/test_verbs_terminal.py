@@ -298,6 +298,8 @@ def test_settings(start: Start) -> None:
         "emacs": "Emacs keys now.",
         "figures on": "Figures are shown below each reply.",
         "save off": "From here on nothing is saved.",
+        "keep_chats off": "What is read of this chat is not kept on the disk any more.",
+        "keep_chats_gb 2": "keep_chats_gb is 2.",
         "overflow stop": "overflow is stop.",
         "format json": "Replies in a given format are not supported yet.",
     }
