@@ -17,7 +17,7 @@ from gemma_mtp.api import (
     Request,
     TextDelta,
 )
-from gemma_mtp.errors import Cancelled, DoesNotFit, NotCounted
+from gemma_mtp.errors import Cancelled, DoesNotFit, NotCounted, UsageError
 from gemma_mtp.remote import errors, metrics
 from gemma_mtp.remote.body import body
 from gemma_mtp.remote.figures import Figures
@@ -102,6 +102,10 @@ class RemotePair:
 
     def prepare(self, request: Request | None) -> None:
         """A server is not asked for what nobody waits for."""
+
+    def enlarge(self, context: int) -> None:
+        """Raises UsageError: the context is the server's."""
+        raise UsageError("The server decides how large its context is.")
 
     def close(self) -> None:
         """Nothing stays open between replies."""

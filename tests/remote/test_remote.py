@@ -279,6 +279,12 @@ def test_what_a_server_cannot_be_asked_for(owner, request_, named) -> None:
         reply(server, request_)
 
 
+def test_the_context_is_the_servers() -> None:
+    server = OpenAIServer()
+    with running(server), pytest.raises(UsageError, match="server decides"):
+        pair(server).enlarge(9000)
+
+
 def test_the_time_to_the_first_word_is_measured_here() -> None:
     server = OpenAIServer()
     server.stream, server.pause = [piece("a"), piece("b"), piece(finish="stop")], 0.05
