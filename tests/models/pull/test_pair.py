@@ -29,7 +29,8 @@ DRAFTER_SIZE = len(CONTENTS["mtp-target.gguf"])
 def test_a_pull_fetches_verifies_and_marks_both_files(hub: Hub, tmp_path: Path) -> None:
     seen = [e for e in fetch(tmp_path / "12b") if isinstance(e, PullProgress)]
     both = SIZE + DRAFTER_SIZE
-    assert seen[-1] == PullProgress("target.gguf", SIZE, SIZE, True, both, both)
+    digest = ENTRY.target.sha256
+    assert seen[-1] == PullProgress("target.gguf", SIZE, SIZE, True, both, both, digest)
     assert {event.pair_total for event in seen} == {both}
     assert hub.sent == {"target.gguf": SIZE, "mtp-target.gguf": DRAFTER_SIZE}
     assert hub.requests["CDN target.gguf"] > 4  # in pieces
