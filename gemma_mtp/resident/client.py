@@ -61,8 +61,8 @@ class ResidentPair:
             "name": name,
             "keep_alive": keep,
             "verbose": options.verbose,
-            "party": party,
         }
+        self.party = party
         self._line: Line | None = None
         self._info: PairInfo | None = None
 
@@ -157,7 +157,7 @@ class ResidentPair:
                 self._line.check()
                 return self._line
         self._line = self._connected()
-        self._line.send(self._greeting)
+        self._line.send({**self._greeting, "party": self.party})
         return self._line
 
     def _wanted(self) -> dict[str, Any]:

@@ -205,7 +205,7 @@ class Reply:
     def _write(self, put: Callable[[object], None]) -> None:
         """Find the model and have the reply written, once more where the context has to be larger
         for it; in a thread of its own."""
-        opened = self._engines.open(self._asked)
+        opened = self._open()
         try:
             return self._put_all(opened, put)
         except DoesNotFit as error:
@@ -214,7 +214,7 @@ class Reply:
             first = error
         finally:
             opened.pair.close()
-        opened = self._engines.open(self._asked)
+        opened = self._open()
         try:
             self._put_all(opened, put)
         except DoesNotFit as error:
@@ -225,6 +225,11 @@ class Reply:
             raise first from error
         finally:
             opened.pair.close()
+
+    def _open(self) -> Opened:
+        opened = self._engines.open(self._asked)
+        opened.pair.party = self._record.party
+        return opened
 
     def _put_all(self, opened: Opened, put: Callable[[object], None]) -> None:
         put(opened)

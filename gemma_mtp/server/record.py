@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gemma_mtp.api import End
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.errors import body, unexpected
 
+LONGEST_NAME = 100  # characters of what a program calls itself
 REQUEST_IDS = ("request-id", "x-request-id")
 """Headers in which Anthropic's and OpenAI's clients look for the name of a request; they show it
 where something went wrong."""
@@ -31,14 +33,16 @@ where something went wrong."""
 class Record:
     """One request.
 
-    `status` is 0 where the client left before an answer began. `model` is what the request turned
-    out to be for, "" where no model is. `passed_over` are fields that nobody here knows. `end` is
-    there when the reply came to its end, `error` where something was wrong, `left` where the
-    client did not wait for it. `note` is a sentence about what was done besides.
+    `party` says whom it is for: a program at an address. `status` is 0 where the client left before
+    an answer began. `model` is what the request turned out to be for, "" where no model is.
+    `passed_over` are fields that nobody here knows. `end` is there when the reply came to its end,
+    `error` where something was wrong, `left` where the client did not wait for it. `note` is a
+    sentence about what was done besides.
     """
 
     method: str
     path: str
+    party: str = ""
     status: int = 0
     seconds: float = 0.0
     model: str = ""
@@ -59,6 +63,12 @@ def record_of(http: Request) -> Record:
     return found
 
 
+def _party(scope: Scope) -> str:
+    """Requests of one program at one address take turns with those of others."""
+    program = Headers(scope=scope).get("user-agent", "")
+    return " ".join(filter(None, [(scope.get("client") or ("",))[0], program[:LONGEST_NAME]]))
+
+
 class Recorder:
     """A layer of the app; `done` is told each record when its request is over."""
 
@@ -69,7 +79,8 @@ class Recorder:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record, began = Record(scope["method"], scope["path"]), time.perf_counter()
+        record = Record(scope["method"], scope["path"], _party(scope))
+        began = time.perf_counter()
         scope.setdefault("state", {})["record"] = record
         request_id = f"req_{secrets.token_hex(12)}".encode()
 

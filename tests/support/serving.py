@@ -32,6 +32,7 @@ class FakePair:
     def __init__(self, engine: FakeEngine, options: LoadOptions) -> None:
         self.engine, self.options = engine, options
         self.keep: float | None = None
+        self.party = ""
         self.stopped = threading.Event()
         self.closed = threading.Event()
 
