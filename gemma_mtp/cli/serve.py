@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma_mtp.api import PairFiles
-from gemma_mtp.chat.loading import introduce
 from gemma_mtp.cli.flags import Model, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.settings import KEEP_ALIVE, Elsewhere, LoadOptions, Options, View
 from gemma_mtp.terminal.console import note, say
-from gemma_mtp.terminal.figures import request_parts
-from gemma_mtp.terminal.interrupts import stoppable
-from gemma_mtp.terminal.render import Printer
-from gemma_mtp.terminal.screen import Screen
 
 if TYPE_CHECKING:
+    from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
     from gemma_mtp.server.engines import Engines
     from gemma_mtp.server.guard import Rules
@@ -130,6 +125,11 @@ def _key(typed: str | None, file: Path | None) -> str:
 
 def _load(env: Environment, engines: Engines, options: Options) -> None:
     """Load the model, so that the first request is answered at once; Ctrl-C stops it."""
+    from gemma_mtp.chat.loading import introduce
+    from gemma_mtp.terminal.interrupts import stoppable
+    from gemma_mtp.terminal.render import Printer
+    from gemma_mtp.terminal.screen import Screen
+
     files = _found(env, engines, options)
     options = options.for_model(files.sampling)
     keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive
@@ -191,6 +191,8 @@ def _tell(record: Record) -> None:
 
 
 def _figures(record: Record) -> list[str]:
+    from gemma_mtp.terminal.figures import request_parts
+
     parts = []
     if record.end is not None:
         parts += [text for _, text in request_parts(record.end.stats, record.end.reason)]
