@@ -36,7 +36,8 @@ from controllers.traces import (
 )
 
 from gemma_mtp.decoding.costs import FROM_MEMORY, IN_CACHE, CostBook, Costs
-from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy
+from gemma_mtp.decoding.draft_length import AutoDraft
+from gemma_mtp.decoding.draft_policy import DraftPolicy
 
 ROOT = Path(__file__).parent.parent
 TRACES = ROOT / "tests" / "traces"

@@ -14,7 +14,7 @@ import numpy as np
 
 from controllers.curves import Curve
 from controllers.traces import STEPS, Trace
-from gemma_mtp.decoding.draft_length import DraftPolicy, FixedDraft
+from gemma_mtp.decoding.draft_policy import DraftPolicy, FixedDraft
 from gemma_mtp.decoding.drafters import MtpDrafter
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.outcome import Proposal, Round

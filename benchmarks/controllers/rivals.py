@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gemma_mtp.decoding.draft_length import LONGEST, DraftPolicy
+from gemma_mtp.decoding.draft_length import LONGEST
+from gemma_mtp.decoding.draft_policy import DraftPolicy
 from gemma_mtp.decoding.drafters import Source
 from gemma_mtp.decoding.outcome import Round
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from time import perf_counter, process_time
 from typing import Protocol
 
-from gemma_mtp.decoding.draft_length import DraftPolicy
+from gemma_mtp.decoding.draft_policy import DraftPolicy
 from gemma_mtp.decoding.drafters import Drafter
 from gemma_mtp.decoding.outcome import Proposal, Round
 from gemma_mtp.decoding.sampler import Row, Sampler, uniform

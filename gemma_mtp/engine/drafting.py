@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from gemma_mtp.api import DraftSetting, Request
 from gemma_mtp.decoding.costs import FROM_MEMORY, IN_CACHE, CostBook
-from gemma_mtp.decoding.draft_length import AutoDraft, DraftPolicy, FixedDraft
+from gemma_mtp.decoding.draft_length import AutoDraft
+from gemma_mtp.decoding.draft_policy import DraftPolicy, FixedDraft
 from gemma_mtp.decoding.drafters import Drafter, DraftModel, MtpDrafter
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer

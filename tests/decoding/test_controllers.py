@@ -34,7 +34,8 @@ from controllers.traces import (
 )
 
 from gemma_mtp.decoding.costs import IN_CACHE, CostBook, Costs
-from gemma_mtp.decoding.draft_length import AutoDraft, FixedDraft
+from gemma_mtp.decoding.draft_length import AutoDraft
+from gemma_mtp.decoding.draft_policy import FixedDraft
 from gemma_mtp.models import gguf
 
 BY_NAME = {curve.name: curve for curve in CURVES}

@@ -8,7 +8,8 @@ import pytest
 from controllers.replay import SOURCES, played
 
 from gemma_mtp.decoding.costs import CostBook, Costs
-from gemma_mtp.decoding.draft_length import LONGEST, AutoDraft, FixedDraft
+from gemma_mtp.decoding.draft_length import LONGEST, AutoDraft
+from gemma_mtp.decoding.draft_policy import FixedDraft
 from gemma_mtp.decoding.outcome import Proposal
 
 DRAFT_STEP = 0.12  # plain steps, as all costs here

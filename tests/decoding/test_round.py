@@ -5,7 +5,8 @@ import pytest
 
 from gemma_mtp.api import Sampling
 from gemma_mtp.decoding.acceptance import Prior
-from gemma_mtp.decoding.draft_length import AutoDraft, Choice, FixedDraft
+from gemma_mtp.decoding.draft_length import AutoDraft
+from gemma_mtp.decoding.draft_policy import Choice, FixedDraft
 from gemma_mtp.decoding.drafters import MtpDrafter
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.outcome import Proposal
