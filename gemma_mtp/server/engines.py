@@ -235,6 +235,8 @@ class Reply:
         put(opened)
         for event in opened.pair.reply(opened.request, self._cancel):
             put(event)
+            if isinstance(event, End):
+                _read_ahead(opened, event)
 
     async def begin(self, patience: float | None) -> None:
         """Wait for the first event that belongs to the reply itself."""
@@ -319,6 +321,17 @@ class Reply:
         self._limit.cancel()
         self._cancel.set()
         self._engines.replies.discard(self)
+
+
+def _read_ahead(opened: Opened, end: End) -> None:
+    """In a conversation, let the engine read what the next message will come after, while nobody
+    waits. Templates write a reply that is history in another way than one that is being written, so
+    that else all of it would be evaluated when the next message comes."""
+    messages = opened.request.messages
+    goes_on = any(message.role == "assistant" for message in messages[:-1])
+    if goes_on and end.reason == "stop":
+        reply = end.message.without_tokens()  # clients send back its text
+        opened.pair.prepare(replace(opened.request, messages=(*messages, reply)))
 
 
 def no_file(name: str) -> ModelNotAvailable:

@@ -290,3 +290,30 @@ def test_eight_clients_at_once(engines: FakeEngines, url: str, tmp_path: Path) -
         thread.join(30)
     assert said == ["One two three."] * 8
     wait_until(lambda: engines.replies == set())
+
+
+def test_in_a_conversation_the_engine_reads_ahead(
+    engines: FakeEngines, client: openai.OpenAI
+) -> None:
+    """Else each turn would evaluate the whole last reply once more."""
+    engines.say(Script("Fine."))
+    ask(client)  # may be all that this client wants
+    assert engines.engine.prepared == []
+    said = [("user", "Hi"), ("assistant", "Hello"), ("user", "How are you?")]
+    messages: Any = [{"role": role, "content": text} for role, text in said]
+    client.chat.completions.create(model="tiny", messages=messages)
+    wait_until(lambda: engines.engine.prepared)
+    (request,) = engines.engine.prepared
+    assert request is not None
+    assert [m.content for m in request.messages] == ["Hi", "Hello", "How are you?", "Fine."]
+    assert request.messages[-1].tokens == ()
+
+
+def test_after_a_reply_that_was_cut_nothing_is_read_ahead(
+    engines: FakeEngines, client: openai.OpenAI
+) -> None:
+    engines.say(Script(STORY))
+    messages: Any = [{"role": role, "content": "Hi"} for role in ("user", "assistant", "user")]
+    client.chat.completions.create(model="tiny", messages=messages, max_tokens=3)
+    wait_until(lambda: all(pair.closed.is_set() for pair in engines.pairs))
+    assert engines.engine.prepared == []

@@ -53,6 +53,9 @@ class FakePair:
     def count(self, request: Request) -> int:
         return self.engine.count(request)
 
+    def prepare(self, request: Request | None) -> None:
+        self.engine.prepare(request)
+
     def close(self) -> None:
         self.closed.set()
 
