@@ -82,11 +82,12 @@ class Jobs:
             self._changed.notify()
 
     def take(self, loaded: Hashable, timeout: float | None) -> Job | None:
-        """The next job; None when there was none within `timeout` seconds."""
+        """The next job; None when there was none within `timeout` seconds, or within as many as
+        the system can wait at once."""
         with self._changed:
             self._in_progress = 0
             if not self._parties and not self._spare:
-                self._changed.wait(timeout)
+                self._changed.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
             if self._parties:
                 self._in_progress = 1
                 job = self._next(loaded)

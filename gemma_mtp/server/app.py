@@ -18,7 +18,7 @@ from gemma_mtp import __version__
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server import about, anthropic, ollama, openai
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.server.errors import Refused, body, http_status, wrong_body
+from gemma_mtp.server.errors import Refused, body, http_status, unreadable_body, wrong_body
 from gemma_mtp.server.guard import Guard, Rules
 from gemma_mtp.server.metrics import Metrics
 from gemma_mtp.server.record import REQUEST_IDS, Record, Recorder, record_of
@@ -78,7 +78,10 @@ async def _invalid(http: Request, error: Exception) -> JSONResponse:
 
 
 async def _no_route(http: Request, error: Exception) -> JSONResponse:
-    """For a path that is none, and for a method that one does not have."""
+    """For a path that is none, for a method that one does not have, and for a body on which the
+    parser gave up."""
     assert isinstance(error, HTTPException)
+    if error.status_code not in (404, 405):
+        return await _refuse(http, unreadable_body(http.headers.get("content-encoding", "")))
     what = f"There is no {http.method} {http.url.path} here."
     return await _refuse(http, Refused(error.status_code, what, "GET /docs lists what there is."))

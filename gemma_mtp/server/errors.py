@@ -14,6 +14,7 @@ from gemma_mtp.errors import (
     ModelNotAvailable,
     UsageError,
 )
+from gemma_mtp.text import harmless
 
 
 class Refused(GemmaMtpError):
@@ -63,6 +64,15 @@ def wrong_body(found: Sequence[Any]) -> Refused:
     return Refused(400, f"{field or 'The body'} {what}.", field=field)
 
 
+def unreadable_body(encoding: str) -> Refused:
+    """About a body that is no JSON at all; `encoding` is how the client has packed it, if so."""
+    if encoding:
+        what = f"A body with content-encoding {encoding} cannot be read."
+        return Refused(415, what, "Send it as it is.")
+    why = "it is no UTF-8, nested too deeply, or has a number with too many digits"
+    return Refused(400, f"The body cannot be read: {why}.")
+
+
 def http_status(error: GemmaMtpError) -> int:
     """400 for what the client can mend, 404 for a model that is not here, 5xx for the rest."""
     if isinstance(error, Refused):
@@ -77,8 +87,8 @@ def http_status(error: GemmaMtpError) -> int:
 
 
 def sentence(error: GemmaMtpError) -> str:
-    """What happened and what helps."""
-    return f"{error} {error.hint}".strip()
+    """What happened and what helps; names that a client made up may be no text."""
+    return harmless(f"{error} {error.hint}".strip())
 
 
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 
 from gemma_mtp.resident.jobs import MOST_PASSED, Job, Jobs
@@ -55,6 +56,13 @@ def test_parties_take_turns_however_much_one_of_them_wants() -> None:
     parties = [str(each.party) for each in taken(jobs)]
     assert parties[:8] == ["many", *[f"other {n}" for n in range(7)]]
     assert parties[8:] == ["many"] * 48
+
+
+def test_a_job_is_waited_for_longer_than_the_system_can_wait_at_once() -> None:
+    jobs = Jobs()
+    late = threading.Timer(0.05, jobs.put, (job("a"),))
+    late.start()
+    assert jobs.take("a", 1e300) is not None
 
 
 def test_who_asks_again_at_once_waits_for_the_others() -> None:

@@ -313,7 +313,39 @@ def test_curl_sends_json_as_a_form(raw: httpx.Client) -> None:
         assert lines(response)[-1]["done"]
 
 
+def test_bodies_that_cannot_be_read_at_all(raw: httpx.Client) -> None:
+    """Those that are no text, and those that Python's parser gives up on."""
+    deep, long = b"[" * 100_000, b'{"model": ' + b"9" * 5000 + b"}"
+    for content in (b"\xff", deep, long):
+        response = raw.post("/api/chat", content=content)
+        assert response.status_code == 400
+        assert "The body cannot be read" in refusal(response)
+    packed = raw.post("/api/chat", content=b"\x1f\x8b\x08", headers={"content-encoding": "gzip"})
+    assert "content-encoding gzip" in refusal(packed, 415)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "\ud800/x", "/x\x00"])
+def test_a_name_that_is_no_text_names_no_model(raw: httpx.Client, name: str) -> None:
+    for path in ("/api/show", "/api/chat", "/v1/chat/completions", "/v1/messages"):
+        body = {"model": name, "messages": ASK, "max_tokens": 1}
+        response = raw.post(path, content=json.dumps(body))
+        assert response.status_code == 404, response.text
+
+
 # --- loading, unloading, leaving -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [1e10, 1e14, "99999999999h", 1e300])
+def test_a_time_longer_than_anybody_waits_is_one_without_end(
+    client: Client, keep: float | str
+) -> None:
+    client.generate("tiny", "Hi", options=FEW, keep_alive=keep)
+    before = engine()["pid"]
+    loaded = client.ps().models[0]
+    assert loaded.expires_at is not None
+    assert loaded.expires_at.year > 2100
+    client.generate("tiny", "Hi", options=FEW, keep_alive="5m")
+    assert engine()["pid"] == before
 
 
 def test_an_empty_request_loads_and_unloads(client: Client) -> None:

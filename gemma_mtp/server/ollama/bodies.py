@@ -21,6 +21,7 @@ from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.settings import MAX_DRAFT, SETTINGS
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
+LONGEST_STAY = float(SETTINGS["keep_alive"].most or 0)  # seconds
 NO_LIMIT = (-1, -2)
 """Values of num_predict: go on without end, or until the context is full. No reply goes on beyond
 the context here, so they mean the same."""
@@ -232,15 +233,17 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, 
 
 
 def seconds(value: float | str) -> float:
-    """A time such as 300, "5m", "1h30m" or "-1" in seconds; below 0 stands for ever.
+    """A time such as 300, "5m", "1h30m" or "-1" in seconds; below 0 stands for ever, and so does
+    what is longer than the longest time that can be configured.
 
     Raises Refused for what is no time.
     """
     text = str(value).strip()
     if _NUMBER.fullmatch(text):
-        return float(text)
-    if not _DURATION.fullmatch(text):
+        total = abs(float(text))
+    elif _DURATION.fullmatch(text):
+        total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    else:
         why = f'must be a number of seconds or a time such as 5m, 1h30m or -1, not "{value}"'
         raise Refused(400, f"keep_alive {why}.", field="keep_alive")
-    total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    return -total if text.startswith("-") else total
+    return -1.0 if total > LONGEST_STAY else -total if text.startswith("-") else total
