@@ -16,6 +16,8 @@ from gemma_mtp.errors import (
 )
 from gemma_mtp.text import harmless
 
+RETRY_AFTER = 10  # seconds after which one that found the queue full may try again
+
 
 class Refused(GemmaMtpError):
     """A request that is turned away with an HTTP status of its own.

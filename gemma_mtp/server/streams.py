@@ -16,9 +16,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.engines import Engines, Reply
+from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.errors import body
 from gemma_mtp.server.record import record_of
+from gemma_mtp.server.reply import Reply
 from gemma_mtp.text import json_text
 
 SSE = "text/event-stream"

@@ -13,6 +13,7 @@ from support.serving import FakeEngines, body, serving, wait_until
 
 from gemma_mtp.server import engines as server_engines
 from gemma_mtp.server import guard
+from gemma_mtp.server import reply as server_reply
 from gemma_mtp.server.app import make_app
 from gemma_mtp.server.guard import Rules
 
@@ -234,7 +235,7 @@ def test_a_full_queue_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -
 def test_a_reply_that_takes_too_long_ends_as_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     from support.fakes import Script
 
-    monkeypatch.setattr(server_engines, "LONGEST_REPLY", 0.3)
+    monkeypatch.setattr(server_reply, "LONGEST_REPLY", 0.3)
     engines = FakeEngines()
     engines.say(Script("word " * 2000, delay=0.01))
     reply = post(client(engines=engines)).json()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gemma_mtp.cli.serve import KEY, PORT
-from gemma_mtp.server import engines, guard, metrics, run, streams
+from gemma_mtp.server import engines, guard, metrics, reply, run, streams
 from gemma_mtp.server.bodies import OURS, Body
 from gemma_mtp.server.openai.chat import ChatBody
 from gemma_mtp.server.openai.completions import CompletionBody
@@ -47,7 +47,7 @@ def test_limits_are_those_that_hold() -> None:
         f"after {streams.PING:.0f} seconds of silence",
     ):
         assert limit in SERVER
-    assert engines.LONGEST_REPLY == 3600
+    assert reply.LONGEST_REPLY == 3600
     assert "| one hour for a reply" in SERVER
 
 

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from gemma_mtp.api import End, Prefill, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.anthropic.bodies import MessagesBody, PromptBody
-from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.openai import stats
+from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, engines, sse, sse_error, streamed, whole
 
 router = APIRouter()

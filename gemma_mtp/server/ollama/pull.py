@@ -24,13 +24,14 @@ from gemma_mtp.models.pull.events import (
     PullWait,
 )
 from gemma_mtp.models.pull.request import PullRequest, fulfil
-from gemma_mtp.server.engines import Engines, in_thread, no_file, pushed
+from gemma_mtp.server.engines import Engines, no_file
 from gemma_mtp.server.errors import Refused
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.catalogue import Named
 from gemma_mtp.server.ollama.names import ours
 from gemma_mtp.server.record import record_of
 from gemma_mtp.server.streams import attended, engines
+from gemma_mtp.server.threads import in_thread, pushed
 from gemma_mtp.text import json_text
 
 router = APIRouter()

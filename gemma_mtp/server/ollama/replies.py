@@ -14,7 +14,6 @@ from gemma_mtp.api import End, Event, Loading, TextDelta, Waiting
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.gguf import describe
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.engines import Reply, in_thread
 from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.about import header_of, knows_thinking
@@ -22,7 +21,9 @@ from gemma_mtp.server.ollama.bodies import Asking, ChatBody, GenerateBody
 from gemma_mtp.server.ollama.names import shown
 from gemma_mtp.server.openai import stats
 from gemma_mtp.server.record import record_of
+from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import attended, engines, streamed, whole
+from gemma_mtp.server.threads import in_thread
 from gemma_mtp.text import json_text
 
 router = APIRouter()

@@ -11,8 +11,8 @@ from gemma_mtp.api import End, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
-from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.openai import messages, stats
+from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
 
 router = APIRouter()

@@ -12,10 +12,10 @@ from gemma_mtp.api import End, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
-from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.openai import stats
 from gemma_mtp.server.openai.chat import SAME_SETTINGS
+from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
 
 router = APIRouter()

@@ -9,11 +9,11 @@ from typing import Any
 
 from gemma_mtp.api import End, TextDelta
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.server.engines import Reply
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.openai import stats
 from gemma_mtp.server.openai.responses_body import ResponsesBody
 from gemma_mtp.server.openai.responses_items import ANSWER, SUMMARY, THOUGHT, Form, Item
+from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import sse
 
 
