@@ -117,7 +117,7 @@ class Setting:
     def parse(self, text: str, called: str = "") -> Any:
         """The value that is typed as `text`. Raises UsageError as `accept` does."""
         word = text.strip().lower()
-        if self.unset and word in NONE:
+        if self.unset and word in NONE and word not in self.words:
             return self.default
         value: Any = word if word in (*self.words, *self.choices) else text
         if self.kind is tuple:
@@ -137,7 +137,8 @@ class Setting:
             return " ".join(f'"{text}"' for text in value)
         if isinstance(value, bool):
             return str(value).lower()
-        return next((word for word, meant in self.words.items() if meant == value), str(value))
+        usual = _time_words(value) if self.is_time else str(value)
+        return next((word for word, meant in self.words.items() if meant == value), usual)
 
     @property
     def at_load(self) -> bool:
@@ -181,6 +182,11 @@ class Setting:
 
 _TIME = re.compile(r"(\d+)([smh])", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _time_words(seconds: int) -> str:
+    unit = next(unit for unit, size in reversed(_UNITS.items()) if seconds % size == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
 
 
 def setting(default: Any, help: str, kind: type | None = None, **details: Any) -> Any:

@@ -152,6 +152,18 @@ def test_words_stand_for_values() -> None:
     assert SETTINGS["stop"].parse("none") == ()
 
 
+def test_off_and_default_differ_where_off_is_a_value_of_its_own() -> None:
+    keep = SETTINGS["keep_alive"]
+    typed = [keep.parse(word) for word in ("off", "forever", "default", "none")]
+    assert typed == [0, -1, None, None]
+
+
+@pytest.mark.parametrize("typed", ["90s", "5m", "1h", "48h", "off", "forever"])
+def test_a_time_is_shown_as_it_may_be_typed(typed: str) -> None:
+    keep = SETTINGS["keep_alive"]
+    assert keep.shown(keep.parse(typed)) == typed
+
+
 def test_a_single_text_stands_for_a_list_of_one() -> None:
     assert SETTINGS["stop"].accept("END") == SETTINGS["stop"].accept(["END"]) == ("END",)
     with pytest.raises(UsageError, match="stop must be a text, or several"):

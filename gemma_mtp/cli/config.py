@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from gemma_mtp.cli.flags import OTHER_NAMES, Json
+from gemma_mtp.cli.flags import OTHER_NAMES, Json, of_variables
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.settings import Sampling, find, settings_of
 from gemma_mtp.terminal.console import is_terminal, note
@@ -128,7 +128,8 @@ def _check(env: Environment, key: str, value: Any) -> None:
 
 
 def _in_force(env: Environment, written: dict[str, Any]) -> dict[str, InForce]:
-    """What holds of each setting: that of the file, of the model that is used, or the default."""
+    """What holds of each setting: that of a variable, of the file, of the model that is used, or
+    the default."""
     from gemma_mtp.files import config_file
 
     model, sampling = written.get("model"), Sampling()
@@ -136,9 +137,11 @@ def _in_force(env: Environment, written: dict[str, Any]) -> dict[str, InForce]:
         files = env.resolve(None, None)
         model, sampling = model or files.name, files.sampling
     usual = {known.name: getattr(sampling, known.field) for known in settings_of(Sampling)}
-    found = {}
+    found, told = {}, of_variables()
     for name, known in config_file.KEYS.items():
-        if name in written:
+        if known.field in told:
+            found[name] = InForce(told[known.field], known.variable)
+        elif name in written:
             found[name] = InForce(written[name], "config.toml")
         elif name == "model":
             here = model is None or env.is_built_in(model)

@@ -138,7 +138,7 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
         )
 
     values = {SETTINGS[name].field: value for name, value in written.items() if name in SETTINGS}
-    values |= {} if env is None else _of_variables()
+    values |= {} if env is None else of_variables()
     for name, text in typed.items():
         known = SETTINGS[name]
         accept = known.parse if isinstance(text, str) else known.accept
@@ -148,7 +148,7 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
     return options
 
 
-def _of_variables() -> dict[str, Any]:
+def of_variables() -> dict[str, Any]:
     """What variables of the environment say, by field. Raises UsageError."""
     told = ((known, os.environ.get(known.variable, "")) for known in SETTINGS.values())
     return {known.field: known.parse(text, known.variable) for known, text in told if text}

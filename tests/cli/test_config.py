@@ -20,6 +20,7 @@ from gemma_mtp.files import config_file
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.delenv("GEMMA_MTP_KEEP_ALIVE", raising=False)
     return paths.config_file()
 
 
@@ -137,6 +138,17 @@ def test_what_holds_may_come_from_the_model(file: Path) -> None:
     assert "model           used last    12b\n" in shown
     assert "temperature     12b          0.25\n" in shown
     assert "top_k           config.toml  9\n" in shown
+
+
+def test_what_a_variable_says_counts_more_than_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("config", "keep_alive", "off").status == 0
+    assert file.read_text() == 'keep_alive = "off"\n'
+    assert "keep_alive      config.toml  off\n" in invoke("config").stdout
+    monkeypatch.setenv("GEMMA_MTP_KEEP_ALIVE", "1h")
+    assert invoke("config", "keep_alive").stdout == "1h\n"
+    assert "GEMMA_MTP_KEEP_ALIVE  1h\n" in invoke("config").stdout
 
 
 def test_all_wrong_values_are_named_at_once(file: Path) -> None:
