@@ -93,7 +93,7 @@ def serve(client: Client, engine: Engine) -> None:
             _take(client, engine, message)
         except GemmaMtpError as error:
             client.refuse(error)
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             client.refuse(GemmaMtpError("The engine does not understand this client."))
 
 

@@ -6,7 +6,7 @@ Both ends use it. Knows sockets; what a message means is `client`'s and `clients
 from __future__ import annotations
 
 import json
-import select
+import selectors
 import socket
 import threading
 from contextlib import suppress
@@ -16,6 +16,9 @@ from gemma_mtp.errors import GemmaMtpError
 
 PIECE = 1 << 16  # bytes read at once
 LONGEST = 1 << 28  # bytes of one message; a conversation with pictures is far below
+
+# select() takes no file whose number is above 1023, as a server with many clients has them.
+_Waiting = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 Message = dict[str, Any]
 
@@ -54,7 +57,7 @@ class Connection:
         self._searched = 0
         try:
             message = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Disconnected("The other end speaks another protocol.") from error
         if not isinstance(message, dict):
             raise Disconnected("The other end speaks another protocol.")
@@ -62,7 +65,9 @@ class Connection:
 
     def _arrives(self, timeout: float) -> bool:
         try:
-            return bool(select.select([self._socket], [], [], timeout)[0])
+            with _Waiting() as waiting:
+                waiting.register(self._socket, selectors.EVENT_READ)
+                return bool(waiting.select(timeout))
         except (OSError, ValueError) as error:  # another thread has closed it
             raise Disconnected("The connection was closed.") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 from gemma_mtp.api import Message, Request
 from gemma_mtp.server.messages import in_turns
 from gemma_mtp.settings import SETTINGS, Options
+from gemma_mtp.text import clean
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Asked:
 
     def request(self, options: Options) -> Request:
         """The request, as the engine takes it. Raises UsageError."""
-        messages = in_turns(self.messages)
+        messages = in_turns([_as_typed(message) for message in self.messages])
         has_system = any(message.role == "system" for message in messages)
         if options.system and not has_system and self.prompt is None:
             messages = (Message.text("system", options.system), *messages)
@@ -55,3 +56,11 @@ class Asked:
         """For counting, where nothing but the prompt matters; thinking is asked for in it."""
         kept = tuple(value for value in self.values if value[0] == "think")
         return replace(self, values=kept, called=())
+
+
+def _as_typed(message: Message) -> Message:
+    """A message as `chat` and `run` would send it, so that the same words get the same reply; what
+    a model has said stays as it is."""
+    if message.role == "assistant":
+        return message
+    return Message.text(message.role, clean(message.content))

@@ -38,7 +38,31 @@ def test_messages_come_in_order_whatever_their_size() -> None:
     assert right.receive(0.0) is None
 
 
-@pytest.mark.parametrize("garbage", [b"hello\n", b"[1]\n", b"\xff\xfe\n"])
+@pytest.mark.skipif(os.name != "posix", reason="numbers of files are not small elsewhere")
+def test_a_connection_may_be_one_of_very_many_files_that_are_open() -> None:
+    """As in a server to which more than a thousand clients are connected."""
+    import fcntl
+    import resource
+
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < 2048:
+        pytest.skip("fewer files can be open here")
+    left, low = socket.socketpair()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, most))
+    try:
+        high = socket.socket(fileno=fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 1500))
+        Connection(left).send({"n": 1})
+        right = Connection(high)
+        assert right.receive(10.0) == {"n": 1}
+        assert right.receive(0.0) is None
+        right.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+        left.close()
+        low.close()
+
+
+@pytest.mark.parametrize("garbage", [b"hello\n", b"[1]\n", b"\xff\xfe\n", b"[" * 99_999 + b"\n"])
 def test_another_protocol_ends_the_connection(garbage: bytes) -> None:
     left, right = socket.socketpair()
     left.sendall(garbage)

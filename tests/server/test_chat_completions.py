@@ -128,6 +128,14 @@ def test_messages_of_all_forms(engines: FakeEngines, url: str) -> None:
     assert roles[-1] == ("user", "What is\nthis?")
 
 
+def test_messages_are_read_as_those_of_a_chat_are(engines: FakeEngines, url: str) -> None:
+    """So that the same words and seed get the same reply from `run` and from here."""
+    said = [{"role": "user", "content": "\ufeffone\r\ntwo\x00\ud800"}]
+    body = json.dumps({"model": "tiny", "messages": said})
+    assert httpx.post(f"{url}/v1/chat/completions", content=body).status_code == 200
+    assert engines.asked.messages[-1].content == "one\ntwo\ufffd\ufffd"
+
+
 NEUTRAL = {
     "n": 1,
     "frequency_penalty": 0,
