@@ -91,8 +91,12 @@ class Rules:
 
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, shown = headers.get("authorization", "").partition(" ")
-        told = [shown.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")]
-        return any(secrets.compare_digest(t.encode(), self.api_key.encode()) for t in told)
+        told = [
+            shown.strip(" \t") if scheme.lower() == "bearer" else "",
+            headers.get("x-api-key", ""),
+        ]
+        # Headers are bytes, and read as if they were Latin-1.
+        return any(secrets.compare_digest(t.encode("latin-1"), self.api_key.encode()) for t in told)
 
 
 class Guard:

@@ -165,6 +165,14 @@ def test_the_key(headers: dict[str, str], status: int) -> None:
     assert found.get("/v1/models", headers=headers).status_code == status
 
 
+def test_a_key_may_have_any_letters() -> None:
+    for headers in (
+        {"Authorization": "Bearer voilà".encode()},
+        {"x-api-key": "voilà".encode()},
+    ):
+        assert client(Rules("voilà")).get("/v1/models", headers=headers).status_code == 200
+
+
 def test_without_a_key_any_is_taken() -> None:
     assert post(client(), authorization="Bearer anything").status_code == 200
 

@@ -295,6 +295,13 @@ def test_the_file_that_serve_was_started_with(home: Path) -> None:
         assert client.generate(there, keep_alive=0).done_reason == "unload"
 
 
+def test_where_that_file_is_gone_the_other_models_are_listed(home: Path) -> None:
+    with serving(Engines(Store(load_catalogue()), Options(), str(home / "gone.gguf"))) as url:
+        assert [model.model for model in Client(url).list().models] == ["tiny:latest"]
+        answer = httpx.get(f"{url}/v1/models")
+        assert [model["id"] for model in answer.json()["data"]] == ["tiny"]
+
+
 def test_bodies_that_are_none(raw: httpx.Client) -> None:
     for content in (b"", b"{", b"[]", b'{"model": "tiny", "messages": "Hello"}'):
         assert refusal(raw.post("/api/chat", content=content))

@@ -24,7 +24,8 @@ def models(http: Request) -> dict[str, Any]:
     served = engines(http)
     names = [entry.name for entry in served.models.ready()]
     if served.default is not None:  # a file of the user's own, say
-        names.append(served.find(None).name)
+        with suppress(GemmaMtpError):  # it is damaged, or was removed meanwhile
+            names.append(served.find(None).name)
     listed = []
     for name in dict.fromkeys(names):
         with suppress(GemmaMtpError, OSError):  # damaged, or removed just now
