@@ -41,7 +41,7 @@ class Server:
     def __init__(self, typed: str, api_key: str | None = None) -> None:
         """Raises UsageError for what is no address."""
         self.address = root(typed)
-        self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
         self.trust_env = not is_here(self.address)  # proxies
 
     def get(self, path: str) -> Any:

@@ -153,6 +153,14 @@ def test_the_key_is_shown_and_stays_secret() -> None:
     assert "--api-key" in error.value.hint
 
 
+def test_a_key_of_other_letters_is_sent_as_utf_8() -> None:
+    server = OpenAIServer()
+    server.stream = [piece("x"), piece(finish="stop")]
+    with running(server):
+        reply(server, key="voilà")
+    assert server.asked[-1][1]["Authorization"].encode("latin-1") == "Bearer voilà".encode()
+
+
 @pytest.mark.parametrize(
     ("status", "said", "kind", "words"),
     [
