@@ -25,7 +25,8 @@ from weakened import Tempered, weakened_pair
 from gemma_mtp.api import LoadOptions, Sampling
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
-from gemma_mtp.decoding.sampler import Row, Sampler, filtered
+from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.sampler import Sampler, filtered
 from gemma_mtp.engine.engine import Engine, load
 
 DRAFTS = 3

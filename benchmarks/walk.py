@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from gemma_mtp.api import Message, Request, Sampling
 from gemma_mtp.decoding.drafters import DraftModel
-from gemma_mtp.decoding.sampler import Row, Sampler, capped
+from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.sampler import Sampler, capped
 from gemma_mtp.decoding.transcript import of_tokens
 from gemma_mtp.engine.engine import Engine
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.decoding.drafters import DraftModel
-from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.rows import Row
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.store import BUILTIN_FOLDER
 

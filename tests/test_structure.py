@@ -55,6 +55,7 @@ LIBRARIES = {
     "pydantic": {"server"},
     "uvicorn": {"server/run.py"},
     "httpx": {"remote"},
+    "llguidance": {"engine/grammar.py"},
     "jinja2": {"engine/template_rendering.py"},
 }
 """A library and the packages, or the files, that may import it."""

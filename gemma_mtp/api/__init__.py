@@ -30,7 +30,7 @@ from gemma_mtp.api.pair import (
     PairInfo,
 )
 from gemma_mtp.api.replies import Replies
-from gemma_mtp.api.request import Keeping, Request
+from gemma_mtp.api.request import Grammar, Keeping, Request
 from gemma_mtp.api.stats import (
     ENOUGH_TO_COMPARE,
     Drafted,

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from gemma_mtp.api.messages import Audio, Image, Message, Role, Text, ToolCall, ToolResult
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import Options, ReplySettings, Sampling, check, setting
+
+GrammarKind = Literal["json", "json_schema", "choices", "lark", "gbnf"]
+"""json: any object; json_schema: `text` is a JSON Schema; choices: a JSON list of texts; lark and
+gbnf: a grammar as llguidance [1] or llama.cpp [2] writes it.
+
+[1] https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
+[2] https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
+"""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What the answer has to look like, whatever the model would rather write."""
+
+    kind: GrammarKind
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Request(ReplySettings):
 
     messages: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
+    grammar: Grammar | None = None
     keep: Keeping | None = None
     ignore_end: bool = False
     synthetic_acceptance: float | None = setting(

@@ -13,7 +13,8 @@ from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.round import Target
-from gemma_mtp.decoding.sampler import Row, Sampler
+from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.sampler import Sampler
 
 LONG_DRAFT = 4  # steps of a timed draft
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gemma_mtp.decoding.acceptance import Prior
 from gemma_mtp.decoding.proposer import Proposer
-from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.transcript import Position, Transcript
 
 
@@ -71,7 +71,9 @@ class MtpDrafter:
         assert hidden is not None
         token, position = transcript.ids[-1], transcript.end - 1
         self._model.begin(hidden, position)
-        recent = transcript.ids[-self._proposer.sampler.sampling.repeat_last_n :]
+        sampler = self._proposer.sampler
+        # Where in a grammar it is, is told by all of the reply.
+        recent = transcript.ids[-sampler.sampling.repeat_last_n if not sampler.constraint else 0 :]
         for at in range(position + 1, position + 1 + limit):
             token, confidence = self._proposer.propose(self._model.step(token), at, recent)
             recent.append(token)

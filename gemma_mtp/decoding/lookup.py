@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gemma_mtp.decoding.acceptance import Prior
-from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.transcript import Transcript
 
 NGRAM = 3  # tokens that must agree; fewer agree by chance

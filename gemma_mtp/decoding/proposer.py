@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gemma_mtp.decoding.sampler import Ids, Row, Sampler, best_first, gumbel, kept
+from gemma_mtp.decoding.rows import Ids, Row
+from gemma_mtp.decoding.sampler import Sampler, best_first, gumbel, kept
 from gemma_mtp.errors import BadPair
 
 # Factors of the request's temperature; 0 drafts the drafter's top token.
@@ -77,10 +78,12 @@ class Proposer:
         """
         sampling = self.sampler.sampling
         self.sampler.penalize(row, recent)
+        row, allowed = self.sampler.restrict(row, recent)
         if sampling.temperature <= 0:
             ids, scores = _best(row, GREEDY_CANDIDATES, 1.0)
-            return int(ids[0]), _probability(scores, 0)
+            return int(ids[0] if allowed is None else allowed[ids[0]]), _probability(scores, 0)
         ids, scores = _best(row, sampling.top_k or CANDIDATES, sampling.temperature)
+        ids = ids if allowed is None else allowed[ids]
         found = _Candidates(ids, scores, gumbel(self.sampler.seed, position, ids))
         self._round.append(found)
         chosen = self._choice(found, self.temperature.factor)

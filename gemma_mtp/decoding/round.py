@@ -13,7 +13,8 @@ from typing import Protocol
 from gemma_mtp.decoding.draft_policy import DraftPolicy
 from gemma_mtp.decoding.drafters import Drafter
 from gemma_mtp.decoding.outcome import Proposal, Round
-from gemma_mtp.decoding.sampler import Row, Sampler, uniform
+from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.sampler import Sampler, uniform
 from gemma_mtp.decoding.transcript import Position, Transcript, common_prefix
 from gemma_mtp.errors import GemmaMtpError
 

@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemma_mtp.api import Sampling
+from gemma_mtp.decoding.constraint import Constraint, restricted
+from gemma_mtp.decoding.rows import Ids, Row
 from gemma_mtp.errors import BadPair
-
-Row = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 # Tokens that are sorted at first to find how many top-p leaves; then as many times more.
 FIRST_SORTED = 16
@@ -36,29 +35,46 @@ _MIX_2 = 0x94D049BB133111EB
 class Sampler:
     """`sample(row, position, recent)` picks the token for `position` (0-based, in the context)."""
 
-    def __init__(self, sampling: Sampling, seed: int, softcap: float = 0.0) -> None:
+    def __init__(
+        self,
+        sampling: Sampling,
+        seed: int,
+        softcap: float = 0.0,
+        constraint: Constraint | None = None,
+    ) -> None:
         """`softcap`: the target's rows come without the model's cap on logits, which the candidates
         get here. A drafter has none (llama.cpp, src/models/gemma4-assistant.cpp)."""
         self.sampling, self.seed, self.softcap = sampling, seed, softcap
+        self.constraint = constraint
 
     def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
-        """The token for `position`. `recent` are the ids before it, newest last.
+        """The token for `position`. `recent` are the ids before it, newest last; with a constraint
+        all of them.
 
-        With a repeat penalty the row's entries of recent tokens are changed in place.
+        With a repeat penalty, or a constraint, the row's entries are changed in place.
         """
         s = self.sampling
         if self.softcap and self._penalizes:
             row[:] = capped(row, self.softcap)  # the penalty is on what the model says in the end
         self.penalize(row, recent)
+        row, allowed = self.restrict(row, recent)
         if s.temperature <= 0:
             best = int(row.argmax())
             if not np.isfinite(row[best]):
                 raise _no_numbers()
-            return best
+            return best if allowed is None else int(allowed[best])
         ids, scores = filtered(row, s, self.candidate_cap)
+        if allowed is not None:
+            ids = allowed[ids]
         if len(ids) == 1:
             return int(ids[0])
         return int(ids[(scores + gumbel(self.seed, position, ids)).argmax()])
+
+    def restrict(self, row: Row, ids: Sequence[int]) -> tuple[Row, Ids | None]:
+        """What the constraint, if there is one, leaves of the row after the transcript's `ids`: the
+        logits, and the ids they belong to unless that is the whole row."""
+        bits = None if self.constraint is None else self.constraint.allowed(ids)
+        return (row, None) if bits is None else restricted(row, bits, self.sampling.top_k <= 0)
 
     @property
     def _penalizes(self) -> bool:
@@ -123,6 +139,8 @@ def best_first(
     if len(ids) == 0 or not np.isfinite(row[ids[0]]):
         raise _no_numbers()
     scores = row[ids].astype(np.float64)
+    if scores[-1] == -np.inf:  # not allowed
+        ids, scores = ids[scores > -np.inf], scores[scores > -np.inf]
     if softcap:
         scores = softcap * np.tanh(scores / softcap)
     scores /= temperature

@@ -11,6 +11,7 @@ from gemma_mtp.decoding.costs import FROM_MEMORY, IN_CACHE, CostBook
 from gemma_mtp.decoding.draft_length import AutoDraft
 from gemma_mtp.decoding.draft_policy import DraftPolicy, FixedDraft
 from gemma_mtp.decoding.drafters import Drafter, DraftModel, MtpDrafter
+from gemma_mtp.decoding.forced import Forced
 from gemma_mtp.decoding.lookup import Lookup
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.sampler import Sampler
@@ -36,6 +37,8 @@ class Drafting:
             found.append(MtpDrafter(model, Proposer(sampler, self._temperature)))
         if request.draft == "auto" and request.synthetic_acceptance is None:
             found.append(Lookup())
+            if sampler.constraint is not None:
+                found.append(Forced(sampler.constraint))
         return found
 
     def policy(self, setting: DraftSetting) -> DraftPolicy:

@@ -18,6 +18,7 @@ from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
 from gemma_mtp.engine.drafting import Drafting
+from gemma_mtp.engine.grammar import Grammars
 from gemma_mtp.engine.prompt_cache import PromptCache
 from gemma_mtp.engine.prompts import Prompts
 from gemma_mtp.engine.reply import SPARE_CELLS, Reply
@@ -86,6 +87,7 @@ class Engine:
         self.prompts = Prompts(pair, renderer, cancelled)
         self._states = states
         self.cache = PromptCache(pair.target, self._kept_states())
+        self.grammars = Grammars(pair.target.vocabulary)
         self.background = Background()
         self._memory = memory
         self._begin_learning()
@@ -259,10 +261,13 @@ class Engine:
     def reply_text(self, stop: Sequence[str]) -> ReplyText:
         """A fresh assembler of this model's tokens into text."""
         vocabulary = self.pair.target.vocabulary
-        channel = Channel(
-            open_id=vocabulary.id_of("<|channel>"), close_id=vocabulary.id_of("<channel|>")
-        )
-        return ReplyText(vocabulary.piece, stop, channel, vocabulary.end_of_generation)
+        return ReplyText(vocabulary.piece, stop, self.channel, vocabulary.end_of_generation)
+
+    @property
+    def channel(self) -> Channel:
+        """The marks around this model's thoughts."""
+        id_of = self.pair.target.vocabulary.id_of
+        return Channel(open_id=id_of("<|channel>"), close_id=id_of("<channel|>"))
 
     def plain_steps(self, width: int) -> PlainSteps:
         """Plain steps of `width` rows, timed with as many threads as evaluate now."""

@@ -19,7 +19,7 @@ from gemma_mtp.api import (
     Keeping,
     Prefill,
 )
-from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots

@@ -25,6 +25,7 @@ from gemma_mtp.api import (
     Stats,
     TextDelta,
 )
+from gemma_mtp.decoding.constraint import Constraint
 from gemma_mtp.decoding.outcome import Round
 from gemma_mtp.decoding.plain_steps import PlainSteps, Step
 from gemma_mtp.decoding.round import Speculator, agree, synthetic
@@ -60,6 +61,9 @@ class Reply:
         )
         self._tried = 0  # rounds that only tried drafts out
         self._first: int | None = None  # where in the transcript's ids the reply begins
+        grammar = request.grammar
+        self._matcher = None if grammar is None else engine.grammars.matcher(grammar)
+        self._in_thought = False  # whether the prompt ends in one
 
     def _written(self) -> int:
         """How many tokens were generated so far."""
@@ -82,6 +86,7 @@ class Reply:
             return
         thought = open_thought(pieces)
         if thought is not None:
+            self._in_thought = True
             self.text.open_thought(thought)
         size = self.engine.info.context_size
         if prompt.end + SPARE_CELLS >= size:
@@ -143,7 +148,7 @@ class Reply:
         """Choose the first token by the prompt's last row, from which rounds go on."""
         engine, request, transcript = self.engine, self.request, self.transcript
         target = engine.pair.target
-        sampler = Sampler(request.sampling, self.seed, target.softcap)
+        sampler = Sampler(request.sampling, self.seed, target.softcap, self._constraint())
         drafters = engine.drafting.drafters(request, engine.draft_model, sampler)
         row = engine.cache.last_row
         assert row is not None
@@ -160,6 +165,20 @@ class Reply:
             () if request.ignore_end else target.vocabulary.end_of_generation,
             min_width=self.plain_width,
             judge=agree if chance is None else synthetic(chance, self.seed),
+        )
+
+    def _constraint(self) -> Constraint | None:
+        """What the grammar of the request, if it has one, allows."""
+        if self._matcher is None:
+            return None
+        channel = self.engine.channel
+        return Constraint(
+            self._matcher,
+            len(self.transcript.ids),
+            channel.open_id,
+            channel.close_id,
+            in_thought=self._in_thought,
+            may_think=self.request.think,
         )
 
     def _time_plain_step(self, rounds: Speculator, position: Position) -> None:

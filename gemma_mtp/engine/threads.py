@@ -14,7 +14,7 @@ import numpy as np
 
 from gemma_mtp.api import MAX_WIDTH, PairInfo, Prefill
 from gemma_mtp.decoding.costs import CostBook
-from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.thread_count import ThreadController
 from gemma_mtp.decoding.transcript import Position, Transcript
 from gemma_mtp.llama.threads import FreeProcessors

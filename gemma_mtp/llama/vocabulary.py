@@ -11,6 +11,7 @@ import llama_cpp
 from gemma_mtp.errors import GemmaMtpError
 
 MARK = re.compile(r"<\|[^\s<>]{1,40}>|<[^\s<>|]{1,40}\|>")  # such as <|turn> and <turn|>
+_ADDED = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
 TURN = "<|turn><turn|>"  # what a file without a template is used with
 
 
@@ -60,6 +61,13 @@ class Vocabulary:
             self._buffer = ctypes.create_string_buffer(-n)
             n = llama_cpp.llama_token_to_piece(self._vocab, token, self._buffer, -n, 0, special)
         return self._buffer.raw[:n]
+
+    def is_control(self, token: int) -> bool:
+        """Whether it is a mark and no text, also where the file only says that it was added."""
+        if llama_cpp.llama_vocab_is_control(self._vocab, token):
+            return True
+        added = llama_cpp.llama_vocab_get_attr(self._vocab, token) & _ADDED
+        return bool(added) and MARK.fullmatch(self.text(token)) is not None
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Ids of `text`; nothing is added. `special`: control tokens in the text are recognised."""

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.sampler import Row, Sampler, filtered, gumbel, top_ids
+from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel, top_ids
 
 
 @dataclass(frozen=True)

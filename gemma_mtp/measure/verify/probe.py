@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gemma_mtp.decoding.sampler import Row
+from gemma_mtp.decoding.rows import Row
 
 ROWS = 16  # of logits that are compared at each width
 REFERENCE = 2  # the least width that exact mode uses while it decodes

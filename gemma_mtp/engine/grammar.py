@@ -1,0 +1,141 @@
+"""Grammars, compiled for a vocabulary by llguidance [1].
+
+The engine has one `Grammars` for the pair it has loaded, since taking the vocabulary in takes
+seconds. A matcher says which tokens may come next in microseconds.
+
+[1] https://github.com/guidance-ai/llguidance
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from gemma_mtp.api import Grammar
+from gemma_mtp.decoding.constraint import Bits
+from gemma_mtp.errors import UsageError
+
+if TYPE_CHECKING:
+    from llguidance import JsonCompileOptions, LLMatcher, LLTokenizer
+
+ANY_OBJECT = '{"type": "object"}'
+# In one line: a model that may write white space between all parts may write it without end.
+LAYOUT: JsonCompileOptions = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "lenient": False,
+}
+
+
+class Vocabulary(Protocol):
+    """What is needed of the target's vocabulary."""
+
+    size: int
+    eos: int
+    end_of_generation: frozenset[int]
+
+    def piece(self, token: int, special: bool = False) -> bytes: ...
+    def is_control(self, token: int) -> bool: ...
+    def tokenize(self, text: str, special: bool) -> list[int]: ...
+
+
+class Grammars:
+    """Compiles grammars for one vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._made: LLTokenizer | None = None
+
+    def matcher(self, grammar: Grammar) -> GrammarMatcher:
+        """At the beginning of the grammar. Raises UsageError for one that cannot be enforced."""
+        from llguidance import LLMatcher
+
+        found = LLMatcher(self._tokenizer(), source_of(grammar), log_level=0)
+        if found.is_error():
+            raise refusal(grammar, found.get_error())
+        return GrammarMatcher(found, self._vocabulary)
+
+    def _tokenizer(self) -> LLTokenizer:
+        if self._made is None:
+            from llguidance import LLTokenizer
+            from llguidance._tokenizer import TokenizerWrapper
+
+            vocabulary = self._vocabulary
+            self._made = LLTokenizer(
+                TokenizerWrapper(_AsLlguidanceHasIt(vocabulary)),
+                n_vocab=vocabulary.size,
+                eos_token=sorted(vocabulary.end_of_generation) or vocabulary.eos,
+            )
+        return self._made
+
+
+class _AsLlguidanceHasIt:
+    """A vocabulary under the names that llguidance knows."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._tokenize = vocabulary.tokenize
+        self.eos_token_id = vocabulary.eos
+        self.bos_token_id = None
+        ids = range(vocabulary.size)
+        self.special_token_ids = [i for i in ids if vocabulary.is_control(i)]
+        self.tokens = [vocabulary.piece(i, special=True) for i in ids]
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        return self._tokenize(text if isinstance(text, str) else text.decode(), False)
+
+
+class GrammarMatcher:
+    """A place in a grammar; keeps the promises of `decoding.constraint.Matcher`."""
+
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
+        self._matcher, self._tokenize = matcher, vocabulary.tokenize
+        self._bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
+        self._end = sorted(vocabulary.end_of_generation)
+
+    def allowed(self) -> Bits:
+        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        if not self._bits.any():  # a limit of the parser; the text cannot go on
+            for token in self._end:
+                self._bits[token >> 3] |= 1 << (token & 7)
+        return self._bits
+
+    def forced(self) -> list[int]:
+        return self._matcher.compute_ff_tokens()
+
+    def consume(self, token: int) -> None:
+        self._matcher.consume_token(token)
+
+    def rollback(self, count: int) -> None:
+        if count:
+            self._matcher.rollback(count)
+
+
+def source_of(grammar: Grammar) -> str:
+    """A grammar as llguidance takes it. Raises UsageError."""
+    from llguidance import LLMatcher, grammar_from
+
+    try:
+        if grammar.kind in ("json", "json_schema"):
+            schema = grammar.text or ANY_OBJECT
+            return LLMatcher.grammar_from_json_schema(schema, overrides=LAYOUT)
+        if grammar.kind == "choices":
+            return LLMatcher.grammar_from_lark(_one_of(json.loads(grammar.text)))
+        if grammar.kind == "gbnf":
+            return grammar_from("gbnf", grammar.text)
+        return LLMatcher.grammar_from_lark(grammar.text)
+    except ValueError as error:
+        raise refusal(grammar, str(error)) from error
+
+
+def _one_of(choices: Sequence[str]) -> str:
+    return "start: " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+
+
+def refusal(grammar: Grammar, why: str) -> UsageError:
+    """What is said about a grammar that cannot be enforced."""
+    what = {"json_schema": "schema", "choices": "list of choices"}.get(grammar.kind, "grammar")
+    return UsageError(f"This {what} cannot be used: {why.splitlines()[0].rstrip('.')}.")
