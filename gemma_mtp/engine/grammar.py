@@ -17,6 +17,7 @@ import numpy as np
 from gemma_mtp.api import Grammar
 from gemma_mtp.decoding.constraint import Bits
 from gemma_mtp.errors import UsageError
+from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
     from llguidance import JsonCompileOptions, LLMatcher, LLTokenizer
@@ -132,7 +133,7 @@ def source_of(grammar: Grammar) -> str:
 
 
 def _one_of(choices: Sequence[str]) -> str:
-    return "start: " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+    return "start: " + " | ".join(json_text(choice) for choice in choices)
 
 
 def refusal(grammar: Grammar, why: str) -> UsageError:
