@@ -133,6 +133,8 @@ def source_of(grammar: Grammar) -> str:
 
 
 def _one_of(choices: Sequence[str]) -> str:
+    if not choices or not all(isinstance(choice, str) and choice for choice in choices):
+        raise ValueError("it must hold at least one text, and none that is empty")
     return "start: " + " | ".join(json_text(choice) for choice in choices)
 
 
