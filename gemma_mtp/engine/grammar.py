@@ -20,7 +20,8 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
-    from llguidance import JsonCompileOptions, LLMatcher, LLTokenizer
+    from llguidance import LLMatcher, LLTokenizer
+    from llguidance._lib import JsonCompileOptions
 
 ANY_OBJECT = '{"type": "object"}'
 # In one line: a model that may write white space between all parts may write it without end.
