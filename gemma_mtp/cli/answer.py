@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request
+from gemma_mtp.api import End, Event, Grammar, Message, PairInfo, Replies, Request
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
 from gemma_mtp.files.reading import piped_text
@@ -51,9 +51,10 @@ def answer_once(
     report: Report,
     no_stdin: bool,
     continued: Continued | None = None,
+    grammar: Grammar | None = None,
 ) -> int:
     """Load a pair and write its answer to the prompt and to what is piped in, after what was said
-    in a conversation that is `continued`."""
+    in a conversation that is `continued`; in the form that a `grammar` describes."""
     named = model or (continued.model if continued else None) or None
     files = env.resolve_or_offer(named, options.drafter)
     stdin = None if no_stdin else sys.stdin
@@ -79,6 +80,7 @@ def answer_once(
                 return answer(env, engine, request, printer, report, continued.ended)
         system = (Message.text("system", options.system),) if options.system else ()
         request = Request.of((*system, Message.text("user", text)), options)
+        request = replace(request, grammar=grammar)
         return answer(env, engine, request, printer, report)
 
 
@@ -122,7 +124,9 @@ def answer(
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
         more = _more_room(env, engine.info)
         printer.line(f"gemma-mtp: the context is full ({fill}); {more}.")
-    if end.reason in ("length", "context") and report.fail_on_length:
+    if end.reason in ("length", "context") and (report.fail_on_length or request.grammar):
+        if request.grammar and end.reason == "length":
+            printer.line("gemma-mtp: the answer was cut by --max-tokens before it was whole.")
         return ExitStatus.LENGTH
     return ExitStatus.OK
 

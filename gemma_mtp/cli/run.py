@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gemma_mtp.cli import grammar
 from gemma_mtp.cli.chat import talk, with_files
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
@@ -40,6 +41,9 @@ def run(
         bool,
         typer.Option("--fail-on-length", help="Exit status 3 if the reply was cut off by a limit."),
     ] = False,
+    format: grammar.Format = None,
+    choices: grammar.Choices = None,
+    grammar_file: grammar.GrammarFile = None,
     no_stdin: NoStdin = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not say which model answers.")
@@ -53,7 +57,8 @@ def run(
     typed = [word for word in (model, *(prompt or ())) if word is not None]
     env = environment_of(context.obj, options, context.params)
     words = env.words(typed, "run", named, asked)
-    reports = stats or as_json or fail_on_length
+    form = grammar.wanted(format, choices, grammar_file)
+    reports = stats or as_json or fail_on_length or form
     if words.prompt is None and not (reports or file) and can_talk():
         return talk(env, words.model, None, options)
     from gemma_mtp.cli.answer import Report, answer_once
@@ -61,5 +66,5 @@ def run(
     report = Report(stats, as_json, fail_on_length, quiet)
     return answer_once(
         env, words.model, with_files(words.prompt, file), options,
-        report=report, no_stdin=no_stdin,
+        report=report, no_stdin=no_stdin, grammar=form,
     )  # fmt: skip

@@ -1,0 +1,58 @@
+"""What an answer of `run` has to look like: --format, --choices and --grammar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from gemma_mtp.api import Grammar
+from gemma_mtp.errors import UsageError
+from gemma_mtp.files import reading
+from gemma_mtp.terminal.console import note
+from gemma_mtp.text import json_text
+
+Format = Annotated[
+    str | None,
+    Option("--format", metavar="json|FILE", help="Answer in JSON, or as a JSON Schema says."),
+]
+Choices = Annotated[
+    str | None, Option("--choices", metavar="A,B,...", help="Answer with one of these texts.")
+]
+GrammarFile = Annotated[
+    Path | None,
+    Option("--grammar", metavar="FILE", help="Answer as this grammar says (Lark or GBNF)."),
+]
+
+
+def wanted(format: str | None, choices: str | None, grammar: Path | None) -> Grammar | None:
+    """The grammar that these options ask for. Raises UsageError, also for a file that cannot be
+    read."""
+    given = [value for value in (format, choices, grammar) if value is not None]
+    if len(given) > 1:
+        raise UsageError(
+            "--format, --choices and --grammar do not go together.", "Use one of them."
+        )
+    if choices is not None:
+        listed = [choice.strip() for choice in choices.split(",")]
+        return Grammar("choices", json_text([choice for choice in listed if choice]))
+    if grammar is not None:
+        text = _read(grammar)
+        return Grammar("gbnf" if "::=" in text else "lark", text)
+    if format is None:
+        return None
+    if format.lower() == "json":
+        return Grammar("json")
+    return Grammar(
+        "json_schema", format if format.lstrip().startswith("{") else _read(Path(format))
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return reading.read_file(path, note).decode()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} holds no text in UTF-8.") from error
