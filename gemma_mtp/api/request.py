@@ -68,7 +68,7 @@ class Request(ReplySettings):
     ) -> Request:
         """One reply to `messages`, as the options have it."""
         settings = {**asdict(options.part(ReplySettings)), "exact": options.is_exact}
-        return cls(messages, options.part(Sampling), keep, **settings)
+        return cls(messages, options.part(Sampling), keep=keep, **settings)
 
     def check(self) -> None:
         """Raise UsageError with a sentence about the first field that cannot be served.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gemma_mtp.api import Message, Request
+from gemma_mtp.api import Grammar, Message, Request
 from gemma_mtp.server.messages import in_turns
 from gemma_mtp.settings import SETTINGS, Options
 from gemma_mtp.text import clean
@@ -19,6 +19,7 @@ class Asked:
     calls those that have another name there. `prompt` is raw text in place of messages. `context`
     is the context size that was asked for, in tokens. `keep_alive` is in seconds, below 0 for good,
     None where the client does not say. `ignored` are fields that were accepted and change nothing.
+    `grammar` is what the answer has to look like.
     """
 
     model: str | None
@@ -29,6 +30,7 @@ class Asked:
     context: int | None = None
     keep_alive: float | None = None
     ignored: tuple[str, ...] = ()
+    grammar: Grammar | None = None
 
     def options(self, served: Options) -> Options:
         """What `serve` was started with, and over it what this client gave.
@@ -48,7 +50,7 @@ class Asked:
         has_system = any(message.role == "system" for message in messages)
         if options.system and not has_system and self.prompt is None:
             messages = (Message.text("system", options.system), *messages)
-        request = replace(Request.of(messages, options), prompt=self.prompt)
+        request = replace(Request.of(messages, options), prompt=self.prompt, grammar=self.grammar)
         request.check()
         return request
 

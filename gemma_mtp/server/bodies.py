@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Grammar, Message
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.settings import PARAMETERS, SETTINGS
@@ -23,12 +23,9 @@ OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
 """Settings that a client may give under our own name in any dialect."""
 
 _TOOLS = "cannot be used: tools are not supported yet"
-_FORMATS = "cannot be used: a forced format is not supported yet"
 YET_TO_COME = {
     "tools": _TOOLS,
     "functions": _TOOLS,
-    "format": _FORMATS,
-    "response_format": _FORMATS,
     "images": "cannot be used: pictures are not supported yet",
 }
 """What is said about fields that many programs send; they are to be served one day."""
@@ -106,6 +103,7 @@ class ReplyBody(Body):
         *,
         prompt: str | None = None,
         think: bool | None = None,
+        grammar: Grammar | None = None,
         ignored: Iterable[str] = (),
     ) -> Asked:
         """The reply that is asked for; the arguments are what each dialect writes in its own way.
@@ -121,4 +119,5 @@ class ReplyBody(Body):
             self.values() if think is None else (*self.values(), ("think", think)),
             self.called(),
             ignored=(*self.passed_over(), *ignored),
+            grammar=grammar,
         )

@@ -331,7 +331,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "42"}
         ({"tools": [{"name": "look", "input_schema": {"type": "object"}}]}, "tools.0"),
         ({"tools": [{"type": "custom", "name": "look", "input_schema": {}}]}, "tools.0"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
-        ({"output_config": {"format": {"type": "json_schema", "schema": {}}}}, "output_config.f"),
+        ({"output_config": {"format": {"type": "regex"}}}, "output_config.f"),
         ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "context_management.e"),
         ({"mcp_servers": [{"name": "a"}]}, "mcp_servers"),
         (

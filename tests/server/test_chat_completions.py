@@ -164,7 +164,7 @@ UNSUPPORTED = {
     "logit_bias": {"50256": -100},
     "logprobs": True,
     "tool_choice": "required",
-    "response_format": {"type": "json_object"},
+    "response_format": {"type": "json_schema"},
     "temperature": "hot",
     "top_p": 7,
     "max_tokens": 0,

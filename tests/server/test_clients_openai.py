@@ -155,7 +155,7 @@ def test_clients_at_once_all_get_their_own_replies(server: Server) -> None:
         ({"n": 2}, "BadRequestError", "n "),
         ({"logit_bias": {"3": 1}}, "BadRequestError", "logit_bias"),
         ({"messages": []}, "BadRequestError", "messages"),
-        ({"response_format": {"type": "json_object"}}, "BadRequestError", "response_format"),
+        ({"response_format": {"type": "json_schema"}}, "BadRequestError", "response_format"),
         ({"messages": [{"role": "user", "content": "fox " * 9000}]}, "BadRequestError", "context"),
     ],
 )

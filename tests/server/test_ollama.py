@@ -206,8 +206,6 @@ def test_options_that_are_refused_by_name(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("format", "json"),
-        ("format", {"type": "object"}),
         ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("images", ["aGVsbG8="]),
         ("suffix", "}"),

@@ -74,12 +74,11 @@ def test_home_assistant(http: httpx.Client) -> None:
             "options": {"num_ctx": 8192}, "think": False}  # fmt: skip
     found = lines(http.post("/api/chat", json=body))
     assert "".join(line["message"]["content"] for line in found)
-    body |= {"keep_alive": -1, "format": {"type": "object", "properties": {}}}
-    response = http.post("/api/chat", json=body)
-    assert (response.status_code, response.json()) == (
-        400,
-        {"error": "format cannot be used: a forced format is not supported yet."},
-    )
+    lights = {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"],
+              "additionalProperties": False}  # fmt: skip
+    body |= {"keep_alive": -1, "format": lights, "stream": False}
+    found = json.loads(http.post("/api/chat", json=body).json()["message"]["content"])
+    assert [*found] == ["on"]
 
 
 def test_continue(http: httpx.Client) -> None:

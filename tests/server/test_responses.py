@@ -222,7 +222,7 @@ CALL = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{
         ({"truncation": "auto"}, "truncation"),
         ({"tools": [{"type": "function", "name": "look", "parameters": {}}]}, "tools.0"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"input": [{"role": "user", "content": [IMAGE]}]}, "input.0.content.0.type"),
         ({"input": [CALL]}, "input.0.type"),

@@ -14,6 +14,7 @@ from gemma_mtp.api import Message
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.messages import Content, joined, text_of, texts_of
 
 THOUGHTS = ("thinking", "redacted_thinking")
@@ -86,7 +87,8 @@ class PromptBody(ReplyBody):
         """Raises Unsupported."""
         think = self.thinking.type != "disabled" if self.thinking else None
         said = (*self._system(), *self._said())
-        return self.reply_to(said, think=think, ignored=self._without_effect())
+        grammar = of_openai((self.output_config or {}).get("format"), "output_config.format")
+        return self.reply_to(said, think=think, grammar=grammar, ignored=self._without_effect())
 
     def check(self) -> None:
         super().check()
@@ -95,8 +97,6 @@ class PromptBody(ReplyBody):
                 raise Unsupported(f"tools.{number}", "cannot be used: tools are not supported yet")
         if (self.tool_choice or {}).get("type") not in (None, "auto", "none"):
             raise Unsupported("tool_choice")
-        if (self.output_config or {}).get("format") is not None:
-            raise Unsupported("output_config.format")
         for number, edit in enumerate((self.context_management or Edits()).edits):
             if not str(edit.get("type")).startswith("clear_"):  # neither is there to be cleared
                 raise Unsupported(f"context_management.edits.{number}")
@@ -117,7 +117,8 @@ class PromptBody(ReplyBody):
         found = ["tools"] if self.tools else []
         if self.thinking is not None and self.thinking.budget_tokens is not None:
             found.append("thinking.budget_tokens")
-        return [*found, "output_config.effort"] if self.output_config else found
+        has_effort = (self.output_config or {}).get("effort") is not None
+        return [*found, "output_config.effort"] if has_effort else found
 
 
 class MessagesBody(PromptBody):

@@ -18,6 +18,7 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Refused, Unsupported
+from gemma_mtp.server.forms import of_ollama
 from gemma_mtp.settings import MAX_DRAFT, SETTINGS
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
@@ -119,9 +120,9 @@ class Asking(Body):
     think: bool | Literal["low", "medium", "high", "max"] | None = None
     keep_alive: float | str | None = None
     options: OllamaOptions | None = None
+    format: str | dict[str, Any] | None = None
 
     NEUTRAL: ClassVar = {
-        "format": ("",),
         "tools": ([],),
         "images": ([],),
         "suffix": ("",),
@@ -165,6 +166,7 @@ class Asking(Body):
             options.context(),
             None if self.keep_alive is None else seconds(self.keep_alive),
             (*self.passed_over(), *(f"options.{name}" for name in options.passed_over())),
+            of_ollama(self.format),
         )
 
 

@@ -11,6 +11,7 @@ from gemma_mtp.api import End, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
+from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.openai import messages, stats
 from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
@@ -35,6 +36,7 @@ class ChatBody(ReplyBody):
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
 
     SETTINGS: ClassVar = {**SAME_SETTINGS, "max_completion_tokens": "max_tokens"}
     NEUTRAL: ClassVar = {
@@ -44,7 +46,6 @@ class ChatBody(ReplyBody):
         "logit_bias": ({},),
         "logprobs": (False,),
         "top_logprobs": (0,),
-        "response_format": ({"type": "text"},),
         "tools": ([],),
         "functions": ([],),
         "tool_choice": ("auto", "none"),
@@ -61,7 +62,8 @@ class ChatBody(ReplyBody):
     def asked(self) -> Asked:
         """Raises Unsupported."""
         think = messages.thinks(self.reasoning_effort)
-        return self.reply_to(messages.read(self.messages), think=think)
+        grammar = of_openai(self.response_format, "response_format")
+        return self.reply_to(messages.read(self.messages), think=think, grammar=grammar)
 
 
 @router.post("/v1/chat/completions")

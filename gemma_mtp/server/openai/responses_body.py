@@ -12,6 +12,7 @@ from gemma_mtp.api import Message, Role
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.messages import text_of
 from gemma_mtp.server.openai.messages import thinks
 
@@ -73,15 +74,14 @@ class ResponsesBody(ReplyBody):
         think = thinks((self.reasoning or {}).get("effort"))
         ignored = ["tools"] if self.tools else []
         ignored += ["text.verbosity"] if (self.text or {}).get("verbosity") is not None else []
-        return self.reply_to(self._messages(), think=think, ignored=ignored)
+        grammar = of_openai((self.text or {}).get("format"), "text.format")
+        return self.reply_to(self._messages(), think=think, grammar=grammar, ignored=ignored)
 
     def check(self) -> None:
         super().check()
         for number, tool in enumerate(self.tools or ()):
             if tool.get("type", "function") in _TOOLS:
                 raise Unsupported(f"tools.{number}", "cannot be used: tools are not supported yet")
-        if (self.text or {}).get("format") not in (None, {"type": "text"}):
-            raise Unsupported("text.format")
         if "message.output_text.logprobs" in (self.include or ()):
             raise Unsupported("include", "asks for logprobs, which are not supported")
 
