@@ -33,13 +33,20 @@ Lines = Callable[[Reply], AsyncIterator[str]]
 """Turns the events of a reply into what is written, piece by piece."""
 
 
+class Whole(JSONResponse):
+    """JSON in one piece, also of texts that are none: of lone surrogates, say."""
+
+    def render(self, content: Any) -> bytes:
+        return json_text(content).encode()
+
+
 async def whole(
     http: Request, asked: Asked, form: Callable[[Reply], Awaitable[dict[str, Any]]]
 ) -> JSONResponse:
     """The reply in one piece, as `form` makes it."""
 
     async def write(cancel: threading.Event) -> JSONResponse:
-        return JSONResponse(await form(await engines(http).reply(asked, cancel, record_of(http))))
+        return Whole(await form(await engines(http).reply(asked, cancel, record_of(http))))
 
     return await attended(http, write)
 

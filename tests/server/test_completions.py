@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -89,3 +90,16 @@ def test_an_error_in_the_middle_of_a_stream(engines: FakeEngines, client: openai
     stream = client.completions.create(model="tiny", prompt="Hi", stream=True)
     with pytest.raises(openai.APIError, match=r"llama\.cpp is gone"):
         list(stream)
+
+
+def test_what_is_said_back_may_be_no_text(engines: FakeEngines, url: str) -> None:
+    """A lone surrogate, as a client sends that cuts a text in the middle of a character."""
+    for path, asked in (
+        ("completions", {"prompt": "cut \ud800", "echo": True}),
+        ("responses", {"input": "Hi", "instructions": "cut \ud800"}),
+    ):
+        for stream in (False, True):
+            body = json.dumps({"model": "tiny", "stream": stream, **asked})
+            answer = httpx.post(f"{url}/v1/{path}", content=body)
+            assert answer.status_code == 200
+            assert "cut \\ud800" in answer.text
