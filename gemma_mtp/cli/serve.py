@@ -187,7 +187,8 @@ def _tell(record: Record) -> None:
     model = f" {record.model}" if record.model else ""
     status = record.status or "---"
     line = f"{time.strftime('%H:%M:%S')} {status} {record.method} {record.path}{model}"
-    say(f"{line}: {figures}" if figures else line)
+    whole = f"{line}: {figures}" if figures else line
+    say(" ".join(whole.splitlines()))  # a path may hold the end of a line
 
 
 def _figures(record: Record) -> list[str]:

@@ -67,6 +67,8 @@ class Listener:
 def connect(folder: Path) -> socket.socket | None:
     """A connection to the engine of this folder, if one listens."""
     try:
+        if os.name == "posix" and folder.stat().st_uid != os.getuid():
+            return None  # somebody else has made it, and would be told what is asked
         if unix:
             client = socket.socket(socket.AF_UNIX)
             try:

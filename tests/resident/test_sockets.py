@@ -79,6 +79,16 @@ def test_who_is_gone_is_noticed_by_both_kinds_of_calls() -> None:
         right.send({})
 
 
+@pytest.mark.skipif(os.name != "posix", reason="folders of users are private there")
+def test_what_listens_in_the_folder_of_somebody_else_is_no_engine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = sockets.Listener(folder)
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    assert sockets.connect(folder) is None
+    listener.close()
+
+
 def test_a_listener_is_found_by_its_folder_and_not_after_it_closed(folder: Path) -> None:
     assert sockets.connect(folder) is None
     listener = sockets.Listener(folder)

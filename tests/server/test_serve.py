@@ -21,8 +21,11 @@ import openai
 import pytest
 from server.conftest import wait_until
 
+from gemma_mtp.cli.serve import _tell as tell
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
+from gemma_mtp.server.record import Record
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -247,3 +250,8 @@ def test_the_client_of_another_origin_and_a_foreign_name_get_nothing(start: Star
         refused = httpx.get(f"{server.url}/api/tags", headers=headers)
         assert refused.status_code == 403
         assert "tiny" not in json.dumps(refused.json())
+
+
+def test_a_request_is_one_line_whatever_it_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Record("GET", "/a\n12:00:00 200 POST /b", 404, error=GemmaMtpError("No /a\nhere.")))
+    assert capsys.readouterr().err.count("\n") == 1
