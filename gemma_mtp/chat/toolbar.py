@@ -35,7 +35,7 @@ def _parts(chat: Chat) -> Parts:
         found.append((5, "thinking"))
     if chat.attached:
         found.append((8, f"{len(chat.attached)} attached"))
-    if chat.last and chat.last.decode_seconds:
+    if chat.last and chat.last.tokens_per_second:
         found.append((6, f"{number(chat.last.tokens_per_second)} tok/s"))
     return found
 

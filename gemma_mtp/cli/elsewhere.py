@@ -80,6 +80,8 @@ class ServerEnvironment(Environment):
         from gemma_mtp.api import PairFiles
 
         names = [each.name for each in self._models]
+        if model is None:
+            model = next((each.name for each in self._models if each.default), None)
         if model is None and len(names) > 1:
             raise UsageError(
                 f"{self._server.address} has several models: {', '.join(names)}.",

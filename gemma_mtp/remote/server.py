@@ -28,11 +28,13 @@ READ = 3600.0  # seconds without a byte of a reply: a long prompt on a slow mach
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a server has; `context` is its context in tokens, 0 where it does not say."""
+    """A model that a server has; `context` is its context in tokens, 0 where it does not say.
+    `default`: another gemma-mtp answers with it where none is named."""
 
     name: str
     kind: Kind = "other"
     context: int = 0
+    default: bool = False
 
 
 class Server:
@@ -104,4 +106,5 @@ def _model(listed: dict[str, Any]) -> Model:
     meta = listed.get("meta")
     context = listed.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else 0)
     kind = OWNERS.get(str(listed.get("owned_by")), "other")
-    return Model(str(listed["id"]), kind, context if isinstance(context, int) else 0)
+    size = context if isinstance(context, int) else 0
+    return Model(str(listed["id"]), kind, size, listed.get("default") is True)

@@ -60,7 +60,9 @@ class Rules:
         if host and not self._is_known(host):  # browsers always send it
             name = _name_of(host)
             raise Refused(
-                403, f'This server does not answer to the name "{name}".', f"--allow-host {name}"
+                403,
+                f'This server does not answer to the name "{name}".',
+                f"If it is yours: serve --allow-host {name}",
             )
         self._check_origin(host, headers)
         if self.api_key and path not in PUBLIC and not self._has_key(headers):

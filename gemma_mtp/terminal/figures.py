@@ -68,7 +68,7 @@ def average(count: float, noun: str) -> str:
 
 def status_parts(stats: Stats) -> Parts:
     """What the line below a growing reply says, each part with its importance."""
-    parts = [(9, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
+    parts = [(9, f"{number(stats.tokens_per_second)} tok/s")] if stats.tokens_per_second else []
     if stats.speedup is not None and drafts_used(stats):
         parts.append((8, f"{stats.speedup:.1f}x plain"))
     return [*parts, *_drafts(stats), *_context(stats)]
@@ -76,7 +76,7 @@ def status_parts(stats: Stats) -> Parts:
 
 def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     """What is said after a reply."""
-    parts = [(7, f"{number(stats.tokens_per_second)} tok/s")] if stats.decode_seconds else []
+    parts = [(7, f"{number(stats.tokens_per_second)} tok/s")] if stats.tokens_per_second else []
     if stats.speedup is not None and drafts_used(stats):
         exact = " in exact mode" if stats.compared_with == "exact plain" else ""
         parts.append((8, f"{factor(stats)} plain{exact} ({stats.speedup_basis})"))

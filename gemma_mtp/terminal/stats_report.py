@@ -90,7 +90,7 @@ def _share(stats: Stats, seconds: float) -> str:
 
 
 def _speed(stats: Stats) -> str:
-    return f"{number(stats.tokens_per_second)} tok/s" if stats.decode_seconds else ""
+    return f"{number(stats.tokens_per_second)} tok/s" if stats.tokens_per_second else ""
 
 
 def _speedup(stats: Stats) -> str:

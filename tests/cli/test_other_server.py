@@ -46,6 +46,13 @@ def test_without_a_name_there_must_be_one_model(server) -> None:
     assert f"gemma-4 of {server.address} answers." in outcome.stderr
 
 
+def test_without_a_name_the_default_of_another_gemma_mtp_answers(server) -> None:
+    server.pages["/v1/models"]["data"][1]["default"] = True
+    outcome = invoke("run", "--server", server.address, "Hi")
+    assert (outcome.status, outcome.stdout) == (0, "Hello there\n")
+    assert server.last["model"] == "other"
+
+
 def test_a_model_that_the_server_does_not_have(server) -> None:
     outcome = invoke("run", "--server", server.address, "--model", "gemma-3", "Hi")
     assert outcome.status == 4

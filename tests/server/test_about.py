@@ -28,6 +28,12 @@ def test_one_model_has_several_names(client: openai.OpenAI, name: str) -> None:
     assert client.models.retrieve(name).id == "tiny"
 
 
+def test_the_model_that_no_name_means_is_told(client: openai.OpenAI) -> None:
+    told = {each.id: (each.model_extra or {})["default"] for each in client.models.list()}
+    assert told["tiny"] is True
+    assert [*told.values()].count(True) == 1
+
+
 def test_a_model_that_is_not_here(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="pull 31b"):
         client.models.retrieve("31b")

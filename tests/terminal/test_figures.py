@@ -148,3 +148,8 @@ def test_drafts_of_a_session_were_used_if_any_reply_used_them() -> None:
     plain = replace(LAST, drafts="unprofitable")
     assert (LAST + plain).drafts == (plain + LAST).drafts == "used"
     assert (replace(LAST, drafts="off") + plain).drafts == "unprofitable"
+
+
+def test_no_speed_is_told_where_nobody_said_how_many_tokens_it_were() -> None:
+    unknown = Stats(decode_seconds=2.0)
+    assert line(unknown) == fit(status_parts(unknown), 1000) == ""

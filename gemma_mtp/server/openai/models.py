@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.streams import engines
 
 router = APIRouter()
@@ -20,7 +20,7 @@ router = APIRouter()
 @router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models")
 def models(http: Request) -> dict[str, Any]:
-    """The models that are ready on this machine."""
+    """The models that are ready on this machine; `default` is the one where none is named."""
     served = engines(http)
     names = [entry.name for entry in served.models.ready()]
     if served.default is not None:  # a file of the user's own, say
@@ -29,7 +29,7 @@ def models(http: Request) -> dict[str, Any]:
     listed = []
     for name in dict.fromkeys(names):
         with suppress(GemmaMtpError, OSError):  # damaged, or removed just now
-            listed.append(_model(served.find(name)))
+            listed.append(_model(served, name))
     ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]} if listed else {}
     return {"object": "list", "data": listed, "has_more": False, **ends}
 
@@ -38,10 +38,11 @@ def models(http: Request) -> dict[str, Any]:
 @router.get("/v1/models/{model:path}")
 def model(http: Request, model: str) -> dict[str, Any]:
     """One of them, under any of its names."""
-    return _model(engines(http).find(model))
+    return _model(engines(http), model)
 
 
-def _model(files: PairFiles) -> dict[str, Any]:
+def _model(served: Engines, name: str) -> dict[str, Any]:
+    files = served.find(name)
     created = int(Path(files.target).stat().st_mtime)
     return {
         "id": files.name,
@@ -50,5 +51,13 @@ def _model(files: PairFiles) -> dict[str, Any]:
         "owned_by": "gemma-mtp",
         "type": "model",
         "display_name": files.name,
+        "default": files.name == _default(served),
         "created_at": datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
     }
+
+
+def _default(served: Engines) -> str | None:
+    """The model where a client names none; None where that one is gone."""
+    with suppress(GemmaMtpError):
+        return served.find(None).name
+    return None
