@@ -205,7 +205,7 @@ class Sampling:
     min_p: float = setting(
         0.0, "Drop tokens below this share of the likeliest one.", least=0, most=1
     )
-    repeat_penalty: float = setting(1.0, "Above 1 discourages repetition.", above=0, most=10)
+    repeat_penalty: float = setting(1.0, "Above 1 discourages repetition.", least=0.01, most=10)
     repeat_last_n: int = setting(
         64, "Tokens that --repeat-penalty looks back at.", least=0, most=2**20
     )

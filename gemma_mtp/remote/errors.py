@@ -33,6 +33,8 @@ def unreachable(address: str, error: Exception) -> ServerError:
 
 def refused(address: str, status: int, body: bytes, retry_after: str = "") -> GemmaMtpError:
     """What an answer with an HTTP status of 400 or more means."""
+    if status < 400:
+        return ServerError(f"{address} sends elsewhere.", "Give the address that it leads to.")
     found = _parsed(body)
     said = str(found.get("message") or "").strip()
     if status in (401, 403):
@@ -76,7 +78,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     """The error's object, as OpenAI's servers have it, and others nearly."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     inner = found.get("error", found.get("detail", found)) if isinstance(found, dict) else found
     return inner if isinstance(inner, dict) else {"message": inner}

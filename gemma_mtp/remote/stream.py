@@ -105,7 +105,7 @@ class _Reader:
     def _parsed(self, data: str) -> dict[str, Any]:
         try:
             found = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.no_openai(self._server.address) from error
         if not isinstance(found, dict):
             raise errors.no_openai(self._server.address)

@@ -164,6 +164,7 @@ def test_a_key_of_other_letters_is_sent_as_utf_8() -> None:
 @pytest.mark.parametrize(
     ("status", "said", "kind", "words"),
     [
+        (307, "", GemmaMtpError, "sends elsewhere"),
         (404, {"error": {"message": "model x not found"}}, ModelNotAvailable, "no such model"),
         (404, "<html>", GemmaMtpError, "does not speak OpenAI's dialect"),
         (400, {"error": {"message": "n must be 1"}}, UsageError, "n must be 1"),
@@ -221,6 +222,14 @@ def test_a_stream_that_breaks_off_keeps_the_words_so_far() -> None:
         read()
     assert texts == ["so ", "far"]
     assert error.value.status == ExitStatus.HUB
+
+
+def test_a_stream_of_another_kind_is_no_server_of_models() -> None:
+    for line in ("data: nonsense\n\n", "data: 7\n\n", "data: " + "[" * 100_000 + "\n\n"):
+        server = OpenAIServer()
+        server.stream = [line]
+        with running(server), pytest.raises(GemmaMtpError, match="no server of models"):
+            reply(server)
 
 
 def test_an_error_in_the_middle_of_a_stream() -> None:
