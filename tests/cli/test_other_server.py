@@ -145,3 +145,10 @@ def test_a_message_that_does_not_fit_is_kept(server) -> None:
     shown = chat(server, "Hi")
     assert "too long" in shown
     assert "a larger context is the server's to give" in shown
+
+
+def test_how_a_model_is_loaded_is_not_set_in_a_chat_with_a_server(server) -> None:
+    shown = chat(server, "Hi", "/set ctx 4096", "/set threads 2")
+    assert "ctx is for this machine; the server has its own." in shown
+    assert "threads is for this machine; the server has its own." in shown
+    assert "from the next load on" not in shown

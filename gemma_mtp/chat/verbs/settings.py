@@ -59,6 +59,8 @@ def set_parameter(chat: Chat, rest: str) -> None:
     if known.name == "draft":
         draft(chat, " ".join(words))
         return
+    if known.at_load and chat.loaded is not None and chat.loaded.info.server:
+        raise UsageError(f"{known.name} is for this machine; the server has its own.")
     before = chat.options
     change(chat, known.name, words)
     if known.name == "ctx" and chat.loaded is not None:
