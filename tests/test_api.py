@@ -142,7 +142,7 @@ def test_a_bad_value_is_named(fields: dict[str, Any], named: str) -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (Request(), "messages must hold at least one message, or prompt a text."),
+        (Request(), "messages must hold at least one message."),
         (
             Request((ASKED,), prompt="Hi"),
             "prompt takes the place of messages; a request has one of them.",

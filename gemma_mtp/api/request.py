@@ -77,7 +77,7 @@ class Request(ReplySettings):
         else. Whether the prompt fits the context is only known to the engine.
         """
         if self.prompt is None and not self.messages:
-            raise UsageError("messages must hold at least one message, or prompt a text.")
+            raise UsageError("messages must hold at least one message.")
         if self.prompt is not None and self.messages:
             raise UsageError("prompt takes the place of messages; a request has one of them.")
         if not isinstance(self.prompt, str | None):

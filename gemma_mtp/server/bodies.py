@@ -24,11 +24,12 @@ OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
 
 _TOOLS = "cannot be used: tools are not supported yet"
 YET_TO_COME = {
+    "n": "must be 1",
     "tools": _TOOLS,
     "functions": _TOOLS,
     "images": "cannot be used: pictures are not supported yet",
 }
-"""What is said about fields that many programs send; they are to be served one day."""
+"""What is said about fields that many programs send."""
 
 
 _TYPES = {float: "number", int: "integer", bool: "boolean"}

@@ -90,7 +90,10 @@ def http_status(error: GemmaMtpError) -> int:
 
 def sentence(error: GemmaMtpError) -> str:
     """What happened and what helps; names that a client made up may be no text."""
-    return harmless(f"{error} {error.hint}".strip())
+    hint = error.hint
+    if hint.startswith("gemma-mtp "):  # whoever reads it may sit in front of another program
+        hint = f"On the machine of the server: {hint}"
+    return harmless(f"{error} {hint}".strip())
 
 
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

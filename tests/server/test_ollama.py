@@ -293,6 +293,19 @@ def test_the_file_that_serve_was_started_with(home: Path) -> None:
         assert client.generate(there, keep_alive=0).done_reason == "unload"
 
 
+def test_a_file_that_was_used_last_is_listed_as_it_answers_where_none_is_named(home: Path) -> None:
+    there = str(BUILTIN_FOLDER / "tiny-target.gguf")
+    store = Store(load_catalogue())
+    store.remember_used(there)
+    try:
+        with serving(Engines(store, Options())) as url:
+            assert [model.model for model in Client(url).list().models] == ["tiny:latest", there]
+            listed = httpx.get(f"{url}/v1/models").json()["data"]
+            assert [model["id"] for model in listed if model["default"]] == [there]
+    finally:
+        store.remember_used("tiny")
+
+
 def test_where_that_file_is_gone_the_other_models_are_listed(home: Path) -> None:
     with serving(Engines(Store(load_catalogue()), Options(), str(home / "gone.gguf"))) as url:
         assert [model.model for model in Client(url).list().models] == ["tiny:latest"]

@@ -125,7 +125,7 @@ def test_it_loads_its_model_says_how_to_connect_and_tells_of_each_request(start:
     assert re.match(pattern, reply)
     assert "tok/s" in reply
     assert reply.endswith("passed over: colour")
-    assert re.search(r" 400 POST /v1/chat/completions: n is not supported$", refused)
+    assert re.search(r" 400 POST /v1/chat/completions: n must be 1$", refused)
     assert server.end() == 0
 
 

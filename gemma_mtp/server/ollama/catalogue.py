@@ -122,12 +122,12 @@ def store(http: Request) -> Store:
 
 
 def _ready(http: Request) -> Iterator[StoredPair]:
-    """The pairs that are ready; the file that `serve` was started with is one of them."""
+    """The pairs that are ready; a file that answers where no model is named is one of them."""
     yield from (item for item in inventory.items(store(http)) if item.ready and item.files)
-    served = engines(http).default
-    if served is not None and engines(http).is_file(served):
-        with suppress(GemmaMtpError):  # it is damaged, or was removed meanwhile
-            yield inventory.of_files(engines(http).find(None))
+    with suppress(GemmaMtpError):  # it is damaged, or was removed meanwhile
+        default = engines(http).find(None)
+        if engines(http).is_file(default.name):
+            yield inventory.of_files(default)
 
 
 def _listed(item: StoredPair) -> dict[str, Any] | None:

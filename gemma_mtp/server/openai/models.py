@@ -23,9 +23,8 @@ def models(http: Request) -> dict[str, Any]:
     """The models that are ready on this machine; `default` is the one where none is named."""
     served = engines(http)
     names = [entry.name for entry in served.models.ready()]
-    if served.default is not None:  # a file of the user's own, say
-        with suppress(GemmaMtpError):  # it is damaged, or was removed meanwhile
-            names.append(served.find(None).name)
+    if (default := _default(served)) is not None:  # a file of the user's own, say
+        names.append(default)
     listed = []
     for name in dict.fromkeys(names):
         with suppress(GemmaMtpError, OSError):  # damaged, or removed just now
