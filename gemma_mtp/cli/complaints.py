@@ -35,7 +35,7 @@ COMMANDS = {
 """Commands of others and of the chat: what to say, and the command that comes nearest."""
 
 OPTIONS = {
-    "--format": "One JSON object with text and figures: gemma-mtp run --json",
+    "--format": "An answer in JSON comes with: gemma-mtp run --format json",
     "--emacs": "These keys are the usual ones; those of vi go with: gemma-mtp chat --no-vi",
     "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
     "--insecure": "Connections to a hub are always checked; leave it out.",

@@ -116,7 +116,7 @@ SLIPS = [
      "run --help"),
     ("run tiny hi --think=false", 2, "--think takes no value.\n  On is --think, off is --no-think",
      "run --help"),
-    ("run tiny hi --format json", 2, "no option --format", "run --json"),
+    ("chat tiny hi --format json", 2, "no option --format", "run --format json"),
     ("run tiny hi --keepalive soon", 2,
      '--keep-alive must be off, forever or a time such as 30s, 5m or 1h, not "soon".', ""),
     ("run tiny hi --hidethinking", 2, "no option --hidethinking", "chat --thoughts hide"),
