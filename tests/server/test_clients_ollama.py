@@ -103,7 +103,7 @@ def test_an_asynchronous_reply_that_is_cancelled_stops_the_engine(
         ({"model": "nope"}, 404, "nope"),
         ({"options": {"temperature": -1}}, 400, "temperature"),
         ({"options": {"mirostat": 2}}, 400, "mirostat"),
-        ({"format": "xml"}, 400, "format"),
+        ({"format": {"not": {}}}, 400, "schema"),
         ({"keep_alive": "5x"}, 400, "keep_alive"),
         ({"messages": [{"role": "user", "content": "fox " * 9000}]}, 400, "context"),
     ],
