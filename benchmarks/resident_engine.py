@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="tiny")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--tokens", type=int, default=200)
-    parser.add_argument("--loop", type=int, default=100)
+    parser.add_argument("--loop", type=int, default=100, choices=range(1, 10**6), metavar="N")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ["GEMMA_MTP_HOME"] = home
