@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -25,7 +26,9 @@ from gemma_mtp.api import (
     Stats,
     Text,
     TextDelta,
+    Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
     Turn,
     from_json,
@@ -92,22 +95,57 @@ def test_all_of_it_is_immutable(value: Any) -> None:
             Message("user", "Hi"),  # type: ignore[arg-type]
             "messages must hold messages of parts; Message.text makes one of a text.",
         ),
-        (Message("user", ("Hi",)), "Such parts are not supported yet."),  # type: ignore[arg-type]
+        (Message("user", ("Hi",)), "A part of a message must be one of api.Part, not 'Hi'."),  # type: ignore[arg-type]
         (Message("user", (Text("What is this?"), PICTURE)), "Images are not supported yet."),
         (Message("user", (Audio(b"", "audio/wav"),)), "Audio recordings are not supported yet."),
-        (CALLED, "Tool calls are not supported yet."),
-        (RESULT, "Tool results are not supported yet."),
-        (Message.text("tool", "rain"), "Tool results are not supported yet."),
+        (
+            replace(CALLED, role="user"),
+            "Only the assistant calls tools or thinks, not the user.",
+        ),
+        (
+            replace(RESULT, role="user"),
+            "Messages of the role tool hold results of tools, and no others do.",
+        ),
+        (
+            Message.text("tool", "rain"),
+            "Messages of the role tool hold results of tools, and no others do.",
+        ),
         (
             Message.text("robot", "Hi"),  # type: ignore[arg-type]
             'role must be one of system, user, assistant, tool, not "robot".',
         ),
     ],
 )
-def test_what_cannot_be_served_yet_is_refused_in_one_sentence(message: Message, said: str) -> None:
+def test_a_message_that_cannot_be_served_is_refused_in_one_sentence(
+    message: Message, said: str
+) -> None:
     with pytest.raises(UsageError) as error:
         Request((ASKED, message)).check()
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "said"),
+    [
+        ((Tool("get weather"),), ToolChoice(), 'not "get weather"'),
+        ((Tool("a"), Tool("a")), ToolChoice(), "Two tools are called a."),
+        ((Tool("a", parameters="{"),), ToolChoice(), "The parameters of a are no JSON"),
+        ((Tool("a", parameters="[]"),), ToolChoice(), "must be the JSON Schema of an object"),
+        ((Tool("a"),), ToolChoice("required", "b"), "names b, which is none of the tools"),
+        ((Tool("a"),), ToolChoice("any"), 'not "any"'),  # type: ignore[arg-type]
+        ((), ToolChoice("required"), "demands a call"),
+    ],
+)
+def test_tools_that_cannot_be_declared(
+    tools: tuple[Tool, ...], choice: ToolChoice, said: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        Request((ASKED,), tools=tools, tool_choice=choice).check()
+
+
+def test_calls_and_their_results_belong_into_a_request() -> None:
+    schema = '{"type": "object", "properties": {"city": {"type": "string"}}}'
+    Request((ASKED, CALLED, RESULT), tools=(Tool("get_weather", "", schema),)).check()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,16 @@
 Lines go down as a `Request`, events come up; nothing here knows llama.cpp or a terminal.
 """
 
-from gemma_mtp.api.events import End, Event, Loading, Prefill, Progress, TextDelta, Waiting
+from gemma_mtp.api.events import (
+    End,
+    Event,
+    Loading,
+    Prefill,
+    Progress,
+    TextDelta,
+    ToolCallDelta,
+    Waiting,
+)
 from gemma_mtp.api.json_data import from_json, to_json
 from gemma_mtp.api.messages import (
     Audio,
@@ -12,6 +21,7 @@ from gemma_mtp.api.messages import (
     Part,
     Role,
     Text,
+    Thought,
     ToolCall,
     ToolResult,
     Turn,
@@ -42,4 +52,5 @@ from gemma_mtp.api.stats import (
     add_drafted,
     comparable,
 )
+from gemma_mtp.api.tools import Tool, ToolChoice, ToolMode
 from gemma_mtp.settings import MAX_DRAFT, DraftSetting, LoadOptions, Sampling

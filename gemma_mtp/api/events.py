@@ -50,6 +50,21 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class ToolCallDelta:
+    """A piece of the call that is number `index` of the reply, from 0.
+
+    The first piece has `id` and `name`, later ones more of the `arguments`, which concatenated are
+    the text of a JSON object.
+    """
+
+    type: ClassVar = "tool_call_delta"
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
 class Progress:
     """After each round: a snapshot of the counters, for a live status line."""
 
@@ -61,7 +76,8 @@ class Progress:
 class End:
     """Always the last event, also when the reply was stopped.
 
-    `message` is the answer as it belongs into the history (thoughts left out), `token_ids` all
+    `message` is the answer as it belongs into the history: its text and the tools that are called,
+    and before these the thought that led to them; other thoughts are left out. `token_ids` are all
     generated ids, end-of-generation token included. `warning` is a sentence about something that
     failed and did not end the reply; it comes once, and "" means that nothing did. `stopped_at` is
     the stop string that ended it, "" where none did. `thought_tokens` of the generated ones belong
@@ -80,4 +96,4 @@ class End:
     thought_tokens: int = 0
 
 
-Event = Waiting | Loading | Prefill | TextDelta | Progress | End
+Event = Waiting | Loading | Prefill | TextDelta | ToolCallDelta | Progress | End

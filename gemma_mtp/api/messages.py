@@ -37,6 +37,17 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class Thought:
+    """What the assistant thought before it called a tool.
+
+    A prompt has it until the user speaks again, and goes without it from then on.
+    """
+
+    type: ClassVar = "thought"
+    text: str
+
+
+@dataclass(frozen=True)
 class ToolCall:
     """The model asks for a tool to be run; `arguments` are the text of a JSON object.
 
@@ -58,7 +69,7 @@ class ToolResult:
     text: str
 
 
-Part = Text | Image | Audio | ToolCall | ToolResult
+Part = Text | Image | Audio | Thought | ToolCall | ToolResult
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,8 @@ class Message:
     """What one side said, in order. `tokens` are the ids the engine generated for it, if it did.
 
     Keeping them lets a later prompt reuse the cache even where tokenizing the text again would
-    split it differently; they belong to exactly these parts.
+    split it differently; they belong to exactly these parts, the marks around calls and thoughts
+    included.
     """
 
     role: Role
@@ -82,6 +94,11 @@ class Message:
     def content(self) -> str:
         """The text in it, without whatever else it holds."""
         return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tools it calls, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
     def extended(self, text: str, tokens: tuple[int, ...] = ()) -> Message:
         """With more text at its end; its tokens are known if those of both were."""

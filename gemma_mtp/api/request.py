@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from gemma_mtp.api.messages import Audio, Image, Message, Role, Text, ToolCall, ToolResult
+from gemma_mtp.api.messages import Audio, Image, Message, Part, Role, Thought, ToolCall, ToolResult
+from gemma_mtp.api.tools import Tool, ToolChoice, check_tools
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import Options, ReplySettings, Sampling, check, setting
 
@@ -46,6 +47,8 @@ class Request(ReplySettings):
 
     `seed` None lets the engine pick one (reported in `End`); `exact` None means: if a seed is
     given. A last message of the assistant's is continued. `keep` None keeps nothing on the disk.
+    `tools` may be called as `tool_choice` says; with a `grammar` besides, text that is no call has
+    to follow that.
 
     For measuring: `ignore_end` goes on to `max_tokens` whatever the model says, and
     `synthetic_acceptance` accepts each draft with this chance, if those before it were, whatever
@@ -55,6 +58,8 @@ class Request(ReplySettings):
     messages: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
     grammar: Grammar | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
     keep: Keeping | None = None
     ignore_end: bool = False
     synthetic_acceptance: float | None = setting(
@@ -84,6 +89,7 @@ class Request(ReplySettings):
             raise UsageError("prompt must be a text.")
         for message in self.messages:
             _check_message(message)
+        check_tools(self.tools, self.tool_choice)
         check(self.sampling)
         check(self)
 
@@ -94,16 +100,12 @@ def _check_message(message: Message) -> None:
     if message.role not in get_args(Role):
         raise UsageError(f'role must be one of {", ".join(get_args(Role))}, not "{message.role}".')
     for part in message.parts:
-        if not isinstance(part, Text):
-            what = _PARTS_TO_COME.get(type(part), "Such parts")
+        if not isinstance(part, Part):
+            raise UsageError(f"A part of a message must be one of api.Part, not {part!r}.")
+        if isinstance(part, Image | Audio):
+            what = "Images" if isinstance(part, Image) else "Audio recordings"
             raise UsageError(f"{what} are not supported yet.")
-    if message.role == "tool":
-        raise UsageError(f"{_PARTS_TO_COME[ToolResult]} are not supported yet.")
-
-
-_PARTS_TO_COME = {
-    Image: "Images",
-    Audio: "Audio recordings",
-    ToolCall: "Tool calls",
-    ToolResult: "Tool results",
-}
+        if isinstance(part, ToolCall | Thought) and message.role != "assistant":
+            raise UsageError(f"Only the assistant calls tools or thinks, not the {message.role}.")
+        if isinstance(part, ToolResult) != (message.role == "tool"):
+            raise UsageError("Messages of the role tool hold results of tools, and no others do.")
