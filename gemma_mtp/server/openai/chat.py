@@ -78,6 +78,11 @@ async def chat(http: Request, body: ChatBody) -> Response:
 
 async def _whole(reply: Reply) -> dict[str, Any]:
     end = await reply.end()
+    return answer(end, reply.opened.files.name)
+
+
+def answer(end: End, model: str) -> dict[str, Any]:
+    """The whole reply of a model, as one object."""
     message: dict[str, Any] = {"role": "assistant", "content": end.message.content}
     if end.thought:
         message["reasoning_content"] = end.thought
@@ -87,7 +92,7 @@ async def _whole(reply: Reply) -> dict[str, Any]:
         "finish_reason": stats.finish_reason(end),
         "logprobs": None,
     }
-    head = stats.head("chat.completion", "chatcmpl", reply.opened.files.name)
+    head = stats.head("chat.completion", "chatcmpl", model)
     return {**head, "choices": [choice], **stats.figures(end)}
 
 

@@ -59,26 +59,38 @@ class CompletionBody(ReplyBody):
 @router.post("/v1/completions")
 async def completions(http: Request, body: CompletionBody) -> Response:
     """Write what follows a prompt."""
-    written = _Written(http, body)
     if body.stream:
-        return await streamed(http, body.asked(), written.lines, SSE)
-    return await whole(http, body.asked(), written.whole)
+        return await streamed(http, body.asked(), _Chunks(http, body).lines, SSE)
+
+    async def form(reply: Reply) -> dict[str, Any]:
+        return answer(await reply.end(), reply.opened.files.name, body)
+
+    return await whole(http, body.asked(), form)
 
 
-class _Written:
-    """What is written of one reply."""
+def answer(end: End, model: str, body: CompletionBody) -> dict[str, Any]:
+    """The whole reply of a model to a body, as one object."""
+    top = stats.head("text_completion", "cmpl", model)
+    text = _before(body) + end.message.content
+    return {**_object(top, text, stats.finish_reason(end)), **stats.figures(end)}
+
+
+def _before(body: CompletionBody) -> str:
+    return body.text if body.echo else ""
+
+
+def _object(top: dict[str, Any], text: str, finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+    return {**top, "choices": [choice]}
+
+
+class _Chunks:
+    """A reply as the chunks of a stream."""
 
     def __init__(self, http: Request, body: CompletionBody) -> None:
-        self._http, self._before = http, body.text if body.echo else ""
+        self._http, self._before = http, _before(body)
         self._usage = bool((body.stream_options or {}).get("include_usage"))
         self._top: dict[str, Any] = {}
-
-    async def whole(self, reply: Reply) -> dict[str, Any]:
-        """The reply in one piece."""
-        end = await reply.end()
-        self._top = stats.head("text_completion", "cmpl", reply.opened.files.name)
-        text = self._before + end.message.content
-        return {**self._object(text, stats.finish_reason(end)), **stats.figures(end)}
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         """The reply as it comes."""
@@ -101,5 +113,4 @@ class _Written:
         yield sse("[DONE]")
 
     def _object(self, text: str, finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
-        return {**self._top, "choices": [choice]}
+        return _object(self._top, text, finish)

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from gemma_mtp.api import End, TextDelta
+from gemma_mtp.api import End, Request, Sampling, TextDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.openai import stats
@@ -28,18 +28,25 @@ class Answer:
         self._items: list[Item] = []  # the last one is being written
         self._open = False  # whether it is
         self._number = 0  # of the next event
+        self._model, self._sampling = "", Sampling()  # of the reply, once it has begun
 
     async def whole(self, reply: Reply) -> dict[str, Any]:
         """The answer in one piece."""
         end = await reply.end()
+        return self.of(end, reply.opened.files.name, reply.opened.request)
+
+    def of(self, end: End, model: str, request: Request) -> dict[str, Any]:
+        """The answer of a model to a request, in one piece."""
+        self._model, self._sampling = model, request.sampling
         for form, text in ((self._thought, end.thought), (ANSWER, end.message.content)):
             if text:
                 self._items.append(Item(form, text))
-        return self._ended(reply, end)
+        return self._ended(end)
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         """The answer as events."""
-        begun = self._object(reply, "in_progress")
+        self._model, self._sampling = reply.opened.files.name, reply.opened.request.sampling
+        begun = self._object("in_progress")
         yield self._event("response.created", response=begun)
         yield self._event("response.in_progress", response=begun)
         try:
@@ -48,12 +55,12 @@ class Answer:
                     for line in self._text(event):
                         yield line
                 elif isinstance(event, End):
-                    last = self._ended(reply, event)
+                    last = self._ended(event)
                     for line in self._close(last["status"]):
                         yield line
                     yield self._event(f"response.{last['status']}", response=last)
         except GemmaMtpError as error:
-            failed = self._object(reply, "failed", error=_error(error))
+            failed = self._object("failed", error=_error(error))
             yield self._event("response.failed", response=failed)
 
     def _text(self, event: TextDelta) -> Iterator[str]:
@@ -96,10 +103,9 @@ class Answer:
         self._number += 1
         return sse({"type": kind, "sequence_number": self._number - 1, **fields}, kind)
 
-    def _ended(self, reply: Reply, end: End) -> dict[str, Any]:
+    def _ended(self, end: End) -> dict[str, Any]:
         cut = stats.finish_reason(end) == "length"
         return self._object(
-            reply,
             "incomplete" if cut else "completed",
             incomplete_details={"reason": "max_output_tokens"} if cut else None,
             completed_at=None if cut else int(time.time()),
@@ -108,9 +114,9 @@ class Answer:
             gemma_mtp=stats.ours(end),
         )
 
-    def _object(self, reply: Reply, status: str, **more: Any) -> dict[str, Any]:
+    def _object(self, status: str, **more: Any) -> dict[str, Any]:
         """The answer as far as it is; clients demand fields that say nothing."""
-        body, sampling = self._body, reply.opened.request.sampling
+        body, sampling = self._body, self._sampling
         last = len(self._items) - 1
         reasoning = body.reasoning or {}
         return {
@@ -124,7 +130,7 @@ class Answer:
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
             "metadata": body.metadata or {},
-            "model": reply.opened.files.name,
+            "model": self._model,
             "output": [
                 item.shown("completed" if number < last or status == "completed" else "incomplete")
                 for number, item in enumerate(self._items)
