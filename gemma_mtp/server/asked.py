@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gemma_mtp.api import Grammar, Message, Request
+from gemma_mtp.api import Grammar, Message, Request, Text, Tool, ToolChoice, ToolResult
 from gemma_mtp.server.messages import in_turns
+from gemma_mtp.server.tools import AUTO, check_results
 from gemma_mtp.settings import SETTINGS, Options
 from gemma_mtp.text import clean
 
@@ -19,7 +20,7 @@ class Asked:
     calls those that have another name there. `prompt` is raw text in place of messages. `context`
     is the context size that was asked for, in tokens. `keep_alive` is in seconds, below 0 for good,
     None where the client does not say. `ignored` are fields that were accepted and change nothing.
-    `grammar` is what the answer has to look like.
+    `grammar` is what the answer has to look like; `tools` may be called as `tool_choice` says.
     """
 
     model: str | None
@@ -31,6 +32,8 @@ class Asked:
     keep_alive: float | None = None
     ignored: tuple[str, ...] = ()
     grammar: Grammar | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = AUTO
 
     def options(self, served: Options) -> Options:
         """What `serve` was started with, and over it what this client gave.
@@ -46,11 +49,18 @@ class Asked:
 
     def request(self, options: Options) -> Request:
         """The request, as the engine takes it. Raises UsageError."""
+        check_results(self.messages)
         messages = in_turns([_as_typed(message) for message in self.messages])
         has_system = any(message.role == "system" for message in messages)
         if options.system and not has_system and self.prompt is None:
             messages = (Message.text("system", options.system), *messages)
-        request = replace(Request.of(messages, options), prompt=self.prompt, grammar=self.grammar)
+        request = replace(
+            Request.of(messages, options),
+            prompt=self.prompt,
+            grammar=self.grammar,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+        )
         request.check()
         return request
 
@@ -65,4 +75,8 @@ def _as_typed(message: Message) -> Message:
     a model has said stays as it is."""
     if message.role == "assistant":
         return message
-    return Message.text(message.role, clean(message.content))
+    parts = (
+        replace(part, text=clean(part.text)) if isinstance(part, Text | ToolResult) else part
+        for part in message.parts
+    )
+    return Message(message.role, tuple(parts))

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from gemma_mtp.api import Grammar, Message
+from gemma_mtp.api import Grammar, Message, Tool, ToolChoice
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.tools import AUTO
 from gemma_mtp.settings import PARAMETERS, SETTINGS
 from gemma_mtp.text import json_text
 
@@ -105,6 +106,8 @@ class ReplyBody(Body):
         prompt: str | None = None,
         think: bool | None = None,
         grammar: Grammar | None = None,
+        tools: Iterable[Tool] = (),
+        tool_choice: ToolChoice = AUTO,
         ignored: Iterable[str] = (),
     ) -> Asked:
         """The reply that is asked for; the arguments are what each dialect writes in its own way.
@@ -121,4 +124,6 @@ class ReplyBody(Body):
             self.called(),
             ignored=(*self.passed_over(), *ignored),
             grammar=grammar,
+            tools=tuple(tools),
+            tool_choice=tool_choice,
         )

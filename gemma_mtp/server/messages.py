@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Part, Text, Thought
 from gemma_mtp.server.errors import Unsupported
 
 Content = str | list[dict[str, Any]] | None
@@ -37,15 +37,41 @@ def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[
 
 
 def in_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Messages of one role that follow each other, as one: models expect roles to take turns."""
+    """Messages of one role that follow each other, as one: models expect roles to take turns.
+
+    A thought stays where it led to a call; the prompt goes without all others.
+    """
+    turns = [_with_thoughts_of_calls(message) for message in _merged(messages)]
+    return tuple(_merged([message for message in turns if message.parts]))
+
+
+def _with_thoughts_of_calls(message: Message) -> Message:
+    if message.calls:
+        return message
+    kept = tuple(part for part in message.parts if not isinstance(part, Thought))
+    return message if kept == message.parts else Message(message.role, kept)
+
+
+def _merged(messages: Sequence[Message]) -> list[Message]:
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1].role == message.role:
-            both = [text for text in (turns[-1].content, message.content) if text]
-            turns[-1] = Message.text(message.role, "\n\n".join(both))
+            turns[-1] = Message(message.role, _joined_parts(turns[-1].parts, message.parts))
         else:
             turns.append(message)
-    return tuple(turns)
+    return turns
+
+
+def _joined_parts(before: Sequence[Part], after: Sequence[Part]) -> tuple[Part, ...]:
+    """All of them; texts that meet become one, with an empty line between them."""
+    parts: list[Part] = []
+    for part in (*before, *after):
+        if isinstance(part, Text) and parts and isinstance(last := parts[-1], Text):
+            both = [each.text for each in (last, part) if each.text]
+            parts[-1] = Text("\n\n".join(both))
+        else:
+            parts.append(part)
+    return tuple(parts)
 
 
 _TEXTS = ("text", "input_text", "output_text")

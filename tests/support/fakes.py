@@ -32,7 +32,11 @@ from gemma_mtp.api import (
     Progress,
     Request,
     Stats,
+    Text,
     TextDelta,
+    Thought,
+    ToolCall,
+    ToolCallDelta,
 )
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
@@ -59,7 +63,9 @@ NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is
     in seconds per token; the file `mark` is made after the first text. The reply waits before
-    each word of which there is a file in the folder `hold`. The end comes with `warning`."""
+    each word of which there is a file in the folder `hold`. The end comes with `warning`. `calls`
+    are the tools that it calls behind its text: name and arguments of each, under ids call_0,
+    call_1 and so on."""
 
     text: str = "Hello there."
     thought: str = ""
@@ -70,6 +76,7 @@ class Script:
     mark: str = ""
     hold: str = ""
     warning: str = ""
+    calls: Sequence[tuple[str, str]] = ()
 
 
 @dataclass
@@ -112,7 +119,8 @@ class FakeEngine:
 
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
         roles = [m.role for m in request.messages if m.role != "system"]
-        assert roles == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
+        turns = ["user" if role == "tool" else role for role in roles]
+        assert turns == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
         assert roles or request.prompt is not None
         assert not self.closed
         request.check()
@@ -141,11 +149,12 @@ class FakeEngine:
             raise DoesNotFit(words, tokens=prompt, size=self.context)
         said: list[str] = []
         thought: list[str] = []
+        called: list[ToolCall] = []
 
         def end(reason: FinishReason) -> End:
             ids = tuple(range(len(said)))
             seed = 7 if request.seed is None else request.seed
-            message = Message.text("assistant", "".join(said), ids)
+            message = _message("".join(said), "".join(thought), called, ids)
             more = {"warning": script.warning, "thought_tokens": len(thought)}
             return End(reason, message, "".join(thought), ids, seed, stats, **more)
 
@@ -182,7 +191,22 @@ class FakeEngine:
             if stats.completion_tokens == request.max_tokens:
                 yield end("length")
                 return
+        for index, (name, arguments) in enumerate(script.calls):
+            called.append(ToolCall(f"call_{index}", name, arguments))
+            yield ToolCallDelta(index, f"call_{index}", name)
+            for piece in tokens(arguments):
+                yield ToolCallDelta(index, arguments=piece)
+                if cancelled(cancel, script.delay):
+                    yield end("cancelled")
+                    return
         yield end("stop")
+
+
+def _message(text: str, thought: str, calls: list[ToolCall], ids: tuple[int, ...]) -> Message:
+    if not calls:
+        return Message.text("assistant", text, ids)
+    said = [*([Thought(thought)] if thought else []), *([Text(text)] if text else [])]
+    return Message("assistant", (*said, *calls), ids)
 
 
 def _still_to_say(text: str, request: Request) -> str:
