@@ -1,6 +1,6 @@
-"""The sha256 of a file, read in pieces.
+"""The sha256 of a file, read in pieces, and the state by which a change is noticed without that.
 
-Pulls, `show --check` and `verify` call it. Knows only files.
+Pulls, `show --check`, `verify` and what is remembered about models use them. Knows only files.
 """
 
 from __future__ import annotations
@@ -21,3 +21,15 @@ def sha256_of(path: Path, on_read: Callable[[int], None]) -> str:
             done += len(part)
             on_read(done)
     return digest.hexdigest()
+
+
+def state_of(path: Path) -> str:
+    """Size, inode and times of a file: writing into it or putting another in its place changes it.
+
+    Its last time nobody can set back, but on Windows, where that is the time of its creation.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return "-"
+    return f"{found.st_size}@{found.st_mtime_ns}#{found.st_ino}/{found.st_ctime_ns}"

@@ -1,10 +1,10 @@
 """States of the cache on disk: what a pair had read of a chat, so that it goes on at once.
 
-One private file for each conversation, written whole, with a checksum, and bound to the pair, the
-way it was loaded, the library and the processor; anything else is as if there were no file. Losing
-one costs time and nothing else, so nothing here ever fails. A chat admits its conversation before
-anything is written, and one that is deleted meanwhile is not written again. The engine's process
-reads and writes; chats, `chats`, `doctor` and `prune` admit, remove and count.
+One private file for each conversation, written whole, with a checksum, and bound to what the pair's
+files contain, the way it was loaded, the library and the processor; anything else is as if there
+were no file. Losing one costs time and nothing else, so nothing here ever fails. A chat admits its
+conversation before anything is written, and one that is deleted meanwhile is not written again. The
+engine's process reads and writes; chats, `chats`, `doctor` and `prune` admit, remove and count.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from gemma_mtp import paths
 from gemma_mtp.api import Keeping, LoadOptions, PairFiles
 from gemma_mtp.files import atomic, disk, private
 from gemma_mtp.models import gguf_names
-from gemma_mtp.models.saved_costs import identity
+from gemma_mtp.models.contents import Contents, recall
 
-FORMAT = 1  # raised whenever a state is packed in another way
+FORMAT = 2  # raised whenever a state is packed in another way
 MAGIC = b"gemma-mtp state\n"
 ENDING = ".state"
 LONGEST_HEADER = 64 << 20  # bytes
@@ -73,14 +73,15 @@ def unusable(wanted: bool = True) -> Iterator[tuple[Path, str]]:
 def _why_unusable(path: Path, size: int) -> str:
     if not size:  # nothing was kept yet
         return ""
-    with suppress(OSError, KeyError, TypeError), path.open("rb") as file:
+    with suppress(OSError, KeyError, TypeError, ValueError), path.open("rb") as file:
         header = _read_header(file)
         if header is None:
             return "a damaged state of a chat"
         binding, files = header["binding"], [Path(name) for name in header["paths"]]
         if binding["format"] != FORMAT or binding["llama_cpp"] != _library():
             return "a state of a chat by another version"
-        if binding["files"] != [identity(file) for file in files]:
+        known = [recall(file) if file.is_file() else "" for file in files]
+        if any(now not in (None, then) for now, then in zip(known, binding["files"], strict=True)):
             return "a state of a chat with a model that is gone"
     return ""
 
@@ -92,11 +93,11 @@ class ChatStates:
         """`library`: version of llama.cpp, how it was built, processor and devices."""
         both = [path for path in (files.target, files.drafter) if path]
         self._paths = [part for path in both for part in gguf_names.parts_of(path)]
+        self._contents = Contents(self._paths)
         self._binding: dict[str, Any] = {
             "format": FORMAT,
             "llama_cpp": _library(),
             "library": library,
-            "files": [identity(part) for part in self._paths],
             "kv": options.kv_type,
             "flash_attention": options.flash_attn,
         }
@@ -138,7 +139,10 @@ class ChatStates:
         path, checksum = _path(keep.name), 0
         for part in parts:
             checksum = zlib.crc32(part, checksum)
-        told: dict[str, Any] = {"binding": self._binding}
+        contents = self._contents.find()  # the first time, this reads all of the files
+        if contents is None:
+            return
+        told: dict[str, Any] = {"binding": {**self._binding, "files": contents}}
         told["paths"] = [str(path) for path in self._paths]
         told |= {"about": about, "sizes": [len(part) for part in parts], "sum": checksum}
         header = json.dumps(told).encode()
@@ -151,7 +155,11 @@ class ChatStates:
 
     def _header(self, file: BinaryIO) -> dict[str, Any] | None:
         found = _read_header(file)
-        return found if found and found.get("binding") == self._binding else None
+        if found is None:
+            return None
+        contents = self._contents.known()
+        bound = {**self._binding, "files": contents}
+        return found if contents and found.get("binding") == bound else None
 
 
 def _read_header(file: BinaryIO) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Looks at the headers of files once, not at every start: a vocabulary takes a moment to read.
 
 `store`, `drafter_search` and pulls ask through it. What came of a check is remembered with path,
-size, time and inode of each file, so that any change to one of them is noticed without reading it.
+the state of each file, so that any change to one of them is noticed without reading it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gemma_mtp import __version__, paths
 from gemma_mtp.files import json_file
+from gemma_mtp.files.checksum import state_of
 from gemma_mtp.models import gguf, gguf_names, pair_check
 
 RULES = 2  # raised whenever headers are checked by other rules, so that all are checked again
@@ -46,12 +47,4 @@ def remembered(files: Sequence[Path], find: Callable[[], str]) -> str:
 def _state(files: Sequence[Path]) -> str:
     """What a change of any file, of its other parts or of this program changes."""
     parts = [part for file in files for part in gguf_names.parts_of(file)]
-    return " ".join([f"{__version__}/{RULES}", *map(_state_of, parts)])
-
-
-def _state_of(file: Path) -> str:
-    try:
-        found = file.stat()
-    except OSError:
-        return "-"
-    return f"{found.st_size}@{found.st_mtime_ns}#{found.st_ino}"
+    return " ".join([f"{__version__}/{RULES}", *map(state_of, parts)])

@@ -15,6 +15,7 @@ from typing import Any
 from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.decoding.costs import CostBook
 from gemma_mtp.files import json_file
+from gemma_mtp.files.checksum import state_of
 from gemma_mtp.models import gguf_names
 
 FORMAT = 2
@@ -32,7 +33,7 @@ class CostMemory:
         self._key: dict[str, Any] = {
             "format": FORMAT,
             "llama_cpp": llama_cpp,
-            "files": [identity(part) for path in both for part in gguf_names.parts_of(path)],
+            "files": [[p.name, state_of(p)] for path in both for p in gguf_names.parts_of(path)],
             "kv": options.kv_type,
             "flash_attention": options.flash_attn,
         }
@@ -57,12 +58,3 @@ class CostMemory:
     def _path(self, info: PairInfo) -> Path:
         key = json.dumps(self._full_key(info), sort_keys=True)
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-
-
-def identity(path: Path) -> list[Any]:
-    """Name, size and time of change: enough to notice another file, and quick."""
-    try:
-        status = path.stat()
-        return [path.name, status.st_size, status.st_mtime_ns]
-    except OSError:
-        return [path.name]

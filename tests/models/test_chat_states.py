@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -20,8 +21,9 @@ from gemma_mtp import paths
 from gemma_mtp.api import Keeping, LoadOptions, Message, PairFiles, Turn
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.files import atomic, disk
-from gemma_mtp.models import chat_states
+from gemma_mtp.models import chat_states, contents
 from gemma_mtp.models.chat_states import ChatStates
+from gemma_mtp.models.pair_record import RECORD, FileRecord, PairRecord, write_record
 
 KIB = 1 << 10
 ABOUT = {"ids": [1, 2, 3]}
@@ -158,6 +160,92 @@ def test_another_pair_or_way_of_loading_does_not_get_it(
     assert states(pair, LoadOptions(threads=3, context=512)).read("a-1") is not None
     assert other(pair).about("a-1") is None
     assert other(pair).read("a-1") is None
+
+
+def written_over(path: Path, new: bytes) -> None:
+    """Other contents of the same size, and the time of change set back."""
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # clocks of file systems are coarse
+        path.write_bytes(new)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def put_in_its_place(path: Path, new: bytes) -> None:
+    other = path.with_suffix(".other")
+    other.write_bytes(new)
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="where one time of a file cannot be set back")
+@pytest.mark.parametrize("change", [written_over, put_in_its_place])
+def test_other_weights_of_the_same_size_and_time_do_not_get_it(
+    pair: PairFiles, change: Callable[[Path, bytes], None]
+) -> None:
+    keep(pair, "a-1")
+    change(pair.target, b"WEIGHTS")
+    assert states(pair).about("a-1") is states(pair).read("a-1") is None
+    keep(pair, "a-2")  # these weights are known now, too
+    assert states(pair).read("a-2") is not None
+    assert states(pair).read("a-1") is None
+    change(pair.target, b"weights")
+    keep(pair, "a-2")
+    assert states(pair).read("a-1") is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="where one time of a file cannot be set back")
+def test_nothing_is_kept_of_weights_that_changed_since_they_were_loaded(pair: PairFiles) -> None:
+    chat_states.admit("a-1")
+    one = states(pair)
+    written_over(pair.target, b"WEIGHTS")
+    one.keep(Keeping("a-1", 1 << 30), ABOUT, [memoryview(b"state")])
+    one.close()
+    assert chat_states.sizes() == {}
+
+
+def test_a_file_is_read_once(pair: PairFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    usual = contents.sha256_of
+    monkeypatch.setattr(contents, "sha256_of", lambda p, done: read.append(p) or usual(p, done))
+    keep(pair, "a-1")
+    keep(pair, "a-1")
+    assert states(pair).read("a-1") is not None
+    assert read == [pair.target, pair.drafter]
+
+
+def pulled(pair: PairFiles, folder: Path) -> None:
+    """As a pull leaves its folder: sums are known, and the record is written last."""
+    files = [
+        FileRecord("", path.name, 7, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in (pair.target, pair.drafter)
+        if path
+    ]
+    write_record(folder, PairRecord("mine", "", "", tuple(files)))
+
+
+def test_the_record_of_a_pull_says_what_files_contain(
+    pair: PairFiles, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled(pair, home)
+    with monkeypatch.context() as patched:
+        patched.setattr(contents, "sha256_of", refuse)
+        keep(pair, "a-1")
+    assert states(pair).read("a-1") is not None
+    (home / RECORD).unlink()
+    assert states(pair).read("a-1") is None  # nothing says it any more
+    keep(pair, "a-2")  # which reads the files
+    assert states(pair).read("a-1") is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="where one time of a file cannot be set back")
+def test_a_record_does_not_speak_of_weights_written_over(pair: PairFiles, home: Path) -> None:
+    pulled(pair, home)
+    keep(pair, "a-1")
+    written_over(pair.target, b"WEIGHTS")
+    assert contents.recall(pair.target) is None
+    assert states(pair).read("a-1") is None
 
 
 def test_what_was_used_longest_ago_goes_first(pair: PairFiles) -> None:
