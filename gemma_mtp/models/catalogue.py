@@ -30,7 +30,8 @@ class RemoteFile:
     """One file of a pair. `bytes` None: not known; `sha256` "": comes with the program.
 
     Of a split model it is the first part, and `rest` are the others. `path` leads nowhere but below
-    the model's folder: ValueError otherwise.
+    the model's folder: ValueError otherwise. `repo` and its `revision` are those of the pair unless
+    they are named here.
     """
 
     path: str
@@ -38,6 +39,8 @@ class RemoteFile:
     sha256: str
     bytes: int | None
     rest: tuple[RemoteFile, ...] = ()
+    repo: str = ""
+    revision: str = ""
 
     @property
     def parts(self) -> tuple[RemoteFile, ...]:

@@ -15,6 +15,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models import gguf, gguf_names, pair_check
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.check_cache import remembered
+from gemma_mtp.models.size_of_file import says_qat
 
 
 def find_drafter(target: Path, catalogue: Catalogue) -> tuple[Path | None, str]:
@@ -70,8 +71,7 @@ def _best(
 def _is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
     """Whether it was trained for its quantization: as it says, or as the catalogue says of a file
     of exactly this size, since published drafters of both kinds have the same name."""
-    words = [str(value) for key, value in header.metadata.items() if key.startswith("general.")]
-    if any(map(gguf_names.says_qat, (header.path.name, *words))):
+    if says_qat(header.metadata, header.path.name):
         return True
     known = (e for e in catalogue.entries if header.file_size in (e.target.total, e.drafter.total))
     return any(entry.qat for entry in known)

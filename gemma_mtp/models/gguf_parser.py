@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,24 @@ def parse(path: Path, data: mmap.mmap | bytes, size: int) -> Header:
     return header
 
 
+def first_values(start: bytes, name: str) -> dict[str, Any]:
+    """The metadata in the first bytes of a file, as far as these reach; converters write the
+    vocabulary, which is large, last. Raises BadPair for what is no GGUF."""
+    cursor = Cursor(start, name, whole=True)
+    if start[:4] != b"GGUF":
+        raise BadPair(f"{name} is not a GGUF file.")
+    found: dict[str, Any] = {}
+    with suppress(BadPair):  # the bytes end somewhere
+        cursor.take(4)  # version
+        _, n_keys = cursor.numbers("Q", 2)
+        for _ in range(min(n_keys, MAX_ENTRIES)):
+            key, kind = cursor.string(), cursor.number("I")
+            if kind != _ARRAY and kind not in _VALUES:
+                raise cursor.damaged(f"metadata key {key[:60]!r} has unknown type {kind}")
+            found[key] = _array(cursor, None)[1] if kind == _ARRAY else _value(cursor, kind)
+    return found
+
+
 def starts_with_architecture(start: bytes, name: str) -> str | None:
     """The architecture of a file by its first bytes, where it is the first key, as usual.
 
@@ -152,11 +171,15 @@ def _metadata(
             seen = tokens if key == "tokenizer.ggml.tokens" else None
             types[key], metadata[key] = _array(cursor, seen)
         elif kind in _VALUES:
-            types[key], code = _VALUES[kind]
-            metadata[key] = cursor.number(code) if code else cursor.string()
+            types[key], metadata[key] = _VALUES[kind][0], _value(cursor, kind)
         else:
             raise cursor.damaged(f"metadata key {key[:60]!r} has unknown type {kind}")
     return metadata, types
+
+
+def _value(cursor: Cursor, kind: int) -> Any:
+    code = _VALUES[kind][1]
+    return cursor.number(code) if code else cursor.string()
 
 
 def _array(cursor: Cursor, seen: set[bytes] | None) -> tuple[str, list[Any] | Count]:

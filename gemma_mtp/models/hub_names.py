@@ -16,7 +16,12 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
 from gemma_mtp.models import gguf_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
+from gemma_mtp.models.pair_record import (
+    FileRecord,
+    PairRecord,
+    read_record,
+    read_unfinished,
+)
 
 PREFIX = "hf:"
 _NAME = re.compile(rf"({names.REPO})(?:[:@]([\w.-]{{1,64}}))?", re.ASCII)
@@ -129,8 +134,8 @@ def find_pulled(name: str, models: Path) -> Entry | None:
 def entry_of(record: PairRecord) -> Entry | None:
     """The pair that a record names; None where it comes from no repository, or makes no sense."""
     target, drafter = (
-        [RemoteFile(f.path, f.quantization, f.asked, f.bytes) for f in record.files if f.role == r]
-        for r in ("target", "drafter")
+        [_remote(file) for file in record.files if file.role == role]
+        for role in ("target", "drafter")
     )
     if not (is_hub_name(record.name) and target and drafter):
         return None
@@ -139,3 +144,8 @@ def entry_of(record: PairRecord) -> Entry | None:
     except ValueError:
         return None
     return entry if _NAME.fullmatch(entry.name.removeprefix(PREFIX)) else None
+
+
+def _remote(file: FileRecord) -> RemoteFile:
+    return RemoteFile(file.path, file.quantization, file.asked, file.bytes, (), file.repo,
+                      file.revision)  # fmt: skip

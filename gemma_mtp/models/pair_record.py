@@ -31,6 +31,8 @@ _FILE = table(
         "quantization": text(64),
         "pinned": text(64, f"({_SHA256})?"),
         "origin": text(5000, any_character=True),  # a path of the user's, perhaps
+        "repo": text(200),
+        "revision": text(100),
     },
     others=True,  # of a newer version
 )
@@ -47,6 +49,7 @@ class FileRecord:
 
     `pinned`: what the catalogue asked for, if that was another sha256. `time`: of the last change
     when it was verified, in ns; 0 where nothing was noted. `origin`: "hub", or who had it already.
+    `repo` and `revision`: where it comes from, if that is not where the pair does.
     Raises ValueError where `path` leads out of the folder of the record.
     """
 
@@ -58,6 +61,8 @@ class FileRecord:
     pinned: str = ""
     origin: str = "hub"
     time: int = 0
+    repo: str = ""
+    revision: str = ""
 
     def __post_init__(self) -> None:
         names.check(self.path)

@@ -99,7 +99,8 @@ class Hub:
             for name, body in files.items()
         }
         self.token, self.gated = token, False
-        self.repo = REPO  # the only one here
+        self.repo = REPO  # whose files these are
+        self.others: dict[str, dict[str, Stored]] = {}  # files of other repositories
         self.faults = Faults()
         self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
         self.sent: Counter[str] = Counter()  # bytes of the CDN by name
@@ -112,6 +113,10 @@ class Hub:
         self._cdn = _serve(_CdnHandler, self)
         self.url = f"http://127.0.0.1:{self._hub.server_port}"
         self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
+
+    def stored(self, name: str) -> Stored:
+        """A file of any repository here."""
+        return next(files[name] for files in (self.files, *self.others.values()) if name in files)
 
     def expire(self) -> None:
         """Addresses handed out so far are no longer valid."""
@@ -194,11 +199,12 @@ class _HubHandler(_Handler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
             self.drip("headers")
             return None
-        if match is None or match[1] != self.hub.repo:
+        files = {self.hub.repo: self.hub.files, **self.hub.others}
+        if match is None or match[1] not in files:
             return self.reply(404, {"X-Error-Code": "RepoNotFound"})
         if match[2] not in (REVISION, "main"):
             return self.reply(404, {"X-Error-Code": "RevisionNotFound"})
-        stored = self.hub.files.get(match[3])
+        stored = files[match[1]].get(match[3])
         if stored is None:
             return self.reply(404, {"X-Error-Code": "EntryNotFound"})
         return self.reply(302, {
@@ -274,7 +280,7 @@ class _CdnHandler(_Handler):
             if crowded:
                 self.reply(429, hub.faults.headers)
             else:
-                self.serve(name, hub.faults.claim.get(name) or hub.files[name])
+                self.serve(name, hub.faults.claim.get(name) or hub.stored(name))
         finally:
             with hub.lock:
                 hub.connections -= 1

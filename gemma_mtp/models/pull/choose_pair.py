@@ -1,21 +1,23 @@
 """Which two files of a repository are a pair: `hf:OWNER/REPO` or `hf:OWNER/REPO:QUANT`.
 
 Finds the target and the drafter that was made for the same weights, and says why these two. A
-drafter comes from the target's own repository and revision only: drafters of other repositories
-carry the same file name and load as well, and only acceptance shows the mistake. `pull.request`
-calls it for a pair that is not here. Asks the hub for a listing; fetches nothing.
+drafter comes from the target's own repository and revision where there is one: drafters of other
+repositories carry the same file name and load as well, and only acceptance shows the mistake. Where
+there is none, the catalogue's of the same size is taken. `pull.request` calls it for a pair that is
+not here. Asks the hub for a listing, and for the beginning of a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from gemma_mtp.errors import BadPair, ModelNotAvailable
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names, hub_names
-from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models import gguf_names, gguf_parser, hub_names, size_of_file
+from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile
 from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
@@ -23,24 +25,40 @@ from gemma_mtp.models.pull.hub_responses import HubFile
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
 TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
 
+BEGINNING = 256 << 10  # bytes of a header that are read for what comes before the vocabulary
+OWN_DRAFTER = "A drafter can be named: gemma-mtp chat TARGET.gguf --drafter FILE."
+
 
 @dataclass(frozen=True)
 class Choice:
-    """The two models of a pair, each by its first part, and why these."""
+    """The two models of a pair, each by its first part, and why these; `drafter` None: there is
+    none in the repository, for the second reason."""
 
     target: HubFile
-    drafter: HubFile
+    drafter: HubFile | None
     reasons: tuple[str, str]
 
 
-def look_up(name: str, revision: str | None, on_event: OnEvent) -> Entry:
-    """The pair of a repository as a catalogue entry; says what was chosen and why."""
+def look_up(name: str, revision: str | None, catalogue: Catalogue, on_event: OnEvent) -> Entry:
+    """The pair of a repository as a catalogue entry; says what was chosen and why.
+
+    Raises what the hub does, ModelNotAvailable for a quantization that is not there, and BadPair
+    where no pair can be made of it.
+    """
     repo, quantization = hub_names.parse(name)
     where = f"{hub.endpoint()}/{repo}"
     files = retry.ask(where, lambda: hub.list_files(repo, revision), hub.longest_answer(), on_event)
-    choice = choose(repo, files, quantization)
-    entry = _entry(repo, choice, files)
-    for file, reason in zip((entry.target, entry.drafter), choice.reasons, strict=True):
+    choice, reasons = choose(repo, files, quantization), []
+    listed = {file.path: file for file in files}
+    target = _parts(repo, choice.target, listed)
+    if choice.drafter is None:
+        first = _beginning(repo, choice.target, on_event)
+        drafter, why = _official_drafter(repo, choice, first, catalogue)
+        reasons = [choice.reasons[0], why]
+    else:
+        drafter, reasons = _parts(repo, choice.drafter, listed), [*choice.reasons]
+    entry = hub_names.make_entry(repo, choice.target.commit, target, drafter)
+    for file, reason in zip((entry.target, entry.drafter), reasons, strict=True):
         parts = f" and {len(file.rest)} more" if file.rest else ""
         on_event(PullNote(f"{file.path}{parts}: {reason}"))
     return entry
@@ -54,6 +72,37 @@ def choose(repo: str, files: Sequence[HubFile], quantization: str) -> Choice:
     target, why = _choose_target(repo, targets, quantization)
     drafter, because = _choose_drafter(repo, [f for f in models if f.path in named], target)
     return Choice(target, drafter, (why, because))
+
+
+def _beginning(repo: str, file: HubFile, on_event: OnEvent) -> dict[str, Any]:
+    """What the header of a file says before its vocabulary."""
+    blob = hub.Blob(repo, file.commit, file.path)
+
+    def read() -> bytes:
+        with blob.read(0, min(BEGINNING, file.bytes or BEGINNING)) as body:
+            start = bytearray()
+            for chunk in body.chunks:
+                start += chunk
+                if len(start) >= BEGINNING:  # a server may send the whole file
+                    break
+        return bytes(start)
+
+    start = retry.ask(blob.where, read, hub.longest_answer(), on_event)
+    return gguf_parser.first_values(start, PurePosixPath(file.path).name)
+
+
+def _official_drafter(
+    repo: str, choice: Choice, metadata: Mapping[str, Any], catalogue: Catalogue
+) -> tuple[list[RemoteFile], str]:
+    """The catalogue's drafter for a target of this size, and why. Raises BadPair without one."""
+    qat = size_of_file.says_qat(metadata, repo, choice.target.path)
+    found = size_of_file.drafter_of_size(metadata, qat, catalogue)
+    if found is None:
+        raise BadPair(f"{choice.reasons[1]}, and its shape is that of no model in the catalogue.",
+                      OWN_DRAFTER)  # fmt: skip
+    entry, why = found
+    parts = [replace(p, repo=entry.repo, revision=entry.revision) for p in entry.drafter.parts]
+    return parts, f"{choice.reasons[1]}; {why}."
 
 
 def _models(files: Sequence[HubFile]) -> list[HubFile]:
@@ -84,16 +133,14 @@ def _choose_target(repo: str, targets: Sequence[HubFile], quantization: str) -> 
     raise ModelNotAvailable(f"{repo} offers {offered}: which one?", hint)
 
 
-def _choose_drafter(repo: str, drafters: Sequence[HubFile], target: HubFile) -> tuple[HubFile, str]:
+def _choose_drafter(
+    repo: str, drafters: Sequence[HubFile], target: HubFile
+) -> tuple[HubFile | None, str]:
     """The drafter at the root first, which belongs to these weights; then those in MTP/."""
     drafters = [file for file in drafters if _model(file) == _model(target)] or drafters
     drafters = [file for file in drafters if _is_qat(file) == _is_qat(target)] or drafters
     if not drafters:
-        raise BadPair(
-            f"{repo} holds no mtp-*.gguf or *-assistant*.gguf, so there is no drafter made for "
-            "its weights.",
-            "A drafter from elsewhere can be named: gemma-mtp chat TARGET.gguf --drafter FILE.",
-        )
+        return None, f"{repo} holds no mtp-*.gguf or *-assistant*.gguf"
     if len({_model(file) for file in drafters}) > 1:
         found = _few([file.path for file in drafters])
         raise BadPair(f"{repo} holds drafters of several models, and none is named as {target.path}"
@@ -141,12 +188,6 @@ def _quantization(file: HubFile) -> str:
 
 def _model(file: HubFile) -> str:
     return gguf_names.model(file.path)
-
-
-def _entry(repo: str, choice: Choice, files: Sequence[HubFile]) -> Entry:
-    listed = {file.path: file for file in files}
-    target, drafter = (_parts(repo, file, listed) for file in (choice.target, choice.drafter))
-    return hub_names.make_entry(repo, choice.target.commit, target, drafter)
 
 
 def _parts(repo: str, file: HubFile, listed: Mapping[str, HubFile]) -> list[RemoteFile]:

@@ -41,8 +41,10 @@ class WantedFile:
         file = self.file
         pinned = file.sha256 if file.sha256 != self.sha256 else ""
         role = "target" if file in entry.target.parts else "drafter"
-        return FileRecord(role, file.path, self.bytes or 0, self.sha256, file.quantization, pinned,
-                          self.origin)  # fmt: skip
+        return FileRecord(
+            role, file.path, self.bytes or 0, self.sha256, file.quantization, pinned, self.origin,
+            repo=file.repo, revision=file.revision,
+        )  # fmt: skip
 
 
 def expect(
@@ -70,7 +72,8 @@ def expect(
                     raise
                 # The file may be on this machine nevertheless.
                 unreachable = wanted.unreachable = error
-        revision = wanted.commit or revision  # all from one commit
+        if not file.repo:
+            revision = wanted.commit or revision  # all from one commit
         found.append(wanted)
     return found
 
@@ -89,9 +92,10 @@ def _take_stated(wanted: WantedFile, options: PullOptions, on_event: OnEvent) ->
 def _ask_hub(
     wanted: WantedFile, entry: Entry, revision: str, options: PullOptions, on_event: OnEvent
 ) -> None:
-    file, blob = wanted.file, hub.Blob(entry.repo, revision, wanted.file.path)
+    file = wanted.file
+    blob = hub.Blob(file.repo or entry.repo, file.revision or revision, file.path)
     facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
-    if revision == entry.revision:
+    if file.repo or revision == entry.revision:
         where = f"{blob.where} at revision {facts.commit[:12]}"
         _compare(options, file, facts.sha256, where, on_event)
         if None not in (facts.bytes, file.bytes) and facts.bytes != file.bytes:

@@ -78,7 +78,7 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
     if request.offline:
         raise HubError(f"{name} is not on this machine, and --offline was given.")
     try:
-        return look_up(name, request.revision, on_event)
+        return look_up(name, request.revision, store.catalogue, on_event)
     except BadPair as error:
         if near := nearest_of_ours(name, store.catalogue):
             error.hint = f"The same model with its drafter: gemma-mtp pull {near.name}"
