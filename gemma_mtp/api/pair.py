@@ -29,7 +29,8 @@ class PairFiles:
     """A pair on disk; of a split model, the first part.
 
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
-    the rest of a sentence. `sampling` is what is recommended for this model.
+    the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
+    about the choice of these files, where it is not obvious.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PairFiles:
     drafter: Path | None
     no_drafter: str = ""
     sampling: Sampling = Sampling()
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
     lost = "" if model else env.store.last_used_problem()
     if lost:
         note(f"{lost} {files.name} is used instead.")
+    if files.note:
+        note(files.note)
     if doubt := warning(env, files.name):
         note(doubt)
     return files

@@ -1,7 +1,8 @@
 """Finds the drafter of a target that the user named by its file: by headers, training, name, place.
 
-Looks beside the target, in a folder MTP there, and, where the target lies in a folder named after
-its quantization, in the folder above. `store` asks. Knows neither llama.cpp nor the network.
+Looks beside the target, in a folder MTP there, where the target lies in a folder named after its
+quantization in the folder above, and then among the pairs that were pulled. `store` asks. Knows
+neither llama.cpp nor the network.
 """
 
 from __future__ import annotations
@@ -15,40 +16,51 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models import gguf, gguf_names, pair_check
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.check_cache import remembered
-from gemma_mtp.models.size_of_file import says_qat
+from gemma_mtp.models.pair_record import read_record
+from gemma_mtp.models.size_of_file import drafter_of_size, says_qat
 
 
 def find_drafter(target: Path, catalogue: Catalogue) -> tuple[Path | None, str]:
-    """The drafter that belongs to `target`; else None, and why, if there was one to look at.
+    """The drafter that belongs to `target`, and where it is from if it is not the target's own;
+    else None, and why there is none.
 
     The choice is remembered until one of the files changes.
     """
-    near = list(_drafters_near(target))
-    if not near:
-        return None, ""
-    files = [target, *near, paths.own_models()]  # the catalogue has a say
-    drafter, why = json.loads(remembered(files, lambda: json.dumps(_find(target, near, catalogue))))
-    return Path(drafter) if drafter else None, why
+    near, pulled = list(_drafters_near(target)), dict(_pulled_drafters())
+    files = [target, *near, *pulled, paths.own_models()]  # the catalogue has a say
+    drafter, why = json.loads(
+        remembered(files, lambda: json.dumps(_find(target, [*near, *pulled], near, catalogue)))
+    )
+    if not drafter:
+        return None, why
+    found = Path(drafter)
+    return found, f"Its drafter is that of {pulled[found]}." if found in pulled else ""
 
 
-def _find(target: Path, near: list[Path], catalogue: Catalogue) -> tuple[str, str]:
+def _find(
+    target: Path, places: list[Path], near: list[Path], catalogue: Catalogue
+) -> tuple[str, str]:
+    """The path of the drafter, or "" and why there is none; those that are `near` are spoken of."""
     ours = gguf.read_header(target)
     fitting: list[gguf.Header] = []
     problems: list[GemmaMtpError] = []
-    for path in near:
+    for path in places:
         try:
             header = gguf.read_header(path)
             pair_check.check_pair(ours, header)
             fitting.append(header)
         except GemmaMtpError as error:
-            problems.append(error)
+            problems += [error] if path in near else []
     best = _best(ours, fitting, catalogue)
     if len(best) == 1:
         return str(best[0].path), ""
     if best:
         names = ", ".join(drafter.path.name for drafter in best)
         return "", f"several drafters fit it: {names}; name one with --drafter"
-    return "", f"there is no drafter for this model: {problems[0]}".rstrip(".")
+    known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
+    pull = f"that of {known[0].name} fits: gemma-mtp pull {known[0].name}" if known else ""
+    why = [str(problem).rstrip(".") for problem in problems[:1]] + [pull] * bool(pull)
+    return "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
 
 
 def _best(
@@ -88,6 +100,15 @@ def _drafters_near(target: Path) -> Iterator[Path]:
                 first = path.suffix.lower() == ".gguf" and gguf_names.part_number(path.name) < 2
                 if first and path.is_file() and pair_check.is_drafter_arch(gguf.architecture(path)):
                     yield path
+
+
+def _pulled_drafters() -> Iterator[tuple[Path, str]]:
+    """Those of complete pairs, and the names of these."""
+    for folder in _entries(paths.models_dir()):
+        if record := read_record(folder):
+            first = next((file.path for file in record.files if file.role == "drafter"), "")
+            if first and (folder / first).is_file():
+                yield folder / first, record.name
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -221,7 +221,9 @@ def _stored(files: Iterable[tuple[str, Path]]) -> tuple[StoredFile, ...]:
 
 def _recorded(folder: Path, record: PairRecord) -> tuple[StoredFile, ...]:
     files = sorted(record.files, key=lambda file: file.role != "target")
-    return tuple(StoredFile(f.role, folder / f.path, f.bytes, f.sha256, f.origin) for f in files)
+    return tuple(
+        StoredFile(f.role, folder / f.path, f.bytes, f.sha256, f.repo or f.origin) for f in files
+    )
 
 
 def _tag(record: PairRecord) -> str:

@@ -149,7 +149,10 @@ class Store:
                 check_once(model)
         target = gguf_names.parts_of(model)[0]  # the first part, whichever was named
         drafter, why = find_drafter(target, self.catalogue) if look_around else (None, "")
-        return PairFiles(str(target), target, drafter, why)  # its path is a name, too
+        name = str(target)  # its path is a name, too
+        if drafter is None:
+            return PairFiles(name, target, None, why)
+        return PairFiles(name, target, drafter, note=why)
 
     def _repository(self, name: str) -> PairFiles:
         entry = hub_names.find_pulled(name, paths.models_dir())

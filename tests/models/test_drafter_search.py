@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.engine.engine import load
 from gemma_mtp.models import gguf, store
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
+from gemma_mtp.models.hyperparameters import shape_of
 
 TARGET = "gemma-4-E2B-it-Q4_K_M.gguf"
 
@@ -197,3 +199,42 @@ def test_the_architecture_is_read_without_the_rest(tmp_path: Path, place: str) -
     path.write_bytes(b"GGUF")
     assert gguf.architecture(path) == ""
     assert gguf.architecture(tmp_path / "none.gguf") == ""
+
+
+# --- none beside it ------------------------------------------------------------------------------
+
+
+def pulled(name: str, *drafter: Any) -> None:
+    """A pair as a pull leaves it."""
+    folder = paths.models_dir() / name
+    folder.mkdir(parents=True)
+    put(folder / "mtp.gguf", drafter or writer.drafter())
+    put(folder / "target.gguf", writer.target())
+    files = [
+        {"role": role, "path": path, "bytes": (folder / path).stat().st_size, "sha256": "0" * 64}
+        for role, path in (("drafter", "mtp.gguf"), ("target", "target.gguf"))
+    ]
+    about = {"name": name, "repo": "o/r", "revision": "0" * 40, "files": files}
+    (folder / "pair.json").write_text(json.dumps(about))
+
+
+def test_the_drafter_of_a_pulled_pair_serves_a_file_of_the_same_shape(folder: Path) -> None:
+    pulled("other", *writer.drafter(target_width=64))
+    pulled("e2b")
+    target = put(folder / "tuned.gguf", writer.target())
+    files = resolve(target)
+    assert files.drafter == paths.models_dir() / "e2b" / "mtp.gguf"
+    assert files.note == "Its drafter is that of e2b."
+    assert files == resolve(target)  # remembered
+    put(folder / "mtp-tuned.gguf", writer.drafter())
+    assert resolve(target).drafter == folder / "mtp-tuned.gguf"
+    assert resolve(target).note == ""
+
+
+def test_where_no_drafter_is_here_the_pair_is_named_that_brings_one(folder: Path) -> None:
+    target = put(folder / "tuned.gguf", writer.target())
+    catalogue = load_catalogue()
+    shaped = replace(catalogue.entries[1], name="2b", shape=shape_of(gguf.read_header(target)))
+    catalogue.entries.append(shaped)
+    why = "there is no drafter for this model: that of 2b fits: gemma-mtp pull 2b"
+    assert resolve(target, catalogue).no_drafter == why

@@ -44,6 +44,8 @@ def model(chat: Chat, rest: str) -> None:
             f"{error.name} is not on this machine: gemma-mtp pull {error.name} in another terminal "
             f"fetches it, then /model {error.name} loads it."
         ) from error
+    if files.note:
+        chat.note(files.note)
     chat.use(files)
     size = chat.engine.info.context_size
     chat.note(f"{files.name} is loaded, context {size}." if size else f"{files.name} answers now.")
