@@ -194,8 +194,9 @@ class Engine:
             self.background.start(self._settling(self._ahead(request)))
 
     def count(self, request: Request) -> int:
-        """How many positions the prompt of `request` takes. Raises what `prompt` raises."""
-        return self.prompts.of(request).end
+        """How many positions the prompt of `request` takes. Raises what `prompt` raises. Another
+        thread may ask while a reply is written, until `close`."""
+        return self.prompts.count(request)
 
     def prompt(self, request: Request) -> list[int]:
         """Token ids of the prompt that `request` amounts to.

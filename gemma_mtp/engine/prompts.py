@@ -26,6 +26,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
+        self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
 
@@ -40,13 +41,18 @@ class Prompts:
         template fails, DoesNotFit for a message that is far too long to be tokenized, and
         Cancelled.
         """
+        return self._pieces(request, self.context_size, cancelled)
+
+    def _pieces(
+        self, request: Request, size: int, cancelled: Callable[[], bool] = never
+    ) -> list[Piece]:
         request.check()
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(
             request.messages if raw is None else (Message.text("user", raw),),
             lambda text: len(tokenize(text, special=False)),
-            self.context_size,
+            size,
         )
         if raw is not None:
             return [Piece(raw)]
@@ -62,6 +68,11 @@ class Prompts:
     def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
         """The prompt of a request. Raises what `pieces` raises."""
         return self.encode(self.pieces(request, cancelled))
+
+    def count(self, request: Request) -> Position:
+        """How many positions the prompt of a request takes, also where the context would have to be
+        larger for it. Raises what `pieces` raises."""
+        return self.encode(self._pieces(request, max(self._longest, self.context_size))).end
 
     def lasting(
         self, request: Request, prompt: Transcript, cancelled: Callable[[], bool] = never

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.files import json_file
 
+TO_THE_MINUTE = 16  # characters of a time, which is as much of it as is shown
 REMEMBERED = 8  # pairs; only the latest that can be opened matters, and `list` shows the others
 
 
@@ -48,6 +49,17 @@ def remember(name: str, drafter: Path | None = None) -> None:
     """Put `name` first. Where that cannot be written, nothing happens."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     _keep([Used(name, now, drafter), *(used for used in read() if used.name != name)])
+
+
+def note(name: str) -> None:
+    """Say that `name` is in use, without making it the latest: a program asked for it by its name,
+    and nobody has chosen it. Where that cannot be written, nothing happens."""
+    now, known = datetime.now(UTC).isoformat(timespec="seconds"), read()
+    if (when(name) or "")[:TO_THE_MINUTE] == now[:TO_THE_MINUTE]:
+        return
+    if all(used.name != name for used in known):
+        known = [*known[: REMEMBERED - 1], Used(name)]
+    _keep([replace(used, when=now) if used.name == name else used for used in known])
 
 
 def forget(name: str) -> None:

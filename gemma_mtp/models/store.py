@@ -114,6 +114,10 @@ class Store:
             name = str(_absolute(name))
         last_used.remember(name, self._drafters.get(name))
 
+    def note_use(self, name: str) -> None:
+        """Say that `name` (or a path) is in use; what `resolve(None)` means stays as it is."""
+        last_used.note(str(_absolute(name)) if looks_like_path(name) else name)
+
     def _pair(self, model: str, drafter: Path | None) -> PairFiles:
         found = self._named(model, drafter)
         pair = replace(found, sampling=self.recommended(found.name))

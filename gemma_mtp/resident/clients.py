@@ -123,7 +123,7 @@ def _take(client: Client, engine: Engine, message: Message) -> None:
             engine.enqueue(client, lambda: engine.reply(client, request))
         case "count":
             counted = from_json(Request, message["request"], "request")
-            engine.enqueue(client, lambda: engine.count(client, counted))
+            engine.count(client, counted)
         case "prepare":
             engine.prepare(client, message["request"])
         case other:

@@ -67,6 +67,7 @@ class Resident:
         self._keep: float = KEEP_ALIVE  # seconds, as the client said that spoke of it last
         self._until = clock() + LINGER  # when the pair, or without one the process, is given up
         self._busy_for: Client | None = None
+        self._counting = threading.Lock()  # held by who counts with the pair, or closes it
         self._stopping = False
 
     def let_in(self, listener: Listener) -> None:
@@ -142,12 +143,29 @@ class Resident:
                 client.refuse(error)
             finally:
                 self._busy_for = None
-                self._keep = self._keep if client.keep_alive is None else client.keep_alive
-                self._until = math.inf if self._keep < 0 else self._clock() + self._keep
+                self._keep_for(client)
 
         key = client.wanted.pair if client.wanted else None
         moved = lambda ahead: client.outbox.put(Waiting(ahead))  # noqa: E731
         self._jobs.put(Job(client, key, run, client.party, moved))
+
+    def _keep_for(self, client: Client) -> None:
+        """What was done for it is over: from now on the pair stays as long as it wants."""
+        self._keep = self._keep if client.keep_alive is None else client.keep_alive
+        self._until = math.inf if self._keep < 0 else self._clock() + self._keep
+
+    def count(self, client: Client, request: Request) -> None:
+        """Count in the client's own thread where its pair is loaded, whatever is written meanwhile;
+        else when it is its turn, as the pair has to be loaded for that."""
+        with self._counting:
+            if self._pair is not None and self._has_pair_of(client):
+                try:
+                    client.answer(self._pair.count(request))
+                except Exception as error:
+                    client.refuse(error)
+                self._keep_for(client)
+                return
+        self.enqueue(client, lambda: client.answer(self._use(client).count(request)))
 
     def prepare(self, client: Client, request: Any) -> None:
         """Read ahead when nobody waits for anything else. Nor does anybody for that: no answer.
@@ -188,8 +206,9 @@ class Resident:
     def _unload(self) -> None:
         pair, self._pair, self._loaded = self._pair, None, None
         self._keep = KEEP_ALIVE
-        if pair is not None:
-            pair.close()
+        with self._counting:
+            if pair is not None:
+                pair.close()
 
     def _use(self, client: Client) -> Replies:
         """The pair of this client, loaded where another one is, or none, and with as long a context
@@ -244,9 +263,6 @@ class Resident:
         for event in pair.reply(request, client.cancel):
             client.outbox.put(event)
         client.answer(to_json(pair.info))
-
-    def count(self, client: Client, request: Request) -> None:
-        client.answer(self._use(client).count(request))
 
     def unload(self, client: Client) -> None:
         self._unload()

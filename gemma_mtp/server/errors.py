@@ -91,8 +91,11 @@ def http_status(error: GemmaMtpError) -> int:
 def sentence(error: GemmaMtpError) -> str:
     """What happened and what helps; names that a client made up may be no text."""
     hint = error.hint
-    if hint.startswith("gemma-mtp "):  # whoever reads it may sit in front of another program
+    # Whoever reads it may sit in front of another program.
+    if hint.startswith("gemma-mtp "):
         hint = f"On the machine of the server: {hint}"
+    elif ": gemma-mtp " in hint:
+        hint = f"{hint} (on the machine of the server)"
     return harmless(f"{error} {hint}".strip())
 
 

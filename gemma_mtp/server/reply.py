@@ -88,6 +88,8 @@ class Reply:
     def _put_all(self, opened: Opened, put: Callable[[object], None]) -> None:
         put(opened)
         for event in opened.pair.reply(opened.request, self._cancel):
+            if isinstance(event, End):
+                self._engines.models.note_use(opened.files.name)
             put(event)
             if isinstance(event, End):
                 _read_ahead(opened, event)

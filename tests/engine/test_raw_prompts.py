@@ -95,6 +95,13 @@ def test_one_that_is_far_too_long_is_refused(engine: Engine) -> None:
         assert error.value.tokens > 2048
 
 
+def test_what_only_a_larger_context_would_hold_is_counted(engine: Engine) -> None:
+    text = "word " * 14_000
+    with pytest.raises(DoesNotFit, match="the context holds"):
+        engine.prompt(Request(prompt=text))
+    assert 14_000 < engine.count(Request(prompt=text)) < 16_000
+
+
 def test_nothing_is_prepared_after_one(engine: Engine) -> None:
     before = list(engine.cache.tokens)
     engine.prepare(Request(prompt="Once upon a time"))

@@ -12,7 +12,7 @@ from support import gguf_writer as writer
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
-from gemma_mtp.models import gguf, store
+from gemma_mtp.models import gguf, last_used, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.pair_record import RECORD
 
@@ -127,6 +127,17 @@ def test_nothing_means_the_last_used_pair_that_is_still_here(shop: store.Store) 
     assert shop.resolve(None).name == "12b"
     (folder / RECORD).unlink()
     assert shop.resolve(None).name == "e2b"
+
+
+def test_what_programs_use_is_known_and_changes_nothing_of_that(shop: store.Store) -> None:
+    put(shop, "e2b")
+    put(shop, "12b")
+    shop.remember_used("e2b")
+    shop.note_use("12b")
+    shop.note_use("12b")
+    assert shop.resolve(None).name == "e2b"
+    assert last_used.when("12b")
+    assert [used.name for used in last_used.read()] == ["e2b", "12b"]
 
 
 def test_the_configured_model_comes_first(shop: store.Store) -> None:

@@ -17,13 +17,14 @@ from gemma_mtp.api import (
     LoadOptions,
     Message,
     PairFiles,
+    Progress,
     Replies,
     Request,
     TextDelta,
     Waiting,
     to_json,
 )
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
 from gemma_mtp.resident.attach import make_room
 from gemma_mtp.resident.client import EngineDied, ResidentPair
 from gemma_mtp.resident.process import Resident
@@ -156,6 +157,31 @@ def test_another_pair_waits_for_the_reply_in_progress(engine: Engine) -> None:
     assert (end.reason, end.message.content) == ("stop", "word " * 50)
     other.join(20)
     assert [pair.name for pair in engine.pairs] == ["tiny", "e2b"]
+
+
+def test_counting_waits_for_no_reply_in_progress(engine: Engine) -> None:
+    engine.scripts[:] = [Script("word " * 5000, delay=0.005)]
+    first, other = engine.pair(), engine.pair(party="other")
+    events = first.reply(request(), NEVER)
+    while not isinstance(next(events), TextDelta):
+        pass
+    assert other.count(request("One two three.")) == 7
+    assert engine.resident.status()["busy_for"] is not None
+    assert isinstance(next(events), TextDelta | Progress)
+
+
+def test_where_its_pair_is_not_loaded_counting_loads_it(engine: Engine) -> None:
+    first = engine.pair("tiny")
+    engine.pair("e2b")
+    assert first.count(request("One two three.")) == 7
+    assert [pair.name for pair in engine.pairs] == ["tiny", "e2b", "tiny"]
+
+
+def test_what_cannot_be_counted_is_said_and_ends_nothing(engine: Engine) -> None:
+    pair = engine.pair()
+    with pytest.raises(UsageError, match="at least one message"):
+        pair.count(Request())
+    assert pair.count(request("One two three.")) == 7
 
 
 def test_a_client_sees_that_its_pair_is_loaded_again(engine: Engine) -> None:

@@ -16,6 +16,7 @@ from ollama import AsyncClient, Client, ResponseError
 from server.conftest import wait_until
 from support.serving import serving
 
+from gemma_mtp.models import last_used
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import BUILTIN_FOLDER, Store
 from gemma_mtp.resident.identity import place
@@ -55,6 +56,12 @@ def refusal(response: httpx.Response, status: int = 400) -> str:
 def engine() -> dict[str, Any]:
     status: dict[str, Any] = ask(place(), "status")
     return status
+
+
+def test_a_reply_makes_the_model_one_that_was_used(client: Client) -> None:
+    last_used.forget("tiny")
+    client.chat("tiny", ASK, options=FEW)
+    assert last_used.when("tiny") is not None
 
 
 # --- replies ---------------------------------------------------------------------------------

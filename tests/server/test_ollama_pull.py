@@ -124,6 +124,14 @@ def test_what_a_pull_cannot_get_is_an_error_in_the_stream(client: Client, hub: H
     assert client.list().models == []
 
 
+def test_what_would_help_is_said_for_who_sits_in_front_of_another_program(
+    client: Client,
+) -> None:
+    with pytest.raises(ResponseError) as caught:
+        client.pull("llama3:8b")
+    assert caught.value.error.endswith(": gemma-mtp pull 12b (on the machine of the server)")
+
+
 def test_a_client_that_leaves_stops_the_pull_and_the_part_stays(
     url: str, client: Client, hub: Hub
 ) -> None:
