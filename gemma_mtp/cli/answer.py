@@ -6,14 +6,16 @@ Used by `run`, and by `chat` where it is no conversation.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp.api import End, Event, Grammar, Message, PairInfo, Replies, Request
+from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request, Tool
 from gemma_mtp.chat.loading import introduce, load
+from gemma_mtp.cli import tools
 from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
 from gemma_mtp.files.reading import piped_text
 from gemma_mtp.models.larger_context import larger_context
@@ -51,10 +53,11 @@ def answer_once(
     report: Report,
     no_stdin: bool,
     continued: Continued | None = None,
-    grammar: Grammar | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Load a pair and write its answer to the prompt and to what is piped in, after what was said
-    in a conversation that is `continued`; in the form that a `grammar` describes."""
+    in a conversation that is `continued`. `more`: other fields of the request, such as a grammar
+    or tools."""
     named = model or (continued.model if continued else None) or None
     files = env.resolve_or_offer(named, options.drafter)
     stdin = None if no_stdin else sys.stdin
@@ -80,7 +83,7 @@ def answer_once(
                 return answer(env, engine, request, printer, report, continued.ended)
         system = (Message.text("system", options.system),) if options.system else ()
         request = Request.of((*system, Message.text("user", text)), options)
-        request = replace(request, grammar=grammar)
+        request = replace(request, **more)
         return answer(env, engine, request, printer, report)
 
 
@@ -105,8 +108,11 @@ def answer(
         ended(end)
         if report.json:
             seconds = perf_counter() - started
-            text = json_text(as_json(end, engine.info, report.load_seconds, seconds))
-            printer.screen.write(text + "\n")
+            found = as_json(end, engine.info, report.load_seconds, seconds, request.tools)
+            printer.screen.write(json_text(found) + "\n")
+        else:
+            for call in end.message.calls:
+                printer.screen.write(json_text(tools.as_json(call)) + "\n")
     except DoesNotFit as error:
         hint = f"Shorten it; {_more_room(env, engine.info, error.tokens or 0)}."
         raise DoesNotFit(str(error), hint) from error
@@ -124,8 +130,9 @@ def answer(
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
         more = _more_room(env, engine.info)
         printer.line(f"gemma-mtp: the context is full ({fill}); {more}.")
-    if end.reason in ("length", "context") and (report.fail_on_length or request.grammar):
-        if request.grammar and end.reason == "length":
+    has_form = request.grammar or request.tool_choice.mode == "required"
+    if end.reason in ("length", "context") and (report.fail_on_length or has_form):
+        if has_form and end.reason == "length":
             printer.line("gemma-mtp: the answer was cut by --max-tokens before it was whole.")
         return ExitStatus.LENGTH
     return ExitStatus.OK
@@ -154,16 +161,22 @@ def _say_why_nothing(
     printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
 
 
-def as_json(end: End, info: PairInfo, load: float, reply: float) -> dict[str, Any]:
-    """The object that `run --json` prints; seconds that loading and the whole reply took."""
+def as_json(
+    end: End, info: PairInfo, load: float, reply: float, declared: Sequence[Tool] = ()
+) -> dict[str, Any]:
+    """The object that `run --json` prints; seconds that loading and the whole reply took, and the
+    tools that were declared."""
     times = {"load_seconds": round(load, 4), "total_seconds": round(load + reply, 4)}
     more = {"thought": end.thought, "warning": end.warning}
+    calls = [tools.as_json(call) for call in end.message.calls]
+    called = bool(calls) and end.reason == "stop"
     return {
         "text": end.message.content,
+        **({"tool_calls": calls} if declared else {}),
         **{name: text for name, text in more.items() if text},
         "model": info.name,
         "seed": end.seed,
-        "finish_reason": end.reason,
+        "finish_reason": "tool_calls" if called else end.reason,
         "prompt_tokens": end.stats.prompt_tokens,
         "completion_tokens": end.stats.completion_tokens,
         "stats": {**end.stats.as_json(), **times},

@@ -9,7 +9,7 @@ from typer import Option
 
 from gemma_mtp.api import Grammar
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import reading
+from gemma_mtp.files.reading import read_text
 from gemma_mtp.terminal.console import note
 from gemma_mtp.text import json_text
 
@@ -38,21 +38,11 @@ def wanted(format: str | None, choices: str | None, grammar: Path | None) -> Gra
         listed = [choice.strip() for choice in choices.split(",")]
         return Grammar("choices", json_text([choice for choice in listed if choice]))
     if grammar is not None:
-        text = _read(grammar)
+        text = read_text(grammar, note)
         return Grammar("gbnf" if "::=" in text else "lark", text)
     if format is None:
         return None
     if format.lower() == "json":
         return Grammar("json")
-    return Grammar(
-        "json_schema", format if format.lstrip().startswith("{") else _read(Path(format))
-    )
-
-
-def _read(path: Path) -> str:
-    try:
-        return reading.read_file(path, note).decode()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} holds no text in UTF-8.") from error
+    inline = format.lstrip().startswith("{")
+    return Grammar("json_schema", format if inline else read_text(Path(format), note))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemma_mtp.cli import grammar
+from gemma_mtp.cli import grammar, tools
 from gemma_mtp.cli.chat import talk, with_files
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
@@ -44,6 +44,8 @@ def run(
     format: grammar.Format = None,
     choices: grammar.Choices = None,
     grammar_file: grammar.GrammarFile = None,
+    tool_file: tools.Tools = None,
+    tool_choice: tools.Choice = None,
     no_stdin: NoStdin = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not say which model answers.")
@@ -58,7 +60,8 @@ def run(
     env = environment_of(context.obj, options, context.params)
     words = env.words(typed, "run", named, asked)
     form = grammar.wanted(format, choices, grammar_file)
-    reports = stats or as_json or fail_on_length or form
+    declared, choice = tools.wanted(tool_file, tool_choice)
+    reports = stats or as_json or fail_on_length or form or declared
     if words.prompt is None and not (reports or file) and can_talk():
         return talk(env, words.model, None, options)
     from gemma_mtp.cli.answer import Report, answer_once
@@ -66,5 +69,6 @@ def run(
     report = Report(stats, as_json, fail_on_length, quiet)
     return answer_once(
         env, words.model, with_files(words.prompt, file), options,
-        report=report, no_stdin=no_stdin, grammar=form,
+        report=report, no_stdin=no_stdin,
+        more={"grammar": form, "tools": declared, "tool_choice": choice},
     )  # fmt: skip

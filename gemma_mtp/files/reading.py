@@ -38,6 +38,16 @@ def read_file(path: Path, say: Say) -> bytes:
         return _limited(_pieces(file.fileno(), lambda: say(f"Waiting for {path}.")), str(path))
 
 
+def read_text(path: Path, say: Say) -> str:
+    """The text of a file that an option names. Raises UsageError."""
+    try:
+        return read_file(path, say).decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} holds no text in UTF-8.") from error
+
+
 def read_stream(stream: BinaryIO, name: str, waiting: Callable[[], None]) -> bytes:
     """All that is to come from a stream; `waiting` is called once, when nothing comes for a while.
 

@@ -121,7 +121,7 @@ def _context(stats: Stats) -> Parts:
 def no_answer(end: End) -> str:
     """A sentence about a reply without a word of an answer, and why; "" if there is one, or if it
     was stopped on purpose."""
-    if end.message.content or end.reason == "cancelled":
+    if end.message.content or end.message.calls or end.reason == "cancelled":
         return ""
     if end.reason == "stop":
         why = "the model ended its reply with its thought" if end.thought else "the reply was empty"

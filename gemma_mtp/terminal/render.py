@@ -21,6 +21,7 @@ from gemma_mtp.api import (
     Request,
     Stats,
     TextDelta,
+    ToolCallDelta,
     Waiting,
 )
 from gemma_mtp.errors import GemmaMtpError
@@ -30,6 +31,7 @@ from gemma_mtp.terminal.figures import Parts, status_parts, summary_parts
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.prompt import CONTINUED, PROMPT
 from gemma_mtp.terminal.screen import Screen, fit
+from gemma_mtp.terminal.widths import cut_start
 from gemma_mtp.text import counted, percent
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class Printer:
         self._thought_since: float | None = None  # while a thought is kept off the screen
         self._thought_tokens = 0
         self.said = ""  # the answer so far
+        self._growing = ""  # the call that is being written
         # In a chat thoughts stand with the answer; in `run` they are a note.
         self._chat = screen.text is screen.notes
 
@@ -125,6 +128,8 @@ class Printer:
                 self._waiting(f"reading prompt {event.done}/{event.total}")
         elif isinstance(event, Progress):
             self._status(event.stats)
+        elif isinstance(event, ToolCallDelta):
+            self._call(event)
         elif isinstance(event, Loading):
             self.loading(event.fraction)
         elif isinstance(event, Waiting):
@@ -158,6 +163,15 @@ class Printer:
             text = text.lstrip("\n") if self._part else text
             self._change(part)
         self._put(self._flow.feed(text, event.drafted), self._flow.held)
+
+    def _call(self, event: ToolCallDelta) -> None:
+        """A call is shown whole, by whoever asks whether it may run; until then, that it grows."""
+        if event.name:
+            self.finish()
+            self._growing = event.name + "("
+        self._growing += event.arguments
+        if self._chat:
+            self.screen.transient(cut_start(self._growing, self.screen.width - 1))
 
     @property
     def _thoughts_shown(self) -> bool:

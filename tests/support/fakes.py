@@ -8,6 +8,7 @@ program it is the real command line with this engine behind it; the script comes
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -37,6 +38,7 @@ from gemma_mtp.api import (
     Thought,
     ToolCall,
     ToolCallDelta,
+    ToolResult,
 )
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
@@ -76,7 +78,7 @@ class Script:
     mark: str = ""
     hold: str = ""
     warning: str = ""
-    calls: Sequence[tuple[str, str]] = ()
+    calls: Sequence[tuple[str, str]] = ()  # after the text: names, and arguments as JSON
 
 
 @dataclass
@@ -118,10 +120,8 @@ class FakeEngine:
         self.context = max(context, self.context)
 
     def reply(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
-        roles = [m.role for m in request.messages if m.role != "system"]
-        turns = ["user" if role == "tool" else role for role in roles]
-        assert turns == [("user", "assistant")[i % 2] for i in range(len(roles))], roles
-        assert roles or request.prompt is not None
+        _check_order(request)
+        assert request.messages or request.prompt is not None
         assert not self.closed
         request.check()
         script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
@@ -192,13 +192,15 @@ class FakeEngine:
                 yield end("length")
                 return
         for index, (name, arguments) in enumerate(script.calls):
-            called.append(ToolCall(f"call_{index}", name, arguments))
-            yield ToolCallDelta(index, f"call_{index}", name)
+            id = f"call_{len(self.requests) - 1}{index}"
+            call = ToolCall(id, name, arguments)
+            yield ToolCallDelta(index, id, name)
             for piece in tokens(arguments):
                 yield ToolCallDelta(index, arguments=piece)
                 if cancelled(cancel, script.delay):
                     yield end("cancelled")
                     return
+            called.append(call)
         yield end("stop")
 
 
@@ -207,6 +209,18 @@ def _message(text: str, thought: str, calls: list[ToolCall], ids: tuple[int, ...
         return Message.text("assistant", text, ids)
     said = [*([Thought(thought)] if thought else []), *([Text(text)] if text else [])]
     return Message("assistant", (*said, *calls), ids)
+
+
+def _check_order(request: Request) -> None:
+    """The user and the assistant take turns, and after calls come their results."""
+    messages = [m for m in request.messages if m.role != "system"]
+    for before, after in itertools.pairwise(messages):
+        calls = [call.id for call in before.calls]
+        results = [part.id for part in after.parts if isinstance(part, ToolResult)]
+        assert calls == results, (before, after)
+        follows = {"user": "assistant", "assistant": "user", "tool": "assistant"}
+        assert after.role == ("tool" if calls else follows[before.role]), (before, after)
+    assert not messages or messages[0].role == "user"
 
 
 def _still_to_say(text: str, request: Request) -> str:
