@@ -23,11 +23,11 @@ from gemma_mtp.text import json_text
 OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
 """Settings that a client may give under our own name in any dialect."""
 
-_TOOLS = "cannot be used: tools are not supported yet"
 YET_TO_COME = {
     "n": "must be 1",
-    "tools": _TOOLS,
-    "functions": _TOOLS,
+    "tools": "cannot be used: tools are not supported yet",
+    "functions": "cannot be used: tools take their place",
+    "function_call": "cannot be used: tool_choice takes its place",
     "images": "cannot be used: pictures are not supported yet",
 }
 """What is said about fields that many programs send."""

@@ -6,18 +6,19 @@ from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
-from gemma_mtp.api import End, TextDelta
+from gemma_mtp.api import End, TextDelta, ToolCallDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.openai import messages, stats
+from gemma_mtp.server.openai.tools import PARALLEL, TOOL_CHOICE, TOOLS, offered, piece, written
 from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
 
 router = APIRouter()
-
 
 SAME_SETTINGS = {
     "temperature": "temperature",
@@ -37,6 +38,9 @@ class ChatBody(ReplyBody):
     stream_options: dict[str, Any] | None = None
     reasoning_effort: str | None = None
     response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
+    tool_choice: str | dict[str, Any] | None = Field(None, description=TOOL_CHOICE)
+    parallel_tool_calls: bool | None = Field(None, description=PARALLEL)
 
     SETTINGS: ClassVar = {**SAME_SETTINGS, "max_completion_tokens": "max_tokens"}
     NEUTRAL: ClassVar = {
@@ -46,16 +50,14 @@ class ChatBody(ReplyBody):
         "logit_bias": ({},),
         "logprobs": (False,),
         "top_logprobs": (0,),
-        "tools": ([],),
         "functions": ([],),
-        "tool_choice": ("auto", "none"),
         "function_call": ("auto", "none"),
         "modalities": (["text"],),
         "audio": (),
         "web_search_options": (),
     }
     IGNORED: ClassVar = frozenset(
-        {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "prediction"}
+        {"user", "metadata", "store", "service_tier", "prediction"}
         | {"prompt_cache_key", "safety_identifier", "stream_options", "verbosity"}
     )
 
@@ -63,7 +65,15 @@ class ChatBody(ReplyBody):
         """Raises Unsupported."""
         think = messages.thinks(self.reasoning_effort)
         grammar = of_openai(self.response_format, "response_format")
-        return self.reply_to(messages.read(self.messages), think=think, grammar=grammar)
+        offer = offered(self.tools, self.tool_choice, self.parallel_tool_calls)
+        return self.reply_to(
+            messages.read(self.messages),
+            think=think,
+            grammar=grammar,
+            tools=offer.tools,
+            tool_choice=offer.choice,
+            ignored=offer.skipped,
+        )
 
 
 @router.post("/v1/chat/completions")
@@ -83,17 +93,25 @@ async def _whole(reply: Reply) -> dict[str, Any]:
 
 def answer(end: End, model: str) -> dict[str, Any]:
     """The whole reply of a model, as one object."""
-    message: dict[str, Any] = {"role": "assistant", "content": end.message.content}
+    calls = end.message.calls
+    text = end.message.content or (None if calls else "")
+    message: dict[str, Any] = {"role": "assistant", "content": text}
     if end.thought:
         message["reasoning_content"] = end.thought
+    if calls:
+        message["tool_calls"] = [written(call) for call in calls]
     choice = {
         "index": 0,
         "message": message,
-        "finish_reason": stats.finish_reason(end),
+        "finish_reason": _finish_reason(end),
         "logprobs": None,
     }
     head = stats.head("chat.completion", "chatcmpl", model)
     return {**head, "choices": [choice], **stats.figures(end)}
+
+
+def _finish_reason(end: End) -> str:
+    return "tool_calls" if end.reason == "stop" and end.message.calls else stats.finish_reason(end)
 
 
 class _Chunks:
@@ -102,16 +120,20 @@ class _Chunks:
     def __init__(self, http: Request, body: ChatBody) -> None:
         self._http = http
         self._usage = bool((body.stream_options or {}).get("include_usage"))
+        # What clients put the pieces of text behind; null is what they get for no text at all.
+        self._before = None if body.tools else ""
         self._top: dict[str, Any] = {}
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         self._top = stats.head("chat.completion.chunk", "chatcmpl", reply.opened.files.name)
-        yield self._chunk({"role": "assistant", "content": ""})
+        yield self._chunk({"role": "assistant", "content": self._before})
         try:
             async for event in reply:
                 if isinstance(event, TextDelta):
                     name = "reasoning_content" if event.thought else "content"
                     yield self._chunk({name: event.text})
+                elif isinstance(event, ToolCallDelta):
+                    yield self._chunk({"tool_calls": [piece(event)]})
                 elif isinstance(event, End):
                     yield self._last(event)
                     if self._usage:
@@ -128,4 +150,4 @@ class _Chunks:
     def _last(self, end: End) -> str:
         figures = stats.figures(end)
         del figures["usage"]  # in a chunk of its own, and only where it was asked for
-        return self._chunk({}, stats.finish_reason(end), **figures)
+        return self._chunk({}, _finish_reason(end), **figures)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gemma_mtp.api import Message, Role
+from gemma_mtp.api import Message, Text, Thought, ToolCall, ToolResult
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.messages import Content, text_of
+from gemma_mtp.server.tools import call
 
 
 class Said(BaseModel):
-    """A message; `content` is text or a list of parts."""
+    """A message; `content` is text or a list of parts. Thoughts have one of two names."""
 
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    function_call: dict[str, Any] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
 
 
 def thinks(effort: str | None) -> bool | None:
@@ -27,14 +33,36 @@ def thinks(effort: str | None) -> bool | None:
 
 
 def read(said: Sequence[Said], field: str = "messages") -> tuple[Message, ...]:
-    """Our messages. Raises Unsupported for what is not text."""
+    """Our messages. Raises Unsupported for what is neither text nor a call or its result."""
     return tuple(_message(each, f"{field}.{number}") for number, each in enumerate(said))
 
 
 def _message(said: Said, field: str) -> Message:
+    text = text_of(said.content, f"{field}.content")
     if said.role == "tool":
-        raise Unsupported(f"{field}.role", "is tool: tool calls are not supported yet")
-    if (said.model_extra or {}).get("tool_calls"):
-        raise Unsupported(f"{field}.tool_calls", "are not supported yet")
-    role: Role = "system" if said.role == "developer" else said.role
-    return Message.text(role, text_of(said.content, f"{field}.content"))
+        if not said.tool_call_id:
+            raise Unsupported(f"{field}.tool_call_id", "must say which call this is the result of")
+        return Message("tool", (ToolResult(said.tool_call_id, text),))
+    if said.role == "assistant":
+        return _answer(said, text, field)
+    return Message.text("system" if said.role == "developer" else said.role, text)
+
+
+def _answer(said: Said, text: str, field: str) -> Message:
+    if said.function_call is not None:
+        raise Unsupported(f"{field}.function_call", "cannot be used: tool_calls take its place")
+    calls = [
+        _call(each, f"{field}.tool_calls.{number}")
+        for number, each in enumerate(said.tool_calls or ())
+    ]
+    thought = said.reasoning_content or said.reasoning
+    thoughts = [Thought(thought)] if isinstance(thought, str) and thought else []
+    texts = [Text(text)] if text or not calls else []
+    return Message("assistant", (*thoughts, *texts, *calls))
+
+
+def _call(found: dict[str, Any], field: str) -> ToolCall:
+    inner = found.get("function")
+    if not isinstance(inner, dict):
+        raise Unsupported(f"{field}.type", f"is {found.get('type')}: it must be function")
+    return call(found.get("id"), inner.get("name"), inner.get("arguments"), field)
