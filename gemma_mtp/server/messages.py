@@ -29,11 +29,17 @@ def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[
     """The text of each part. Raises as `text_of` does."""
     if content is None or isinstance(content, str):
         return [content or ""]
-    return [
-        _text(part, f"{field}.{number}")
-        for number, part in enumerate(content)
-        if str(part.get("type")) not in dropped
-    ]
+    if not isinstance(content, list):
+        raise Unsupported(field, "must be a text or a list of parts")
+    parts = [(_object(part, f"{field}.{n}"), f"{field}.{n}") for n, part in enumerate(content)]
+    return [_text(part, name) for part, name in parts if str(part.get("type")) not in dropped]
+
+
+def _object(part: Any, field: str) -> dict[str, Any]:
+    """Dialects whose messages are of many types do not look into each of them before."""
+    if not isinstance(part, dict):
+        raise Unsupported(field, "must be an object")
+    return part
 
 
 def in_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -74,7 +80,7 @@ def _joined_parts(before: Sequence[Part], after: Sequence[Part]) -> tuple[Part, 
     return tuple(parts)
 
 
-_TEXTS = ("text", "input_text", "output_text")
+_TEXTS = ("text", "input_text", "output_text", "reasoning_text", "summary_text")
 _TOOLS = ("tool_use", "tool_result", "function_call")
 
 

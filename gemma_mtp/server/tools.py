@@ -12,6 +12,7 @@ from typing import Any
 from gemma_mtp.api import Message, Tool, ToolCall, ToolChoice, ToolResult
 from gemma_mtp.errors import UsageError
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.messages import text_of
 from gemma_mtp.text import json_text
 
 AUTO = ToolChoice()
@@ -33,13 +34,27 @@ def declared(found: dict[str, Any], schema: str, field: str) -> Tool:
     return Tool(name, about or "", json_text(parameters) if parameters else "")
 
 
-def call(id: Any, name: Any, arguments: Any, field: str) -> ToolCall:
-    """A call of an earlier reply, as a client sends it back. Raises Unsupported."""
+def call(id: Any, name: Any, arguments: Any, field: str, key: str = "id") -> ToolCall:
+    """A call of an earlier reply, as a client sends it back; `key` is what the client calls the id.
+
+    Raises Unsupported.
+    """
     if not isinstance(id, str) or not id:
-        raise Unsupported(f"{field}.id", "must be a text")
+        raise Unsupported(f"{field}.{key}", "must be a text")
     if not isinstance(name, str) or not name:
         raise Unsupported(f"{field}.name", "must be a text")
     return ToolCall(id, name, as_object(arguments))
+
+
+def result(id: Any, said: Any, field: str, key: str, holder: str) -> Message:
+    """What a tool said, as a client sends it under `holder`: text, or a list of texts. `key` is
+    what the client calls the id of the call.
+
+    Raises Unsupported.
+    """
+    if not isinstance(id, str) or not id:
+        raise Unsupported(f"{field}.{key}", "must say which call this is the result of")
+    return Message("tool", (ToolResult(id, text_of(said, f"{field}.{holder}")),))
 
 
 def as_object(arguments: Any) -> str:

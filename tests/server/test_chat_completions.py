@@ -165,6 +165,8 @@ UNSUPPORTED = {
     "logprobs": True,
     "tool_choice": "required",
     "response_format": {"type": "json_schema"},
+    "functions": [{"name": "look", "parameters": {}}],
+    "function_call": {"name": "look"},
     "temperature": "hot",
     "top_p": 7,
     "max_tokens": 0,

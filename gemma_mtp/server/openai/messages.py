@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gemma_mtp.api import Message, Text, Thought, ToolCall, ToolResult
+from gemma_mtp.api import Message, Text, Thought, ToolCall
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.messages import Content, text_of
-from gemma_mtp.server.tools import call
+from gemma_mtp.server.tools import call, result
 
 
 class Said(BaseModel):
@@ -38,11 +38,9 @@ def read(said: Sequence[Said], field: str = "messages") -> tuple[Message, ...]:
 
 
 def _message(said: Said, field: str) -> Message:
-    text = text_of(said.content, f"{field}.content")
     if said.role == "tool":
-        if not said.tool_call_id:
-            raise Unsupported(f"{field}.tool_call_id", "must say which call this is the result of")
-        return Message("tool", (ToolResult(said.tool_call_id, text),))
+        return result(said.tool_call_id, said.content, field, "tool_call_id", "content")
+    text = text_of(said.content, f"{field}.content")
     if said.role == "assistant":
         return _answer(said, text, field)
     return Message.text("system" if said.role == "developer" else said.role, text)

@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from gemma_mtp.api import End, Request, Sampling, TextDelta
+from gemma_mtp.api import End, Request, Sampling, TextDelta, ToolCallDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.openai import stats
 from gemma_mtp.server.openai.responses_body import ResponsesBody
-from gemma_mtp.server.openai.responses_items import ANSWER, SUMMARY, THOUGHT, Form, Item
+from gemma_mtp.server.openai.responses_items import SUMMARY, THOUGHT, Item, Said, item_of, items_of
 from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import sse
 
@@ -38,9 +38,7 @@ class Answer:
     def of(self, end: End, model: str, request: Request) -> dict[str, Any]:
         """The answer of a model to a request, in one piece."""
         self._model, self._sampling = model, request.sampling
-        for form, text in ((self._thought, end.thought), (ANSWER, end.message.content)):
-            if text:
-                self._items.append(Item(form, text))
+        self._items = [*items_of(end, self._thought)]
         return self._ended(end)
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
@@ -51,8 +49,8 @@ class Answer:
         yield self._event("response.in_progress", response=begun)
         try:
             async for event in reply:
-                if isinstance(event, TextDelta):
-                    for line in self._text(event):
+                if isinstance(event, TextDelta | ToolCallDelta):
+                    for line in self._piece(event):
                         yield line
                 elif isinstance(event, End):
                     last = self._ended(event)
@@ -63,30 +61,24 @@ class Answer:
             failed = self._object("failed", error=_error(error))
             yield self._event("response.failed", response=failed)
 
-    def _text(self, event: TextDelta) -> Iterator[str]:
-        form = self._thought if event.thought else ANSWER
-        if not self._open or self._items[-1].form is not form:
+    def _piece(self, event: TextDelta | ToolCallDelta) -> Iterator[str]:
+        if not self._open or not self._items[-1].goes_on_with(event, self._thought):
             yield from self._close("completed")
-            yield from self._begin(form)
-        item = self._items[-1]
-        item.text += event.text
-        yield self._of_part(f"{form.texts}.delta", delta=event.text, **form.said)
+            yield from self._begin(item_of(event, self._thought))
+        yield from self._of_item(self._items[-1].grown(event))
 
-    def _begin(self, form: Form) -> Iterator[str]:
-        item = Item(form)
+    def _begin(self, item: Item) -> Iterator[str]:
         self._items.append(item)
         self._open = True
         shown = item.shown("in_progress", begun=False)
         yield self._event("response.output_item.added", output_index=self._index, item=shown)
-        yield self._of_part(f"{form.parts}.added", part=item.part)
+        yield from self._of_item(item.begun())
 
     def _close(self, status: str) -> Iterator[str]:
         if not self._open:
             return
-        item = self._items[-1]
-        form, self._open = item.form, False
-        yield self._of_part(f"{form.texts}.done", text=item.text, **form.said)
-        yield self._of_part(f"{form.parts}.done", part=item.part)
+        item, self._open = self._items[-1], False
+        yield from self._of_item(item.done())
         shown = item.shown(status)
         yield self._event("response.output_item.done", output_index=self._index, item=shown)
 
@@ -94,10 +86,10 @@ class Answer:
     def _index(self) -> int:
         return len(self._items) - 1
 
-    def _of_part(self, kind: str, **fields: Any) -> str:
-        item = self._items[-1]
-        place = {"item_id": item.id, "output_index": self._index, item.form.index: 0}
-        return self._event(kind, **place, **fields)
+    def _of_item(self, said: Iterator[Said]) -> Iterator[str]:
+        place = {"item_id": self._items[-1].id, "output_index": self._index}
+        for kind, fields in said:
+            yield self._event(kind, **place, **fields)
 
     def _event(self, kind: str, **fields: Any) -> str:
         self._number += 1
@@ -135,14 +127,14 @@ class Answer:
                 item.shown("completed" if number < last or status == "completed" else "incomplete")
                 for number, item in enumerate(self._items)
             ],
-            "parallel_tool_calls": True,
+            "parallel_tool_calls": body.parallel_tool_calls is not False,
             "previous_response_id": None,
             "reasoning": {name: reasoning.get(name) for name in ("effort", "summary")},
             "store": False,
             "temperature": sampling.temperature,
             "text": {"format": {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
+            "tool_choice": body.tool_choice or "auto",
+            "tools": body.functions,
             "top_p": sampling.top_p,
             "truncation": "disabled",
             "usage": None,

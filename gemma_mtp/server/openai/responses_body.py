@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from gemma_mtp.api import Message, Role
+from pydantic import Field
+
+from gemma_mtp.api import Message, Role, Thought
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.messages import text_of
 from gemma_mtp.server.openai.messages import thinks
+from gemma_mtp.server.openai.tools import FUNCTION, PARALLEL, TOOL_CHOICE, TOOLS, offered
+from gemma_mtp.server.tools import call, result
 
 _ROLES: dict[Any, Role] = {
     "system": "system",
@@ -22,8 +26,10 @@ _ROLES: dict[Any, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-_TOOLS = ("function", "custom")
-"""Types of tools that the client runs itself; those that OpenAI runs are skipped."""
+_CALLS = ("function_call", "custom_tool_call")
+_RESULTS = ("function_call_output", "custom_tool_call_output")
+"""A custom tool takes a text. No model here calls one, but a conversation that another model began
+may hold such calls."""
 
 
 class ResponsesBody(ReplyBody):
@@ -35,7 +41,9 @@ class ResponsesBody(ReplyBody):
     max_output_tokens: int | None = None
     reasoning: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
+    tool_choice: str | dict[str, Any] | None = Field(None, description=TOOL_CHOICE)
+    parallel_tool_calls: bool | None = Field(None, description=PARALLEL)
     include: list[str] | None = None
     metadata: dict[str, Any] | None = None
 
@@ -53,12 +61,11 @@ class ResponsesBody(ReplyBody):
         "moderation": (),
         "previous_response_id": (),
         "prompt": (),
-        "tool_choice": ("auto", "none"),
         "top_logprobs": (0,),
         "truncation": ("disabled",),
     }
     IGNORED: ClassVar = frozenset(
-        {"user", "store", "service_tier", "parallel_tool_calls", "max_tool_calls"}
+        {"user", "store", "service_tier", "max_tool_calls"}
         | {"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"}
         | {"safety_identifier", "stream_options"}
     )
@@ -69,19 +76,27 @@ class ResponsesBody(ReplyBody):
         asked = self.reasoning or {}
         return any(asked.get(name) is not None for name in ("summary", "generate_summary"))
 
+    @property
+    def functions(self) -> list[dict[str, Any]]:
+        """The tools that can be called, with all that clients expect of one."""
+        whole = {"description": None, "parameters": None, "strict": True}
+        return [{**whole, **tool} for tool in self.tools or () if tool.get("type") == FUNCTION]
+
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        think = thinks((self.reasoning or {}).get("effort"))
-        ignored = ["tools"] if self.tools else []
-        ignored += ["text.verbosity"] if (self.text or {}).get("verbosity") is not None else []
-        grammar = of_openai((self.text or {}).get("format"), "text.format")
-        return self.reply_to(self._messages(), think=think, grammar=grammar, ignored=ignored)
+        offer = offered(self.tools, self.tool_choice, self.parallel_tool_calls)
+        verbosity = (self.text or {}).get("verbosity")
+        return self.reply_to(
+            self._messages(),
+            think=thinks((self.reasoning or {}).get("effort")),
+            grammar=of_openai((self.text or {}).get("format"), "text.format"),
+            tools=offer.tools,
+            tool_choice=offer.choice,
+            ignored=(*offer.skipped, *([] if verbosity is None else ["text.verbosity"])),
+        )
 
     def check(self) -> None:
         super().check()
-        for number, tool in enumerate(self.tools or ()):
-            if tool.get("type", "function") in _TOOLS:
-                raise Unsupported(f"tools.{number}", "cannot be used: tools are not supported yet")
         if "message.output_text.logprobs" in (self.include or ()):
             raise Unsupported("include", "asks for logprobs, which are not supported")
 
@@ -94,16 +109,26 @@ class ResponsesBody(ReplyBody):
 
 
 def _message(item: dict[str, Any], field: str) -> Message | None:
-    """The message that an item is; None for thoughts of earlier replies, which the prompt goes
-    without. Raises Unsupported for all else."""
+    """The message that an item is; None for thoughts that nobody can read. Raises Unsupported."""
     kind = item.get("type") or "message"
+    if kind == "message":
+        return _said(item, field)
     if kind == "reasoning":
-        return None
-    if kind != "message":
-        what = "only messages are supported yet"
-        if kind == "item_reference":
-            what = "nothing is kept here that could be referred to"
-        raise Unsupported(f"{field}.type", f"is {kind}: {what}")
+        text = text_of(item.get("content") or item.get("summary") or "", field)
+        return Message("assistant", (Thought(text),)) if text else None
+    if kind in _CALLS:
+        given = item.get("arguments") if kind == _CALLS[0] else {"input": item.get("input")}
+        made = call(item.get("call_id"), item.get("name"), given, field, "call_id")
+        return Message("assistant", (made,))
+    if kind in _RESULTS:
+        return result(item.get("call_id"), item.get("output"), field, "call_id", "output")
+    what = "only messages, thoughts, and calls of functions are supported"
+    if kind == "item_reference":
+        what = "nothing is kept here that could be referred to"
+    raise Unsupported(f"{field}.type", f"is {kind}: {what}")
+
+
+def _said(item: dict[str, Any], field: str) -> Message:
     role = item.get("role")
     if role not in _ROLES:
         raise Unsupported(f"{field}.role", f"is {role}: it must be one of {', '.join(_ROLES)}")
