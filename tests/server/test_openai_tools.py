@@ -194,9 +194,9 @@ def test_a_whole_reply_with_calls(engines: FakeEngines, client: openai.OpenAI) -
     assert choice.message.model_extra == {"reasoning_content": "Hm."}
     weather, clock = choice.message.tool_calls or ()
     assert weather.type == clock.type == "function"
-    assert (weather.id, weather.function.name) == ("call_0", "weather")
+    assert (weather.id, weather.function.name) == ("call_00", "weather")
     assert json.loads(weather.function.arguments) == ARGUMENTS
-    assert (clock.id, clock.function.name, clock.function.arguments) == ("call_1", "clock", "{}")
+    assert (clock.id, clock.function.name, clock.function.arguments) == ("call_01", "clock", "{}")
     assert reply.usage
     assert reply.usage.completion_tokens_details
     assert reply.usage.completion_tokens_details.reasoning_tokens == 1
@@ -230,7 +230,7 @@ def test_calls_come_in_pieces_each_under_one_index(engines: FakeEngines, url: st
     assert begun == [
         {
             "index": n,
-            "id": f"call_{n}",
+            "id": f"call_0{n}",
             "type": "function",
             "function": {"name": name, "arguments": ""},
         }
@@ -295,9 +295,9 @@ def test_a_conversation_from_question_to_answer(
     assert last.choices[0].message.content == "Rain."
     assert last.choices[0].finish_reason == "stop"
     _, calls, results = engines.asked.messages
-    made = (ToolCall("call_0", "weather", TEXT), ToolCall("call_1", "clock", "{}"))
+    made = (ToolCall("call_00", "weather", TEXT), ToolCall("call_01", "clock", "{}"))
     assert calls.parts == (Thought("Hm."), *made)
-    assert results.parts == (ToolResult("call_0", "of call_0"), ToolResult("call_1", "of call_1"))
+    assert results.parts == (ToolResult("call_00", "of call_00"), ToolResult("call_01", "of call_01"))
 
 
 # --- responses ----------------------------------------------------------------------------------
@@ -311,8 +311,8 @@ def test_a_whole_answer_with_calls(engines: FakeEngines, client: openai.OpenAI) 
     ]
     _, _, weather, clock = answer.output
     assert weather.type == clock.type == "function_call"
-    assert (weather.call_id, weather.name, weather.arguments) == ("call_0", "weather", TEXT)
-    assert (clock.call_id, clock.name, clock.arguments) == ("call_1", "clock", "{}")
+    assert (weather.call_id, weather.name, weather.arguments) == ("call_00", "weather", TEXT)
+    assert (clock.call_id, clock.name, clock.arguments) == ("call_01", "clock", "{}")
     assert weather.id != clock.id
     assert weather.status == "completed"
     assert answer.status == "completed"
@@ -353,13 +353,13 @@ def test_items_of_a_conversation_with_tools_become_turns(
     first = client.responses.create(model="tiny", input="Hi", tools=FLAT)
     said: list[Any] = [{"role": "user", "content": "Hi"}, *first.output]
     output = [{"type": "input_text", "text": "noon"}]
-    said.append({"type": "function_call_output", "call_id": "call_0", "output": "rain"})
-    said.append({"type": "function_call_output", "call_id": "call_1", "output": output})
+    said.append({"type": "function_call_output", "call_id": "call_00", "output": "rain"})
+    said.append({"type": "function_call_output", "call_id": "call_01", "output": output})
     assert client.responses.create(model="tiny", input=said, tools=FLAT).output_text == "Rain."
     _, calls, results = engines.asked.messages
-    made = (ToolCall("call_0", "weather", TEXT), ToolCall("call_1", "clock", "{}"))
+    made = (ToolCall("call_00", "weather", TEXT), ToolCall("call_01", "clock", "{}"))
     assert calls.parts == (Thought("Hm."), Text("Let me see."), *made)
-    assert results.parts == (ToolResult("call_0", "rain"), ToolResult("call_1", "noon"))
+    assert results.parts == (ToolResult("call_00", "rain"), ToolResult("call_01", "noon"))
 
 
 @pytest.mark.parametrize("stream", [False, True])

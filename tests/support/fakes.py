@@ -66,8 +66,8 @@ class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is
     in seconds per token; the file `mark` is made after the first text. The reply waits before
     each word of which there is a file in the folder `hold`. The end comes with `warning`. `calls`
-    are the tools that it calls behind its text: name and arguments of each, under ids call_0,
-    call_1 and so on."""
+    are the tools that it calls behind its text: name and arguments of each, under ids call_00,
+    call_01 and so on, where the first digit is the number of the reply."""
 
     text: str = "Hello there."
     thought: str = ""
