@@ -297,7 +297,10 @@ def test_a_conversation_from_question_to_answer(
     _, calls, results = engines.asked.messages
     made = (ToolCall("call_00", "weather", TEXT), ToolCall("call_01", "clock", "{}"))
     assert calls.parts == (Thought("Hm."), *made)
-    assert results.parts == (ToolResult("call_00", "of call_00"), ToolResult("call_01", "of call_01"))
+    assert results.parts == (
+        ToolResult("call_00", "of call_00"),
+        ToolResult("call_01", "of call_01"),
+    )
 
 
 # --- responses ----------------------------------------------------------------------------------
