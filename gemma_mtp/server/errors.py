@@ -111,6 +111,11 @@ _ANTHROPIC_TYPES = {
 }
 
 
+# By which Anthropic's client knows that no conversation is held here: its tool runner asks for that
+# first, and then goes on by sending all messages.
+NO_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
 def body(error: GemmaMtpError, path: str) -> dict[str, Any]:
     """The body for a client that asked for `path`, which tells its dialect."""
     status, text = http_status(error), sentence(error)
@@ -118,7 +123,8 @@ def body(error: GemmaMtpError, path: str) -> dict[str, Any]:
         return {"error": text}
     if path.startswith("/v1/messages"):
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": text}}
+        details = {"details": NO_THREADS} if getattr(error, "field", "") == "thread" else {}
+        return {"type": "error", "error": {"type": kind, "message": text, **details}}
     usual = "invalid_request_error" if status < 500 else "server_error"
     code = {404: "model_not_found"}.get(status) if isinstance(error, ModelNotAvailable) else None
     if isinstance(error, DoesNotFit) and error.tokens:

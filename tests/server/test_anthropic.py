@@ -322,14 +322,18 @@ def test_the_models_that_are_here_are_listed(client: Anthropic) -> None:
 # --- what is refused, and what is passed over --------------------------------------------------
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}
+CALL = {"type": "tool_use", "id": "t", "name": "a", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "42"}
 
 
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ({"tools": [{"name": "look", "input_schema": {"type": "object"}}]}, "tools.0"),
-        ({"tools": [{"type": "custom", "name": "look", "input_schema": {}}]}, "tools.0"),
+        ({"tools": [{"input_schema": {"type": "object"}}]}, "tools.0.name must be a text"),
+        ({"tools": [{"type": "custom", "name": "a", "input_schema": 7}]}, "tools.0.input_schema"),
+        ({"tools": [{"name": "a"}, {"name": "a"}]}, "Two tools are called a"),
+        ({"tool_choice": {"type": "tool", "name": "b"}}, "tool_choice names b"),
+        ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"output_config": {"format": {"type": "regex"}}}, "output_config.f"),
         ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "context_management.e"),
@@ -338,7 +342,8 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "42"}
             {"messages": [{"role": "user", "content": [IMAGE]}]},
             "messages.0.content.0.type is i",
         ),
-        ({"messages": [{"role": "user", "content": [RESULT]}]}, "tool calls are not supported"),
+        ({"messages": [{"role": "user", "content": [RESULT]}]}, 'for the call "t"'),
+        ({"messages": [{"role": "user", "content": [CALL]}]}, "is tool_use, which is nothing"),
         ({"system": [IMAGE]}, "system.0.type is image"),
         ({"temperature": -1}, "temperature must be"),
         ({"stop_sequences": [""]}, "stop_sequences must be"),

@@ -91,9 +91,9 @@ def test_a_stream_that_is_left_stops_the_engine(client: Any, server: Server) -> 
         ({"extra_body": {"temperature": -1}}, "BadRequestError", "temperature"),
         ({"max_tokens": 0}, "BadRequestError", "max_tokens"),
         (
-            {"tools": [{"name": "x", "input_schema": {"type": "object"}}]},
+            {"tools": [{"name": "x y", "input_schema": {"type": "object"}}]},
             "BadRequestError",
-            "tools",
+            "name of a tool",
         ),
         ({"messages": [{"role": "user", "content": "fox " * 9000}]}, "BadRequestError", "context"),
     ],

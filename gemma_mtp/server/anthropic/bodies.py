@@ -8,31 +8,21 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from gemma_mtp.api import Message
+from gemma_mtp.server.anthropic.messages import Said, read
+from gemma_mtp.server.anthropic.tools import TOOLS, Choice, chosen, offered, skipped
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
-from gemma_mtp.server.messages import Content, joined, text_of, texts_of
-
-THOUGHTS = ("thinking", "redacted_thinking")
-"""Blocks of earlier replies that the prompt goes without, as Gemma's template has it."""
+from gemma_mtp.server.messages import Content, joined, texts_of
 
 # Some agents begin their first system block with a line that is for Anthropic's billing and
 # differs in each request. It is no part of the prompt: with it, nothing behind it would be found
 # in the cache.
 _BILLING = re.compile(r"\A\s*x-anthropic-billing-header:[^\n]*\n*", re.IGNORECASE)
-
-
-class Said(BaseModel):
-    """A message; `content` is text or a list of blocks."""
-
-    model_config = ConfigDict(extra="allow")
-
-    role: Literal["user", "assistant", "system"]
-    content: Content
 
 
 class Thinking(BaseModel):
@@ -59,8 +49,8 @@ class PromptBody(ReplyBody):
     messages: list[Said]
     system: Content = None
     thinking: Thinking | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
+    tool_choice: Choice | None = None
     output_config: dict[str, Any] | None = None
     context_management: Edits | None = None
 
@@ -86,19 +76,21 @@ class PromptBody(ReplyBody):
     def asked(self) -> Asked:
         """Raises Unsupported."""
         think = self.thinking.type != "disabled" if self.thinking else None
-        said = (*self._system(), *self._said())
         grammar = of_openai((self.output_config or {}).get("format"), "output_config.format")
-        return self.reply_to(said, think=think, grammar=grammar, ignored=self._without_effect())
+        tools = offered(self.tools)
+        return self.reply_to(
+            (*self._system(), *read(self.messages)),
+            think=think,
+            grammar=grammar,
+            tools=tools,
+            tool_choice=chosen(self.tool_choice, tools),
+            ignored=self._without_effect(),
+        )
 
     def check(self) -> None:
         super().check()
-        for number, tool in enumerate(self.tools or ()):
-            if tool.get("type") in (None, "custom"):
-                raise Unsupported(f"tools.{number}", "cannot be used: tools are not supported yet")
-        if (self.tool_choice or {}).get("type") not in (None, "auto", "none"):
-            raise Unsupported("tool_choice")
         for number, edit in enumerate((self.context_management or Edits()).edits):
-            if not str(edit.get("type")).startswith("clear_"):  # neither is there to be cleared
+            if not str(edit.get("type")).startswith("clear_"):
                 raise Unsupported(f"context_management.edits.{number}")
 
     def _system(self) -> list[Message]:
@@ -106,15 +98,12 @@ class PromptBody(ReplyBody):
         texts[:1] = [rest for text in texts[:1] if (rest := _BILLING.sub("", text))]
         return [Message.text("system", joined(texts))] if any(texts) else []
 
-    def _said(self) -> list[Message]:
-        return [
-            Message.text(said.role, text_of(said.content, f"messages.{number}.content", THOUGHTS))
-            for number, said in enumerate(self.messages)
-        ]
-
     def _without_effect(self) -> list[str]:
         """Fields that a client should not rely on."""
-        found = ["tools"] if self.tools else []
+        found = skipped(self.tools)
+        for number, edit in enumerate((self.context_management or Edits()).edits):
+            if str(edit.get("type")).startswith("clear_tool_uses"):
+                found.append(f"context_management.edits.{number}")
         if self.thinking is not None and self.thinking.budget_tokens is not None:
             found.append("thinking.budget_tokens")
         has_effort = (self.output_config or {}).get("effort") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from gemma_mtp.api import End, Prefill, TextDelta
+from gemma_mtp.api import End, Prefill, Text, TextDelta, ToolCall, ToolCallDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.anthropic.bodies import MessagesBody, PromptBody
 from gemma_mtp.server.openai import stats
@@ -58,8 +59,11 @@ class _Written:
         if end.thought:
             thought = "" if self._hides_thoughts else end.thought
             content.append({"type": "thinking", "thinking": thought, "signature": SIGNATURE})
-        if end.message.content:
-            content.append({"type": "text", "text": end.message.content})
+        for part in end.message.parts:
+            if isinstance(part, Text) and part.text:
+                content.append({"type": "text", "text": part.text})
+            elif isinstance(part, ToolCall):
+                content.append(_tool_use(part.id, part.name, json.loads(part.arguments or "{}")))
         figures = self._figures(end)
         return {**_message(reply, figures.pop("usage"), content), **_ended(end), **figures}
 
@@ -72,6 +76,9 @@ class _Written:
                         yield line
                 if isinstance(event, TextDelta):
                     for line in self._text(event):
+                        yield line
+                elif isinstance(event, ToolCallDelta):
+                    for line in self._call(event):
                         yield line
                 elif isinstance(event, End):
                     for line in self._last(event):
@@ -88,14 +95,23 @@ class _Written:
     def _text(self, event: TextDelta) -> Iterator[str]:
         kind = "thinking" if event.thought else "text"
         if kind != self._kind:
-            yield from self._close()
-            self._block, self._kind = self._block + 1, kind
             empty = {"type": kind, kind: ""}
             if event.thought:
                 empty["signature"] = ""
-            yield _event("content_block_start", index=self._block, content_block=empty)
+            yield from self._open(empty)
         if not (event.thought and self._hides_thoughts):
             yield self._delta(f"{kind}_delta", kind, event.text)
+
+    def _call(self, event: ToolCallDelta) -> Iterator[str]:
+        if event.id:  # the first piece of a call has it
+            yield from self._open(_tool_use(event.id, event.name, {}))
+        if event.arguments:
+            yield self._delta("input_json_delta", "partial_json", event.arguments)
+
+    def _open(self, block: dict[str, Any]) -> Iterator[str]:
+        yield from self._close()
+        self._block, self._kind = self._block + 1, block["type"]
+        yield _event("content_block_start", index=self._block, content_block=block)
 
     def _close(self) -> Iterator[str]:
         if self._kind == "thinking":
@@ -153,6 +169,13 @@ def _usage(prompt: int, cached: int, written: int = 0) -> dict[str, Any]:
     }
 
 
+def _tool_use(id: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A call; its id as Anthropic's look."""
+    id = f"toolu_{id.removeprefix('call_')}"
+    return {"type": "tool_use", "id": id, "name": name, "input": arguments}
+
+
 def _ended(end: End) -> dict[str, Any]:
-    reason = "stop_sequence" if end.stopped_at else _REASONS.get(end.reason, "end_turn")
+    usual = "tool_use" if end.message.calls else "end_turn"
+    reason = "stop_sequence" if end.stopped_at else _REASONS.get(end.reason, usual)
     return {"stop_reason": reason, "stop_sequence": end.stopped_at or None}

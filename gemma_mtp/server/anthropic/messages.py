@@ -1,0 +1,93 @@
+"""Messages as Anthropic's clients send them: text or blocks, among them thoughts, calls of tools,
+and results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from gemma_mtp.api import Message, Part, Text, Thought, ToolResult
+from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.messages import Content, joined, text_of
+from gemma_mtp.server.tools import call
+
+FAILED = "Error: "
+"""What the model reads before a result that is an error and does not say so itself."""
+
+
+class Said(BaseModel):
+    """A message; `content` is text or a list of blocks."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["user", "assistant", "system"]
+    content: Content
+
+
+def read(said: Sequence[Said]) -> list[Message]:
+    """Our messages: the results in one of the user's are a message of their own, before the rest.
+
+    Raises Unsupported for what is neither text nor a call or its result.
+    """
+    return [
+        message
+        for number, each in enumerate(said)
+        for message in _messages(each, f"messages.{number}.content")
+    ]
+
+
+def _messages(said: Said, field: str) -> list[Message]:
+    if said.content is None or isinstance(said.content, str):
+        return [Message.text(said.role, said.content or "")]
+    found = [
+        _part(block, f"{field}.{number}", said.role)
+        for number, block in enumerate(said.content)
+        if not _says_nothing(block)
+    ]
+    results = tuple(part for part in found if isinstance(part, ToolResult))
+    rest = tuple(_joined(part for part in found if not isinstance(part, ToolResult)))
+    messages = [Message("tool", results)] if results else []
+    return [*messages, Message(said.role, rest)] if rest or not results else messages
+
+
+def _says_nothing(block: dict[str, Any]) -> bool:
+    """Whether it is a thought that only Anthropic could read, or one that a client did not get."""
+    kind = block.get("type")
+    return kind == "redacted_thinking" or (kind == "thinking" and not block.get("thinking"))
+
+
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """The parts; texts beside each other are one, each on lines of its own."""
+    found: list[Part] = []
+    for part in parts:
+        if isinstance(part, Text) and found and isinstance(before := found[-1], Text):
+            found[-1] = Text(joined((before.text, part.text)))
+        else:
+            found.append(part)
+    return found
+
+
+def _part(block: dict[str, Any], field: str, role: str) -> Part:
+    kind = block.get("type")
+    if kind == "thinking" and role == "assistant":
+        return Thought(str(block["thinking"]))
+    if kind == "tool_use" and role == "assistant":
+        return call(block.get("id"), block.get("name"), block.get("input"), field)
+    if kind == "tool_result" and role == "user":
+        return _result(block, field)
+    if kind in ("thinking", "tool_use", "tool_result"):
+        raise Unsupported(f"{field}.type", f"is {kind}, which is nothing that the {role} says")
+    return Text(text_of([block], field.rpartition(".")[0]))
+
+
+def _result(block: dict[str, Any], field: str) -> ToolResult:
+    name, content = block.get("tool_use_id"), block.get("content")
+    if not isinstance(name, str) or not name:
+        raise Unsupported(f"{field}.tool_use_id", "must say which call this is the result of")
+    if not isinstance(content, str | list | None):
+        raise Unsupported(f"{field}.content", "must be a text or a list of blocks")
+    text = text_of(content, f"{field}.content")
+    says_so = not block.get("is_error") or "error" in text.lower()
+    return ToolResult(name, text if says_so else FAILED + text)
