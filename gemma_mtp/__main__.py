@@ -18,6 +18,9 @@ def main() -> int:
     try:
         if signal.getsignal(signal.SIGINT) is usual:  # else Ctrl-C is not for this program
             signal.signal(signal.SIGINT, _leave)
+        from gemma_mtp.cli.early import start_engine
+
+        start_engine(sys.argv[1:])
         from gemma_mtp.cli.app import main as command
 
         if signal.getsignal(signal.SIGINT) is _leave:

@@ -16,7 +16,6 @@ import typer
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files import private
-from gemma_mtp.models import chat_states
 from gemma_mtp.terminal.console import agreed, can_ask, note
 from gemma_mtp.text import byte_size, counted, json_text, moment
 
@@ -64,6 +63,8 @@ def list_chats(
     _tell(archive)
     if archive.problem:
         raise GemmaMtpError(archive.problem)
+    from gemma_mtp.models import chat_states
+
     kept = chat_states.sizes()
     sizes = {one.id: kept.get(archive.key(one.id), 0) for one in found}
     if as_json:

@@ -10,7 +10,7 @@ from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import NoEngine, engine_folder, place
 from gemma_mtp.resident.keep import tell_once, usual
 from gemma_mtp.resident.line import ask
-from gemma_mtp.resident.sockets import is_running
+from gemma_mtp.resident.start import ran_before
 from gemma_mtp.settings import Options
 
 
@@ -22,7 +22,7 @@ def attach(
 
     Raises what loading raises.
     """
-    runs = is_running(place())
+    runs = ran_before(place())
     keep = options.keep_alive if options.keep_alive is not None or runs else usual()
     if not runs and keep == 0:
         return _here(files, options, progress)

@@ -126,9 +126,10 @@ class ResidentPair:
         self._info = from_json(PairInfo, self._line.answer)
 
     def _ask(self, op: str, cancelled: Callable[[], bool] = never, **more: Any) -> Iterator[Event]:
-        """Ask; once more where an engine that ran before ended without taking notice."""
-        while True:
-            known, begun = self._line, False
+        """Ask; once more where an engine ended without taking notice, and not by a crash that is
+        known to be one."""
+        for again in (False, True):
+            begun = False
             line = self._open()
             try:
                 line.send(self._wanted())
@@ -137,7 +138,7 @@ class ResidentPair:
                     yield event
                 return
             except Disconnected as error:
-                if begun or line is not known:
+                if begun or again or line.has_crashed():
                     raise self._died(line) from error
             finally:
                 if line.waits:  # nobody reads the rest; the engine stops when the line is cut

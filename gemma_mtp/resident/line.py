@@ -14,6 +14,7 @@ from gemma_mtp.resident.sockets import connect
 from gemma_mtp.resident.start import Started
 from gemma_mtp.resident.wire import Connection, Disconnected
 
+ENDED_WELL = "with status 0"
 CHECK = 0.05  # seconds between two looks at whether the user has stopped something
 
 
@@ -87,6 +88,10 @@ class Line:
                 self._receive(None)
         except Disconnected:
             self.close()
+
+    def has_crashed(self) -> bool:
+        """Whether the engine was started for it and did not end as it should."""
+        return self.is_new and self.how_it_ended() != ENDED_WELL
 
     def how_it_ended(self) -> str:
         return self._started.how_it_ended()

@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gemma_mtp.resident.identity import WITHOUT, NoEngine
-from gemma_mtp.resident.sockets import connect
+from gemma_mtp.resident.sockets import connect, is_running
 
 PATIENCE = 60.0  # seconds that a new process may take until it listens
 LOG = "log"  # what the process says, as when llama.cpp dies
+
+_begun: list[subprocess.Popen[bytes]] = []  # what `begin` has started, until it is connected to
 
 
 class Started:
@@ -37,18 +40,40 @@ class Started:
         return f"by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
 
 
+def begin(folder: Path) -> None:
+    """Start the engine where none runs, and go on with something else meanwhile."""
+    if not is_running(folder):
+        with suppress(OSError):
+            _begun.append(_spawn(folder))
+
+
+def ran_before(folder: Path) -> bool:
+    """Whether an engine runs that was not begun here."""
+    return not _begun and is_running(folder)
+
+
 def connect_or_start(folder: Path) -> Started:
     """Raises NoEngine where a new process does not come up."""
-    found = connect(folder)
+    found = None if _begun else connect(folder)
     return Started(found, None) if found is not None else _start(folder)
 
 
 def _start(folder: Path) -> Started:
+    if _begun and (found := _listening(folder, _begun.pop())):
+        return found
     try:
         process = _spawn(folder)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise NoEngine(f"No engine can be started: {why}.", WITHOUT) from error
+    if found := _listening(folder, process):
+        return found
+    raise NoEngine(f"The engine does not start; {folder / LOG} may say why.", WITHOUT)
+
+
+def _listening(folder: Path, process: subprocess.Popen[bytes]) -> Started | None:
+    """A connection to the engine that a process becomes, unless another one is it by then; None
+    where it has ended, as one does that was begun too long ago."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         ended = process.poll() is not None
@@ -58,7 +83,7 @@ def _start(folder: Path) -> Started:
         if ended:
             break
         time.sleep(0.01)
-    raise NoEngine(f"The engine does not start; {folder / LOG} may say why.", WITHOUT)
+    return None
 
 
 def _spawn(folder: Path) -> subprocess.Popen[bytes]:

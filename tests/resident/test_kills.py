@@ -92,7 +92,7 @@ def test_kills_of_the_engine_lose_no_word(engine_home: Path, open_chat: Callable
         if not is_answered(chat):  # killed while it loaded the model: there is no chat
             assert any(DEAD in row for row in chat.lines), "\n".join(chat.lines)
             continue
-        seen = words_below(chat, STORY) if any(row.endswith(STORY) for row in chat.lines) else ""
+        seen = words_below(chat, STORY)
         seen = seen.partition("".join(DEAD.split()))[0].removesuffix(">>>")
         assert last_saved().startswith(seen), "\n".join(chat.lines)
         broken_off += bool(seen) and any(DEAD in row for row in chat.lines)

@@ -29,9 +29,11 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def words_below(chat: Any, message: str) -> str:
-    """What stands in a terminal below a message but for figures and the bar, without its blanks."""
-    asked = max(y for y, row in enumerate(chat.lines) if row.endswith(message))
-    rows = [row for row in chat.lines[asked + 1 :] if " · " not in row]
+    """What stands in a terminal below a message but for figures and the bar, without its blanks;
+    "" where the message is not to be seen (yet)."""
+    lines = chat.lines
+    asked = max((y for y, row in enumerate(lines) if row.endswith(message)), default=len(lines))
+    rows = [row for row in lines[asked + 1 :] if " · " not in row]
     return "".join("".join(rows).split())
 
 
