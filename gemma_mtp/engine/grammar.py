@@ -16,6 +16,7 @@ import numpy as np
 
 from gemma_mtp.api import Grammar
 from gemma_mtp.decoding.constraint import Bits
+from gemma_mtp.engine.json_schema import rewritten
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import json_text
 
@@ -122,13 +123,15 @@ def source_of(grammar: Grammar) -> str:
 
     try:
         if grammar.kind in ("json", "json_schema"):
-            schema = grammar.text or ANY_OBJECT
-            return LLMatcher.grammar_from_json_schema(schema, overrides=LAYOUT)
+            schema = rewritten(json.loads(grammar.text or ANY_OBJECT))
+            return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=LAYOUT)
         if grammar.kind == "choices":
             return LLMatcher.grammar_from_lark(_one_of(json.loads(grammar.text)))
         if grammar.kind == "gbnf":
             return grammar_from("gbnf", grammar.text)
         return LLMatcher.grammar_from_lark(grammar.text)
+    except RecursionError:
+        raise refusal(grammar, "it is nested too deeply") from None
     except ValueError as error:
         raise refusal(grammar, str(error)) from error
 

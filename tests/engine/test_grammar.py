@@ -104,9 +104,9 @@ def test_an_answer_that_was_cut_says_so(engine) -> None:
     ("grammar", "named"),
     [
         (Grammar("json_schema", '{"type": "array", "uniqueItems": true}'), "uniqueItems"),
-        (Grammar("json_schema", '{"not": {"type": "string"}}'), "not"),
+        (Grammar("json_schema", '{"not": {"multipleOf": 2}}'), "not"),
         (Grammar("json_schema", "{"), "schema"),
-        (Grammar("json_schema", '{"type": "string", "format": "iri"}'), "iri"),
+        (Grammar("json_schema", '{"type": "string", "format": "regex"}'), "regex"),
         (Grammar("lark", "start: missing"), "missing"),
         (Grammar("gbnf", "root ::= ("), "grammar"),
         (Grammar("choices", "[]"), "choices"),
