@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from gemma_mtp.api import Request, Sampling
+from gemma_mtp.api import Grammar, Message, Request, Sampling, Thought, Tool, ToolCall, ToolResult
 from gemma_mtp.errors import UsageError
 from gemma_mtp.remote.server import Kind, Model
 
@@ -32,13 +33,13 @@ def body(request: Request, model: Model) -> dict[str, Any]:
         raise UsageError("A server is sent messages; a prompt without a template is not.")
     found: dict[str, Any] = {
         "model": model.name,
-        "messages": [
-            {"role": message.role, "content": message.content} for message in request.messages
-        ],
+        "messages": [each for message in request.messages for each in _said(message, model.kind)],
         "stream": True,
         "stream_options": {"include_usage": True},
         **_sampling(request.sampling, model),
         **_thinking(request.think, model.kind),
+        **_tools(request, model.kind),
+        **_form(request.grammar, model.kind),
     }
     if request.max_tokens is not None:
         found["max_tokens"] = request.max_tokens
@@ -55,6 +56,62 @@ def body(request: Request, model: Model) -> dict[str, Any]:
     if model.kind == "llama-server":
         found["timings_per_token"] = True
     return found
+
+
+def _said(message: Message, kind: Kind) -> list[dict[str, Any]]:
+    """A message in OpenAI's form, which has a message of its own for each result."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    if results:
+        return [{"role": "tool", "tool_call_id": r.id, "content": r.text} for r in results]
+    said: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.calls:
+        said |= {"content": message.content or None, "tool_calls": [*map(_call, message.calls)]}
+        thought = "".join(part.text for part in message.parts if isinstance(part, Thought))
+        if thought and kind != "other":  # OpenAI's own service has no such field
+            said["reasoning" if kind == "ollama" else "reasoning_content"] = thought
+    return [said]
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _tools(request: Request, kind: Kind) -> dict[str, Any]:
+    """Raises UsageError for a choice that this server would not heed."""
+    if not request.tools:
+        return {}
+    choice = request.tool_choice
+    found: dict[str, Any] = {"tools": [*map(_tool, request.tools)]}
+    if choice.name:
+        found["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice.mode != "auto":
+        found["tool_choice"] = choice.mode
+    if not choice.parallel:
+        found["parallel_tool_calls"] = False
+    if kind == "ollama" and len(found) > 1:
+        raise UsageError("Ollama lets the model decide which tools it calls.")
+    return found
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    schema = json.loads(tool.parameters or '{"type": "object", "properties": {}}')
+    function = {"name": tool.name, "description": tool.description, "parameters": schema}
+    return {"type": "function", "function": function}
+
+
+def _form(grammar: Grammar | None, kind: Kind) -> dict[str, Any]:
+    """What the answer has to look like. Raises UsageError for what a server has no field for."""
+    if grammar is None:
+        return {}
+    if grammar.kind == "json":
+        return {"response_format": {"type": "json_object"}}
+    if grammar.kind == "json_schema":
+        schema = {"name": "answer", "schema": json.loads(grammar.text), "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    if grammar.kind == "gbnf" and kind == "llama-server":
+        return {"grammar": grammar.text}
+    raise UsageError("This server can be asked for JSON alone.", "--format takes a JSON Schema.")
 
 
 def _sampling(sampling: Sampling, model: Model) -> dict[str, Any]:

@@ -15,14 +15,18 @@ from gemma_mtp.api import (
     PairInfo,
     Progress,
     Request,
+    Text,
     TextDelta,
+    Thought,
+    ToolCall,
 )
 from gemma_mtp.errors import Cancelled, DoesNotFit, NotCounted, UsageError
 from gemma_mtp.remote import errors, metrics
 from gemma_mtp.remote.body import body
+from gemma_mtp.remote.calls import Calls
 from gemma_mtp.remote.figures import Figures
 from gemma_mtp.remote.server import Model, Server
-from gemma_mtp.remote.stream import chunks
+from gemma_mtp.remote.stream import PATH, chunks
 
 REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 THOUGHTS = ("reasoning_content", "reasoning")  # fields of a piece that is no answer
@@ -88,11 +92,7 @@ class RemotePair:
         """Raises NotCounted where the server cannot say, and GemmaMtpError."""
         asked = body(replace(request, draft="auto"), self._model)
         if self._model.kind == "gemma-mtp":
-            messages = [each for each in asked["messages"] if each["role"] != "system"]
-            system = [each["content"] for each in asked["messages"] if each["role"] == "system"]
-            counted: dict[str, Any] = {"model": self._model.name, "messages": messages}
-            counted |= {"system": "\n\n".join(system)} if system else {}
-            found = self._server.post("/v1/messages/count_tokens", counted)
+            found = self._server.post(f"{PATH}/input_tokens", asked)
             return int(found["input_tokens"])
         if self._model.kind == "llama-server":
             prompt = self._server.post("/apply-template", asked)["prompt"]
@@ -118,6 +118,7 @@ class _Reply:
         self.figures = figures
         self.reason: FinishReason | None = None
         self._answer, self._thought = "", ""
+        self._calls = Calls()
 
     def take(self, chunk: dict[str, Any]) -> Iterator[Event]:
         """The events of one object of the stream."""
@@ -129,6 +130,9 @@ class _Reply:
                 break
         if text := delta.get("content"):
             yield self._text(str(text), thought=False)
+        for call in self._calls.take(delta.get("tool_calls")):
+            self.figures.text()
+            yield call
         if finish := choices[0].get("finish_reason"):
             self.reason = REASONS.get(str(finish), "stop")
         if self.figures.chunk(chunk):
@@ -143,12 +147,20 @@ class _Reply:
         return TextDelta(text, thought=thought)
 
     def end(self, request: Request) -> End:
+        calls = self._calls.made(cut=self.reason != "stop")
         return End(
             self.reason or "stop",
-            Message.text("assistant", self._answer),
+            self._message(calls),
             self._thought,
             (),
             self.figures.seed or request.seed or 0,
             self.figures.stats,
-            self.figures.warning,
+            self.figures.warning or self._calls.warning,
         )
+
+    def _message(self, calls: tuple[ToolCall, ...]) -> Message:
+        if not calls:
+            return Message.text("assistant", self._answer)
+        thoughts = [Thought(self._thought)] if self._thought else []
+        texts = [Text(self._answer)] if self._answer.strip() else []
+        return Message("assistant", (*thoughts, *texts, *calls))

@@ -10,6 +10,7 @@ from support.openai_server import OpenAIServer, piece, running
 
 from gemma_mtp.api import (
     Drafted,
+    Grammar,
     Message,
     Request,
     Sampling,
@@ -267,12 +268,13 @@ def test_a_client_that_loses_interest_leaves_the_server() -> None:
 
 def test_counting() -> None:
     ours = OpenAIServer("gemma-mtp", ["e2b"])
-    ours.pages["/v1/messages/count_tokens"] = {"input_tokens": 42}
+    ours.pages["/v1/chat/completions/input_tokens"] = {"input_tokens": 42}
     with running(ours):
         assert pair(ours).count(Request(ASKED, draft=0)) == 42
-    assert ours.asked[-1][2] == {
-        "model": "e2b", "system": "Be brief.", "messages": [{"role": "user", "content": "Hello"}]
-    }  # fmt: skip
+    assert ours.asked[-1][2]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+    ]
     llama = OpenAIServer("llamacpp")
     llama.pages |= {"/apply-template": {"prompt": "p"}, "/tokenize": {"tokens": [1, 2, 3]}}
     with running(llama):
@@ -288,6 +290,7 @@ def test_counting() -> None:
         ("vllm", Request(ASKED, draft=0), "what is drafted"),
         ("somebody", Request(ASKED, Sampling(min_p=0.2)), "min_p"),
         ("vllm", Request(prompt="raw"), "without a template"),
+        ("vllm", Request(ASKED, grammar=Grammar("choices", '["a"]')), "JSON alone"),
     ],
 )
 def test_what_a_server_cannot_be_asked_for(owner, request_, named) -> None:
@@ -310,3 +313,29 @@ def test_the_time_to_the_first_word_is_measured_here() -> None:
         *_, end = reply(server)
     assert 0 < end.stats.ttft_seconds <= time.perf_counter() - started
     assert end.stats.decode_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "grammar", "sent"),
+    [
+        ("vllm", Grammar("json"), {"response_format": {"type": "json_object"}}),
+        (
+            "gemma-mtp",
+            Grammar("json_schema", '{"type": "object"}'),
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+                }
+            },
+        ),
+        ("llamacpp", Grammar("gbnf", "root ::= x"), {"grammar": "root ::= x"}),
+    ],
+)
+def test_the_form_of_the_answer_is_asked_for(owner: str, grammar: Grammar, sent: object) -> None:
+    server = OpenAIServer(owner)
+    server.stream = [piece("x", finish="stop")]
+    with running(server):
+        reply(server, Request(ASKED, grammar=grammar))
+    known = ("response_format", "grammar")
+    assert {name: value for name, value in server.last.items() if name in known} == sent

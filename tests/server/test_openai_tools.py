@@ -406,3 +406,10 @@ def test_responses_read_arguments_into_a_class(
         answer = client.responses.parse(model="tiny", input="Hi", tools=tools)
     (call,) = answer.output
     assert Forecast.model_validate_json(call.arguments) == Forecast.model_validate(FORECAST)
+
+
+def test_tokens_of_a_prompt_are_counted(client: openai.OpenAI, url: str) -> None:
+    counted = client.responses.input_tokens.count(model="tiny", input="one two three")
+    assert (counted.object, counted.input_tokens) == ("response.input_tokens", 7)
+    asked = httpx.post(f"{url}/v1/chat/completions/input_tokens", json=body(stream=True))
+    assert asked.json()["input_tokens"] == 5

@@ -86,6 +86,12 @@ async def chat(http: Request, body: ChatBody) -> Response:
     return await whole(http, asked, _whole)
 
 
+@router.post("/v1/chat/completions/input_tokens")
+async def input_tokens(http: Request, body: ChatBody) -> dict[str, Any]:
+    """How many tokens the prompt of a conversation has."""
+    return await stats.counted(http, body.asked())
+
+
 async def _whole(reply: Reply) -> dict[str, Any]:
     end = await reply.end()
     return answer(end, reply.opened.files.name)

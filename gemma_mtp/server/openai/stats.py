@@ -6,7 +6,11 @@ import secrets
 import time
 from typing import Any
 
+from fastapi import Request
+
 from gemma_mtp.api import End, Stats, to_json
+from gemma_mtp.server.asked import Asked
+from gemma_mtp.server.streams import engines
 
 
 def head(kind: str, prefix: str, model: str) -> dict[str, Any]:
@@ -58,3 +62,9 @@ def ours(end: End) -> dict[str, Any]:
 def finish_reason(end: End) -> str:
     """ "length" for whichever limit it was."""
     return "length" if end.reason in ("length", "context") else "stop"
+
+
+async def counted(http: Request, asked: Asked) -> dict[str, Any]:
+    """OpenAI's answer to how many tokens a prompt has."""
+    found = await engines(http).count(asked)
+    return {"object": "response.input_tokens", "input_tokens": found}
