@@ -178,13 +178,13 @@ def _settings() -> Iterator[Finding]:
 
 
 def _unknown_default(model: str) -> Iterator[Finding]:
-    from gemma_mtp.models.hub_names import is_hub_name
+    from gemma_mtp.models.hub_names import names_source
     from gemma_mtp.models.store import looks_like_path
 
     if looks_like_path(model) and not (file := paths.expanded(model)).is_file():
         problem = places.obstacle(file) or f"{file} is not there"
         yield Finding("default model", model, f"{problem}.", "gemma-mtp config --unset model")
-    elif not looks_like_path(model) and not is_hub_name(model):
+    elif not looks_like_path(model) and not names_source(model):
         problem = f'The default model "{model}" is not known.'
         yield Finding("default model", model, problem, "gemma-mtp config --unset model")
 

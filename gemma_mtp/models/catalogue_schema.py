@@ -71,7 +71,7 @@ def _setting(known: Setting) -> Check:
     return check
 
 
-_SAMPLING = table({}, {known.name: _setting(known) for known in settings_of(Sampling)})
+SAMPLING = table({}, {known.name: _setting(known) for known in settings_of(Sampling)})
 MODEL = table(
     {"name": _WORD, "source": rows(_SOURCE, most=100)},
     {
@@ -82,7 +82,7 @@ MODEL = table(
         "draft_range": rows(whole(0, MAX_DRAFT), most=2, least=2),
         "original": _ORIGINAL,
         "shape": _SHAPE,
-        "sampling": _SAMPLING,
+        "sampling": SAMPLING,
     },
 )
 OWN = table({}, {"model": rows(MODEL, most=200)})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names
+from gemma_mtp.models import gguf_names, ollama_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import (
     FileRecord,
@@ -22,6 +22,7 @@ from gemma_mtp.models.pair_record import (
     read_record,
     read_unfinished,
 )
+from gemma_mtp.settings import Sampling
 
 PREFIX = "hf:"
 _NAME = re.compile(rf"({names.REPO})(?:[:@]([\w.-]{{1,64}}))?", re.ASCII)
@@ -44,9 +45,9 @@ class HubName:
         return f"{PREFIX}{self.repo}" + (f":{self.quantization}" if self.quantization else "")
 
 
-def is_hub_name(name: str) -> bool:
-    """Not a name of the catalogue and not a path, but a repository."""
-    return name.startswith(PREFIX)
+def names_source(name: str) -> bool:
+    """Not a name of the catalogue and not a path, but a repository or a model of a registry."""
+    return name.startswith((PREFIX, ollama_names.PREFIX))
 
 
 def says_hub(typed: str) -> bool:
@@ -116,7 +117,7 @@ def pulled(models: Path) -> list[Entry]:
     """The pairs of repositories that are on this machine, from what their folders say; those that
     an interrupted pull left there come last."""
     try:
-        folders = sorted(path for path in models.iterdir() if path.name.startswith("hf-"))
+        folders = sorted(p for p in models.iterdir() if p.name.startswith(("hf-", "ollama-")))
     except OSError:
         return []
     complete = {folder: read_record(folder) for folder in folders}
@@ -137,11 +138,15 @@ def entry_of(record: PairRecord) -> Entry | None:
         [_remote(file) for file in record.files if file.role == role]
         for role in ("target", "drafter")
     )
-    if not (is_hub_name(record.name) and target and drafter):
+    if not (names_source(record.name) and target and drafter):
         return None
     try:
+        if ollama_names.is_ollama_name(record.name):
+            return ollama_names.make_entry(
+                record.name, record.revision, target, drafter, Sampling(**record.sampling)
+            )
         entry = make_entry(record.repo, record.revision, target, drafter)
-    except ValueError:
+    except (ValueError, UsageError):
         return None
     return entry if _NAME.fullmatch(entry.name.removeprefix(PREFIX)) else None
 

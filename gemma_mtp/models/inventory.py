@@ -22,7 +22,7 @@ from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import gguf, last_used, pair_record
 from gemma_mtp.models.catalogue import Entry
-from gemma_mtp.models.hub_names import entry_of, is_hub_name
+from gemma_mtp.models.hub_names import entry_of, names_source
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
 from gemma_mtp.models.store import Store
 from gemma_mtp.models.typed_names import refuse_other_family, unknown
@@ -83,7 +83,7 @@ def find(store: Store, name: str) -> StoredPair:
             return item
     if entry is not None:
         raise NotPulled(entry.name)
-    if is_hub_name(name):
+    if names_source(name):
         refuse_other_family(name, store.catalogue)
         raise NotPulled(name)
     raise unknown(name, store.catalogue)

@@ -8,14 +8,15 @@ the files came there.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.files import atomic, bounded, disk, names
 from gemma_mtp.files.schema import anything, rows, table, text, whole
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.catalogue_schema import MOST_BYTES
+from gemma_mtp.models.catalogue_schema import MOST_BYTES, SAMPLING
 
 RECORD = "pair.json"
 UNFINISHED = "pull.json"  # the same about a pair that is not complete yet
@@ -38,7 +39,7 @@ _FILE = table(
 )
 _PAIR = table(
     {"files": rows(_FILE, most=500)},
-    {"name": text(300), "repo": text(200), "revision": text(100)},
+    {"name": text(300), "repo": text(200), "revision": text(100), "sampling": SAMPLING},
     others=True,
 )
 
@@ -80,12 +81,14 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class PairRecord:
-    """A pair: its name, where it comes from, and its files."""
+    """A pair: its name, where it comes from, its files, and the sampling that came with it, where
+    some did."""
 
     name: str
     repo: str
     revision: str
     files: tuple[FileRecord, ...]
+    sampling: dict[str, Any] = field(default_factory=dict)
 
     def is_about(self, entry: Entry) -> bool:
         """It names the files that `entry` does; where the entry knows no sha256, any will do."""
@@ -117,7 +120,7 @@ def _read(path: Path) -> PairRecord | None:
             for file in data["files"]
         )  # fmt: skip
         name, repo, revision = (data.get(key, "") for key in ("name", "repo", "revision"))
-        return PairRecord(name, repo, revision, files)
+        return PairRecord(name, repo, revision, files, data.get("sampling", {}))
     except (OSError, ValueError):
         return None
 

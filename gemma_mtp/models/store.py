@@ -98,13 +98,17 @@ class Store:
     def find(self, name: str) -> Entry | None:
         """The entry of the catalogue, or of a repository pulled before."""
         name = self.meant(name).name
-        if hub_names.is_hub_name(name):
+        if hub_names.names_source(name):
             return hub_names.find_pulled(name, paths.models_dir())
         return self.catalogue.find(name)
 
     def recommended(self, name: str) -> Sampling:
         """The sampling that is recommended for a model."""
         entry = self.catalogue.find(name)
+        if entry is None and hub_names.names_source(name):
+            entry = hub_names.find_pulled(name, paths.models_dir())
+            if entry is not None and entry.sampling == Sampling():
+                entry = None  # nothing came with it
         return entry.sampling if entry else self.catalogue.sampling
 
     def remember_used(self, name: str) -> None:
@@ -141,7 +145,7 @@ class Store:
         if not model.strip():
             raise UsageError("The model name is empty.", "See gemma-mtp list for names.")
         name = self.meant(model).name
-        if hub_names.is_hub_name(name):
+        if hub_names.names_source(name):
             return self._repository(name)
         if looks_like_path(name):
             return self._from_path(_absolute(name), look_around=drafter is None)
@@ -194,7 +198,7 @@ class Store:
 
 def looks_like_path(model: str) -> bool:
     """A file, not a name: it has a folder in it, or ends as GGUF files do."""
-    if hub_names.is_hub_name(model):
+    if hub_names.names_source(model):
         return False
     separators = [os.sep, os.altsep or os.sep]
     return any(s in model for s in separators) or model.lower().endswith(".gguf")

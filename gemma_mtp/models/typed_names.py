@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from gemma_mtp.errors import ModelNotAvailable
-from gemma_mtp.models import gguf_names, hub_names
+from gemma_mtp.models import gguf_names, hub_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.text import did_you_mean
 
@@ -49,6 +49,8 @@ def understand(typed: str, catalogue: Catalogue) -> Meant:
 
     Raises UsageError for what names the hub and no repository.
     """
+    if ollama_names.is_ollama_name(typed.strip()):
+        return Meant(ollama_names.read(typed.strip()).name)
     word = _LIBRARY.sub("", typed.strip(), count=1)
     entry = catalogue.find(word)
     if entry is not None:
@@ -109,7 +111,8 @@ def refuse_other_family(name: str, catalogue: Catalogue) -> None:
 
 def other_family(typed: str) -> str:
     """The part of a name that is one of another family of models, else ""."""
-    name = _LIBRARY.sub("", typed.strip(), count=1).rpartition("/")[2]
+    bare = typed.strip().removeprefix(ollama_names.PREFIX)
+    name = _LIBRARY.sub("", bare, count=1).rpartition("/")[2]
     if re.search(r"gemma[-_ ]?4(?!\d)", name, re.IGNORECASE) or any(c.isspace() for c in name):
         return ""
     match = OTHERS.match(name)
@@ -118,7 +121,7 @@ def other_family(typed: str) -> str:
 
 def nearest_of_ours(text: str, catalogue: Catalogue) -> Entry | None:
     """The pair of the catalogue that a repository or a file is named after, if it is."""
-    words = re.sub(r"^.*/", "", text)
+    words = re.sub(r"^.*/", "", text.removeprefix(ollama_names.PREFIX))
     if re.search(r"gemma[-_ ]?4(?!\d)", words, re.IGNORECASE):
         return _size_named(words, catalogue)
     return None

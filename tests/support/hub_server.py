@@ -101,6 +101,7 @@ class Hub:
         self.token, self.gated = token, False
         self.repo = REPO  # whose files these are
         self.others: dict[str, dict[str, Stored]] = {}  # files of other repositories
+        self.manifests: dict[str, bytes] = {}  # of Ollama's registry, by "owner/model/tag"
         self.faults = Faults()
         self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
         self.sent: Counter[str] = Counter()  # bytes of the CDN by name
@@ -214,8 +215,26 @@ class _HubHandler(_Handler):
             **self.hub.faults.stated,
         })  # fmt: skip
 
+    def registry(self, path: str) -> None:
+        """Ollama's registry: manifests, and layers that another server has."""
+        self.hub.requests[f"registry {path.rpartition('/')[2]}"] += 1
+        if self.headers.get("Authorization"):
+            self.hub.tokens_at_cdn.add(self.headers["Authorization"])
+        owner, model, kind, name = path.removeprefix("/v2/").split("/")
+        manifest = self.hub.manifests.get(f"{owner}/{model}/{name}")
+        if kind == "manifests" and manifest is not None:
+            return self.reply(200, {"Content-Type": "application/json"}, manifest)
+        files = self.hub.files.items()
+        found = [path for path, stored in files if f"sha256:{stored.sha256}" == name]
+        if kind == "blobs" and found:
+            where = f"{self.hub.cdn_url}/{found[0]}?signature={self.hub.signature}"
+            return self.reply(307, {"Location": where})
+        return self.reply(404, {})
+
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
+        if path.startswith("/v2/"):
+            return self.registry(unquote(path))
         if not path.startswith("/api/models/"):
             return self.do_HEAD()
         self.hub.requests["API"] += 1

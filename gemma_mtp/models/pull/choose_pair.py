@@ -10,23 +10,20 @@ not here. Asks the hub for a listing, and for the beginning of a file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from gemma_mtp.errors import BadPair, ModelNotAvailable
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names, gguf_parser, hub_names, size_of_file
+from gemma_mtp.models import gguf_names, hub_names
 from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile
 from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
+from gemma_mtp.models.pull.official_drafter import beginning, official_drafter
 
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
 TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
-
-BEGINNING = 256 << 10  # bytes of a header that are read for what comes before the vocabulary
-OWN_DRAFTER = "A drafter can be named: gemma-mtp chat TARGET.gguf --drafter FILE."
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,10 @@ def look_up(name: str, revision: str | None, catalogue: Catalogue, on_event: OnE
     listed = {file.path: file for file in files}
     target = _parts(repo, choice.target, listed)
     if choice.drafter is None:
-        first = _beginning(repo, choice.target, on_event)
-        drafter, why = _official_drafter(repo, choice, first, catalogue)
+        ours = choice.target
+        blob = hub.Blob(repo, ours.commit, ours.path)
+        first = beginning(blob, ours.path, ours.bytes, on_event)
+        drafter, why = official_drafter(first, (repo, ours.path), choice.reasons[1], catalogue)
         reasons = [choice.reasons[0], why]
     else:
         drafter, reasons = _parts(repo, choice.drafter, listed), [*choice.reasons]
@@ -72,37 +71,6 @@ def choose(repo: str, files: Sequence[HubFile], quantization: str) -> Choice:
     target, why = _choose_target(repo, targets, quantization)
     drafter, because = _choose_drafter(repo, [f for f in models if f.path in named], target)
     return Choice(target, drafter, (why, because))
-
-
-def _beginning(repo: str, file: HubFile, on_event: OnEvent) -> dict[str, Any]:
-    """What the header of a file says before its vocabulary."""
-    blob = hub.Blob(repo, file.commit, file.path)
-
-    def read() -> bytes:
-        with blob.read(0, min(BEGINNING, file.bytes or BEGINNING)) as body:
-            start = bytearray()
-            for chunk in body.chunks:
-                start += chunk
-                if len(start) >= BEGINNING:  # a server may send the whole file
-                    break
-        return bytes(start)
-
-    start = retry.ask(blob.where, read, hub.longest_answer(), on_event)
-    return gguf_parser.first_values(start, PurePosixPath(file.path).name)
-
-
-def _official_drafter(
-    repo: str, choice: Choice, metadata: Mapping[str, Any], catalogue: Catalogue
-) -> tuple[list[RemoteFile], str]:
-    """The catalogue's drafter for a target of this size, and why. Raises BadPair without one."""
-    qat = size_of_file.says_qat(metadata, repo, choice.target.path)
-    found = size_of_file.drafter_of_size(metadata, qat, catalogue)
-    if found is None:
-        raise BadPair(f"{choice.reasons[1]}, and its shape is that of no model in the catalogue.",
-                      OWN_DRAFTER)  # fmt: skip
-    entry, why = found
-    parts = [replace(p, repo=entry.repo, revision=entry.revision) for p in entry.drafter.parts]
-    return parts, f"{choice.reasons[1]}; {why}."
 
 
 def _models(files: Sequence[HubFile]) -> list[HubFile]:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp.errors import HubError
+from gemma_mtp.models import ollama_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import RECORD, FileRecord, pair_files
 from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.ollama_registry import LayerBlob
 from gemma_mtp.models.pull.options import PullOptions
 
 
@@ -93,7 +95,9 @@ def _ask_hub(
     wanted: WantedFile, entry: Entry, revision: str, options: PullOptions, on_event: OnEvent
 ) -> None:
     file = wanted.file
-    blob = hub.Blob(file.repo or entry.repo, file.revision or revision, file.path)
+    repo, at = file.repo or entry.repo, file.revision or revision
+    is_layer = ollama_names.is_ollama_name(repo)
+    blob = LayerBlob(repo, at, file) if is_layer else hub.Blob(repo, at, file.path)
     facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
     if file.repo or revision == entry.revision:
         where = f"{blob.where} at revision {facts.commit[:12]}"

@@ -12,9 +12,10 @@ import importlib
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -68,15 +69,23 @@ def list_files(repo: str, revision: str | None) -> list[HubFile]:
     path = f"/revision/{quote(revision, safe='')}" if revision else ""
     url = f"{endpoint()}/api/models/{repo}{path}?blobs=true"
     with _translated(where):
-        body = _whole_body(url, where, f"revision {revision}" if revision else "")
+        body = _whole_body(url, where, f"revision {revision}" if revision else "", _headers())
         return hub_responses.parse_listing(body, revision)
 
 
-def _whole_body(url: str, where: str, what: str) -> bytearray:
+def document(
+    url: str, where: str, what: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> bytearray:
+    """A short document of another place, asked without the hub's token."""
+    with _translated(where):
+        return _whole_body(url, where, what, headers)
+
+
+def _whole_body(url: str, where: str, what: str, headers: Mapping[str, str]) -> bytearray:
     """The body of a listing, within its limit."""
     from huggingface_hub import constants, get_session
 
-    body, headers = bytearray(), {**_headers(), "Accept-Encoding": "identity"}
+    body, headers = bytearray(), {**headers, "Accept-Encoding": "identity"}
     timeout = constants.HF_HUB_ETAG_TIMEOUT
     with get_session().stream("GET", url, headers=headers, timeout=timeout,
                               follow_redirects=True) as response:  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp import paths
@@ -26,6 +26,7 @@ from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
 from gemma_mtp.models.pull.expected_files import WantedFile, expect
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.transfer import Transfer, journal_of
+from gemma_mtp.settings import Sampling
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 
@@ -205,7 +206,9 @@ class _Pull:
         return PairFiles(self.entry.name, target, drafter)
 
     def _record(self, files: Iterable[FileRecord]) -> PairRecord:
-        return PairRecord(self.entry.name, self.entry.repo, self.revision, tuple(files))
+        entry, given = self.entry, asdict(self.entry.sampling)
+        own = {name: value for name, value in given.items() if value != getattr(Sampling(), name)}
+        return PairRecord(entry.name, entry.repo, self.revision, tuple(files), own)
 
     # --- small things ------------------------------------------------------------------------
 

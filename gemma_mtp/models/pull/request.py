@@ -15,9 +15,10 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, HubError, ModelNotAvailable, UsageError
-from gemma_mtp.models import hub_names
+from gemma_mtp.models import hub_names, ollama_names
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
+from gemma_mtp.models.pull import ollama_registry
 from gemma_mtp.models.pull.choose_pair import look_up
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullReady
 from gemma_mtp.models.pull.options import PullOptions
@@ -67,7 +68,7 @@ def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
 
 def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> Entry:
     """The entry of the catalogue, a pair pulled before, or what the hub lists."""
-    if not hub_names.is_hub_name(name):
+    if not hub_names.names_source(name):
         if looks_like_path(name):
             raise _is_file(name)
         return store.require(name)
@@ -78,6 +79,10 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
     if request.offline:
         raise HubError(f"{name} is not on this machine, and --offline was given.")
     try:
+        if ollama_names.is_ollama_name(name):
+            if request.revision is not None:
+                raise UsageError("A model of Ollama's registry has no revisions; its tag is one.")
+            return ollama_registry.look_up(name, store.catalogue, on_event)
         return look_up(name, request.revision, store.catalogue, on_event)
     except BadPair as error:
         if near := nearest_of_ours(name, store.catalogue):
@@ -155,6 +160,6 @@ def _is_named(entry: Entry, name: str | None, store: Store) -> bool:
     if name is None:
         return True
     name = store.meant(name).name
-    if hub_names.is_hub_name(name):
+    if hub_names.names_source(name):
         return name.lower() in entry.spellings
     return store.require(name).name == entry.name

@@ -65,7 +65,7 @@ class Places:
                     yield Candidate(folder / file.path, f"the pull of {record and record.name}")
         for repo in _folders(self.hub_cache):
             yield Candidate(repo / "blobs" / sha256, "the Hugging Face cache")
-        for store in _ollama_stores():
+        for store in ollama_stores():
             for name in (f"sha256-{sha256}", f"sha256:{sha256}"):
                 yield Candidate(store / "blobs" / name, "Ollama's store")
 
@@ -123,7 +123,7 @@ def _folders(parent: Path) -> list[Path]:
         return []
 
 
-def _ollama_stores() -> list[Path]:
+def ollama_stores() -> list[Path]:
     """The store named by OLLAMA_MODELS, the user's own, and those of a system service."""
     named = os.environ.get("OLLAMA_MODELS")
     stores = [named] if named else []

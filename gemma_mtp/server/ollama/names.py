@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gemma_mtp.models.hub_names import PREFIX, is_hub_name
+from gemma_mtp.models.hub_names import PREFIX
 from gemma_mtp.server.engines import LATEST
 
 HUB = "hf.co/"  # as Ollama names the hub's repositories
@@ -10,7 +10,7 @@ HUB = "hf.co/"  # as Ollama names the hub's repositories
 
 def shown(name: str) -> str:
     """A name of ours as these clients expect it; understood wherever a name is."""
-    if is_hub_name(name):
+    if name.startswith(PREFIX):
         name = HUB + name.removeprefix(PREFIX)
     return name if ":" in name or name.lower().endswith(".gguf") else name + LATEST
 

@@ -1,0 +1,76 @@
+"""What `ollama:[NAMESPACE/]MODEL[:TAG]` means: a model of Ollama's registry, as an entry like the
+catalogue's.
+
+The prefix is needed: `gemma4:e2b` alone is a pair of the catalogue. Knows names; asks nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gemma_mtp.errors import UsageError
+from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.settings import Sampling
+
+PREFIX = "ollama:"
+LIBRARY, LATEST = "library", "latest"  # what Ollama takes where a name leaves them out
+_PART = r"[a-z0-9_][\w.-]{0,79}"
+_NAME = re.compile(rf"{PREFIX}(?:({_PART})/)?({_PART})(?::({_PART}))?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class OllamaName:
+    """A model of the registry."""
+
+    namespace: str
+    model: str
+    tag: str
+
+    @property
+    def name(self) -> str:
+        """As everything else here writes it."""
+        owner = "" if self.namespace == LIBRARY else f"{self.namespace}/"
+        return f"{PREFIX}{owner}{self.model}:{self.tag}"
+
+    @property
+    def path(self) -> str:
+        """Namespace and model, as addresses and folders of the registry have them."""
+        return f"{self.namespace}/{self.model}"
+
+
+def is_ollama_name(typed: str) -> bool:
+    """Whether something typed names Ollama's registry."""
+    return typed.lower().startswith(PREFIX)
+
+
+def read(typed: str) -> OllamaName:
+    """What is meant. Raises UsageError for another form."""
+    match = _NAME.fullmatch(typed)
+    if match is None:
+        raise UsageError(
+            f'"{typed}" is not of the form ollama:MODEL:TAG or ollama:OWNER/MODEL:TAG.'
+        )
+    return OllamaName(match[1] or LIBRARY, match[2], match[3] or LATEST)
+
+
+def make_entry(
+    typed: str, revision: str, target: Sequence[RemoteFile], drafter: Sequence[RemoteFile],
+    sampling: Sampling,
+) -> Entry:  # fmt: skip
+    """The pair of these parts; `revision` is the manifest's digest. Raises UsageError for a name of
+    another form and ValueError when both models are one file."""
+    about = read(typed)
+    named = {about.name.lower(), about.name.removesuffix(f":{LATEST}").lower()}
+    return Entry(
+        name=about.name,
+        title=f"{about.model}:{about.tag} of Ollama's registry",
+        repo=PREFIX + about.path,
+        revision=revision,
+        qat="qat" in about.tag.lower(),
+        target=replace(target[0], rest=tuple(target[1:])),
+        drafter=replace(drafter[0], rest=tuple(drafter[1:])),
+        spellings=tuple(sorted(named)),
+        sampling=sampling,
+    )

@@ -1,0 +1,223 @@
+"""Ollama's registry: what a manifest holds, and the bytes of its layers.
+
+A model there is a manifest that names layers by their digest: weights, perhaps a drafter, a
+projector for pictures, parameters, a system prompt, a template. `pull.request` asks for a pair that
+is not here; a store of Ollama's on this machine that holds the manifest is asked first. How
+manifests are made up is told by Ollama's sources (manifest/ and server/images.go).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gemma_mtp.errors import BadPair, HubError, UsageError
+from gemma_mtp.files import bounded
+from gemma_mtp.files.schema import rows, table, text, whole
+from gemma_mtp.models import ollama_names
+from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile
+from gemma_mtp.models.catalogue_schema import MOST_BYTES
+from gemma_mtp.models.gguf_parser import first_values
+from gemma_mtp.models.ollama_names import OllamaName
+from gemma_mtp.models.pair_check import DRAFTER_ARCH
+from gemma_mtp.models.pull import hub, retry, reuse
+from gemma_mtp.models.pull.events import OnEvent, PullNote
+from gemma_mtp.models.pull.hub_responses import HubFile
+from gemma_mtp.models.pull.official_drafter import BEGINNING, beginning, official_drafter
+from gemma_mtp.settings import Sampling, settings_of
+
+REGISTRY = "https://registry.ollama.ai"
+VARIABLE = "GEMMA_MTP_OLLAMA_REGISTRY"  # a mirror in its place
+HOST = "registry.ollama.ai"  # whose manifests Ollama's store keeps under this name
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+KINDS = "application/vnd.ollama.image."
+LONGEST_TEXT = 1 << 20  # bytes of a layer that is no weights
+
+_DIGEST = text(71, r"sha256:[0-9a-f]{64}")
+_LAYER = table(
+    {"mediaType": text(100), "digest": _DIGEST, "size": whole(0, MOST_BYTES)}, {}, others=True
+)
+_MANIFEST = table({"layers": rows(_LAYER, most=5000)}, {}, others=True)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One part of a model; `kind` is what comes after KINDS in its media type, else all of it."""
+
+    kind: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The layers of a model, and the digest of what names them."""
+
+    digest: str
+    layers: tuple[Layer, ...]
+
+    def of(self, kind: str) -> list[Layer]:
+        return [layer for layer in self.layers if layer.kind == kind]
+
+
+class LayerBlob(hub.Blob):
+    """One layer. Threads may share it; it is what its digest says, so nothing is asked before."""
+
+    def __init__(self, repo: str, revision: str, file: RemoteFile) -> None:
+        super().__init__(repo, revision, file.path)
+        self._file, self._of = file, repo.removeprefix(ollama_names.PREFIX)
+        self.where = f"{registry()}/{self._of}"
+
+    def facts(self) -> HubFile:
+        with self._lock:
+            self._address = f"{registry()}/v2/{self._of}/blobs/sha256:{self._file.sha256}"
+            self._headers = {"Accept-Encoding": "identity"}
+        return HubFile(self._file.path, self._file.bytes, self._file.sha256, self._revision)
+
+
+def registry() -> str:
+    """Where manifests and layers are asked for."""
+    return os.environ.get(VARIABLE, REGISTRY).rstrip("/")
+
+
+def look_up(name: str, catalogue: Catalogue, on_event: OnEvent) -> Entry:
+    """The pair of a model of the registry; says what was chosen and why.
+
+    Raises what the registry does, and BadPair where no pair can be made of it.
+    """
+    about = ollama_names.read(name)
+    manifest = _in_a_store(about, on_event) or _asked(about, on_event)
+    target = _weights(about, manifest)
+    first = _beginning(about, target[0], on_event)
+    drafter, why = _drafter(about, manifest, first, catalogue, on_event)
+    sampling = _sampling(about, manifest, on_event)
+    on_event(PullNote(f"{drafter[0].path}: {why}"))
+    return ollama_names.make_entry(name, manifest.digest, target, drafter, sampling)
+
+
+def _asked(about: OllamaName, on_event: OnEvent) -> Manifest:
+    where = f"{registry()}/{about.path}"
+    url = f"{registry()}/v2/{about.path}/manifests/{about.tag}"
+
+    def ask() -> bytearray:
+        return hub.document(url, where, f"the tag {about.tag}", {"Accept": MANIFEST})
+
+    return parse(retry.ask(where, ask, hub.longest_answer(), on_event))
+
+
+def _in_a_store(about: OllamaName, on_event: OnEvent) -> Manifest | None:
+    """The manifest of a model that Ollama has on this machine, with its weights."""
+    for store in reuse.ollama_stores():
+        path = store / "manifests" / HOST / about.path / about.tag
+        try:
+            manifest = parse(path.read_bytes())
+        except (OSError, BadPair, HubError):
+            continue
+        if all((store / "blobs" / f"sha256-{layer.sha256}").is_file() for layer in manifest.layers):
+            on_event(PullNote(f"{about.name} is in Ollama's store on this machine."))
+            return manifest
+    return None
+
+
+def parse(body: bytes | bytearray) -> Manifest:
+    """Raises HubError for what is no manifest."""
+    try:
+        data = _MANIFEST(bounded.parse_json(body), "")
+    except ValueError as error:
+        raise HubError(f"{registry()} sends no manifest of a model: {error}.") from error
+    layers = (
+        Layer(
+            layer["mediaType"].partition(";")[0].removeprefix(KINDS),
+            layer["digest"].removeprefix("sha256:"),
+            layer["size"],
+        )
+        for layer in data["layers"]
+    )
+    return Manifest(f"sha256:{hashlib.sha256(body).hexdigest()}", tuple(layers))
+
+
+def _weights(about: OllamaName, manifest: Manifest) -> list[RemoteFile]:
+    """The target's file. Raises BadPair where there is no GGUF, or more than a model."""
+    models = manifest.of("model")
+    if manifest.of("adapter"):
+        raise BadPair(f"{about.name} holds an adapter, which gemma-mtp cannot apply.")
+    if len(models) == 1:
+        return [_file("target.gguf", models[0])]
+    if models:
+        raise BadPair(f"{about.name} holds {len(models)} files of weights, not one GGUF.")
+    what = "its weights as safetensors" if manifest.of("tensor") else "no weights"
+    raise BadPair(f"{about.name} holds {what}; only GGUF can be loaded.", "Choose another tag.")
+
+
+def _file(path: str, layer: Layer) -> RemoteFile:
+    return RemoteFile(path, "", layer.sha256, layer.bytes)
+
+
+def _drafter(
+    about: OllamaName, manifest: Manifest, target: dict[str, Any], catalogue: Catalogue,
+    on_event: OnEvent,
+) -> tuple[list[RemoteFile], str]:  # fmt: skip
+    """The model's own drafter, or the catalogue's of its size, and why that one."""
+    lacking = f"{about.name} has no drafter"
+    for layer in manifest.of("draft"):
+        file = _file("drafter.gguf", layer)
+        kind = _beginning(about, file, on_event).get("general.architecture")
+        if kind == DRAFTER_ARCH:
+            return [file], f"the drafter of {about.name}."
+        lacking = f"{about.name} has a drafter of the kind {kind}, which cannot be loaded"
+    return official_drafter(target, (about.tag,), lacking, catalogue)
+
+
+def _beginning(about: OllamaName, file: RemoteFile, on_event: OnEvent) -> dict[str, Any]:
+    """What the header of a layer says first, from a store on this machine or the registry."""
+    for path in _in_stores(file.sha256):
+        with suppress(OSError), open(path, "rb") as here:
+            return first_values(here.read(BEGINNING), file.path)
+    blob = LayerBlob(ollama_names.PREFIX + about.path, "", file)
+    return beginning(blob, file.path, file.bytes, on_event)
+
+
+def _sampling(about: OllamaName, manifest: Manifest, on_event: OnEvent) -> Sampling:
+    """What the model's parameters say; what else it brings is named, since it is left out."""
+    left_out = ["the system prompt"] if manifest.of("system") else []
+    values: dict[str, Any] = {}
+    known = {each.name: each for each in settings_of(Sampling)}
+    for layer in manifest.of("params"):
+        for name, value in _params(about, layer, on_event).items():
+            try:
+                values[name] = known[name].accept(value)
+            except (KeyError, UsageError):
+                left_out += [name] if name != "stop" else []  # llama.cpp knows where Gemma ends
+    if left_out:
+        on_event(PullNote(f"Not taken over from {about.name}: {', '.join(left_out)}."))
+    return Sampling(**values)
+
+
+def _params(about: OllamaName, layer: Layer, on_event: OnEvent) -> dict[str, Any]:
+    data = _text_of(about, layer, on_event)
+    try:
+        found = bounded.parse_json(data)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _text_of(about: OllamaName, layer: Layer, on_event: OnEvent) -> bytes:
+    """A layer that is no weights, from a store on this machine or the registry."""
+    if layer.bytes > LONGEST_TEXT:
+        return b""
+    for path in _in_stores(layer.sha256):
+        with suppress(OSError):
+            return path.read_bytes()
+    where = f"{registry()}/{about.path}"
+    url = f"{registry()}/v2/{about.path}/blobs/sha256:{layer.sha256}"
+    longest = hub.longest_answer()
+    return bytes(retry.ask(where, lambda: hub.document(url, where, "a layer"), longest, on_event))
+
+
+def _in_stores(sha256: str) -> list[Path]:
+    return [store / "blobs" / f"sha256-{sha256}" for store in reuse.ollama_stores()]
