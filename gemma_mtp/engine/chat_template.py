@@ -6,15 +6,33 @@ model wrote never becomes a control token, and each prompt starts with exactly o
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
+from typing import Any
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Message, Thought, Tool
 from gemma_mtp.engine.template_rendering import Failure, LocalRenderer, Renderer, TooSlow, never
+from gemma_mtp.engine.tool_prompt import (
+    DECLARATION,
+    INSIDE_MARKER,
+    THOUGHT_BEGINS,
+    THOUGHT_CLOSES,
+    THOUGHT_OPENS,
+    Group,
+    Piece,
+    declaration,
+    declared,
+    grouped,
+    harmless_text,
+    is_models,
+    joined,
+    names_of_calls,
+    said,
+)
 from gemma_mtp.errors import BadPair
 
 Tokenize = Callable[[str, bool], list[int]]
@@ -39,8 +57,6 @@ TIMES = 4  # that the text of all messages may appear in the prompt
 
 PART = 1 << 12  # characters with control tokens that are tokenized at once
 
-THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
-
 # Gemma 4's turns for a file that has no template of its own.
 FALLBACK = """\
 {{- bos_token -}}
@@ -61,16 +77,6 @@ _MARK = "\u2003\ue000{key}.{number}\ue001\u2003"
 _MARK_PARTS = re.compile("[\u2003\ue000\ue001]")
 
 _MARK_LIKE = re.compile(r"<[^\s<>]{1,40}>")
-# Between the first two characters of anything shaped like <|turn> or <turn|>.
-_INSIDE_MARKER = re.compile(r"(?<=<)(?=\|[^\s<>]{1,40}>|[^\s<>]{1,40}\|>)")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of the prompt: the template's own words, or (part of) one message's content."""
-
-    text: str
-    message: Message | None = None
 
 
 class ChatTemplate:
@@ -93,6 +99,7 @@ class ChatTemplate:
         self._key = secrets.token_hex(4)
         self._marks = re.compile(f"(\u2003?)\ue000{self._key}[.]([0-9]{{1,9}})\ue001(\u2003?)")
         self._renderer = _renderer(source, renderer)
+        self._has_tools = True  # whether it declares them, as far as is known
         self._too_many: float = inf  # messages, with which the template took too long
         try:
             if len(source) > LONGEST_SOURCE:
@@ -108,108 +115,185 @@ class ChatTemplate:
         self._renderer.close()
 
     def pieces(
-        self, messages: Sequence[Message], think: bool, cancelled: Callable[[], bool] = never
+        self,
+        messages: Sequence[Message],
+        think: bool,
+        cancelled: Callable[[], bool] = never,
+        tools: Sequence[Tool] = (),
     ) -> list[Piece]:
         """The prompt in order. System text the template refuses or drops joins the first user's.
 
-        A last message of the assistant's stays open: what the model writes continues it. Whatever
-        a template appends for a new turn, it was written after that; and nothing is trimmed.
+        A last turn of the model's stays open: what it writes continues it. Whatever a template
+        appends for a new turn, it was written after that; and nothing is trimmed. Tools are
+        declared by the template, or as Gemma was trained with where it has no place for them.
         Raises BadPair when the template fails or goes beyond its bounds, and Cancelled.
         """
-        turns = list(messages)
-        if len(turns) > 1 and turns[-1].role == "assistant":
-            begun = turns.pop()
-            opened = self.pieces(turns, think, cancelled)
-            if not begun.content:
-                return opened
-            # What goes on is the answer: the thought that led to it was left out.
-            closing = [] if open_thought(opened) is None else [Piece(THOUGHT_CLOSES)]
-            return [*opened, *closing, Piece(begun.content, begun)]
+        groups = grouped(messages)
+        if len(groups) > 1 and is_models(groups[-1]):
+            before = [message for group in groups[:-1] for message in group]
+            opened = self.pieces(before, think, cancelled, tools)
+            return _opened(opened, groups[-1], names_of_calls(messages))
         try:
-            if len(turns) >= self._too_many:  # it has taken too long for as many before
+            if len(messages) >= self._too_many:  # it has taken too long for as many before
                 raise TooSlow("it takes too long", bound=True)
-            return self._with_system(turns, think, cancelled)
+            return self._with_system(list(messages), think, cancelled, tools)
         except Failure as failure:
             if isinstance(failure, TooSlow):
-                self._too_many = len(turns)
+                self._too_many = len(messages)
             raise _refused("failed", failure, "Use another pair.") from failure
 
     def _with_system(
-        self, turns: list[Message], think: bool, cancelled: Callable[[], bool]
+        self,
+        turns: list[Message],
+        think: bool,
+        cancelled: Callable[[], bool],
+        tools: Sequence[Tool],
     ) -> list[Piece]:
         system = {id(turn) for turn in turns if turn.role == "system"}
         try:
-            pieces = self._pieces(turns, think, cancelled)
+            pieces = self._pieces(turns, think, cancelled, tools)
         except Failure as failure:
-            if failure.bound or not system:
+            if failure.bound or not (system or tools):
                 raise
-            return self._pieces(_without_system(turns), think, cancelled)
+            return self._pieces(_without_system(turns), think, cancelled, tools, has_system=False)
         shown = {id(piece.message) for piece in pieces}
         blank = {id(turn) for turn in turns if not turn.content.strip()}
-        if len(pieces) > 1 and not system <= shown | blank:
-            return self._pieces(_without_system(turns), think, cancelled)
+        all_there = system <= shown | blank and (not tools or _declares(pieces))
+        if len(pieces) > 1 and not all_there:
+            return self._pieces(_without_system(turns), think, cancelled, tools, has_system=False)
         return pieces
 
     def _pieces(
-        self, turns: list[Message], think: bool, cancelled: Callable[[], bool]
+        self,
+        turns: list[Message],
+        think: bool,
+        cancelled: Callable[[], bool],
+        tools: Sequence[Tool],
+        has_system: bool = True,
     ) -> list[Piece]:
+        by_template = tools if self._has_tools else ()
+        sheet = _Sheet(turns, () if self._has_tools else tools, by_template, has_system)
         marked = [
-            _MARK.format(key=self._key, number=number) if turn.content.strip() else ""
-            for number, turn in enumerate(turns)
+            _MARK.format(key=self._key, number=number) if text.strip() else ""
+            for number, text in enumerate(sheet.texts)
         ]
-        rendered = self._run(turns, marked, think, cancelled)
-        pieces = self._split(rendered, turns)
+        rendered = self._run(sheet, marked, think, cancelled)
+        if by_template and not _declares([Piece(rendered)]):
+            self._has_tools = False
+            return self._pieces(turns, think, cancelled, tools, has_system)
+        pieces = self._split(rendered, sheet)
         # The template takes messages apart, so that the marks did not survive: give it the real
         # ones.
         if pieces is None:
-            contents = [_INSIDE_MARKER.sub(" ", turn.content) for turn in turns]
-            return [Piece(self._run(turns, contents, think, cancelled))]
+            return [Piece(self._run(sheet, sheet.texts, think, cancelled))]
         size = sum(len(piece.text) for piece in pieces)
-        longest = _longest([turn.content for turn in turns])
-        if size > longest:
-            raise Failure(f"it writes more than {longest} characters", bound=True)
-        return [piece for piece in pieces if piece.text]
+        if size > sheet.longest:
+            raise Failure(f"it writes more than {sheet.longest} characters", bound=True)
+        return joined(pieces)
 
-    def _split(self, rendered: str, turns: list[Message]) -> list[Piece] | None:
-        """The template's words and the messages among them; None if a mark is not whole."""
+    def _split(self, rendered: str, sheet: _Sheet) -> list[Piece] | None:
+        """The template's words and what was said among them; None if a mark is not whole."""
         pieces: list[Piece] = []
+        longest = LONGEST_WORDS + TIMES * sheet.declared_size
         # re.split with three groups: words, left, number, right, words, ...
         parts = self._marks.split(rendered)
         for at in range(0, len(parts), 4):
-            if len(parts[at]) > LONGEST_WORDS:
+            if len(parts[at]) > longest:
                 raise Failure(f"it writes {len(parts[at])} characters in a row", bound=True)
             if _MARK_PARTS.search(parts[at]):
                 return None
             pieces.append(Piece(parts[at]))
             if at + 3 < len(parts):
                 left, number, right = parts[at + 1 : at + 4]
-                if int(number) >= len(turns):
+                if int(number) >= len(sheet.texts):
                     return None
-                turn = turns[int(number)]
-                text = turn.content if left else turn.content.lstrip()
-                pieces.append(Piece(text if right else text.rstrip(), turn))
+                pieces += sheet.pieces(int(number), bool(left), bool(right))
         return pieces
 
     def _run(
-        self,
-        turns: list[Message],
-        contents: list[str],
-        think: bool,
-        cancelled: Callable[[], bool],
+        self, sheet: _Sheet, contents: list[str], think: bool, cancelled: Callable[[], bool]
     ) -> str:
-        messages = [
-            {"role": turn.role, "content": content}
-            for turn, content in zip(turns, contents, strict=True)
-        ]
         variables = {
             **self._globals,
-            "messages": messages,
+            "messages": sheet.messages(contents),
             "add_generation_prompt": True,
             "enable_thinking": think,
-            "tools": None,
+            "tools": sheet.declared(contents) or None,
             "documents": None,
         }
-        return self._renderer.render(variables, _longest(contents), cancelled)
+        return self._renderer.render(variables, sheet.longest, cancelled)
+
+
+class _Sheet:
+    """What is written in the places that a template has: turns, and descriptions of tools.
+
+    `own` tools are declared in the first turn, in that of the system where there may be one;
+    `tools` are declared by the template.
+    """
+
+    def __init__(
+        self, turns: list[Message], own: Sequence[Tool], tools: Sequence[Tool], has_system: bool
+    ) -> None:
+        self._groups = grouped(turns)
+        if own and has_system and self._groups[0][0].role != "system":
+            self._groups.insert(0, [Message("system", ())])
+        self._names = names_of_calls(turns)
+        self._tools, self._own = tools, own
+        self._last_user = max(
+            (n for n, group in enumerate(self._groups) if group[0].role == "user"), default=-1
+        )
+        spoken = [harmless_text(self.pieces(n, True, True)) for n in range(len(self._groups))]
+        described = [INSIDE_MARKER.sub(" ", tool.description) for tool in tools]
+        self.texts = spoken + described
+        self.declared_size = len(json.dumps(declared(tools, described)))
+        self.longest = (
+            LONGEST_WORDS
+            + WORDS_PER_MESSAGE * len(self.texts)
+            + TIMES * (sum(map(len, spoken)) + self.declared_size)
+        )
+
+    def pieces(self, number: int, left: bool, right: bool) -> list[Piece]:
+        """What belongs in a place; white space at its `left` and `right` end stays or goes."""
+        if number >= len(self._groups):
+            text = self._tools[number - len(self._groups)].description
+            return [Piece(text, Message.text("system", text))]
+        group, over = self._groups[number], number < self._last_user
+        if number or not self._own:
+            return said(group, self._names, over, left, right)
+        declarations = [piece for tool in self._own for piece in declaration(tool, group[0])]
+        if group[0].role == "system":
+            return [*said(group, self._names, over, False, False), *declarations]
+        return [*declarations, *said(group, self._names, over, left, right)]
+
+    def messages(self, contents: Sequence[str]) -> list[dict[str, str]]:
+        """The turns as templates take them, with `contents` for what is in them."""
+        return [
+            {"role": "assistant" if is_models(group) else group[0].role, "content": content}
+            for group, content in zip(self._groups, contents, strict=False)
+        ]
+
+    def declared(self, contents: Sequence[str]) -> list[dict[str, Any]]:
+        """The tools as templates take them."""
+        return declared(self._tools, contents[len(self._groups) :])
+
+
+def _declares(pieces: Sequence[Piece]) -> bool:
+    """Whether there is a declaration among the words that become control tokens."""
+    return any(piece.message is None and DECLARATION in piece.text for piece in pieces)
+
+
+def _opened(opened: list[Piece], group: Group, names: dict[str, str]) -> list[Piece]:
+    """A prompt for the model's turn, and what it has written of that turn."""
+    begun = said(group, names, over=False)
+    if open_thought(opened) is None or not begun:
+        return joined([*opened, *begun])
+    # The template has opened a thought: it goes on where the turn begins with one, else the answer
+    # does.
+    if any(isinstance(part, Thought) for part in group[0].parts[:1]):
+        if not begun[0].ids:
+            begun[0] = Piece(begun[0].text.removeprefix(THOUGHT_BEGINS))
+        return joined([*opened, *begun])
+    return joined([*opened, Piece(THOUGHT_CLOSES), *begun])
 
 
 def open_thought(pieces: Sequence[Piece]) -> str | None:
@@ -231,15 +315,15 @@ def turn_after(messages: Sequence[Message]) -> list[Message]:
 def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int]:
     """Token ids of a prompt, with exactly one `bos_id` in front (none if it is negative).
 
-    A message whose `tokens` are known keeps them, so that a cache filled while they were generated
-    fits. All other content is tokenized as plain text and cannot end its turn or open another.
+    What was generated as tokens that are known keeps them, so that a cache filled meanwhile fits.
+    All other content is tokenized as plain text and cannot end its turn or open another.
     """
     ids: list[int] = [bos_id] if bos_id >= 0 else []
     for piece in pieces:
         if piece.message is None:
             found = _ids_with_control(piece.text, tokenize)
-        elif piece.message.tokens and piece.text == piece.message.content:
-            found = list(piece.message.tokens)
+        elif piece.ids:
+            found = list(piece.ids)
         else:
             found = _plain_ids(piece.text, tokenize)
         start = 0
@@ -265,7 +349,7 @@ def _ids_with_control(text: str, tokenize: Tokenize) -> list[int]:
 
 def _plain_ids(text: str, tokenize: Tokenize) -> list[int]:
     """`special` off is not enough: llama.cpp still finds user-defined tokens such as <|channel>."""
-    return [i for part in _INSIDE_MARKER.split(text) if part for i in tokenize(part, False)]
+    return [i for part in INSIDE_MARKER.split(text) if part for i in tokenize(part, False)]
 
 
 def _without_system(turns: list[Message]) -> list[Message]:
@@ -301,8 +385,3 @@ def _refused(what: str, failure: Failure, hint: str) -> BadPair:
     if failure.bound:
         hint = "No chat needs that much; get the model from another source."
     return BadPair(f"The chat template of this model {what}: {failure}.", hint)
-
-
-def _longest(contents: Sequence[str]) -> int:
-    """How many characters a prompt with these messages may have."""
-    return LONGEST_WORDS + WORDS_PER_MESSAGE * len(contents) + TIMES * sum(map(len, contents))

@@ -83,6 +83,12 @@ class ReplyText:
         """Whether a stop string was met."""
         return bool(self.stopped_at)
 
+    def interrupt(self) -> list[TextDelta]:
+        """A mark of another kind comes: nothing held can go on across it, and a thought ends."""
+        if not self.stopped:
+            self._cross(opening=False)
+        return self._taken()
+
     def push(self, token_id: int, drafted: bool = False) -> list[TextDelta]:
         """The text this token completes; nothing once `stopped`."""
         if self.stopped:
@@ -187,7 +193,9 @@ class ReplyText:
             self._show(self._held[:close].removesuffix("\n"))
             self._pass_mark(close, self._channel.close)
             return False
-        self._show_until(len(self._held) if ended else _undecided(self._held, self._before_close))
+        self._show_until(
+            len(self._held) if ended else undecided_from(self._held, self._before_close)
+        )
         return True
 
     def _read_answer(self, ended: bool) -> bool:
@@ -199,7 +207,7 @@ class ReplyText:
         marks = (self._channel.open, self._channel.close) if self._spelled else ()
         mark_at, mark = min(((_find(self._held, m), m) for m in marks), default=(end, ""))
         stop_at, stop = min(((_find(self._held, s), s) for s in self._stops), default=(end, ""))
-        undecided_at = end if ended else _undecided(self._held, self._before_answer)
+        undecided_at = end if ended else undecided_from(self._held, self._before_answer)
         # Nothing that begins later counts while something earlier is open: the text must not
         # depend on how it was cut into tokens.
         if stop_at < end and stop_at <= min(mark_at, undecided_at):
@@ -244,7 +252,7 @@ def _find(text: str, part: str) -> int:
     return text.find(part) if part in text else len(text)
 
 
-def _undecided(text: str, patterns: Sequence[str]) -> int:
+def undecided_from(text: str, patterns: Sequence[str]) -> int:
     """Where the longest end of `text` starts that may be the beginning of a pattern."""
     longest = max(map(len, patterns), default=0)
     for at in range(max(0, len(text) - longest + 1), len(text)):

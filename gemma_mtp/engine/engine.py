@@ -26,6 +26,9 @@ from gemma_mtp.engine.states import KeptStates, States
 from gemma_mtp.engine.template_process import head_start
 from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.threads import Threads
+from gemma_mtp.engine.tool_calls import CallMarks
+from gemma_mtp.engine.tool_notation import MARK
+from gemma_mtp.engine.tool_prompt import CALL_CLOSES, CALL_OPENS, TOOL_MARKS
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.llama.context import LARGE_CONTEXT
@@ -259,10 +262,17 @@ class Engine:
 
     # What a reply needs of it.
 
-    def reply_text(self, stop: Sequence[str]) -> ReplyText:
-        """A fresh assembler of this model's tokens into text."""
+    def reply_text(self, stop: Sequence[str], raw: bool = False) -> ReplyText:
+        """A fresh assembler of this model's tokens into text. `raw`: marks of tools are text."""
         vocabulary = self.pair.target.vocabulary
-        return ReplyText(vocabulary.piece, stop, self.channel, vocabulary.end_of_generation)
+        marks = () if raw else map(vocabulary.id_of, TOOL_MARKS)
+        hidden = {*vocabulary.end_of_generation, *(i for i in marks if i is not None)}
+        return ReplyText(vocabulary.piece, stop, self.channel, hidden)
+
+    @property
+    def call_marks(self) -> CallMarks:
+        """The marks around this model's calls of tools."""
+        return CallMarks(*map(self.pair.target.vocabulary.id_of, (CALL_OPENS, CALL_CLOSES, MARK)))
 
     @property
     def channel(self) -> Channel:

@@ -6,26 +6,35 @@ interrupted meanwhile. Pure; a tokenizer is a function handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Request, ToolResult
 from gemma_mtp.errors import DoesNotFit
 
 CHARACTERS_PER_TOKEN = 8  # characters a token; few texts have as many
 PIECE_CHARACTERS = 1 << 16  # characters tokenized at once
 
 
-def refuse_far_too_long(
-    messages: Sequence[Message], count: Callable[[str], int], size: int
-) -> None:
-    """Raise DoesNotFit for a message that alone has more than twice the `size` of the context in
+def texts_of(request: Request) -> Iterator[str]:
+    """All that was said in the messages of a request, and the tools, a text each.
+
+    What was generated is left out: it fitted once.
+    """
+    for message in request.messages:
+        if not message.tokens:
+            yield message.content
+            yield from (part.text for part in message.parts if isinstance(part, ToolResult))
+            yield from (call.arguments for call in message.calls)
+    for tool in request.tools:
+        yield tool.description + tool.parameters
+
+
+def refuse_far_too_long(texts: Iterable[str], count: Callable[[str], int], size: int) -> None:
+    """Raise DoesNotFit for a text that alone has more than twice the `size` of the context in
     tokens, as `count` counts them. What is short, or only a little too long, is for others."""
-    for message in messages:
-        if (
-            len(message.content) > max(CHARACTERS_PER_TOKEN * size, PIECE_CHARACTERS)
-            and not message.tokens
-        ):
-            _measure(message.content, count, size)
+    for text in texts:
+        if len(text) > max(CHARACTERS_PER_TOKEN * size, PIECE_CHARACTERS):
+            _measure(text, count, size)
 
 
 def _measure(text: str, count: Callable[[str], int], size: int) -> None:

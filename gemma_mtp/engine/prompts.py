@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from gemma_mtp.api import Message, Request
 from gemma_mtp.decoding.transcript import Position, Transcript, of_tokens
-from gemma_mtp.engine.chat_template import ChatTemplate, Piece, encode_prompt, turn_after
-from gemma_mtp.engine.prompt_length import refuse_far_too_long
+from gemma_mtp.engine.chat_template import ChatTemplate, encode_prompt, turn_after
+from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
 from gemma_mtp.engine.template_rendering import Renderer, never
+from gemma_mtp.engine.tool_prompt import Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
 
@@ -50,13 +51,13 @@ class Prompts:
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(
-            request.messages if raw is None else (Message.text("user", raw),),
+            texts_of(request) if raw is None else [raw],
             lambda text: len(tokenize(text, special=False)),
             size,
         )
         if raw is not None:
             return [Piece(raw)]
-        return self._template.pieces(request.messages, request.think, cancelled)
+        return self._template.pieces(request.messages, request.think, cancelled, request.tools)
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
         """The prompt as segments: text is one of tokens. Raises UsageError where there are none."""
@@ -78,7 +79,7 @@ class Prompts:
         self, request: Request, prompt: Transcript, cancelled: Callable[[], bool] = never
     ) -> Position:
         """How much of `prompt` every later prompt begins with, whatever the reply is."""
-        if request.prompt is not None or request.messages[-1].role == "assistant":
+        if request.prompt is not None or request.messages[-1].role in ("assistant", "tool"):
             return prompt.end
         later = replace(request, messages=tuple(turn_after(request.messages)))
         try:

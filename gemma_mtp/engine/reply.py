@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from threading import Event as Flag
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -18,12 +19,10 @@ from gemma_mtp.api import (
     End,
     Event,
     FinishReason,
-    Message,
     Prefill,
     Progress,
     Request,
     Stats,
-    TextDelta,
 )
 from gemma_mtp.decoding.constraint import Constraint
 from gemma_mtp.decoding.outcome import Round
@@ -33,6 +32,8 @@ from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.transcript import Position, Transcript
 from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.engine.counting import draft_use, with_round
+from gemma_mtp.engine.tool_calls import NO_CALLS, Delta, Expected, ReplyParts
+from gemma_mtp.engine.tool_prompt import types_of
 from gemma_mtp.errors import Cancelled, DoesNotFit
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Reply:
         self.transcript = engine.cache.transcript
         self.started = perf_counter()
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
-        self.text = engine.reply_text(request.stop)
+        self.text = self._reply_parts()
         self.policy = engine.drafting.policy(request.draft)
         self.warning = ""
         # A round of exact mode is never narrower; one of this width without drafts is plain.
@@ -87,7 +88,7 @@ class Reply:
         thought = open_thought(pieces)
         if thought is not None:
             self._in_thought = True
-            self.text.open_thought(thought)
+            self.text.text.open_thought(thought)
         size = self.engine.info.context_size
         if prompt.end + SPARE_CELLS >= size:
             raise DoesNotFit(
@@ -141,7 +142,7 @@ class Reply:
             self._count(done, position, perf_counter() - started)
             yield from texts
             yield Progress(self.stats)
-        yield from self.text.finish()
+        yield from self.text.finish(ended=reason == "stop")
         yield self._end(reason)
 
     def _begin(self) -> Speculator:
@@ -208,11 +209,11 @@ class Reply:
 
     def _record(
         self, tokens: Sequence[int], accepted: int, rounds: Speculator
-    ) -> tuple[FinishReason | None, list[TextDelta]]:
+    ) -> tuple[FinishReason | None, list[Delta]]:
         """The texts of the tokens that were committed last, and whether the reply is over."""
         transcript = self.transcript
         reason: FinishReason | None = None
-        texts: list[TextDelta] = []
+        texts: list[Delta] = []
         start = transcript.end - len(tokens)
         for i, token in enumerate(tokens):
             if token in rounds.end:
@@ -259,15 +260,32 @@ class Reply:
         has_drafter = self.engine.draft_model is not None
         return draft_use(self.stats, self.request.draft, has_drafter, self._tried)
 
+    def _reply_parts(self) -> ReplyParts:
+        """What makes events and a message of the tokens."""
+        engine, request = self.engine, self.request
+        raw = request.prompt is not None
+        return ReplyParts(
+            engine.reply_text(request.stop, raw),
+            engine.pair.target.vocabulary.piece,
+            NO_CALLS if raw else engine.call_marks,
+            Expected(types_of(request.tools) if request.tools else None, False, self._call_id),
+        )
+
+    def _call_id(self, number: int) -> str:
+        """An id for a call: the same for the same seed and prompt, another one for any other."""
+        place = f"{self.seed} {self._first} {number}"
+        return f"call_{sha256(place.encode()).hexdigest()[:24]}"
+
     def _end(self, reason: FinishReason) -> End:
+        written = self.text.text
         return End(
             reason,
-            Message.text("assistant", self.text.answer, tuple(self.text.answer_tokens)),
-            self.text.thought,
+            self.text.message,
+            written.thought,
             self.ids,
             self.seed,
             replace(self.stats, drafts=self._draft_use),
-            self.warning,
-            self.text.stopped_at,
-            self.text.thought_tokens,
+            self.warning or self.text.warning,
+            written.stopped_at,
+            written.thought_tokens,
         )

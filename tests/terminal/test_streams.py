@@ -306,17 +306,15 @@ def test_a_text_that_is_far_too_long_is_refused_after_its_first_piece() -> None:
         return len(text) // 4
 
     with pytest.raises(DoesNotFit, match=r"about 5000000 tokens, and the context holds 8192"):
-        prompt_length.refuse_far_too_long([Message.text("user", "x" * 20_000_000)], count, 8192)
+        prompt_length.refuse_far_too_long(["x" * 20_000_000], count, 8192)
     assert counted == [prompt_length.PIECE_CHARACTERS] * 2  # more than twice the context
-    prompt_length.refuse_far_too_long([Message.text("user", "x" * 60_000)], count, 8192)
-    prompt_length.refuse_far_too_long([Message.text("user", "x" * 60_000)], count, 256)
+    prompt_length.refuse_far_too_long(["x" * 60_000], count, 8192)
+    prompt_length.refuse_far_too_long(["x" * 60_000], count, 256)
     assert len(counted) == 2  # of what others will say how much it is too long, nothing
 
 
 def test_a_long_text_of_few_tokens_passes() -> None:
-    prompt_length.refuse_far_too_long(
-        [Message.text("user", " " * 200_000)], lambda text: len(text) // 30, 8192
-    )
+    prompt_length.refuse_far_too_long([" " * 200_000], lambda text: len(text) // 30, 8192)
 
 
 def test_the_engine_refuses_it_at_once() -> None:
