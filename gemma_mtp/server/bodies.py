@@ -25,7 +25,7 @@ OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
 
 YET_TO_COME = {
     "n": "must be 1",
-    "tools": "cannot be used: tools are not supported yet",
+    "tools": "cannot be used with a prompt: a chat takes them",
     "functions": "cannot be used: tools take their place",
     "function_call": "cannot be used: tool_choice takes its place",
     "images": "cannot be used: pictures are not supported yet",

@@ -213,7 +213,6 @@ def test_options_that_are_refused_by_name(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("images", ["aGVsbG8="]),
         ("suffix", "}"),
         ("template", "{{ .Prompt }}"),
@@ -235,9 +234,7 @@ def test_fields_that_would_change_the_reply_are_refused_by_name(
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ({"role": "tool", "content": "7", "tool_name": "add"}, "messages.1.role is tool"),
         ({"role": "user", "content": "?", "images": ["aGVsbG8="]}, "messages.1.images are not"),
-        ({"role": "assistant", "tool_calls": [{}]}, "messages.1.tool_calls are not supported"),
         ({"role": "boss", "content": "Go."}, "messages.1.role must be "),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from gemma_mtp.settings import Options, Sampling, settings_of
 
 TEMPLATE = "tokenizer.chat_template"
 THINKING = "enable_thinking"  # the variable by which Gemma 4's templates are told to think
+
+TOOLS = re.compile(r"\btools\b")  # the variable with the tools that they declare
 
 
 def header_of(path: Path) -> Header:
@@ -47,7 +50,12 @@ def knows_thinking(header: Header) -> bool:
 
 def capabilities(header: Header) -> list[str]:
     """What can be asked of the model, in the words that clients look for."""
-    return ["completion", *(["thinking"] if knows_thinking(header) else [])]
+    found = ["completion"]
+    if knows_thinking(header):
+        found.append("thinking")
+    if TOOLS.search(template_of(header)):
+        found.append("tools")
+    return found
 
 
 def details(header: Header) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from gemma_mtp.api import Message
 from gemma_mtp.errors import UsageError
@@ -19,6 +20,8 @@ from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.forms import of_ollama
+from gemma_mtp.server.ollama.messages import Said, read
+from gemma_mtp.server.openai.tools import TOOLS, offered
 from gemma_mtp.settings import MAX_DRAFT, SETTINGS
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
@@ -123,7 +126,6 @@ class Asking(Body):
     format: str | dict[str, Any] | None = None
 
     NEUTRAL: ClassVar = {
-        "tools": ([],),
         "images": ([],),
         "suffix": ("",),
         "template": ("",),
@@ -170,32 +172,11 @@ class Asking(Body):
         )
 
 
-class Said(BaseModel):
-    """A message of a chat. Thoughts of earlier replies are taken and left out, as the template
-    would."""
-
-    model_config = ConfigDict(extra="allow")
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str | None = None
-    images: list[Any] | None = None
-    tool_calls: list[Any] | None = None
-
-    def read(self, field: str) -> Message:
-        """Raises Unsupported for what is not text."""
-        if self.role == "tool":
-            raise Unsupported(f"{field}.role", "is tool: tool calls are not supported yet")
-        if self.images:
-            raise Unsupported(f"{field}.images", "are not supported yet")
-        if self.tool_calls:
-            raise Unsupported(f"{field}.tool_calls", "are not supported yet")
-        return Message.text(self.role, self.content or "")
-
-
 class ChatBody(Asking):
     """`POST /api/chat`."""
 
     messages: list[Said] | None = None
+    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
 
     @property
     def is_empty(self) -> bool:
@@ -203,8 +184,9 @@ class ChatBody(Asking):
         return not self.messages
 
     def read(self) -> Asked:
-        said = enumerate(self.messages or ())
-        return self.asked([message.read(f"messages.{number}") for number, message in said])
+        offer = offered(self.tools, None, None)
+        asked = self.asked(read(self.messages or ()))
+        return replace(asked, tools=offer.tools, ignored=(*asked.ignored, *offer.skipped))
 
 
 class GenerateBody(Asking):
@@ -213,6 +195,8 @@ class GenerateBody(Asking):
     prompt: str | None = None
     system: str | None = None
     raw: bool = False
+
+    NEUTRAL: ClassVar = {**Asking.NEUTRAL, "tools": ([],)}
 
     @property
     def is_empty(self) -> bool:

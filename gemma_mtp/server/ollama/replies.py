@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from gemma_mtp.api import End, Event, Loading, TextDelta, Waiting
+from gemma_mtp.api import End, Event, Loading, TextDelta, ToolCallDelta, Waiting
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models.gguf import describe
 from gemma_mtp.server.asked import Asked
@@ -18,6 +18,7 @@ from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.about import header_of, knows_thinking
 from gemma_mtp.server.ollama.bodies import Asking, ChatBody, GenerateBody
+from gemma_mtp.server.ollama.calls import Gathered, written
 from gemma_mtp.server.ollama.names import shown
 from gemma_mtp.server.openai import stats
 from gemma_mtp.server.record import record_of
@@ -28,19 +29,24 @@ from gemma_mtp.text import json_text
 
 router = APIRouter()
 
-Words = Callable[[str, str], dict[str, Any]]
-"""An answer and thoughts, or pieces of these, as one of the routes writes them."""
+Calls = list[dict[str, Any]]
+Words = Callable[[str, str, Calls], dict[str, Any]]
+"""An answer, thoughts and calls, or pieces of these, as one of the routes writes them."""
 
 NANOSECONDS = 10**9
 
 
-def _of_chat(answer: str, thoughts: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": answer}
-    return {"message": {**message, "thinking": thoughts} if thoughts else message}
+def _of_chat(answer: str, thoughts: str, calls: Calls) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer}
+    if thoughts:
+        message["thinking"] = thoughts
+    if calls:
+        message["tool_calls"] = calls
+    return {"message": message}
 
 
-def _of_generate(answer: str, thoughts: str) -> dict[str, Any]:
-    words = {"response": answer}
+def _of_generate(answer: str, thoughts: str, calls: Calls) -> dict[str, Any]:
+    words = {"response": answer}  # and no calls: it takes no tools
     return {**words, "thinking": thoughts} if thoughts else words
 
 
@@ -59,17 +65,17 @@ async def generate(http: Request, body: GenerateBody) -> Response:
 async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> Response:
     asked, begun = body.read(), time.monotonic()
     model = await in_thread(lambda: _model(http, body, asked))
-    written = _Written(http, words, model, begun)
+    answer = _Written(http, words, model, begun)
     if body.is_empty:
         record_of(http).model = model
         if body.unloads:
             await in_thread(lambda: _unload(http, body))
-            return JSONResponse(written.last("unload"))
+            return JSONResponse(answer.last("unload"))
         await attended(http, lambda cancel: engines(http).load(asked, cancel))
-        return JSONResponse(written.last("load", **written.times()))
+        return JSONResponse(answer.last("load", **answer.times()))
     if body.streams:
-        return await streamed(http, asked, written.lines, "application/x-ndjson")
-    return await whole(http, asked, written.whole)
+        return await streamed(http, asked, answer.lines, "application/x-ndjson")
+    return await whole(http, asked, answer.whole)
 
 
 def _model(http: Request, body: Asking, asked: Asked) -> str:
@@ -104,11 +110,16 @@ class _Written:
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         """The reply piece by piece, then a line with the figures."""
+        calls = Gathered()
         try:
             async for event in self._events(reply):
                 if isinstance(event, TextDelta):
-                    yield self._line(event.text, event.thought)
+                    yield self._text(event)
+                elif isinstance(event, ToolCallDelta) and (whole := calls.add(event)):
+                    yield self._line("", "", whole)
                 elif isinstance(event, End):
+                    if rest := calls.rest(event.message):
+                        yield self._line("", "", rest)
                     yield json_text(self._end(event)) + "\n"
         except GemmaMtpError as error:
             yield json_text(error_body(error, self._http.url.path)) + "\n"
@@ -118,12 +129,14 @@ class _Written:
         found: dict[str, Any] = {}
         async for event in self._events(reply):
             if isinstance(event, End):
-                found = {**self._end(event), **self._words(event.message.content, event.thought)}
+                calls = written(event.message.calls)
+                words = self._words(event.message.content, event.thought, calls)
+                found = {**self._end(event), **words}
         return found
 
     def last(self, reason: str, **figures: Any) -> dict[str, Any]:
         """The object that ends a reply."""
-        return {**self._head("", ""), "done": True, "done_reason": reason, **figures}
+        return {**self._head("", "", []), "done": True, "done_reason": reason, **figures}
 
     def times(self, spent: float = 0.0) -> dict[str, int]:
         """The whole time and that until the model was ready, in nanoseconds. `spent` seconds were
@@ -141,13 +154,16 @@ class _Written:
                 self._loaded = time.monotonic()
             yield event
 
-    def _head(self, answer: str, thoughts: str) -> dict[str, Any]:
+    def _head(self, answer: str, thoughts: str, calls: Calls) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        return {"model": self._model, "created_at": now, **self._words(answer, thoughts)}
+        words = self._words(answer, thoughts, calls)
+        return {"model": self._model, "created_at": now, **words}
 
-    def _line(self, text: str, thought: bool) -> str:
-        head = self._head("", text) if thought else self._head(text, "")
-        return json_text({**head, "done": False}) + "\n"
+    def _text(self, event: TextDelta) -> str:
+        return self._line("", event.text, []) if event.thought else self._line(event.text, "", [])
+
+    def _line(self, answer: str, thoughts: str, calls: Calls) -> str:
+        return json_text({**self._head(answer, thoughts, calls), "done": False}) + "\n"
 
     def _end(self, end: End) -> dict[str, Any]:
         found = end.stats
