@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from gemma_mtp.api import Grammar
 from gemma_mtp.decoding.constraint import Bits
+from gemma_mtp.engine.digits import Digits
 from gemma_mtp.engine.json_schema import rewritten
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import json_text
@@ -60,7 +62,16 @@ class Grammars:
         found = LLMatcher(self._tokenizer(), source_of(grammar), log_level=0)
         if found.is_error():
             raise refusal(grammar, found.get_error())
+        if grammar.kind in ("json", "json_schema"):
+            return JsonMatcher(found, self._vocabulary, self._beginning_with_digits)
         return GrammarMatcher(found, self._vocabulary)
+
+    @cached_property
+    def _beginning_with_digits(self) -> Bits:
+        vocabulary = self._vocabulary
+        pieces = (vocabulary.piece(token) for token in range(vocabulary.size))
+        digits = [piece[:1].isdigit() for piece in pieces]
+        return np.packbits(np.pad(digits, (0, -len(digits) % 32)), bitorder="little")
 
     def _tokenizer(self) -> LLTokenizer:
         if self._made is None:
@@ -95,7 +106,7 @@ class GrammarMatcher:
     """A place in a grammar; keeps the promises of `decoding.constraint.Matcher`."""
 
     def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
-        self._matcher, self._tokenize = matcher, vocabulary.tokenize
+        self._matcher = matcher
         self._bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
         self._end = sorted(vocabulary.end_of_generation)
 
@@ -115,6 +126,31 @@ class GrammarMatcher:
     def rollback(self, count: int) -> None:
         if count:
             self._matcher.rollback(count)
+
+
+class JsonMatcher(GrammarMatcher):
+    """A place in JSON, whose numbers come to an end."""
+
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, digits: Bits) -> None:
+        """`digits`: the tokens that begin with one."""
+        super().__init__(matcher, vocabulary)
+        self._piece, self._digits, self._place = vocabulary.piece, digits, Digits()
+
+    def allowed(self) -> Bits:
+        bits = super().allowed()
+        if self._place.enough:
+            others = bits & ~self._digits
+            return others if others.any() else bits
+        return bits
+
+    def consume(self, token: int) -> None:
+        super().consume(token)
+        self._place.consume(self._piece(token))
+
+    def rollback(self, count: int) -> None:
+        super().rollback(count)
+        if count:
+            self._place.rollback(count)
 
 
 def source_of(grammar: Grammar) -> str:

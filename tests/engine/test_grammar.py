@@ -121,3 +121,29 @@ def test_the_conversation_after_it_is_free_again(engine) -> None:
     write(engine, SCHEMA)
     *_, end = engine.reply(Request((Message.text("user", "What is 2 + 3?"),), Sampling(0.0)))
     assert "5" in end.message.content
+
+
+@pytest.mark.parametrize(
+    ("schema", "longest"),
+    [
+        ('{"type": "integer"}', "-" + "9" * 20),
+        ('{"type": "number"}', "9" * 20 + "." + "9" * 20 + "e-999"),
+        ('{"type": "array"}', '["\\\\\\"' + "9" * 30 + '", ' + "9" * 20 + ", " + "9" * 20 + "]"),
+    ],
+)
+def test_a_number_comes_to_an_end(engine, schema, longest) -> None:
+    place = engine.grammars.matcher(Grammar("json_schema", schema))
+    tokenize, end = engine.pair.target.vocabulary.tokenize, engine.pair.target.vocabulary.eos
+    (nine,) = tokenize("9", False)
+    for character in longest:
+        (token,) = tokenize(character, False)
+        assert allows(place, token), character
+        place.consume(token)
+    assert allows(place, end)
+    assert not allows(place, nine)
+    place.rollback(len(longest))
+    assert allows(place, tokenize(longest[0], False)[0])
+
+
+def allows(place, token: int) -> bool:
+    return bool(place.allowed()[token >> 3] >> (token & 7) & 1)
