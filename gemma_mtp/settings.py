@@ -30,6 +30,17 @@ DraftSetting = int | Literal["auto"]
 MAX_DRAFT = 16  # tokens; the widest round evaluates one more
 NONE = ("none", "off", "default")  # words for no value of one's own
 KEEP_ALIVE = 300  # seconds that a model stays loaded after a reply, as with Ollama
+SHORTEST_THOUGHT = 4  # tokens: the mark that opens one, its heading of two, the one that closes it
+EFFORTS = {
+    "none": 0,
+    "minimal": 128,
+    "low": 512,
+    "medium": 2048,
+    "high": None,
+    "xhigh": None,
+    "max": None,
+}
+"""What clients call an effort of thinking, as a `think_budget`; None is no limit."""
 SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -245,6 +256,19 @@ class ReplySettings:
         (), "Stop before this text (repeatable).", unset="no text ends a reply"
     )
     think: bool = setting(False, "Let the model think first.")
+    think_budget: int | None = setting(
+        None,
+        "Tokens that thoughts may take, then the answer begins; turns --think on, 0 off.",
+        int,
+        least=0,
+        unset="no limit",
+    )
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model is asked to think: a budget for it says so, too, if there is room for a
+        thought in it. Asked where there is none, a model writes its thought into the answer."""
+        return self.think if self.think_budget is None else self.think_budget >= SHORTEST_THOUGHT
 
     @property
     def is_exact(self) -> bool:
@@ -362,8 +386,21 @@ class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Samplin
     given: frozenset[str] = frozenset()
 
     def with_values(self, **values: Any) -> Options:
-        """The options with fields set by a person."""
-        return replace(self, given=self.given | values.keys(), **values)
+        """The options with fields set by a person. What is said of thinking later holds: a budget
+        for thoughts turns them on, and who turns them off has no budget any more.
+
+        Raises UsageError where both are set and contradict each other.
+        """
+        given = self.given | values.keys()
+        think, budget = values.get("think"), values.get("think_budget")
+        if budget is not None:
+            if think not in (None, budget > 0):
+                said = f"think {'on' if think else 'off'} and a think_budget of {budget}"
+                raise UsageError(f"{said} contradict each other.", "Leave one of them out.")
+            values["think"] = budget >= SHORTEST_THOUGHT
+        elif think is False or (think and self.think_budget == 0):
+            values.setdefault("think_budget", None)
+        return replace(self, given=given, **values)
 
     def without(self, known: Setting) -> Options:
         """The options as if nobody had set that one."""

@@ -81,7 +81,8 @@ class End:
     generated ids, end-of-generation token included. `warning` is a sentence about something that
     failed and did not end the reply; it comes once, and "" means that nothing did. `stopped_at` is
     the stop string that ended it, "" where none did. `thought_tokens` of the generated ones belong
-    to the thought, the marks around it included.
+    to the thought, the marks around it included. `thought_cut`: it reached its budget, where it was
+    ended.
     """
 
     type: ClassVar = "end"
@@ -94,6 +95,7 @@ class End:
     warning: str = ""
     stopped_at: str = ""
     thought_tokens: int = 0
+    thought_cut: bool = False
 
 
 Event = Waiting | Loading | Prefill | TextDelta | ToolCallDelta | Progress | End

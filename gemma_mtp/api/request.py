@@ -47,6 +47,7 @@ class Request(ReplySettings):
 
     `seed` None lets the engine pick one (reported in `End`); `exact` None means: if a seed is
     given. A last message of the assistant's is continued. `keep` None keeps nothing on the disk.
+    `limit_answer`: `max_tokens` counts the answer alone, and none of its thoughts.
     `tools` may be called as `tool_choice` says; with a `grammar` besides, text that is no call has
     to follow that.
 
@@ -61,6 +62,7 @@ class Request(ReplySettings):
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     keep: Keeping | None = None
+    limit_answer: bool = False
     ignore_end: bool = False
     synthetic_acceptance: float | None = setting(
         None, "", float, least=0, most=1, unset="drafts are judged"
@@ -71,9 +73,12 @@ class Request(ReplySettings):
     def of(
         cls, messages: tuple[Message, ...], options: Options, keep: Keeping | None = None
     ) -> Request:
-        """One reply to `messages`, as the options have it."""
+        """One reply to `messages`, as the options have it. A budget for thoughts leaves
+        `max_tokens` to the answer."""
         settings = {**asdict(options.part(ReplySettings)), "exact": options.is_exact}
-        return cls(messages, options.part(Sampling), keep=keep, **settings)
+        apart = options.think_budget is not None
+        sampling = options.part(Sampling)
+        return cls(messages, sampling, keep=keep, limit_answer=apart, **settings)
 
     def check(self) -> None:
         """Raise UsageError with a sentence about the first field that cannot be served.

@@ -43,7 +43,7 @@ def make_room(
 
     def tokens(dropped: int) -> int:
         shorter = draft.skipping(dropped)
-        return chat.engine.count(Request(shorter.messages(), think=chat.options.think))
+        return chat.engine.count(Request(shorter.messages(), think=chat.options.thinks))
 
     try:
         count = turns_to_drop(tokens, len(draft.sent), size)

@@ -168,8 +168,8 @@ class _WrittenTurn:
         helps = []
         if end.reason == "length":
             helps.append("/set parameter max_tokens none takes the limit away")
-        if end.thought and self.chat.options.think:
-            helps.append("/think off lets the model answer at once")
+        if end.thought and self.chat.options.thinks:
+            helps.append("/think 500 ends its thought after 500 tokens")
         if helps:
             self.chat.note(", ".join(helps) + ".")
 

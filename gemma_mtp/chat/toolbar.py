@@ -31,7 +31,7 @@ def _parts(chat: Chat) -> Parts:
     found = [(7, Path(chat.model).name), (9, context(chat))]
     draft = PARAMETERS["draft"].shown(chat.options.draft)
     found.append((4, "plain" if engine.info.plain_reason else f"draft {draft}"))
-    if chat.options.think:
+    if chat.options.thinks:
         found.append((5, "thinking"))
     if chat.attached:
         found.append((8, f"{len(chat.attached)} attached"))

@@ -156,9 +156,9 @@ def _say_why_nothing(
     elif end.reason == "context":
         helps = _more_room(env, info)
         helps = helps[0].upper() + helps[1:]
-    thinks = end.thought and request.think
+    thinks = end.thought and request.thinks
     printer.line(f"gemma-mtp: {problem}")
-    printer.line(f"  {helps}{', and so may leaving out --think' if thinks else ''}.")
+    printer.line(f"  {helps}{', and so may --think-budget 500' if thinks else ''}.")
 
 
 def as_json(
@@ -167,13 +167,18 @@ def as_json(
     """The object that `run --json` prints; seconds that loading and the whole reply took, and the
     tools that were declared."""
     times = {"load_seconds": round(load, 4), "total_seconds": round(load + reply, 4)}
-    more = {"thought": end.thought, "warning": end.warning}
+    more = {
+        "thought": end.thought,
+        "thought_tokens": end.thought_tokens,
+        "thought_cut": end.thought_cut,
+        "warning": end.warning,
+    }
     calls = [tools.as_json(call) for call in end.message.calls]
     called = bool(calls) and end.reason == "stop"
     return {
         "text": end.message.content,
         **({"tool_calls": calls} if declared else {}),
-        **{name: text for name, text in more.items() if text},
+        **{name: value for name, value in more.items() if value},
         "model": info.name,
         "seed": end.seed,
         "finish_reason": "tool_calls" if called else end.reason,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.constraint import Constraint, restricted
+from gemma_mtp.decoding.constraint import Constraint
 from gemma_mtp.decoding.rows import Ids, Row
 from gemma_mtp.errors import BadPair
 
@@ -73,8 +73,9 @@ class Sampler:
     def restrict(self, row: Row, ids: Sequence[int]) -> tuple[Row, Ids | None]:
         """What the constraint, if there is one, leaves of the row after the transcript's `ids`: the
         logits, and the ids they belong to unless that is the whole row."""
-        bits = None if self.constraint is None else self.constraint.allowed(ids)
-        return (row, None) if bits is None else restricted(row, bits, self.sampling.top_k <= 0)
+        if self.constraint is None:
+            return row, None
+        return self.constraint.restrict(row, ids, self.sampling.top_k <= 0)
 
     @property
     def _penalizes(self) -> bool:

@@ -57,7 +57,7 @@ class Prompts:
         )
         if raw is not None:
             return [Piece(raw)]
-        return self._template.pieces(request.messages, request.think, cancelled, request.tools)
+        return self._template.pieces(request.messages, request.thinks, cancelled, request.tools)
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
         """The prompt as segments: text is one of tokens. Raises UsageError where there are none."""

@@ -24,7 +24,7 @@ from gemma_mtp.api import (
     Request,
     Stats,
 )
-from gemma_mtp.decoding.constraint import Constraint
+from gemma_mtp.decoding.constraint import Constraint, Thinking
 from gemma_mtp.decoding.outcome import Round
 from gemma_mtp.decoding.plain_steps import PlainSteps, Step
 from gemma_mtp.decoding.round import Speculator, agree, synthetic
@@ -34,7 +34,7 @@ from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.engine.counting import draft_use, with_round
 from gemma_mtp.engine.tool_calls import NO_CALLS, Delta, Expected, ReplyParts
 from gemma_mtp.engine.tool_prompt import types_of
-from gemma_mtp.errors import Cancelled, DoesNotFit
+from gemma_mtp.errors import Cancelled, DoesNotFit, UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.engine.engine import Engine
@@ -65,10 +65,26 @@ class Reply:
         grammar = request.grammar
         self._matcher = None if grammar is None else engine.grammars.matcher(grammar)
         self._in_thought = False  # whether the prompt ends in one
+        self._restricted: Constraint | None = None  # there from `_begin` on
+        if request.think_budget and engine.channel.close_id is None:
+            raise UsageError(
+                "The marks around a thought are no tokens in this model's file, so that thoughts "
+                "cannot be held to a budget.",
+                "Leave it out; the limit of tokens counts thoughts, too.",
+            )
 
     def _written(self) -> int:
         """How many tokens were generated so far."""
         return 0 if self._first is None else len(self.transcript.ids) - self._first
+
+    @property
+    def _left(self) -> int | None:
+        """How many tokens may still come, of the answer or of all; None without a limit. A round in
+        a thought has no more of them either: the answer may begin in it."""
+        if self.request.max_tokens is None:
+            return None
+        uncounted = self.text.text.thought_tokens if self.request.limit_answer else 0
+        return self.request.max_tokens - self._written() + uncounted
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -149,7 +165,8 @@ class Reply:
         """Choose the first token by the prompt's last row, from which rounds go on."""
         engine, request, transcript = self.engine, self.request, self.transcript
         target = engine.pair.target
-        sampler = Sampler(request.sampling, self.seed, target.softcap, self._constraint())
+        self._restricted = self._constraint()
+        sampler = Sampler(request.sampling, self.seed, target.softcap, self._restricted)
         drafters = engine.drafting.drafters(request, engine.draft_model, sampler)
         row = engine.cache.last_row
         assert row is not None
@@ -169,18 +186,20 @@ class Reply:
         )
 
     def _constraint(self) -> Constraint | None:
-        """What the grammar of the request, if it has one, allows."""
-        if self._matcher is None:
+        """What the grammar of the request allows, and its budget for thoughts, if it has them."""
+        if self._matcher is None and self.request.think_budget is None:
             return None
-        channel = self.engine.channel
-        return Constraint(
-            self._matcher,
-            len(self.transcript.ids),
+        channel, vocabulary = self.engine.channel, self.engine.pair.target.vocabulary
+        thinking = Thinking(
             channel.open_id,
             channel.close_id,
+            vocabulary.id_of("\n"),
             in_thought=self._in_thought,
-            may_think=self.request.think,
+            may_think=self.request.thinks,
+            budget=self.request.think_budget,
+            ends=vocabulary.end_of_generation,
         )
+        return Constraint(self._matcher, len(self.transcript.ids), thinking)
 
     def _time_plain_step(self, rounds: Speculator, position: Position) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
@@ -197,8 +216,8 @@ class Reply:
     def _round(self, rounds: Speculator, position: Position) -> Round:
         # A round commits up to k + 1 tokens; none may be more than the context or the user allows.
         room = self.engine.info.context_size - SPARE_CELLS - position
-        if self.request.max_tokens is not None:
-            room = min(room, self.request.max_tokens - self._written())
+        if self._left is not None:
+            room = min(room, self._left)
         limit = min(room, self.engine.pair.target.widest(position), MAX_WIDTH) - 1
         done = rounds.round(self.policy, limit)
         if self._is_plain(done):
@@ -226,7 +245,7 @@ class Reply:
                 break
         # The last token is never evaluated, as in plain decoding, whatever the drafts were.
         transcript.cached = min(transcript.cached, transcript.end - 1)
-        if reason is None and self._written() == self.request.max_tokens:
+        if reason is None and self._left == 0:
             reason = "length"
         if reason is None and transcript.end - 1 >= self.stats.context_size - SPARE_CELLS:
             reason = "context"
@@ -288,4 +307,11 @@ class Reply:
             self.warning or self.text.warning,
             written.stopped_at,
             written.thought_tokens,
+            self._thought_cut,
         )
+
+    @property
+    def _thought_cut(self) -> bool:
+        """Whether there was more to think than the budget allowed."""
+        constraint = self._restricted
+        return constraint is not None and constraint.cut_thought(self.transcript.ids)

@@ -29,6 +29,7 @@ MEANINGS = (
     ("plain: no drafter", "the model has none that can be used"),
     ("copied", "drafts that were found in the text so far, and not made by the drafter"),
     ("ctx 40/8192", "tokens in the context, and how many it holds"),
+    ("thought cut at 500 tokens", "there its budget was used up, and the answer began"),
 )
 """What the figures mean: `/help stats` and docs/reference.md say it in these words."""
 
@@ -86,6 +87,14 @@ def summary_parts(stats: Stats, reason: FinishReason) -> Parts:
     parts += _context(stats)
     if _REASONS[reason]:
         parts.append((9, _REASONS[reason]))
+    return parts
+
+
+def reply_parts(end: End) -> Parts:
+    """What is said below a reply."""
+    parts = summary_parts(end.stats, end.reason)
+    if end.thought_cut:
+        parts.append((9, f"thought cut at {counted(end.thought_tokens, 'token')}"))
     return parts
 
 

@@ -27,7 +27,7 @@ from gemma_mtp.api import (
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.settings import View
 from gemma_mtp.terminal.console import wrapped
-from gemma_mtp.terminal.figures import Parts, status_parts, summary_parts
+from gemma_mtp.terminal.figures import Parts, reply_parts, status_parts
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.prompt import CONTINUED, PROMPT
 from gemma_mtp.terminal.screen import Screen, fit
@@ -288,7 +288,7 @@ class Printer:
     def summary(self, end: End) -> None:
         """The one line below a reply."""
         width = self.screen.width if self.screen.notes_shown else 1000
-        self.line(fit(summary_parts(end.stats, end.reason), width), dim=True)
+        self.line(fit(reply_parts(end), width), dim=True)
 
 
 _ENDED = "not complete"

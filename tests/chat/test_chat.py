@@ -51,7 +51,7 @@ def test_thoughts_are_set_apart_and_not_remembered() -> None:
             {"think": True, "max_tokens": 2},
             "the token limit came while the model was still thinking.\n"
             "/set parameter max_tokens none takes the limit away, "
-            "/think off lets the model answer at once.\n",
+            "/think 500 ends its thought after 500 tokens.\n",
         ),
     ],
 )

@@ -73,7 +73,12 @@ ANSWERS = {
     "/set think on": "The model thinks before it answers.\n",
     "/set nothink off": "The model thinks before it answers.\n",
     "/set nothink": "The model does not think before it answers.\n",
-    "/set think high": 'That is on or off, not "high".\n/think on, or /think off\n',
+    "/set think high": "The model thinks before it answers.\n",
+    "/think 500": "The model thinks before it answers, up to 500 tokens; "
+    "/set think_budget none takes that limit away.\n",
+    "/think a bit": "/think takes one word after it.\n/think [on|off|N]\n",
+    "/think hard": 'That is on, off or a number of tokens, not "hard".\n'
+    "/think on, /think off, or /think 500\n",
     "/set history off": "What is typed is kept for this chat only.\n",
     "/set nohistory off": "What is typed is kept for the chats to come.\n",
     "/set wordwrap false": "Lines break where the screen ends.\n",
@@ -114,7 +119,7 @@ ANSWERS = {
     "/tmp": f"There is no command /tmp; /help lists the commands.\n{AS_MESSAGE}",
     "/clear all": "/clear takes nothing after it.\n/clear\n",
     "/undo 2": "/undo takes nothing after it.\n/undo\n",
-    "/think on please": "/think takes one word after it.\n/think [on|off]\n",
+    "/think on please": "/think takes one word after it.\n/think [on|off|N]\n",
     "/resume rain": 'No saved conversation holds "rain".\n/chats lists them.\n',
     "/forget all": "/forget needs the number of a conversation.\n/chats lists them.\n",
     "/read": "/read needs a path.\n/read notes.md\n",

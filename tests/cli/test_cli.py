@@ -62,14 +62,14 @@ def test_the_answer_ends_with_one_newline(text: str) -> None:
             8192,
             "--think",
             "the model ended its reply with its thought.\n"
-            "  Asking again may bring one, and so may leaving out --think.\n",
+            "  Asking again may bring one, and so may --think-budget 500.\n",
         ),
         (
             Script("Yes.", "one two three"),
             8192,
             "--think --max-tokens 2",
             "the token limit came while the model was still thinking.\n"
-            "  A larger --max-tokens leaves room for one, and so may leaving out --think.\n",
+            "  A larger --max-tokens leaves room for one, and so may --think-budget 500.\n",
         ),
         (
             Script("Yes.", "one two three"),

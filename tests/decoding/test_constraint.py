@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.constraint import Constraint, restricted
+from gemma_mtp.decoding.constraint import Constraint, Thinking, restricted
 from gemma_mtp.decoding.sampler import Sampler
 
 VOCABULARY, OPENS, CLOSES, END = 64, 60, 61, 62
@@ -60,7 +60,7 @@ def test_a_token_that_stays_is_consumed_once() -> None:
 
 def test_thoughts_are_free_and_the_answer_is_not() -> None:
     matcher = Ascending()
-    constraint = Constraint(matcher, 0, OPENS, CLOSES, may_think=True)
+    constraint = Constraint(matcher, 0, Thinking(OPENS, CLOSES, may_think=True))
     assert OPENS in ids_of(constraint.allowed([]))
     assert constraint.allowed([OPENS]) is None
     assert constraint.allowed([OPENS, 9, 3, 3]) is None
@@ -73,7 +73,7 @@ def test_thoughts_are_free_and_the_answer_is_not() -> None:
 
 
 def test_no_thought_is_opened_in_the_middle_of_an_answer() -> None:
-    constraint = Constraint(Descending(), 0, OPENS, CLOSES, may_think=True)
+    constraint = Constraint(Descending(), 0, Thinking(OPENS, CLOSES, may_think=True))
     assert OPENS not in ids_of(constraint.allowed([30]))
 
 
@@ -87,7 +87,7 @@ class Descending(Ascending):
 
 
 def test_a_prompt_may_end_in_a_thought() -> None:
-    constraint = Constraint(Ascending(), 1, OPENS, CLOSES, in_thought=True)
+    constraint = Constraint(Ascending(), 1, Thinking(OPENS, CLOSES, in_thought=True))
     assert constraint.allowed([7]) is None
     assert constraint.allowed([7, 3, 3]) is None
     assert ids_of(constraint.allowed([7, 3, 3, CLOSES]))[0] == 0

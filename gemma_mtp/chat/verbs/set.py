@@ -103,10 +103,10 @@ SETTINGS = {
     "parameter": Choice("NAME VALUE", "sampling, limits, seed; alone, list them", set_parameter),
     "system": Choice("TEXT", "the system prompt", system, _system_now),
     "think": Choice(
-        "on|off",
+        "on|off|N",
         "let the model think first",
         lambda chat, rest: think(chat, rest or "on"),
-        lambda chat: f"now {_word(chat.options.think)}",
+        lambda chat: f"now {_word(chat.options.think_budget or chat.options.think)}",
         tuple((word, "") for word in ON_OFF),
     ),
     "nothink": _short("nothink", PARAMETERS["think"], "off"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import SETTINGS, SWITCH, Sampling, find
+from gemma_mtp.settings import EFFORTS, PARAMETERS, SETTINGS, SWITCH, Options, Sampling, find
 from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 
@@ -102,21 +102,45 @@ def system(chat: Chat, rest: str) -> None:
 @verb(
     "think",
     group=Group.SETTINGS,
-    argument="[on|off]",
+    argument="[on|off|N]",
     words=1,
-    choices=choose([("on", "think first"), ("off", "answer at once")]),
+    choices=choose(
+        [("on", "think first"), ("off", "answer at once"), ("500", "think up to 500 tokens")]
+    ),
     summary="let the model think before it answers",
     example="/think on",
 )
 def think(chat: Chat, rest: str) -> None:
-    """Switches thinking on or off for the replies to come, or says whether it is on. /set thoughts
-    show|fold|hide says what becomes of the thoughts on the screen."""
+    """Switches thinking on or off for the replies to come, or says whether it is on. A number lets
+    the model think up to so many tokens, after which its answer begins; low, medium and high are
+    512, 2048 and no limit. /set thoughts show|fold|hide says what becomes of the thoughts on the
+    screen."""
     if rest:
-        on = is_on(rest, "/think on, or /think off")
-        chat.options = chat.options.with_values(think=on)
-    chat.note(
-        f"The model {'thinks' if chat.options.think else 'does not think'} before it answers."
-    )
+        chat.options = chat.options.with_values(**_thinking(rest))
+    chat.note(think_now(chat.options))
+
+
+def _thinking(word: str) -> dict[str, Any]:
+    """The settings that a word says, or a number of tokens. Raises UsageError."""
+    known = word.lower()
+    if known in SWITCH:
+        return {"think": SWITCH[known]}
+    if known in EFFORTS:
+        return {"think": EFFORTS[known] != 0, "think_budget": EFFORTS[known]}
+    if not known.isdecimal():
+        what = f'That is on, off or a number of tokens, not "{word}".'
+        raise UsageError(what, "/think on, /think off, or /think 500")
+    return {"think_budget": PARAMETERS["think_budget"].parse(known)}
+
+
+def think_now(options: Options) -> str:
+    """Whether the model thinks, and how long, as a sentence."""
+    if not options.thinks:
+        return "The model does not think before it answers."
+    if options.think_budget is None:
+        return "The model thinks before it answers."
+    upto = f"The model thinks before it answers, up to {counted(options.think_budget, 'token')}"
+    return f"{upto}; /set think_budget none takes that limit away."
 
 
 @verb(
