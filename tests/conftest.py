@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-from support.engines import status, wait_until
 from support.hub_server import Hub
 from support.pulls import CONTENTS
 
 from gemma_mtp import paths
 from gemma_mtp.models.pull import retry, transfer
 from gemma_mtp.resident.identity import engine_folder
-from gemma_mtp.resident.sockets import is_running
+from gemma_mtp.resident.start import kill
 
 if TYPE_CHECKING:
     from support.terminal import Terminal
@@ -51,9 +49,7 @@ def engine_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv("GEMMA_MTP_KEEP_ALIVE", raising=False)
         found = engine_folder()
         yield found
-        if (running := status(found)) is not None:
-            os.kill(running["pid"], signal.SIGKILL)
-            wait_until(lambda: not is_running(found))
+        kill(found)
 
 
 @pytest.fixture

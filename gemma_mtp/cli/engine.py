@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,13 +19,16 @@ NONE = "No model is loaded."
 
 
 def ps(context: typer.Context, as_json: Json = False) -> int:
-    """Say which model is loaded, how, for whom and until when."""
+    """Say which model is loaded, how, for whom and until when.
+
+    As JSON it is an empty object where no engine runs.
+    """
     from gemma_mtp.resident.identity import place
     from gemma_mtp.resident.line import ask
 
     status = ask(place(), "status")
     if as_json:
-        print(json_text(status, indent=2))
+        print(json_text(status or {}, indent=2))
     elif status is None or _model(status) is None:
         print(NONE)
     else:
@@ -35,11 +38,21 @@ def ps(context: typer.Context, as_json: Json = False) -> int:
     return ExitStatus.OK
 
 
-def stop(context: typer.Context, model: Model = None) -> int:
+def stop(
+    context: typer.Context,
+    model: Model = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="End the engine at once, as one that does not answer."),
+    ] = False,
+) -> int:
     """Unload the model that stays between commands.
 
-    With a MODEL only if that one is loaded. A reply in progress is written to its end.
+    With a MODEL only if that one is loaded. A reply in progress is written to its end, but with
+    --force what there is of it is all.
     """
+    if force:
+        return _end()
     from gemma_mtp.resident.identity import place
     from gemma_mtp.resident.line import ask
 
@@ -56,6 +69,16 @@ def stop(context: typer.Context, model: Model = None) -> int:
     busy = status["busy_for"]
     ask(folder, "stop", until_it_ends=not busy)
     print(f"{name} is unloaded when {busy} has its reply." if busy else f"{name} is unloaded.")
+    return ExitStatus.OK
+
+
+def _end() -> int:
+    """End the process of the engine, whatever is loaded."""
+    from gemma_mtp.resident.identity import place
+    from gemma_mtp.resident.start import kill
+
+    pid = kill(place())
+    print("No engine runs." if pid is None else f"The engine, process {pid}, has been ended.")
     return ExitStatus.OK
 
 

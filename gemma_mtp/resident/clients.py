@@ -35,8 +35,8 @@ class Client:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.outbox = Outbox(connection)
         self.cancel = threading.Event()
+        self.outbox = Outbox(connection, self.cancel.set)
         self.gone = False
         self.name = ""  # of a client that has a pair; others only ask what there is
         self.party: Hashable = self  # with whom it shares its turns
@@ -109,6 +109,8 @@ def _take(client: Client, engine: Engine, message: Message) -> None:
             client.wanted = Wanted(files, from_json(LoadOptions, message["options"], "options"))
         case "cancel":
             engine.cancel(client)
+        case "ping":
+            client.outbox.put({"pong": True})
         case "status":
             client.answer(engine.status())
         case "stop":

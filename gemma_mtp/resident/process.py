@@ -42,6 +42,7 @@ from gemma_mtp.resident.failures import what_helps
 from gemma_mtp.resident.jobs import Job, Jobs
 from gemma_mtp.resident.journal import Journal
 from gemma_mtp.resident.sockets import Listener, connect
+from gemma_mtp.resident.start import PID
 from gemma_mtp.resident.wire import Connection
 from gemma_mtp.settings import KEEP_ALIVE
 
@@ -291,6 +292,7 @@ def run(folder: Path, load: Loader, log: Log) -> None:
         if connect(folder) is not None or time.monotonic() > until:
             return
         time.sleep(0.02)
+    (folder / PID).write_text(str(os.getpid()))
     listener = Listener(folder)
     resident = Resident(load)
     log.listener = resident.journal.write

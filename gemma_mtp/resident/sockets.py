@@ -19,6 +19,7 @@ from gemma_mtp.resident.identity import SOCKET
 PORT = "port"  # the file with the port and the secret
 BACKLOG = 64  # clients that may wait to be let in
 HELLO = 5.0  # seconds in which a client must show the secret
+PATIENCE = 10.0  # seconds until a client is let in; an engine that hangs lets nobody in
 SECRET_BYTES = 32
 
 unix = hasattr(socket, "AF_UNIX")
@@ -71,6 +72,7 @@ def connect(folder: Path) -> socket.socket | None:
             return None  # somebody else has made it, and would be told what is asked
         if unix:
             client = socket.socket(socket.AF_UNIX)
+            client.settimeout(PATIENCE)
             try:
                 client.connect(str(folder / SOCKET))
             except OSError:
@@ -78,7 +80,7 @@ def connect(folder: Path) -> socket.socket | None:
                 raise
             return client
         port, secret = (folder / PORT).read_text().split()
-        client = socket.create_connection(("127.0.0.1", int(port)))
+        client = socket.create_connection(("127.0.0.1", int(port)), PATIENCE)
         client.sendall(secret.encode())
         return client
     except (OSError, ValueError):

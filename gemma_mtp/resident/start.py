@@ -11,10 +11,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.files.folder_lock import is_locked
 from gemma_mtp.resident.identity import WITHOUT, NoEngine
 from gemma_mtp.resident.sockets import connect, is_running
 
 PATIENCE = 60.0  # seconds that a new process may take until it listens
+ENDING = 10.0  # seconds that the system may take to end a process
+PID = "pid"  # the number of the engine's process, which holds the folder
 LOG = "log"  # what the process says, as when llama.cpp dies
 
 _begun: list[subprocess.Popen[bytes]] = []  # what `begin` has started, until it is connected to
@@ -84,6 +88,24 @@ def _listening(folder: Path, process: subprocess.Popen[bytes]) -> Started | None
             break
         time.sleep(0.01)
     return None
+
+
+def kill(folder: Path) -> int | None:
+    """End the process of the engine, whatever it does, and return its number; None where none is.
+
+    Raises GemmaMtpError where it cannot be ended.
+    """
+    if not folder.is_dir() or not is_locked(folder):
+        return None
+    try:
+        pid = int((folder / PID).read_text())
+        os.kill(pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+    except (OSError, ValueError) as error:
+        raise GemmaMtpError(f"The engine of {folder} cannot be ended: {error}.") from error
+    until = time.monotonic() + ENDING
+    while is_locked(folder) and time.monotonic() < until:
+        time.sleep(0.01)
+    return pid
 
 
 def _spawn(folder: Path) -> subprocess.Popen[bytes]:

@@ -27,21 +27,29 @@ class Disconnected(GemmaMtpError):
     """The other end is gone, or speaks another protocol."""
 
 
+class Unread(GemmaMtpError):
+    """The other end is there, but takes nothing any more."""
+
+
 class Connection:
     """One end of a connection. `send` may be called by several threads, `receive` by one."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, patience: float | None = None) -> None:
+        """`patience`: seconds in which the other end has to take a message, None for no limit."""
         self._socket = sock
+        sock.settimeout(patience)
         self._sending = threading.Lock()
         self._received = bytearray()
         self._searched = 0  # bytes of it that hold no end of a line
 
     def send(self, *messages: Message) -> None:
-        """Raises Disconnected."""
+        """Raises Disconnected and Unread; after the latter a part of it may have been sent."""
         data = b"".join(json.dumps(each).encode() + b"\n" for each in messages)
         try:
             with self._sending:
                 self._socket.sendall(data)
+        except TimeoutError as error:
+            raise Unread("Nothing is read any more.") from error
         except OSError as error:
             raise Disconnected("The connection was closed.") from error
 
@@ -74,6 +82,8 @@ class Connection:
     def _read(self) -> None:
         try:
             piece = self._socket.recv(PIECE)
+        except TimeoutError:
+            return  # `receive` says how long to wait
         except OSError as error:
             raise Disconnected("The connection was closed.") from error
         if not piece or len(self._received) > LONGEST:
