@@ -19,6 +19,7 @@ class ExitStatus(IntEnum):
     NO_ROOM = 5  # does not fit the context or the memory
     BAD_PAIR = 6  # not a GGUF, truncated, wrong architecture, drafter does not belong
     HUB = 7
+    LINES_FAILED = 8  # of a batch, and the others are answered
     INTERRUPTED = 130
 
 

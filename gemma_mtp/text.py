@@ -97,6 +97,14 @@ def byte_size(size: float, total: float = 0) -> str:
     return f"{size / scale:.{digits}f}{whole} {unit}"
 
 
+def duration(seconds: float) -> str:
+    """45 s, 3 min, 1 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def one_line(text: str, length: int) -> str:
     """At most `length` characters of one line, ending with a whole word where there is one."""
     line = " ".join(text[: 4 * length].split())

@@ -20,7 +20,7 @@ from gemma_mtp.models.pull.events import (
     PullWait,
 )
 from gemma_mtp.terminal.render import Printer
-from gemma_mtp.text import byte_size, json_text, percent
+from gemma_mtp.text import byte_size, duration, json_text, percent
 
 WINDOW = 10.0  # seconds the rate is taken over
 PLAIN_INTERVAL = 30.0  # seconds between two lines about one file where nothing can move
@@ -173,11 +173,3 @@ def _seconds_left(event: PullProgress, rate: float | None) -> float | None:
 
 def _soon(seconds: float) -> str:
     return f"in {seconds:.0f} s" if seconds >= 1 else "now"
-
-
-def duration(seconds: float) -> str:
-    """45 s, 3 min, 1 h 20 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

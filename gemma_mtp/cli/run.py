@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemma_mtp.cli import grammar, tools
+from gemma_mtp.cli import batch, grammar, tools
 from gemma_mtp.cli.chat import talk, with_files
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
@@ -18,6 +18,7 @@ from gemma_mtp.cli.flags import (
     Prompt,
     takes_options,
 )
+from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import can_talk
 
@@ -46,6 +47,9 @@ def run(
     grammar_file: grammar.GrammarFile = None,
     tool_file: tools.Tools = None,
     tool_choice: tools.Choice = None,
+    lines: batch.Batch = None,
+    out: batch.Out = None,
+    fail_fast: batch.FailFast = False,
     no_stdin: NoStdin = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not say which model answers.")
@@ -61,6 +65,13 @@ def run(
     words = env.words(typed, "run", named, asked)
     form = grammar.wanted(format, choices, grammar_file)
     declared, choice = tools.wanted(tool_file, tool_choice)
+    more = {"grammar": form, "tools": declared, "tool_choice": choice}
+    if lines is not None:
+        _check_batch(words.prompt is not None or file, stats or as_json)
+        wanted = batch.Wanted(lines, batch.file_of(out), more, fail_fast, fail_on_length, quiet)
+        return batch.answer_batch(env, words.model, options, wanted)
+    if out is not None or fail_fast:
+        raise UsageError(f"{'--out' if out else '--fail-fast'} goes with --batch FILE.")
     reports = stats or as_json or fail_on_length or form or declared
     if words.prompt is None and not (reports or file) and can_talk():
         return talk(env, words.model, None, options)
@@ -69,6 +80,13 @@ def run(
     report = Report(stats, as_json, fail_on_length, quiet)
     return answer_once(
         env, words.model, with_files(words.prompt, file), options,
-        report=report, no_stdin=no_stdin,
-        more={"grammar": form, "tools": declared, "tool_choice": choice},
+        report=report, no_stdin=no_stdin, more=more,
     )  # fmt: skip
+
+
+def _check_batch(prompted: object, reports: bool) -> None:
+    """Raise UsageError for what has no place beside --batch."""
+    if prompted:
+        raise UsageError("With --batch, the prompts are those of its lines; leave out the other.")
+    if reports:
+        raise UsageError("Answers of a batch are JSON with all figures; leave out --json, --stats.")

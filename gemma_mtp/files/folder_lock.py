@@ -1,6 +1,7 @@
 """One process at a time in a folder. The system lets go of the lock when its holder dies.
 
-Pulls, and whoever removes models, hold it. Knows nothing of what is done in the folder.
+Pulls, and whoever removes models, hold it; a batch holds its file of answers in the same way. Knows
+nothing of what is done in the folder.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def locked(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     descriptor = _open(folder)
     told = False
     try:
-        while not _try(descriptor):
+        while not try_lock(descriptor):
             if not told:
                 on_wait()
             told = True
@@ -39,7 +40,7 @@ def hold(folder: Path) -> int | None:
     Raises OSError.
     """
     descriptor = _open(folder)
-    if _try(descriptor):
+    if try_lock(descriptor):
         return descriptor
     os.close(descriptor)
     return None
@@ -52,7 +53,7 @@ def is_locked(folder: Path) -> bool:
     except OSError:
         return True
     try:
-        return not _try(descriptor)
+        return not try_lock(descriptor)
     except OSError:
         return True
     finally:
@@ -66,7 +67,10 @@ def _open(folder: Path) -> int:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try(descriptor: int) -> bool:
+    FAR = 2**31 - 2  # a byte that no file has
+
+    def try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, FAR, os.SEEK_SET)  # others may not read what is locked
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as error:
@@ -78,7 +82,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Hold an open file until it is closed; whether no other process does. Raises OSError."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

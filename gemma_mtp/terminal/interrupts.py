@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
@@ -29,24 +30,40 @@ def handled(handler: Handler, *signals: int) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
+class Stop(threading.Event):
+    """Set when a signal says so."""
+
+    number = int(signal.SIGINT)
+
+    @property
+    def status(self) -> int:
+        """What a process ends with that ends for it."""
+        return 128 + self.number
+
+
 @contextmanager
-def stoppable(raising: bool = True) -> Iterator[threading.Event]:
+def stoppable(raising: bool = True, ends: bool = False) -> Iterator[Stop]:
     """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual, if it may,
-    and those after it nothing more, so that whoever catches it can put things in order.
+    and those after it nothing more, so that whoever catches it can put things in order. With
+    `ends`, so do the signals that tell a program to end.
 
     Ask it `is_set()`: to `wait()` for it on the main thread, where the handler runs, can deadlock.
     """
-    cancel = threading.Event()
+    cancel = Stop()
     pressed = 0
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         pressed += 1
+        if not cancel.is_set():
+            cancel.number = number
         cancel.set()
         if raising and pressed == 2:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    with handled(on_interrupt, signal.SIGINT):
+    # Those that are ignored, as by nohup, stay so.
+    told = [n for n in _ENDING if ends and signal.getsignal(n) is not signal.SIG_IGN]
+    with handled(on_interrupt, signal.SIGINT, *told):
         yield cancel
 
 

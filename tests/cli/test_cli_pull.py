@@ -17,13 +17,14 @@ from support.pulls import real_pair
 from gemma_mtp import paths
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.cli.pull_view import JsonView, PullView, Rate, duration
+from gemma_mtp.cli.pull_view import JsonView, PullView, Rate
 from gemma_mtp.models import check_cache
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import PullNote, PullProgress, PullSilence, PullWait
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
+from gemma_mtp.text import duration
 
 CATALOGUE = """
 [sampling]
