@@ -57,6 +57,8 @@ TIMES = 4  # that the text of all messages may appear in the prompt
 
 PART = 1 << 12  # characters with control tokens that are tokenized at once
 
+THINKING = "enable_thinking"  # the variable by which Gemma 4's templates are told to think
+
 # Gemma 4's turns for a file that has no template of its own.
 FALLBACK = """\
 {{- bos_token -}}
@@ -95,6 +97,7 @@ class ChatTemplate:
         cancelled: Callable[[], bool] = never,
     ) -> None:
         self.is_fallback = not source.strip()
+        self.has_thoughts = self.is_fallback or THINKING in source  # whether it can ask for them
         self._globals = {"bos_token": bos, "eos_token": eos}
         self._key = secrets.token_hex(4)
         self._marks = re.compile(f"(\u2003?)\ue000{self._key}[.]([0-9]{{1,9}})\ue001(\u2003?)")

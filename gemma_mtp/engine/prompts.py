@@ -59,6 +59,10 @@ class Prompts:
             return [Piece(raw)]
         return self._template.pieces(request.messages, request.thinks, cancelled, request.tools)
 
+    def says_nothing_of_thoughts(self, request: Request) -> bool:
+        """Whether they were asked for, and this model's chat template cannot say so."""
+        return request.thinks and request.prompt is None and not self._template.has_thoughts
+
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
         """The prompt as segments: text is one of tokens. Raises UsageError where there are none."""
         ids = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 # The round needs a cell for the pending token and one for padding; the drafter needs one, too.
 SPARE_CELLS = 2
 
+NO_THOUGHTS = (
+    "The chat template of this model has no place for thoughts, so it was not told to think."
+)
+
 
 class Reply:
     """One reply being written."""
@@ -304,11 +308,17 @@ class Reply:
             self.ids,
             self.seed,
             replace(self.stats, drafts=self._draft_use),
-            self.warning or self.text.warning,
+            self._warning,
             written.stopped_at,
             written.thought_tokens,
             self._thought_cut,
         )
+
+    @property
+    def _warning(self) -> str:
+        unsaid = self.engine.prompts.says_nothing_of_thoughts(self.request)
+        found = (NO_THOUGHTS if unsaid else "", self.warning, self.text.warning)
+        return " ".join(filter(None, found))
 
     @property
     def _thought_cut(self) -> bool:
