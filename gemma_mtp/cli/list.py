@@ -8,7 +8,8 @@ import typer
 
 from gemma_mtp.cli.find_pair import name_lost_links
 from gemma_mtp.cli.flags import Json
-from gemma_mtp.errors import ExitStatus
+from gemma_mtp.errors import ExitStatus, HubError
+from gemma_mtp.terminal.console import note
 from gemma_mtp.text import byte_size, json_text, moment
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 def list_models(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Also what could be pulled.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask whether newer files were published.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """List the models on this machine: size, state, last use."""
@@ -31,14 +35,40 @@ def list_models(
     if everything:
         here += _not_here(env, {item.name for item in here})
     loaded = _loaded()
+    newer = {item.name: _newer(item) for item in here} if check else {}
     if as_json:
-        rows = [{**item.as_json(), "loaded": item.name == loaded} for item in here]
+        rows = [
+            {**item.as_json(), "loaded": item.name == loaded}
+            | ({"newer": newer[item.name]} if check else {})
+            for item in here
+        ]
         print(json_text(rows, indent=2))
         return ExitStatus.OK
     heads = ("name", "variant", "size", "state", "last used")
     lines = [(i.name, i.variant, _size(i), _state(i, loaded), moment(i.last_used)) for i in here]
     tables.show(tables.Table(heads, lines, right=("size",), below=("variant", "last used")))
+    for name, roles in newer.items():
+        if roles:
+            note(f"{name}: its {' and '.join(roles)} changed since; gemma-mtp pull {name} --update")
+    if check and not any(newer.values()):
+        print("Nothing newer was published.")
     return ExitStatus.OK
+
+
+def _newer(item: StoredPair) -> tuple[str, ...]:
+    """Which files of a pulled pair were published anew; a place that does not answer is named."""
+    from gemma_mtp import paths
+    from gemma_mtp.models.hub_names import find_pulled
+    from gemma_mtp.models.pull.freshness import changed
+
+    entry = find_pulled(item.name, paths.models_dir()) if item.ready else None
+    if entry is None:
+        return ()
+    try:
+        return changed(entry, lambda event: None)
+    except HubError as error:
+        note(f"{item.name}: {error}")
+        return ()
 
 
 def _not_here(env: Environment, here: set[str]) -> list[StoredPair]:

@@ -39,6 +39,9 @@ def pull(
         list[Path] | None,
         typer.Option(metavar="PATH", help="A file, or a folder to look in, before downloading."),
     ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Fetch again what has been published anew since.")
+    ] = False,
     to: Annotated[
         Folder, typer.Option("--to", metavar="FOLDER", help="Make a copy to carry away.")
     ] = None,
@@ -75,7 +78,7 @@ def pull(
             return ExitStatus.OK
         doubt = ""
     request = PullRequest(
-        revision, offline, tuple(reuse or ()), allow_changed, to=to, source=source
+        revision, offline, tuple(reuse or ()), allow_changed, to=to, source=source, update=update
     )
     return show_pull(context.obj, model, request, doubt, as_json=as_json, quiet=quiet)
 

@@ -84,13 +84,14 @@ def registry() -> str:
     return os.environ.get(VARIABLE, REGISTRY).rstrip("/")
 
 
-def look_up(name: str, catalogue: Catalogue, on_event: OnEvent) -> Entry:
-    """The pair of a model of the registry; says what was chosen and why.
+def look_up(name: str, catalogue: Catalogue, on_event: OnEvent, anew: bool = False) -> Entry:
+    """The pair of a model of the registry; says what was chosen and why. `anew`: whatever a store
+    on this machine holds, the registry is asked.
 
     Raises what the registry does, and BadPair where no pair can be made of it.
     """
     about = ollama_names.read(name)
-    manifest = _in_a_store(about, on_event) or _asked(about, on_event)
+    manifest = (None if anew else _in_a_store(about, on_event)) or ask(about, on_event)
     target = _weights(about, manifest)
     first = _beginning(about, target[0], on_event)
     drafter, why = _drafter(about, manifest, first, catalogue, on_event)
@@ -99,14 +100,15 @@ def look_up(name: str, catalogue: Catalogue, on_event: OnEvent) -> Entry:
     return ollama_names.make_entry(name, manifest.digest, target, drafter, sampling)
 
 
-def _asked(about: OllamaName, on_event: OnEvent) -> Manifest:
+def ask(about: OllamaName, on_event: OnEvent) -> Manifest:
+    """The manifest that the registry has now. Raises HubError."""
     where = f"{registry()}/{about.path}"
     url = f"{registry()}/v2/{about.path}/manifests/{about.tag}"
 
-    def ask() -> bytearray:
+    def read() -> bytearray:
         return hub.document(url, where, f"the tag {about.tag}", {"Accept": MANIFEST})
 
-    return parse(retry.ask(where, ask, hub.longest_answer(), on_event))
+    return parse(retry.ask(where, read, hub.longest_answer(), on_event))
 
 
 def _in_a_store(about: OllamaName, on_event: OnEvent) -> Manifest | None:

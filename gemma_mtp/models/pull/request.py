@@ -29,10 +29,12 @@ from gemma_mtp.models.typed_names import nearest_of_ours, refuse_other_family
 
 @dataclass(frozen=True)
 class PullRequest(PullOptions):
-    """`to`: make a folder to carry away; `source`: take from such a folder."""
+    """`to`: make a folder to carry away; `source`: take from such a folder; `update`: what was
+    pulled from a repository or a registry is taken as it is published now."""
 
     to: Path | None = None
     source: Path | None = None
+    update: bool = False
 
 
 def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEvent) -> str:
@@ -71,9 +73,12 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
     if not hub_names.names_source(name):
         if looks_like_path(name):
             raise _is_file(name)
-        return store.require(name)
+        entry = store.require(name)
+        if request.update:
+            on_event(PullNote(f"{entry.name} is pinned; a newer gemma-mtp may bring newer files."))
+        return entry
     here = hub_names.find_pulled(name, paths.models_dir())
-    if here is not None and request.revision in (None, here.revision):
+    if here is not None and not request.update and request.revision in (None, here.revision):
         return here
     refuse_other_family(name, store.catalogue)
     if request.offline:
@@ -82,7 +87,7 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
         if ollama_names.is_ollama_name(name):
             if request.revision is not None:
                 raise UsageError("A model of Ollama's registry has no revisions; its tag is one.")
-            return ollama_registry.look_up(name, store.catalogue, on_event)
+            return ollama_registry.look_up(name, store.catalogue, on_event, request.update)
         return look_up(name, request.revision, store.catalogue, on_event)
     except BadPair as error:
         if near := nearest_of_ours(name, store.catalogue):
