@@ -65,6 +65,9 @@ KV_TYPES = {
 }
 
 
+LARGEST = 2**63  # what no number reaches that is sent to the engine as JSON
+
+
 @dataclass(frozen=True)
 class Setting:
     """All there is to know about one parameter.
@@ -116,6 +119,8 @@ class Setting:
             return None
         if type(found) is not self.kind or not self._fits(found):
             raise self.refusal(value, called)
+        if isinstance(found, int) and found >= LARGEST:
+            raise UsageError(f"{called or self.name} must be below 2^63, not {found}.")
         return clean(str(found)) if self.kind is str else found
 
     def refusal(self, value: Any, called: str = "") -> UsageError:

@@ -56,7 +56,7 @@ LIBRARIES = {
     "fastapi": {"server"},
     "starlette": {"server"},
     "pydantic": {"server", "batch/openai.py"},
-    "uvicorn": {"server/run.py"},
+    "uvicorn": {"server/run.py", "server/connections.py"},
     "httpx": {"remote"},
     "llguidance": {"engine/grammar.py"},
     "jinja2": {"engine/template_rendering.py"},

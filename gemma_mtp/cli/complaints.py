@@ -140,6 +140,13 @@ def _not_a_number(match: re.Match[str], path: str, words: Sequence[str]) -> tupl
     return f'{flag} must be {kind}, not "{typed}".', f"What there is: {path} --help"
 
 
+def _out_of_range(match: re.Match[str], path: str, words: Sequence[str]) -> tuple[str, str]:
+    flag, limit = match[1], match[3]
+    typed = re.split(r"[ =]", " ".join(words).partition(flag)[2][1:])[0]
+    bound = "at least" if match[2] == "greater" else "at most"
+    return f"{flag} must be {bound} {limit}, not {typed}.", f"What there is: {path} --help"
+
+
 def _not_a_choice(match: re.Match[str], path: str, words: Sequence[str]) -> tuple[str, str]:
     choices = " or ".join(re.findall(r"'([^']*)'", match[3]))
     return f'{match[1]} must be {choices}, not "{match[2]}".', f"What there is: {path} --help"
@@ -164,6 +171,7 @@ _OTHERS: dict[str, Callable[[re.Match[str], str, Sequence[str]], tuple[str, str]
         "What there is: gemma-mtp chats",
     ),
     r"'(--[\w-]+)'.* valid (integer|number)": _not_a_number,
+    r"'(--[\w-]+)'.*should be (greater|less) than or equal to (\S+)": _out_of_range,
     r"'(--[\w-]+)'.*?: (?:Value error, )?'(.*)' is not one of (.*)": _not_a_choice,
     r"Missing argument '?([A-Z.]+)": _missing,
     r"Missing option '(--for)'": lambda match, path, words: (

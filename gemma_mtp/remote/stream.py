@@ -6,7 +6,7 @@ import asyncio
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from gemma_mtp.remote.server import READ, Server
 
 CHECK = 0.05  # seconds between two looks at whether the reply is to be stopped
 PATH = "/v1/chat/completions"
+LONGEST_LINE = 16 << 20  # bytes; a piece of a reply has some hundred, a whole one less than that
 
 
 def chunks(
@@ -95,7 +96,7 @@ class _Reader:
                 raise errors.refused(server.address, response.status_code, told, wait)
             if "text/event-stream" not in response.headers.get("Content-Type", ""):
                 raise errors.no_openai(server.address)
-            async for line in response.aiter_lines():
+            async for line in _lines(response, server.address):
                 data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
                 if data == "[DONE]":
                     return
@@ -112,3 +113,21 @@ class _Reader:
         if found.get("error"):  # in a stream that has begun
             raise errors.refused(self._server.address, 500, data.encode())
         return found
+
+
+async def _lines(response: httpx.Response, address: str) -> AsyncIterator[str]:
+    """The lines of a stream. Raises ServerError for one that does not end.
+
+    httpx's own would keep all of that one, and would also split where only text has line ends:
+    JSON may hold U+2028, say.
+    """
+    held = bytearray()
+    async for data in response.aiter_bytes():
+        held += data
+        if b"\n" in data:
+            *lines, held = held.split(b"\n")
+            for line in lines:
+                yield line.decode("utf-8", "replace").rstrip("\r")
+        if len(held) > LONGEST_LINE:
+            raise errors.no_openai(address)
+    yield held.decode("utf-8", "replace")

@@ -122,7 +122,9 @@ class Guard:
             return
         except Refused as error:
             record.error = error
-            shown = {"Connection": "close"} if error.http_status in (408, 413) else {}
+            # What is left of a body that is too long is read and forgotten: to close the connection
+            # while a client still writes would keep it from reading this answer.
+            shown = {"Connection": "close"} if error.http_status == 408 else {}
             answer = JSONResponse(body(error, scope["path"]), error.http_status, shown)
             await answer(scope, receive, send)
             return

@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from gemma_mtp.server.connections import Patient
 from gemma_mtp.server.engines import Engines
 
 GRACE = 10.0  # seconds that replies in progress get when the server is told to stop
@@ -30,6 +31,7 @@ def run(app: ASGIApp, engines: Engines, sock: socket.socket, verbose: bool = Fal
         log_level="info" if verbose else "critical",
         access_log=False,
         lifespan="off",
+        http=Patient,
         ws="none",
         timeout_graceful_shutdown=int(GRACE) + AFTER,
         server_header=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -26,6 +27,7 @@ from gemma_mtp.errors import (
     NotCounted,
     UsageError,
 )
+from gemma_mtp.remote import stream
 from gemma_mtp.remote.client import RemotePair
 from gemma_mtp.remote.server import Server
 
@@ -231,6 +233,26 @@ def test_a_stream_of_another_kind_is_no_server_of_models() -> None:
         server.stream = [line]
         with running(server), pytest.raises(GemmaMtpError, match="no server of models"):
             reply(server)
+
+
+def test_a_line_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LONGEST_LINE", 1 << 20)
+    server = OpenAIServer()
+    server.stream = [piece("so "), "data: ", *["x" * (1 << 16)] * 4000]
+    with running(server), pytest.raises(GemmaMtpError, match="no server of models"):
+        reply(server)
+    assert server.left.wait(10)
+
+
+def test_a_line_ends_where_json_does() -> None:
+    """Also one with characters that end a line of text, and one that ends as on Windows."""
+    said = "one\u2028two\x85three"
+    data = json.dumps(piece(said), ensure_ascii=False)
+    server = OpenAIServer()
+    server.stream = [f"data: {data}\r\n\r\n", piece(finish="stop")]
+    with running(server):
+        *_, end = reply(server)
+    assert end.message.content == said
 
 
 def test_an_error_in_the_middle_of_a_stream() -> None:

@@ -170,6 +170,7 @@ UNSUPPORTED = {
     "temperature": "hot",
     "top_p": 7,
     "max_tokens": 0,
+    "max_completion_tokens": 2**63,
     "stop": 3,
     "messages": [],
 }
@@ -251,6 +252,28 @@ def test_a_path_that_is_none(url: str) -> None:
     refused = httpx.get(f"{url}/v1/nothing")
     assert refused.status_code == 404
     assert refused.json()["error"]["message"].startswith("There is no GET /v1/nothing here.")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("POST", "embeddings", "makes no embeddings"),
+        ("POST", "audio/transcriptions", "reads none"),
+        ("POST", "images/generations", "makes no images"),
+        ("GET", "files", "has no files"),
+        ("GET", "responses/resp_1", "keeps nothing of an answer"),
+    ],
+)
+def test_what_openai_has_and_this_server_has_not(
+    url: str, method: str, path: str, said: str
+) -> None:
+    refused = httpx.request(method, f"{url}/v1/{path}")
+    assert refused.status_code == 404
+    assert said in refused.json()["error"]["message"]
+
+
+def test_a_slash_too_many_still_lists_the_models(url: str) -> None:
+    assert httpx.get(f"{url}/v1/models/").json() == httpx.get(f"{url}/v1/models").json()
 
 
 @pytest.mark.parametrize(

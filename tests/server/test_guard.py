@@ -5,16 +5,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
+from support.fakes import Script
 from support.serving import FakeEngines, body, serving, wait_until
 
 from gemma_mtp.server import engines as server_engines
 from gemma_mtp.server import guard
 from gemma_mtp.server import reply as server_reply
 from gemma_mtp.server.app import make_app
+from gemma_mtp.server.connections import Patient
 from gemma_mtp.server.guard import Rules
 
 PATH = "/v1/chat/completions"
@@ -202,6 +205,35 @@ def test_a_body_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
             yield b" " * (1 << 16)
 
     assert found.post(PATH, content=pieces()).status_code == 413
+
+
+def test_a_client_that_writes_all_of_a_long_body_first_reads_why_it_is_refused() -> None:
+    with serving(FakeEngines()) as url:
+        host, port = url.removeprefix("http://").split(":")
+        asking = HTTPConnection(host, int(port), timeout=30)
+        asking.request("POST", PATH, body=b"x" * (guard.MOST_BYTES + (20 << 20)))
+        answer = asking.getresponse()
+        assert answer.status == 413
+        assert b"longer than 32 MB" in answer.read()
+        asking.request("GET", "/health")  # the rest of the body is out of the way
+        assert asking.getresponse().status == 200
+
+
+@pytest.mark.parametrize("sent", ["", f"POST {PATH} HTTP/1.1\r\nHost: local"])
+def test_a_header_that_does_not_come(monkeypatch: pytest.MonkeyPatch, sent: str) -> None:
+    monkeypatch.setattr(Patient, "seconds", 0.2)
+    with serving(FakeEngines()) as url, connection(url) as sock:
+        sock.sendall(sent.encode())
+        assert sock.recv(1 << 16) == b""
+
+
+def test_a_slow_reply_outlives_the_time_for_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Patient, "seconds", 0.2)
+    engines = FakeEngines()
+    engines.say(Script("One two three four.", delay=0.15))
+    with serving(engines) as url:
+        said = httpx.post(f"{url}{PATH}", json=body(), timeout=30)
+    assert said.json()["choices"][0]["message"]["content"] == "One two three four."
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from gemma_mtp.errors import ModelNotAvailable, NotPulled
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.store import BUILTIN_FOLDER, Store
 from gemma_mtp.server.app import make_app
+from gemma_mtp.server.connections import Patient
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.guard import Rules
 from gemma_mtp.server.ports import listen
@@ -118,7 +119,9 @@ def serving(
 ) -> Iterator[str]:
     """The address at which they are served meanwhile, by a thread of this process."""
     app = make_app(engines, rules, done)
-    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", http=Patient, timeout_graceful_shutdown=1
+    )
     server, sock = uvicorn.Server(config), listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
     thread.start()

@@ -19,6 +19,7 @@ router = APIRouter()
 
 @router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models")
+@router.get("/v1/models/", include_in_schema=False)
 def models(http: Request) -> dict[str, Any]:
     """The models that are ready on this machine; `default` is the one where none is named."""
     served = engines(http)
