@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -76,7 +77,7 @@ class Setting:
     `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
     `words` stand for values. `unset` says what None means, "" where None is no value. `alias` is
     Ollama's name, where that is another one. `is_time`: a number of seconds, also typed as 30s, 5m
-    or 1h. `variable` of the environment sets it, over config.toml. A `secret` is never shown.
+    or 1h30m. `variable` of the environment sets it, over config.toml. A `secret` is never shown.
     """
 
     name: str
@@ -107,8 +108,8 @@ class Setting:
                 return self.words[found]
             if self.kind is int and found.isdecimal():  # quoted like the words
                 found = int(found)
-            if self.is_time and (time := _TIME.fullmatch(found)):
-                found = int(time[1]) * _UNITS[time[2]]
+            if self.is_time and (time := seconds_of(found)) is not None:
+                found = -1 if time < 0 else ceil(time)
         if self.kind is bool and isinstance(value, str):
             found = SWITCH.get(value.lower(), value)
         if self.kind is float and type(found) is int:
@@ -165,7 +166,7 @@ class Setting:
     def wanted(self) -> str:
         """The values it takes, as the rest of a sentence."""
         if self.is_time:
-            return f"{', '.join(self.words)} or a time such as 30s, 5m or 1h"
+            return f"{', '.join(self.words)} or a time such as 30s, 5m or 1h30m"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.kind is bool:
@@ -196,13 +197,30 @@ class Setting:
         )
 
 
-_TIME = re.compile(r"(\d+)([smh])", re.ASCII)
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{0,30})?(e[+-]?\d{1,3})?", re.ASCII)
+_DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([a-zµμ]+)", re.ASCII)
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+
+
+def seconds_of(text: str) -> float | None:
+    """A time such as 300, 5m, 1h30m or -1 in seconds, as Ollama reads it; None for what is none."""
+    if _NUMBER.fullmatch(text):
+        total = abs(float(text))
+    elif _DURATION.fullmatch(text):
+        total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    else:
+        return None
+    return -total if text.startswith("-") else total
 
 
 def _time_words(seconds: int) -> str:
-    unit = next(unit for unit, size in reversed(_UNITS.items()) if seconds % size == 0)
-    return f"{seconds // _UNITS[unit]}{unit}"
+    """As 90s, 5m, or 1h30m."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    if left or not seconds:
+        return f"{seconds}s" if seconds < 3600 else f"{hours}h{minutes}m{left}s"
+    return "".join(f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m")) if count)
 
 
 def setting(default: Any, help: str, kind: type | None = None, **details: Any) -> Any:

@@ -158,10 +158,24 @@ def test_off_and_default_differ_where_off_is_a_value_of_its_own() -> None:
     assert typed == [0, -1, None, None]
 
 
-@pytest.mark.parametrize("typed", ["90s", "5m", "1h", "48h", "off", "forever"])
+@pytest.mark.parametrize("typed", ["90s", "5m", "1h", "48h", "1h30m", "2h0m1s", "off", "forever"])
 def test_a_time_is_shown_as_it_may_be_typed(typed: str) -> None:
     keep = SETTINGS["keep_alive"]
     assert keep.shown(keep.parse(typed)) == typed
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"),
+    [("1h30m", 5400), ("1.5h", 5400), ("90", 90), ("500ms", 1), ("-5m", -1), ("2.5", 3)],
+)
+def test_a_time_is_read_as_ollama_reads_it(typed: str, seconds: int) -> None:
+    assert SETTINGS["keep_alive"].parse(typed) == seconds
+
+
+@pytest.mark.parametrize("typed", ["soon", "5 m", "m5", "1d", "1h30", "1e99h", "9" * 40])
+def test_what_is_no_time_is_refused(typed: str) -> None:
+    with pytest.raises(UsageError, match="a time such as 30s, 5m or 1h30m"):
+        SETTINGS["keep_alive"].parse(typed)
 
 
 def test_a_single_text_stands_for_a_list_of_one() -> None:

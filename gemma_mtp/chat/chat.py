@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from gemma_mtp.api import Message, Request, Stats
 from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.chat.loading import load
+from gemma_mtp.chat.parameters import in_chat_words
 from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.record import Record
@@ -223,6 +224,7 @@ class Chat:
     def failed(self, error: Exception, what: str) -> None:
         """Say in a sentence what went wrong; with --verbose also where."""
         if isinstance(error, GemmaMtpError):
+            error.hint = in_chat_words(error.hint)
             self.printer.error(error)
         else:
             self.say(f"{what} failed: {error or type(error).__name__}")

@@ -54,6 +54,10 @@ class Environment(Protocol):
     ) -> Replies:
         """A pair as `load` has it, in the process that stays between commands if one is wanted."""
 
+    def stay(self, pair: Replies, options: Options) -> bool:
+        """Have a pair that was attached to stay loaded as `options` say; False where it is not one
+        that stays."""
+
     def remember_used(self, name: str) -> None:
         """Make this pair the one that is used where no model is named."""
 

@@ -5,12 +5,14 @@ Used by `/set parameter` and `/show parameters`. Pure: takes options, gives chan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import PARAMETERS, Options, Sampling, Setting
 
+_FLAG = re.compile(rf"--({'|'.join(name.replace('_', '-') for name in PARAMETERS)})(?![\w-])")
 RANDOM = (["random"], ["-1"])  # words for no seed of one's own; llama.cpp's is -1
 
 
@@ -54,6 +56,13 @@ def shown(options: Options, in_use: InUse | None = None) -> Iterator[tuple[str, 
             yield name, f"{number}; from the next load on: {wanted}"
         else:
             yield name, f"{number}, {wanted}" if value is None else number
+
+
+def in_chat_words(hint: str) -> str:
+    """A hint with `/set ctx` in the place of --ctx, unless it tells of a whole command."""
+    if "gemma-mtp " in hint:
+        return hint
+    return _FLAG.sub(lambda flag: f"/set {flag[1].replace('-', '_')}", hint)
 
 
 def told(options: Options, known: Setting, when: str = "") -> str:

@@ -131,6 +131,11 @@ class Environment:
 
         return attach(files, options, progress, note)
 
+    def stay(self, pair: Replies, options: Options) -> bool:
+        from gemma_mtp.resident.attach import stay
+
+        return stay(pair, options)
+
     def pull(self, name: str | None, on_event: OnEvent, request: PullRequest | None = None) -> str:
         """Fetch a pair and return its name in the catalogue."""
         from gemma_mtp.models.pull.request import PullRequest, fulfil

@@ -37,6 +37,14 @@ def attach(
     return pair
 
 
+def stay(pair: Replies, options: Options) -> bool:
+    """Say how long a pair is to stay from its next request on; whether it is one that stays."""
+    if not isinstance(pair, ResidentPair):
+        return False
+    pair.stay(usual() if options.keep_alive is None else options.keep_alive)
+    return True
+
+
 def _here(files: PairFiles, options: Options, progress: Callable[[float], bool]) -> Replies:
     from gemma_mtp.resident.pairs import load  # takes time that a loaded pair does not need
 

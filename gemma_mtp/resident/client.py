@@ -101,6 +101,12 @@ class ResidentPair:
         with suppress(GemmaMtpError):
             self._open().send(self._wanted(), {"op": "prepare", "request": to_json(request)})
 
+    def stay(self, keep: float) -> None:
+        """Have the pair stay loaded for so many seconds after each request from now on."""
+        self._greeting["keep_alive"] = keep
+        with suppress(GemmaMtpError):  # a new connection begins with the greeting
+            self._open().send({**self._greeting, "party": self.party})
+
     def enlarge(self, context: int) -> None:
         before = self._options
         self._options = replace(before, context=max(context, before.context or 0))

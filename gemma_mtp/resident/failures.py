@@ -24,10 +24,10 @@ def what_helps() -> Iterator[None]:
         error.hint = error.hint or "llama.cpp's whole log comes with --verbose."
         raise
     except errors.UsageError as error:
-        error.hint = error.hint or "Use a smaller --ctx."
+        error.hint = error.hint or "A smaller context may do: --ctx N."
         raise
     except errors.DoesNotFit as error:
-        error.hint = error.hint or "Try a smaller --ctx, or --kv-type q8_0."
+        error.hint = error.hint or "Less may do: a smaller --ctx N, or --kv-type q8_0."
         raise
 
 

@@ -21,7 +21,7 @@ from gemma_mtp.api import LoadOptions, Message, PairFiles, Stats
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
-from gemma_mtp.errors import UsageError
+from gemma_mtp.errors import DoesNotFit, UsageError
 from gemma_mtp.terminal.prompt.quotes import is_open
 from gemma_mtp.terminal.stats_report import report
 
@@ -735,7 +735,7 @@ def test_set_parameter() -> None:
     assert (request.seed, request.exact, request.draft) == (4, True, 3)
     talk.run("/set parameter max_tokens none", "/seed random", "hi")
     assert (talk.engine.requests[-1].max_tokens, talk.engine.requests[-1].seed) == (None, None)
-    assert "ctx is 512 from the next load on (/model tiny)." in talk.run(
+    assert "it is made with 512 when the model is loaded anew" in talk.run(
         "/set parameter num_ctx 512"
     )
     assert "  ctx             8192; from the next load on: 512\n" in talk.run("/show parameters")
@@ -790,6 +790,54 @@ def test_settings_that_make_no_sense_change_nothing(typed: str, said: str) -> No
     before = talk.chat.options
     assert said in talk.run(f"/set {typed}")
     assert talk.chat.options == before
+
+
+def test_how_long_the_model_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk, told = Talk(), []
+    alone = "This model is loaded for this chat alone, and goes with it."
+    assert alone in talk.run("/set keep_alive 1h30m")
+    talk.env.stay = lambda pair, options: told.append(options.keep_alive) or True  # type: ignore
+    shown = talk.run("/set keepalive 1h30m", "/set keep-alive forever", "/set keep_alive")
+    assert "keep_alive is 1h30m from the next reply on." in shown
+    assert "keep_alive is forever from the next reply on." in shown
+    assert shown.rstrip().endswith("keep_alive is forever.")
+    assert told == [5400, -1]
+    assert "keep_alive TIME" in talk.run("/set")
+    assert "must be off, forever or a time" in talk.run("/set keep_alive soon")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("server http://x", "gemma-mtp chat --server URL"),
+        ("api-key secret", "the variable GEMMA_MTP_API_KEY"),
+        ("drafter x.gguf", "gemma-mtp chat MODEL --drafter FILE"),
+        ("model e2b", "/model NAME switches to another model."),
+    ],
+)
+def test_what_is_no_setting_of_a_chat_is_said_to_be_elsewhere(typed: str, said: str) -> None:
+    shown = Talk().run(f"/set {typed}")
+    assert said in shown
+    assert "no setting" not in shown
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("A smaller context may do: --ctx N.", "A smaller context may do: /set ctx N."),
+        (
+            "Less may do: a smaller --ctx N, or --kv-type q8_0.",
+            "Less may do: a smaller /set ctx N, or /set kv_type q8_0.",
+        ),
+        ("gemma-mtp chat e2b --ctx 512 does.", "gemma-mtp chat e2b --ctx 512 does."),
+        ("llama.cpp's whole log comes with --verbose.",) * 2,
+        ("--ctx-size is none", "--ctx-size is none"),
+    ],
+)
+def test_hints_of_the_engine_are_in_the_words_of_the_chat(hint: str, shown: str) -> None:
+    talk = Talk()
+    talk.chat.failed(DoesNotFit("Too large.", hint), "Loading")
+    assert shown in talk.out.getvalue()
 
 
 def test_system_think_and_draft() -> None:

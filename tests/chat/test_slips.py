@@ -23,6 +23,10 @@ SEEDS = (
     "/seed random lets each reply have its own.\n"
 )
 FORMAT = "Replies in a given format are not supported yet.\nAsk for JSON in the message"
+STAYS = (
+    "The context stays at 8192 tokens; it is made with 4096 when the model is loaded anew, as "
+    "after gemma-mtp stop.\n"
+)
 OWN_SEED = "Each reply gets a seed of its own.\n"
 HELP = "The conversation\n  /clear"
 AS_MESSAGE = 'To send it as a message, put """ before and after it.\n'
@@ -60,12 +64,12 @@ ANSWERS = {
     "/temperature 0.5": "temperature is 0.5.\n",
     "/top-k 5": "top_k is 5.\n",
     "/num_predict 20": "max_tokens is 20.\n",
-    "/ctx 4096": "ctx is 4096 from the next load on (/model tiny).\n",
+    "/ctx 4096": STAYS,
     "/verbose": FIGURES,
     "/quiet": NO_FIGURES,
     "/no_think": "The model does not think before it answers.\n",
     "/set temperature 2": "temperature is 2.0.\n",
-    "/set parameter num_ctx 4096": "ctx is 4096 from the next load on (/model tiny).\n",
+    "/set parameter num_ctx 4096": STAYS,
     "/set verbose off": NO_FIGURES,
     "/set verbose ON": FIGURES,
     "/set quiet off": FIGURES,

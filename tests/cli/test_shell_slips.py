@@ -118,7 +118,7 @@ SLIPS = [
      "run --help"),
     ("chat tiny hi --format json", 2, "no option --format", "run --format json"),
     ("run tiny hi --keepalive soon", 2,
-     '--keep-alive must be off, forever or a time such as 30s, 5m or 1h, not "soon".', ""),
+     '--keep-alive must be off, forever or a time such as 30s, 5m or 1h30m, not "soon".', ""),
     ("run tiny hi --hidethinking", 2, "no option --hidethinking", "chat --thoughts hide"),
     ("run tiny hi --system", 2, "--system needs a value.", "run --help"),
     ("verify -m tiny", 2, "no option -m.\n  The model needs none", "verify e2b"),

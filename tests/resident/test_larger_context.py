@@ -84,7 +84,7 @@ def test_where_there_is_none_that_is_said_and_the_old_one_stays(
         setattr(engine.pairs[0], name, value)
     with pytest.raises(error, match="16384") as failure:
         pair.enlarge(16384)
-    assert "smaller --ctx" in failure.value.hint  # type: ignore[attr-defined]
+    assert "--ctx N" in failure.value.hint  # type: ignore[attr-defined]
     with pytest.raises(error):
         engine.pair(context=16384)
     assert said(pair.reply(request(), NEVER)) == "One two three four."

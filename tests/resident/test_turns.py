@@ -493,3 +493,14 @@ def test_an_engine_that_ends_in_the_middle_is_an_error_of_the_reply(
     engine.resident._clients[0].connection.close()
     with pytest.raises(EngineDied):
         list(events)
+
+
+def test_how_long_a_pair_stays_can_be_said_anew(engine: Engine) -> None:
+    pair = engine.pair(keep=300)
+    pair.stay(3600)
+    assert said(pair.reply(request(), NEVER)) == "One two three four."
+    assert engine.resident.status()["seconds_left"] > 3000
+    pair.close()
+    pair.stay(7200)  # with a new connection
+    list(pair.reply(request(), NEVER))
+    assert engine.resident.status()["seconds_left"] > 7000

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gemma_mtp import settings
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import (
@@ -16,6 +17,7 @@ from gemma_mtp.chat.verbs.settings import (
     change,
     in_use,
     is_on,
+    keep_alive,
     set_parameter,
     system,
     think,
@@ -45,6 +47,15 @@ SAID: dict[tuple[str, object], str] = {
     ("vi", False): "Lines are edited with Emacs keys now.",
 }
 """What is said about a value of a setting; of others, name and value."""
+
+
+ELSEWHERE = {
+    "server": "gemma-mtp chat --server URL, or gemma-mtp config server URL for all chats",
+    "api_key": "gemma-mtp chat --server URL --api-key KEY, or the variable GEMMA_MTP_API_KEY",
+    "drafter": "gemma-mtp chat MODEL --drafter FILE",
+}
+"""What a chat is begun with, and how."""
+KEEP = settings.SETTINGS["keep_alive"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,13 @@ SETTINGS = {
         lambda chat: f"now {_word(chat.options.think_budget or chat.options.think)}",
         tuple((word, "") for word in ON_OFF),
     ),
+    "keep_alive": Choice(
+        "TIME",
+        "how long the model stays loaded after a reply",
+        keep_alive,
+        lambda chat: f"now {KEEP.shown(chat.options.keep_alive)}",
+        tuple((word, "") for word in KEEP.words),
+    ),
     "nothink": _short("nothink", PARAMETERS["think"], "off"),
     **{name: _taste(known) for name, known in TASTE.items()},
     "verbose": _short("verbose", TASTE["figures"], "on"),
@@ -156,8 +174,12 @@ def set_(chat: Chat, rest: str) -> None:
             "Replies in a given format are not supported yet.",
             "Ask for JSON in the message, or for this chat in the system prompt: /system TEXT",
         )
-    elif name.lower() in SETTINGS:
-        SETTINGS[name.lower()].act(chat, "".join(value))
+    elif (word := name.lower().replace("-", "_").replace("keepalive", "keep_alive")) in SETTINGS:
+        SETTINGS[word].act(chat, "".join(value))
+    elif word in ELSEWHERE:
+        raise UsageError(f"A chat is begun with its {word}.", f"{ELSEWHERE[word]}.")
+    elif word == "model":
+        raise UsageError("/model NAME switches to another model.")
     elif name.lower().replace("-", "_") in PARAMETER_NAMES:
         set_parameter(chat, rest)
     else:

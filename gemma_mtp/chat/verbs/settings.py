@@ -69,11 +69,40 @@ def set_parameter(chat: Chat, rest: str) -> None:
             chat.options = before
             chat.enlarge(size)
             chat.note(f"The context holds {chat.loaded.info.context_size} tokens now.")
-            return
+        else:
+            chat.note(_stays(chat, chat.loaded.info.context_size))
+        return
     later = f" from the next load on (/model {chat.model or 'NAME'})" if known.at_load else ""
     chat.note(parameters.told(chat.options, known, later))
     if known.name in ("exact", "seed") and chat.options.is_exact:
         chat.note(f"Exact mode is on. {_cost_of_exact_mode(chat)}")
+
+
+def _stays(chat: Chat, size: int) -> str:
+    """What is said where no longer context was asked for."""
+    wanted = chat.options.context
+    if wanted == size:
+        return f"The context holds {size} tokens."
+    later = "its size is chosen for this machine" if wanted is None else f"it is made with {wanted}"
+    return (
+        f"The context stays at {size} tokens; {later} when the model is loaded anew, as after "
+        "gemma-mtp stop."
+    )
+
+
+def keep_alive(chat: Chat, rest: str) -> None:
+    """How long the engine keeps the pair of this chat; said to it at once."""
+    known = SETTINGS["keep_alive"]
+    if chat.loaded is not None and chat.loaded.info.server:
+        raise UsageError("keep_alive is for this machine; the server has its own.")
+    if rest:
+        change(chat, known.name, [rest])
+        if chat.loaded is not None and not chat.env.stay(chat.loaded, chat.options):
+            chat.note("This model is loaded for this chat alone, and goes with it.")
+            return
+    value = chat.options.keep_alive
+    said = parameters.told(chat.options, known)
+    chat.note(said if value is None or not rest else f"{said[:-1]} from the next reply on.")
 
 
 @verb(

@@ -7,7 +7,6 @@ github.com/ollama/ollama/blob/main/docs/api.md, and api/types.go there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -22,7 +21,7 @@ from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.forms import of_ollama
 from gemma_mtp.server.ollama.messages import Said, read
 from gemma_mtp.server.openai.tools import TOOLS, offered
-from gemma_mtp.settings import MAX_DRAFT, SETTINGS
+from gemma_mtp.settings import MAX_DRAFT, SETTINGS, seconds_of
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
 LONGEST_STAY = float(SETTINGS["keep_alive"].most or 0)  # seconds
@@ -212,24 +211,14 @@ class GenerateBody(Asking):
         return self.asked([*system, Message.text("user", self.prompt or "")])
 
 
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", re.ASCII)
-_DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([a-zµμ]+)", re.ASCII)
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
-
-
 def seconds(value: float | str) -> float:
     """A time such as 300, "5m", "1h30m" or "-1" in seconds; below 0 stands for ever, and so does
     what is longer than the longest time that can be configured.
 
     Raises Refused for what is no time.
     """
-    text = str(value).strip()
-    if _NUMBER.fullmatch(text):
-        total = abs(float(text))
-    elif _DURATION.fullmatch(text):
-        total = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    else:
+    found = seconds_of(str(value).strip())
+    if found is None:
         why = f'must be a number of seconds or a time such as 5m, 1h30m or -1, not "{value}"'
         raise Refused(400, f"keep_alive {why}.", field="keep_alive")
-    return -1.0 if total > LONGEST_STAY else -total if text.startswith("-") else total
+    return -1.0 if abs(found) > LONGEST_STAY else found
