@@ -2,15 +2,15 @@
 
 The sampler asks before it filters, for every row of the target and of the drafter alike, so that
 drafts are as good as without. Where in the reply it is follows from the tokens before: rejected
-drafts are gone back over by themselves. Thoughts are free, the grammar holds for the answer. Knows
-tokens and bits, no grammar; a `Matcher` does.
+drafts are gone back over by themselves. Thoughts are free, the grammar holds for the answer; calls
+of tools have one of their own. Knows tokens and bits, no grammar; a `Matcher` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,33 +65,74 @@ class Thinking:
     ends: Collection[int] = ()
 
 
+class Fixed:
+    """The same tokens at every place: keeps the promises of `Matcher`."""
+
+    def __init__(self, bits: Bits) -> None:
+        self._bits = bits
+
+    def allowed(self) -> Bits:
+        return self._bits
+
+    def forced(self) -> list[int]:
+        return []
+
+    def consume(self, token: int) -> None:
+        """Nothing changes."""
+
+    def rollback(self, count: int) -> None:
+        """Nothing changes."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of tools in a reply: the token `opens` begins the first one, and from there on the
+    `matcher` says what may come, up to the end of the reply. Without one anything may."""
+
+    opens: int
+    matcher: Matcher | None = None
+
+
+Place = Literal["thought", "text", "calls"]
+
+
 class Constraint:
     """What may follow in one reply, whose first token is `ids[first]` of the transcript.
 
     The answer is held to the grammar of `matcher`, where there is one, and thoughts to their
-    budget. A reply does not end in a thought: that is closed first.
+    budget. A reply does not end in a thought: that is closed first. `calls` of tools may take the
+    place of an answer that is held to a grammar; else they may come behind any text.
     """
 
     def __init__(
-        self, matcher: Matcher | None, first: int, thinking: Thinking | None = None
+        self,
+        matcher: Matcher | None,
+        first: int,
+        thinking: Thinking | None = None,
+        calls: Calls | None = None,
     ) -> None:
-        self._matcher, self._first = matcher, first
+        self._first, self._calls = first, calls
+        self._matchers: dict[Place, Matcher] = {}
+        if matcher is not None:
+            self._matchers["text"] = matcher
+        if calls is not None and calls.matcher is not None:
+            self._matchers["calls"] = calls.matcher
         self._thinking = thinking or Thinking()
         self._ends = sorted(self._thinking.ends) if self._thinking.closes is not None else []
-        self._tokens: list[int] = []  # those of the reply up to where the matcher is
-        self._in_answer: list[bool] = []  # which of them belong to the answer
-        self._thought = 0  # how many do not
+        self._tokens: list[int] = []  # those of the reply up to where the matchers are
+        self._parts: list[Place | None] = []  # where each of them belongs; None opens the calls
 
     def restrict(self, row: Row, ids: Sequence[int], all_sorted: bool) -> tuple[Row, Ids | None]:
         """What is left of a row after the transcript's `ids`: logits and the ids they belong to,
         or the row itself, changed in place, and None; `all_sorted` as for `restricted`."""
-        if self._go_to(ids):
+        place = self._go_to(ids)
+        if place == "thought":
             if closing := self._closing(ids):
                 only: Ids = np.array(closing[:1])
                 return row[only], only
             row[self._ends] = -np.inf
             return row, None
-        bits = self._answer()
+        bits = self._left(place)
         if bits is not None:
             return restricted(row, bits, all_sorted)
         if self._thinking.opens is not None and not self._may_open:
@@ -101,28 +142,30 @@ class Constraint:
     def allowed(self, ids: Sequence[int]) -> Bits | None:
         """What the grammar leaves after the transcript's `ids`; None for anything, as in a
         thought."""
-        return None if self._go_to(ids) else self._answer()
+        return self._left(self._go_to(ids))
 
-    def _answer(self) -> Bits | None:
-        if self._matcher is None:
+    def _left(self, place: Place) -> Bits | None:
+        if place not in self._matchers:
             return None
-        bits, opens = self._matcher.allowed(), self._thinking.opens
-        begins = self._thinking.may_think and self._thought == len(self._tokens)
-        if opens is not None and begins and self._may_open:
-            bits = bits.copy()
-            bits[opens >> 3] |= 1 << (opens & 7)
-        return bits
+        bits = self._matchers[place].allowed()
+        if place == "calls" or "text" in self._parts:
+            return bits
+        begins = [self._calls.opens] if self._calls else []
+        if self._thinking.opens is not None and self._thinking.may_think and self._may_open:
+            begins.append(self._thinking.opens)
+        return _with(bits, begins)
 
     def forced(self, ids: Sequence[int]) -> list[int]:
         """What is likely to be all that may follow the transcript's `ids`."""
-        if self._go_to(ids):
+        place = self._go_to(ids)
+        if place == "thought":
             return self._closing(ids)
-        return [] if self._matcher is None else self._matcher.forced()
+        return self._matchers[place].forced() if place in self._matchers else []
 
     def cut_thought(self, ids: Sequence[int]) -> bool:
         """Whether a thought ended because its budget was used up."""
         budget = self._thinking.budget or 0
-        return budget > 0 and not self._go_to(ids) and self._thought >= max(budget - 1, 1)
+        return budget > 0 and self._go_to(ids) != "thought" and self._thought >= max(budget - 1, 1)
 
     @property
     def _may_open(self) -> bool:
@@ -140,37 +183,54 @@ class Constraint:
             closing.insert(0, thinking.newline)
         return closing[-max(left, 1) :] if left <= CLOSING else []
 
-    def _go_to(self, ids: Sequence[int]) -> bool:
-        """Bring the matcher to where the transcript is; whether that is in a thought."""
+    def _go_to(self, ids: Sequence[int]) -> Place:
+        """Bring the matchers to where the transcript is; what that place is."""
         wanted = list(ids[self._first :])
         shared = min(len(wanted), len(self._tokens))
         while self._tokens[:shared] != wanted[:shared]:
             shared -= 1
-        self._go_back(shared)
-        opens, closes = self._thinking.opens, self._thinking.closes
-        inside = self._inside()
+        for held, matcher in self._matchers.items():
+            matcher.rollback(self._parts[shared:].count(held))
+        del self._tokens[shared:], self._parts[shared:]
+        place = self._place()
         for token in wanted[shared:]:
-            answer = not inside and token != opens
-            if answer and self._matcher is not None:
-                self._matcher.consume(token)
+            part = self._part(token, place)
+            if part is not None and part in self._matchers:
+                self._matchers[part].consume(token)
             self._tokens.append(token)
-            self._in_answer.append(answer)
-            self._thought += not answer
-            inside = token != closes if inside else token == opens
-        return inside
+            self._parts.append(part)
+            place = self._place()
+        return place
 
-    def _go_back(self, length: int) -> None:
-        left_out = self._in_answer[length:]
-        if self._matcher is not None:
-            self._matcher.rollback(sum(left_out))
-        self._thought -= len(left_out) - sum(left_out)
-        del self._tokens[length:], self._in_answer[length:]
+    def _part(self, token: int, place: Place) -> Place | None:
+        """Where a token belongs that comes at `place`; None for the mark that opens the calls."""
+        if place == "calls":
+            return "calls"
+        if self._calls and token == self._calls.opens:
+            return None
+        return "thought" if token == self._thinking.opens else place
 
-    def _inside(self) -> bool:
-        """Whether the last token leaves the reply in a thought."""
+    def _place(self) -> Place:
+        """Where the last token leaves the reply."""
         if not self._tokens:
-            return self._thinking.in_thought
-        return not self._in_answer[-1] and self._tokens[-1] != self._thinking.closes
+            return "thought" if self._thinking.in_thought else "text"
+        part = self._parts[-1]
+        if part == "thought" and self._tokens[-1] == self._thinking.closes:
+            return "text"
+        return part or "calls"
+
+    @property
+    def _thought(self) -> int:
+        """How many tokens belong to thoughts."""
+        return self._parts.count("thought")
+
+
+def _with(bits: Bits, tokens: Sequence[int]) -> Bits:
+    """These tokens as well."""
+    bits = bits.copy() if tokens else bits
+    for token in tokens:
+        bits[token >> 3] |= 1 << (token & 7)
+    return bits
 
 
 def restricted(row: Row, bits: Bits, all_sorted: bool) -> tuple[Row, Ids | None]:

@@ -83,6 +83,11 @@ class ReplyText:
         """Whether a stop string was met."""
         return bool(self.stopped_at)
 
+    def is_mark(self, token_id: int) -> bool:
+        """Whether a token never shows, whatever its characters are."""
+        channel = self._channel
+        return token_id in self._hidden or token_id in (channel.open_id, channel.close_id)
+
     def interrupt(self) -> list[TextDelta]:
         """A mark of another kind comes: nothing held can go on across it, and a thought ends."""
         if not self.stopped:

@@ -9,14 +9,14 @@ seconds. A matcher says which tokens may come next in microseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from gemma_mtp.api import Grammar
-from gemma_mtp.decoding.constraint import Bits
+from gemma_mtp.decoding.constraint import Bits, Fixed
 from gemma_mtp.engine.digits import Digits
 from gemma_mtp.engine.json_schema import rewritten
 from gemma_mtp.errors import UsageError
@@ -72,6 +72,30 @@ class Grammars:
         pieces = (vocabulary.piece(token) for token in range(vocabulary.size))
         digits = [piece[:1].isdigit() for piece in pieces]
         return np.packbits(np.pad(digits, (0, -len(digits) % 32)), bitorder="little")
+
+    def calls(self, source: str) -> GrammarMatcher:
+        """At the beginning of a grammar of calls, which is Lark. Raises UsageError."""
+        found = self._lark(source)
+        if found.is_error():
+            why = found.get_error().splitlines()[0]
+            raise UsageError(f"The schemas of these tools cannot be used: {why}.")
+        return GrammarMatcher(found, self._vocabulary)
+
+    def is_regex(self, regex: str) -> bool:
+        """Whether this is a regular expression that a grammar may hold."""
+        return not self._lark(f"start: A\nA: {regex}").is_error()
+
+    def only(self, tokens: Iterable[int], every_other: bool = False) -> Fixed:
+        """These tokens alone, everywhere; or all but these."""
+        bits = np.zeros((self._vocabulary.size + 31) // 32 * 4, np.uint8)
+        for token in tokens:
+            bits[token >> 3] |= 1 << (token & 7)
+        return Fixed(~bits if every_other else bits)
+
+    def _lark(self, source: str) -> LLMatcher:
+        from llguidance import LLMatcher
+
+        return LLMatcher(self._tokenizer(), LLMatcher.grammar_from_lark(source), log_level=0)
 
     def _tokenizer(self) -> LLTokenizer:
         if self._made is None:

@@ -32,8 +32,8 @@ from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.transcript import Position, Transcript
 from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.engine.counting import draft_use, with_round
-from gemma_mtp.engine.tool_calls import NO_CALLS, Delta, Expected, ReplyParts
-from gemma_mtp.engine.tool_prompt import types_of
+from gemma_mtp.engine.held import Held, reply_parts
+from gemma_mtp.engine.tool_calls import Delta
 from gemma_mtp.errors import Cancelled, DoesNotFit, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ class Reply:
         self.transcript = engine.cache.transcript
         self.started = perf_counter()
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
-        self.text = self._reply_parts()
         self.policy = engine.drafting.policy(request.draft)
         self.warning = ""
         # A round of exact mode is never narrower; one of this width without drafts is plain.
@@ -66,8 +65,8 @@ class Reply:
         )
         self._tried = 0  # rounds that only tried drafts out
         self._first: int | None = None  # where in the transcript's ids the reply begins
-        grammar = request.grammar
-        self._matcher = None if grammar is None else engine.grammars.matcher(grammar)
+        self._held = Held(engine, request)
+        self.text = reply_parts(engine, request, self._held, self._call_id)
         self._in_thought = False  # whether the prompt ends in one
         self._restricted: Constraint | None = None  # there from `_begin` on
         if request.think_budget and engine.channel.close_id is None:
@@ -190,8 +189,9 @@ class Reply:
         )
 
     def _constraint(self) -> Constraint | None:
-        """What the grammar of the request allows, and its budget for thoughts, if it has them."""
-        if self._matcher is None and self.request.think_budget is None:
+        """What the grammar of the request and its tools allow, and its budget for thoughts."""
+        held = self._held
+        if held.is_free and self.request.think_budget is None:
             return None
         channel, vocabulary = self.engine.channel, self.engine.pair.target.vocabulary
         thinking = Thinking(
@@ -203,7 +203,7 @@ class Reply:
             budget=self.request.think_budget,
             ends=vocabulary.end_of_generation,
         )
-        return Constraint(self._matcher, len(self.transcript.ids), thinking)
+        return Constraint(held.text, len(self.transcript.ids), thinking, held.calls)
 
     def _time_plain_step(self, rounds: Speculator, position: Position) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
@@ -283,17 +283,6 @@ class Reply:
         has_drafter = self.engine.draft_model is not None
         return draft_use(self.stats, self.request.draft, has_drafter, self._tried)
 
-    def _reply_parts(self) -> ReplyParts:
-        """What makes events and a message of the tokens."""
-        engine, request = self.engine, self.request
-        raw = request.prompt is not None
-        return ReplyParts(
-            engine.reply_text(request.stop, raw),
-            engine.pair.target.vocabulary.piece,
-            NO_CALLS if raw else engine.call_marks,
-            Expected(types_of(request.tools) if request.tools else None, False, self._call_id),
-        )
-
     def _call_id(self, number: int) -> str:
         """An id for a call: the same for the same seed and prompt, another one for any other."""
         place = f"{self.seed} {self._first} {number}"
@@ -317,8 +306,8 @@ class Reply:
     @property
     def _warning(self) -> str:
         unsaid = self.engine.prompts.says_nothing_of_thoughts(self.request)
-        found = (NO_THOUGHTS if unsaid else "", self.warning, self.text.warning)
-        return " ".join(filter(None, found))
+        found = NO_THOUGHTS if unsaid else "", self.warning, self.text.warning
+        return " ".join(filter(None, (*self._held.loosened, *found)))
 
     @property
     def _thought_cut(self) -> bool:

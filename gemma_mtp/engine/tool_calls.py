@@ -103,7 +103,9 @@ class ReplyParts:
             return self._shown(self.text.push(token, drafted))
         if token == marks.closes:
             return self._ended(self._call, [], cut=False)
-        return list(self._call.push(QUOTE if token == marks.quote else self._piece(token)))
+        if token == marks.quote:
+            return list(self._call.push(QUOTE))
+        return list(self._call.push(b"" if self.text.is_mark(token) else self._piece(token)))
 
     def finish(self, ended: bool) -> list[Delta]:
         """What was held back. `ended`: the model ended the reply, and with it a call that has no

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gemma_mtp.api import Sampling
-from gemma_mtp.decoding.constraint import Constraint, Thinking, restricted
+from gemma_mtp.decoding.constraint import Calls, Constraint, Fixed, Thinking, restricted
 from gemma_mtp.decoding.sampler import Sampler
 
 VOCABULARY, OPENS, CLOSES, END = 64, 60, 61, 62
@@ -91,6 +91,51 @@ def test_a_prompt_may_end_in_a_thought() -> None:
     assert constraint.allowed([7]) is None
     assert constraint.allowed([7, 3, 3]) is None
     assert ids_of(constraint.allowed([7, 3, 3, CLOSES]))[0] == 0
+
+
+CALL = 59
+THINKS = Thinking(OPENS, CLOSES, may_think=True)
+
+
+def test_text_is_free_until_a_call_begins() -> None:
+    matcher = Ascending()
+    constraint = Constraint(None, 1, THINKS, calls=Calls(CALL, matcher))
+    assert constraint.allowed([7]) is None
+    assert constraint.allowed([7, 3, 2]) is None
+    assert constraint.forced([7, 3, 2]) == []
+    assert ids_of(constraint.allowed([7, 3, 2, CALL]))[0] == 0
+    assert ids_of(constraint.allowed([7, 3, 2, CALL, 8]))[0] == 9
+    assert constraint.forced([7, 3, 2, CALL, 8]) == [9]
+    assert constraint.allowed([7, 3, 2, 2]) is None  # the call was a draft, and rejected
+    assert ids_of(constraint.allowed([7, 3, 2, 2, CALL, 4, CALL]))[0] == CALL + 1
+    assert matcher.consumed == [4, CALL]
+
+
+def test_a_call_may_come_out_of_a_thought() -> None:
+    constraint = Constraint(None, 0, THINKS, calls=Calls(CALL, Ascending()))
+    assert constraint.allowed([OPENS, 4, 4]) is None
+    assert ids_of(constraint.allowed([OPENS, 4, 4, CALL, 5]))[0] == 6
+
+
+def test_calls_take_the_place_of_an_answer_that_is_held() -> None:
+    text, calls = Descending(), Ascending()
+    constraint = Constraint(text, 0, THINKS, calls=Calls(CALL, calls))
+    assert {OPENS, CALL} <= {*ids_of(constraint.allowed([]))}
+    assert CALL not in ids_of(constraint.allowed([30]))
+    assert ids_of(constraint.allowed([CALL, 30]))[0] == 31
+    assert CALL in ids_of(constraint.allowed([OPENS, 1, CLOSES]))
+    assert (text.consumed, calls.consumed) == ([], [])
+
+
+def test_nothing_but_a_call_and_no_call_at_all() -> None:
+    nothing = Fixed(np.zeros(8, np.uint8))
+    must = Constraint(nothing, 0, THINKS, calls=Calls(CALL, Ascending()))
+    assert ids_of(must.allowed([])) == [CALL, OPENS]
+    assert ids_of(must.allowed([OPENS, 3, CLOSES])) == [CALL, OPENS]
+    assert ids_of(must.allowed([CALL, 5]))[0] == 6
+    free = Constraint(nothing, 0, calls=Calls(CALL))
+    assert free.allowed([CALL, 5]) is None
+    assert ids_of(Constraint(Fixed(~must.allowed([])), 0).allowed([9])) == [*range(59), 61, 62, 63]
 
 
 @pytest.mark.parametrize("size", [64, 4096, 262_144])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from jsonschema import validate
 from support.pairs import TINY
 
 from gemma_mtp.api import (
@@ -22,6 +24,7 @@ from gemma_mtp.api import (
     ToolResult,
 )
 from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.held import Held
 from gemma_mtp.llama import load_pair
 
 DATA = Path(__file__).parents[1] / "data" / "templates"
@@ -59,10 +62,16 @@ def write(engine, *messages, **more):
     return events[-1], events
 
 
+@pytest.fixture
+def unheld(monkeypatch):
+    """The grammar of the request holds all of a reply, calls as well, whatever they are like."""
+    monkeypatch.setattr(Held, "_hold_calls", lambda *_: None)
+
+
 FREE = ToolChoice(constrained=False)
 
 
-def test_a_call_that_nothing_held_is_mended(engine) -> None:
+def test_a_call_that_nothing_held_is_mended(engine, unheld) -> None:
     grammar = slip(engine, "So.@call:say{text:'hi'}~")
     end, events = write(engine, ASKED, grammar=grammar, tool_choice=FREE)
     assert [call.arguments for call in end.message.calls] == ['{"text": "hi"}']
@@ -72,7 +81,7 @@ def test_a_call_that_nothing_held_is_mended(engine) -> None:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_the_cache_keeps_all_up_to_the_result(engine, exact) -> None:
+def test_the_cache_keeps_all_up_to_the_result(engine, exact, unheld) -> None:
     grammar = slip(engine, "So.@call:say{text:'hi'}~")
     asked = Message.text("user", f"Say something else to me. {exact}")
     called, _ = write(engine, asked, grammar=grammar, tool_choice=FREE, exact=exact)
@@ -89,7 +98,7 @@ def test_without_tools_a_call_is_neither_text_nor_a_call(engine) -> None:
     assert "say" in end.warning
 
 
-def test_ids_are_the_same_for_the_same_seed_and_differ_otherwise(engine) -> None:
+def test_ids_are_the_same_for_the_same_seed_and_differ_otherwise(engine, unheld) -> None:
     grammar = slip(engine, "@call:say{}~@call:say{}~")
     ids = [
         tuple(call.id for call in write(engine, ASKED, grammar=grammar, seed=seed)[0].message.calls)
@@ -97,3 +106,86 @@ def test_ids_are_the_same_for_the_same_seed_and_differ_otherwise(engine) -> None
     ]
     assert ids[0] == ids[1]
     assert len({*ids[0], *ids[2]}) == 4
+
+
+WEATHER = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 12},
+        "days": {"type": "integer", "minimum": 1, "maximum": 14},
+        "Unit": {"enum": ["C", "F", None]},
+        "place": {
+            "type": "object",
+            "properties": {"at": {"type": "array", "items": {"type": "boolean"}, "maxItems": 2}},
+        },
+    },
+    "required": ["city", "days"],
+    "additionalProperties": False,
+}
+TOOLS = (Tool("weather", "", json.dumps(WEATHER)), Tool("ping"), SAY)
+MUST = ToolChoice("required")
+
+
+def check(call):
+    """A call that fits the tool of its name."""
+    tool = next(tool for tool in TOOLS if tool.name == call.name)
+    schema = json.loads(tool.parameters or '{"maxProperties": 0}')
+    validate(json.loads(call.arguments), schema)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calls_fit_their_schemas_whatever_is_drafted(engine, seed) -> None:
+    found = {}
+    for draft in (0, 1, 3, 7, "auto"):
+        end, events = write(
+            engine, ASKED, tools=TOOLS, tool_choice=MUST, seed=seed, exact=True, draft=draft,
+            max_tokens=300,
+        )  # fmt: skip
+        found[draft] = end.message, end.token_ids
+        assert end.message.calls
+        assert not any(isinstance(event, TextDelta) for event in events)
+        for call in end.message.calls:
+            check(call)
+            pieces = [e for e in events if isinstance(e, ToolCallDelta)]
+            mine = [e for e in pieces if e.index == end.message.calls.index(call)]
+            assert "".join(e.arguments for e in mine) == call.arguments
+    assert all(each == found[0] for each in found.values())
+
+
+def test_one_call_of_the_tool_that_is_named(engine) -> None:
+    for constrained in (True, False):
+        choice = ToolChoice("required", "weather", parallel=False, constrained=constrained)
+        for seed in range(3):
+            end, _ = write(engine, ASKED, tools=TOOLS, tool_choice=choice, seed=seed)
+            assert [call.name for call in end.message.calls] == ["weather"] * (end.reason == "stop")
+
+
+def test_no_call_where_none_may_be(engine) -> None:
+    request = Request((ASKED,), tools=TOOLS, tool_choice=ToolChoice("none"))
+    held = Held(engine, request)
+    opens = engine.call_marks.opens
+    bits = np.unpackbits(held.text.allowed(), bitorder="little")[
+        : engine.pair.target.vocabulary.size
+    ]
+    assert np.flatnonzero(bits == 0).tolist() == [opens]
+    assert held.calls is None
+
+
+def test_text_that_has_to_follow_a_grammar_or_be_a_call(engine) -> None:
+    grammar = Grammar("choices", '["yes", "no"]')
+    end, _ = write(engine, ASKED, tools=TOOLS, grammar=grammar)
+    assert end.message.content in ("yes", "no")
+    end, _ = write(engine, ASKED, tools=TOOLS, grammar=grammar, tool_choice=MUST, max_tokens=300)
+    assert end.message.content == ""
+    for call in end.message.calls:
+        check(call)
+
+
+def test_what_no_grammar_can_hold_is_named(engine) -> None:
+    different = {"properties": {"a": {"type": "array", "uniqueItems": True}}}
+    pattern = {"properties": {"a": {"type": "string", "pattern": "(?=x)", "maxLength": 3}}}
+    for schema, named in ((different, "uniqueItems"), (pattern, "pattern")):
+        tools = (Tool("odd", "", json.dumps(schema)),)
+        end, _ = write(engine, ASKED, tools=tools, max_tokens=3)
+        assert named in end.warning
+        assert "odd" in end.warning
