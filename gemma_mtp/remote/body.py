@@ -8,6 +8,7 @@ from typing import Any
 from gemma_mtp.api import Grammar, Message, Request, Sampling, Thought, Tool, ToolCall, ToolResult
 from gemma_mtp.errors import UsageError
 from gemma_mtp.remote.server import Kind, Model
+from gemma_mtp.settings import EFFORTS
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "repeat_last_n")
 NAMES: dict[Kind, dict[str, str]] = {
@@ -27,6 +28,14 @@ NAMES: dict[Kind, dict[str, str]] = {
 """What each server calls our sampling settings, in its OpenAI dialect."""
 
 
+BUDGETS: dict[Kind, str] = {
+    "gemma-mtp": "think_budget",
+    "llama-server": "thinking_budget_tokens",
+    "vllm": "thinking_token_budget",
+}
+"""What servers call a budget for thoughts that they hold; the others have none."""
+
+
 def body(request: Request, model: Model) -> dict[str, Any]:
     """Raises UsageError for what this server cannot be asked for."""
     if request.prompt is not None:
@@ -37,12 +46,12 @@ def body(request: Request, model: Model) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
         **_sampling(request.sampling, model),
-        **_thinking(request.think, model.kind),
+        **_thinking(request, model.kind),
         **_tools(request, model.kind),
         **_form(request.grammar, model.kind),
     }
     if request.max_tokens is not None:
-        found["max_tokens"] = request.max_tokens
+        found |= _limit(request.max_tokens, request, model.kind)
     if request.stop:
         found["stop"] = list(request.stop)
     if request.seed is not None:
@@ -131,9 +140,39 @@ def _sampling(sampling: Sampling, model: Model) -> dict[str, Any]:
     return found
 
 
-def _thinking(think: bool, kind: Kind) -> dict[str, Any]:
+def _thinking(request: Request, kind: Kind) -> dict[str, Any]:
+    think, budget = request.thinks, request.think_budget
+    held = {BUDGETS[kind]: budget} if budget is not None and kind in BUDGETS else {}
+    if kind == "gemma-mtp" and held:
+        return held
     if kind in ("gemma-mtp", "ollama"):
-        return {"reasoning_effort": "medium" if think else "none"}
+        return {"reasoning_effort": _effort(budget, "high") if think else "none"}
     if kind in ("llama-server", "vllm", "sglang"):
-        return {"chat_template_kwargs": {"enable_thinking": think}}
-    return {"reasoning_effort": "medium"} if think else {}
+        return {"chat_template_kwargs": {"enable_thinking": think}, **(held if think else {})}
+    return {"reasoning_effort": _effort(budget, "medium")} if think else {}
+
+
+def _effort(budget: int | None, usual: str) -> str:
+    """The least effort that a budget amounts to, of those that every server knows."""
+    if budget is None:
+        return usual
+    return next((word for word in ("low", "medium") if budget <= (EFFORTS[word] or 0)), "high")
+
+
+def not_held(request: Request, kind: Kind) -> str:
+    """A sentence where a server has no word for the budget of thoughts."""
+    if not request.thinks or request.think_budget is None or kind in BUDGETS:
+        return ""
+    return (
+        f"This server cannot be told how long to think: {request.think_budget} tokens are not held."
+    )
+
+
+def _limit(tokens: int, request: Request, kind: Kind) -> dict[str, Any]:
+    """The limit of tokens: other servers know none that is for the answer alone, and are given what
+    both may take together."""
+    if not request.limit_answer:
+        return {"max_tokens": tokens}
+    if kind == "gemma-mtp":
+        return {"max_tokens": tokens, "limit_answer": True}
+    return {"max_tokens": tokens + (request.think_budget or 0)}

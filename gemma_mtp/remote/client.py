@@ -22,10 +22,10 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.errors import Cancelled, DoesNotFit, NotCounted, UsageError
 from gemma_mtp.remote import errors, metrics
-from gemma_mtp.remote.body import body
+from gemma_mtp.remote.body import body, not_held
 from gemma_mtp.remote.calls import Calls
 from gemma_mtp.remote.figures import Figures
-from gemma_mtp.remote.server import Model, Server
+from gemma_mtp.remote.server import Kind, Model, Server
 from gemma_mtp.remote.stream import PATH, chunks
 
 REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
@@ -79,7 +79,7 @@ class RemotePair:
             )
         if metered:
             reply.figures.drafts = metrics.between(before, metrics.read(self._server))
-        end = reply.end(request)
+        end = reply.end(request, self._model.kind)
         self._learn(end.stats.context_size)
         yield end
 
@@ -146,7 +146,7 @@ class _Reply:
             self._answer += text
         return TextDelta(text, thought=thought)
 
-    def end(self, request: Request) -> End:
+    def end(self, request: Request, kind: Kind) -> End:
         calls = self._calls.made(cut=self.reason != "stop")
         return End(
             self.reason or "stop",
@@ -155,7 +155,9 @@ class _Reply:
             (),
             self.figures.seed or request.seed or 0,
             self.figures.stats,
-            self.figures.warning or self._calls.warning,
+            self.figures.warning or self._calls.warning or not_held(request, kind),
+            thought_tokens=self.figures.thought_tokens,
+            thought_cut=self.figures.thought_cut,
         )
 
     def _message(self, calls: tuple[ToolCall, ...]) -> Message:

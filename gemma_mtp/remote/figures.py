@@ -29,6 +29,7 @@ class Figures:
         self._counters: Stats | None = None
         self.seed = 0
         self.warning = ""
+        self.thought_cut = False
         self.drafts: tuple[int, int] | None = None  # drafted and accepted, as metrics tell them
 
     def text(self) -> None:
@@ -46,9 +47,16 @@ class Figures:
         if isinstance(ours, dict):
             self.seed = _whole(ours, "seed")
             self.warning = str(ours.get("warning") or "")
+            self.thought_cut = ours.get("thought_cut") is True
             with suppress(UsageError):
                 self._counters = from_json(Stats, ours.get("counters"), "counters")
         return bool(usage or timings or ours)
+
+    @property
+    def thought_tokens(self) -> int:
+        """Tokens of the thoughts, 0 where the server does not say."""
+        details = self._usage.get("completion_tokens_details")
+        return _whole(details, "reasoning_tokens") if isinstance(details, dict) else 0
 
     @property
     def stats(self) -> Stats:

@@ -20,6 +20,7 @@ class Asked:
     calls those that have another name there. `prompt` is raw text in place of messages. `context`
     is the context size that was asked for, in tokens. `keep_alive` is in seconds, below 0 for good,
     None where the client does not say. `ignored` are fields that were accepted and change nothing.
+    `limit_answer`: thoughts do not count for the limit of tokens, as they do in all dialects.
     `grammar` is what the answer has to look like; `tools` may be called as `tool_choice` says.
     """
 
@@ -34,6 +35,7 @@ class Asked:
     grammar: Grammar | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = AUTO
+    limit_answer: bool = False
 
     def options(self, served: Options) -> Options:
         """What `serve` was started with, and over it what this client gave.
@@ -60,13 +62,14 @@ class Asked:
             grammar=self.grammar,
             tools=self.tools,
             tool_choice=self.tool_choice,
+            limit_answer=self.limit_answer,
         )
         request.check()
         return request
 
     def without_values(self) -> Asked:
         """For counting, where nothing but the prompt matters; thinking is asked for in it."""
-        kept = tuple(value for value in self.values if value[0] == "think")
+        kept = tuple(value for value in self.values if value[0] in ("think", "think_budget"))
         return replace(self, values=kept, called=())
 
 

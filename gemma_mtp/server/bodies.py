@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from gemma_mtp.api import Grammar, Message, Tool, ToolChoice
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.thoughts import Thoughts
 from gemma_mtp.server.tools import AUTO
 from gemma_mtp.settings import PARAMETERS, SETTINGS
 from gemma_mtp.text import json_text
 
-OURS = ("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n")
+OURS = (
+    *("draft", "exact", "min_p", "top_k", "repeat_penalty", "repeat_last_n"),
+    "think_budget",
+)
 """Settings that a client may give under our own name in any dialect."""
 
 YET_TO_COME = {
@@ -33,6 +37,7 @@ YET_TO_COME = {
 """What is said about fields that many programs send."""
 
 
+NOT_SAID = Thoughts()
 _TYPES = {float: "number", int: "integer", bool: "boolean"}
 
 
@@ -98,13 +103,16 @@ class ReplyBody(Body):
     """The body of a request for a reply."""
 
     model: str | None = None
+    limit_answer: bool = Field(
+        False, description="Whether the limit of tokens is for the answer alone, not its thoughts."
+    )
 
     def reply_to(
         self,
         messages: Iterable[Message] = (),
         *,
         prompt: str | None = None,
-        think: bool | None = None,
+        thoughts: Thoughts = NOT_SAID,
         grammar: Grammar | None = None,
         tools: Iterable[Tool] = (),
         tool_choice: ToolChoice = AUTO,
@@ -112,18 +120,18 @@ class ReplyBody(Body):
     ) -> Asked:
         """The reply that is asked for; the arguments are what each dialect writes in its own way.
 
-        `think` None leaves that to `serve`; `ignored` are fields that have no effect as they were
-        sent. Raises Unsupported.
+        `ignored` are fields that have no effect as they were sent. Raises Unsupported.
         """
         self.check()
         return Asked(
             self.model,
             tuple(messages),
             prompt,
-            self.values() if think is None else (*self.values(), ("think", think)),
-            self.called(),
+            (*thoughts.values, *self.values()),
+            (*thoughts.called, *self.called()),
             ignored=(*self.passed_over(), *ignored),
             grammar=grammar,
             tools=tuple(tools),
             tool_choice=tool_choice,
+            limit_answer=self.limit_answer,
         )

@@ -101,6 +101,40 @@ def test_another_gemma_mtp_tells_everything() -> None:
     assert (sent["top_k"], sent["temperature"], sent["reasoning_effort"]) == (3, 1.0, "none")
 
 
+BUDGET = {"think_budget": 300, "max_tokens": 50, "limit_answer": True}
+
+
+@pytest.mark.parametrize(
+    ("owner", "asked", "sent", "warned"),
+    [
+        ("gemma-mtp", BUDGET, {"think_budget": 300, "max_tokens": 50, "limit_answer": True}, False),
+        ("gemma-mtp", {"think": True}, {"reasoning_effort": "high"}, False),
+        ("gemma-mtp", {"think_budget": 0}, {"think_budget": 0}, False),
+        ("llamacpp", BUDGET, {"thinking_budget_tokens": 300, "max_tokens": 350}, False),
+        ("vllm", BUDGET, {"thinking_token_budget": 300, "max_tokens": 350}, False),
+        ("sglang", BUDGET, {"max_tokens": 350}, True),
+        ("library", BUDGET, {"reasoning_effort": "low"}, True),
+        ("somebody", {"think_budget": 900}, {"reasoning_effort": "medium"}, True),
+        ("somebody", {"think_budget": 9000}, {"reasoning_effort": "high"}, True),
+        ("somebody", {"think_budget": 0}, {}, False),
+    ],
+)
+def test_a_budget_for_thoughts_is_sent_in_the_servers_words(owner, asked, sent, warned) -> None:
+    server = OpenAIServer(owner, ["gemma-4"])
+    usage = {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 5}}
+    cut = {"gemma_mtp": {"thought_cut": True}}
+    server.stream = [piece("x"), {**piece(finish="stop"), "usage": usage, **cut}]
+    with running(server):
+        *_, end = reply(server, Request(ASKED, **asked))
+    assert {**server.last, **sent} == server.last
+    thinks = Request(ASKED, **asked).thinks
+    if owner in ("llamacpp", "vllm", "sglang"):
+        assert server.last["chat_template_kwargs"] == {"enable_thinking": thinks}
+    words = f"cannot be told how long to think: {asked.get('think_budget')} tokens are not held."
+    assert end.warning == (f"This server {words}" if warned else "")
+    assert (end.thought_tokens, end.thought_cut) == (5, True)
+
+
 def test_llama_server_tells_timings() -> None:
     server = OpenAIServer("llamacpp", ["gemma-4-e2b"], meta={"n_ctx": 4096})
     timings = {

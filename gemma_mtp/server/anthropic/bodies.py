@@ -14,10 +14,11 @@ from gemma_mtp.api import Message
 from gemma_mtp.server.anthropic.messages import Said, read
 from gemma_mtp.server.anthropic.tools import TOOLS, Choice, chosen, offered, skipped
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import ReplyBody
+from gemma_mtp.server.bodies import NOT_SAID, ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.messages import Content, joined, texts_of
+from gemma_mtp.server.thoughts import Thoughts, thoughts
 
 # Some agents begin their first system block with a line that is for Anthropic's billing and
 # differs in each request. It is no part of the prompt: with it, nothing behind it would be found
@@ -26,7 +27,7 @@ _BILLING = re.compile(r"\A\s*x-anthropic-billing-header:[^\n]*\n*", re.IGNORECAS
 
 
 class Thinking(BaseModel):
-    """Whether the model thinks first. A budget is not held yet; see `budget_warning`."""
+    """Whether the model thinks first, and up to how many tokens."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -75,16 +76,24 @@ class PromptBody(ReplyBody):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        think = self.thinking.type != "disabled" if self.thinking else None
         grammar = of_openai((self.output_config or {}).get("format"), "output_config.format")
         tools = offered(self.tools)
         return self.reply_to(
             (*self._system(), *read(self.messages)),
-            think=think,
+            thoughts=self._thoughts(),
             grammar=grammar,
             tools=tools,
             tool_choice=chosen(self.tool_choice, tools),
             ignored=self._without_effect(),
+        )
+
+    def _thoughts(self) -> Thoughts:
+        if self.thinking is None:
+            return NOT_SAID
+        return thoughts(
+            ("thinking.budget_tokens", self.thinking.budget_tokens),
+            ("output_config.effort", (self.output_config or {}).get("effort")),
+            ("thinking.type", self.thinking.type != "disabled"),
         )
 
     def check(self) -> None:
@@ -104,10 +113,8 @@ class PromptBody(ReplyBody):
         for number, edit in enumerate((self.context_management or Edits()).edits):
             if str(edit.get("type")).startswith("clear_tool_uses"):
                 found.append(f"context_management.edits.{number}")
-        if self.thinking is not None and self.thinking.budget_tokens is not None:
-            found.append("thinking.budget_tokens")
-        has_effort = (self.output_config or {}).get("effort") is not None
-        return [*found, "output_config.effort"] if has_effort else found
+        alone = self.thinking is None and (self.output_config or {}).get("effort") is not None
+        return [*found, "output_config.effort"] if alone else found
 
 
 class MessagesBody(PromptBody):
@@ -115,13 +122,3 @@ class MessagesBody(PromptBody):
 
     max_tokens: int
     stream: bool = False
-
-    def budget_warning(self, thought_tokens: int) -> str:
-        """A sentence where the thought has become longer than the client wanted it."""
-        budget = self.thinking.budget_tokens if self.thinking else None
-        if budget is None or thought_tokens <= budget:
-            return ""
-        return (
-            f"The thought has {thought_tokens} tokens: a budget, here {budget}, is not held yet;"
-            " max_tokens is."
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -129,8 +128,6 @@ class _Written:
         yield _event("message_stop")
 
     def _figures(self, end: End) -> dict[str, Any]:
-        budget = self._body.budget_warning(end.thought_tokens)
-        warned = replace(end, warning=" ".join(filter(None, [end.warning, budget])))
         found = end.stats
         return {
             "usage": {
@@ -138,7 +135,7 @@ class _Written:
                 "output_tokens_details": {"thinking_tokens": end.thought_tokens},
             },
             "timings": stats.timings(found),
-            "gemma_mtp": stats.ours(warned),
+            "gemma_mtp": stats.ours(end),
         }
 
 

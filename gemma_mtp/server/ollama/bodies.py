@@ -21,6 +21,7 @@ from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.forms import of_ollama
 from gemma_mtp.server.ollama.messages import Said, read
 from gemma_mtp.server.openai.tools import TOOLS, offered
+from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.settings import MAX_DRAFT, SETTINGS, seconds_of
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
@@ -143,7 +144,7 @@ class Asking(Body):
 
     @property
     def wants_thoughts(self) -> bool:
-        """Whether the client asks for thoughts; every level of them means the same here."""
+        """Whether the client asks for thoughts."""
         return bool(self.think)
 
     @property
@@ -155,15 +156,13 @@ class Asking(Body):
         """Raises Unsupported, and UsageError."""
         self.check()
         options = self.options or OllamaOptions()
-        values = options.asked()
-        if self.think is not None:
-            values = (*values, ("think", self.wants_thoughts))
+        said = thoughts(("think", self.think))
         return Asked(
             self.model,
             tuple(messages),
             prompt,
-            values,
-            options.names(),
+            (*said.values, *options.asked()),
+            (*said.called, *options.names()),
             options.context(),
             None if self.keep_alive is None else seconds(self.keep_alive),
             (*self.passed_over(), *(f"options.{name}" for name in options.passed_over())),

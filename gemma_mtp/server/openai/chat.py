@@ -14,6 +14,7 @@ from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.openai import messages, stats
+from gemma_mtp.server.openai.thoughts import ThoughtFields
 from gemma_mtp.server.openai.tools import PARALLEL, TOOL_CHOICE, TOOLS, offered, piece, written
 from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
@@ -30,13 +31,12 @@ SAME_SETTINGS = {
 """What completions of both kinds call settings of ours."""
 
 
-class ChatBody(ReplyBody):
+class ChatBody(ThoughtFields, ReplyBody):
     """What is asked for."""
 
     messages: list[messages.Said]
     stream: bool = False
     stream_options: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
     tool_choice: str | dict[str, Any] | None = Field(None, description=TOOL_CHOICE)
@@ -63,16 +63,15 @@ class ChatBody(ReplyBody):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        think = messages.thinks(self.reasoning_effort)
         grammar = of_openai(self.response_format, "response_format")
         offer = offered(self.tools, self.tool_choice, self.parallel_tool_calls)
         return self.reply_to(
             messages.read(self.messages),
-            think=think,
+            thoughts=self.thinks(),
             grammar=grammar,
             tools=offer.tools,
             tool_choice=offer.choice,
-            ignored=offer.skipped,
+            ignored=(*offer.skipped, *self.unknown_to_template()),
         )
 
 

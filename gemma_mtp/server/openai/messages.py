@@ -27,11 +27,6 @@ class Said(BaseModel):
     reasoning: Any = None
 
 
-def thinks(effort: str | None) -> bool | None:
-    """Whether the model is to think with this effort; None leaves that to `serve`."""
-    return None if effort is None else effort != "none"
-
-
 def read(said: Sequence[Said], field: str = "messages") -> tuple[Message, ...]:
     """Our messages. Raises Unsupported for what is neither text nor a call or its result."""
     return tuple(_message(each, f"{field}.{number}") for number, each in enumerate(said))

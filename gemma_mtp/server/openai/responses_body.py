@@ -16,8 +16,8 @@ from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.messages import text_of
-from gemma_mtp.server.openai.messages import thinks
 from gemma_mtp.server.openai.tools import FUNCTION, PARALLEL, TOOL_CHOICE, TOOLS, offered
+from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.server.tools import call, result
 
 _ROLES: dict[Any, Role] = {
@@ -88,7 +88,7 @@ class ResponsesBody(ReplyBody):
         verbosity = (self.text or {}).get("verbosity")
         return self.reply_to(
             self._messages(),
-            think=thinks((self.reasoning or {}).get("effort")),
+            thoughts=thoughts(("reasoning.effort", (self.reasoning or {}).get("effort"))),
             grammar=of_openai((self.text or {}).get("format"), "text.format"),
             tools=offer.tools,
             tool_choice=offer.choice,

@@ -56,6 +56,7 @@ def timings(stats: Stats) -> dict[str, Any]:
 def ours(end: End) -> dict[str, Any]:
     """What gemma-mtp knows besides. `counters` are all of `Stats`, as `from_json` reads them."""
     known = {"seed": end.seed, "reason": end.reason, "warning": end.warning}
+    known |= {"thought_cut": end.thought_cut}
     return {**known, **end.stats.as_json(), "counters": to_json(end.stats)}
 
 
