@@ -363,6 +363,9 @@ class ChatSettings:
         most=10**6,
     )
     vi: bool = setting(False, "Keys of vi, instead of those of Emacs.")
+    mcp: str | None = setting(
+        None, "File of MCP servers whose tools the model may call.", str, unset="no tools"
+    )
     overflow: Literal["ask", "drop-oldest", "stop"] = setting(
         "ask", "What to do when the context is full.", choices=("ask", "drop-oldest", "stop")
     )

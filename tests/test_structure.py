@@ -29,10 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {*BASE, "models", "resident"},
     "batch": {*BASE, "files", "server", "tools"},
     "remote": {*BASE},
-    "tools": {*BASE},
+    "tools": {*BASE, "files", "paths"},
     "terminal": {*BASE, "files"},
     "measure": {*BASE, "decoding", "engine", "models", "terminal"},
-    "chat": {*BASE, "files", "models", "conversations", "terminal"},
+    "chat": {*BASE, "files", "models", "conversations", "terminal", "tools"},
     "cli": {
         *(*BASE, "files", "paths", "decoding", "llama", "engine", "models"),
         *("conversations", "resident", "server", "batch", "remote", "tools"),
@@ -59,6 +59,7 @@ LIBRARIES = {
     "uvicorn": {"server/run.py", "server/connections.py"},
     "httpx": {"remote"},
     "llguidance": {"engine/grammar.py"},
+    "mcp": {"tools/connection.py"},
     "jinja2": {"engine/template_rendering.py"},
 }
 """A library and the packages, or the files, that may import it."""

@@ -16,6 +16,7 @@ from gemma_mtp.api import Message, Request, Stats
 from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.chat.loading import load
 from gemma_mtp.chat.parameters import in_chat_words
+from gemma_mtp.chat.tools import Tools, meet
 from gemma_mtp.conversations.attachments import Attachment
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.record import Record
@@ -67,6 +68,7 @@ class Chat:
         self.options = options
         self.conversation = Conversation(options.system or "")
         self.record = Record(env.archive(), printer.line)
+        self.tools = Tools()
         self.attached: list[Attachment] = []
         self.unsent = ""  # text that the next input line starts with
         self.open = True
@@ -89,6 +91,8 @@ class Chat:
         self.printer.view = self.options.part(View)
         self.console.vi = self.options.vi
         self.console.history_on = self.options.history and self.options.save
+        if self.tools.use(self.options.mcp, self.note) and self._engine is not None:
+            meet(self)  # else as soon as a pair is loaded
 
     @property
     def engine(self) -> Replies:
@@ -169,7 +173,8 @@ class Chat:
         given, and as the options of the chat have it, unless others are."""
         options = options or self.options
         messages = (draft or self.conversation).messages()
-        return Request.of(messages, options, keeping(self.record, options))
+        request = Request.of(messages, options, keeping(self.record, options))
+        return replace(request, tools=self.tools.declared())
 
     def context_used(self) -> int:
         """Tokens of the conversation; counted only when it is not known from a reply."""
@@ -180,7 +185,8 @@ class Chat:
     def _count_tokens(self) -> int:
         messages = self.conversation.messages()
         try:
-            return self.engine.count(Request.of(messages, self.options)) if messages else 0
+            request = replace(Request.of(messages, self.options), tools=self.tools.declared())
+            return self.engine.count(request) if messages else 0
         except Exception:  # a figure for the bar is not worth a word, much less the chat
             return 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from gemma_mtp.api import Request, Stats, Turn
+from gemma_mtp.api import Stats, Turn
 from gemma_mtp.conversations.attachments import compose, named, shortened
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
@@ -43,7 +43,7 @@ def make_room(
 
     def tokens(dropped: int) -> int:
         shorter = draft.skipping(dropped)
-        return chat.engine.count(Request(shorter.messages(), think=chat.options.thinks))
+        return chat.engine.count(chat.request(shorter))
 
     try:
         count = turns_to_drop(tokens, len(draft.sent), size)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import DraftSetting, End, Event, Progress
+from gemma_mtp.api import DraftSetting, End, Event, Progress, ToolChoice
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.terminal.figures import drafts_used
 from gemma_mtp.terminal.interrupts import stoppable
@@ -72,7 +72,7 @@ def pace(seconds: float) -> float:
 def _record(
     chat: Chat, draft: Conversation, options: Options, title: str, cancel: threading.Event
 ) -> Recording:
-    wanted = chat.request(draft, options)
+    wanted = replace(chat.request(draft, options), tool_choice=ToolChoice("none"))
     screen = chat.printer.screen
 
     def events() -> Iterator[Event]:

@@ -14,7 +14,7 @@ from gemma_mtp.api import (
     Event,
     FinishReason,
     Message,
-    TextDelta,
+    Stats,
     Turn,
 )
 from gemma_mtp.chat.context_overflow import (
@@ -23,6 +23,9 @@ from gemma_mtp.chat.context_overflow import (
     make_room,
     warn_when_filling,
 )
+from gemma_mtp.chat.partial_reply import PartialReply, has_thought
+from gemma_mtp.chat.tool_rounds import may_go_on, run_calls
+from gemma_mtp.conversations.calls import joined, waiting
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.terminal.figures import no_answer
@@ -52,7 +55,9 @@ class _WrittenTurn:
         self.is_new = len(draft.turns) > len(self.before.turns)  # else a turn is replaced
         self.unwritten = draft.last  # the turn as it was before the reply
         self.base = draft.last  # the turn as it was before this attempt
-        self.text = self.thought = ""  # of this attempt
+        self.part = PartialReply()  # of this attempt
+        self.rounds = 0  # replies with calls so far
+        self.stats = Stats()  # of all of them
         self.context_used = 0  # tokens, where a reply said so
 
     @property
@@ -70,6 +75,7 @@ class _WrittenTurn:
                 self._commit()
             except KeyboardInterrupt:  # the second, and `stoppable` raises no other
                 self._keep_part("cancelled")
+                self._end_early()
                 self._commit()
                 self.chat.note("stopped")
         return self.written
@@ -83,8 +89,10 @@ class _WrittenTurn:
 
     def _attempt(self, cancel: threading.Event) -> bool:
         """Write until it ends one way or another; True if there is to be another attempt."""
-        self.text, self.thought, self.base = "", "", self.draft.last
+        self.part, self.base = PartialReply(), self.draft.last
         try:
+            if self.base is not None and waiting(self.base):
+                return self._run_calls(self.base, cancel)
             return self._reply(cancel)
         except Exception as error:
             ended = self.draft.last is not self.base
@@ -92,9 +100,28 @@ class _WrittenTurn:
             self.chat.failed(error, "The reply")
             if isinstance(error, BadPair) and len(self.draft.sent) > 1:
                 self.chat.note("A new conversation, with /clear, may fare better.")
-            if self.text and not ended:
+            if self.part.said and not ended:
                 self.chat.note("What was written is kept: /continue goes on, /regen tries again.")
         return False
+
+    def _run_calls(self, turn: Turn, cancel: threading.Event) -> bool:
+        """Run what the last reply calls for; True if the model is to go on with the results."""
+        self.rounds += 1
+        if may_go_on(self.chat, self.rounds) and run_calls(self.chat, turn, cancel, self._keep_now):
+            return True
+        self._end_early()
+        self.chat.note("stopped; /continue goes on")
+        return False
+
+    def _keep_now(self, turn: Turn) -> None:
+        self._keep(turn)
+        self.chat.record.progress(len(self.draft.turns) - 1, turn)
+
+    def _end_early(self) -> None:
+        """The turn ends with a call or with its result, since the person stopped there."""
+        turn = self.draft.last
+        if self.written and turn is not None and turn.reason is None:
+            self.draft = self.draft.with_last(replace(turn, reason="cancelled"))
 
     def _reply(self, cancel: threading.Event) -> bool:
         wanted = self.chat.request(self.draft, self.options)
@@ -110,34 +137,37 @@ class _WrittenTurn:
         """Called with each event before it is shown, so that what is seen is kept."""
         if isinstance(event, End):
             self._keep_end(event)
-        elif isinstance(event, TextDelta):
-            if event.thought:
-                self.thought += event.text
-            else:
-                self.text += event.text
+        elif self.part.take(event):
             self._save_part()
 
     def _save_part(self) -> None:
         """Save what there is. A reply that is replaced stays saved until the new one has a word."""
         turn = self._turn_so_far(None)
-        if self.is_new or turn.reply is not None:
+        if self.is_new or turn.replies:
             self.chat.record.progress(len(self.draft.turns) - 1, turn)
 
     def _keep_end(self, end: End) -> None:
-        turn = self._turn(end.message.content, end.thought, end.message.tokens, end.reason)
+        said = self.part.completed(end.message)
+        thought = "" if has_thought(said) else end.thought
+        turn = self._turn(said, thought, None if self._goes_on(end) else end.reason)
         stats = turn.stats + end.stats if turn.stats else end.stats
         self._keep(replace(turn, seed=end.seed, stats=stats))
 
     def _keep_part(self, reason: FinishReason | None) -> None:
         """Keep a reply that was broken off, if there is a word of it."""
-        if self.text and self.draft.last is self.base:
+        if self.part.said and self.draft.last is self.base:
             self._keep(self._turn_so_far(reason))
 
     def _keep(self, turn: Turn) -> None:
         """Keep a turn that has a reply. One without a word is not kept: its message is handed
         back."""
-        if turn.reply is not None:
+        if turn.replies:
             self.draft = self.draft.with_last(turn)
+
+    @staticmethod
+    def _goes_on(end: End) -> bool:
+        """Tools are called, and the reply was not cut."""
+        return end.reason == "stop" and bool(end.message.calls)
 
     def _finish(self, end: End) -> bool:
         """Say what is to be said about a reply that ended; True if there is to be another attempt
@@ -145,10 +175,14 @@ class _WrittenTurn:
         chat = self.chat
         chat.add_figures(end.stats)
         self.context_used = end.stats.context_used if self.written else 0
-        if chat.options.figures:
-            chat.printer.summary(end)
+        self.stats = self.stats + end.stats if self.rounds else end.stats
+        if chat.options.figures and not self._goes_on(end):
+            chat.printer.summary(replace(end, stats=self.stats))
         if end.warning:
             chat.say(end.warning)
+        if self._goes_on(end):
+            self.options = self.options.seeded(end.seed)  # one seed for the whole turn
+            return True
         if end.reason == "context":
             self.options = self.options.seeded(end.seed)
             used, size = end.stats.context_used, end.stats.context_size
@@ -161,7 +195,7 @@ class _WrittenTurn:
         problem = no_answer(end)
         if not problem:
             return
-        if self.written:
+        if self.written and not self.rounds:
             self.chat.note("Nothing was added to the reply.")
             return
         self.chat.say(problem)
@@ -181,17 +215,14 @@ class _WrittenTurn:
         return True
 
     def _turn_so_far(self, reason: FinishReason | None) -> Turn:
-        return self._turn(self.text, self.thought, (), reason)
+        return self._turn(self.part.message, self.part.thought, reason)
 
-    def _turn(
-        self, text: str, thought: str, tokens: tuple[int, ...], reason: FinishReason | None
-    ) -> Turn:
-        """The last turn with this text after what had been written in earlier attempts."""
+    def _turn(self, said: Message, thought: str, reason: FinishReason | None) -> Turn:
+        """The last turn with this after what had been written in earlier attempts."""
         turn = self.base
         assert turn is not None
-        if turn.reply is not None:
-            turn = turn.with_reply(turn.reply.extended(text, tokens))
-            thought = turn.thought + thought
-        elif text:
-            turn = turn.with_reply(Message.text("assistant", text, tokens))
+        gap = "\n\n" if turn.thought and thought and turn.reply is None else ""
+        thought = f"{turn.thought}{gap}{thought}"
+        if said.content or said.calls:
+            turn = turn.with_reply(joined(turn.reply, said))
         return replace(turn, thought=thought, exact=self.options.is_exact, reason=reason)

@@ -19,6 +19,7 @@ from gemma_mtp.chat.environment import Environment
 from gemma_mtp.chat.keeping import offer_to_keep
 from gemma_mtp.chat.loading import introduce, what_mtp_does
 from gemma_mtp.chat.loop import converse
+from gemma_mtp.chat.tools import meet
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.conversations.archive import Saved
@@ -71,6 +72,7 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
             _begin(chat, beginning, context, files)
         finally:
             chat.close()
+            chat.tools.close()
 
 
 def _begin(
@@ -88,6 +90,7 @@ def _begin(
     if mtp := what_mtp_does(chat.env, chat.engine, chat.options):
         chat.note(mtp)
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=named is not None)
+    meet(chat)
     if saved:
         take_up(chat, saved)
         if beginning.system is not None:

@@ -73,6 +73,7 @@ def chat(
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
         return talk(env, words.model, words.prompt, options, **beginning)
+    _refuse_tools(options, context.params["mcp"])
     from gemma_mtp.cli.answer import Report, answer_once
 
     more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
@@ -82,6 +83,17 @@ def chat(
         more["continued"] = Continued(env, options, context.params["system"])
     whole = with_files(words.prompt, file)
     return answer_once(env, words.model, whole, options, **more)
+
+
+def _refuse_tools(options: Options, typed: str | None) -> None:
+    """Where nobody can be asked, no tool runs."""
+    if typed is not None:
+        raise UsageError(
+            "Tools need a terminal: each call is asked for before it runs.",
+            "gemma-mtp run --tools FILE prints the calls instead.",
+        )
+    if options.mcp is not None:
+        note(f"the tools of {options.mcp} are off: there is no terminal to ask on.")
 
 
 def talk(

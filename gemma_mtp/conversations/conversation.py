@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gemma_mtp.api import Message, Turn
+from gemma_mtp.conversations.calls import in_prompt
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Conversation:
         """The prompt; a last turn that has part of a reply is one to be gone on with."""
         found = [Message.text("system", self.system)] if self.system else []
         for turn in self.sent:
-            found += turn.messages
+            found += in_prompt(turn)
         return tuple(found)
 
     def asking(self, user: Message) -> Conversation:
@@ -63,6 +64,6 @@ def _plain(turn: Turn) -> Turn:
 
 def unanswered(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], str]:
     """Turns of a chat that was killed: those with a reply, and the message that got no word."""
-    if turns and not turns[-1].answer:
+    if turns and not any(reply.content or reply.calls for reply in turns[-1].replies):
         return turns[:-1], turns[-1].user.content
     return turns, ""

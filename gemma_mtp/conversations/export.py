@@ -13,7 +13,9 @@ The JSON is one object, and keys are only ever added:
     messages             only where the reply is more than one text: all that the assistant and its
                          tools said, in order; each has `role` and `parts`
   and one of the user that is more than text has
-    parts                in order; each has `type`: text, image, audio, tool_call or tool_result
+    parts                in order; each has `type`: text, image, audio, thought, tool_call (with id,
+                         name, and arguments as the text of a JSON object) or tool_result (with the
+                         id of its call, and text)
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gemma_mtp.api import Message, Text, Turn, to_json
+from gemma_mtp.api import Message, Part, Text, Thought, ToolCall, ToolResult, Turn, to_json
+from gemma_mtp.conversations.calls import arguments_of
 from gemma_mtp.conversations.tables import Saved
 from gemma_mtp.text import json_text
 
@@ -90,9 +93,14 @@ def _answer(turn: Turn) -> list[str]:
     if not turn.replies and not turn.thought:
         return []
     parts = ["## Gemma"]
+    last = len(turn.replies) - (turn.reply is not None)  # what was thought led to that
+    for message in turn.replies[:last]:
+        parts += map(_readable_part, message.parts)
     if turn.thought:
-        parts.append(_quote(f"*Thought:*\n\n{_closed(turn.thought)}"))
-    parts += [_closed(text) for text in map(_readable, turn.replies) if text]
+        parts.append(_thought(turn.thought))
+    for message in turn.replies[last:]:
+        parts += map(_readable_part, message.parts)
+    parts = [part for part in parts if part]
     if turn.reason in _ENDS:
         parts.append(f"*({_ENDS[turn.reason]})*")
     return parts
@@ -105,6 +113,33 @@ def _readable(message: Message) -> str:
         for part in message.parts
     )
     return "\n\n".join(text for text in parts if text)
+
+
+def _readable_part(part: Part) -> str:
+    """A part of what the assistant or its tools said."""
+    if isinstance(part, Text):
+        return _closed(part.text)
+    if isinstance(part, Thought):
+        return _thought(part.text)
+    if isinstance(part, ToolCall):
+        arguments = arguments_of(part)
+        given = part.arguments if arguments is None else json_text(arguments, indent=2)
+        ended = " (broken off)" if arguments is None else ""
+        return f"*Calls {_plain(part.name)}{ended}:*\n\n{_fenced(given, 'json')}"
+    if isinstance(part, ToolResult):
+        return _quote(f"*Result:*\n\n{_fenced(part.text)}")
+    return f"*({part.type})*"
+
+
+def _thought(text: str) -> str:
+    return _quote(f"*Thought:*\n\n{_closed(text)}")
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """As code, which no fence inside of it ends."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    marks = "`" * max(longest + 1, 3)
+    return f"{marks}{language}\n{text}\n{marks}"
 
 
 def _closed(text: str) -> str:
@@ -132,9 +167,7 @@ def _fenced_files(message: str) -> str:
     """Files that went along with a message, as code under their names."""
 
     def fenced(file: re.Match[str]) -> str:
-        longest = max((len(run) for run in re.findall(r"`+", file[2])), default=0)
-        marks = "`" * max(longest + 1, 3)
-        return f"{_plain(file[1])}:\n\n{marks}\n{file[2]}\n{marks}"
+        return f"{_plain(file[1])}:\n\n{_fenced(file[2])}"
 
     return _FILE.sub(fenced, message)
 

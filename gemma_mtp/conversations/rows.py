@@ -10,7 +10,16 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from gemma_mtp.api import FinishReason, Message, Stats, Turn, from_json, to_json
+from gemma_mtp.api import (
+    FinishReason,
+    Message,
+    Stats,
+    ToolCall,
+    ToolResult,
+    Turn,
+    from_json,
+    to_json,
+)
 from gemma_mtp.errors import UsageError
 
 T = TypeVar("T")
@@ -101,6 +110,17 @@ def _messages(text: str) -> tuple[Message, ...]:
     if not messages or messages[0].role != "user":
         raise ValueError(text)
     return messages
+
+
+def calls_in(text: str) -> str:
+    """Names and arguments of the calls in stored messages, and what the tools said; "" where they
+    cannot be read."""
+    try:
+        parts = [part for message in _messages(text) for part in message.parts]
+    except (ValueError, TypeError, AttributeError, RecursionError, UsageError):
+        return ""
+    calls = [f"{part.name} {part.arguments}" for part in parts if isinstance(part, ToolCall)]
+    return "\n".join(calls + [part.text for part in parts if isinstance(part, ToolResult)])
 
 
 def _seed(text: str) -> int:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from gemma_mtp.api import Turn
 from gemma_mtp.conversations import titles
 from gemma_mtp.conversations.attachments import shortened
-from gemma_mtp.conversations.rows import COLUMNS, as_text, from_row, storable, to_row
+from gemma_mtp.conversations.rows import COLUMNS, as_text, calls_in, from_row, storable, to_row
 from gemma_mtp.text import one_line
 
 _LIST = """
@@ -20,9 +20,10 @@ SELECT id, title, model, updated,
     (SELECT count(*) FROM turns WHERE conversation = id) spoken, words
   FROM conversations WHERE spoken > 0 AND (:search = '' OR holds(CAST(title AS BLOB), :search)
     OR EXISTS (SELECT 1 FROM whole WHERE conversation = id
-        AND (holds(CAST(user AS BLOB), :search) OR holds(CAST(reply AS BLOB), :search))))
+        AND (holds(CAST(user AS BLOB), :search) OR holds(CAST(reply AS BLOB), :search){calls})))
   ORDER BY updated DESC, id DESC
 """
+_CALLS = " OR calls_hold(messages, :search)"  # an older file that can only be read has none
 _WORDS = 100  # characters of the first message in a list
 _NAMED = 5  # unreadable things that are named one by one
 
@@ -150,7 +151,9 @@ def _turns(db: sqlite3.Connection, id: int) -> tuple[tuple[Turn, ...], tuple[str
 def search(db: sqlite3.Connection, text: str) -> list[Summary]:
     """All conversations with turns that hold `text` in any case; newest first."""
     db.create_function("holds", 2, _holds, deterministic=True)
-    found = db.execute(_LIST, {"search": storable(text).casefold()})
+    db.create_function("calls_hold", 2, _calls_hold, deterministic=True)
+    sql = _LIST.format(calls=_CALLS if text else "")
+    found = db.execute(sql, {"search": storable(text).casefold()})
     return [
         Summary(id, as_text(title), as_text(model), as_text(updated), turns, as_text(words))
         for id, title, model, updated, turns, words in found
@@ -200,6 +203,11 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
         first = turns[0].user.content if turns else ""  # what was taken back leaves no trace
         words = one_line(storable(shortened(first)), _WORDS)
         db.execute(sql, (words, titles.title_of(first), id))
+
+
+def _calls_hold(messages: str | None, search: str) -> bool:
+    """Whether a call of a tool, or what the tool said, holds `search`."""
+    return isinstance(messages, str) and search in calls_in(messages).casefold()
 
 
 def _holds(text: bytes | None, search: str) -> bool:

@@ -21,7 +21,9 @@ from gemma_mtp.api import (
     Request,
     Stats,
     TextDelta,
+    ToolCall,
     ToolCallDelta,
+    ToolResult,
     Waiting,
 )
 from gemma_mtp.errors import GemmaMtpError
@@ -31,6 +33,7 @@ from gemma_mtp.terminal.figures import Parts, reply_parts, status_parts
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.prompt import CONTINUED, PROMPT
 from gemma_mtp.terminal.screen import Screen, fit
+from gemma_mtp.terminal.tool_lines import call_line, result_lines
 from gemma_mtp.terminal.widths import cut_start
 from gemma_mtp.text import counted, percent
 
@@ -273,11 +276,28 @@ class Printer:
             self.line(f"thought, {counted(len(turn.thought.split()), 'word')}", dim=True)
         if not turn.replies:
             return
-        self._part, self._flow = "answer", self._new_flow("answer")
-        self._put(self._flow.feed(turn.answer))
-        self.finish()
+        for message in turn.replies:
+            if message.content:
+                self._part, self._flow = "answer", self._new_flow("answer")
+                self._put(self._flow.feed(message.content))
+                self.finish()
+            for part in message.parts:
+                if isinstance(part, ToolCall):
+                    self.call(part)
+                elif isinstance(part, ToolResult):
+                    self.result(part.text)
         if turn.reason != "stop":
             self.line("stopped" if turn.reason == "cancelled" else _ENDED, dim=True)
+
+    def call(self, call: ToolCall, *, whole: bool = False) -> None:
+        """A call of a tool, on a line of its own; a long argument is cut, unless `whole`."""
+        line, _ = call_line(call, len(call.arguments)) if whole else call_line(call)
+        self.line(line, dim=not whole)
+
+    def result(self, text: str) -> None:
+        """What a tool said, in a few lines."""
+        width = self.screen.width if self.screen.notes_shown else 1000
+        self.line("\n".join(result_lines(text, width)), dim=True)
 
     def error(self, error: GemmaMtpError) -> None:
         """An error inside a chat, which goes on."""

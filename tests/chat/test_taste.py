@@ -20,7 +20,7 @@ Open = Callable[..., Terminal]
 OTHER = {
     name: known.choices[-1] if known.choices else "off" if known.default else "on"
     for name, known in TASTE.items()
-} | {"keep_chats_gb": "7"}
+} | {"keep_chats_gb": "7", "mcp": str(Path(__file__).parents[1] / "data" / "no_servers.json")}
 """A word for another value than the default."""
 
 
@@ -38,7 +38,8 @@ def test_a_matter_of_taste_is_the_same_in_a_chat_and_in_the_file(known: Setting)
     talk = Talk()
     talk.run(f"/set {known.name} {word}")
     assert getattr(talk.chat.options, known.field) == lasting != known.default
-    values = "on|off" if known.kind is bool else "|".join(known.choices) or "N"
+    other = "FILE" if known.kind is str else "N"
+    values = "on|off" if known.kind is bool else "|".join(known.choices) or other
     usage = f"{known.name} {values}"
     shown = talk.run("/set").lower()
     assert f"  {usage:29}  {known.help.rstrip('.')} (now {word})\n".lower() in shown

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
+from support.mcp_config import write_config
 from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 
 from gemma_mtp.chat.verbs.model import SHOWN
@@ -300,6 +301,7 @@ def test_settings(start: Start) -> None:
         "save off": "From here on nothing is saved.",
         "keep_chats off": "What is read of this chat is not kept on the disk any more.",
         "keep_chats_gb 2": "keep_chats_gb is 2.",
+        "mcp none": "The model has no tools.",
         "overflow stop": "overflow is stop.",
         "format json": "Replies in a given format are not supported yet.",
     }
@@ -312,6 +314,29 @@ def test_settings(start: Start) -> None:
     me.sees("/set nonsense", 'There is no setting "nonsense".')
     me.sees("/set parameter temperature hot", "temperature")
     me.sees("/set markdown maybe", 'That is on or off, not "maybe".')
+    me.leave()
+
+
+def test_tools(start: Start, tmp_path: Path) -> None:
+    file = write_config(tmp_path)
+    call = {"text": "", "calls": [["add", '{"a": 1, "b": 2}']]}
+    me = start(replies=(call, "It is 3.", call, "It is 3.", call, "No."))
+    me.sees("/tools", "There are no tools; --mcp FILE or /set mcp FILE starts servers")
+    me.sees("/set mcp missing.json", "missing.json cannot be read: No such file or directory.")
+    me.sees(f"/set mcp {file}", "The model may ask for 7 tools of calc; /tools lists them.")
+    me.sees("/tools", "add", "on, asked for; calc: Add two numbers.", "shout", "Say it louder.")
+    said = ("add(a: 1, b: 2)", "Run add (calc)?", "yes, always for this tool", "3", "It is 3.")
+    me.sees("what is 1 + 2?", *said, FIGURES, answers=("2" + ENTER,))
+    me.sees("/tools", "add", "on, unasked")
+    me.sees("again?", "add(a: 1, b: 2)", "3", "It is 3.")
+    me.sees("/tools ask add", "add: asked for before each call.")
+    me.sees("again?", "Run add (calc)? no", "The user declined this call.", answers=("n" + ENTER,))
+    me.sees("/tools off adds", 'There is no tool "adds".', "Did you mean add?")
+    me.sees("/tools off calc", "add, shout, picture", ": off.")
+    me.sees("/tools", "add", "off; calc")
+    me.sees("/tools on add", "add: on.")
+    me.sees("/tools add", "/tools needs a word after it.")
+    me.sees("/set mcp none", "The model has no tools.")
     me.leave()
 
 

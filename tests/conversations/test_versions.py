@@ -252,5 +252,6 @@ def test_exports_of_them() -> None:
     assert [said["role"] for said in reply["messages"]] == ["assistant", "tool", "assistant"]
     assert reply["messages"][1]["parts"] == [{"type": "tool_result", "id": "1", "text": "rain"}]
     assert as_markdown(saved).split("## Gemma\n\n")[1] == (
-        "> *Thought:*\n>\n> Hm.\n\nLet me look.\n\n*(tool call)*\n\n*(tool result)*\n\nIt rains.\n"
+        "Let me look.\n\n*Calls weather:*\n\n```json\n{}\n```\n\n"
+        "> *Result:*\n>\n> ```\n> rain\n> ```\n\n> *Thought:*\n>\n> Hm.\n\nIt rains.\n"
     )

@@ -9,6 +9,7 @@ from gemma_mtp.chat.verbs import (  # noqa: F401
     saved,
     set,
     settings,
+    tools,
 )
 from gemma_mtp.chat.verbs.others import ASKING, LEAVING
 from gemma_mtp.chat.verbs.registry import VERBS, listed, path_in, suggestions, table

@@ -32,6 +32,13 @@ def last_turn(chat: Chat) -> Turn:
     return turn
 
 
+def _up_to_reply(turn: Turn) -> Turn:
+    """An exchange without its last reply, but with the tools that were called for it: they are not
+    called again."""
+    before = turn.replies if turn.reply is None else turn.replies[:-1]
+    return Turn(turn.user, before)
+
+
 def need_drafter(chat: Chat) -> None:
     """An error where there can be no drafts, and so nothing to compare."""
     reason = chat.engine.info.plain_reason
@@ -45,8 +52,8 @@ def need_drafter(chat: Chat) -> None:
     summary="write the last reply again, with another seed",
 )
 def regen(chat: Chat, rest: str) -> None:
-    """Writes another reply to the last message, with a new seed, in place of the last one. If it
-    is stopped before its first word, the last one stays."""
+    """Writes another reply to the last message, with a new seed, in place of the last one; it may
+    call tools anew. If it is stopped before its first word, the last one stays."""
     turn = last_turn(chat)
     draft = chat.conversation.with_last(Turn(turn.user))
     write_turn(chat, draft, chat.options.seeded(secrets.randbits(32)))
@@ -78,7 +85,7 @@ def retry(chat: Chat, rest: str) -> None:
     if draft != 0 and chat.options.draft != 0:
         draft = chat.options.draft
     options = replace(chat.options, seed=turn.seed, exact=True, draft=draft)
-    if write_turn(chat, chat.conversation.with_last(Turn(turn.user)), options):
+    if write_turn(chat, chat.conversation.with_last(_up_to_reply(turn)), options):
         for line in compared(turn, last_turn(chat)):
             chat.say(line)
 
@@ -88,9 +95,9 @@ def go_on(chat: Chat, rest: str) -> None:
     """Goes on with a reply that was stopped by Ctrl-C, by the token limit, by a full context, or
     by an error, at the very place where it broke off and with the same seed."""
     turn = last_turn(chat)
-    if turn.reply is None:
+    if not turn.replies:
         raise UsageError("There is no reply yet.", "/regen writes one.")
-    if turn.reason == "stop":
+    if turn.reason == "stop" and turn.reply is not None:
         raise UsageError("The last reply ended by itself.", "/regen writes another one.")
     options = chat.options if turn.seed is None else chat.options.seeded(turn.seed)
     write_turn(chat, chat.conversation, replace(options, exact=turn.exact or options.is_exact))
@@ -137,5 +144,5 @@ def race(chat: Chat, rest: str) -> None:
 
     need_drafter(chat)
     turn = last_turn(chat)
-    draft = replace(chat.conversation.with_last(Turn(turn.user)))
+    draft = chat.conversation.with_last(_up_to_reply(turn))
     race.race(chat, draft, turn.seed if turn.seed is not None else secrets.randbits(32))

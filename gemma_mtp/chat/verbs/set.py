@@ -43,6 +43,7 @@ SAID: dict[tuple[str, object], str] = {
     ("save", False): "From here on nothing is saved.",
     ("keep_chats", "on"): "What is read of this chat is kept on the disk, if the chat is saved.",
     ("keep_chats", "off"): "What is read of this chat is not kept on the disk any more.",
+    ("mcp", None): "The model has no tools.",
     ("vi", True): "Lines are edited with vi keys now.",
     ("vi", False): "Lines are edited with Emacs keys now.",
 }
@@ -89,10 +90,12 @@ def _taste(known: Setting) -> Choice:
         chat.note(SAID.get((known.name, value)) or f"{known.name} is {_word(value)}.")
 
     def now(chat: Chat) -> str:
-        return f"now {_word(getattr(chat.options, known.field))}"
+        value = getattr(chat.options, known.field)
+        return f"now {known.unset if value is None else _word(value)}"
 
     what = known.help[:1].lower() + known.help[1:].rstrip(".")
-    return Choice("|".join(words) or "N", what, act, now, tuple((w, "") for w in words))
+    argument = "FILE" if known.kind is str and not words else "|".join(words) or "N"
+    return Choice(argument, what, act, now, tuple((w, "") for w in words))
 
 
 def _short(name: str, known: Setting, word: str) -> Choice:
