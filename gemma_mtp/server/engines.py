@@ -22,6 +22,7 @@ from gemma_mtp.resident.line import ask
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import RETRY_AFTER, Refused
 from gemma_mtp.server.record import Record
+from gemma_mtp.server.remembered import Remembered
 from gemma_mtp.server.reply import Opened, Reply
 from gemma_mtp.server.threads import in_thread
 from gemma_mtp.settings import KEEP_ALIVE, Options
@@ -42,6 +43,7 @@ class Engines:
     def __init__(self, models: Store, served: Options, default: str | None = None) -> None:
         self.models, self.served, self.default = models, served, default
         self.replies: set[Reply] = set()  # those that have not ended
+        self.remembered = Remembered()
         self.grown: dict[str, int] = {}  # context sizes, by model, that prompts made necessary
         self.stopping = False
 
@@ -77,7 +79,9 @@ class Engines:
         files = self.find(asked.model)
         options = self._options(asked, files)
         pair = self._pair(asked, files, options)
-        return Opened(files, asked.request(options), pair, options.context)
+        request = asked.request(options)
+        said = tuple(self.remembered.restored(files.target, each) for each in request.messages)
+        return Opened(files, replace(request, messages=said), pair, options.context)
 
     def _options(self, asked: Asked, files: PairFiles) -> Options:
         options = asked.options(self.served).for_model(files.sampling)

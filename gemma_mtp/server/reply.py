@@ -90,6 +90,8 @@ class Reply:
         for event in opened.pair.reply(opened.request, self._cancel):
             if isinstance(event, End):
                 self._engines.models.note_use(opened.files.name)
+            if isinstance(event, End) and event.message.calls:  # before anybody can answer it
+                self._engines.remembered.keep(opened.files.target, event.message)
             put(event)
             if isinstance(event, End):
                 _read_ahead(opened, event)
@@ -185,6 +187,6 @@ def _read_ahead(opened: Opened, end: End) -> None:
     that else all of it would be evaluated when the next message comes."""
     messages = opened.request.messages
     goes_on = any(message.role == "assistant" for message in messages[:-1])
-    if goes_on and end.reason == "stop":
+    if goes_on and end.reason == "stop" and not end.message.calls:  # these are remembered
         reply = end.message.without_tokens()  # clients send back its text
         opened.pair.prepare(replace(opened.request, messages=(*messages, reply)))

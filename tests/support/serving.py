@@ -22,6 +22,7 @@ from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.guard import Rules
 from gemma_mtp.server.ports import listen
 from gemma_mtp.server.record import Record
+from gemma_mtp.server.remembered import Remembered
 from gemma_mtp.settings import Options
 
 
@@ -76,6 +77,7 @@ class FakeEngines(Engines):
         self.pairs: list[FakePair] = []
         self.records.clear()
         self.grown.clear()
+        self.remembered = Remembered()
 
     def connect(self, files: PairFiles, options: LoadOptions, keep: float) -> FakePair:  # type: ignore[override]
         self.engine.name = files.name
