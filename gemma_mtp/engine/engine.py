@@ -106,6 +106,7 @@ class Engine:
         self.cache.keep()
         self.cache.states.close()
         self.prompts.close()
+        self.grammars.close()
         if self._memory:
             self._memory.keep(self.info, self._book)
         self.pair.close()

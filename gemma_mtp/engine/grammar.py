@@ -23,7 +23,9 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from llguidance import LLMatcher
     from llguidance._lib import JsonCompileOptions
 
 ANY_OBJECT = '{"type": "object"}'
@@ -49,41 +51,60 @@ class Vocabulary(Protocol):
 
 
 class Grammars:
-    """Compiles grammars for one vocabulary."""
+    """Compiles grammars for one vocabulary.
+
+    Taking that in begins with the first grammar, beside whatever else is done, such as evaluating
+    the prompt, and is waited for when a matcher is first asked.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._made: LLTokenizer | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._taken_in: Future[TakenIn] | None = None
+
+    def close(self) -> None:
+        """The vocabulary is not used any more afterwards."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def matcher(self, grammar: Grammar) -> GrammarMatcher:
         """At the beginning of the grammar. Raises UsageError for one that cannot be enforced."""
         from llguidance import LLMatcher
 
-        found = LLMatcher(self._tokenizer(), source_of(grammar), log_level=0)
-        if found.is_error():
-            raise refusal(grammar, found.get_error())
-        if grammar.kind in ("json", "json_schema"):
-            return JsonMatcher(found, self._vocabulary, self._beginning_with_digits)
-        return GrammarMatcher(found, self._vocabulary)
+        source = source_of(grammar)
+        taken_in = self._take_in()
+        # Grammars of one's own may name tokens; of the others all is known without.
+        tokenizer = taken_in.result().tokenizer if grammar.kind == "lark" else None
+        if wrong := LLMatcher.validate_grammar(source, tokenizer):
+            raise refusal(grammar, wrong)
+        kind = JsonMatcher if grammar.kind in ("json", "json_schema") else GrammarMatcher
+        return kind(source, taken_in, self._vocabulary)
 
-    @cached_property
-    def _beginning_with_digits(self) -> Bits:
-        vocabulary = self._vocabulary
-        pieces = (vocabulary.piece(token) for token in range(vocabulary.size))
-        digits = [piece[:1].isdigit() for piece in pieces]
-        return np.packbits(np.pad(digits, (0, -len(digits) % 32)), bitorder="little")
+    def _take_in(self) -> Future[TakenIn]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._taken_in is None:
+            self._pool = ThreadPoolExecutor(1)
+            self._taken_in = self._pool.submit(TakenIn, self._vocabulary)
+        return self._taken_in
 
     def calls(self, source: str) -> GrammarMatcher:
         """At the beginning of a grammar of calls, which is Lark. Raises UsageError."""
-        found = self._lark(source)
-        if found.is_error():
-            why = found.get_error().splitlines()[0]
+        from llguidance import LLMatcher
+
+        source, taken_in = LLMatcher.grammar_from_lark(source), self._take_in()
+        if wrong := LLMatcher.validate_grammar(source, taken_in.result().tokenizer):
+            why = wrong.splitlines()[0]
             raise UsageError(f"The schemas of these tools cannot be used: {why}.")
-        return GrammarMatcher(found, self._vocabulary)
+        return GrammarMatcher(source, taken_in, self._vocabulary)
 
     def is_regex(self, regex: str) -> bool:
         """Whether this is a regular expression that a grammar may hold."""
-        return not self._lark(f"start: A\nA: {regex}").is_error()
+        from llguidance import LLMatcher
+
+        return not LLMatcher.validate_grammar(
+            LLMatcher.grammar_from_lark(f"start: A\nA: {regex}"), None
+        )
 
     def only(self, tokens: Iterable[int], every_other: bool = False) -> Fixed:
         """These tokens alone, everywhere; or all but these."""
@@ -92,23 +113,23 @@ class Grammars:
             bits[token >> 3] |= 1 << (token & 7)
         return Fixed(~bits if every_other else bits)
 
-    def _lark(self, source: str) -> LLMatcher:
-        from llguidance import LLMatcher
 
-        return LLMatcher(self._tokenizer(), LLMatcher.grammar_from_lark(source), log_level=0)
+class TakenIn:
+    """A vocabulary, as llguidance takes it in."""
 
-    def _tokenizer(self) -> LLTokenizer:
-        if self._made is None:
-            from llguidance import LLTokenizer
-            from llguidance._tokenizer import TokenizerWrapper
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        from llguidance import LLTokenizer
+        from llguidance._tokenizer import TokenizerWrapper
 
-            vocabulary = self._vocabulary
-            self._made = LLTokenizer(
-                TokenizerWrapper(_AsLlguidanceHasIt(vocabulary)),
-                n_vocab=vocabulary.size,
-                eos_token=sorted(vocabulary.end_of_generation) or vocabulary.eos,
-            )
-        return self._made
+        named = _AsLlguidanceHasIt(vocabulary)
+        self.tokenizer = LLTokenizer(
+            TokenizerWrapper(named),
+            n_vocab=vocabulary.size,
+            eos_token=sorted(vocabulary.end_of_generation) or vocabulary.eos,
+        )
+        digits = [piece[:1].isdigit() for piece in named.tokens]
+        digits += [False] * (-len(digits) % 32)
+        self.begins_with_digit: Bits = np.packbits(digits, bitorder="little")
 
 
 class _AsLlguidanceHasIt:
@@ -129,10 +150,16 @@ class _AsLlguidanceHasIt:
 class GrammarMatcher:
     """A place in a grammar; keeps the promises of `decoding.constraint.Matcher`."""
 
-    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
-        self._matcher = matcher
+    def __init__(self, source: str, taken_in: Future[TakenIn], vocabulary: Vocabulary) -> None:
+        self._source, self._taken_in, self._piece = source, taken_in, vocabulary.piece
         self._bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
         self._end = sorted(vocabulary.end_of_generation)
+
+    @cached_property
+    def _matcher(self) -> LLMatcher:
+        from llguidance import LLMatcher
+
+        return LLMatcher(self._taken_in.result().tokenizer, self._source, log_level=0)
 
     def allowed(self) -> Bits:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
@@ -155,15 +182,14 @@ class GrammarMatcher:
 class JsonMatcher(GrammarMatcher):
     """A place in JSON, whose numbers come to an end."""
 
-    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, digits: Bits) -> None:
-        """`digits`: the tokens that begin with one."""
-        super().__init__(matcher, vocabulary)
-        self._piece, self._digits, self._place = vocabulary.piece, digits, Digits()
+    def __init__(self, source: str, taken_in: Future[TakenIn], vocabulary: Vocabulary) -> None:
+        super().__init__(source, taken_in, vocabulary)
+        self._place = Digits()
 
     def allowed(self) -> Bits:
         bits = super().allowed()
         if self._place.enough:
-            others = bits & ~self._digits
+            others = bits & ~self._taken_in.result().begins_with_digit
             return others if others.any() else bits
         return bits
 

@@ -26,7 +26,6 @@ class Vocabulary:
         self.end_of_generation: frozenset[int] = frozenset(
             i for i in range(self.size) if llama_cpp.llama_vocab_is_eog(self._vocab, i)
         )
-        self._buffer = ctypes.create_string_buffer(256)
 
     def text(self, token: int) -> str:
         """The token as the file spells it, e.g. "<bos>"; "" for an id that is none, such as that of
@@ -56,11 +55,13 @@ class Vocabulary:
 
     def piece(self, token: int, special: bool = False) -> bytes:
         """Bytes the token adds to a text; b"" for control tokens unless `special`."""
-        n = llama_cpp.llama_token_to_piece(self._vocab, token, self._buffer, 256, 0, special)
+        # A buffer of its own, since two threads may ask at a time.
+        buffer = ctypes.create_string_buffer(256)
+        n = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, 256, 0, special)
         if n < 0:
-            self._buffer = ctypes.create_string_buffer(-n)
-            n = llama_cpp.llama_token_to_piece(self._vocab, token, self._buffer, -n, 0, special)
-        return self._buffer.raw[:n]
+            buffer = ctypes.create_string_buffer(-n)
+            n = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, -n, 0, special)
+        return buffer.raw[:n]
 
     def is_control(self, token: int) -> bool:
         """Whether it is a mark and no text, also where the file only says that it was added."""
