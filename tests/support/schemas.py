@@ -77,3 +77,86 @@ def suite() -> Iterator[tuple[str, object]]:
                 assert text is not None
                 for group in json.load(text):
                     yield f"{path.stem}: {group['description']}", group["schema"]
+
+
+def random_schema(chance: random.Random, depth: int = 2) -> object:
+    """Any schema, most of them such as somebody might write; some say nothing sensible."""
+    kinds = [_constant, _number, _text] + [_list, _object, _object, _mixed] * (depth > 0)
+    return chance.choice(kinds)(chance, depth - 1)
+
+
+def _constant(chance: random.Random, depth: int) -> object:
+    values = chance.sample([None, True, False, 0, 1, 2.5, "a", "b", "c d", 'e"\\'], 3)
+    return chance.choice(
+        [{"const": values[0]}, {"enum": values}, {"type": "boolean"}, {"type": "null"}]
+    )
+
+
+def _number(chance: random.Random, depth: int) -> object:
+    bounds = {
+        "minimum": chance.randint(-9, 3),
+        "maximum": chance.randint(3, 99),
+        "exclusiveMaximum": 50,
+        "multipleOf": chance.choice([2, 0.5, 0.01]),
+    }
+    named = chance.sample(sorted(bounds), chance.randint(0, 2))
+    return {
+        "type": chance.choice(["integer", "number", "number"]),
+        **{n: bounds[n] for n in named},
+    }
+
+
+def _text(chance: random.Random, depth: int) -> object:
+    found = {"minLength": chance.randint(0, 2), "maxLength": chance.randint(2, 9)}
+    if chance.random() < 0.3:
+        found = {"pattern": chance.choice(["^[a-c]+$", "^\\d{2,4}-[A-Z]$", "^(yes|no)?$"])}
+    elif chance.random() < 0.3:
+        found = {"format": chance.choice(["date", "time", "date-time", "uuid", "email", "ipv4"])}
+    return {"type": "string", **found}
+
+
+def _list(chance: random.Random, depth: int) -> object:
+    found: dict[str, object] = {"type": "array", "items": random_schema(chance, depth)}
+    found["maxItems"] = chance.randint(1, 4)
+    for name, value in {
+        "uniqueItems": True,
+        "minItems": 1,
+        "contains": random_schema(chance, 0),
+        "prefixItems": [random_schema(chance, 0)],
+        "unevaluatedItems": False,
+    }.items():
+        if chance.random() < 0.2:
+            found[name] = value
+    return found
+
+
+def _object(chance: random.Random, depth: int) -> object:
+    names = chance.sample(["name", "age", "kind", "größe", "a b"], chance.randint(1, 3))
+    kind = {"const": chance.choice("xyz")}
+    parts = {n: kind if n == "kind" else random_schema(chance, depth) for n in names}
+    found: dict[str, object] = {"type": "object", "properties": parts}
+    found["required"] = [name for name in names if chance.random() < 0.6]
+    for name, value in {
+        "dependentRequired": {names[0]: [names[-1]]},
+        "unevaluatedProperties": False,
+        "propertyNames": {"enum": [*names, "z"]},
+        "not": {"required": [names[0]]},
+        "dependentSchemas": {names[0]: {"properties": {names[-1]: random_schema(chance, 0)}}},
+    }.items():
+        if chance.random() < 0.1:
+            found[name] = value
+    return {"additionalProperties": False, **found} if chance.random() < 0.7 else found
+
+
+def _mixed(chance: random.Random, depth: int) -> object:
+    one, other, third = (random_schema(chance, depth) for _ in range(3))
+    return chance.choice(
+        [
+            {"anyOf": [one, other]},
+            {"oneOf": [one, other]},
+            {"oneOf": [one, other, third]},
+            {"allOf": [one, {"not": _constant(chance, 0)}]},
+            {"if": one, "then": other, "else": third},
+            {"$ref": "#/$defs/here", "$defs": {"here": one}} if depth == 1 else one,
+        ]
+    )
