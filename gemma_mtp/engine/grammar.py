@@ -18,7 +18,7 @@ import numpy as np
 from gemma_mtp.api import Grammar
 from gemma_mtp.decoding.constraint import Bits, Fixed
 from gemma_mtp.engine.digits import Digits
-from gemma_mtp.engine.json_schema import rewritten
+from gemma_mtp.engine.json_schema.rewriting import rewritten
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import json_text
 

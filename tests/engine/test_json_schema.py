@@ -180,6 +180,15 @@ def test_what_is_wrong_cannot_be_written(engine) -> None:
         assert not may_be(engine, ENFORCED[what], answer), (what, answer)
 
 
+def test_an_object_has_what_is_listed_and_no_more_unless_that_is_said(engine) -> None:
+    schema = {"type": "object", "properties": {"a": {"const": 1}}}
+    assert may_be(engine, schema, '{"a": 1}')
+    assert not may_be(engine, schema, '{"a": 1, "b": 1}')
+    assert may_be(engine, {**schema, "additionalProperties": True}, '{"a": 1, "b": 1}')
+    combined = {"allOf": [schema, {"properties": {"b": {"const": 1}}}]}
+    assert may_be(engine, combined, '{"a": 1, "b": 1}')
+
+
 @pytest.mark.parametrize(
     ("schema", "named"),
     [

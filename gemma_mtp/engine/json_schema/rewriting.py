@@ -15,32 +15,20 @@ from itertools import permutations
 from math import perm
 from typing import Any
 
-from gemma_mtp.engine.json_schema_logic import TYPES, Logic, Schema, as_dict, either
+from gemma_mtp.engine.json_schema.formats import formatted, looks_around, pattern_of
+from gemma_mtp.engine.json_schema.objects import completed
+from gemma_mtp.engine.json_schema.opposites import Opposites, either
+from gemma_mtp.engine.json_schema.references import COMPLETE, TYPES, Schema, inside
 
-# Where schemas stand inside of a schema: one, a list of them, or by name.
-ONE = ("items", "additionalItems", "additionalProperties")
-MANY = ("allOf", "anyOf", "prefixItems")
-NAMED = ("properties", "patternProperties", "$defs", "definitions")
 WHOLE = tuple(f"{end}{of}" for end in ("min", "max") for of in ("Items", "Length", "Properties"))
-# Any text is one of these, or nobody could tell: they ask for nothing.
-FORMATS_OF_ANY_TEXT = ("binary", "password", "path", "file-path", "directory-path", "textarea")
-# What llguidance has a part of: the part is written.
-FORMATS_IN_PART = {
-    "iri": "uri",
-    "iri-reference": "uri",
-    "uri-reference": "uri",
-    "uri-template": "uri",
-    "idn-email": "email",
-    "idn-hostname": "hostname",
-    "ipvanyaddress": "ipv4",
-}
 MOST_LISTS = 400  # of different items, that are listed one by one
 
 
 def rewritten(schema: Schema) -> Schema:
     """The same schema without keywords that llguidance does not know. Raises ValueError."""
     try:
-        return _Rewriting(schema).of({} if schema is True else schema)
+        schema = completed({} if schema is True else schema)
+        return _Rewriting(schema).of(schema)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except (AttributeError, LookupError, TypeError, re.error):
@@ -49,31 +37,31 @@ def rewritten(schema: Schema) -> Schema:
 
 class _Rewriting:
     def __init__(self, root: Schema) -> None:
-        self._logic = Logic(root)
+        self._parts = Opposites(root)
 
     def of(self, schema: Schema) -> Schema:
         if not isinstance(schema, dict):
             return schema
         rest, besides = dict(schema), list[Schema]()
+        if rest.pop("nullable", False):  # of OpenAPI 3.0
+            return self.of(either(rest, {"type": "null"}))
         besides += self._unevaluated(rest)
-        for put in (self._numbers, self._items, self._format, self._names, self._different):
+        for put in (
+            self._numbers,
+            self._items,
+            self._any_of,
+            self._names,
+            self._different,
+        ):
             put(rest)
         for lift in (self._one_of, self._not, self._if, self._dependent, self._contains):
             besides += lift(rest)
-        if rest.pop("nullable", False):  # of OpenAPI 3.0
-            return self.of(either(rest, {"type": "null"}))
+        besides += formatted(rest)
+        if rest.pop(COMPLETE, False):
+            rest["additionalProperties"] = False
         if besides:
             rest["allOf"] = [*rest.get("allOf", ()), *besides]
-        return self._inside(rest)
-
-    def _inside(self, rest: dict[str, Any]) -> Schema:
-        for key in rest.keys() & {*ONE}:
-            rest[key] = self.of(rest[key])
-        for key in rest.keys() & {*MANY}:
-            rest[key] = [self.of(part) for part in rest[key]]
-        for key in rest.keys() & {*NAMED}:
-            rest[key] = {name: self.of(part) for name, part in rest[key].items()}
-        return rest
+        return inside(rest, self.of)
 
     def _numbers(self, rest: dict[str, Any]) -> None:
         """2.0 for 2, and bounds as draft 4 excluded them."""
@@ -92,25 +80,23 @@ class _Rewriting:
             rest["prefixItems"] = rest.pop("items")
             rest["items"] = rest.pop("additionalItems", True)
 
-    def _format(self, rest: dict[str, Any]) -> None:
-        found = rest.get("format")
-        if found in FORMATS_OF_ANY_TEXT:
-            del rest["format"]
-        elif isinstance(found, str):
-            rest["format"] = FORMATS_IN_PART.get(found, found)
+    def _any_of(self, rest: dict[str, Any]) -> None:
+        """Without what looks around: pydantic has a number or such a text for a `Decimal`."""
+        if isinstance(parts := rest.get("anyOf"), list):
+            rest["anyOf"] = [part for part in parts if not looks_around(part)] or parts
 
     def _one_of(self, rest: dict[str, Any]) -> Iterable[Schema]:
         if "oneOf" in rest:
-            yield {"anyOf": self._logic.told_apart(rest.pop("oneOf"))}
+            yield {"anyOf": self._parts.told_apart(rest.pop("oneOf"))}
 
     def _not(self, rest: dict[str, Any]) -> Iterable[Schema]:
         if "not" in rest:
-            yield self._logic.opposite(rest.pop("not"), "not")
+            yield self._parts.opposite(rest.pop("not"), "not")
 
     def _if(self, rest: dict[str, Any]) -> Iterable[Schema]:
         condition, then, other = (rest.pop(key, True) for key in ("if", "then", "else"))
         if then is not True or other is not True:
-            opposite = self._logic.opposite(condition, "if")
+            opposite = self._parts.opposite(condition, "if")
             yield either({"allOf": [condition, then]}, {"allOf": [opposite, other]})
 
     def _dependent(self, rest: dict[str, Any]) -> Iterable[Schema]:
@@ -127,7 +113,7 @@ class _Rewriting:
         for key in ("unevaluatedProperties", "unevaluatedItems"):
             if (wanted := rest.pop(key, True)) is not True:
                 close = _close_object if key == "unevaluatedProperties" else _close_list
-                choices = self._logic.choices({**rest, "allOf": rest.get("allOf", [])}, key)
+                choices = self._parts.choices({**rest, "allOf": rest.get("allOf", [])}, key)
                 yield either(*({"allOf": [*held, close(said, wanted)]} for held, said in choices))
 
     def _contains(self, rest: dict[str, Any]) -> Iterable[Schema]:
@@ -145,15 +131,15 @@ class _Rewriting:
         begins = [True] * first + [wanted] * least
         found: dict[str, Any] = {"prefixItems": begins, "minItems": len(begins) if least else 0}
         if most is not None:
-            found["items"] = self._logic.opposite(wanted, "maxContains")
+            found["items"] = self._parts.opposite(wanted, "maxContains")
         yield found
 
     def _names(self, rest: dict[str, Any]) -> None:
         """Rules for the names of properties, by the names or by a pattern of them."""
         if (wanted := rest.pop("propertyNames", True)) is True:
             return
-        names = self._logic.listed(wanted)
-        pattern = "" if names is not None else _pattern(self._logic.resolved(wanted))
+        names = self._parts.listed(wanted)
+        pattern = "" if names is not None else pattern_of(self._parts.resolved(wanted))
         if pattern is None or rest.get("patternProperties"):
             raise ValueError('this "propertyNames" is not supported')
         listed, others = rest.pop("properties", {}), rest.pop("additionalProperties", True)
@@ -170,7 +156,7 @@ class _Rewriting:
         many, with the items in the order of the schema."""
         if not rest.pop("uniqueItems", False) or rest.get("maxItems", 2) < 2:
             return
-        values = self._logic.listed(rest.get("items", True))
+        values = self._parts.listed(rest.get("items", True))
         if values is None or rest.get("type") != "array" or rest.get("prefixItems"):
             raise ValueError('"uniqueItems" is supported for an array of items from an enum alone')
         least, most = rest.get("minItems", 0), min(rest.get("maxItems", 999), len(values))
@@ -203,16 +189,6 @@ def _close_list(said: Sequence[Mapping[str, Any]], others: Schema) -> Schema:
         return True
     first = max((len(part.get("prefixItems", ())) for part in said), default=0)
     return {"prefixItems": [True] * first, "items": others}
-
-
-def _pattern(wanted: Schema) -> str | None:
-    """A pattern for texts that fit, where nothing but their pattern or their length counts."""
-    found = {k: v for k, v in as_dict(wanted).items() if k not in ("type", "title", "description")}
-    if [*found] == ["pattern"]:
-        return str(found["pattern"])
-    if found and found.keys() <= {"minLength", "maxLength"}:
-        return f"^(?s:.{{{found.get('minLength', 0)},{found.get('maxLength', '')}}})$"
-    return None
 
 
 def _subsets(values: Sequence[Any]) -> list[list[Any]]:

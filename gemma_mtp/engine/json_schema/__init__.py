@@ -1,0 +1,1 @@
+"""JSON Schema in what llguidance enforces: `rewriting.rewritten` is the way in."""
