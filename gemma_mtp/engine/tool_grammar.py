@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gemma_mtp.api import Tool, ToolChoice
-from gemma_mtp.engine.json_schema import rewritten
-from gemma_mtp.engine.json_schema_logic import Logic, Schema
+from gemma_mtp.engine.json_schema.opposites import Opposites
+from gemma_mtp.engine.json_schema.references import Schema
+from gemma_mtp.engine.json_schema.rewriting import rewritten
 from gemma_mtp.engine.tool_calls import CallMarks
 from gemma_mtp.engine.tool_notation import QUOTE, is_bare, notation, ordered
 from gemma_mtp.engine.tool_patterns import any_text, pattern_of_format, whole_text
@@ -92,7 +93,7 @@ class _Compiler:
         self.rules: dict[str, str] = {}
         self.left_out: list[str] = []
         self._prefix, self._root, self._quote, self._is_regex = prefix, root, quote, is_regex
-        self._logic = Logic(root)
+        self._logic = Opposites(root)
         self._known: dict[str, str] = {}  # the rules of schemas
 
     def arguments(self, is_known: bool = True) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import lcm
 from typing import Any
 
-from gemma_mtp.engine.json_schema_logic import Schema
+from gemma_mtp.engine.json_schema.references import Schema
 
 UNSUPPORTED = (
     *("not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies"),
