@@ -5,18 +5,21 @@ Called at the start of a chat, by `/model`, and by the commands that need a pair
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from gemma_mtp.api import LoadOptions
+from gemma_mtp.api import LoadOptions, Replies
 from gemma_mtp.terminal.interrupts import stoppable
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import PairFiles, Replies
+    from gemma_mtp.api import PairFiles
     from gemma_mtp.chat.environment import Environment
     from gemma_mtp.settings import Options
     from gemma_mtp.terminal.render import Printer
 
+Pair = TypeVar("Pair", bound=Replies)
 PAYS = 1.05  # a speedup; a smaller one would be given as 1.0
 
 
@@ -32,6 +35,13 @@ def load(
 
     `alone`: in this process, as measuring needs it.
     """
+    if alone:
+        return loaded(partial(env.load, files, options.part(LoadOptions)), printer)
+    return loaded(partial(env.attach, files, options), printer)
+
+
+def loaded(begin: Callable[[Callable[[float], bool]], Pair], printer: Printer) -> Pair:
+    """The pair that `begin` loads, which is given what takes note of its progress."""
     with stoppable() as cancel:
 
         def progress(fraction: float) -> bool:
@@ -40,10 +50,7 @@ def load(
 
         printer.begin()
         try:
-            if alone:
-                engine = env.load(files, options.part(LoadOptions), progress)
-            else:
-                engine = env.attach(files, options, progress)
+            engine = begin(progress)
         finally:
             printer.finish()
     for warning in engine.info.warnings:

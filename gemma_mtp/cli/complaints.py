@@ -25,6 +25,9 @@ COMMANDS = {
     "create": ("Models are not made here; a system prompt is a setting.", "config system TEXT"),
     "push": ("Models are not published from here; a copy can be carried.", "pull e2b --to FOLDER"),
     "cp": ("Models are not renamed here; a copy can be carried.", "pull e2b --to FOLDER"),
+    "signin": ("There is no account: models are pulled without one.", "pull"),
+    "signout": ("There is no account: models are pulled without one.", "pull"),
+    "embed": ("Embeddings are not made here; another program has to make these.", "help"),
     "update": ("A pull looks at a model again and fetches what is wrong.", "pull e2b"),
     "upgrade": ("A pull looks at a model again and fetches what is wrong.", "pull e2b"),
     "set": ("Settings are shown and changed by config.", "config"),
@@ -38,6 +41,10 @@ OPTIONS = {
     "--format": "An answer in JSON comes with: gemma-mtp run --format json",
     "--emacs": "These keys are the usual ones; those of vi go with: gemma-mtp chat --no-vi",
     "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
+    "--modelfile": "Ollama's Modelfile: gemma-mtp export-command e2b --for ollama",
+    "--license": "In a chat: /show license",
+    "--template": "In a chat: /show template",
+    "--parameters": "In a chat: /show parameters",
     "--insecure": "Connections to a hub are always checked; leave it out.",
     "--stream": "Replies are always written as they come; leave it out.",
     "--draft-max": "A fixed draft length: gemma-mtp run --draft 3",
@@ -153,7 +160,9 @@ def _not_a_choice(match: re.Match[str], path: str, words: Sequence[str]) -> tupl
 
 
 def _missing(match: re.Match[str], path: str, words: Sequence[str]) -> tuple[str, str]:
-    return f"{match[1]} is missing.", f"As in: {path} {EXAMPLES.get(match[1], '--help')}"
+    example = EXAMPLES.get(match[1], "--help")
+    example += " --for llama-server" if path.endswith("export-command") else ""
+    return f"{match[1]} is missing.", f"As in: {path} {example}"
 
 
 def _off(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from gemma_mtp.terminal.console import note, say
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
+    from gemma_mtp.resident.client import ResidentPair
     from gemma_mtp.server.engines import Engines
     from gemma_mtp.server.guard import Rules
     from gemma_mtp.server.record import Record
@@ -125,8 +127,7 @@ def _key(typed: str | None, file: Path | None) -> str:
 
 def _load(env: Environment, engines: Engines, options: Options) -> None:
     """Load the model, so that the first request is answered at once; Ctrl-C stops it."""
-    from gemma_mtp.chat.loading import introduce
-    from gemma_mtp.terminal.interrupts import stoppable
+    from gemma_mtp.chat.loading import introduce, loaded
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
@@ -135,19 +136,12 @@ def _load(env: Environment, engines: Engines, options: Options) -> None:
     keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive
     printer = Printer(Screen(sys.stderr, sys.stderr))
     with closing(engines.connect(files, options.part(LoadOptions), keep)) as pair:
-        with stoppable() as cancel:
 
-            def progress(fraction: float) -> bool:
-                printer.loading(fraction)
-                return not cancel.is_set()
+        def load(progress: Callable[[float], bool]) -> ResidentPair:
+            pair.load(progress)
+            return pair
 
-            printer.begin()
-            try:
-                pair.load(progress)
-            finally:
-                printer.finish()
-        for warning in pair.info.warnings:
-            note(warning)
+        loaded(load, printer)
         introduce(env, pair, options, printer, named=True)
 
 
@@ -167,7 +161,7 @@ def _say_how(host: str, port: int, engines: Engines, rules: Rules) -> None:
         ("OpenAI", f"{urls[0]}/v1"),
         ("Ollama", urls[0]),
         ("Anthropic", urls[0]),
-        ("model", default if engines.default else f"{default}, and any other that is here"),
+        ("model", f"{default}, and any other that is here"),
         ("API key", "the one that was given" if rules.api_key else "any, or none"),
         *(("also at", url) for url in urls[1:]),
     ]

@@ -121,7 +121,7 @@ class Database:
         return _run(self._connection, begin, work)
 
     def _open(self) -> sqlite3.Connection:
-        os.close(private.open_file(self.path, os.O_RDWR))  # SQLite's other files get the same mode
+        private.make(self.path)  # SQLite's other files get the same mode
         self._identity = _identity(self.path)
         connection = _connect(str(self.path))
         try:

@@ -23,6 +23,19 @@ def open_file(path: Path, flags: int) -> int:
     return descriptor
 
 
+def make(path: Path) -> None:
+    """The same for a file that somebody else opens. Raises OSError.
+
+    One that is there and can be written is not opened: closing it would end all locks that this
+    process has on it, and another process would take SQLite's log for abandoned.
+    """
+    if not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+        os.close(open_file(path, os.O_RDWR))
+        return
+    _close_to_others(path.parent)
+    _close_to_others(path)
+
+
 def write_new(path: Path, text: str) -> None:
     """Write a file that was not there, in a folder that is left as it is; a device takes it all.
 

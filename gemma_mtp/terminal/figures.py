@@ -13,6 +13,7 @@ Parts = list[tuple[int, str]]
 
 ROUGH = 0.05  # of a speedup; what may be further off is given to one place only
 
+_UNTRIED = "plain: no drafts used yet"
 MEANINGS = (
     ("1.42x plain", "so many times as fast as plain decoding; below 1, drafts cost time"),
     ("about 1.4x", "the same, but the plain steps it is compared with differ by more than 5 %"),
@@ -23,7 +24,7 @@ MEANINGS = (
     ("2.6 tokens a round", "tokens that one check by the model brings; without drafts it is 1"),
     ("3 drafts a round", "tokens that were drafted for that"),
     ("trying drafts", "what drafts cost and bring here is being measured"),
-    ("plain: no drafts used yet", "what they cost and bring here is to be measured first"),
+    (_UNTRIED, "what they cost and bring here is to be measured first"),
     ("plain: drafts do not pay", "they cost more time here than they bring, and were left out"),
     ("plain: drafts are off", "as --draft off, /draft off or /retry plain says"),
     ("plain: no drafter", "the model has none that can be used"),
@@ -103,7 +104,7 @@ def request_parts(stats: Stats, reason: FinishReason) -> Parts:
     cached = f" ({stats.cached_tokens} cached)" if stats.cached_tokens else ""
     tokens = f"{stats.prompt_tokens}{cached} + {counted(stats.completion_tokens, 'token')}"
     parts = summary_parts(stats, reason)
-    return [(9, tokens), *(part for part in parts if part[0] > 5)]
+    return [(9, tokens), *(part for part in parts if part[0] > 5 and part[1] != _UNTRIED)]
 
 
 def _drafts(stats: Stats) -> Parts:
@@ -113,9 +114,7 @@ def _drafts(stats: Stats) -> Parts:
         return [] if rate is None else [(6, f"{percent(rate)} of drafts accepted")]
     if not drafts_used(stats) or stats.acceptance_rate is None:
         untried = stats.drafts == "trying" and not stats.drafted
-        return [
-            (6, "plain: no drafts used yet" if untried else _NOT_USED.get(stats.drafts, "plain"))
-        ]
+        return [(6, _UNTRIED if untried else _NOT_USED.get(stats.drafts, "plain"))]
     accepted = f"{percent(stats.acceptance_rate)} of drafts accepted"
     return [(6, accepted), (3, f"{average(stats.draft_length, 'draft')} a round")]
 

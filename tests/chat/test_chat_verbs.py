@@ -21,7 +21,7 @@ from gemma_mtp.api import LoadOptions, Message, PairFiles, Stats
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
-from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.errors import DoesNotFit, ModelNotAvailable, UsageError
 from gemma_mtp.terminal.prompt.quotes import is_open
 from gemma_mtp.terminal.stats_report import report
 
@@ -701,6 +701,18 @@ def test_a_model_that_can_be_pulled() -> None:
     assert ("31b", "not here: gemma-mtp pull 31b") in [
         (text, what) for _, text, what in verbs.suggestions(talk.chat, "/model 3")
     ]
+
+
+def test_load_of_a_conversation_leads_to_resume() -> None:
+    talk = Talk()
+    talk.run("Hello", "/save rain")
+
+    def resolve(model: str | None, drafter: Path | None) -> PairFiles:
+        raise ModelNotAvailable(f'There is no model called "{model}".', "Known models: tiny.")
+
+    talk.env.resolve = resolve  # type: ignore[method-assign]
+    assert "A conversation is called that: /resume rain\n" in talk.run("/load rain")
+    assert "Known models: tiny." in talk.run("/load snow")
 
 
 def test_list_marks_the_loaded_model() -> None:

@@ -47,7 +47,10 @@ ANSWERS = {
     "/info": "tiny: Tiny built-in pair",
     "/license": "Apache-2.0\n",
     "/parameters": "  temperature     1.0\n",
-    "/show modelfile": '/show knows no "modelfile".\nKnown: /show info, /show parameters,',
+    "/show modelfile": (
+        "There is no Modelfile; /show parameters and /show system say what is set.\n"
+        "For Ollama: gemma-mtp export-command tiny --for ollama\n"
+    ),
     # Help in other words.
     "/h": HELP,
     "/?": HELP,

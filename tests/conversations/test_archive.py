@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -259,6 +260,25 @@ def test_two_chats_that_write_at_once(path: Path) -> None:
         (summary,) = archive.list(f"{name}: question 3")
         last = next(islice(archive_writer.states(name), 399, None))[0]
         assert archive.read(summary.id).turns == last
+
+
+def test_an_archive_that_is_opened_twice_in_one_process_loses_nothing(path: Path) -> None:
+    """Another process that closes the file must not take its log for abandoned."""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def other_process(name: str) -> None:
+        words = [sys.executable, archive_writer.__file__, str(path), name, "1"]
+        subprocess.run(words, env=env, check=True, stdout=subprocess.DEVNULL)
+
+    other_process("one")
+    with closing(Archive(path)) as first, closing(Archive(path)) as second:
+        assert first.latest() == second.latest() == 1
+        other_process("two")
+        assert first.add([asked("Hello")]) == 3
+        other_process("four")
+        assert [summary.id for summary in second.list()] == [4, 3, 2, 1]
+    with closing(Archive(path)) as again:
+        assert len(again.list()) == 4
 
 
 def test_both_versions_of_a_conversation_are_kept(path: Path) -> None:

@@ -111,7 +111,7 @@ def listening(answers: dict[str, bytes]) -> Iterator[int]:
 def test_it_loads_its_model_says_how_to_connect_and_tells_of_each_request(start: Start) -> None:
     server = start("tiny", CI="true")
     assert f"OpenAI     {server.url}/v1\n" in server.said
-    assert "model      tiny\n" in server.said
+    assert "model      tiny, and any other that is here\n" in server.said
     assert ask(place(), "status")["model"] == "tiny"
     server.chat(max_tokens=70, extra_body={"colour": "blue"})
     assert httpx.get(f"{server.url}/health").is_success
@@ -126,6 +126,10 @@ def test_it_loads_its_model_says_how_to_connect_and_tells_of_each_request(start:
     assert "tok/s" in reply
     assert reply.endswith("passed over: colour")
     assert re.search(r" 400 POST /v1/chat/completions: n must be 1$", refused)
+    for keep in (300, 0):
+        httpx.post(f"{server.url}/api/generate", json={"model": "tiny", "keep_alive": keep})
+    wait_until(lambda: server.said.endswith(" 200 POST /api/generate tiny: unloaded\n"))
+    assert " 200 POST /api/generate tiny: loaded\n" in server.said
     assert server.end() == 0
 
 

@@ -51,6 +51,7 @@ def write(path: Path, name: str, steps: int) -> None:
         if archive.problem:
             sys.exit(archive.problem)
         print(step, flush=True)
+    archive.close()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ def words_below(chat: Any, message: str) -> str:
 
 def last_saved() -> str:
     """The last reply as it is saved in this home, without its blanks; "" where there is none."""
-    # Closed at once: of two connections in one process the second may see an older file.
     with closing(Archive(Path(os.environ["GEMMA_MTP_HOME"]) / "state" / "chats.db")) as archive:
         latest = archive.latest()
         turns = archive.read(latest).turns if latest is not None else ()

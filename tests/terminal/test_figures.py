@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gemma_mtp.api import DraftUse, Stats
-from gemma_mtp.terminal.figures import status_parts, summary_parts
+from gemma_mtp.terminal.figures import request_parts, status_parts, summary_parts
 from gemma_mtp.terminal.screen import fit
 from gemma_mtp.text import counted
 
@@ -69,6 +69,9 @@ def test_where_nothing_was_drafted_so_far_the_line_does_not_say_that_drafts_are_
     stats = replace(LAST, drafts="trying", drafted=0, accepted=0, rounds=211)
     assert line(stats) == "106 tok/s · plain: no drafts used yet · ctx 230/8192"
     assert line(stats, 39) == "106 tok/s · plain: no drafts used yet"
+    assert not any("plain" in text for _, text in request_parts(stats, "stop"))  # of one of many
+    stats = replace(stats, drafts="off")
+    assert (6, "plain: drafts are off") in request_parts(stats, "stop")
 
 
 def test_figures_that_an_older_version_kept_still_show_their_drafts() -> None:

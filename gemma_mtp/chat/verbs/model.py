@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.loading import introduce
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
-from gemma_mtp.errors import ModelNotAvailable, NotPulled, UsageError
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
@@ -39,7 +40,10 @@ def model(chat: Chat, rest: str) -> None:
         chat.note(said)
     try:
         files = chat.env.resolve(rest, None)
-    except NotPulled as error:
+    except ModelNotAvailable as error:
+        if not isinstance(error, NotPulled):
+            error.hint = _saved_as(chat, rest) or error.hint
+            raise
         raise ModelNotAvailable(
             f"{error.name} is not on this machine: gemma-mtp pull {error.name} in another terminal "
             f"fetches it, then /model {error.name} loads it."
@@ -50,6 +54,14 @@ def model(chat: Chat, rest: str) -> None:
     size = chat.engine.info.context_size
     chat.note(f"{files.name} is loaded, context {size}." if size else f"{files.name} answers now.")
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
+
+
+def _saved_as(chat: Chat, title: str) -> str:
+    """A hint where it is a conversation that has this name: Ollama's /load takes both."""
+    with suppress(GemmaMtpError):
+        if any(saved.title == title for saved in chat.record.archive.list()):
+            return f"A conversation is called that: /resume {title}"
+    return ""
 
 
 @verb("list", "ls", "models", group=Group.MODEL, summary="models on this machine")
@@ -111,6 +123,11 @@ def show(chat: Chat, rest: str) -> None:
     """Shows one of: info (files, architecture, memory), parameters (as /set parameter takes them),
     system, template, license. Without a word it shows info."""
     name = rest.lower() or "info"
+    if name == "modelfile":  # Ollama's
+        raise UsageError(
+            "There is no Modelfile; /show parameters and /show system say what is set.",
+            f"For Ollama: gemma-mtp export-command {chat.model} --for ollama",
+        )
     if name not in SHOWN:
         raise UsageError(
             f'/show knows no "{rest}".', f"Known: {', '.join(f'/show {word}' for word in SHOWN)}."

@@ -70,8 +70,10 @@ async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> 
         record_of(http).model = model
         if body.unloads:
             await in_thread(lambda: _unload(http, body))
+            record_of(http).note = "unloaded"
             return JSONResponse(answer.last("unload"))
         await attended(http, lambda cancel: engines(http).load(asked, cancel))
+        record_of(http).note = "loaded"
         return JSONResponse(answer.last("load", **answer.times()))
     if body.streams:
         return await streamed(http, asked, answer.lines, "application/x-ndjson")
