@@ -7,6 +7,7 @@ wrong.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import sys
 import time
@@ -24,6 +25,8 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.errors import body, unexpected
 
 LONGEST_NAME = 100  # characters of what a program calls itself
+KEYS = ("authorization", "x-api-key")  # headers with a key
+_SALT = secrets.token_bytes(16)  # so that nobody who sees a party can tell its key
 REQUEST_IDS = ("request-id", "x-request-id")
 """Headers in which Anthropic's and OpenAI's clients look for the name of a request; they show it
 where something went wrong."""
@@ -33,8 +36,8 @@ where something went wrong."""
 class Record:
     """One request.
 
-    `party` says whom it is for: a program at an address. `status` is 0 where the client left before
-    an answer began. `model` is what the request turned out to be for, "" where no model is.
+    `party` says whom it is for: a program at an address, with a key. `status` is 0 where the client
+    left before an answer began. `model` is what the request turned out to be for, "" for none.
     `passed_over` are fields that nobody here knows. `end` is there when the reply came to its end,
     `error` where something was wrong, `left` where the client did not wait for it. `note` is a
     sentence about what was done besides.
@@ -64,9 +67,12 @@ def record_of(http: Request) -> Record:
 
 
 def _party(scope: Scope) -> str:
-    """Requests of one program at one address take turns with those of others."""
-    program = Headers(scope=scope).get("user-agent", "")
-    return " ".join(filter(None, [(scope.get("client") or ("",))[0], program[:LONGEST_NAME]]))
+    """Requests of one program at one address, with one key, take turns with those of others."""
+    headers = Headers(scope=scope)
+    address, program = (scope.get("client") or ("",))[0], headers.get("user-agent", "")
+    shown = next((headers[name] for name in KEYS if headers.get(name)), "")
+    mark = hashlib.sha256(_SALT + shown.encode()).hexdigest()[:6]
+    return " ".join(filter(None, [address, program[:LONGEST_NAME], shown and f"key {mark}"]))
 
 
 class Recorder:
