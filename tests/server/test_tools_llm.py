@@ -21,11 +21,11 @@ MODELS = """
   api_base: {url}/v1
   supports_tools: true
 """
-FUNCTIONS = '''
+FUNCTIONS = """
 def weather(place: str, days: list[int]) -> str:
     "The weather at a place."
     return f"Rain in {place} on {days}."
-'''
+"""
 
 
 @pytest.mark.parametrize("stream", [True, False])
