@@ -1,0 +1,96 @@
+"""Calls of tools by the built-in pair, from the request to the answer that follows their results,
+by Anthropic's and Ollama's clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from anthropic import Anthropic
+from ollama import Client
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "place": {
+            "type": "object",
+            "properties": {"name": {"type": "string", "maxLength": 6}, "near": {"type": "boolean"}},
+            "required": ["name", "near"],
+            "additionalProperties": False,
+        },
+        "days": {"type": "array", "items": {"enum": [0, 1, 2]}, "minItems": 1, "maxItems": 3},
+        "unit": {"enum": ["°C", '"F"']},
+    },
+    "required": ["place", "days", "unit"],
+    "additionalProperties": False,
+}
+TOOL: Any = {"name": "weather", "description": "The weather at a place.", "input_schema": SCHEMA}
+ASK: list[Any] = [{"role": "user", "content": "What is the weather in Oslo?"}]
+COMMON: dict[str, Any] = {"model": "tiny", "max_tokens": 400, "tools": [TOOL]}
+MUST: Any = {"type": "tool", "name": "weather"}
+
+
+def read(usage: Any) -> int:
+    """Tokens of the prompt."""
+    return int(usage.input_tokens) + int(usage.cache_read_input_tokens)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropics_client_gets_a_call_that_fits_and_goes_on_from_the_cache(
+    served: str, stream: bool
+) -> None:
+    with Anthropic(base_url=served, api_key="any", max_retries=0) as client:
+
+        def ask(messages: list[Any], **more: Any) -> Any:
+            asked = {**COMMON, "messages": messages, "extra_body": {"seed": 3}, **more}
+            if not stream:
+                return client.messages.create(**asked)
+            with client.messages.stream(**asked) as found:
+                return found.get_final_message()
+
+        first = ask(ASK, tool_choice=MUST)
+        assert first.stop_reason == "tool_use"
+        calls = [block for block in first.content if block.type == "tool_use"]
+        for call in calls:
+            jsonschema.validate(call.input, SCHEMA)
+        counted = client.messages.count_tokens(model="tiny", messages=ASK, tools=[TOOL])
+        assert read(first.usage) == counted.input_tokens
+        results = [
+            {"type": "tool_result", "tool_use_id": call.id, "content": "Rain."} for call in calls
+        ]
+        said = [block.model_dump(exclude_none=True) for block in first.content]
+        messages = [*ASK, {"role": "assistant", "content": said},
+                    {"role": "user", "content": results}]  # fmt: skip
+        second = ask(messages, tool_choice={"type": "none"})
+        assert second.stop_reason == "end_turn"
+        assert {block.type for block in second.content} == {"text"}
+        # Clients send back the text of a call; a name that is no word may be other tokens then.
+        most_of_it = first.usage.output_tokens // 2
+        assert second.usage.cache_read_input_tokens > read(first.usage) + most_of_it
+
+
+def test_declarations_are_counted(served: str) -> None:
+    with Anthropic(base_url=served, api_key="any", max_retries=0) as client:
+        without = client.messages.count_tokens(model="tiny", messages=ASK).input_tokens
+        tools = client.messages.count_tokens(model="tiny", messages=ASK, tools=[TOOL]).input_tokens
+    assert tools > without + 50
+
+
+def test_ollamas_client_goes_on_after_results_from_the_cache(served: str) -> None:
+    client = Client(served)
+    tool = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
+    call = {"function": {"name": "weather", "arguments": {"unit": "°C", "days": [0]}}}
+    messages: list[Any] = [*ASK, {"role": "assistant", "content": "", "tool_calls": [call, call]}]
+    messages += [{"role": "tool", "content": text, "tool_name": "weather"} for text in ("1", "2")]
+    before = 0
+    for question in ("And in Bergen?", "And in Rome?", "And here?"):
+        body = {"model": "tiny", "messages": messages, "tools": [tool], "stream": False}
+        found = httpx.post(f"{served}/api/chat", json=body, timeout=60).json()
+        assert found["timings"]["cache_n"] >= before
+        before = found["prompt_eval_count"] - 8
+        messages += [found["message"], {"role": "user", "content": question}]
+    assert before > 150
+    last = client.chat("tiny", messages, tools=[tool])
+    assert last.message.content
