@@ -198,5 +198,5 @@ def _figures(record: Record) -> list[str]:
     if record.note:
         parts.append(record.note)
     if record.passed_over:
-        parts.append(f"passed over: {' '.join(record.passed_over)}")
+        parts.append(f"passed over: {', '.join(record.passed_over)}")
     return parts
