@@ -176,6 +176,9 @@ class _WrittenTurn:
         chat.add_figures(end.stats)
         self.context_used = end.stats.context_used if self.written else 0
         self.stats = self.stats + end.stats if self.rounds else end.stats
+        cut = () if self._goes_on(end) else self.part.completed(end.message).calls
+        for call in cut:
+            chat.printer.call(call)
         if chat.options.figures and not self._goes_on(end):
             chat.printer.summary(replace(end, stats=self.stats))
         if end.warning:
@@ -188,7 +191,10 @@ class _WrittenTurn:
             used, size = end.stats.context_used, end.stats.context_size
             return self._make_room(f"The context is full: {used} of {size} tokens.", CLEAR)
         warn_when_filling(chat, end.stats)
-        self._explain_no_answer(end)
+        if cut:
+            chat.note("The reply was cut, so nothing was run; /continue goes on.")
+        else:
+            self._explain_no_answer(end)
         return False
 
     def _explain_no_answer(self, end: End) -> None:

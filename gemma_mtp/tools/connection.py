@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gemma_mtp import __version__
+from gemma_mtp.files.private import open_file
 from gemma_mtp.text import clean, json_text, one_line
 from gemma_mtp.tools.offered import Listed
 from gemma_mtp.tools.results import Outcome, outcome
@@ -93,7 +95,7 @@ class Connection:
 
         config, who = self.config, Implementation(name="gemma-mtp", version=__version__)
         if config.command:
-            log = stack.enter_context(self._log.open("a", encoding="utf-8"))
+            log = stack.enter_context(_appended(self._log))
             started = StdioServerParameters(
                 command=config.command, args=[*config.args], env=config.env, cwd=config.cwd
             )
@@ -127,10 +129,14 @@ def _reason(error: BaseException) -> str:
     return one_line(words, LONGEST_REASON).rstrip(".")
 
 
+def _appended(path: Path) -> TextIO:
+    """A file to write on, that nobody else may read."""
+    return open(open_file(path, os.O_WRONLY | os.O_APPEND), "w", encoding="utf-8")
+
+
 def log_to(path: Path) -> None:
     """Have what the library logs in a file, and not on the screen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("mcp")
     if not logger.handlers:
-        logger.addHandler(logging.FileHandler(path, encoding="utf-8"))
+        logger.addHandler(logging.StreamHandler(_appended(path)))
         logger.propagate = False

@@ -97,7 +97,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 def test_a_call_is_shown_asked_for_run_and_answered(bench: Bench) -> None:
     talk = bench.talk(Script("I will count.", calls=[ADD]), Script("It is 3."), real=True)
-    assert "The model may ask for 7 tools of calc; /tools lists them." in talk.out.getvalue()
+    assert "The model may ask for 8 tools of calc; /tools lists them." in talk.out.getvalue()
     talk.console.answers = [YES]
     shown = talk.run("what is 1 + 2?")
     assert shown.startswith(">>> what is 1 + 2?\nI will count.\nadd(a: 1, b: 2)\n  3\nIt is 3.\n")
@@ -227,7 +227,7 @@ def test_names_of_several_servers_do_not_clash(bench: Bench) -> None:
     talk.console.answers = [YES]
     talk.run("go")
     names = [tool.name for tool in talk.engine.requests[0].tools]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 16
     assert talk.console.asked[0][0] == "Run two_add (two)?"
     assert bench.results(talk) == ["3"]
 
@@ -329,7 +329,9 @@ def test_a_reply_that_broke_off_within_a_call_keeps_all_of_it(bench: Bench) -> N
         signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=press).start()
-    talk.run("go")
+    shown = talk.run("go")
+    assert 'shout({"text": "a b' in shown
+    assert "The reply was cut, so nothing was run; /continue goes on." in shown
     turn = talk.saved.turns[0]
     assert turn.reason == "cancelled"
     call = turn.replies[0].calls[0]

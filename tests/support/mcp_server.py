@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import anyio
 from mcp.server.mcpserver import Image, MCPServer
@@ -35,6 +36,13 @@ def shout(text: str) -> str:
     note(f"shout {text}")
     print("NOISE on stderr", file=sys.stderr, flush=True)
     return text.upper()
+
+
+@server.tool()
+def paint(colour: Literal["red", "green", "blue"]) -> str:
+    """Paint the wall."""
+    note(f"paint {colour}")
+    return f"the wall is {colour}"
 
 
 @server.tool()

@@ -40,7 +40,8 @@ def paste(text: str) -> str:
 class Terminal:
     """The command line in a pseudo-terminal, with an emulator that answers as terminals do.
 
-    Behind it is the scripted engine of fakes.py, or with `real` the true one. What is `piped` in
+    Behind it is the scripted engine of fakes.py, or what another `driver` has, or with `real` the
+    true one. What is `piped` in
     (64 kB at most) is its standard input, and the terminal all the rest. Where it gets another
     width, it breaks its rows anew, or if not `reflows` cuts them.
     """
@@ -52,6 +53,7 @@ class Terminal:
         rows: int = 24,
         script: dict[str, object] | None = None,
         real: bool = False,
+        driver: Path = DRIVER,
         reflows: bool = True,
         piped: bytes | None = None,
         **env: str,
@@ -80,7 +82,7 @@ class Terminal:
                 os.write(end, piped)
                 os.close(end)
                 os.dup2(ready, 0)
-            program = ["-m", "gemma_mtp"] if real else [str(DRIVER)]
+            program = ["-m", "gemma_mtp"] if real else [str(driver)]
             os.execve(sys.executable, [sys.executable, *program, *arguments], env)
         os.close(tty)
 
