@@ -1,10 +1,11 @@
 """What holding answers to a JSON Schema costs, and what drafts bring there.
 
-    python benchmarks/structured.py [TARGET DRAFTER] [--seeds 8] [--tokens 200]
+    python benchmarks/structured.py [TARGET DRAFTER] [--seeds 8] [--tokens 200] [--calls]
 
 The same seeds with each draft length, in turn: tok/s of answers held to a schema against plain
 decoding held to it, with and without the drafts that the schema forces, and against answers that
-are not held to anything. Without files, the built-in pair.
+are not held to anything. `--calls`: calls of a tool with that schema in place of answers. Without
+files, the built-in pair.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from gemma_mtp.api import (  # noqa: E402
     Request,
     Sampling,
     Stats,
+    Tool,
+    ToolChoice,
 )
 from gemma_mtp.decoding.forced import Forced  # noqa: E402
 from gemma_mtp.engine import engine  # noqa: E402
@@ -66,14 +69,15 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--calls", action="store_true")
     args = parser.parse_args()
     pair = PairFiles("pair", *args.files) if args.files else TINY
     loaded = engine.load(pair, LoadOptions(context=2048))
     try:
         totals = {way: Stats() for way in WAYS}
         for seed in range(-1, args.seeds):  # the first one warms up
-            texts = {way: _write(loaded, way, max(seed, 0), args.tokens) for way in WAYS}
-            held = {end.message.content for way, end in texts.items() if way.startswith("held")}
+            texts = {way: _write(loaded, way, seed, args) for way in WAYS}
+            held = {end.token_ids for way, end in texts.items() if way.startswith("held")}
             assert len(held) == 1, "a draft length changed the text"
             if seed >= 0:
                 totals = {way: totals[way] + end.stats for way, end in texts.items()}
@@ -90,16 +94,20 @@ def main() -> None:
         loaded.close()
 
 
-def _write(loaded: engine.Engine, way: str, seed: int, tokens: int) -> End:
+def _write(loaded: engine.Engine, way: str, seed: int, args: argparse.Namespace) -> End:
     draft, held = WAYS[way]
+    schema = json.dumps(PERSON)
+    tools = (Tool("keep", "Keeps what is known of a person.", schema),) if args.calls else ()
     request = Request(
         (Message.text("user", "Tell me about somebody."),),
         Sampling(temperature=1.0),
-        Grammar("json_schema", json.dumps(PERSON)) if held else None,
-        seed=seed,
+        Grammar("json_schema", schema) if held and not args.calls else None,
+        tools,
+        ToolChoice("required" if held else "none", parallel=False),
+        seed=max(seed, 0),
         exact=True,
         draft=draft,
-        max_tokens=tokens,
+        max_tokens=args.tokens,
     )
     if way.endswith("without forced"):
         with patch.object(Forced, "propose", lambda *_: iter(())):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 MOST = 20  # in a row: all numbers of 64 bits have so few, and more than a float tells apart
 MOST_OF_EXPONENT = 3  # a float's has no more
-QUOTE, ESCAPE = b'"\\'
+QUOTE, ESCAPE = b'"', b"\\"
 
 
 class Digits:
@@ -27,12 +27,12 @@ class Digits:
         self._before.append((self._in_text, self._escaped, self._left))
         for byte in piece:
             if self._in_text:
-                self._in_text = self._escaped or byte != QUOTE
-                self._escaped = byte == ESCAPE and not self._escaped
+                self._in_text = self._escaped or byte != QUOTE[0]
+                self._escaped = byte == ESCAPE[0] and not self._escaped
             elif byte in b"0123456789":
                 self._left -= 1
             elif byte not in b"+-":  # which leave it to what stands before them
-                self._in_text = byte == QUOTE
+                self._in_text = byte == QUOTE[0]
                 self._left = MOST_OF_EXPONENT if byte in b"eE" else MOST
 
     def rollback(self, count: int) -> None:

@@ -9,16 +9,19 @@ seconds. A matcher says which tokens may come next in microseconds.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from gemma_mtp.api import Grammar
+from gemma_mtp.api import Grammar, Tool, ToolChoice
 from gemma_mtp.decoding.constraint import Bits, Fixed
-from gemma_mtp.engine.digits import Digits
+from gemma_mtp.engine.digits import ESCAPE, QUOTE, Digits
 from gemma_mtp.engine.json_schema.rewriting import rewritten
+from gemma_mtp.engine.tool_calls import CallMarks
+from gemma_mtp.engine.tool_grammar import CallGrammar
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import json_text
 
@@ -61,6 +64,8 @@ class Grammars:
         self._vocabulary = vocabulary
         self._pool: ThreadPoolExecutor | None = None
         self._taken_in: Future[TakenIn] | None = None
+        self._calls: tuple[tuple[tuple[Tool, ...], ToolChoice], GrammarMatcher, list[str]] | None
+        self._calls = None
 
     def close(self) -> None:
         """The vocabulary is not used any more afterwards."""
@@ -88,14 +93,27 @@ class Grammars:
             self._taken_in = self._pool.submit(TakenIn, self._vocabulary)
         return self._taken_in
 
-    def calls(self, source: str) -> GrammarMatcher:
-        """At the beginning of a grammar of calls, which is Lark. Raises UsageError."""
+    def calls(
+        self, tools: tuple[Tool, ...], choice: ToolChoice, marks: CallMarks
+    ) -> tuple[GrammarMatcher, list[str]]:
+        """At the beginning of the calls of these tools; and sentences about what is not held to
+        their schemas. Raises UsageError. Compiled once for requests with the same tools."""
+        taken_in = self._take_in()
+        if self._calls is None or self._calls[0] != (tools, choice):
+            grammar = CallGrammar(tools, choice, marks, self.is_regex)
+            self._calls = (tools, choice), self._valid(grammar.source, taken_in), grammar.loosened
+        _, beginning, loosened = self._calls
+        return CallsMatcher(beginning, self._vocabulary, marks.quote), loosened
+
+    def _valid(self, lark: str, taken_in: Future[TakenIn]) -> GrammarMatcher:
         from llguidance import LLMatcher
 
-        source, taken_in = LLMatcher.grammar_from_lark(source), self._take_in()
-        if wrong := LLMatcher.validate_grammar(source, taken_in.result().tokenizer):
+        # Its marks are tokens; what else may be wrong is known without the vocabulary.
+        without = re.sub(r"<\[[0-9]+\]>", "mark", lark) + '\nmark: "mark"'
+        if wrong := LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(without), None):
             why = wrong.splitlines()[0]
             raise UsageError(f"The schemas of these tools cannot be used: {why}.")
+        source = LLMatcher.grammar_from_lark(lark)
         return GrammarMatcher(source, taken_in, self._vocabulary)
 
     def is_regex(self, regex: str) -> bool:
@@ -151,15 +169,21 @@ class GrammarMatcher:
     """A place in a grammar; keeps the promises of `decoding.constraint.Matcher`."""
 
     def __init__(self, source: str, taken_in: Future[TakenIn], vocabulary: Vocabulary) -> None:
-        self._source, self._taken_in, self._piece = source, taken_in, vocabulary.piece
+        self.source, self.taken_in = source, taken_in
+        self._vocabulary = vocabulary
         self._bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
         self._end = sorted(vocabulary.end_of_generation)
 
     @cached_property
-    def _matcher(self) -> LLMatcher:
+    def compiled(self) -> LLMatcher:
+        """The grammar for this vocabulary."""
         from llguidance import LLMatcher
 
-        return LLMatcher(self._taken_in.result().tokenizer, self._source, log_level=0)
+        return LLMatcher(self.taken_in.result().tokenizer, self.source, log_level=0)
+
+    @cached_property
+    def _matcher(self) -> LLMatcher:
+        return self.compiled
 
     def allowed(self) -> Bits:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
@@ -189,18 +213,41 @@ class JsonMatcher(GrammarMatcher):
     def allowed(self) -> Bits:
         bits = super().allowed()
         if self._place.enough:
-            others = bits & ~self._taken_in.result().begins_with_digit
+            others = bits & ~self.taken_in.result().begins_with_digit
             return others if others.any() else bits
         return bits
 
     def consume(self, token: int) -> None:
         super().consume(token)
-        self._place.consume(self._piece(token))
+        self._place.consume(self._as_json(token))
 
     def rollback(self, count: int) -> None:
         super().rollback(count)
         if count:
             self._place.rollback(count)
+
+    def _as_json(self, token: int) -> bytes:
+        return self._vocabulary.piece(token)
+
+
+class CallsMatcher(JsonMatcher):
+    """A place in calls of tools, whose numbers come to an end as well; `quote` is the mark around
+    a text."""
+
+    def __init__(
+        self, beginning: GrammarMatcher, vocabulary: Vocabulary, quote: int | None
+    ) -> None:
+        super().__init__(beginning.source, beginning.taken_in, vocabulary)
+        self._beginning, self._quote = beginning, quote
+
+    @cached_property
+    def _matcher(self) -> LLMatcher:
+        return self._beginning.compiled.deep_copy()
+
+    def _as_json(self, token: int) -> bytes:
+        if token == self._quote:
+            return QUOTE
+        return self._vocabulary.piece(token).translate(None, QUOTE + ESCAPE)
 
 
 def source_of(grammar: Grammar) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import Request
 from gemma_mtp.decoding.constraint import Calls, Matcher
 from gemma_mtp.engine.tool_calls import NO_CALLS, Expected, ReplyParts
-from gemma_mtp.engine.tool_grammar import CallGrammar
 from gemma_mtp.engine.tool_prompt import types_of
 from gemma_mtp.errors import UsageError
 
@@ -57,9 +56,9 @@ class Held:
         if not choice.constrained and choice.mode == "auto" and choice.parallel:
             self.calls = Calls(marks.opens)
             return
-        grammar = CallGrammar(request.tools, choice, marks, grammars.is_regex)
-        self.loosened += grammar.loosened
-        self.calls = Calls(marks.opens, grammars.calls(grammar.source))
+        matcher, loosened = grammars.calls(request.tools, choice, marks)
+        self.loosened += loosened
+        self.calls = Calls(marks.opens, matcher)
 
 
 def reply_parts(

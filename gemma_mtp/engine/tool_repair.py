@@ -19,6 +19,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?", re.ASCI
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _KEY = rf"(?:[^\s:,{{}}\[\]{QUOTE}\"']+|{QUOTE}[^{QUOTE}]*{QUOTE}|\"[^\"]*\"|'[^']*')"
 _NEXT_KEY = re.compile(rf",\s*({_KEY})\s*:")
+_THIS_KEY = re.compile(rf"\s*({_KEY}(?: [^\s:,{QUOTE}]+)*){QUOTE}?\s*:\s*")  # maybe with blanks
 _ENDS_TEXT = re.compile(r"\s*([,\]}]|$)")
 _QUOTES = QUOTE + "\"'"
 DEEPEST = 64  # objects in each other; more is no call
@@ -97,11 +98,11 @@ class _Reader:
         return self.text[self.at : self.at + 1]
 
     def _key(self) -> str:
-        found = re.compile(rf"\s*({_KEY}){QUOTE}?\s*:\s*").match(self.text, self.at)
+        found = _THIS_KEY.match(self.text, self.at)
         if found is None:
             raise Unreadable(self.text)
         self.at = found.end()
-        return found[1].strip(_QUOTES)
+        return _unquoted(found[1])
 
     def _value(self, depth: int, is_text: bool, in_list: bool) -> Any:
         if depth > DEEPEST:
@@ -145,7 +146,7 @@ class _Reader:
         for found in _NEXT_KEY.finditer(self.text, start):
             if 0 <= end < found.start():
                 break
-            if depth or not self._types or found[1].strip(_QUOTES) in self._types:
+            if depth or not self._types or _unquoted(found[1]) in self._types:
                 return found.start()
         return -1
 
@@ -186,6 +187,11 @@ def _bare(text: str, is_text: bool) -> Any:
         if _NUMBER.fullmatch(text):
             return Number(text)
     return text.strip("\"'")
+
+
+def _unquoted(key: str) -> str:
+    quoted = len(key) > 1 and key[0] == key[-1] and key[0] in _QUOTES
+    return key[1:-1] if quoted else key.strip(QUOTE)
 
 
 def _unescaped(raw: str) -> str:

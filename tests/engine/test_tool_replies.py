@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import validate
-from support.pairs import TINY
+from support.pairs import TINY, random_pair
 
 from gemma_mtp.api import (
     End,
+    Event,
     Grammar,
     LoadOptions,
     Message,
@@ -22,8 +23,10 @@ from gemma_mtp.api import (
     ToolCallDelta,
     ToolChoice,
     ToolResult,
+    from_json,
+    to_json,
 )
-from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.engine.held import Held
 from gemma_mtp.llama import load_pair
 
@@ -189,3 +192,28 @@ def test_what_no_grammar_can_hold_is_named(engine) -> None:
         end, _ = write(engine, ASKED, tools=tools, max_tokens=3)
         assert named in end.warning
         assert "odd" in end.warning
+
+
+def test_events_and_messages_go_over_a_wire(engine) -> None:
+    end, events = write(engine, ASKED, tools=TOOLS, tool_choice=MUST, max_tokens=300)
+    for event in events:
+        assert from_json(Event, json.loads(json.dumps(to_json(event)))) == event
+    request = Request((ASKED, end.message), tools=TOOLS, tool_choice=MUST)
+    assert from_json(Request, json.loads(json.dumps(to_json(request)))) == request
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.slow)])
+def test_calls_of_random_weights_fit(tmp_path, count) -> None:
+    """Whatever a model would rather write, at temperature 1."""
+    engine = load(random_pair(tmp_path), LoadOptions(context=2048, threads=1))
+    seed, found = 0, 0
+    while found < count:
+        drafts = (0, 3, "auto")
+        more = {"tools": TOOLS, "tool_choice": MUST, "draft": drafts[seed % 3], "max_tokens": 400}
+        end, _ = write(engine, ASKED, seed=seed, exact=False, **more)
+        assert end.message.content == ""
+        assert end.message.calls or end.reason == "length"
+        for call in end.message.calls:
+            check(call)
+        found, seed = found + len(end.message.calls), seed + 1
+    engine.close()
