@@ -7,21 +7,12 @@ from __future__ import annotations
 
 import re
 
-# Formats as RFC 3339 and others have them, without the rarer forms: what is written fits.
-_DAY = r"[0-9]{4}-(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
-_SHORT = r"[0-9]{4}-(0[469]|11)-(0[1-9]|[12][0-9]|30)|[0-9]{4}-02-(0[1-9]|1[0-9]|2[0-8])"
-_DATE = f"({_DAY}|{_SHORT})"
-_TIME = (
-    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-)
+# Formats without their rarer forms: what is written fits. Dates and times are patterns already
+# (`json_schema/formats.py`).
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}([.]{_LABEL}){{0,5}}"
 _FORMATS = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": f"{_DATE}T{_TIME}",
-    "duration": r"P([0-9]{1,4}W|[0-9]{1,4}D(T[0-9]{1,4}H)?|T[0-9]{1,4}(H|M|S))",
     "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     "ipv4": rf"{_BYTE}([.]{_BYTE}){{3}}",
     "ipv6": r"([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}",
@@ -30,7 +21,7 @@ _FORMATS = {
     "uri": rf"https?:\/\/{_HOST}(\/[A-Za-z0-9_.~-]{{0,60}}){{0,9}}(\?[A-Za-z0-9_.~=&-]{{1,200}})?",
 }
 # They say how a number or a text is kept, and ask for nothing.
-_NEUTRAL = {"int32", "int64", "float", "double", "byte", "regex", "json-pointer"}
+_NEUTRAL = {"int32", "int64", "float", "double"}
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}
 ANYTHING = r"(.|\n)*"
