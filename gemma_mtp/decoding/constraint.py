@@ -151,8 +151,10 @@ class Constraint:
         if place == "calls" or "text" in self._parts:
             return bits
         begins = [self._calls.opens] if self._calls else []
-        if self._thinking.opens is not None and self._thinking.may_think and self._may_open:
-            begins.append(self._thinking.opens)
+        # One thought: a model that would rather write what is not allowed may think without end.
+        thought = "thought" in self._parts or self._thinking.in_thought
+        if self._thinking.opens is not None and self._thinking.may_think and not thought:
+            begins += [self._thinking.opens] if self._may_open else []
         return _with(bits, begins)
 
     def forced(self, ids: Sequence[int]) -> list[int]:

@@ -19,6 +19,7 @@ from gemma_mtp.api import (
     Request,
     Sampling,
     TextDelta,
+    Thought,
     Tool,
     ToolCallDelta,
     ToolChoice,
@@ -127,6 +128,7 @@ WEATHER = {
 }
 TOOLS = (Tool("weather", "", json.dumps(WEATHER)), Tool("ping"), SAY)
 MUST = ToolChoice("required")
+AND = (Message.text("assistant", "So."), Message.text("user", "And?"))
 
 
 def check(call):
@@ -192,6 +194,23 @@ def test_what_no_grammar_can_hold_is_named(engine) -> None:
         end, _ = write(engine, ASKED, tools=tools, max_tokens=3)
         assert named in end.warning
         assert "odd" in end.warning
+
+
+@pytest.mark.parametrize("budget", [None, 20])
+def test_a_thought_before_a_call_stays_until_the_user_speaks(engine, budget) -> None:
+    asked = Message.text("user", "What is 2 + 3?")
+    more = {"think": True, "think_budget": budget, "exact": True}
+    called, _ = write(engine, asked, tool_choice=MUST, **more)
+    assert called.reason == "stop"
+    first, *calls = called.message.parts
+    assert isinstance(first, Thought)
+    assert calls == [*called.message.calls]
+    assert called.thought == first.text
+    results = Message("tool", tuple(ToolResult(call.id, "ok") for call in calls))
+    end, _ = write(engine, asked, called.message, results, **more)
+    assert end.stats.cached_tokens == called.stats.prompt_tokens + len(called.message.tokens)
+    request = Request((asked, called.message, results, *AND), tools=(SAY,), think=True)
+    assert first.text not in "".join(piece.text for piece in engine.prompts.pieces(request))
 
 
 def test_events_and_messages_go_over_a_wire(engine) -> None:
