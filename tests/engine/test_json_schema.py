@@ -77,6 +77,12 @@ ENFORCED = {
         "additionalProperties": {"type": "null"},
         "maxProperties": 3,
     },
+    "propertyNames that are texts": {
+        "type": "object",
+        "propertyNames": {"type": "string"},
+        "additionalProperties": {"type": "null"},
+        "maxProperties": 2,
+    },
     "propertyNames by a length": {
         "type": "object",
         "propertyNames": {"minLength": 2, "maxLength": 3},

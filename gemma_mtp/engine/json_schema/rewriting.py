@@ -136,8 +136,8 @@ class _Rewriting:
 
     def _names(self, rest: dict[str, Any]) -> None:
         """Rules for the names of properties, by the names or by a pattern of them."""
-        if (wanted := rest.pop("propertyNames", True)) is True:
-            return
+        if (wanted := rest.pop("propertyNames", True)) in (True, {}, {"type": "string"}):
+            return  # all names are texts; programs in JavaScript say so of every record
         names = self._parts.listed(wanted)
         pattern = "" if names is not None else pattern_of(self._parts.resolved(wanted))
         if pattern is None or rest.get("patternProperties"):
