@@ -6,8 +6,8 @@ Used by `run`, and by `chat` where it is no conversation.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 from types import MappingProxyType
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request, Tool
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli import tools
-from gemma_mtp.errors import DoesNotFit, ExitStatus, UsageError
+from gemma_mtp.cli.events import Lines
+from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files.reading import piped_text
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.settings import Options, View
@@ -34,14 +35,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What `run` says besides the answer; `quiet`: not which model it is. `load_seconds` went by
-    before it."""
+    """What `run` says besides the answer, or `json` and `jsonl` in its place; `quiet`: not which
+    model it is. `load_seconds` went by before it."""
 
     stats: bool = False
     json: bool = False
+    jsonl: bool = False
     fail_on_length: bool = False
     quiet: bool = False
     load_seconds: float = 0.0
+
+    @property
+    def is_data(self) -> bool:
+        """Whether a program reads it."""
+        return self.json or self.jsonl
 
 
 def answer_once(
@@ -69,10 +76,10 @@ def answer_once(
         note(env.who_answers(files.name))
     options = options.for_model(files.sampling)
     printer = Printer(
-        Screen(sys.stdout, sys.stderr), answers=not report.json, view=options.part(View)
+        Screen(sys.stdout, sys.stderr), answers=not report.is_data, view=options.part(View)
     )
     started = perf_counter()
-    with closing(load(env, files, options, printer)) as engine:
+    with _told(report, printer.screen), closing(load(env, files, options, printer)) as engine:
         report = replace(report, load_seconds=perf_counter() - started)
         if model:
             env.remember_used(files.name)
@@ -87,6 +94,17 @@ def answer_once(
         return answer(env, engine, request, printer, report)
 
 
+@contextmanager
+def _told(report: Report, screen: Screen) -> Iterator[None]:
+    """With --jsonl, an error is a line as well."""
+    try:
+        yield
+    except GemmaMtpError as error:
+        if report.jsonl:
+            Lines(screen.write).failed(error)
+        raise
+
+
 def answer(
     env: Environment,
     engine: Replies,
@@ -94,22 +112,27 @@ def answer(
     printer: Printer,
     report: Report,
     ended: Callable[[End], None] = lambda end: None,
-) -> ExitStatus:
+) -> int:
     """Write one answer to standard output; the status says how it ended, and `ended` is told."""
-    started = perf_counter()
+    started, lines = perf_counter(), Lines(printer.screen.write)
     try:
-        with stoppable() as cancel:
+        with stoppable(ends=True) as cancel:
 
-            def stop_unread(event: Event) -> None:
+            def observe(event: Event) -> None:
+                if report.jsonl:
+                    lines.show(event)
                 if printer.screen.left:
                     cancel.set()
 
-            end = write_reply(engine, request, printer, cancel, stop_unread)
+            end = write_reply(engine, request, printer, cancel, observe)
         ended(end)
-        if report.json:
+        if report.is_data:
             seconds = perf_counter() - started
             found = as_json(end, engine.info, report.load_seconds, seconds, request.tools)
-            printer.screen.write(json_text(found) + "\n")
+            if report.jsonl:
+                lines.end(found)
+            else:
+                printer.screen.write(json_text(found) + "\n")
         else:
             for call in end.message.calls:
                 printer.screen.write(json_text(tools.as_json(call)) + "\n")
@@ -123,8 +146,8 @@ def answer(
     if printer.screen.left:
         return ExitStatus.OK
     if end.reason == "cancelled":
-        return ExitStatus.INTERRUPTED
-    if not report.json:
+        return cancel.status
+    if not report.is_data:
         _say_why_nothing(env, engine.info, printer, request, end)
     if end.reason == "context" and not report.stats and end.message.content:
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"

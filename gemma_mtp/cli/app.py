@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from shutil import get_terminal_size
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ from gemma_mtp.cli.show import show
 from gemma_mtp.cli.verify import verify
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
 from gemma_mtp.terminal.console import note, say
-from gemma_mtp.terminal.output import Closed, guarded
+from gemma_mtp.terminal.output import Closed, guarded, never_waiting
 from gemma_mtp.text import clean
 
 app = typer.Typer(
@@ -186,7 +187,8 @@ def _complain(message: str, hint: str, status: int) -> int:
 
 def _prepare_streams() -> None:
     """Give every stream an encoding that cannot fail. A closed standard error swallows what is
-    written; a closed standard output refuses it, since answers that nobody gets are no success."""
+    written; a closed standard output refuses it, since answers that nobody gets are no success. The
+    output waits for its reader, whoever made the pipe; what is said on standard error does not."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None and name == "stdout":
@@ -197,3 +199,6 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
             if not stream.isatty():
                 stream.reconfigure(encoding="utf-8")
+    sys.stderr = never_waiting(sys.stderr)
+    with suppress(OSError, ValueError):
+        os.set_blocking(sys.stdout.fileno(), True)

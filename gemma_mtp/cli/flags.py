@@ -66,6 +66,8 @@ OTHER_NAMES = {
     "n_gpu_layers": "gpu_layers",
     "repetition_penalty": "repeat_penalty",
     "system_prompt": "system",
+    "system_prompt_file": "system_file",
+    "files": "file",
     "nothink": "no_think",
     "nowordwrap": "no_wordwrap",
     "model_draft": "drafter",

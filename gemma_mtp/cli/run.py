@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemma_mtp.cli import batch, grammar, tools
+from gemma_mtp.cli import batch, grammar, texts, tools
 from gemma_mtp.cli.chat import talk, with_files
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
@@ -32,11 +32,16 @@ def run(
     named: NamedModel = None,
     asked: NamedPrompt = None,
     file: Files = None,
+    prompt_file: texts.PromptFile = None,
+    system_file: texts.SystemFile = None,
     stats: Annotated[
         bool, typer.Option("--stats", help="Print a line of figures to standard error.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with text and figures.")
+    ] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print what happens as lines of JSON, as it comes.")
     ] = False,
     fail_on_length: Annotated[
         bool,
@@ -63,24 +68,29 @@ def run(
     typed = [word for word in (model, *(prompt or ())) if word is not None]
     env = environment_of(context.obj, options, context.params)
     words = env.words(typed, "run", named, asked)
+    if as_json and as_jsonl:
+        raise UsageError("--json and --jsonl do not go together.", "Use one of them.")
+    if system_file is not None:
+        options = options.with_values(system=texts.system_of(system_file, context.params["system"]))
+    asked = words.prompt if prompt_file is None else texts.prompt_of(prompt_file, words.prompt)
     form = grammar.wanted(format, choices, grammar_file)
     declared, choice = tools.wanted(tool_file, tool_choice)
     more = {"grammar": form, "tools": declared, "tool_choice": choice}
     if lines is not None:
-        _check_batch(words.prompt is not None or file, stats or as_json)
+        _check_batch(asked is not None or file, stats or as_json or as_jsonl)
         wanted = batch.Wanted(lines, batch.file_of(out), more, fail_fast, fail_on_length, quiet)
         return batch.answer_batch(env, words.model, options, wanted)
     if out is not None or fail_fast:
         raise UsageError(f"{'--out' if out else '--fail-fast'} goes with --batch FILE.")
-    reports = stats or as_json or fail_on_length or form or declared
-    if words.prompt is None and not (reports or file) and can_talk():
+    reports = stats or as_json or as_jsonl or fail_on_length or form or declared
+    if asked is None and not (reports or file) and can_talk():
         return talk(env, words.model, None, options)
     from gemma_mtp.cli.answer import Report, answer_once
 
-    report = Report(stats, as_json, fail_on_length, quiet)
+    report = Report(stats, as_json, as_jsonl, fail_on_length, quiet)
     return answer_once(
-        env, words.model, with_files(words.prompt, file), options,
-        report=report, no_stdin=no_stdin, more=more,
+        env, words.model, with_files(asked, file), options,
+        report=report, no_stdin=no_stdin or prompt_file == texts.DASH, more=more,
     )  # fmt: skip
 
 
@@ -89,4 +99,6 @@ def _check_batch(prompted: object, reports: bool) -> None:
     if prompted:
         raise UsageError("With --batch, the prompts are those of its lines; leave out the other.")
     if reports:
-        raise UsageError("Answers of a batch are JSON with all figures; leave out --json, --stats.")
+        raise UsageError(
+            "Answers of a batch are JSON with all figures.", "Leave out --json and --stats."
+        )

@@ -6,6 +6,7 @@ Away from the main thread, where no signal arrives, none of it does anything.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
+GRACE = 5.0  # seconds from a signal to end until the end; service managers wait for 10 and more
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -30,6 +32,12 @@ def handled(handler: Handler, *signals: int) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
+def _end_after(seconds: float, status: int) -> None:
+    timer = threading.Timer(seconds, os._exit, [status])
+    timer.daemon = True
+    timer.start()
+
+
 class Stop(threading.Event):
     """Set when a signal says so."""
 
@@ -45,7 +53,8 @@ class Stop(threading.Event):
 def stoppable(raising: bool = True, ends: bool = False) -> Iterator[Stop]:
     """An event that Ctrl-C sets; a second Ctrl-C raises `KeyboardInterrupt` as usual, if it may,
     and those after it nothing more, so that whoever catches it can put things in order. With
-    `ends`, so do the signals that tell a program to end.
+    `ends`, so do the signals that tell a program to end, and after a grace it ends in any case:
+    what waits for a reader of its output may wait for good.
 
     Ask it `is_set()`: to `wait()` for it on the main thread, where the handler runs, can deadlock.
     """
@@ -57,6 +66,8 @@ def stoppable(raising: bool = True, ends: bool = False) -> Iterator[Stop]:
         pressed += 1
         if not cancel.is_set():
             cancel.number = number
+            if number != signal.SIGINT:
+                _end_after(GRACE, cancel.status)
         cancel.set()
         if raising and pressed == 2:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 from gemma_mtp.text import harmless
 
@@ -77,6 +79,49 @@ class Guard:
 def unguarded(stream: TextIO) -> TextIO:
     """What is behind a `Guard`, for those who send escape sequences of their own."""
     return stream.stream if isinstance(stream, Guard) else stream
+
+
+class Unread(io.RawIOBase):
+    """Standard error where it is a pipe. What its reader does not take is lost: an answer must not
+    wait for somebody to read notes about it."""
+
+    PATIENCE = 1.0  # seconds that a reader may take once; afterwards it has to be ready
+    ATOMIC = 4096  # bytes that a pipe which is ready takes at once, at the least
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._patience = self.PATIENCE
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        while left and self._is_ready():
+            with suppress(BlockingIOError):
+                left = left[os.write(self._descriptor, left[: self.ATOMIC]) :]
+        return len(data)
+
+    def _is_ready(self) -> bool:
+        ready = bool(select.select([], [self._descriptor], [], self._patience)[1])
+        self._patience = self.PATIENCE if ready else 0.0
+        return ready
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+def never_waiting(stream: TextIO) -> TextIO:
+    """A standard error that nobody's reading can hold up."""
+    try:
+        kind = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):
+        return stream
+    if os.name != "posix" or not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return stream
+    return io.TextIOWrapper(
+        cast(Any, Unread(stream.fileno())), "utf-8", "replace", write_through=True
+    )
 
 
 @contextmanager
