@@ -38,8 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("conversations", "resident", "server", "batch", "remote", "tools"),
         *("terminal", "measure", "chat"),
     },
+    "library": {*BASE, "models", "paths", "resident", "remote"},
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"library"},
 }
 """A package, or a module at the top, and the others it may import."""
 
@@ -55,7 +56,7 @@ LIBRARIES = {
     "click": {"cli"},
     "fastapi": {"server"},
     "starlette": {"server"},
-    "pydantic": {"server", "batch/openai.py"},
+    "pydantic": {"server", "batch/openai.py", "library/forms.py"},
     "uvicorn": {"server/run.py", "server/connections.py"},
     "httpx": {"remote"},
     "llguidance": {"engine/grammar.py"},

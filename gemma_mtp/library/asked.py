@@ -1,0 +1,46 @@
+"""What a program asks for, in the forms of the engine: settings by their names, and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from gemma_mtp.api import Message
+from gemma_mtp.errors import UsageError
+from gemma_mtp.settings import PARAMETER_NAMES, SETTINGS, Setting, find
+
+Said = str | Mapping[str, Any] | Message
+"""A text of the user's, a dict with role and content, or a message that a reply came with."""
+
+OPENING = {**PARAMETER_NAMES, **{name: SETTINGS[name] for name in ("system", "keep_alive")}}
+"""Settings that a model is opened with."""
+
+REPLY = {name: known for name, known in OPENING.items() if known.name == "system" or (
+    not known.at_load and known.name != "keep_alive")}  # fmt: skip
+"""Settings that each reply may have."""
+
+
+def read(settings: Mapping[str, Any], names: Mapping[str, Setting]) -> dict[str, Any]:
+    """The fields of `Options` that are set. Raises UsageError."""
+    known = {name: find(name, names, "setting") for name in settings}
+    return {known[name].field: known[name].accept(value) for name, value in settings.items()}
+
+
+def messages_of(said: Said | Sequence[Said], system: str | None) -> tuple[Message, ...]:
+    """A conversation, behind the system prompt if it has none of its own. Raises UsageError."""
+    listed = [said] if isinstance(said, str | Mapping | Message) else said
+    found = [message_of(each) for each in listed]
+    begins = any(message.role == "system" for message in found)
+    return (*([] if begins or not system else [Message.text("system", system)]), *found)
+
+
+def message_of(said: Said) -> Message:
+    """Raises UsageError for a dict that is no message."""
+    if isinstance(said, Message):
+        return said
+    if isinstance(said, str):
+        return Message.text("user", said)
+    role, content = said.get("role"), said.get("content")
+    if not isinstance(content, str) or set(said) - {"role", "content"}:
+        raise UsageError("A message that is a dict has a role and a content, which is text.")
+    return Message.text(cast(Any, role), content)

@@ -1,0 +1,185 @@
+"""`import gemma_mtp`: replies, streams, forms, functions; and its page, run as it stands."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from support.fakes import FakeEngine, Script
+from support.serving import FakeEngines, serving
+
+import gemma_mtp
+from gemma_mtp import GemmaMtpError
+from gemma_mtp.library import Model, Tool
+from gemma_mtp.library.forms import declared, schema_of
+from gemma_mtp.paths import HOME_VARIABLE
+from gemma_mtp.settings import Options
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Fruit:
+    name: Literal["apple", "pear"]
+    ripe: bool = False
+
+
+def weather(city: str, days: int = 1) -> dict[str, Any]:
+    """What the weather will be like."""
+    if city == "Atlantis":
+        raise LookupError("no such city")
+    return {"city": city, "days": days}
+
+
+def model(*scripts: Script, **options: Any) -> tuple[Model, FakeEngine]:
+    engine = FakeEngine([*scripts] or [Script()])
+    return Model(engine, Options().with_values(**options)), engine
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_the_page_runs_as_it_stands(home: Path) -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 5
+    ran = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, cwd=ROOT,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("7 + 5 = 12.\n")
+    assert "\nlength\n1, 2, 3, 4, 5.thought:" in ran.stdout
+
+
+def test_the_command_line_goes_without_it() -> None:
+    names = "{'gemma_mtp.library', 'pydantic', 'llama_cpp', 'httpx'}"
+    code = f"import sys, gemma_mtp, gemma_mtp.cli.app; print(sorted({names} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout == "[]\n"
+    with pytest.raises(AttributeError, match="nothing"):
+        gemma_mtp.nothing  # noqa: B018
+    assert set(gemma_mtp.__all__) == set(gemma_mtp.library.__all__)  # type: ignore[attr-defined]
+    assert (ROOT / "gemma_mtp" / "py.typed").exists()
+
+
+def test_settings_of_a_model_and_of_a_reply() -> None:
+    found, engine = model(temperature=0.0, system="Be brief.", seed=3)
+    assert found.chat("Hi", top_k=5, think_budget=9).seed == 3
+    asked = engine.requests[0]
+    assert [(m.role, m.content) for m in asked.messages] == [
+        ("system", "Be brief."), ("user", "Hi"),
+    ]  # fmt: skip
+    assert (asked.sampling.temperature, asked.sampling.top_k) == (0.0, 5)
+    assert (asked.thinks, asked.think_budget, asked.limit_answer) == (True, 9, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"temperatur": 1}, 'no setting "temperatur"'),
+        ({"ctx": 512}, 'no setting "ctx"'),  # of a model, not of a reply
+        ({"top_p": 3}, "top_p must be"),
+        ({"schema": {"type": "objekt"}}, "objekt"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(home: Path, settings: Any, words: str) -> None:
+    with gemma_mtp.open("tiny", keep_alive=0) as real, pytest.raises(GemmaMtpError, match=words):
+        real.chat("Hi", **settings)
+    with pytest.raises(GemmaMtpError, match="role must be"):
+        model()[0].chat({"role": "judge", "content": "Hi"})
+    with pytest.raises(GemmaMtpError, match="role and a content"):
+        model()[0].chat({"role": "user", "content": ["Hi"]})
+
+
+def test_a_model_that_is_not_here(home: Path) -> None:
+    with pytest.raises(GemmaMtpError) as error:
+        gemma_mtp.open("e2b", keep_alive=0)
+    assert "pull" in error.value.hint
+
+
+def test_a_conversation_goes_on() -> None:
+    found, engine = model(Script("Hello.", thought="They greet."), Script("Fine."))
+    reply = found.chat("Hi", think=True)
+    assert (reply.text, reply.thought, reply.reason) == ("Hello.", "They greet.", "stop")
+    found.chat([*reply.messages, "How are you?"])
+    said = [(m.role, m.content) for m in engine.requests[1].messages]
+    assert said == [("user", "Hi"), ("assistant", "Hello."), ("user", "How are you?")]
+
+
+def test_who_stops_reading_stops_the_reply() -> None:
+    found, engine = model(Script("one two three four five six seven eight nine ten"))
+    stream = found.stream("Count.")
+    pieces = iter(stream)
+    assert next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+    assert not hasattr(stream, "reply")
+    assert found.chat("Again").reason == "stop"
+    assert len(engine.requests) == 2
+
+
+def test_a_type_as_the_form_of_an_answer() -> None:
+    found, engine = model(Script('{"name": "pear", "ripe": true}'))
+    assert found.chat("A fruit.", schema=Fruit).value == Fruit("pear", True)
+    assert found.chat("A fruit.", schema=schema_of(Fruit)).value["name"] == "pear"
+    grammar = engine.requests[0].grammar
+    assert grammar is not None
+    assert json.loads(grammar.text)["additionalProperties"] is False
+    with pytest.raises(GemmaMtpError, match="no schema"):
+        print(found.chat("A fruit.").value)
+    with pytest.raises(GemmaMtpError, match="before its text was whole"):
+        print(found.chat("A fruit.", schema=Fruit, max_tokens=1).value)
+
+
+def test_functions_are_run_until_there_is_an_answer() -> None:
+    calls = [("weather", '{"city": "Oslo", "days": "2"}'), ("weather", '{"city": "Atlantis"}')]
+    found, engine = model(Script("", calls=calls), Script("Sun."))
+    reply = found.chat("Weather?", tools=[weather])
+    assert (reply.text, reply.calls) == ("Sun.", ())
+    single = model(Script("Sun."))[0].chat("Weather?")
+    assert reply.stats.prompt_tokens > single.stats.prompt_tokens  # of both replies
+    results = engine.requests[1].messages[-1].parts
+    assert [part.text for part in results] == [  # type: ignore[union-attr]
+        '{"city":"Oslo","days":2}', "Error: no such city",
+    ]  # fmt: skip
+    assert [m.role for m in reply.messages] == ["user", "assistant", "tool", "assistant"]
+
+
+def test_a_tool_that_is_no_function_ends_the_reply() -> None:
+    found, engine = model(Script("I look.", calls=[("lamp", "{}")]))
+    reply = found.chat("Light.", tools=[Tool("lamp"), weather])
+    assert [call.name for call in reply.calls] == ["lamp"]
+    assert len(engine.requests) == 1
+
+
+def test_functions_that_are_called_for_ever_end() -> None:
+    found, engine = model(Script("", calls=[("weather", '{"city": "Oslo"}')]))
+    assert found.chat("Weather?", tools=[weather]).calls
+    assert len(engine.requests) == 16
+
+
+def test_a_function_is_declared_by_its_types() -> None:
+    tool = declared(weather)
+    schema = json.loads(tool.parameters)
+    assert (tool.name, tool.description) == ("weather", "What the weather will be like.")
+    assert schema["required"] == ["city"]
+    assert schema["properties"]["days"]["type"] == "integer"
+
+
+def test_a_server_elsewhere() -> None:
+    engines = FakeEngines()
+    engines.say("Hello from afar.")
+    with serving(engines) as url:
+        with gemma_mtp.open(server=url, model="tiny") as there:
+            assert there.chat("Hi", seed=4).text == "Hello from afar."
+        with pytest.raises(GemmaMtpError, match="Say which model"):
+            gemma_mtp.open("gpt", server=url)
