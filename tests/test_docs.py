@@ -225,8 +225,8 @@ def test_the_script_for_a_chat_passes_every_command_on() -> None:
 
 def test_the_reference_says_what_takes_json() -> None:
     without = {name for name, found in COMMANDS.items() if "--json" not in options({name: found})}
-    assert without == {"chat", "help", "serve", "stop"}
-    assert "All but `chat`, `help`, `serve` and `stop` take `--json`." in section("Commands")
+    assert without == {"chat", "completion", "help", "serve", "stop"}
+    assert "All but `chat`, `completion`, `help`, `serve` and `stop` take" in section("Commands")
 
 
 def test_the_reference_lists_every_verb() -> None:

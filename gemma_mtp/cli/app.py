@@ -19,7 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gemma_mtp import __version__
-from gemma_mtp.cli import chats
+from gemma_mtp.cli import chats, completion
 from gemma_mtp.cli.bench import bench
 from gemma_mtp.cli.chat import chat
 from gemma_mtp.cli.complaints import in_our_words
@@ -97,6 +97,7 @@ app.command(context_settings={"ignore_unknown_options": True})(config)
 for command in (serve, ps, stop, doctor, bench, verify):
     app.command()(command)
 app.command("export-command")(export_command)
+app.command("completion")(completion.completion)
 app.command("help")(show_help)
 for name in ("ls", "models"):  # what commands are called elsewhere
     app.command(name, hidden=True)(list_models)
@@ -145,6 +146,8 @@ def _run(words: list[str], env: Environment) -> int:
     columns = get_terminal_size().columns
     narrow = {"terminal_width": max(columns - 1, NARROWEST)} if columns < NARROW else {}
     _in_plain_words(command, bool(narrow))
+    if completion.is_asked():
+        completion.prepare(command, env)
     words = list(words)
     status = command.main(words, "gemma-mtp", standalone_mode=False, obj=env, **narrow)
     return int(status or 0)

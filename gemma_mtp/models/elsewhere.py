@@ -90,7 +90,9 @@ def _llama_sampling(options: Options) -> list[str]:
     words += ["--top-p", f"{options.top_p:g}", "--min-p", f"{options.min_p:g}"]
     words += ["--repeat-penalty", f"{options.repeat_penalty:g}"]
     words += ["--repeat-last-n", str(options.repeat_last_n), "--samplers", SAMPLERS]
-    words += ["--reasoning", "on" if options.think else "off"]
+    words += ["--reasoning", "on" if options.thinks else "off"]
+    if options.thinks and options.think_budget is not None:
+        words += ["--reasoning-budget", str(options.think_budget)]
     if options.max_tokens is not None:
         words += ["-n", str(options.max_tokens)]
     if options.seed is not None:
@@ -165,6 +167,7 @@ _NOT_IN_VLLM: dict[str, Callable[[Options], bool]] = {
     "--gpu-layers": lambda options: options.gpu_layers is not None,
     "--threads": lambda options: options.threads is not None,
     "--seed": lambda options: options.seed is not None,
+    "--think-budget": lambda options: bool(options.think_budget),
     "--repeat-last-n": lambda options: options.repeat_penalty != 1,
 }
 
