@@ -6,16 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
 
 from gemma_mtp.api import End, TextDelta, ToolCallDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.openai import messages, stats
 from gemma_mtp.server.openai.thoughts import ThoughtFields
-from gemma_mtp.server.openai.tools import PARALLEL, TOOL_CHOICE, TOOLS, offered, piece, written
+from gemma_mtp.server.openai.tools import ToolsBody, piece, written
 from gemma_mtp.server.reply import Reply
 from gemma_mtp.server.streams import SSE, sse, sse_error, streamed, whole
 
@@ -31,16 +29,13 @@ SAME_SETTINGS = {
 """What completions of both kinds call settings of ours."""
 
 
-class ChatBody(ThoughtFields, ReplyBody):
+class ChatBody(ThoughtFields, ToolsBody):
     """What is asked for."""
 
     messages: list[messages.Said]
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
-    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
-    tool_choice: str | dict[str, Any] | None = Field(None, description=TOOL_CHOICE)
-    parallel_tool_calls: bool | None = Field(None, description=PARALLEL)
 
     SETTINGS: ClassVar = {**SAME_SETTINGS, "max_completion_tokens": "max_tokens"}
     NEUTRAL: ClassVar = {
@@ -64,7 +59,7 @@ class ChatBody(ThoughtFields, ReplyBody):
     def asked(self) -> Asked:
         """Raises Unsupported."""
         grammar = of_openai(self.response_format, "response_format")
-        offer = offered(self.tools, self.tool_choice, self.parallel_tool_calls)
+        offer = self.offer()
         return self.reply_to(
             messages.read(self.messages),
             thoughts=self.thinks(),

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from gemma_mtp.api import Message, Role, Thought
 from gemma_mtp.server.asked import Asked
-from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.messages import text_of
-from gemma_mtp.server.openai.tools import FUNCTION, PARALLEL, TOOL_CHOICE, TOOLS, offered
+from gemma_mtp.server.openai.tools import FUNCTION, ToolsBody
 from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.server.tools import call, result
 
@@ -32,7 +29,7 @@ _RESULTS = ("function_call_output", "custom_tool_call_output")
 may hold such calls."""
 
 
-class ResponsesBody(ReplyBody):
+class ResponsesBody(ToolsBody):
     """What is asked for."""
 
     input: str | list[dict[str, Any]]
@@ -41,9 +38,6 @@ class ResponsesBody(ReplyBody):
     max_output_tokens: int | None = None
     reasoning: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
-    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
-    tool_choice: str | dict[str, Any] | None = Field(None, description=TOOL_CHOICE)
-    parallel_tool_calls: bool | None = Field(None, description=PARALLEL)
     include: list[str] | None = None
     metadata: dict[str, Any] | None = None
 
@@ -84,7 +78,7 @@ class ResponsesBody(ReplyBody):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        offer = offered(self.tools, self.tool_choice, self.parallel_tool_calls)
+        offer = self.offer()
         verbosity = (self.text or {}).get("verbosity")
         return self.reply_to(
             self._messages(),

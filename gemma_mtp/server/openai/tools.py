@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from pydantic import Field
+
 from gemma_mtp.api import Tool, ToolCall, ToolCallDelta, ToolChoice, ToolMode
+from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.tools import AUTO, declared
 
@@ -19,8 +22,6 @@ FUNCTION = "function"
 form that only its models have learned."""
 
 TOOLS = "Functions that the model may call. Tools of other types are skipped."
-TOOL_CHOICE = "auto, none, required, or an object that names a function or those that are allowed."
-PARALLEL = "Whether a reply may hold several calls, as it may unless this is false."
 
 Choice = str | dict[str, Any] | None
 """The field tool_choice."""
@@ -34,6 +35,24 @@ class Offer:
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = AUTO
     skipped: tuple[str, ...] = ()
+
+
+class ToolsBody(ReplyBody):
+    """The body of a request in which tools may be declared."""
+
+    tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
+    tool_choice: Choice = Field(
+        None,
+        description="auto, none, required, or an object that names a function or those that are"
+        " allowed.",
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="Whether a reply may hold several calls, as it may unless this is false."
+    )
+
+    def offer(self) -> Offer:
+        """What it lets the model call. Raises Unsupported."""
+        return offered(self.tools, self.tool_choice, self.parallel_tool_calls)
 
 
 def offered(tools: Sequence[dict[str, Any]] | None, choice: Choice, parallel: bool | None) -> Offer:
