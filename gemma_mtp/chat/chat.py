@@ -77,6 +77,7 @@ class Chat:
         self.last: Stats | None = None
         self.total = Stats()
         self.replies = 0
+        self.warnings: set[str] = set()  # of replies, which are said once
         self.warned = False  # that the context is filling up
         self._engine: Replies | None = None
         self._measured = (self.conversation, 0)

@@ -181,7 +181,8 @@ class _WrittenTurn:
             chat.printer.call(call)
         if chat.options.figures and not self._goes_on(end):
             chat.printer.summary(replace(end, stats=self.stats))
-        if end.warning:
+        if end.warning and end.warning not in chat.warnings:
+            chat.warnings.add(end.warning)
             chat.say(end.warning)
         if self._goes_on(end):
             self.options = self.options.seeded(end.seed)  # one seed for the whole turn

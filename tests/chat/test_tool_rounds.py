@@ -141,6 +141,13 @@ def test_always_is_for_this_tool_and_this_chat(bench: Bench) -> None:
     assert len(again.console.asked) == 1
 
 
+def test_a_warning_is_said_once(bench: Bench) -> None:
+    loose = "The arguments of add are not held to all of their schema."
+    talk = bench.talk(Script("", calls=[ADD], warning=loose), Script("Done.", warning=loose))
+    talk.console.answers = [YES]
+    assert talk.run("go", "again").count(loose) == 1
+
+
 def test_a_long_argument_is_cut_on_the_screen_alone(bench: Bench) -> None:
     text = "x" * 3000
     talk = bench.talk(Script("", calls=[("shout", json.dumps({"text": text}))]), Script("Done."))
