@@ -103,7 +103,7 @@ def _write(loaded: engine.Engine, way: str, seed: int, args: argparse.Namespace)
         Sampling(temperature=1.0),
         Grammar("json_schema", schema) if held and not args.calls else None,
         tools,
-        ToolChoice("required" if held else "none", parallel=False),
+        ToolChoice("required" if held and args.calls else "none", parallel=False),
         seed=max(seed, 0),
         exact=True,
         draft=draft,
