@@ -6,28 +6,24 @@ model wrote never becomes a control token, and each prompt starts with exactly o
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from math import inf
-from typing import Any
 
 from gemma_mtp.api import Message, Thought, Tool
 from gemma_mtp.engine.template_rendering import Failure, LocalRenderer, Renderer, TooSlow, never
+from gemma_mtp.engine.template_sheet import Sheet
+from gemma_mtp.engine.tool_declarations import DECLARATION
 from gemma_mtp.engine.tool_prompt import (
-    DECLARATION,
     INSIDE_MARKER,
     THOUGHT_BEGINS,
     THOUGHT_CLOSES,
     THOUGHT_OPENS,
     Group,
     Piece,
-    declaration,
-    declared,
     grouped,
-    harmless_text,
     is_models,
     joined,
     names_of_calls,
@@ -47,13 +43,7 @@ HARMLESS = {
     "df900edd2fcee5defc268bee887666c43c976d973bb3e87355b52423a651bf91",
 }
 
-# Bounds in characters. The longest known template has 17,000; between two messages it writes a
-# hundred. llama.cpp's tokenizer takes time that grows with the square of the control tokens in a
-# text, so what a template writes in one piece is bounded more closely than the whole prompt.
-LONGEST_SOURCE = 1 << 20
-LONGEST_WORDS = 1 << 16
-WORDS_PER_MESSAGE = 1 << 10
-TIMES = 4  # that the text of all messages may appear in the prompt
+LONGEST_SOURCE = 1 << 20  # characters; the longest known template has 17,000
 
 PART = 1 << 12  # characters with control tokens that are tokenized at once
 
@@ -175,7 +165,7 @@ class ChatTemplate:
         has_system: bool = True,
     ) -> list[Piece]:
         by_template = tools if self._has_tools else ()
-        sheet = _Sheet(turns, () if self._has_tools else tools, by_template, has_system)
+        sheet = Sheet(turns, () if self._has_tools else tools, by_template, has_system)
         marked = [
             _MARK.format(key=self._key, number=number) if text.strip() else ""
             for number, text in enumerate(sheet.texts)
@@ -194,14 +184,13 @@ class ChatTemplate:
             raise Failure(f"it writes more than {sheet.longest} characters", bound=True)
         return joined(pieces)
 
-    def _split(self, rendered: str, sheet: _Sheet) -> list[Piece] | None:
+    def _split(self, rendered: str, sheet: Sheet) -> list[Piece] | None:
         """The template's words and what was said among them; None if a mark is not whole."""
         pieces: list[Piece] = []
-        longest = LONGEST_WORDS + TIMES * sheet.declared_size
         # re.split with three groups: words, left, number, right, words, ...
         parts = self._marks.split(rendered)
         for at in range(0, len(parts), 4):
-            if len(parts[at]) > longest:
+            if len(parts[at]) > sheet.longest_words:
                 raise Failure(f"it writes {len(parts[at])} characters in a row", bound=True)
             if _MARK_PARTS.search(parts[at]):
                 return None
@@ -214,7 +203,7 @@ class ChatTemplate:
         return pieces
 
     def _run(
-        self, sheet: _Sheet, contents: list[str], think: bool, cancelled: Callable[[], bool]
+        self, sheet: Sheet, contents: list[str], think: bool, cancelled: Callable[[], bool]
     ) -> str:
         variables = {
             **self._globals,
@@ -225,59 +214,6 @@ class ChatTemplate:
             "documents": None,
         }
         return self._renderer.render(variables, sheet.longest, cancelled)
-
-
-class _Sheet:
-    """What is written in the places that a template has: turns, and descriptions of tools.
-
-    `own` tools are declared in the first turn, in that of the system where there may be one;
-    `tools` are declared by the template.
-    """
-
-    def __init__(
-        self, turns: list[Message], own: Sequence[Tool], tools: Sequence[Tool], has_system: bool
-    ) -> None:
-        self._groups = grouped(turns)
-        if own and has_system and self._groups[0][0].role != "system":
-            self._groups.insert(0, [Message("system", ())])
-        self._names = names_of_calls(turns)
-        self._tools, self._own = tools, own
-        self._last_user = max(
-            (n for n, group in enumerate(self._groups) if group[0].role == "user"), default=-1
-        )
-        spoken = [harmless_text(self.pieces(n, True, True)) for n in range(len(self._groups))]
-        described = [INSIDE_MARKER.sub(" ", tool.description) for tool in tools]
-        self.texts = spoken + described
-        self.declared_size = len(json.dumps(declared(tools, described)))
-        self.longest = (
-            LONGEST_WORDS
-            + WORDS_PER_MESSAGE * len(self.texts)
-            + TIMES * (sum(map(len, spoken)) + self.declared_size)
-        )
-
-    def pieces(self, number: int, left: bool, right: bool) -> list[Piece]:
-        """What belongs in a place; white space at its `left` and `right` end stays or goes."""
-        if number >= len(self._groups):
-            text = self._tools[number - len(self._groups)].description
-            return [Piece(text, Message.text("system", text))]
-        group, over = self._groups[number], number < self._last_user
-        if number or not self._own:
-            return said(group, self._names, over, left, right)
-        declarations = [piece for tool in self._own for piece in declaration(tool, group[0])]
-        if group[0].role == "system":
-            return [*said(group, self._names, over, False, False), *declarations]
-        return [*declarations, *said(group, self._names, over, left, right)]
-
-    def messages(self, contents: Sequence[str]) -> list[dict[str, str]]:
-        """The turns as templates take them, with `contents` for what is in them."""
-        return [
-            {"role": "assistant" if is_models(group) else group[0].role, "content": content}
-            for group, content in zip(self._groups, contents, strict=False)
-        ]
-
-    def declared(self, contents: Sequence[str]) -> list[dict[str, Any]]:
-        """The tools as templates take them."""
-        return declared(self._tools, contents[len(self._groups) :])
 
 
 def _declares(pieces: Sequence[Piece]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import Request
 from gemma_mtp.decoding.constraint import Calls, Matcher
 from gemma_mtp.engine.tool_calls import NO_CALLS, Expected, ReplyParts
-from gemma_mtp.engine.tool_prompt import types_of
+from gemma_mtp.engine.tool_declarations import types_of
 from gemma_mtp.errors import UsageError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.template_rendering import LocalRenderer
-from gemma_mtp.engine.tool_prompt import declared
+from gemma_mtp.engine.tool_declarations import declared
 from gemma_mtp.llama import load_pair
 
 DATA = Path(__file__).parents[1] / "data" / "templates"
