@@ -191,6 +191,8 @@ def test_an_object_has_what_is_listed_and_no_more_unless_that_is_said(engine) ->
     assert may_be(engine, schema, '{"a": 1}')
     assert not may_be(engine, schema, '{"a": 1, "b": 1}')
     assert may_be(engine, {**schema, "additionalProperties": True}, '{"a": 1, "b": 1}')
+    constant = {"type": "object", "properties": {"kind": {"const": "x"}}}
+    assert not may_be(engine, constant, "{}")
     combined = {"allOf": [schema, {"properties": {"b": {"const": 1}}}]}
     assert may_be(engine, combined, '{"a": 1, "b": 1}')
 

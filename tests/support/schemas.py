@@ -42,10 +42,10 @@ def random_answer(engine: Engine, schema: object, seed: int, most: int = 150) ->
 
 
 def _pattern(validator, pattern, instance, schema):
-    """ECMAScript's \\w and \\d are ASCII; and what Python cannot read is not judged by it."""
+    """ECMAScript's \\w and \\d are ASCII, its \\s is not; what Python cannot read is not judged."""
     if isinstance(instance, str):
         try:
-            found = re.search(pattern, instance, re.ASCII)
+            found = re.search(pattern, instance, 0 if "\\s" in pattern.lower() else re.ASCII)
         except re.error:
             return
         if not found:

@@ -6,6 +6,8 @@ written. `rewriting` asks.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gemma_mtp.engine.json_schema.references import COMPLETE, Schema, as_dict, inside
 
 # Where several parts speak of one object, none of them lists all of it.
@@ -14,13 +16,21 @@ COMBINING = (
     *("unevaluatedProperties", "$dynamicRef"),
 )
 CHOOSING = ("anyOf", "oneOf", "$ref")
-OPEN = ("additionalProperties", "propertyNames", "minProperties")  # these say what else there is
+OPEN = ("propertyNames", "minProperties", "maxProperties")  # these say what else there is
 
 
 def completed(schema: Schema) -> Schema:
     """Each object of the schema marked as COMPLETE that lists properties, if it does not say
     otherwise; none where parts are combined."""
     return schema if _combines(schema) else _completed(schema)
+
+
+def complete(schema: dict[str, Any]) -> None:
+    """Hold a marked object to it; a constant, by which parts are told apart, is written."""
+    schema.setdefault("additionalProperties", False)
+    listed = schema.get("properties") or {}
+    constants = [name for name, part in listed.items() if "const" in as_dict(part)]
+    schema["required"] = [*dict.fromkeys([*schema.get("required", ()), *constants])]
 
 
 def _completed(schema: Schema) -> Schema:
@@ -31,7 +41,7 @@ def _completed(schema: Schema) -> Schema:
     if (
         (listed or "patternProperties" in found)
         and not found.keys() & {*OPEN}
-        and {*found.get("required", ())} <= listed.keys()
+        and ("additionalProperties" in found or {*found.get("required", ())} <= listed.keys())
     ):
         found[COMPLETE] = True
     return found

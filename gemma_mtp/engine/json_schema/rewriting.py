@@ -16,7 +16,7 @@ from math import perm
 from typing import Any
 
 from gemma_mtp.engine.json_schema.formats import formatted, looks_around, pattern_of
-from gemma_mtp.engine.json_schema.objects import completed
+from gemma_mtp.engine.json_schema.objects import complete, completed
 from gemma_mtp.engine.json_schema.opposites import Opposites, either
 from gemma_mtp.engine.json_schema.references import COMPLETE, TYPES, Schema, inside
 
@@ -58,7 +58,7 @@ class _Rewriting:
             besides += lift(rest)
         besides += formatted(rest)
         if rest.pop(COMPLETE, False):
-            rest["additionalProperties"] = False
+            complete(rest)
         if besides:
             rest["allOf"] = [*rest.get("allOf", ()), *besides]
         return inside(rest, self.of)
