@@ -54,5 +54,5 @@ def _says_the_same(sent: Message, known: Message) -> bool:
 def _read(arguments: str) -> object:
     try:
         return json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
