@@ -91,13 +91,9 @@ def _started(file: str, say: Say) -> Servers:
         raise UsageError(f"There is no user of that name: {file}.") from error
     configs = read_config(path, say)
     for config in configs:
-        if config.unknown:
-            say(f"In {path}, {config.name} has keys that mean nothing here: {_listed(config)}.")
+        if keys := ", ".join(config.unknown):
+            say(f"In {path}, {config.name} has keys that mean nothing here: {keys}.")
     return Servers(configs)
-
-
-def _listed(config: object) -> str:
-    return ", ".join(getattr(config, "unknown", ()))
 
 
 def meet(chat: Chat) -> None:
