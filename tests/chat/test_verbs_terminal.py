@@ -302,6 +302,7 @@ def test_settings(start: Start) -> None:
         "keep_chats off": "What is read of this chat is not kept on the disk any more.",
         "keep_chats_gb 2": "keep_chats_gb is 2.",
         "mcp none": "The model has no tools.",
+        "keep_alive 5m": "This model is loaded for this chat alone, and goes with it.",
         "overflow stop": "overflow is stop.",
         "format json": "Replies in a given format are not supported yet.",
     }
