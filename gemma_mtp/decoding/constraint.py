@@ -31,6 +31,11 @@ CLOSING = 2  # tokens that a thought ends with: that of a line, and its mark
 class Matcher(Protocol):
     """A place in a grammar."""
 
+    @property
+    def may_end(self) -> bool:
+        """Whether the text is all of one that fits."""
+        ...
+
     def allowed(self) -> Bits:
         """The tokens that may come here, those that end the text among them where it may end."""
         ...
@@ -70,6 +75,11 @@ class Fixed:
 
     def __init__(self, bits: Bits) -> None:
         self._bits = bits
+
+    @property
+    def may_end(self) -> bool:
+        """Nothing is missing."""
+        return True
 
     def allowed(self) -> Bits:
         return self._bits
@@ -163,6 +173,12 @@ class Constraint:
         if place == "thought":
             return self._closing(ids)
         return self._matchers[place].forced() if place in self._matchers else []
+
+    def may_end(self, ids: Sequence[int]) -> bool:
+        """Whether what was written up to the transcript's `ids` fits the grammar as it is. It does
+        not where a grammar came to a place at which nothing may follow."""
+        place = self._go_to(ids)
+        return place not in self._matchers or self._matchers[place].may_end
 
     def cut_thought(self, ids: Sequence[int]) -> bool:
         """Whether a thought ended because its budget was used up."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -173,17 +172,29 @@ class GrammarMatcher:
         self._vocabulary = vocabulary
         self._bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
         self._end = sorted(vocabulary.end_of_generation)
+        self._tokens: list[int] = []
+        self._compiled: LLMatcher | None = None
+        self._at: LLMatcher | None = None
 
-    @cached_property
+    @property
     def compiled(self) -> LLMatcher:
-        """The grammar for this vocabulary."""
+        """The grammar for this vocabulary, at its beginning."""
         from llguidance import LLMatcher
 
-        return LLMatcher(self.taken_in.result().tokenizer, self.source, log_level=0)
+        if self._compiled is None:
+            tokenizer = self.taken_in.result().tokenizer
+            self._compiled = LLMatcher(tokenizer, self.source, log_level=0)
+        return self._compiled
 
-    @cached_property
+    @property
     def _matcher(self) -> LLMatcher:
-        return self.compiled
+        if self._at is None:
+            self._at = self.compiled.deep_copy()
+        return self._at
+
+    @property
+    def may_end(self) -> bool:
+        return self._matcher.is_accepting()
 
     def allowed(self) -> Bits:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
@@ -197,9 +208,16 @@ class GrammarMatcher:
 
     def consume(self, token: int) -> None:
         self._matcher.consume_token(token)
+        self._tokens.append(token)
 
     def rollback(self, count: int) -> None:
-        if count:
+        if not count:
+            return
+        del self._tokens[-count:]
+        if self._matcher.is_error():  # as where nothing may follow; there is no way back from it
+            self._at = self.compiled.deep_copy()
+            self._at.consume_tokens(self._tokens)
+        else:
             self._matcher.rollback(count)
 
 
@@ -240,9 +258,9 @@ class CallsMatcher(JsonMatcher):
         super().__init__(beginning.source, beginning.taken_in, vocabulary)
         self._beginning, self._quote = beginning, quote
 
-    @cached_property
-    def _matcher(self) -> LLMatcher:
-        return self._beginning.compiled.deep_copy()
+    @property
+    def compiled(self) -> LLMatcher:
+        return self._beginning.compiled
 
     def _as_json(self, token: int) -> bytes:
         if token == self._quote:

@@ -45,6 +45,7 @@ SPARE_CELLS = 2
 NO_THOUGHTS = (
     "The chat template of this model has no place for thoughts, so it was not told to think."
 )
+STUCK = "Nothing may follow here by the grammar or schema, so that the answer is not complete."
 
 
 class Reply:
@@ -161,8 +162,17 @@ class Reply:
             self._count(done, position, perf_counter() - started)
             yield from texts
             yield Progress(self.stats)
+        if reason == "stop" and self._is_stuck:
+            reason, self.warning = "length", self.warning or STUCK
         yield from self.text.finish(ended=reason == "stop")
         yield self._end(reason)
+
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether the grammar came to a place where nothing may follow, and the reply ended so."""
+        if self._restricted is None or self.text.stopped:
+            return False
+        return not self._restricted.may_end(self.transcript.ids[:-1])
 
     def _begin(self) -> Speculator:
         """Choose the first token by the prompt's last row, from which rounds go on."""

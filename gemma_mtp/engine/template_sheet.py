@@ -12,9 +12,9 @@ from typing import Any
 from gemma_mtp.api import Message, Tool
 from gemma_mtp.engine.tool_declarations import declaration, declared
 from gemma_mtp.engine.tool_prompt import (
-    INSIDE_MARKER,
     Piece,
     grouped,
+    harmless,
     harmless_text,
     is_models,
     names_of_calls,
@@ -47,8 +47,9 @@ class Sheet:
         self._last_user = max(
             (n for n, group in enumerate(self._groups) if group[0].role == "user"), default=-1
         )
-        spoken = [harmless_text(self.pieces(n, True, True)) for n in range(len(self._groups))]
-        described = [INSIDE_MARKER.sub(" ", tool.description) for tool in tools]
+        places = range(len(self._groups))
+        spoken = [harmless_text(self.pieces(n, True, True, known=False)) for n in places]
+        described = [harmless(tool.description) for tool in tools]
         self.texts = spoken + described
         declared_size = len(json.dumps(declared(tools, described)))
         self.longest_words = LONGEST_WORDS + TIMES * declared_size
@@ -58,12 +59,15 @@ class Sheet:
             + TIMES * (sum(map(len, spoken)) + declared_size)
         )
 
-    def pieces(self, number: int, left: bool, right: bool) -> list[Piece]:
-        """What belongs in a place; white space at its `left` and `right` end stays or goes."""
+    def pieces(self, number: int, left: bool, right: bool, known: bool = True) -> list[Piece]:
+        """What belongs in a place; white space at its `left` and `right` end stays or goes.
+        `known`: as the tokens that it was generated as."""
         if number >= len(self._groups):
             text = self._tools[number - len(self._groups)].description
             return [Piece(text, Message.text("system", text))]
         group, over = self._groups[number], number < self._last_user
+        if not known:
+            group = [message.without_tokens() for message in group]
         if number or not self._own:
             return said(group, self._names, over, left, right)
         declarations = [piece for tool in self._own for piece in declaration(tool, group[0])]

@@ -12,7 +12,7 @@ from typing import Any
 
 from gemma_mtp.api import Message, Tool
 from gemma_mtp.engine.tool_notation import MARK, QUOTE, notation
-from gemma_mtp.engine.tool_prompt import INSIDE_MARKER, Piece
+from gemma_mtp.engine.tool_prompt import NOT_OF_MARKS, Piece, harmless
 
 DECLARATION = "<|tool>declaration:"
 DEEPEST = 32  # schemas in each other that a declaration shows
@@ -96,7 +96,7 @@ def _plain(schema: Any, root: dict[str, Any], followed: tuple[str, ...]) -> dict
             plain["required"] = [_harmless(each) for each in required if isinstance(each, str)]
     if kind == "array" and deeper and isinstance(schema.get("items"), dict):
         plain["items"] = _plain(schema["items"], root, (*followed, ""))
-    return plain | {"type": kind}
+    return plain | {"type": _harmless(kind)}
 
 
 def _resolved(
@@ -156,9 +156,10 @@ def _kinds(schema: dict[str, Any]) -> list[str]:
 
 
 def _harmless(value: Any) -> Any:
-    """A value of a schema in whose texts nothing can become a control token."""
+    """A value of a schema in whose texts nothing can become a control token, or be taken for a
+    mark of `chat_template`."""
     if isinstance(value, str):
-        return INSIDE_MARKER.sub(" ", value)
+        return harmless(value).translate(NOT_OF_MARKS)
     if isinstance(value, list):
         return [_harmless(each) for each in value]
     if isinstance(value, dict):

@@ -103,7 +103,12 @@ class _Compiler:
         combines = ("anyOf", "allOf", "$ref", "enum", "const")
         if is_known and not any(root.get(key) for key in (*says, *combines)):
             return '"{}"'
-        rule = self._rule(root)
+        try:
+            rule = self._rule(root)
+        except (AttributeError, LookupError, OverflowError, TypeError) as error:
+            raise ValueError("one of its keywords has a value that it cannot have") from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         if rule is None:
             raise ValueError("nothing fits it")
         return rule

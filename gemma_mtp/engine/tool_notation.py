@@ -18,7 +18,7 @@ MARK = '<|"|>'
 QUOTE = "\udc22"
 """Stands for a string mark that came as a token of its own: no decoded text holds this."""
 
-_BARE_KEY = re.compile(r"[^\s:,{}\[\]\"'<>|]+")
+_BARE_KEY = re.compile(rf"[^\s:,{{}}\[\]\"'<>|{QUOTE}]+")
 
 
 class Number(str):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from gemma_mtp.api import Message, Text, Thought, ToolCall, ToolResult
 from gemma_mtp.engine.tool_notation import MARK, QUOTE, members, read_json
@@ -25,6 +26,9 @@ UNKNOWN = "unknown"  # as the templates call a tool of which a result has no cal
 
 # Between the first two characters of anything shaped like <|turn> or <turn|>.
 INSIDE_MARKER = re.compile(r"(?<=<)(?=\|[^\s<>]{1,40}>|[^\s<>]{1,40}\|>)")
+
+# The characters of the marks of `chat_template`, and what stands for them elsewhere.
+NOT_OF_MARKS = {0x2003: " ", 0xE000: "\ufffd", 0xE001: "\ufffd"}
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,16 @@ def _trimmed(pieces: list[Piece], left: bool, right: bool) -> list[Piece]:
     return pieces
 
 
+def harmless(text: str) -> str:
+    """Text in which nothing can become a control token."""
+    return INSIDE_MARKER.sub(" ", text)
+
+
 def harmless_text(pieces: Sequence[Piece]) -> str:
     """The pieces as one text in which what was said holds no control tokens."""
-    return "".join(
-        INSIDE_MARKER.sub(" ", piece.text) if piece.message and not piece.ids else piece.text
-        for piece in pieces
-    )
+    stretches = groupby(pieces, lambda piece: piece.message is None)
+    texts = ((words, "".join(piece.text for piece in found)) for words, found in stretches)
+    return "".join(text if words else harmless(text) for words, text in texts)
 
 
 def joined(pieces: Sequence[Piece]) -> list[Piece]:
@@ -119,11 +127,11 @@ def _parts(message: Message, names: dict[str, str], over: bool) -> Iterator[Piec
             yield from (Piece(THOUGHT_BEGINS), Piece(part.text, message))
             yield Piece(f"\n{THOUGHT_CLOSES}")
         elif isinstance(part, ToolCall):
-            yield Piece(f"{CALL_OPENS}call:{part.name}{{")
+            yield Piece(f"{CALL_OPENS}call:{harmless(part.name)}{{")
             yield from _arguments(part.arguments, message)
             yield Piece(f"}}{CALL_CLOSES}")
         elif isinstance(part, ToolResult):
-            name = names.get(part.id, UNKNOWN)
+            name = harmless(names.get(part.id, UNKNOWN))
             yield Piece(f"{RESULT_OPENS}response:{name}{{value:{MARK}")
             yield Piece(part.text, message)
             yield Piece(f"{MARK}}}{RESULT_CLOSES}")

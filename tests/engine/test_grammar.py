@@ -76,6 +76,31 @@ def test_greedy_and_with_a_repeat_penalty(engine) -> None:
         assert {*json.loads(end.message.content)} == {"name", "age", "colours"}
 
 
+ENDLESS = {"type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}, "required": ["a"]}
+
+
+def test_where_nothing_may_follow_the_answer_says_that_it_is_cut(engine) -> None:
+    endless = Grammar("json_schema", json.dumps({"$ref": "#/$defs/n", "$defs": {"n": ENDLESS}}))
+    end = write(engine, endless)
+    assert end.reason == "length"
+    assert "not complete" in end.warning
+
+
+def test_a_place_where_nothing_may_follow_can_be_left_again(engine) -> None:
+    schema = {"anyOf": [{"const": "yes"}, {"$ref": "#/$defs/n"}], "$defs": {"n": ENDLESS}}
+    matcher = engine.grammars.matcher(Grammar("json_schema", json.dumps(schema)))
+    tokenize, end = engine.pair.target.vocabulary.tokenize, engine.pair.target.vocabulary.eos
+    wrong = [*tokenize('{"a"', False), end, end]
+    for token in wrong:
+        matcher.allowed()
+        matcher.consume(token)
+    matcher.rollback(len(wrong))
+    for token in tokenize('"yes"', False):
+        assert matcher.allowed()[token >> 3] >> (token & 7) & 1
+        matcher.consume(token)
+    assert matcher.may_end
+
+
 def test_choices_lark_and_gbnf(engine) -> None:
     choices = ["yes", 'with "quotes" and \\', "größer", "new\nline"]
     grammar = Grammar("choices", json.dumps(choices))

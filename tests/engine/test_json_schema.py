@@ -16,6 +16,8 @@ CAT = {"properties": {"kind": {"const": "cat"}, "lives": {"type": "integer", "ma
 DOG = {"properties": {"kind": {"const": "dog"}, "name": {"enum": ["Rex"]}}, "required": ["name"]}
 KIND = {"type": "object", "properties": {"kind": {"enum": ["a", "b", "c"]}}, "required": ["kind"]}
 
+MANY_CHOICES = [{"anyOf": [{"properties": {f"{end}{n}": {}}} for end in "ab"]} for n in range(40)]
+
 ENFORCED = {
     "oneOf of different types": {"oneOf": [{"type": "boolean"}, {"type": "null"}, {"const": 3}]},
     "oneOf of different constants": {"oneOf": [{"const": "a"}, {"enum": ["b", "c"]}]},
@@ -212,12 +214,24 @@ def test_an_object_has_what_is_listed_and_no_more_unless_that_is_said(engine) ->
         ({"format": "regex"}, "regex"),
         ({"oneOf": 3}, "value"),
         ({"properties": []}, "value"),
+        ({"contains": {"const": 1}, "minContains": 10**9}, "minContains"),
+        ({"type": "string", "not": {"const": "x" * 100_000}}, "not"),
+        ({"allOf": MANY_CHOICES, "unevaluatedProperties": False}, "5000 ways"),
         (False, "schema"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_by_name(engine, schema, named) -> None:
     with pytest.raises(UsageError, match=named):
         engine.grammars.matcher(Grammar("json_schema", json.dumps(schema)))
+
+
+def test_a_pattern_of_names_takes_no_time_whatever_it_is(engine) -> None:
+    names = {"a" * 40 + "!": {}, "aa": {"const": 1}}
+    schema = {"type": "object", "properties": names, "propertyNames": {"pattern": "^(a+)+$"}}
+    schema["required"] = ["aa"]
+    for seed in range(3):
+        answer = random_answer(engine, schema, seed)
+        assert answer is None or {*"".join(json.loads(answer))} == {"a"}
 
 
 def test_a_schema_that_is_nested_without_end_is_refused(engine) -> None:

@@ -150,6 +150,22 @@ def test_nothing_that_was_said_becomes_a_control_token(engine) -> None:
         assert found == expected
 
 
+def test_names_keys_and_types_become_no_control_tokens(engine) -> None:
+    def found(name, arguments, schema, spoken="b"):
+        call = Message("assistant", (ToolCall("a", name, json.dumps(arguments)),))
+        tool = Tool("f", "", json.dumps({"type": "object", "properties": schema}))
+        results = Message("tool", (ToolResult("a", "c"),)), Message.text("assistant", "d")
+        said = Message("user", tuple(map(Text, spoken)))
+        return marks(engine, said, call, *results, said, tools=(tool,))
+
+    expected = found("f", {"[a]": "b"}, {"a": {"type": "b"}})
+    assert found(f"f{HOSTILE}", {"[a]": "b"}, {"a": {"type": HOSTILE}}) == expected
+    assert found("f", {"a\udc22": HOSTILE}, {"a": {"type": "b"}}) == expected
+    # The characters of the marks that stand for texts, in what the template is given besides.
+    private = {"a": {"type": "b\u2003\ue000\ue001"}}
+    assert found("f", {"[a]": "b"}, private, ("<tur", "n|>")) == expected
+
+
 def test_arguments_that_are_no_json_are_shown_as_they_are(engine) -> None:
     called = Message("assistant", (ToolCall("a", "f", "{<turn|>"),))
     assert "call:f{{<turn|>}<tool_call|>" in prompt(engine, ASKED, called, RESULT)

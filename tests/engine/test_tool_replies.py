@@ -196,6 +196,16 @@ def test_what_no_grammar_can_hold_is_named(engine) -> None:
         assert "odd" in end.warning
 
 
+WRONG = {"minLength": [1]}, {"allOf": [{"minimum": "x"}, {"minimum": 1}]}, {"enum": 5}
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, {"type": "object", "required": [["a"]]}])
+def test_a_keyword_with_a_value_that_it_cannot_have_is_named(engine, wrong) -> None:
+    schema = {"properties": {"a": {"type": "string", **wrong}}}
+    end, _ = write(engine, ASKED, tools=(Tool("odd", "", json.dumps(schema)),), max_tokens=3)
+    assert "odd" in end.warning
+
+
 @pytest.mark.parametrize("budget", [None, 20])
 def test_a_thought_before_a_call_stays_until_the_user_speaks(engine, budget) -> None:
     asked = Message.text("user", "What is 2 + 3?")

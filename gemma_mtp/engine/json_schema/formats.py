@@ -6,9 +6,11 @@ own, or where libraries read less than the standard allows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from gemma_mtp.engine.json_schema.references import Schema, as_dict
+from gemma_mtp.text import json_text
 
 # Any text is one of these, or nobody could tell: they ask for nothing.
 FORMATS_OF_ANY_TEXT = ("binary", "password", "path", "file-path", "directory-path", "textarea")
@@ -70,3 +72,20 @@ def pattern_of(wanted: Schema) -> str | None:
     if found and found.keys() <= {"minLength", "maxLength"}:
         return f"^(?s:.{{{found.get('minLength', 0)},{found.get('maxLength', '')}}})$"
     return None
+
+
+def found_in(pattern: str, texts: Iterable[str]) -> set[str]:
+    """The texts that a pattern is found in, as llguidance reads it: in time that grows with their
+    length alone, whatever the pattern is. Raises ValueError."""
+    from llguidance import LLMatcher, LLTokenizer
+
+    source = LLMatcher.grammar_from_json_schema({"type": "string", "pattern": pattern})
+    if wrong := LLMatcher.validate_grammar(source):
+        raise ValueError(wrong)
+    tokenizer = LLTokenizer("byte")
+    beginning, found = LLMatcher(tokenizer, source, log_level=0), set()
+    for text in texts:
+        tokens, matcher = tokenizer.tokenize_str(json_text(text)), beginning.deep_copy()
+        if matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting():
+            found.add(text)
+    return found

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from gemma_mtp.engine.json_schema.references import (
+    MOST,
     SAY_NOTHING,
     TYPES,
     References,
@@ -33,6 +34,7 @@ BOUNDS = {
     "minProperties": ("object", "maxProperties", -1),
     "maxProperties": ("object", "minProperties", 1),
 }
+LONGEST_TEXT = 200  # characters of which there can be an opposite: its size grows with the square
 WITHIN = ("not", "if", "dependentSchemas", "dependencies", "$dynamicRef", "contains")
 
 
@@ -143,6 +145,8 @@ class Opposites(References):
 
 
 def _both(some: Sequence[Choice], others: Sequence[Choice]) -> list[Choice]:
+    if len(some) * len(others) > MOST:
+        raise ValueError(f"its parts can be combined in more than {MOST} ways")
     return [(h + held, s + said) for h, s in some for held, said in others]
 
 
@@ -165,6 +169,8 @@ def _but(value: Any, of: str) -> Schema:
 
 def _but_text(text: str) -> str:
     """A pattern for every text but this one: one that breaks off, turns away or goes on."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f'"not" of a text of more than {LONGEST_TEXT} characters is not supported')
     ways = [re.escape(text) + "(?s:.+)"]
     for i, character in enumerate(text):
         begin = re.escape(text[:i])

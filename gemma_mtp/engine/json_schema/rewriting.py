@@ -9,18 +9,19 @@ ValueError names the keyword. Called for each grammar; knows no tokens.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from math import perm
 from typing import Any
 
-from gemma_mtp.engine.json_schema.formats import formatted, looks_around, pattern_of
+from gemma_mtp.engine.json_schema.formats import formatted, found_in, looks_around, pattern_of
 from gemma_mtp.engine.json_schema.objects import complete, completed
 from gemma_mtp.engine.json_schema.opposites import Opposites, either
 from gemma_mtp.engine.json_schema.references import COMPLETE, TYPES, Schema, inside
 
 WHOLE = tuple(f"{end}{of}" for end in ("min", "max") for of in ("Items", "Length", "Properties"))
+MOST_SCHEMAS = 200_000  # in each other, those counted that keywords multiply
+MOST_CONTAINED = 1000  # items that a list has to contain
 MOST_LISTS = 400  # of different items, that are listed one by one
 
 
@@ -31,17 +32,20 @@ def rewritten(schema: Schema) -> Schema:
         return _Rewriting(schema).of(schema)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except (AttributeError, LookupError, TypeError, re.error):
+    except (AttributeError, LookupError, TypeError):
         raise ValueError("one of its keywords has a value that it cannot have") from None
 
 
 class _Rewriting:
     def __init__(self, root: Schema) -> None:
-        self._parts = Opposites(root)
+        self._parts, self._steps = Opposites(root), 0
 
     def of(self, schema: Schema) -> Schema:
         if not isinstance(schema, dict):
             return schema
+        self._steps += 1
+        if self._steps > MOST_SCHEMAS:
+            raise ValueError("it is too large")
         rest, besides = dict(schema), list[Schema]()
         if rest.pop("nullable", False):  # of OpenAPI 3.0
             return self.of(either(rest, {"type": "null"}))
@@ -125,6 +129,8 @@ class _Rewriting:
         if most is not None and most < least:
             yield {"type": [kind for kind in TYPES if kind != "array"]}
             return
+        if least > MOST_CONTAINED:
+            raise ValueError(f'"minContains" of more than {MOST_CONTAINED} is not supported')
         first = len(rest.get("prefixItems", ()))
         if most is not None and first:
             raise ValueError('"maxContains" beside "prefixItems" is not supported')
@@ -143,7 +149,7 @@ class _Rewriting:
         if pattern is None or rest.get("patternProperties"):
             raise ValueError('this "propertyNames" is not supported')
         listed, others = rest.pop("properties", {}), rest.pop("additionalProperties", True)
-        fits = [n for n in listed if (n in names if names is not None else re.search(pattern, n))]
+        fits = found_in(pattern, listed) if names is None else {*names} & {*listed}
         found = {name: part if name in fits else False for name, part in listed.items()}
         if names is None:
             rest["patternProperties"] = {pattern: others}
