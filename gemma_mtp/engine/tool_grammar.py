@@ -24,7 +24,9 @@ from gemma_mtp.text import json_text
 NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 KEY = "/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/"  # of properties that no schema names
 TYPES = ("string", "number", "boolean", "null", "array", "object")
-MOST = 20_000  # rules; a schema that needs more is not held to
+# A schema that needs more is not held to. Rules: llguidance follows them into each other, and its
+# stack ends at some 5,000. Optional properties: its parser looks at all of them at once, up to 600.
+MOST, MOST_OPTIONAL, MOST_VALUES = 3000, 500, 10_000
 
 IsRegex = Callable[[str], bool]
 """Whether llguidance can read a regular expression."""
@@ -73,11 +75,12 @@ class CallGrammar:
         self, number: int, schema: Schema, quote: str, is_regex: IsRegex
     ) -> tuple[_Compiler, str]:
         """The schema without what cannot be expressed, or any arguments at all."""
-        for simpler in (without_unsupported(schema), {"type": "object"}):
+        for simplify in (without_unsupported, lambda _: {"type": "object"}):
             try:
+                simpler = simplify(schema)
                 compiler = _Compiler(f"f{number}_", rewritten(simpler), quote, is_regex)
                 return compiler, compiler.arguments(is_known=simpler.keys() != {"type"})
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
         raise AssertionError("any object can be expressed")
 
@@ -95,6 +98,7 @@ class _Compiler:
         self._prefix, self._root, self._quote, self._is_regex = prefix, root, quote, is_regex
         self._logic = Opposites(root)
         self._known: dict[str, str] = {}  # the rules of schemas
+        self._values = 0  # of all enums
 
     def arguments(self, is_known: bool = True) -> str:
         """The rule for the root. An object of which nothing is known is empty, if `is_known`."""
@@ -145,6 +149,9 @@ class _Compiler:
             except Impossible:
                 continue
             if "enum" in flat:
+                self._values += len(flat["enum"])
+                if self._values > MOST_VALUES:
+                    raise ValueError("it is too large")
                 ways += [self._literal(value) for value in flat["enum"]]
                 continue
             kinds = flat.get("type", TYPES)
@@ -234,6 +241,8 @@ class _Compiler:
             return None
         self._name_counts(flat, rules, required)
         keys = [name for name in rules if rules[name] is not None]
+        if len(keys) - len(required) > MOST_OPTIONAL:
+            raise ValueError(f"an object has more than {MOST_OPTIONAL} optional properties")
         more = self._more(flat, [*named])
         after = f'("," {more})*' if more else ""
         tail = self._new(after or '""')  # what may follow where something stands before
@@ -254,6 +263,8 @@ class _Compiler:
         An object whose properties are named has no others unless the schema says of what kind.
         """
         pairs = []
+        if len(named) * len(flat.get("patternProperties", {})) > MOST_VALUES:
+            raise ValueError("it is too large")
         besides = " ".join(f"& ~{_regex_of(name)}" for name in named)
         for pattern, schema in flat.get("patternProperties", {}).items():
             regexes = self._checked(whole_text(pattern), f'"patternProperties" {pattern}')

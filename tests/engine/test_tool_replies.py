@@ -199,6 +199,30 @@ def test_what_no_grammar_can_hold_is_named(engine) -> None:
 WRONG = {"minLength": [1]}, {"allOf": [{"minimum": "x"}, {"minimum": 1}]}, {"enum": 5}
 
 
+def deep(levels):
+    return {"type": "object", "properties": {"p": deep(levels - 1)}} if levels else {}
+
+
+def many(count, **more):
+    return {"properties": {f"p{n}": {"type": "string", **more} for n in range(count)}}
+
+
+LARGE = {
+    "optional": many(4000),
+    "required": {**many(4000), "required": [f"p{n}" for n in range(4000)]},
+    "nested": deep(300),
+    "values": {"properties": {"a": {"enum": [f"v{n}" for n in range(20_000)]}}},
+    "patterns": {**many(300), "patternProperties": {f"x{n}y": {} for n in range(300)}},
+}
+
+
+@pytest.mark.parametrize("schema", LARGE.values(), ids=LARGE)
+def test_tools_that_are_too_large_are_named_and_can_still_be_called(engine, schema) -> None:
+    choice, odd = ToolChoice("required"), Tool("odd", "", json.dumps(schema))
+    _, loosened = engine.grammars.calls((odd,), choice, engine.call_marks)
+    assert "odd" in loosened[0]
+
+
 @pytest.mark.parametrize("wrong", [*WRONG, {"type": "object", "required": [["a"]]}])
 def test_a_keyword_with_a_value_that_it_cannot_have_is_named(engine, wrong) -> None:
     schema = {"properties": {"a": {"type": "string", **wrong}}}
