@@ -31,7 +31,7 @@ Found = Iterator[tuple[str, str]]
 def completion(
     shell: Annotated[str, Argument(metavar="bash|zsh|fish", help="The shell that you use.")],
 ) -> int:
-    """Print what makes a shell complete commands, options and models."""
+    """Print what lets a shell complete commands and models."""
     from typer import completion as typers
 
     if shell not in HOW:

@@ -262,7 +262,7 @@ def test_how_replies_are_written(start: Start) -> None:
     me.sees('/system ""', "The system prompt is gone.")
     me.sees("/think", "The model does not think before it answers.")
     me.sees("/think on", "The model thinks before it answers.")
-    me.sees("/think maybe", 'That is on or off, not "maybe".')
+    me.sees("/think maybe", 'That is on, off or a number of tokens, not "maybe".')
     me.sees("/think off", "The model does not think before it answers.")
     me.sees("/seed", "Each reply gets a seed of its own.")
     me.sees("/seed 5", "The seed is 5, and exact mode is on", "slows plain decoding down.")
@@ -314,7 +314,7 @@ def test_settings(start: Start) -> None:
     me.sees("/set", "parameter", "sampling", "overflow", "emacs")
     me.sees("/set nonsense", 'There is no setting "nonsense".')
     me.sees("/set parameter temperature hot", "temperature")
-    me.sees("/set markdown maybe", 'That is on or off, not "maybe".')
+    me.sees("/set markdown maybe", 'That is on, off or a number of tokens, not "maybe".')
     me.leave()
 
 
