@@ -13,7 +13,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request, Tool
+from gemma_mtp.api import End, Event, Message, PairInfo, Replies, Request, Tool, ToolCallDelta
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli import tools
 from gemma_mtp.cli.events import Lines
@@ -115,10 +115,13 @@ def answer(
 ) -> int:
     """Write one answer to standard output; the status says how it ended, and `ended` is told."""
     started, lines = perf_counter(), Lines(printer.screen.write)
+    calling = False
     try:
         with stoppable(ends=True) as cancel:
 
             def observe(event: Event) -> None:
+                nonlocal calling
+                calling = calling or isinstance(event, ToolCallDelta)
                 if report.jsonl:
                     lines.show(event)
                 if printer.screen.left:
@@ -148,15 +151,16 @@ def answer(
     if end.reason == "cancelled":
         return cancel.status
     if not report.is_data:
-        _say_why_nothing(env, engine.info, printer, request, end)
+        _say_why_nothing(env, engine.info, printer, request, end, calling)
     if end.reason == "context" and not report.stats and end.message.content:
         fill = f"{end.stats.context_used} of {end.stats.context_size} tokens"
         more = _more_room(env, engine.info)
         printer.line(f"gemma-mtp: the context is full ({fill}); {more}.")
     has_form = request.grammar or request.tool_choice.mode == "required"
     if end.reason in ("length", "context") and (report.fail_on_length or has_form):
-        if has_form and end.reason == "length":
-            printer.line("gemma-mtp: the answer was cut by --max-tokens before it was whole.")
+        if has_form:
+            by = "--max-tokens" if end.reason == "length" else "a full context"
+            printer.line(f"gemma-mtp: the answer was cut by {by} before it was whole.")
         return ExitStatus.LENGTH
     return ExitStatus.OK
 
@@ -168,9 +172,9 @@ def _more_room(env: Environment, info: PairInfo, tokens: int = 0) -> str:
 
 
 def _say_why_nothing(
-    env: Environment, info: PairInfo, printer: Printer, request: Request, end: End
+    env: Environment, info: PairInfo, printer: Printer, request: Request, end: End, calling: bool
 ) -> None:
-    problem = no_answer(end)
+    problem = no_answer(end, calling)
     if not problem:
         return
     helps = "Asking again may bring one"
@@ -179,7 +183,7 @@ def _say_why_nothing(
     elif end.reason == "context":
         helps = _more_room(env, info)
         helps = helps[0].upper() + helps[1:]
-    thinks = end.thought and request.thinks
+    thinks = end.thought and request.thinks and not calling
     printer.line(f"gemma-mtp: {problem}")
     printer.line(f"  {helps}{', and so may --think-budget 500' if thinks else ''}.")
 

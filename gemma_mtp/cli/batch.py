@@ -186,6 +186,9 @@ def _files(
     return files
 
 
+WHY = "says why; a line that is taken out of it is tried again"
+
+
 class _View:
     """Says how far the batch is: in a line that moves on a terminal, else now and then."""
 
@@ -199,7 +202,10 @@ class _View:
         if tally.done and not self._quiet:
             done = f"{tally.done} of {counted(tally.total, 'line')}"
             rest = "nothing is left to do" if tally.done == tally.total else "the others follow"
-            note(f"{self._out} has {done}; {rest}.")
+            failed = f" ({tally.failed} failed)" if tally.failed else ""
+            note(f"{self._out} has {done}{failed}; {rest}.")
+            if tally.failed and tally.done == tally.total:
+                note(f"{self._out} {WHY}.")
 
     def show(self, event: Event | None) -> None:
         if self._printer.screen.left:
@@ -227,6 +233,8 @@ class _View:
         tally, line = self._tally, self._printer.line
         if tally.lines and not self._quiet:
             line(f"gemma-mtp: {', '.join(text for _, text in _ended(tally))}.")
+        if tally.failed and self._out and not self._quiet:
+            line(f"gemma-mtp: {self._out} {WHY}.")
         if tally.ignored:
             names = " ".join(sorted(tally.ignored))
             line(f"gemma-mtp: passed over, since nobody here knows it: {names}.")

@@ -39,6 +39,8 @@ COMMANDS = {
 
 OPTIONS = {
     "--format": "An answer in JSON comes with: gemma-mtp run --format json",
+    "--tools": "Tools of a chat come from MCP servers: gemma-mtp chat --mcp FILE",
+    "--mcp": "Tools of MCP servers are for a chat: gemma-mtp chat --mcp FILE",
     "--emacs": "These keys are the usual ones; those of vi go with: gemma-mtp chat --no-vi",
     "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
     "--modelfile": "Ollama's Modelfile: gemma-mtp export-command e2b --for ollama",

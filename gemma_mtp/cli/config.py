@@ -6,6 +6,7 @@ What is shown is what holds, and where it comes from. How the file is read and w
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import suppress
@@ -62,6 +63,8 @@ def config(
     known = None if name is None else find(name, config_file.NAMES, "setting")
     if known is not None and value is not None:
         parsed = known.parse(value)
+        if known.name == "mcp" and parsed is not None:  # chats begin in other folders, too
+            parsed = os.path.abspath(os.path.expanduser(parsed))
         _check(env, known.name, parsed)
         config_file.write(file, known.name, parsed)
         note(f"{known.name} is {known.shown(parsed)} from now on, in {file}.")
@@ -119,6 +122,12 @@ def _unset(env: Environment, file: Path, key: str) -> None:
 
 def _check(env: Environment, key: str, value: Any) -> None:
     """Refuse at once what `chat` would refuse later."""
+    if key == "mcp" and value is not None:
+        from pathlib import Path
+
+        from gemma_mtp.tools.server_config import read_config
+
+        read_config(Path(value), note)
     if key != "model":
         return
     from gemma_mtp.models.store import looks_like_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -45,4 +46,11 @@ def wanted(format: str | None, choices: str | None, grammar: Path | None) -> Gra
     if format.lower() == "json":
         return Grammar("json")
     inline = format.lstrip().startswith("{")
-    return Grammar("json_schema", format if inline else read_text(Path(format), note))
+    text = format if inline else read_text(Path(format), note)
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{'What --format has' if inline else format} is no JSON: {error}."
+        ) from error
+    return Grammar("json_schema", text)

@@ -295,5 +295,7 @@ def _one_of(choices: Sequence[str]) -> str:
 
 def refusal(grammar: Grammar, why: str) -> UsageError:
     """What is said about a grammar that cannot be enforced."""
+    if away := re.search(r"Resource '(.*?)' is not present in a registry", why):
+        why = f"{away[1]} is not in it, and nothing is fetched"
     what = {"json_schema": "schema", "choices": "list of choices"}.get(grammar.kind, "grammar")
     return UsageError(f"This {what} cannot be used: {why.splitlines()[0].rstrip('.')}.")

@@ -30,6 +30,8 @@ def read_file(path: Path, say: Say) -> bytes:
     Raises UsageError for a device and for what is larger than LARGEST, OSError otherwise.
     """
     mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{path} is a folder, not a file with a text in it.")
     if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
         raise UsageError(f"{path} is a device, not a file with a text in it.")
     # A pipe that nobody writes to yet would otherwise not even open.

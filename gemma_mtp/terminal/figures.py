@@ -126,15 +126,17 @@ def _context(stats: Stats) -> Parts:
     return [(5, f"ctx {stats.context_used}")] if stats.context_used else []
 
 
-def no_answer(end: End) -> str:
+def no_answer(end: End, calling: bool = False) -> str:
     """A sentence about a reply without a word of an answer, and why; "" if there is one, or if it
-    was stopped on purpose."""
+    was stopped on purpose. `calling`: a call of a tool had begun."""
     if end.message.content or end.message.calls or end.reason == "cancelled":
         return ""
     if end.reason == "stop":
         why = "the model ended its reply with its thought" if end.thought else "the reply was empty"
     else:
         limit = "the context was full" if end.reason == "context" else "the token limit came"
-        while_ = "while the model was still thinking" if end.thought else "before its first word"
+        thinking = end.thought and not calling
+        while_ = "in the midst of a call" if calling else "before its first word"
+        while_ = "while the model was still thinking" if thinking else while_
         why = f"{limit} {while_}"
     return f"There is no answer: {why}."

@@ -53,7 +53,7 @@ class Connection:
         except TimeoutError:
             self.problem = self.problem or f"it did not answer within {self._patience:g} seconds"
         except Exception as error:
-            self.problem = self.problem or _reason(error)
+            self.problem = self.problem or self._why_not(error)
         finally:
             self._client = None
             self.ready.set()
@@ -80,6 +80,17 @@ class Connection:
             return Outcome(clean(f"Error: {_reason(error)}"), failed=True)
         except Exception as error:
             return self._lost(_reason(error))
+
+    def _why_not(self, error: Exception) -> str:
+        """Why it did not start."""
+        from mcp.types import CONNECTION_CLOSED
+
+        first = _first(error)
+        if self.config.command and isinstance(first, OSError):
+            return f"{self.config.command} cannot be started: {_reason(first)}"
+        if self.config.command and getattr(first, "code", None) == CONNECTION_CLOSED:
+            return f"it ended at once; what it said is in {self._log}"
+        return f"{self.config.url}: {_reason(first)}" if self.config.url else _reason(first)
 
     def _lost(self, reason: str) -> Outcome:
         self.problem = self.problem or reason
@@ -121,10 +132,15 @@ async def _listed(client: Client) -> tuple[Listed, ...]:
             return tuple(found)
 
 
-def _reason(error: BaseException) -> str:
-    """Why something failed, in a line; of several things at once, the first."""
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """Why something failed, in a line; of several things at once, the first."""
+    error = _first(error)
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return one_line(words, LONGEST_REASON).rstrip(".")
 

@@ -196,12 +196,14 @@ def test_a_server_that_dies_ends_nothing(bench: Bench) -> None:
 def test_servers_that_cannot_be_started_or_never_answer_cost_a_sentence(bench: Bench) -> None:
     silent = {"command": sys.executable, "args": [str(SERVER)], "env": {"SILENT": "1"}}
     servers = {"silent": {**silent, "timeout": 0.2}, "missing": {"command": "no-such-program"}}
+    servers["ends"] = {"command": sys.executable, "args": ["-c", "1 / 0"]}
     file = bench.folder / "bad.json"
     file.write_text(json.dumps({"mcpServers": servers}))
     talk = bench.talk(config=str(file))
     shown = talk.out.getvalue()
     assert "silent is not there: it did not answer within 0.2 seconds. Its tools" in shown
-    assert "missing is not there: No such file or directory. Its tools are off." in shown
+    assert "missing is not there: no-such-program cannot be started: No such file or" in shown
+    assert "ends is not there: it ended at once; what it said is in " in shown
     assert talk.run("hi").startswith(">>> hi\nHello there.")
 
 

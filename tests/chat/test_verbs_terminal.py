@@ -332,11 +332,12 @@ def test_tools(start: Start, tmp_path: Path) -> None:
     me.sees("again?", "add(a: 1, b: 2)", "3", "It is 3.")
     me.sees("/tools ask add", "add: asked for before each call.")
     me.sees("again?", "Run add (calc)? no", "The user declined this call.", answers=("n" + ENTER,))
+    me.sees("/tools on", "/tools on needs the NAME of a tool.")
     me.sees("/tools off adds", 'There is no tool "adds".', "Did you mean add?")
     me.sees("/tools off calc", "add, shout, paint", ": off.")
     me.sees("/tools", "add", "off; calc")
     me.sees("/tools on add", "add: on.")
-    me.sees("/tools add", "/tools needs a word after it.")
+    me.sees("/tools add", '/tools knows no "add".')
     me.sees("/set mcp none", "The model has no tools.")
     me.leave()
 

@@ -265,3 +265,16 @@ class Broken(FakeEnvironment):
 def test_help_does_not_need_the_settings() -> None:
     assert invoke("run", "--help", env=Broken()).status == 0
     assert invoke("run", "hi", env=Broken()).status == 2
+
+
+def test_a_file_of_mcp_servers_is_kept_by_its_whole_path_since_chats_begin_in_other_folders(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("servers.json").write_text('{"mcpServers": {}}')
+    assert invoke("config", "mcp", "servers.json").status == 0
+    assert config_file.read(file)["mcp"] == str(tmp_path / "servers.json")
+    Path("servers.json").write_text("{}")
+    outcome = invoke("config", "mcp", "servers.json")
+    assert (outcome.status, "names no MCP servers" in outcome.stderr) == (2, True)
+    assert invoke("config", "mcp", "none").status == 0

@@ -217,10 +217,12 @@ def test_what_is_answered_is_not_asked_again(batch: Batch) -> None:
     before = batch.out.read_bytes()
     outcome = batch.run()
     assert outcome.status == 8  # of the whole
-    assert outcome.stderr.endswith("has 3 of 3 lines; nothing is left to do.\n")
+    said, how = outcome.stderr.splitlines()
+    assert said.endswith("has 3 of 3 lines (1 failed); nothing is left to do.")
+    assert how.endswith("says why; a line that is taken out of it is tried again.")
     assert (len(batch.requests), batch.out.read_bytes()) == (2, before)
     batch.write({"prompt": "a"}, openai("x"), {"prompt": "b"}, {"prompt": "c"})
-    assert "has 3 of 4 lines; the others follow.\n" in batch.run().stderr
+    assert "has 3 of 4 lines (1 failed); the others follow.\n" in batch.run().stderr
     assert len(batch.requests) == 3
 
 

@@ -41,6 +41,8 @@ def test_the_forms(tmp_path: Path) -> None:
         (["--format", "json", "--choices", "a,b"], "do not go together"),
         (["--format", "missing.json"], "missing.json cannot be read"),
         (["--grammar", "/dev/null"], "is a device"),
+        (["--grammar", "/"], "/ is a folder"),
+        (["--format", '{"type":'], "What --format has is no JSON: Expecting value"),
     ],
 )
 def test_mistakes(options: list[str], words: str) -> None:

@@ -124,3 +124,15 @@ def test_a_call_that_was_demanded_and_cut_has_the_status_of_a_cut_form() -> None
     outcome, _ = run(Script("a b c"), "--tool-choice", "required", "--max-tokens", "2")
     assert outcome.status == 3
     assert run(Script("a b c"), "--max-tokens", "2")[0].status == 0
+
+
+def test_a_call_that_a_limit_cut_is_named_as_what_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gemma_mtp.cli.environment import Environment
+
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    options = ["--tools", TOOLS, "--tool-choice", "weather", "--seed", "1", "--max-tokens", "20"]
+    outcome = invoke("run", "tiny", "Hi", *options, env=Environment())
+    assert (outcome.status, outcome.stdout) == (3, "")
+    assert "There is no answer: the token limit came in the midst of a call." in outcome.stderr

@@ -210,6 +210,7 @@ def test_an_object_has_what_is_listed_and_no_more_unless_that_is_said(engine) ->
         ({"if": {"format": "date"}, "then": {"maxLength": 3}}, '"if" with "format"'),
         ({"unevaluatedItems": False, "contains": {"const": 1}}, "unevaluatedItems"),
         ({"$dynamicRef": "#a"}, "dynamicRef"),
+        ({"$ref": "https://example.org/a"}, "https://example.org/a is not in it"),
         ({"oneOf": [{"$ref": "#/$defs/none"}, {"type": "null"}]}, "#/\\$defs/none"),
         ({"format": "regex"}, "regex"),
         ({"oneOf": 3}, "value"),

@@ -49,8 +49,10 @@ def tools(chat: Chat, rest: str) -> None:
         _list(chat)
     elif word.lower() in dict(WORDS) and name:
         _switch(chat, word.lower(), name.strip())
+    elif word.lower() in dict(WORDS):
+        raise UsageError(f"/tools {word} needs the NAME of a tool.", "/tools lists them.")
     else:
-        raise unknown_word("tools", word if name else "", WORDS, "The NAME of a tool follows.")
+        raise unknown_word("tools", word, WORDS, "The NAME of a tool follows.")
 
 
 def _list(chat: Chat) -> None:
