@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
     from llguidance._lib import JsonCompileOptions
 
+T = TypeVar("T")
+
+STACK = 256 << 20  # bytes; enough for the largest schema that llguidance takes, and used as needed
 ANY_OBJECT = '{"type": "object"}'
 # In one line: a model that may write white space between all parts may write it without end.
 LAYOUT: JsonCompileOptions = {
@@ -79,7 +83,7 @@ class Grammars:
         taken_in = self._take_in()
         # Grammars of one's own may name tokens; of the others all is known without.
         tokenizer = taken_in.result().tokenizer if grammar.kind == "lark" else None
-        if wrong := LLMatcher.validate_grammar(source, tokenizer):
+        if wrong := deeply(lambda: LLMatcher.validate_grammar(source, tokenizer)):
             raise refusal(grammar, wrong)
         kind = JsonMatcher if grammar.kind in ("json", "json_schema") else GrammarMatcher
         return kind(source, taken_in, self._vocabulary)
@@ -109,7 +113,8 @@ class Grammars:
 
         # Its marks are tokens; what else may be wrong is known without the vocabulary.
         without = re.sub(r"<\[[0-9]+\]>", "mark", lark) + '\nmark: "mark"'
-        if wrong := LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(without), None):
+        valid = LLMatcher.grammar_from_lark(without)
+        if wrong := deeply(lambda: LLMatcher.validate_grammar(valid, None)):
             why = wrong.splitlines()[0]
             raise UsageError(f"The schemas of these tools cannot be used: {why}.")
         source = LLMatcher.grammar_from_lark(lark)
@@ -183,7 +188,7 @@ class GrammarMatcher:
 
         if self._compiled is None:
             tokenizer = self.taken_in.result().tokenizer
-            self._compiled = LLMatcher(tokenizer, self.source, log_level=0)
+            self._compiled = deeply(lambda: LLMatcher(tokenizer, self.source, log_level=0))
         return self._compiled
 
     @property
@@ -266,6 +271,20 @@ class CallsMatcher(JsonMatcher):
         if token == self._quote:
             return QUOTE
         return self._vocabulary.piece(token).translate(None, QUOTE + ESCAPE)
+
+
+def deeply(work: Callable[[], T]) -> T:
+    """What `work` returns, done with a deep stack: llguidance follows the rules of a grammar into
+    each other, and running out of it would end the process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        usual = threading.stack_size(STACK)
+        try:
+            future = pool.submit(work)
+        finally:
+            threading.stack_size(usual)
+        return future.result()
 
 
 def source_of(grammar: Grammar) -> str:

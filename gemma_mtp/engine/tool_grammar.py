@@ -24,9 +24,7 @@ from gemma_mtp.text import json_text
 NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 KEY = "/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/"  # of properties that no schema names
 TYPES = ("string", "number", "boolean", "null", "array", "object")
-# A schema that needs more is not held to. Rules: llguidance follows them into each other, and its
-# stack ends at some 5,000. Optional properties: its parser looks at all of them at once, up to 600.
-MOST, MOST_OPTIONAL, MOST_VALUES = 3000, 500, 10_000
+MOST, MOST_VALUES = 20_000, 10_000  # rules and listed values; a schema of more is not held to
 
 IsRegex = Callable[[str], bool]
 """Whether llguidance can read a regular expression."""
@@ -241,8 +239,6 @@ class _Compiler:
             return None
         self._name_counts(flat, rules, required)
         keys = [name for name in rules if rules[name] is not None]
-        if len(keys) - len(required) > MOST_OPTIONAL:
-            raise ValueError(f"an object has more than {MOST_OPTIONAL} optional properties")
         more = self._more(flat, [*named])
         after = f'("," {more})*' if more else ""
         tail = self._new(after or '""')  # what may follow where something stands before

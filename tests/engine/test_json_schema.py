@@ -215,6 +215,7 @@ def test_an_object_has_what_is_listed_and_no_more_unless_that_is_said(engine) ->
         ({"format": "regex"}, "regex"),
         ({"oneOf": 3}, "value"),
         ({"properties": []}, "value"),
+        ({"type": "object", "properties": {f"p{n}": {} for n in range(900)}}, "optional"),
         ({"contains": {"const": 1}, "minContains": 10**9}, "minContains"),
         ({"type": "string", "not": {"const": "x" * 100_000}}, "not"),
         ({"allOf": MANY_CHOICES, "unevaluatedProperties": False}, "5000 ways"),
@@ -233,6 +234,16 @@ def test_a_pattern_of_names_takes_no_time_whatever_it_is(engine) -> None:
     for seed in range(3):
         answer = random_answer(engine, schema, seed)
         assert answer is None or {*"".join(json.loads(answer))} == {"a"}
+
+
+def test_a_long_chain_of_references_is_followed(engine) -> None:
+    def to(number):
+        inner = {"$ref": f"#/$defs/d{number}"}
+        return {"type": "object", "properties": {"p": inner}, "required": ["p"]}
+
+    parts = {f"d{n}": to(n + 1) for n in range(5000)} | {"d5000": {"type": "string"}}
+    grammar = Grammar("json_schema", json.dumps({**to(0), "$defs": parts}))
+    assert engine.grammars.matcher(grammar).allowed().any()
 
 
 def test_a_schema_that_is_nested_without_end_is_refused(engine) -> None:

@@ -209,7 +209,7 @@ def many(count, **more):
 
 LARGE = {
     "optional": many(4000),
-    "required": {**many(4000), "required": [f"p{n}" for n in range(4000)]},
+    "required": {**many(12_000), "required": [f"p{n}" for n in range(12_000)]},
     "nested": deep(300),
     "values": {"properties": {"a": {"enum": [f"v{n}" for n in range(20_000)]}}},
     "patterns": {**many(300), "patternProperties": {f"x{n}y": {} for n in range(300)}},

@@ -21,6 +21,7 @@ from gemma_mtp.engine.json_schema.references import COMPLETE, TYPES, Schema, ins
 
 WHOLE = tuple(f"{end}{of}" for end in ("min", "max") for of in ("Items", "Length", "Properties"))
 MOST_SCHEMAS = 200_000  # in each other, those counted that keywords multiply
+MOST_OPTIONAL = 400  # properties; llguidance's parser looks at all of them at once, up to 500
 MOST_CONTAINED = 1000  # items that a list has to contain
 MOST_LISTS = 400  # of different items, that are listed one by one
 
@@ -50,6 +51,8 @@ class _Rewriting:
         if rest.pop("nullable", False):  # of OpenAPI 3.0
             return self.of(either(rest, {"type": "null"}))
         besides += self._unevaluated(rest)
+        if len(rest.get("properties") or ()) - len(rest.get("required") or ()) > MOST_OPTIONAL:
+            raise ValueError(f"an object has more than {MOST_OPTIONAL} optional properties")
         for put in (
             self._numbers,
             self._items,
