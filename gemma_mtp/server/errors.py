@@ -51,6 +51,15 @@ def unexpected(error: Exception) -> GemmaMtpError:
 # Where a field may be of several kinds, pydantic puts the kind that it tried into the path.
 _KIND = re.compile(r"str|int|float|bool|none|(list|dict|tuple|literal|function-.*)\[.*\]|[A-Z].*")
 _WANTED = "Input should be "
+_WANTED_KINDS = {
+    "string_type": "a text",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "list_type": "a list",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object"),
+}
+"""What is wanted, by the type of pydantic's error."""
 
 
 def wrong_body(found: Sequence[Any]) -> Refused:
@@ -59,8 +68,12 @@ def wrong_body(found: Sequence[Any]) -> Refused:
         return Refused(400, f"The body is no JSON object: {found[0]['msg']}.")
     paths = [[str(p) for p in error["loc"][1:] if not _KIND.fullmatch(str(p))] for error in found]
     deepest = max(paths, key=len)
-    said = [e["msg"] for e, path in zip(found, paths, strict=True) if path == deepest]
-    wanted = " or ".join(dict.fromkeys(each.removeprefix(_WANTED) for each in said))
+    said = [
+        _WANTED_KINDS.get(error["type"]) or error["msg"].removeprefix(_WANTED)
+        for error, path in zip(found, paths, strict=True)
+        if path == deepest
+    ]
+    wanted = " or ".join(dict.fromkeys(said))
     what = "is missing" if wanted == "Field required" else f"must be {wanted}"
     field = ".".join(deepest)
     return Refused(400, f"{field or 'The body'} {what}.", field=field)

@@ -189,7 +189,7 @@ def test_the_format_of_openai(batch: Batch) -> None:
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
-        (openai("a", messages=3), 400, "messages must be a valid list."),
+        (openai("a", messages=3), 400, "messages must be a list."),
         (openai("a", n=2), 400, "n must be 1."),
         (openai("a", stream=True), 400, "body.stream has no place in a batch."),
         (openai("a", temperature=-1), 400, "temperature must be"),

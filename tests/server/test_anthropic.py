@@ -343,9 +343,11 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "42"}
         ({"thinking": {"type": "between_tools"}}, "thinking.type"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role must be 'user'"),
         ({"messages": [{"role": "user"}]}, "messages.0.content is missing."),
-        ({"messages": [{"role": "user", "content": 1}]}, "must be a valid string or a valid list."),
+        ({"messages": [{"role": "user", "content": 1}]}, "must be a text or a list."),
         ({"messages": [{"role": "user", "content": [3]}]}, "messages.0.content.0 must be"),
         ({"context_management": {"edits": 3}}, "context_management.edits must be"),
+        ({"tool_choice": "auto"}, "tool_choice must be an object."),
+        ({"max_tokens": "x"}, "max_tokens must be a whole number."),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(
