@@ -158,7 +158,7 @@ def answer(
         printer.line(f"gemma-mtp: the context is full ({fill}); {more}.")
     has_form = request.grammar or request.tool_choice.mode == "required"
     if end.reason in ("length", "context") and (report.fail_on_length or has_form):
-        if has_form:
+        if has_form and (report.is_data or not no_answer(end)):
             by = "--max-tokens" if end.reason == "length" else "a full context"
             printer.line(f"gemma-mtp: the answer was cut by {by} before it was whole.")
         return ExitStatus.LENGTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,6 +73,8 @@ def chat(
         beginning = {"files": file or [], "resume": resume, "latest": latest}
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
+        if context.params["mcp"] is None:
+            options = with_usable_tools(options)
         return talk(env, words.model, words.prompt, options, **beginning)
     _refuse_tools(options, context.params["mcp"])
     from gemma_mtp.cli.answer import Report, answer_once
@@ -94,6 +97,21 @@ def _refuse_tools(options: Options, typed: str | None) -> None:
         )
     if options.mcp is not None:
         note(f"the tools of {options.mcp} are off: there is no terminal to ask on.")
+
+
+def with_usable_tools(options: Options) -> Options:
+    """A file of servers in config.toml that is gone or makes no sense costs a sentence, not the
+    chat."""
+    if options.mcp is None:
+        return options
+    from gemma_mtp.tools.server_config import read_config
+
+    try:
+        read_config(Path(options.mcp).expanduser(), note)
+    except (UsageError, RuntimeError) as error:
+        note(f"{error} This chat has no tools; gemma-mtp config mcp FILE names another file.")
+        return replace(options, mcp=None)
+    return options
 
 
 def talk(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gemma_mtp.cli import batch, grammar, texts, tools
-from gemma_mtp.cli.chat import talk, with_files
+from gemma_mtp.cli.chat import talk, with_files, with_usable_tools
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
     Files,
@@ -84,7 +84,7 @@ def run(
         raise UsageError(f"{'--out' if out else '--fail-fast'} goes with --batch FILE.")
     reports = stats or as_json or as_jsonl or fail_on_length or form or declared
     if asked is None and not (reports or file) and can_talk():
-        return talk(env, words.model, None, options)
+        return talk(env, words.model, None, with_usable_tools(options))
     from gemma_mtp.cli.answer import Report, answer_once
 
     report = Report(stats, as_json, as_jsonl, fail_on_length, quiet)

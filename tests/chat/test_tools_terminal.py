@@ -155,3 +155,19 @@ def test_where_nobody_can_be_asked_no_tool_runs(open_terminal: Open, tmp_path: P
     outcome = invoke("chat", stdin=b"hi", env=env)
     assert (outcome.status, outcome.stdout) == (0, "Hello there.\n")
     assert "the tools of mcp.json are off" in outcome.stderr
+
+
+def test_a_file_of_config_toml_that_is_gone_costs_a_sentence_and_not_the_chat(
+    open_terminal: Open, tmp_path: Path
+) -> None:
+    config = tmp_path / "config" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('mcp = "/gone/servers.json"')
+    for arguments in (("chat", "tiny"), ("run", "tiny")):
+        chat = open_terminal(
+            *arguments, driver=SUPPORT / "forced_calls.py", GEMMA_MTP_HOME=str(tmp_path)
+        )
+        chat.until("/gone/servers.json cannot be read: No such file or directory.")
+        chat.prompt()
+        assert "This chat has no tools;" in " ".join(chat.lines)
+        assert chat.leave(CTRL_D) == 0

@@ -136,3 +136,4 @@ def test_a_call_that_a_limit_cut_is_named_as_what_was_cut(
     outcome = invoke("run", "tiny", "Hi", *options, env=Environment())
     assert (outcome.status, outcome.stdout) == (3, "")
     assert "There is no answer: the token limit came in the midst of a call." in outcome.stderr
+    assert "before it was whole" not in outcome.stderr  # once is enough
