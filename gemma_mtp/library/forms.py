@@ -9,6 +9,7 @@ from inspect import getdoc
 from typing import Any
 
 from gemma_mtp.api import Tool, ToolCall, ToolResult
+from gemma_mtp.errors import UsageError
 
 Function = Callable[..., Any]
 log = logging.getLogger("gemma_mtp")
@@ -17,8 +18,14 @@ log = logging.getLogger("gemma_mtp")
 def adapter(kind: Any) -> Any:
     """What reads values of a type, such as a dataclass, a pydantic model or a TypedDict."""
     from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
 
-    return TypeAdapter(kind)
+    try:
+        return TypeAdapter(kind)
+    except PydanticUserError as error:
+        name = getattr(kind, "__name__", repr(kind))
+        why = str(error).splitlines()[0]
+        raise UsageError(f"{name} has no form that a model can be held to: {why}") from error
 
 
 def schema_of(kind: Any) -> Any:
@@ -40,6 +47,8 @@ def _closed(schema: Any) -> Any:
 
 def declared(function: Function) -> Tool:
     """A function as a tool: its name, its docstring, and the types of its arguments."""
+    if not callable(function):
+        raise UsageError(f"A tool is a function or a gemma_mtp.Tool, not {function!r}.")
     return Tool(function.__name__, getdoc(function) or "", json.dumps(schema_of(function)))
 
 

@@ -23,7 +23,7 @@ from gemma_mtp.api import (
     ToolCall,
     ToolCallDelta,
 )
-from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.library.asked import REPLY, Said, messages_of, read
 from gemma_mtp.library.forms import Function, adapter, declared, result, schema_of
 from gemma_mtp.settings import Options
@@ -79,6 +79,7 @@ class Model:
 
     def __init__(self, replies: Replies, options: Options) -> None:
         self._replies, self._options = replies, options
+        self._closed = False
 
     def __enter__(self) -> Model:
         return self
@@ -87,8 +88,15 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """A model in the resident engine stays loaded as `keep_alive` says, one here does not."""
-        self._replies.close()
+        """A model in the resident engine stays loaded as `keep_alive` says, one here does not.
+        What is asked of it from then on raises GemmaMtpError."""
+        if not self._closed:
+            self._closed = True
+            self._replies.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("This model is closed.", "gemma_mtp.open makes another one.")
 
     @property
     def info(self) -> PairInfo:
@@ -125,6 +133,7 @@ class Model:
         tools: Sequence[Function | Tool] = (), **settings: Any,
     ) -> Stream[Any]:  # fmt: skip
         """As `chat`, piece by piece. Who stops reading stops the reply."""
+        self._check_open()
         options = self._options.with_values(**read(settings, REPLY))
         request = replace(
             Request.of(messages_of(said, options.system), options),
@@ -139,6 +148,7 @@ class Model:
 
     def count(self, said: Said | Sequence[Said]) -> int:
         """How many tokens the prompt of a text or a conversation has."""
+        self._check_open()
         return self._replies.count(
             Request.of(messages_of(said, self._options.system), self._options)
         )
@@ -169,6 +179,9 @@ class Model:
     def _events(self, request: Request) -> Iterator[Event]:
         cancel = threading.Event()
         try:
-            yield from self._replies.reply(request, cancel)
+            self._check_open()
+            for event in self._replies.reply(request, cancel):
+                yield event
+                self._check_open()
         finally:
             cancel.set()

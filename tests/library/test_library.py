@@ -183,3 +183,20 @@ def test_a_server_elsewhere() -> None:
             assert there.chat("Hi", seed=4).text == "Hello from afar."
         with pytest.raises(GemmaMtpError, match="Say which model"):
             gemma_mtp.open("gpt", server=url)
+
+
+def test_a_model_that_was_closed_says_so_also_in_the_midst_of_a_reply(home: Path) -> None:
+    real = gemma_mtp.open("tiny", keep_alive=0)
+    stream = iter(real.stream("Tell me a story about a fox."))
+    assert next(stream).text  # type: ignore[union-attr]
+    real.close()
+    real.close()
+    for ask in (lambda: next(stream), lambda: real.chat("Hi"), lambda: real.count("Hi")):
+        with pytest.raises(GemmaMtpError, match="This model is closed"):
+            ask()
+
+
+@pytest.mark.parametrize("wrong", [{"schema": 3}, {"tools": "x"}, {"tools": [print]}])
+def test_what_is_no_type_and_no_function_is_an_error_of_ours(wrong: dict[str, Any]) -> None:
+    with pytest.raises(GemmaMtpError):
+        model()[0].chat("Hi", **wrong)
