@@ -28,7 +28,10 @@ def read(settings: Mapping[str, Any], names: Mapping[str, Setting]) -> dict[str,
 
 def messages_of(said: Said | Sequence[Said], system: str | None) -> tuple[Message, ...]:
     """A conversation, behind the system prompt if it has none of its own. Raises UsageError."""
-    listed = [said] if isinstance(said, str | Mapping | Message) else said
+    if isinstance(said, str) and not said.strip():
+        raise UsageError("The prompt is empty.")
+    one = isinstance(said, str) or not isinstance(said, Sequence)
+    listed = cast(Sequence[Said], [said] if one else said)
     found = [message_of(each) for each in listed]
     begins = any(message.role == "system" for message in found)
     return (*([] if begins or not system else [Message.text("system", system)]), *found)
@@ -40,6 +43,8 @@ def message_of(said: Said) -> Message:
         return said
     if isinstance(said, str):
         return Message.text("user", said)
+    if not isinstance(said, Mapping):
+        raise UsageError(f"What is said is a text, a message, or a list of these, not {said!r}.")
     role, content = said.get("role"), said.get("content")
     if not isinstance(content, str) or set(said) - {"role", "content"}:
         raise UsageError("A message that is a dict has a role and a content, which is text.")

@@ -200,3 +200,9 @@ def test_a_model_that_was_closed_says_so_also_in_the_midst_of_a_reply(home: Path
 def test_what_is_no_type_and_no_function_is_an_error_of_ours(wrong: dict[str, Any]) -> None:
     with pytest.raises(GemmaMtpError):
         model()[0].chat("Hi", **wrong)
+
+
+@pytest.mark.parametrize("said", ["", " ", None, 3, [3]])
+def test_what_says_nothing_is_refused(said: Any) -> None:
+    with pytest.raises(GemmaMtpError, match=r"empty|What is said is a text"):
+        model()[0].chat(said)
