@@ -83,7 +83,7 @@ class OpenAI:
     @property
     def _path(self) -> Path:
         url = self.data.get("url")
-        if url not in PATHS:
+        if not isinstance(url, str) or url not in PATHS:
             raise Unsupported("url", f"must be one of {', '.join(PATHS)}")
         return PATHS[url]
 

@@ -20,7 +20,7 @@ class Thoughts:
     called: tuple[tuple[str, str], ...] = ()
 
 
-def thoughts(*said: tuple[str, bool | int | str | None]) -> Thoughts:
+def thoughts(*said: tuple[str, Any]) -> Thoughts:
     """What fields mean that a client may have sent, each with its name, the most exact ones first.
 
     A bool says whether to think, a number is a budget in tokens (below 0: no limit), a text an
@@ -33,14 +33,14 @@ def thoughts(*said: tuple[str, bool | int | str | None]) -> Thoughts:
     for field, value in given:
         if value is True:
             continue
-        budget = _of_effort(value, field) if isinstance(value, str) else value
+        budget = value if isinstance(value, int) else _of_effort(value, field)
         budget = None if budget is not None and budget < 0 else budget
         values = ("think", budget != 0), ("think_budget", budget)
         return Thoughts(values, (("think_budget", field),))
     return Thoughts((("think", True),)) if given else Thoughts()
 
 
-def _of_effort(word: str, field: str) -> int | None:
-    if word not in EFFORTS:
+def _of_effort(word: Any, field: str) -> int | None:
+    if not isinstance(word, str) or word not in EFFORTS:
         raise Unsupported(field, f"must be one of {', '.join(EFFORTS)}, not {word}")
     return EFFORTS[word]

@@ -59,6 +59,8 @@ def test_off_is_off_and_the_most_exact_word_counts(said: Any, meant: dict[str, A
 def test_an_effort_that_nobody_knows_is_refused() -> None:
     with pytest.raises(Unsupported, match=r"must be one of none, minimal, low.* not much"):
         thoughts(("reasoning_effort", "much"))
+    with pytest.raises(Unsupported, match=r"reasoning.effort must be one of"):
+        thoughts(("reasoning.effort", ["low"]))
 
 
 @pytest.mark.parametrize(
