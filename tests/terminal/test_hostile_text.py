@@ -125,6 +125,7 @@ COMMANDS = [
     f"serve --host {HOSTILE}",
     f"export-command {HOSTILE} --for ollama",
     f"export-command tiny --for {HOSTILE}",
+    f"completion {HOSTILE}",
     f"run {HOSTILE} {HOSTILE}",
     f"run https://hf.co/a/b/tree/{HOSTILE} hi",
     f"show e2b {HOSTILE}",

@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-from support import terminal
 from support.terminal import (
     ALT_ENTER,
     BACKSPACE,
@@ -261,12 +260,12 @@ def test_another_size_during_a_reply(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def job(open_terminal: Open, monkeypatch: pytest.MonkeyPatch) -> Start:
+def job(open_terminal: Open) -> Start:
     """Starts programs of these tests as a shell does."""
-    monkeypatch.setattr(terminal, "DRIVER", SUPPORT / "job.py")
 
     def start_one(program: str, *arguments: str, **settings: object) -> Terminal:
-        return open_terminal(str(SUPPORT / program), *arguments, **settings)
+        driver = SUPPORT / "job.py"
+        return open_terminal(str(SUPPORT / program), *arguments, driver=driver, **settings)
 
     return start_one
 

@@ -12,7 +12,6 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-from support import terminal
 from support.terminal import (
     ALT_ENTER,
     BACKSPACE,
@@ -67,15 +66,15 @@ class Typist(Terminal):
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Starts typists; none outlives its test."""
-    monkeypatch.setattr(terminal, "DRIVER", SUPPORT / "typist.py")
     opened: list[Typist] = []
 
     def open_one(columns: int = 80, rows: int = 24, **settings: object) -> Typist:
         env = {k: str(v) for k, v in settings.items() if k.isupper()}
         script = {k: v for k, v in settings.items() if not k.isupper()}
-        opened.append(Typist(columns=columns, rows=rows, script=script, **env))
+        driver = SUPPORT / "typist.py"
+        opened.append(Typist(columns=columns, rows=rows, script=script, driver=driver, **env))
         return opened[-1]
 
     yield open_one
