@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gemma_mtp.tools.server_config import ServerConfig
 
 START_SECONDS = 60.0  # a package that is fetched first, as by npx, takes that long
+MOST_TOOLS = 2000  # of a server, which may list them without end
 LONGEST_REASON = 200  # characters
 
 
@@ -127,6 +128,8 @@ async def _listed(client: Client) -> tuple[Listed, ...]:
         for tool in page.tools:
             schema = json_text(tool.input_schema) if tool.input_schema else ""
             found.append(Listed(tool.name, clean(tool.description or tool.title or ""), schema))
+        if len(found) > MOST_TOOLS:
+            raise ValueError(f"it lists more than {MOST_TOOLS} tools")
         cursor = page.next_cursor
         if not cursor:
             return tuple(found)
