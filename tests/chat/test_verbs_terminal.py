@@ -314,7 +314,7 @@ def test_settings(start: Start) -> None:
     me.sees("/set", "parameter", "sampling", "overflow", "emacs")
     me.sees("/set nonsense", 'There is no setting "nonsense".')
     me.sees("/set parameter temperature hot", "temperature")
-    me.sees("/set markdown maybe", 'That is on, off or a number of tokens, not "maybe".')
+    me.sees("/set markdown maybe", 'That is on or off, not "maybe".')
     me.leave()
 
 
