@@ -36,7 +36,8 @@ class Client:
                 self.ask(kind, turn)
             except Exception as error:
                 self.problems.append(f"{self.number}.{turn} {kind}: {error!r}")
-            self.finished.append(self.number)
+            if kind != "count":  # those wait for nobody
+                self.finished.append(self.number)
 
     def ask(self, kind: str, turn: int) -> None:
         # The same few again and again: copies of conversations are kept, and those would add up.
@@ -84,8 +85,8 @@ def test_two_hundred_mixed_requests_are_answered_in_a_fair_order_and_memory_stay
     assert after["info"]["context_size"] == max(CONTEXTS)
     ends = [max(at for at, number in enumerate(finished) if number == n) for n in range(CLIENTS)]
     over = finished[: min(ends) + 1]
-    # When the first one has all its answers, nobody is far behind.
-    assert all(over.count(n) > (EACH - EACH // 4) * 0.6 for n in range(CLIENTS)), over
+    # When the first one has all its replies, nobody is far behind.
+    assert all(over.count(n) > over.count(over[-1]) * 0.6 for n in range(CLIENTS)), over
     for client in clients:
         client.pair.close()
     assert after["memory_bytes"] < MOST_GROWTH * before["memory_bytes"], (before, after)
