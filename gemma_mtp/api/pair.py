@@ -31,6 +31,11 @@ class PairFiles:
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
     the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
     about the choice of these files, where it is not obvious.
+
+    `drafter_of` is the name of the model that the drafter was made for, where that is another one
+    ("" for the target's own). `rival` is a drafter that fits as well, where nothing says which of
+    the two was trained as the target was: what each guesses right decides, and `rival_of` is whose
+    it is.
     """
 
     name: str
@@ -39,6 +44,9 @@ class PairFiles:
     no_drafter: str = ""
     sampling: Sampling = Sampling()
     note: str = ""
+    drafter_of: str = ""
+    rival: Path | None = None
+    rival_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class PairInfo:
     `server` is the address of the server that has it, "" on this machine; it may not say how large
     the context is, which is 0 then.
     `state_bytes` is what the conversation in the cache would take on the disk.
+    `drafter_of` is the model that the drafter was made for, where that is another one.
+    `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
     name: str
@@ -70,6 +80,8 @@ class PairInfo:
     context_limit: int = 0
     server: str = ""
     state_bytes: int = 0
+    drafter_of: str = ""
+    drafter_choice: str = ""
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

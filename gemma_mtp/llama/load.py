@@ -182,6 +182,7 @@ def load_pair(
         plain_reason=reason,
         warnings=target.vocabulary.warnings(template),
         context_limit=llama_cpp.llama_model_n_ctx_train(target.model),
+        drafter_of=files.drafter_of if drafter else "",
     )
     return LoadedPair(target, drafter, template, info, options)
 
