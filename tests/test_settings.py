@@ -22,7 +22,8 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.files import config_file
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
-from gemma_mtp.settings import PARAMETERS, SETTINGS, Options, ReplySettings, Setting
+from gemma_mtp.setting import Setting
+from gemma_mtp.settings import PARAMETERS, SETTINGS, Options, ReplySettings
 
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 GOOD: dict[str, str] = {

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 from gemma_mtp.api.messages import Audio, Image, Message, Part, Role, Thought, ToolCall, ToolResult
 from gemma_mtp.api.tools import Tool, ToolChoice, check_tools
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import Options, ReplySettings, Sampling, check, setting
+from gemma_mtp.setting import check, setting
+from gemma_mtp.settings import Options, ReplySettings, Sampling
 
 GrammarKind = Literal["json", "json_schema", "choices", "lark", "gbnf"]
 """json: any object; json_schema: `text` is a JSON Schema; choices: a JSON list of texts; lark and

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from gemma_mtp.api import Grammar, Message, PairInfo, Request, Role, Tool, ToolChoice
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.settings import SETTINGS, ReplySettings, Sampling, settings_of
+from gemma_mtp.setting import settings_of
+from gemma_mtp.settings import SETTINGS, ReplySettings, Sampling
 from gemma_mtp.text import json_text, suggestion
 
 if TYPE_CHECKING:

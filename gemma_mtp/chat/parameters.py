@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETERS, Options, Sampling, Setting
+from gemma_mtp.setting import Setting
+from gemma_mtp.settings import PARAMETERS, Options, Sampling
 
 _FLAG = re.compile(rf"--({'|'.join(name.replace('_', '-') for name in PARAMETERS)})(?![\w-])")
 RANDOM = (["random"], ["-1"])  # words for no seed of one's own; llama.cpp's is -1

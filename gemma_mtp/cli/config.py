@@ -16,7 +16,8 @@ import typer
 
 from gemma_mtp.cli.flags import OTHER_NAMES, Json, of_variables
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.settings import Sampling, find, settings_of
+from gemma_mtp.setting import settings_of
+from gemma_mtp.settings import Sampling, find
 from gemma_mtp.terminal.console import is_terminal, note
 from gemma_mtp.text import json_text
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.flags import flag_of
 from gemma_mtp.errors import ModelNotAvailable, UsageError
-from gemma_mtp.settings import LoadOptions, settings_of
+from gemma_mtp.setting import settings_of
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import clean, suggestion
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from gemma_mtp.cli.flags import Json, Model
 from gemma_mtp.errors import ExitStatus, NotPulled
-from gemma_mtp.settings import LoadOptions, settings_of
+from gemma_mtp.setting import settings_of
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import byte_size, counted, json_text, percent
 
 if TYPE_CHECKING:

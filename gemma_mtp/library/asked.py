@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from gemma_mtp.api import Message
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETER_NAMES, SETTINGS, Setting, find
+from gemma_mtp.setting import Setting
+from gemma_mtp.settings import PARAMETER_NAMES, SETTINGS, find
 
 Said = str | Mapping[str, Any] | Message
 """A text of the user's, a dict with role and content, or a message that a reply came with."""

@@ -13,7 +13,8 @@ from gemma_mtp.api import MAX_DRAFT
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
 from gemma_mtp.files.schema import Check, Misfit, one_or_rows, rows, table, text, truth, whole
-from gemma_mtp.settings import Sampling, Setting, settings_of
+from gemma_mtp.setting import Setting, settings_of
+from gemma_mtp.settings import Sampling
 
 MOST_BYTES = 1 << 50  # of one file
 MOST_PARTS = 1000  # of a split model

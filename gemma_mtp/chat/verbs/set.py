@@ -23,7 +23,8 @@ from gemma_mtp.chat.verbs.settings import (
     think,
 )
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS, TASTE, Setting
+from gemma_mtp.setting import Setting
+from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS, TASTE
 from gemma_mtp.text import one_line, suggestion
 
 if TYPE_CHECKING:

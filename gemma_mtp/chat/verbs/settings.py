@@ -9,7 +9,8 @@ from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.settings import EFFORTS, PARAMETERS, SETTINGS, SWITCH, Options, Sampling, find
+from gemma_mtp.setting import SWITCH
+from gemma_mtp.settings import EFFORTS, PARAMETERS, SETTINGS, Options, Sampling, find
 from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 

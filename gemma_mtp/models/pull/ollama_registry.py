@@ -28,7 +28,8 @@ from gemma_mtp.models.pull import hub, retry, reuse
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.official_drafter import BEGINNING, beginning, official_drafter
-from gemma_mtp.settings import Sampling, settings_of
+from gemma_mtp.setting import settings_of
+from gemma_mtp.settings import Sampling
 
 REGISTRY = "https://registry.ollama.ai"
 VARIABLE = "GEMMA_MTP_OLLAMA_REGISTRY"  # a mirror in its place

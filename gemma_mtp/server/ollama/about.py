@@ -14,7 +14,8 @@ from gemma_mtp.models import gguf
 from gemma_mtp.models.gguf import Header
 from gemma_mtp.models.gguf_header import Count
 from gemma_mtp.models.inventory import StoredFile
-from gemma_mtp.settings import Options, Sampling, settings_of
+from gemma_mtp.setting import settings_of
+from gemma_mtp.settings import Options, Sampling
 
 TEMPLATE = "tokenizer.chat_template"
 THINKING = "enable_thinking"  # the variable by which Gemma 4's templates are told to think

@@ -22,7 +22,8 @@ from gemma_mtp.server.forms import of_ollama
 from gemma_mtp.server.ollama.messages import Said, read
 from gemma_mtp.server.openai.tools import TOOLS, offered
 from gemma_mtp.server.thoughts import thoughts
-from gemma_mtp.settings import MAX_DRAFT, SETTINGS, seconds_of
+from gemma_mtp.setting import seconds_of
+from gemma_mtp.settings import MAX_DRAFT, SETTINGS
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
 LONGEST_STAY = float(SETTINGS["keep_alive"].most or 0)  # seconds
