@@ -22,8 +22,8 @@ class DeviceShare:
 @dataclass(frozen=True)
 class Placement:
     """`layers` of the target's `of`, from the last one down (the output counts as one), are on
-    GPUs, divided among `gpus` in llama.cpp's order; no GPU means the CPU. The experts of
-    `cpu_experts` of these, those of the first layers, stay in the machine's memory. The drafter is
+    GPUs, divided among `gpus` in llama.cpp's order; no GPU means the CPU. The experts of the
+    target's first `cpu_experts` layers stay in the machine's memory. The drafter is
     on the device `drafter`, "" for the CPU. `beside` is what the machine's own memory holds, in
     bytes."""
 

@@ -8,7 +8,6 @@ it with what a loaded pair really takes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 from gemma_mtp.api import CPU_PIECE, MAX_WIDTH, SNAPSHOT_BYTES, SNAPSHOT_SHARE
 from gemma_mtp.models.shape import Shape, padded
@@ -93,18 +92,9 @@ def without_flash_attention(context: int, piece: int, kv_type: str) -> bool:
 
 
 def kv_bytes(shape: Shape, context: int, piece: int, kv_type: str = "f16") -> int:
-    """The whole cache. Without flash attention values lie transposed, and llama.cpp then gives
-    those of every layer the width of the widest."""
-    size = shape.kv_bytes(context, piece, kv_type)
-    if not without_flash_attention(context, piece, kv_type):
-        return size
-    sliding = shape.kv_heads_sliding * shape.head_sliding
-    full = shape.kv_heads_full * shape.head_full
-    window = padded(min(padded(context), shape.window + piece))
-    size_full = padded(context) * shape.kv_bytes_per_token(kv_type) / 2
-    size_sliding = window * shape.kv_bytes_per_cell(kv_type) / 2
-    wider = max(sliding, full)
-    return ceil(size_full * (1 + wider / full) + size_sliding * (1 + wider / sliding))
+    """The whole cache. Without flash attention values lie transposed."""
+    transposed = without_flash_attention(context, piece, kv_type)
+    return shape.kv_bytes(context, piece, kv_type, transposed)
 
 
 def score_bytes(shape: Shape, context: int, piece: int, kv_type: str = "f16") -> int:

@@ -65,12 +65,34 @@ class Shape:
         sliding = self.owners - self.growing_layers
         return 2 * sliding * self.kv_heads_sliding * self.head_sliding * KV_TYPES[kind].bytes
 
-    def kv_bytes(self, context: int, piece: int, kind: str = "f16") -> int:
-        """The whole cache, in cells as llama.cpp rounds them; `piece` tokens are read at once."""
+    def kv_bytes(
+        self, context: int, piece: int, kind: str = "f16", transposed: bool = False
+    ) -> int:
+        """The whole cache; see `layer_kv_bytes`."""
+        sizes = (
+            self.layer_kv_bytes(layer, context, piece, kind, transposed)
+            for layer in range(self.layers)
+        )
+        return ceil(sum(sizes))
+
+    def layer_kv_bytes(
+        self, layer: int, context: int, piece: int, kind: str = "f16", transposed: bool = False
+    ) -> float:
+        """What one layer keeps, in cells as llama.cpp rounds them; `piece` tokens are read at once.
+
+        Transposed values, of which llama.cpp knows in advance how wide the widest are, all get that
+        width.
+        """
+        if layer >= self.owners:
+            return 0.0
         cells = padded(context)
-        window = padded(min(cells, self.window + piece))
-        total = cells * self.kv_bytes_per_token(kind) + window * self.kv_bytes_per_cell(kind)
-        return ceil(total)
+        full = self.kv_heads_full * self.head_full
+        sliding = self.kv_heads_sliding * self.head_sliding
+        keys = full if self.is_full(layer) else sliding
+        if not self.is_full(layer):
+            cells = padded(min(cells, self.window + piece))
+        values = max(full, sliding) if transposed else keys
+        return cells * (keys + values) * KV_TYPES[kind].bytes
 
     @property
     def tables(self) -> int:
@@ -80,9 +102,9 @@ class Shape:
     @property
     def parameters(self) -> int:
         """All weights but norms; input and output share one table."""
-        layers = sum(map(self._layer, range(self.layers)))
-        extra = self.width * self.per_layer * self.layers
-        return self.vocabulary * self.width + self.tables + extra + layers
+        layers = sum(map(self.layer_parameters, range(self.layers)))
+        experts = self.layers * self.expert_parameters
+        return self.vocabulary * self.width + self.tables + layers + experts
 
     @property
     def active_parameters(self) -> int:
@@ -91,10 +113,16 @@ class Shape:
         return self.parameters - self.tables - idle
 
     @property
+    def expert_parameters(self) -> int:
+        """Weights of the experts of one layer."""
+        return self.experts * self._expert
+
+    @property
     def _expert(self) -> int:
         return 3 * self.width * self.expert_feed_forward
 
-    def _layer(self, layer: int) -> int:
+    def layer_parameters(self, layer: int) -> int:
+        """Weights of one layer without its experts; the first has what belongs to no layer."""
         full = self.is_full(layer)
         head = self.head_full if full else self.head_sliding
         kv_heads = self.kv_heads_full if full else self.kv_heads_sliding
@@ -105,8 +133,9 @@ class Shape:
         wide = self.feed_forward
         if layer >= self.owners and self.feed_forward_shared:
             wide = self.feed_forward_shared
-        dense = 3 * self.width * wide + 2 * self.width * self.per_layer
-        return attention + dense + self.experts * (self._expert + self.width)
+        slices = self.layers if layer == 0 else 0
+        dense = 3 * self.width * wide + self.width * self.per_layer * (2 + slices)
+        return attention + dense + self.experts * self.width
 
 
 @dataclass(frozen=True)
