@@ -10,10 +10,11 @@ Read by the command line, the chat, config.toml and models.toml. Pure: knows no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from gemma_mtp.errors import UsageError
@@ -225,7 +226,8 @@ class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Samplin
     """All settings of a chat or a run.
 
     `given` names the fields that a person has set, on the command line, in config.toml or with
-    /set; what is recommended for a model takes the place of the others.
+    /set, and `written` those of config.toml alone, with their values. What comes with a model takes
+    the place of the others, as `for_model` says; `brought` names the fields of which it did.
     """
 
     system: str | None = setting(None, "System prompt.", str, unset="no system prompt")
@@ -243,6 +245,8 @@ class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Samplin
     )
     drafter: Path | None = None
     given: frozenset[str] = frozenset()
+    written: Mapping[str, Any] = field(default_factory=dict)
+    brought: frozenset[str] = frozenset()
 
     def with_values(self, **values: Any) -> Options:
         """The options with fields set by a person. What is said of thinking later holds: a budget
@@ -259,16 +263,34 @@ class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Samplin
             values["think"] = budget >= SHORTEST_THOUGHT
         elif think is False or (think and self.think_budget == 0):
             values.setdefault("think_budget", None)
-        return replace(self, given=given, **values)
+        written = {name: value for name, value in self.written.items() if name not in values}
+        return replace(self, given=given, written=written, **values)
+
+    def configured(self, **values: Any) -> Options:
+        """The options with what config.toml says, before anything else is set."""
+        found = self.with_values(**values)
+        return replace(found, written={name: getattr(found, name) for name in whole(values)})
 
     def without(self, known: Setting) -> Options:
         """The options as if nobody had set that one."""
-        return replace(self, given=self.given - {known.field}, **{known.field: known.default})
+        written = {name: value for name, value in self.written.items() if name != known.field}
+        given = self.given - {known.field}
+        return replace(self, given=given, written=written, **{known.field: known.default})
 
-    def for_model(self, recommended: Sampling) -> Options:
-        """The options with what is recommended for a model, where a person has set nothing."""
-        names = {known.name for known in fields(Sampling)} - self.given
-        return replace(self, **{name: getattr(recommended, name) for name in names})
+    def for_model(
+        self, recommended: Mapping[str, Any], preset: Mapping[str, Any] = MappingProxyType({})
+    ) -> Options:
+        """The options with what comes with a model, by field: a `preset` of the user's counts more
+        than config.toml, and what is `recommended` less. What was typed counts more than both, and
+        what came with another model before is gone."""
+        typed = whole(self.given - self.written.keys())
+        names = whole({*recommended, *preset})
+        values = {
+            name: preset.get(name, self.written.get(name, recommended.get(name, default)))
+            for name, default in _DEFAULTS.items()
+            if name in names | self.brought and name not in typed
+        }
+        return replace(self, brought=frozenset(names), **values)
 
     def seeded(self, seed: int) -> Options:
         """The options with a seed, which by itself makes no reply exact."""
@@ -278,6 +300,15 @@ class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Samplin
         """The fields of one of the classes that options are made of."""
         return kind(**{f.name: getattr(self, f.name) for f in fields(kind)})  # type: ignore[arg-type]
 
+
+def whole(names: Iterable[str]) -> set[str]:
+    """Fields, with those that are set together: whether to think, and how long."""
+    thinking = {"think", "think_budget"}
+    found = set(names)
+    return found | thinking if found & thinking else found
+
+
+_DEFAULTS = {known.field: known.default for known in settings_of(Options)}
 
 PARAMETERS = {
     known.name: known

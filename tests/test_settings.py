@@ -285,3 +285,23 @@ def test_options_are_made_of_what_the_engine_takes() -> None:
     assert options.part(ReplySettings) == ReplySettings(seed=3)
     assert Request.of((), options) == Request((), Sampling(0.5), seed=3, exact=True)
     assert options.given == {"temperature", "context", "seed"}
+
+
+def test_a_preset_counts_more_than_config_toml_and_less_than_what_is_typed() -> None:
+    recommended = {"temperature": 0.1, "top_k": 1, "top_p": 0.1, "context": 512}
+    configured = Options().configured(temperature=0.2, top_k=2, top_p=0.2, think=True)
+    typed = configured.with_values(temperature=0.4)
+    found = typed.for_model(recommended, {"temperature": 0.3, "top_k": 3})
+    assert (found.temperature, found.top_k, found.top_p) == (0.4, 3, 0.2)
+    assert (found.context, found.think) == (512, True)
+    again = found.for_model({"top_k": 5})
+    assert (again.temperature, again.top_k, again.context) == (0.4, 2, None)
+
+
+def test_whether_to_think_and_how_long_come_from_one_place() -> None:
+    preset = {"think": True, "think_budget": 500}
+    typed = Options().with_values(think=False)
+    assert not typed.for_model({}, preset).thinks
+    assert Options().configured(think_budget=0).for_model({}, preset).thinks
+    budget = Options().configured(think_budget=100)
+    assert not budget.for_model({}, {"think": False, "think_budget": None}).thinks

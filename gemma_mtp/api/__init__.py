@@ -40,6 +40,7 @@ from gemma_mtp.api.pair import (
     PairInfo,
 )
 from gemma_mtp.api.placement import ON_CPU, DeviceShare, Placement
+from gemma_mtp.api.preset import Preset
 from gemma_mtp.api.replies import Replies
 from gemma_mtp.api.request import Grammar, Keeping, Request
 from gemma_mtp.api.stats import (

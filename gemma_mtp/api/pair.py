@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gemma_mtp.settings import MAX_DRAFT, Sampling
+from gemma_mtp.api.messages import Message
+from gemma_mtp.api.preset import Preset
+from gemma_mtp.settings import MAX_DRAFT, Options, Sampling
 
 DEFAULT_CONTEXT = 8192
 ROOM_TO_REPLY = 256  # tokens that a context should have free after what it is made larger for
@@ -30,7 +32,8 @@ class PairFiles:
 
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
     the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
-    about the choice of these files, where it is not obvious.
+    about the choice of these files, where it is not obvious. `published` is what else came with the
+    model from where it was pulled, `preset` what the user keeps under the name that was asked for.
 
     `drafter_of` is the name of the model that the drafter was made for, where that is another one
     ("" for the target's own). `rival` is a drafter that fits as well, where nothing says which of
@@ -47,6 +50,29 @@ class PairFiles:
     drafter_of: str = ""
     rival: Path | None = None
     rival_of: str = ""
+    published: Preset = Preset()
+    preset: Preset | None = None
+
+    @property
+    def called(self) -> str:
+        """The name that was asked for: that of a preset, else the model's own."""
+        return self.preset.name if self.preset else self.name
+
+    @property
+    def opening(self) -> tuple[Message, ...]:
+        """The messages that each conversation begins with."""
+        own = self.preset.messages if self.preset else ()
+        return own or self.published.messages
+
+    @property
+    def bare(self) -> PairFiles:
+        """As an engine loads it: what only replies are told by is left out."""
+        return replace(self, sampling=Sampling(), note="", published=Preset(), preset=None)
+
+    def fill(self, options: Options) -> Options:
+        """The options with what comes with this model, where nothing else counts more."""
+        recommended = {**asdict(self.sampling), **dict(self.published.values)}
+        return options.for_model(recommended, dict(self.preset.values) if self.preset else {})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gemma_mtp.api import End, Event, Grammar, Replies, Request, Sampling, Stats, Tool, ToolChoice
+from gemma_mtp.api import End, Event, Grammar, PairFiles, Replies, Request, Stats, Tool, ToolChoice
 from gemma_mtp.batch.answers import Answers, Verdict, verdict
 from gemma_mtp.batch.lines import Line
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
@@ -25,11 +25,11 @@ PAUSE = 1.0  # seconds before a line is tried again of which something else than
 
 @dataclass(frozen=True)
 class ForAll:
-    """What holds for all lines that do not say it themselves: the options, what is recommended for
-    the model, the form of the answer, and tools."""
+    """What holds for all lines that do not say it themselves: the options, what comes with these
+    files, the form of the answer, and tools."""
 
     options: Options
-    recommended: Sampling = Sampling()
+    files: PairFiles | None = None
     grammar: Grammar | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = AUTO
@@ -41,7 +41,8 @@ class ForAll:
         asked = replace(asked, grammar=asked.grammar or self.grammar)
         if not asked.tools:
             asked = replace(asked, tools=self.tools, tool_choice=self.tool_choice)
-        options = asked.options(self.options).for_model(self.recommended)
+        options = asked.options(self.options)
+        options = self.files.fill(options) if self.files else options
         return asked.request(options), asked.ignored
 
 

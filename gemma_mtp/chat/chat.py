@@ -129,7 +129,7 @@ class Chat:
         self._engine = load(self.env, files, options, self.printer)
         self.loaded_with = options
         self.files = files
-        self.options = self.options.for_model(files.sampling)
+        self.options = files.fill(self.options)
 
     def close(self) -> None:
         """Unload the pair; what it measured is kept for `show`."""

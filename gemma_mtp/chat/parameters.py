@@ -9,24 +9,26 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import UsageError
 from gemma_mtp.setting import Setting
-from gemma_mtp.settings import PARAMETERS, Options, Sampling
+from gemma_mtp.settings import PARAMETERS, Options
 
 _FLAG = re.compile(rf"--({'|'.join(name.replace('_', '-') for name in PARAMETERS)})(?![\w-])")
 RANDOM = (["random"], ["-1"])  # words for no seed of one's own; llama.cpp's is -1
 
 
-def changed(options: Options, known: Setting, words: list[str], usual: Sampling) -> Options:
+def changed(options: Options, known: Setting, words: list[str], files: PairFiles | None) -> Options:
     """The options with one parameter set to the value that is typed.
 
-    The word `default` goes back to what is recommended, which is `usual` of sampling. Raises
-    UsageError and changes nothing for a value that is out of range.
+    The word `default` goes back to what comes with the model. Raises UsageError and changes nothing
+    for a value that is out of range.
     """
     if known.name == "seed" and words in RANDOM:
         words = ["none"]
     if words == ["default"]:
-        return options.without(known).for_model(usual)
+        back = options.without(known)
+        return files.fill(back) if files else back
     if len(words) > 1 and known.kind is not tuple:
         raise UsageError(f"{known.name} takes one value, not {len(words)}.")
     value = known.parse(words[0]) if len(words) == 1 else known.accept(words)

@@ -74,7 +74,7 @@ def answer_once(
         raise UsageError("The prompt is empty.", f'Try: gemma-mtp {words} "Why is the sky blue?"')
     if named is None and not report.quiet:
         note(env.who_answers(files.name))
-    options = options.for_model(files.sampling)
+    options = files.fill(options)
     printer = Printer(
         Screen(sys.stdout, sys.stderr), answers=not report.is_data, view=options.part(View)
     )

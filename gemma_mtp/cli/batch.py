@@ -80,7 +80,7 @@ def answer_batch(env: Environment, model: str | None, options: Options, wanted: 
     with closing(_answers(wanted, lines, printer.screen)) as answers:
         view = _View(printer, wanted)
         files = _files(env, model, options, lines, wanted.quiet)
-        for_all = ForAll(options, files.sampling, **wanted.more)
+        for_all = ForAll(options, files, **wanted.more)
         work = Work(lines, answers, for_all, view.show, fail_fast=wanted.fail_fast)
         view.begin(work.tally)
         if work.tally.done < work.tally.total:
@@ -107,7 +107,7 @@ def _loaded(
 ) -> Replies:
     from gemma_mtp.chat.loading import introduce, load
 
-    options = options.for_model(files.sampling)
+    options = files.fill(options)
     engine = load(env, files, options, printer)
     if model:
         env.remember_used(files.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,7 +82,7 @@ def _exported(
     if program == VLLM:
         return _for_vllm(env, model, options, host, port)
     files = env.resolve(model, options.drafter)
-    options = options.for_model(files.sampling)
+    options = files.fill(options)
     draft, why = elsewhere.draft_length(files, options, speeds.paid(files.name))
     if program == OLLAMA:
         found = elsewhere.for_ollama(files, options, draft)
@@ -103,5 +103,5 @@ def _for_vllm(env: Environment, model: str, options: Options, host: str, port: i
             f"Known of: {', '.join(known)}.",
         )
     return elsewhere.for_vllm(
-        entry.size, entry.original, options.for_model(entry.sampling), host, port
+        entry.size, entry.original, options.for_model(asdict(entry.sampling)), host, port
     )

@@ -141,13 +141,13 @@ def read_options(typed: dict[str, Any], env: Environment | None) -> Options:
         )
 
     lasting = {SETTINGS[name].field: value for name, value in written.items() if name in SETTINGS}
-    lasting |= {} if env is None else of_variables()
+    variables = {} if env is None else of_variables()
     values = {}
     for name, text in typed.items():
         known = SETTINGS[name]
         accept = known.parse if isinstance(text, str) else known.accept
         values[known.field] = accept(text, flag_of(name))
-    options = Options().with_values(**lasting).with_values(**values)
+    options = Options().configured(**lasting).with_values(**variables).with_values(**values)
     options.check(called)
     return options
 

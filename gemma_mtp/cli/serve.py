@@ -132,7 +132,7 @@ def _load(env: Environment, engines: Engines, options: Options) -> None:
     from gemma_mtp.terminal.screen import Screen
 
     files = _found(env, engines, options)
-    options = options.for_model(files.sampling)
+    options = files.fill(options)
     keep = KEEP_ALIVE if options.keep_alive is None else options.keep_alive
     printer = Printer(Screen(sys.stderr, sys.stderr))
     with closing(engines.connect(files, options.part(LoadOptions), keep)) as pair:

@@ -33,7 +33,7 @@ def open(
 
     store = Store(load_catalogue(own_models()))
     files = store.resolve(model, None if drafter is None else Path(drafter))
-    options = options.for_model(files.sampling)
+    options = files.fill(options)
     return Model(attach(files, options, lambda fraction: True, log.info), options)
 
 

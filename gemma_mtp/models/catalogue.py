@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.api import Sampling
+from gemma_mtp.api import Preset, Sampling
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import bounded, names, places
 from gemma_mtp.models import catalogue_schema, gguf_names, shape
@@ -96,6 +96,7 @@ class Entry:
     original: Original | None = None
     own: bool = False  # from the user's file
     sampling: Sampling = Sampling()  # what is recommended
+    published: Preset = Preset()  # what else came with it from where it was pulled
 
     def __post_init__(self) -> None:
         drafter = {part.path.casefold() for part in self.drafter.parts}

@@ -33,7 +33,7 @@ def details(
     ModelNotAvailable for a name that means nothing, and BadPair for damaged files.
     """
     found = _found(store, model, machine)
-    sampling = given.for_model(store.recommended(found["name"])).part(Sampling)
+    sampling = given.for_model(asdict(store.recommended(found["name"]))).part(Sampling)
     return {**found, "sampling": asdict(sampling)}
 
 

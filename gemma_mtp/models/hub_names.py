@@ -22,7 +22,7 @@ from gemma_mtp.models.pair_record import (
     read_record,
     read_unfinished,
 )
-from gemma_mtp.settings import Sampling
+from gemma_mtp.models.preset_data import preset_of
 
 PREFIX = "hf:"
 _NAME = re.compile(rf"({names.REPO})(?:[:@]([\w.-]{{1,64}}))?", re.ASCII)
@@ -143,7 +143,7 @@ def entry_of(record: PairRecord) -> Entry | None:
     try:
         if ollama_names.is_ollama_name(record.name):
             return ollama_names.make_entry(
-                record.name, record.revision, target, drafter, Sampling(**record.sampling)
+                record.name, record.revision, target, drafter, preset_of("", record.published)
             )
         entry = make_entry(record.repo, record.revision, target, drafter)
     except (ValueError, UsageError):

@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gemma_mtp.api import Preset
 from gemma_mtp.errors import UsageError
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.settings import Sampling
 
 PREFIX = "ollama:"
 LIBRARY, LATEST = "library", "latest"  # what Ollama takes where a name leaves them out
@@ -57,9 +57,10 @@ def read(typed: str) -> OllamaName:
 
 def make_entry(
     typed: str, revision: str, target: Sequence[RemoteFile], drafter: Sequence[RemoteFile],
-    sampling: Sampling,
+    published: Preset,
 ) -> Entry:  # fmt: skip
-    """The pair of these parts; `revision` is the manifest's digest. Raises UsageError for a name of
+    """The pair of these parts; `revision` is the manifest's digest, `published` what
+    it says of settings. Raises UsageError for a name of
     another form and ValueError when both models are one file."""
     about = read(typed)
     named = {about.name.lower(), about.name.removesuffix(f":{LATEST}").lower()}
@@ -72,5 +73,5 @@ def make_entry(
         target=replace(target[0], rest=tuple(target[1:])),
         drafter=replace(drafter[0], rest=tuple(drafter[1:])),
         spellings=tuple(sorted(named)),
-        sampling=sampling,
+        published=published,
     )

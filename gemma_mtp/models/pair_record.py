@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp.api import PairFiles
+from gemma_mtp.errors import UsageError
 from gemma_mtp.files import atomic, bounded, disk, names
-from gemma_mtp.files.schema import anything, rows, table, text, whole
+from gemma_mtp.files.schema import Misfit, anything, rows, table, text, whole
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.catalogue_schema import MOST_BYTES, SAMPLING
+from gemma_mtp.models.catalogue_schema import MOST_BYTES
+from gemma_mtp.models.preset_data import preset_of
 
 RECORD = "pair.json"
 UNFINISHED = "pull.json"  # the same about a pair that is not complete yet
@@ -37,9 +39,21 @@ _FILE = table(
     },
     others=True,  # of a newer version
 )
+
+
+def _preset(value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise Misfit(f"{where} must be a table")
+    try:
+        preset_of("", value)
+    except UsageError as error:
+        raise Misfit(f"{where}: {error}") from error
+    return value
+
+
 _PAIR = table(
     {"files": rows(_FILE, most=500)},
-    {"name": text(300), "repo": text(200), "revision": text(100), "sampling": SAMPLING},
+    {"name": text(300), "repo": text(200), "revision": text(100), "published": _preset},
     others=True,
 )
 
@@ -81,14 +95,14 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class PairRecord:
-    """A pair: its name, where it comes from, its files, and the sampling that came with it, where
-    some did."""
+    """A pair: its name, where it comes from, its files, and the settings that came with it, where
+    some did, as `preset_data` has them."""
 
     name: str
     repo: str
     revision: str
     files: tuple[FileRecord, ...]
-    sampling: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any] = field(default_factory=dict)
 
     def is_about(self, entry: Entry) -> bool:
         """It names the files that `entry` does; where the entry knows no sha256, any will do."""
@@ -120,7 +134,7 @@ def _read(path: Path) -> PairRecord | None:
             for file in data["files"]
         )  # fmt: skip
         name, repo, revision = (data.get(key, "") for key in ("name", "repo", "revision"))
-        return PairRecord(name, repo, revision, files, data.get("sampling", {}))
+        return PairRecord(name, repo, revision, files, data.get("published", {}))
     except (OSError, ValueError):
         return None
 
@@ -150,7 +164,8 @@ def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
     sizes = {file.path: file.bytes for file in record.files}
     if any(disk.size_of(folder / f.path) != sizes[f.path] for f in pair_files(entry)):
         return None
-    return PairFiles(entry.name, folder / entry.target.path, folder / entry.drafter.path)
+    target, drafter = (folder / file.path for file in (entry.target, entry.drafter))
+    return PairFiles(entry.name, target, drafter, published=entry.published)
 
 
 def pair_files(entry: Entry) -> tuple[RemoteFile, ...]:

@@ -105,10 +105,6 @@ class Store:
     def recommended(self, name: str) -> Sampling:
         """The sampling that is recommended for a model."""
         entry = self.catalogue.find(name)
-        if entry is None and hub_names.names_source(name):
-            entry = hub_names.find_pulled(name, paths.models_dir())
-            if entry is not None and entry.sampling == Sampling():
-                entry = None  # nothing came with it
         return entry.sampling if entry else self.catalogue.sampling
 
     def remember_used(self, name: str) -> None:

@@ -53,7 +53,7 @@ class ResidentPair:
         """`keep`: seconds that the pair stays loaded after a request, below 0 for good; None
         leaves that to those who say it. `party`: whom it is for, where that is one of several who
         each may have several requests; they take turns."""
-        self._folder, self._files = folder, files
+        self._folder, self._files = folder, files.bare
         self._options = replace(options, verbose=False)  # who sees the log is no matter of loading
         name = " ".join(["gemma-mtp", *sys.argv[1:2]])
         self._greeting = {

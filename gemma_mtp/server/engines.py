@@ -84,7 +84,7 @@ class Engines:
         return Opened(files, replace(request, messages=said), pair, options.context)
 
     def _options(self, asked: Asked, files: PairFiles) -> Options:
-        options = asked.options(self.served).for_model(files.sampling)
+        options = files.fill(asked.options(self.served))
         context = max(asked.context or 0, self.grown.get(files.name, 0), options.context or 0)
         return replace(options, context=context or None)
 

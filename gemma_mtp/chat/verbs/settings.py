@@ -10,7 +10,7 @@ from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.setting import SWITCH
-from gemma_mtp.settings import EFFORTS, PARAMETERS, SETTINGS, Options, Sampling, find
+from gemma_mtp.settings import EFFORTS, PARAMETERS, SETTINGS, Options, find
 from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 
@@ -42,9 +42,8 @@ def list_parameters(chat: Chat) -> None:
 
 def change(chat: Chat, name: str, words: list[str]) -> None:
     """Change a setting of the chat; raises UsageError and changes nothing for a wrong value."""
-    usual = chat.files.sampling if chat.files else Sampling()
     before = chat.options
-    chat.options = parameters.changed(chat.options, SETTINGS[name], words, usual)
+    chat.options = parameters.changed(chat.options, SETTINGS[name], words, chat.files)
     try:
         chat.heed_taste()
     except GemmaMtpError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp.api import Preset
 from gemma_mtp.errors import BadPair, HubError, UsageError
 from gemma_mtp.files import bounded
 from gemma_mtp.files.schema import rows, table, text, whole
@@ -24,6 +25,7 @@ from gemma_mtp.models.catalogue_schema import MOST_BYTES
 from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.ollama_names import OllamaName
 from gemma_mtp.models.pair_check import DRAFTER_ARCH
+from gemma_mtp.models.preset_data import settled
 from gemma_mtp.models.pull import hub, retry, reuse
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
@@ -96,9 +98,9 @@ def look_up(name: str, catalogue: Catalogue, on_event: OnEvent, anew: bool = Fal
     target = _weights(about, manifest)
     first = _beginning(about, target[0], on_event)
     drafter, why = _drafter(about, manifest, first, catalogue, on_event)
-    sampling = _sampling(about, manifest, on_event)
+    published = _published(about, manifest, on_event)
     on_event(PullNote(f"{drafter[0].path}: {why}"))
-    return ollama_names.make_entry(name, manifest.digest, target, drafter, sampling)
+    return ollama_names.make_entry(name, manifest.digest, target, drafter, published)
 
 
 def ask(about: OllamaName, on_event: OnEvent) -> Manifest:
@@ -184,7 +186,7 @@ def _beginning(about: OllamaName, file: RemoteFile, on_event: OnEvent) -> dict[s
     return beginning(blob, file.path, file.bytes, on_event)
 
 
-def _sampling(about: OllamaName, manifest: Manifest, on_event: OnEvent) -> Sampling:
+def _published(about: OllamaName, manifest: Manifest, on_event: OnEvent) -> Preset:
     """What the model's parameters say; what else it brings is named, since it is left out."""
     left_out = ["the system prompt"] if manifest.of("system") else []
     values: dict[str, Any] = {}
@@ -197,7 +199,7 @@ def _sampling(about: OllamaName, manifest: Manifest, on_event: OnEvent) -> Sampl
                 left_out += [name] if name != "stop" else []  # llama.cpp knows where Gemma ends
     if left_out:
         on_event(PullNote(f"Not taken over from {about.name}: {', '.join(left_out)}."))
-    return Sampling(**values)
+    return Preset("", settled(values))
 
 
 def _params(about: OllamaName, layer: Layer, on_event: OnEvent) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp import paths
@@ -21,12 +21,12 @@ from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import gguf, pair_check, pair_record
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import FileRecord, PairRecord, read_record
+from gemma_mtp.models.preset_data import data_of
 from gemma_mtp.models.pull import hub, reuse, verify
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
 from gemma_mtp.models.pull.expected_files import WantedFile, expect
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.transfer import Transfer, journal_of
-from gemma_mtp.settings import Sampling
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 
@@ -206,9 +206,8 @@ class _Pull:
         return PairFiles(self.entry.name, target, drafter)
 
     def _record(self, files: Iterable[FileRecord]) -> PairRecord:
-        entry, given = self.entry, asdict(self.entry.sampling)
-        own = {name: value for name, value in given.items() if value != getattr(Sampling(), name)}
-        return PairRecord(entry.name, entry.repo, self.revision, tuple(files), own)
+        entry, published = self.entry, data_of(self.entry.published)
+        return PairRecord(entry.name, entry.repo, self.revision, tuple(files), published)
 
     # --- small things ------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def show(http: Request, body: Named) -> dict[str, Any]:
     """What a model is."""
     files = engines(http).find(body.meant)
     header = about.header_of(files.target)
-    parameters = about.parameters(header, engines(http).served.for_model(files.sampling))
+    parameters = about.parameters(header, files.fill(engines(http).served))
     info = about.model_info(header, ours(body.meant))
     found: dict[str, Any] = {
         "license": str(info.get("general.license", "")),

@@ -21,6 +21,7 @@ from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pull import ollama_registry
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
+from gemma_mtp.settings import Options
 
 TARGET, DRAFTER = writer.contents(*writer.target()), writer.contents(*writer.drafter())
 PARAMS = json.dumps(
@@ -79,7 +80,7 @@ def test_a_model_with_its_drafter_is_pulled_and_found_by_its_name(hub: Hub, stor
 def test_its_parameters_hold_and_what_is_left_out_is_named(store: Store) -> None:
     events = Events()
     name = fulfil("ollama:gemma4:e2b", PullRequest(), store, events.append)
-    sampling = store.resolve(name).sampling
+    sampling = store.resolve(name).fill(Options())
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 20, 0.95)
     left_out = "Not taken over from ollama:gemma4:e2b: the system prompt, num_ctx."
     assert left_out in events.notes
