@@ -31,6 +31,7 @@ from gemma_mtp.cli.export_command import export_command
 from gemma_mtp.cli.flags import our_word
 from gemma_mtp.cli.list import list_models
 from gemma_mtp.cli.pull import pull
+from gemma_mtp.cli.quantize import quantize
 from gemma_mtp.cli.remove import prune, rm
 from gemma_mtp.cli.run import run
 from gemma_mtp.cli.serve import serve
@@ -97,6 +98,7 @@ app.command(context_settings={"ignore_unknown_options": True})(config)
 for command in (serve, ps, stop, doctor, bench, verify):
     app.command()(command)
 app.command("export-command")(export_command)
+app.command()(quantize)
 app.command("completion")(completion.completion)
 app.command("help")(show_help)
 for name in ("ls", "models"):  # what commands are called elsewhere

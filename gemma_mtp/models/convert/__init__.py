@@ -1,0 +1,1 @@
+"""Files of weights made into others: safetensors into GGUF, and GGUF into smaller types."""

@@ -1,0 +1,103 @@
+"""A step of a conversion: a process of its own that writes one file.
+
+The file has another name until it is whole, so that a step that was stopped, or killed, leaves
+nothing that looks like a model. How far it is, its size tells. `quantize` and `pair` run steps;
+knows nothing of what a step does.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.files import disk
+
+Progress = Callable[[str, str, int, int], bool]
+"""Gets what is done ("quantizing"), the name of the file, its bytes so far and in all (about), and
+answers whether to go on."""
+
+CHILD = [sys.executable, "-m", "gemma_mtp.models.convert.child"]
+UNFINISHED = ".unfinished"  # ending of a file that a step is at
+INTERVAL = 0.2  # seconds between two looks at the size of the file
+
+
+def run_step(
+    doing: str,
+    words: Sequence[str],
+    out: Path,
+    expected: int,
+    progress: Progress,
+    check: Callable[[Path], None],
+) -> None:
+    """Run `words`, in which the path `unfinished(out)` stands for the file, and give it its name
+    when `check` has raised nothing.
+
+    `expected`: bytes it will have, about. Raises Cancelled when `progress` says so, GemmaMtpError
+    for a step that fails and for what the disk refuses.
+    """
+    temporary = unfinished(out)
+    try:
+        temporary.unlink(missing_ok=True)
+        _run(doing, [*CHILD, str(temporary), *words], out, expected, progress)
+        check(temporary)
+        _flush(temporary)
+        temporary.replace(out)
+    except OSError as error:
+        raise disk.disk_error(error, out.parent, "try again") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def unfinished(out: Path) -> Path:
+    """What a file is called until it is whole."""
+    return out.with_name(out.name + UNFINISHED)
+
+
+def _run(doing: str, command: list[str], out: Path, expected: int, progress: Progress) -> None:
+    temporary = unfinished(out)
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        try:
+            while not _ended(child):
+                size = min(max(disk.size_of(temporary), 0), expected)
+                if not progress(doing, out.name, size, expected):
+                    raise Cancelled("Stopped.", "Nothing half made is left.")
+        finally:
+            child.kill()
+            child.wait()
+        if child.returncode:
+            errors.seek(0)
+            raise _failure(errors.read(), child.returncode)
+    progress(doing, out.name, expected, expected)
+
+
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    try:
+        child.wait(INTERVAL)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _failure(said: bytes, status: int) -> GemmaMtpError:
+    """What a process said last before it failed."""
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    if status < 0:
+        why = "it was ended by the system, which may have no memory left"
+        return GemmaMtpError(f"The step did not finish: {why} (signal {-status}).")
+    return GemmaMtpError(lines[-1].strip() if lines else f"The step failed, with status {status}.")
+
+
+def _flush(path: Path) -> None:
+    """On the disk when this returns."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
