@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.models import gguf, gguf_names, pair_check
+from gemma_mtp.models import foreign_drafter, gguf, gguf_names, pair_check
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.check_cache import remembered
 from gemma_mtp.models.pair_record import read_record
@@ -47,7 +47,7 @@ def _find(
     for path in places:
         try:
             header = gguf.read_header(path)
-            pair_check.check_pair(ours, header)
+            foreign_drafter.check(ours, header)
             fitting.append(header)
         except GemmaMtpError as error:
             problems += [error] if path in near else []

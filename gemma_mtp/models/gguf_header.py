@@ -25,6 +25,7 @@ TYPES = {
 }  # fmt: skip
 """Number of a tensor type: its name, elements in a block, bytes of a block. As in llama.cpp's
 ggml/include/ggml.h (`enum ggml_type`) and the block types of ggml/src/ggml-common.h."""
+NUMBERS = {name: number for number, (name, _, _) in TYPES.items()}
 _BLOCKS = {name: (block, size) for name, block, size in TYPES.values()}
 
 

@@ -143,6 +143,24 @@ def first_values(start: bytes, name: str) -> dict[str, Any]:
     return found
 
 
+def raw_values(data: mmap.mmap | bytes, name: str) -> dict[str, bytes]:
+    """The bytes of each value of the metadata, its type in front of it, in a file that `parse` has
+    found to be sound."""
+    cursor = Cursor(data, name, whole=True)
+    cursor.take(4)  # version
+    _, n_keys = cursor.numbers("Q", 2)
+    found: dict[str, bytes] = {}
+    for _ in range(n_keys):
+        key, start = cursor.string(), cursor.pos
+        kind = cursor.number("I")
+        if kind == _ARRAY:
+            _array(cursor, None)
+        else:
+            _value(cursor, kind)
+        found[key] = data[start : cursor.pos]
+    return found
+
+
 def starts_with_architecture(start: bytes, name: str) -> str | None:
     """The architecture of a file by its first bytes, where it is the first key, as usual.
 

@@ -1,7 +1,7 @@
 """Writes what stands before the weights in a GGUF file: metadata, and names and shapes of tensors.
 
-`random_pair` calls it, and so do tests, whose files are damaged on purpose: nothing is checked. The
-layout is that of llama.cpp's ggml/src/gguf.cpp.
+`random_pair` and `converted_drafter` call it, and so do tests, whose files are damaged on purpose:
+nothing is checked. The layout is that of llama.cpp's ggml/src/gguf.cpp.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ class Typed:
 
     kind: int
     value: Any
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A value as the bytes that it has in another file, its type in front of it."""
+
+    value: bytes
 
 
 def head(
@@ -78,6 +85,8 @@ def string(text: str) -> bytes:
 
 def encoded(value: Any) -> bytes:
     """A value of the metadata with its type."""
+    if isinstance(value, Raw):
+        return value.value
     kind, plain = _type(value), value.value if isinstance(value, Typed) else value
     if not isinstance(plain, list):
         return struct.pack("<I", kind) + _body(kind, [plain])

@@ -20,7 +20,7 @@ from gemma_mtp.errors import BadPair, NotPulled, UsageError
 from gemma_mtp.files import disk
 from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
-from gemma_mtp.models import gguf, last_used, pair_record
+from gemma_mtp.models import converted_drafter, gguf, last_used, pair_record
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.hub_names import entry_of, names_source
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
@@ -126,10 +126,13 @@ def remove(item: StoredPair) -> int:
     stays. Raises UsageError for a built-in pair, and where the folder cannot be removed."""
     if item.builtin or item.folder is None:
         raise UsageError(f"{item.name} belongs to the program and cannot be removed.")
-    linked = item.folder.is_symlink()
+    linked, copies = item.folder.is_symlink(), converted_drafter.copies_of(item.folder)
+    freed = sum(map(bytes_on_disk, copies)) + (0 if linked else item.bytes)
     remove_folder(item.folder, item.name)
+    for copy in copies:
+        remove_folder(copy, item.name)
     last_used.forget(item.name)
-    return 0 if linked else item.bytes
+    return freed
 
 
 def remove_folder(folder: Path, name: str) -> None:
@@ -216,7 +219,14 @@ def _both(pair: PairFiles) -> list[tuple[str, Path]]:
 
 def _stored(files: Iterable[tuple[str, Path]]) -> tuple[StoredFile, ...]:
     """Files of which nobody keeps a record."""
-    return tuple(StoredFile(role, path, path.stat().st_size) for role, path in files)
+    return tuple(
+        StoredFile(role, path, path.stat().st_size, origin=_origin(path)) for role, path in files
+    )
+
+
+def _origin(path: Path) -> str:
+    original = converted_drafter.original(path)
+    return f"{original}, converted" if original else ""
 
 
 def _recorded(folder: Path, record: PairRecord) -> tuple[StoredFile, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp.files.folder_lock import LOCK, is_locked
-from gemma_mtp.models import chat_states
+from gemma_mtp.models import chat_states, converted_drafter
 from gemma_mtp.models.inventory import StoredPair, bytes_on_disk, folders, in_folder, remove_folder
 from gemma_mtp.models.pair_record import RECORD, SUMS
 from gemma_mtp.models.store import Store
@@ -25,7 +25,8 @@ class Leftover:
 
 def leftovers(store: Store, *, keeps_chats: bool = True) -> list[Leftover]:
     """Parts of downloads, files set aside, temporary files: not those of a running pull. States of
-    chats that cannot be used any more, or all of them unless the user `keeps_chats`."""
+    chats that cannot be used any more, or all of them unless the user `keeps_chats`; copies of
+    drafters that are gone."""
     known = {store.folder(entry): entry for entry in store.catalogue.entries}
     found: list[Leftover] = []
     for folder in folders():
@@ -38,8 +39,8 @@ def leftovers(store: Store, *, keeps_chats: bool = True) -> list[Leftover]:
             size = 0 if folder.is_symlink() else bytes_on_disk(folder)
             other = "left by bench --shape" if is_temporary(folder) else "no model"
             found.append(Leftover(folder, size, f"part of {item.name}" if item else other))
-    states = chat_states.unusable(keeps_chats)
-    return [*found, *(Leftover(path, bytes_on_disk(path), why) for path, why in states)]
+    useless = [*chat_states.unusable(keeps_chats), *converted_drafter.unneeded()]
+    return [*found, *(Leftover(path, bytes_on_disk(path), why) for path, why in useless)]
 
 
 def clear(leftover: Leftover) -> None:

@@ -1,8 +1,8 @@
 """Whether a target can be loaded, and whether a drafter belongs to it, from their headers.
 
 llama.cpp ends the whole process on some well-formed but unsuitable files, so everything it would
-trip over is checked here first. `check_cache`, `drafter_search` and pulls ask. Knows how Gemma 4
-files are made up; reads no file itself.
+trip over is checked here first. `foreign_drafter` asks, for all who have found a drafter. Knows how
+Gemma 4 files are made up; reads no file itself.
 """
 
 from __future__ import annotations
@@ -17,17 +17,8 @@ TARGET_ARCH = "gemma4"
 DRAFTER_ARCH = "gemma4-assistant"
 
 WRONG_DRAFTER = "Use the drafter published together with this target, or leave --drafter out."
-_FOREIGN_DRAFTERS = {
-    "gemma4_assistant": (
-        "was converted with the name gemma4_assistant; llama.cpp wants gemma4-assistant.",
-        "Convert it again with llama.cpp, or use the drafter that gemma-mtp pull gets.",
-    ),
-    "gemma4_mtp": (
-        "is in the gemma4_mtp layout of another program, which llama.cpp cannot load.",
-        "Use the drafter that gemma-mtp pull gets.",
-    ),
-}
-_NO_DRAFTERS = _FOREIGN_DRAFTERS | {
+FOREIGN_DRAFTERS = ("gemma4_assistant", "gemma4_mtp")  # see `foreign_drafter`
+_NO_DRAFTERS = {
     TARGET_ARCH: ("is a target, not an MTP drafter.", WRONG_DRAFTER),
     "clip": ("is an image encoder (mmproj), not an MTP drafter.", WRONG_DRAFTER),
 }
@@ -36,7 +27,7 @@ _DRAFTER = (
     "Name the target file; its drafter goes to --drafter.",
 )
 _ENCODER = "is an image encoder (mmproj), not a language model.", "Name the model file next to it."
-_NO_TARGETS = {"clip": _ENCODER} | dict.fromkeys((DRAFTER_ARCH, *_FOREIGN_DRAFTERS), _DRAFTER)
+_NO_TARGETS = {"clip": _ENCODER} | dict.fromkeys((DRAFTER_ARCH, *FOREIGN_DRAFTERS), _DRAFTER)
 # llama.cpp takes other ids that are out of range for missing; a text cannot do without the first.
 BOS, EOS = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"
 
@@ -60,12 +51,6 @@ def check_target(header: Header) -> None:
 def check_drafter(header: Header) -> None:
     """Raise `BadPair` unless llama.cpp can load this file as a Gemma 4 MTP drafter."""
     _check_drafter_arch(header)
-    if any(name.startswith("masked_embd_") for name in header.tensors):
-        raise refuse(
-            header,
-            "still holds masked_embd_* tensors, which this llama.cpp cannot load.",
-            "Use a drafter converted without the centroid head; gemma-mtp pull gets one.",
-        )
     hyper = hyperparameters(header)
     # Of the vocabulary only its size counts: the drafter's tokens are those of its target.
     if not vocabulary_size(header):
@@ -120,7 +105,7 @@ def _check_drafter_arch(header: Header) -> None:
 
 def is_drafter_arch(arch: str) -> bool:
     """Whether a file of this architecture is a drafter, one that llama.cpp can load or not."""
-    return arch == DRAFTER_ARCH or arch in _FOREIGN_DRAFTERS
+    return arch == DRAFTER_ARCH or arch in FOREIGN_DRAFTERS
 
 
 def _named(header: Header) -> str:

@@ -17,12 +17,14 @@ from gemma_mtp.files import config_file, places
 from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, typed_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
+from gemma_mtp.models.converted_drafter import usable
 from gemma_mtp.models.drafter_search import find_drafter
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.typed_names import Meant
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+CONVERTED = "was written for another program; a converted copy of it, in the cache, is used."
 GET_AGAIN = "The file is damaged or incomplete: get it again from where it came from."
 
 
@@ -122,13 +124,13 @@ class Store:
         found = self._named(model, drafter)
         pair = replace(found, sampling=self.recommended(found.name))
         self._drafters.pop(pair.name, None)
-        if drafter is None:
-            return pair
-        drafter = _absolute(drafter)
-        with gguf.advising(GET_AGAIN):
-            check_once(pair.target, drafter)
-        self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
-        return replace(pair, drafter=first, no_drafter="")
+        if drafter is not None:
+            drafter = _absolute(drafter)
+            with gguf.advising(GET_AGAIN):
+                check_once(pair.target, drafter)
+            self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
+            pair = replace(pair, drafter=first, no_drafter="", drafter_of="", rival=None, note="")
+        return _loadable(pair)
 
     def _problem(self, latest: last_used.Used) -> GemmaMtpError | None:
         try:
@@ -190,6 +192,17 @@ class Store:
             if lost := places.dangling(path):
                 hint = f"Connect its disk; or remove the link, and gemma-mtp pull {entry.name}"
                 raise ModelNotAvailable(f"{entry.name} cannot be opened: {lost}.", hint)
+
+
+def _loadable(pair: PairFiles) -> PairFiles:
+    """With copies in place of drafters that were written for other programs."""
+    if pair.drafter is None:
+        return pair
+    drafter = usable(pair.target, pair.drafter)
+    rival = usable(pair.target, pair.rival) if pair.rival else None
+    said = "" if drafter == pair.drafter else f"{drafter.name} {CONVERTED}"
+    note = " ".join(filter(None, (pair.note, said)))
+    return replace(pair, drafter=drafter, rival=rival, note=note)
 
 
 def looks_like_path(model: str) -> bool:

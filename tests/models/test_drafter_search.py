@@ -141,11 +141,13 @@ def test_why_the_only_drafter_is_none_of_this_target(folder: Path) -> None:
     assert not said.endswith(".")
 
 
-def test_a_drafter_of_another_program_is_named(folder: Path) -> None:
+def test_a_drafter_of_another_program_that_cannot_be_converted_is_named(folder: Path) -> None:
     metadata, tensors = writer.drafter()
     metadata["general.architecture"] = "gemma4_assistant"
+    del tensors["output_norm.weight"]
     put(folder / "mtp-b.gguf", (metadata, tensors))
-    assert "was converted with the name gemma4_assistant" in chosen(folder)
+    why = "mtp-b.gguf was written for another program than llama.cpp, and cannot be converted: it"
+    assert f"{why} lacks the tensor output_norm.weight" in chosen(folder)
 
 
 def test_a_split_target_in_a_folder_of_its_quantization(folder: Path) -> None:

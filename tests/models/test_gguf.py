@@ -310,8 +310,6 @@ def test_a_sound_pair_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arch", "words"),
     [
-        ("gemma4_assistant", "converted with the name gemma4_assistant"),
-        ("gemma4_mtp", "gemma4_mtp layout of another program"),
         ("gemma4", "is a target, not an MTP drafter"),
         ("clip", "image encoder"),
         ("qwen3", "architecture 'qwen3', not a Gemma 4 MTP drafter"),
@@ -322,15 +320,6 @@ def test_other_architectures_as_drafter(tmp_path: Path, arch: str, words: str) -
     metadata["general.architecture"] = arch
     header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
     with pytest.raises(BadPair, match=words):
-        pair_check.check_drafter(header)
-
-
-@pytest.mark.parametrize("name", ["masked_embd_centroids.weight", "masked_embd_ordering"])
-def test_a_drafter_with_a_centroid_head(tmp_path: Path, name: str) -> None:
-    metadata, tensors = writer.drafter()
-    tensors[name] = (16, 4), 0
-    header = gguf.read_header(writer.write(tmp_path / "d.gguf", metadata, tensors))
-    with pytest.raises(BadPair, match=r"masked_embd_\* tensors"):
         pair_check.check_drafter(header)
 
 

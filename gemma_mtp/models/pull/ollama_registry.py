@@ -24,7 +24,7 @@ from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile
 from gemma_mtp.models.catalogue_schema import MOST_BYTES
 from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.ollama_names import OllamaName
-from gemma_mtp.models.pair_check import DRAFTER_ARCH
+from gemma_mtp.models.pair_check import is_drafter_arch
 from gemma_mtp.models.preset_data import settled
 from gemma_mtp.models.pull import hub, retry, reuse
 from gemma_mtp.models.pull.events import OnEvent, PullNote
@@ -171,7 +171,7 @@ def _drafter(
     for layer in manifest.of("draft"):
         file = _file("drafter.gguf", layer)
         kind = _beginning(about, file, on_event).get("general.architecture")
-        if kind == DRAFTER_ARCH:
+        if is_drafter_arch(str(kind)):  # what other programs write is converted when it is used
             return [file], f"the drafter of {about.name}."
         lacking = f"{about.name} has a drafter of the kind {kind}, which cannot be loaded"
     return official_drafter(target, (about.tag,), lacking, catalogue)

@@ -18,7 +18,7 @@ from gemma_mtp.errors import HubError
 from gemma_mtp.files import disk
 from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
-from gemma_mtp.models import gguf, pair_check, pair_record
+from gemma_mtp.models import foreign_drafter, gguf, pair_record
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import FileRecord, PairRecord, read_record
 from gemma_mtp.models.preset_data import data_of
@@ -194,7 +194,8 @@ class _Pull:
     def _check_pair(self) -> None:
         """That both can be loaded and belong together; a good hash says neither."""
         with gguf.advising(AS_PUBLISHED):
-            pair_check.check_pair(self._header(self.entry.target), self._header(self.entry.drafter))
+            ours, theirs = (self._header(f) for f in (self.entry.target, self.entry.drafter))
+            foreign_drafter.check(ours, theirs)
 
     def _header(self, file: RemoteFile) -> gguf.Header:
         staged = {w.file.path: w.staged for w in self.wanted}
