@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp.api import Preset
-from gemma_mtp.errors import BadPair, HubError, UsageError
+from gemma_mtp.errors import BadPair, HubError
 from gemma_mtp.files import bounded
 from gemma_mtp.files.schema import rows, table, text, whole
 from gemma_mtp.models import ollama_names
@@ -25,20 +25,17 @@ from gemma_mtp.models.catalogue_schema import MOST_BYTES
 from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.ollama_names import OllamaName
 from gemma_mtp.models.pair_check import is_drafter_arch
-from gemma_mtp.models.preset_data import settled
 from gemma_mtp.models.pull import hub, retry, reuse
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.official_drafter import BEGINNING, beginning, official_drafter
-from gemma_mtp.setting import settings_of
-from gemma_mtp.settings import Sampling
+from gemma_mtp.models.pull.ollama_settings import LONGEST_TEXT, OTHERS, TEXTS, Brought
 
 REGISTRY = "https://registry.ollama.ai"
 VARIABLE = "GEMMA_MTP_OLLAMA_REGISTRY"  # a mirror in its place
 HOST = "registry.ollama.ai"  # whose manifests Ollama's store keeps under this name
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 KINDS = "application/vnd.ollama.image."
-LONGEST_TEXT = 1 << 20  # bytes of a layer that is no weights
 
 _DIGEST = text(71, r"sha256:[0-9a-f]{64}")
 _LAYER = table(
@@ -187,41 +184,41 @@ def _beginning(about: OllamaName, file: RemoteFile, on_event: OnEvent) -> dict[s
 
 
 def _published(about: OllamaName, manifest: Manifest, on_event: OnEvent) -> Preset:
-    """What the model's parameters say; what else it brings is named, since it is left out."""
-    left_out = ["the system prompt"] if manifest.of("system") else []
-    values: dict[str, Any] = {}
-    known = {each.name: each for each in settings_of(Sampling)}
-    for layer in manifest.of("params"):
-        for name, value in _params(about, layer, on_event).items():
-            try:
-                values[name] = known[name].accept(value)
-            except (KeyError, UsageError):
-                left_out += [name] if name != "stop" else []  # llama.cpp knows where Gemma ends
-    if left_out:
-        on_event(PullNote(f"Not taken over from {about.name}: {', '.join(left_out)}."))
-    return Preset("", settled(values))
+    """The settings and messages that come with the model; what else comes with it is named."""
+    brought = Brought()
+    for kind in TEXTS:
+        for layer in manifest.of(kind):
+            brought.take(kind, _text_of(about, layer, on_event))
+    brought.left_out += [words for kind, words in OTHERS.items() if manifest.of(kind)]
+    preset = brought.preset()
+    if brought.left_out:
+        left_out = ", ".join(dict.fromkeys(brought.left_out))
+        on_event(PullNote(f"Not taken over from {about.name}: {left_out}."))
+    return preset
 
 
-def _params(about: OllamaName, layer: Layer, on_event: OnEvent) -> dict[str, Any]:
-    data = _text_of(about, layer, on_event)
-    try:
-        found = bounded.parse_json(data)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {}
+def _text_of(about: OllamaName, layer: Layer, on_event: OnEvent) -> bytes | None:
+    """A layer of text, from a store on this machine or the registry; None where it is too long.
 
-
-def _text_of(about: OllamaName, layer: Layer, on_event: OnEvent) -> bytes:
-    """A layer that is no weights, from a store on this machine or the registry."""
+    Raises HubError where the registry sends another text than its digest says.
+    """
     if layer.bytes > LONGEST_TEXT:
-        return b""
+        return None
     for path in _in_stores(layer.sha256):
-        with suppress(OSError):
-            return path.read_bytes()
+        with suppress(OSError), open(path, "rb") as here:
+            data = here.read(LONGEST_TEXT)
+            if hashlib.sha256(data).hexdigest() == layer.sha256:
+                return data
     where = f"{registry()}/{about.path}"
     url = f"{registry()}/v2/{about.path}/blobs/sha256:{layer.sha256}"
     longest = hub.longest_answer()
-    return bytes(retry.ask(where, lambda: hub.document(url, where, "a layer"), longest, on_event))
+    body = retry.ask(where, lambda: hub.document(url, where, "a layer"), longest, on_event)
+    if hashlib.sha256(body).hexdigest() != layer.sha256:
+        raise HubError(
+            f"{where} sends other contents of its {layer.kind} than its manifest says.",
+            "Pull again; if it happens again, the registry cannot be trusted.",
+        )
+    return bytes(body)
 
 
 def _in_stores(sha256: str) -> list[Path]:

@@ -13,6 +13,7 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import ENTRY, Events, sha256
 
 from gemma_mtp import paths
+from gemma_mtp.api import Preset
 from gemma_mtp.errors import BadPair, GemmaMtpError, HubError, ModelNotAvailable, UsageError
 from gemma_mtp.models import ollama_names
 from gemma_mtp.models.catalogue import RemoteFile, load_catalogue
@@ -25,10 +26,12 @@ from gemma_mtp.settings import Options
 
 TARGET, DRAFTER = writer.contents(*writer.target()), writer.contents(*writer.drafter())
 PARAMS = json.dumps(
-    {"temperature": 0.5, "top_k": 20, "stop": ["<turn|>"], "num_ctx": 4096}
+    {"temperature": 0.5, "top_k": 20, "stop": ["<turn|>", "User:"], "num_ctx": 4096, "num_gpu": 9}
 ).encode()
 SYSTEM = b"You are a pirate."
-KINDS = {"model": TARGET, "draft": DRAFTER, "params": PARAMS, "system": SYSTEM}
+CONTRADICT = "its parameters, which contradict each other"
+KINDS = {"model": TARGET, "draft": DRAFTER, "params": PARAMS, "system": SYSTEM,
+         "template": b"{{ .Prompt }}"}  # fmt: skip
 
 
 def manifest(**layers: bytes | list[bytes]) -> bytes:
@@ -77,13 +80,57 @@ def test_a_model_with_its_drafter_is_pulled_and_found_by_its_name(hub: Hub, stor
     assert not hub.requests
 
 
-def test_its_parameters_hold_and_what_is_left_out_is_named(store: Store) -> None:
+def test_its_parameters_and_system_prompt_hold_and_what_is_left_out_is_named(
+    hub: Hub, store: Store
+) -> None:
     events = Events()
     name = fulfil("ollama:gemma4:e2b", PullRequest(), store, events.append)
-    sampling = store.resolve(name).fill(Options())
-    assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 20, 0.95)
-    left_out = "Not taken over from ollama:gemma4:e2b: the system prompt, num_ctx."
-    assert left_out in events.notes
+    files = store.resolve(name)
+    options = files.fill(Options())
+    assert (options.temperature, options.top_k, options.top_p) == (0.5, 20, 0.95)
+    assert (options.system, options.stop) == ("You are a pirate.", ("User:",))
+    assert options.context == 4096
+    assert (
+        "Not taken over from ollama:gemma4:e2b: num_gpu, its template (that of the file is used)."
+        in events.notes
+    )
+    mine = files.fill(Options().with_values(system="Be brief.", context=512))
+    assert (mine.system, mine.context, mine.stop) == ("Be brief.", 512, ("User:",))
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ({"params": b"{"}, "its parameters, which cannot be used"),
+        ({"params": b"[]"}, "its parameters, which cannot be used"),
+        ({"params": b"[" * 20_000}, "its parameters, which cannot be used"),
+        ({"params": b'{"think": true, "think_budget": 0}'}, CONTRADICT),
+        ({"params": b'{"top_k": "many"}'}, "top_k"),
+        ({"params": b'{"stop": 5}'}, "stop"),
+        ({"params": json.dumps({"stop": ["x"] * 1000}).encode()}, "stop"),
+        ({"params": b'{"num_ctx": 1e99}'}, "num_ctx"),
+        ({"params": b'{"\\u001b]0;x": 1}'}, "a parameter of no known name"),
+        ({"params": b'{"server": "http://evil"}'}, "server"),
+        ({"params": b'{"num_predict": -1, "seed": -1}'}, ""),
+        ({"system": b"\xff\xfe"}, "its system prompt, which cannot be used"),
+        ({"system": b"x" * 40_000}, "its system prompt, which cannot be used"),
+        (
+            {"messages": b'[{"role": "system", "content": "x"}]'},
+            "its messages, which cannot be used",
+        ),
+    ],
+)
+def test_what_cannot_be_a_setting_is_left_out(
+    hub: Hub, store: Store, layers: dict[str, bytes], words: str
+) -> None:
+    hub.files |= {f"{kind}.odd": Stored.of(body) for kind, body in layers.items()}
+    hub.manifests["library/gemma4/e2b"] = manifest(model=TARGET, draft=DRAFTER, **layers)
+    events = Events()
+    files = store.resolve(fulfil("ollama:gemma4:e2b", PullRequest(), store, events.append))
+    assert files.published == Preset()
+    assert events.notes.isprintable() or "\n" in events.notes
+    left_out = f"Not taken over from ollama:gemma4:e2b: {words}." if words else "Not taken over"
+    assert (left_out in events.notes) is bool(words)
 
 
 @pytest.mark.parametrize(
@@ -217,3 +264,9 @@ def test_names(typed: str, name: str) -> None:
     else:
         with pytest.raises(UsageError, match="is not of the form ollama:MODEL:TAG"):
             ollama_names.read(typed)
+
+
+def test_a_text_that_is_not_that_of_its_digest_is_refused(hub: Hub, store: Store) -> None:
+    hub.faults.claim["system.bin"] = Stored.of(b"You are a parrot.")
+    with pytest.raises(HubError, match="sends other contents of its system than its manifest says"):
+        fulfil("ollama:gemma4:e2b", PullRequest(), store, Events().append)
