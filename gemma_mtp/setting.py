@@ -29,8 +29,9 @@ class Setting:
     `least` and `most`, or larger than `above`; texts are one of `choices` where there are any.
     `words` stand for values. `unset` says what None means, "" where None is no value. `alias` is
     Ollama's name, where that is another one. `is_time`: a number of seconds, also typed as 30s, 5m
-    or 1h30m. `variable` of the environment sets it, over config.toml. A `secret` is never shown.
-    What is `at_load` counts from the next load on, and not at once.
+    or 1h30m. `is_size`: a number of bytes, also typed as 6GB. `variable` of the environment sets
+    it, over config.toml. A `secret` is never shown. What is `at_load` counts from the next load on,
+    and not at once.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Setting:
     unset: str = ""
     alias: str = ""
     is_time: bool = False
+    is_size: bool = False
     variable: str = ""
     secret: bool = False
     at_load: bool = False
@@ -56,7 +58,9 @@ class Setting:
         Raises UsageError where it is of another kind or out of range, and calls it `called`.
         """
         found = value
-        if isinstance(value, str) and (self.words or self.choices):
+        if isinstance(value, str) and self.is_size:
+            found = size_of(value) or value
+        elif isinstance(value, str) and (self.words or self.choices):
             found = value.lower()
             if found in self.words:
                 return self.words[found]
@@ -109,6 +113,7 @@ class Setting:
         if isinstance(value, bool):
             return str(value).lower()
         usual = _time_words(value) if self.is_time else str(value)
+        usual = f"{value / 1e9:.12g}GB" if self.is_size else usual
         return next((word for word, meant in self.words.items() if meant == value), usual)
 
     @property
@@ -116,6 +121,8 @@ class Setting:
         """The values it takes, as the rest of a sentence."""
         if self.is_time:
             return f"{', '.join(self.words)} or a time such as 30s, 5m or 1h30m"
+        if self.is_size:
+            return "a size such as 6GB or 500MB"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.kind is bool:
@@ -161,6 +168,18 @@ def seconds_of(text: str) -> float | None:
     else:
         return None
     return -total if text.startswith("-") else total
+
+
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([kmgt])(i?)b?", re.ASCII)
+
+
+def size_of(text: str) -> int | None:
+    """A size such as 6GB, 6 GiB or 500m in bytes; None for what is none."""
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        return None
+    unit: int = (1024 if match[3] else 1000) ** " kmgt".index(match[2])
+    return round(float(match[1]) * unit)
 
 
 def _time_words(seconds: int) -> str:

@@ -39,6 +39,7 @@ EFFORTS = {
     "max": None,
 }
 """What clients call an effort of thinking, as a `think_budget`; None is no limit."""
+AUTO_OR_ALL: dict[str, int | None] = {"auto": None, "all": -1}
 
 
 class KvType(NamedTuple):
@@ -147,7 +148,25 @@ class LoadOptions:
         "CPU threads; else as many as others leave.", least=1, most=1024, alias="num_thread"
     )
     gpu_layers: int | None = chosen(
-        "Layers on the GPU; -1 is all.", least=-1, most=1000, alias="num_gpu"
+        "Layers on the GPU, the last ones; the others stay on the CPU.",
+        least=-1,
+        most=1000,
+        words=AUTO_OR_ALL,
+        alias="num_gpu",
+    )
+    cpu_experts: int | None = chosen(
+        "Layers whose experts stay on the CPU, the first ones.",
+        least=-1,
+        most=1000,
+        words=AUTO_OR_ALL,
+    )
+    gpu_memory: int | None = loading(
+        None,
+        "Most memory of GPUs to use, of all together.",
+        int,
+        least=10**6,
+        is_size=True,
+        unset="what is free",
     )
     kv_type: str = loading("f16", "Type of the KV cache.", choices=tuple(KV_TYPES))
     flash_attn: str = loading("auto", "Flash attention.", choices=("auto", "on", "off"))

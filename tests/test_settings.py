@@ -31,7 +31,13 @@ GOOD: dict[str, str] = {
     for known in SETTINGS.values()
 }
 """A word for each setting that is another value than its default, in most cases."""
-GOOD |= {"temperature": "0.5", "top_p": "0.5", "ctx": "512", "repeat_penalty": "1.5"}
+GOOD |= {
+    "temperature": "0.5",
+    "top_p": "0.5",
+    "ctx": "512",
+    "repeat_penalty": "1.5",
+    "gpu_memory": "6GB",
+}
 every = pytest.mark.parametrize("known", PARAMETERS.values(), ids=PARAMETERS)
 
 
@@ -177,6 +183,32 @@ def test_a_time_is_read_as_ollama_reads_it(typed: str, seconds: int) -> None:
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(UsageError, match="a time such as 30s, 5m or 1h30m"):
         SETTINGS["keep_alive"].parse(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "size", "shown"),
+    [
+        ("6GB", 6 * 10**9, "6GB"),
+        ("6.5 gb", 6_500_000_000, "6.5GB"),
+        ("6GiB", 6 << 30, "6.442450944GB"),
+        ("500M", 500_000_000, "0.5GB"),
+    ],
+)
+def test_a_size_is_shown_as_it_may_be_typed(typed: str, size: int, shown: str) -> None:
+    known = SETTINGS["gpu_memory"]
+    assert known.parse(typed) == size == known.parse(shown)
+    assert known.shown(size) == shown
+
+
+@pytest.mark.parametrize("typed", ["6", "0GB", "much", "-6GB", "6 G B"])
+def test_what_is_no_size_is_refused(typed: str) -> None:
+    with pytest.raises(UsageError, match=r"gpu_memory must be a size such as 6GB"):
+        SETTINGS["gpu_memory"].parse(typed)
+
+
+@pytest.mark.parametrize("name", ["gpu_layers", "cpu_experts"])
+def test_a_number_of_layers_may_be_a_word(name: str) -> None:
+    assert [SETTINGS[name].parse(word) for word in ("auto", "all", "-1", "7")] == [None, -1, -1, 7]
 
 
 def test_a_single_text_stands_for_a_list_of_one() -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gemma_mtp.api.messages import Message
+from gemma_mtp.api.placement import ON_CPU, Placement
 from gemma_mtp.api.preset import Preset
 from gemma_mtp.settings import MAX_DRAFT, Options, Sampling
 
@@ -86,6 +87,8 @@ class PairInfo:
     longest context that the model was trained with, in tokens; 0 where that is not known.
     `server` is the address of the server that has it, "" on this machine; it may not say how large
     the context is, which is 0 then.
+    `gpu_layers` of the target are on GPUs, the output counted as one; `placement` says more, with
+    the bytes that llama.cpp announced where it did.
     `state_bytes` is what the conversation in the cache would take on the disk.
     `drafter_of` is the model that the drafter was made for, where that is another one.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
@@ -108,6 +111,7 @@ class PairInfo:
     state_bytes: int = 0
     drafter_of: str = ""
     drafter_choice: str = ""
+    placement: Placement = ON_CPU
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

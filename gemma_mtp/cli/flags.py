@@ -65,6 +65,7 @@ OTHER_NAMES = {
     "num_threads": "threads",
     "n_threads": "threads",
     "n_gpu_layers": "gpu_layers",
+    "n_cpu_moe": "cpu_experts",
     "repetition_penalty": "repeat_penalty",
     "system_prompt": "system",
     "system_prompt_file": "system_file",
@@ -184,6 +185,8 @@ def metavar(known: Setting) -> str:
         return ""
     if known.words:
         return "|".join([*known.words, "TIME" if known.is_time else "N"])
+    if known.is_size:
+        return "SIZE"
     if known.choices:
         return "|".join(known.choices) if len(known.choices) < 4 else "TYPE"
     return "TEXT" if known.kind in (str, tuple) else "N"

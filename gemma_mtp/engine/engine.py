@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Event as Flag
 from typing import Protocol, TypeVar
 
-from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Prefill, Request
+from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Placement, Prefill, Request
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.plain_steps import PlainSteps
@@ -54,15 +54,17 @@ def load(
     progress: Callable[[float], bool] = lambda f: True,
     memory: Memory | None = None,
     states: States | None = None,
+    placement: Placement | None = None,
 ) -> Engine:
     """Load a pair; `progress` gets 0..1 and answers whether to go on. `memory` keeps costs, and
-    `states` what was read of conversations, from one run of the program to the next.
+    `states` what was read of conversations, from one run of the program to the next. `placement`
+    says what goes to which device; None leaves that to llama.cpp.
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
     renderer = head_start(files.target)
     try:
-        pair = load_pair(files, options, progress)
+        pair = load_pair(files, options, progress, placement)
         try:
             return Engine(pair, memory, renderer, lambda: not progress(1.0), states)
         except BaseException:
@@ -160,6 +162,7 @@ class Engine:
             context_size=found.context_size,
             target_kv_bytes=found.target_kv_bytes,
             drafter_kv_bytes=found.drafter_kv_bytes,
+            placement=found.placement,
         )
         self.prompts.context_size = found.context_size
 

@@ -70,7 +70,7 @@ def write(file: Path, key: str, value: Any) -> None:
     """Set `key`, or take it out with None; every other line of the file stays as it is."""
     if key in KEYS and value is not None:
         known, word = KEYS[key], KEYS[key].shown(value)
-        in_words = known.is_time or word in known.words
+        in_words = known.is_time or known.is_size or word in known.words
         value = word if in_words else [*value] if type(value) is tuple else value
     expected = {**_load(file), key: value}
     if value is None:

@@ -50,12 +50,12 @@ def context_params(
 
 
 def new_context(model: Any, params: Any, whose: str) -> tuple[Any, int]:
-    """The context, and the bytes of its KV cache."""
-    log.kv_bytes = 0.0
+    """The context, and the bytes of its KV cache, which `log` counts with those of each device."""
+    before = log.kv_bytes
     log.forget()
     context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise DoesNotFit(
             f"llama.cpp could not make the {whose}'s context of {params.n_ctx} tokens: {log.why()}"
         )
-    return context, int(log.kv_bytes)
+    return context, log.kv_bytes - before

@@ -7,6 +7,7 @@ from typing import Any
 
 from llama_cpp import _ggml
 
+from gemma_mtp.errors import UsageError
 from gemma_mtp.llama import library, log
 
 DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel")  # in the order of ggml-backend.h
@@ -46,6 +47,23 @@ def backends() -> set[str]:
         lib.ggml_backend_reg_name(lib.ggml_backend_reg_get(i)).decode()
         for i in range(lib.ggml_backend_reg_count())
     }
+
+
+def handle(name: str) -> int:
+    """llama.cpp's own device of this name. Raises UsageError where there is none."""
+    lib = _ggml.libggml
+    lib.ggml_backend_dev_by_name.argtypes = [ctypes.c_char_p]
+    lib.ggml_backend_dev_by_name.restype = _Handle
+    found: int | None = lib.ggml_backend_dev_by_name(name.encode())
+    if found is None:
+        raise UsageError(f"llama.cpp finds no device {name} here.", "gemma-mtp doctor lists them.")
+    return found
+
+
+def cpu_buffer_type() -> int:
+    """The memory of the machine, as a place for weights."""
+    _ggml.libggml.ggml_backend_cpu_buffer_type.restype = _Handle
+    return int(_ggml.libggml.ggml_backend_cpu_buffer_type())
 
 
 def _device(handle: Any) -> tuple[str, str, str, int, int]:

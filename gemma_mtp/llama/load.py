@@ -5,6 +5,8 @@ Knows nothing of what the pair is used for.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,40 +19,49 @@ from gemma_mtp.api import (
     CPU_PIECE,
     DEFAULT_CONTEXT,
     GPU_PIECE,
+    ON_CPU,
     LoadOptions,
     PairFiles,
     PairInfo,
+    Placement,
 )
 from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, UsageError
 from gemma_mtp.llama import library
 from gemma_mtp.llama.context import context_params, flash_attention, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import ext, give_back_memory
+from gemma_mtp.llama.log import Buffers, log
 from gemma_mtp.llama.log import attach as attach_log
-from gemma_mtp.llama.log import log
 from gemma_mtp.llama.overrides import (
     TARGET_OVERRIDES,
     Overrides,
     drafter_overrides,
     softcap_of,
 )
+from gemma_mtp.llama.placing import ModelPlace, drafter_place, measured, target_place
 from gemma_mtp.llama.target import LlamaTarget
 from gemma_mtp.llama.threads import usable_threads
 
 # Threads of a smaller model wait for each other longer than they compute; with other work on the
 # machine, many times longer.
 ONE_THREAD_PARAMETERS = 100_000_000
+NO_ROOM = re.compile(r"allocat|out of memory|OutOfDeviceMemory", re.IGNORECASE)
+"""What llama.cpp and its devices say of memory that they cannot have."""
 
 
 @dataclass
 class LoadedPair:
-    """A target ready to evaluate, its drafter if there is one, and what they turned out to be."""
+    """A target ready to evaluate, its drafter if there is one, and what they turned out to be.
+
+    `weights` are bytes by device, without what the contexts take.
+    """
 
     target: LlamaTarget
     drafter: LlamaDrafter | None
     chat_template: str
     info: PairInfo
     options: LoadOptions
+    weights: Buffers
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
@@ -110,6 +121,7 @@ class LoadedPair:
             context_size=target.context_size,
             target_kv_bytes=target_kv,
             drafter_kv_bytes=drafter_kv,
+            placement=measured(self.info.placement, self.weights + log.taken()),
         )
 
     def _free_contexts(self) -> None:
@@ -135,10 +147,12 @@ def load_pair(
     files: PairFiles,
     options: LoadOptions,
     progress: Callable[[float], bool] = lambda fraction: True,
+    placement: Placement | None = None,
 ) -> LoadedPair:
-    """Load target and drafter; `progress` is told 0..1 and answers whether to go on.
+    """Load target and drafter; `progress` is told 0..1 and answers whether to go on. Without a
+    `placement` all layers, or as many as the options say, go where llama.cpp puts them.
 
-    Raises BadPair when llama.cpp refuses a file, DoesNotFit when a context cannot be made,
+    Raises BadPair when llama.cpp refuses a file, DoesNotFit when there is no memory for it,
     UsageError when the options ask for what this file or machine does not have, Cancelled when
     `progress` says no.
     """
@@ -147,17 +161,22 @@ def load_pair(
     attach_log()
     library.start()
     missing = library.mtp_missing()
-    layers = _layers_on_gpu(options)
+    place, drafters_place = _places(options, placement)
+    layers = place.layers
+    log.taken()
     drafter, drafter_kv, parameters = None, 0, 0
     with ExitStack() as undo:  # what was loaded is freed where something fails
         # The target is nearly all of the bytes, so the drafter's progress is the last bit of it.
         target, target_kv, threads = _load_target(
-            files.target, options, layers, lambda f: progress(0.95 * f), undo
+            files.target, options, place, lambda f: progress(0.95 * f), undo
         )
         if files.drafter is not None and not missing:
-            drafter, drafter_kv = _load_drafter(
-                files.drafter, options, layers, target, lambda f: progress(0.95 + 0.05 * f), undo
+            model = _load_drafter(
+                files.drafter, drafters_place, target, lambda f: progress(0.95 + 0.05 * f), undo
             )
+            context, drafter_kv = _drafter_context(model, options, threads, layers, target)
+            undo.callback(lambda: llama_cpp.llama_free(context))
+            drafter = LlamaDrafter(model, context, target.embedding_width)
             parameters = llama_cpp.llama_model_n_params(drafter.model)
         give_back_memory()
         progress(1.0)
@@ -168,6 +187,7 @@ def load_pair(
         reason = "" if drafter else files.no_drafter or "there is no drafter for this model"
     found = llama_cpp.llama_model_chat_template(target.model, None)
     template = found.decode("utf-8", "replace") if found else ""
+    buffers = log.taken()
     info = PairInfo(
         name=files.name,
         context_size=target.context_size,
@@ -183,8 +203,18 @@ def load_pair(
         warnings=target.vocabulary.warnings(template),
         context_limit=llama_cpp.llama_model_n_ctx_train(target.model),
         drafter_of=files.drafter_of if drafter else "",
+        placement=measured(placement or ON_CPU, buffers),
     )
-    return LoadedPair(target, drafter, template, info, options)
+    weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
+    return LoadedPair(target, drafter, template, info, options, weights)
+
+
+def _places(options: LoadOptions, placement: Placement | None) -> tuple[ModelPlace, ModelPlace]:
+    """Those of target and drafter."""
+    if placement is None:
+        same = ModelPlace(_layers_on_gpu(options))
+        return same, same
+    return target_place(placement), drafter_place(placement)
 
 
 def _layers_on_gpu(options: LoadOptions) -> int:
@@ -201,20 +231,20 @@ def _layers_on_gpu(options: LoadOptions) -> int:
 def _load_target(
     path: Path,
     options: LoadOptions,
-    layers: int,
+    place: ModelPlace,
     progress: Callable[[float], bool],
     undo: ExitStack,
 ) -> tuple[LlamaTarget, int, int]:
     """The target, the bytes of its KV cache, and the threads that evaluate."""
-    model = _load_model(path, layers, TARGET_OVERRIDES, progress)
+    model = _load_model(path, place, TARGET_OVERRIDES, progress)
     undo.callback(lambda: llama_cpp.llama_model_free(model))
     small = llama_cpp.llama_model_n_params(model) < ONE_THREAD_PARAMETERS
     threads = options.threads or (1 if small else usable_threads())
     trained = llama_cpp.llama_model_n_ctx_train(model)
     size = options.context or min(DEFAULT_CONTEXT, trained)
     _refuse_untrained(model, size)
-    piece = GPU_PIECE if layers else CPU_PIECE
-    context, kv_bytes = _target_context(model, options, threads, layers, size, piece)
+    piece = GPU_PIECE if place.layers else CPU_PIECE
+    context, kv_bytes = _target_context(model, options, threads, place.layers, size, piece)
     undo.callback(lambda: llama_cpp.llama_free(context))
     return LlamaTarget(model, context, piece, softcap_of(model)), kv_bytes, threads
 
@@ -250,23 +280,19 @@ def _drafter_context(
 
 def _load_drafter(
     path: Path,
-    options: LoadOptions,
-    layers: int,
+    place: ModelPlace,
     target: LlamaTarget,
     progress: Callable[[float], bool],
     undo: ExitStack,
-) -> tuple[LlamaDrafter, int]:
-    """The drafter, which reads the target's cache, and the bytes of a KV cache of its own."""
-    model = _load_model(path, layers, drafter_overrides(target.vocabulary.size), progress)
+) -> Any:
+    """The drafter's model."""
+    model = _load_model(path, place, drafter_overrides(target.vocabulary.size), progress)
     undo.callback(lambda: llama_cpp.llama_model_free(model))
-    threads = llama_cpp.llama_n_threads(target.context)
-    context, kv_bytes = _drafter_context(model, options, threads, layers, target)
-    undo.callback(lambda: llama_cpp.llama_free(context))
-    return LlamaDrafter(model, context, target.embedding_width), kv_bytes
+    return model
 
 
 def _load_model(
-    path: Path, gpu_layers: int, overrides: Overrides, progress: Callable[[float], bool]
+    path: Path, place: ModelPlace, overrides: Overrides, progress: Callable[[float], bool]
 ) -> Any:
     stopped = False
 
@@ -280,14 +306,17 @@ def _load_model(
 
     log.forget()
     params = llama_cpp.llama_model_default_params()
-    params.n_gpu_layers = gpu_layers
+    needed_until_loaded = place.apply(params)
     params.kv_overrides = overrides
     params.progress_callback = llama_cpp.llama_progress_callback(on_progress)
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+    del needed_until_loaded
     if stopped:
         if model:
             llama_cpp.llama_model_free(model)
         raise Cancelled("Loading was stopped.")
     if not model:
-        raise BadPair(f"llama.cpp cannot load {path.name}: {log.why()}")
+        why = log.why()
+        kind = DoesNotFit if NO_ROOM.search(why) else BadPair
+        raise kind(f"llama.cpp cannot load {path.name}: {why}")
     return model

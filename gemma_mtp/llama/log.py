@@ -9,6 +9,7 @@ import ctypes
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,20 +23,29 @@ LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
 FUNCTION = re.compile(r"^(\w+: )+")  # of llama.cpp, in front of most lines
 
 
+# The name of an RPC device is followed by its address; that of memory of the machine that a device
+# can read is another name, such as CUDA_Host.
+BUFFER = re.compile(r"(\w+)(?:\[\S*\])?\s+(model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
+
+
+Buffers = Counter[tuple[str, str]]
+"""Bytes by the name of a device and what they are for: model, KV, compute or output."""
+
+
 class Log:
     """Receives llama.cpp's log lines: to a file or stderr, and what we read out of them."""
 
     def __init__(self) -> None:
         self.stream: IO[str] | None = None
         self.listener: Callable[[str], None] = lambda line: None  # gets each line as well
-        self.kv_bytes = 0.0
+        self.buffers: Buffers = Counter()
         self.error = ""  # the first line of an error since `forget`: it names the reason
 
     def write(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", "replace")
-        # There is no call for the size of a KV cache; its allocation is announced in the log.
-        if match := re.search(r"KV buffer size\s*=\s*([\d.]+) MiB", line):
-            self.kv_bytes += float(match[1]) * 2**20
+        # There is no call for the sizes of buffers; their allocation is announced in the log.
+        if match := BUFFER.search(line):
+            self.buffers[match[1], match[2]] += int(float(match[3]) * 2**20)
         if level == LOG_LEVEL_ERROR:
             self.error = self.error or FUNCTION.sub("", line.strip())
         self.listener(line)
@@ -61,6 +71,16 @@ class Log:
         if stream not in (None, sys.stderr):
             with suppress(OSError):  # closing writes the end of the log, which fails on a full disk
                 stream.close()
+
+    def taken(self) -> Buffers:
+        """Bytes that were announced since this was asked last."""
+        held, self.buffers = self.buffers, Counter()
+        return held
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of KV caches among those."""
+        return sum(count for (_, kind), count in self.buffers.items() if kind == "KV")
 
     def forget(self) -> None:
         """What went wrong before is no reason for what comes now."""

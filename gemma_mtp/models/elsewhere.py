@@ -71,7 +71,14 @@ def for_llama_server(
     words += [*_llama_loading(options, draft), *_llama_sampling(options)]
     words += ["--alias", files.name, "--host", host, "--port", str(port)]
     notes = [*_lookup(draft), *_exact(options), *_sent_by_clients(options)]
+    notes += _chosen_there(options.gpu_memory and "--gpu-memory")
     return Exported(tuple(words), notes=tuple(notes))
+
+
+def _chosen_there(*given: object) -> list[str]:
+    """What a program that places a model by itself cannot be told of `given` flags."""
+    flags = " and ".join(str(flag) for flag in given if flag)
+    return [f"{flags} cannot be told: what goes to the GPU is chosen there."] if flags else []
 
 
 def _llama_loading(options: Options, draft: int) -> list[str]:
@@ -80,6 +87,9 @@ def _llama_loading(options: Options, draft: int) -> list[str]:
     if options.gpu_layers is not None:
         layers = "all" if options.gpu_layers < 0 else str(options.gpu_layers)
         words += ["-ngl", layers, *(["-ngld", layers] if draft else [])]
+    if options.cpu_experts is not None:
+        some = ["-ncmoe", str(options.cpu_experts)]
+        words += ["-cmoe"] if options.cpu_experts < 0 else some
     if options.threads is not None:
         words += ["-t", str(options.threads)]
     return words
@@ -154,6 +164,8 @@ def for_ollama(files: PairFiles, options: Options, draft: int) -> Exported:
             f"Ollama uses the drafter if it knows DRAFT for GGUF files, as {DRAFT_IN_OLLAMA} does; "
             "an older one refuses DRAFT, or leaves the drafter out."
         )
+    kept = options.cpu_experts is not None and "--cpu-experts"
+    notes += _chosen_there(options.gpu_memory and "--gpu-memory", kept)
     if options.kv_type != "f16":
         notes.append(f"The KV cache is set where Ollama starts: OLLAMA_KV_CACHE_TYPE="
                      f"{options.kv_type} ollama serve")  # fmt: skip
@@ -165,6 +177,8 @@ _NOT_IN_VLLM: dict[str, Callable[[Options], bool]] = {
     "--kv-type": lambda options: options.kv_type != "f16",
     "--flash-attn": lambda options: options.flash_attn != "auto",
     "--gpu-layers": lambda options: options.gpu_layers is not None,
+    "--cpu-experts": lambda options: options.cpu_experts is not None,
+    "--gpu-memory": lambda options: options.gpu_memory is not None,
     "--threads": lambda options: options.threads is not None,
     "--seed": lambda options: options.seed is not None,
     "--think-budget": lambda options: bool(options.think_budget),

@@ -67,6 +67,9 @@ def test_llama_server_gets_what_was_chosen_of_loading() -> None:
     plain = flags(llama(options, draft=0).command)
     assert "-md" not in plain
     assert "-ngld" not in plain
+    assert flags(llama(Options(cpu_experts=9)).command)["-ncmoe"] == "9"
+    assert "-cmoe" in llama(Options(cpu_experts=-1)).command
+    assert {"-ngl", "-ncmoe", "-cmoe"}.isdisjoint(llama(Options()).command)
 
 
 def test_what_a_program_cannot_be_told_is_said() -> None:
@@ -79,6 +82,10 @@ def test_what_a_program_cannot_be_told_is_said() -> None:
     assert "texts that end a reply" in notes(stop=("x",))
     assert "copied" in notes()
     assert not llama(Options(), draft=0).notes
+    assert "--gpu-memory cannot be told" in notes(gpu_memory=10**9)
+    ours = Options(gpu_memory=10**9, cpu_experts=9)
+    said = " ".join(elsewhere.for_ollama(PAIR, ours, 3).notes)
+    assert "--gpu-memory and --cpu-experts cannot be told" in said
     assert "--kv-type, --threads" in " ".join(vllm(kv_type="q8_0", threads=2).notes)
 
 
