@@ -1,7 +1,11 @@
 # Sourced by the scripts next to it: makes the virtual environment .venv and keeps it up to date.
 # The caller sets $root. Speaks on stderr only, and only while there is something to do.
 #
-# PYTHON chooses the interpreter; CMAKE_ARGS, if set, is how llama.cpp is built (see README.md).
+# PYTHON chooses the interpreter; CMAKE_ARGS, if set, is how llama.cpp is built. Else it is built for
+# the graphics cards that are here (gemma_mtp/models/build), and anew when cards or compilers change.
+#
+# What it keeps in .venv: setup.plain and setup.dev say what is installed; setup.cmake, by what
+# arguments llama.cpp was built; setup.machine, for what machine these were chosen, if they were.
 
 venv=$root/.venv
 log=$venv/setup.log
@@ -39,18 +43,41 @@ wanted_key() {
     printf '%s %s %s\n' "$(cksum <"$root/pyproject.toml")" "$1" "$root"
 }
 
-is_ready() {
+is_ready() { is_installed && is_built_as_wanted; }
+
+is_installed() {
     [ -x "$venv/bin/gemma-mtp" ] && [ -f "$venv/setup.$level" ] || return 1
     venv_version=$(version_of "$venv/bin/python") || return 1
     if [ -n "${PYTHON:-}" ]; then
         [ "$(version_of "$PYTHON")" = "$venv_version" ] || return 1
     fi
-    [ "$(cat "$venv/setup.$level")" = "$(wanted_key "$venv_version")" ] && is_built_as_wanted
+    [ "$(cat "$venv/setup.$level")" = "$(wanted_key "$venv_version")" ]
 }
 
-# Without CMAKE_ARGS whatever is there will do.
+# A build that the user asked for stays until another is asked for, or another release is needed.
 is_built_as_wanted() {
-    [ -z "${CMAKE_ARGS:-}" ] || [ "$(cat "$venv/setup.cmake" 2>/dev/null)" = "$engine $CMAKE_ARGS" ]
+    if [ -n "${CMAKE_ARGS:-}" ]; then
+        [ "$(built_with)" = "$engine $CMAKE_ARGS" ]
+    elif [ -f "$venv/setup.machine" ]; then
+        [ "$(cat "$venv/setup.machine")" = "$(machine)" ]
+    else
+        case $(built_with) in "$engine "?*) ;; *) return 1 ;; esac
+    fi
+}
+
+built_with() { cat "$venv/setup.cmake" 2>/dev/null; }
+
+# All that the choice of a build depends on, as far as it can be had in no time.
+system=
+machine() {
+    printf '%s\n' "$engine"
+    for tool in nvcc nvidia-smi hipcc glslc; do command -v "$tool"; done
+    for file in /usr/local/cuda/bin/nvcc /opt/cuda/bin/nvcc /opt/rocm/bin/hipcc /dev/kfd \
+        /dev/dri/renderD128 /usr/include/vulkan/vulkan_core.h; do
+        [ -e "$system$file" ] && readlink -f "$system$file"
+    done
+    grep -h '^Model' "$system"/proc/driver/nvidia/gpus/*/information 2>/dev/null
+    printf '%s\n' "${VULKAN_SDK:-}${CUDACXX:-}"
 }
 
 # Fails for anything that is not a Python of 3.11 or later.
@@ -91,21 +118,78 @@ make_venv() {
 }
 
 install_project() {
-    rm -f "$venv/setup.plain" "$venv/setup.dev"
     : >"$log"
-    need_compiler
-    if ! is_built_as_wanted; then
-        # pip's cache does not know how the wheel in it was built.
-        pip_install "compiling llama.cpp with $CMAKE_ARGS" \
-            --no-deps --force-reinstall --no-cache-dir --no-binary llama-cpp-python "$engine"
-        printf '%s %s\n' "$engine" "$CMAKE_ARGS" >"$venv/setup.cmake"
+    chosen=
+    choose_build
+    if [ "$(built_with)" != "$engine $arguments" ] && [ -n "$(built_with)$arguments" ]; then
+        need_compiler
+        build_engine
     fi
-    case $level in dev) extra='[dev]' ;; *) extra= ;; esac
-    pip_install "installing (minutes, if llama.cpp has to be compiled)" \
-        -e "$root$extra"
+    if ! is_installed; then
+        need_compiler
+        rm -f "$venv/setup.plain" "$venv/setup.dev"
+        case $level in dev) extra='[dev]' ;; *) extra= ;; esac
+        pip_install "installing (minutes, if llama.cpp has to be compiled)" -e "$root$extra" ||
+            fail "pip failed."
+    fi
+    if [ -n "$arguments" ] && ! "$venv/bin/python" -c 'import gemma_mtp.llama' >>"$log" 2>&1; then
+        [ -z "${CMAKE_ARGS:-}" ] || fail "llama.cpp was built, and cannot be loaded."
+        fall_back "was built, and cannot be loaded here"
+    fi
+    [ -z "$chosen" ] || machine >"$venv/setup.machine"
     for done in plain $level; do
         wanted_key "$(version_of "$venv/bin/python")" >"$venv/setup.$done"
     done
+}
+
+# Sets $arguments to what CMake is told, "" for llama.cpp's default build, and says why.
+choose_build() {
+    arguments=${CMAKE_ARGS:-}
+    if [ -z "$arguments" ] && is_built_as_wanted; then
+        arguments=$(built_with)
+        arguments=${arguments#"$engine "}
+        return
+    fi
+    rm -f "$venv/setup.machine"
+    [ -z "$arguments" ] || return 0
+    chosen=yes
+    ask_for_build "$venv/bin/python" >"$venv/setup.choice" || : >"$venv/setup.choice"
+    arguments=$(sed -n 1p "$venv/setup.choice")
+    sed 1d "$venv/setup.choice" | while IFS= read -r line; do
+        case $line in
+            ' '*) printf '%s\n' "$line" >&2 ;; # a command, to be copied
+            *) say "$line" ;;
+        esac
+    done
+}
+
+# ask_for_build PYTHON: CMake's arguments in a line, then lines for the user.
+ask_for_build() {
+    PYTHONPATH=$root "$1" -P -m gemma_mtp.models.build "${engine#*==}" 2>>"$log" </dev/null
+}
+
+# pip's cache does not know how a wheel in it was built, and has llama.cpp's default build only.
+build_engine() {
+    if [ -z "$arguments" ]; then
+        pip_install "installing llama.cpp for the CPU" --no-deps --force-reinstall "$engine" ||
+            fail "pip failed."
+    elif ! pip_install "compiling llama.cpp with $arguments" \
+        --no-deps --force-reinstall --no-cache-dir --no-binary llama-cpp-python "$engine"; then
+        [ -z "${CMAKE_ARGS:-}" ] || fail "pip failed."
+        fall_back "could not be compiled"
+        return
+    fi
+    printf '%s %s\n' "$engine" "$arguments" >"$venv/setup.cmake"
+}
+
+# fall_back WHY: a build that was chosen here did not work; the CPU's does. Not tried again until the
+# machine changes, or the user asks for it.
+fall_back() {
+    cp "$log" "$venv/setup.failed.log"
+    say "llama.cpp with $arguments $1 ($venv/setup.failed.log says why)."
+    say "It is built for the CPU instead. To try again: CMAKE_ARGS=\"$arguments\" $0"
+    arguments=
+    build_engine
 }
 
 # Said before minutes of downloads, not after them.
@@ -113,7 +197,9 @@ need_compiler() {
     for compiler in "${CXX:-c++}" g++ clang++; do
         command -v "${compiler%% *}" >/dev/null 2>&1 && return
     done
-    if is_built_as_wanted; then
+    if [ -z "${CMAKE_ARGS:-}" ]; then
+        [ -z "$arguments" ] || say "Without a C++ compiler it is the CPU's build, if one is ready."
+        arguments=
         ready=$(printf '%s' "$engine" | sed 's/-/_/g; s/==/-/')
         case $("$venv/bin/python" -m pip cache list llama_cpp_python 2>/dev/null) in
             *"$ready"*) return ;;
@@ -124,7 +210,7 @@ need_compiler() {
     die "A C++ compiler is needed to build llama.cpp; on Debian and Ubuntu: apt install g++"
 }
 
-# pip_install WORDS ARGUMENTS: pip runs in the foreground, so that Ctrl-C ends the compiler too.
+# pip_install WORDS ARGUMENTS: pip's status. It runs in the foreground, so that Ctrl-C ends the compiler too.
 pip_install() {
     words=$1
     shift
@@ -133,13 +219,14 @@ pip_install() {
     trap 'stop_showing; say "set-up stopped; the next call goes on."; exit 130' INT TERM
     show_progress 9>&- &
     showing=$!
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install -v "$@" \
+    CMAKE_ARGS=$arguments "$venv/bin/python" -m pip --disable-pip-version-check --no-input \
+        install -v "$@" \
         >>"$log" 2>&1 </dev/null
     status=$?
     stop_showing
     trap - EXIT INT TERM
     [ -n "${held_lock_dir:-}" ] && trap 'release_lock' EXIT
-    [ "$status" -eq 0 ] || fail "pip failed."
+    return "$status"
 }
 
 show_progress() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,23 +12,29 @@ import time
 from pathlib import Path
 
 import pytest
+from support.machines import Machine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell scripts")
 
 ROOT = Path(__file__).parent.parent
-# Answers what the scripts ask a Python; each pip call is written down next to the checkout.
-PYTHON = """#!/bin/sh
+# Answers what the scripts ask a Python; each pip call is written down next to the checkout. How
+# llama.cpp should be built the real one says, by tools on the PATH and files of a made-up system.
+PYTHON = f"""#!/bin/sh
 case "$*" in
-    -IS*) [ "${FAKE_VERSION:-3.11}" != 3.9 ] && echo "${FAKE_VERSION:-3.11}" ;;
+    *"-m gemma_mtp.models.build "*)
+        PYTHONPATH='{ROOT}' exec '{sys.executable}' "$@" --offline --root "$SYSTEM" ;;
+    "-c import gemma_mtp.llama") [ -z "$WONT_LOAD" ] ;;
+    -IS*) [ "${{FAKE_VERSION:-3.11}}" != 3.9 ] && echo "${{FAKE_VERSION:-3.11}}" ;;
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
     *"pip --version" | "-c import venv"*) [ -z "$NO_VENV" ] ;;
     *"pip cache list"*) echo "$CACHED" ;;
     *"--dry-run"*) exit 1 ;;
     *install*)
-        echo "$*" >>"$CALLS"
+        echo "$* [$CMAKE_ARGS]" >>"$CALLS"
         cat >/dev/null
-        sleep "${PIP_TAKES:-0}"
-        [ -z "$PIP_FAILS" ] || { echo "no such package"; exit 1; }
+        sleep "${{PIP_TAKES:-0}}"
+        [ -z "$GPU_FAILS" ] || [ -z "$CMAKE_ARGS" ] || {{ echo "nvcc fatal"; exit 1; }}
+        [ -z "$PIP_FAILS" ] || {{ echo "no such package"; exit 1; }}
         cp "$TOOL" "$(dirname "$0")/gemma-mtp" ;;
 esac
 """
@@ -55,10 +62,16 @@ class Checkout:
         self.script("python3", PYTHON)
         self.script("c++", "#!/bin/sh\n")
         self.tool = self.script("../tool", TOOL)
+        self.machine = Machine(folder, self.bin)
+        setup = self.root / "scripts" / "_setup.sh"
+        setup.write_text(
+            re.sub("(?m)^system=$", f"system='{self.machine.root}'", setup.read_text())
+        )
         self.env = {
             "PATH": str(self.bin),
             "CALLS": str(folder / "calls"),
             "TOOL": str(self.tool),
+            "SYSTEM": str(self.machine.root),
         }
 
     def script(self, name: str, text: str) -> Path:
@@ -194,3 +207,122 @@ def test_a_missing_compiler_matters_only_where_something_is_to_be_built(checkout
     assert "A C++ compiler is needed" in err
     assert not checkout.calls()
     assert checkout.chat(CACHED="- llama_cpp_python-0.3.36-py3-none-linux.whl")[0] == 0
+
+
+# --- what llama.cpp is built for -------------------------------------------------------------
+
+CUDA = "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=86-real"
+
+
+@pytest.fixture
+def card(checkout: Checkout) -> Checkout:
+    """A checkout on a machine with a card of NVIDIA's and CUDA's compiler."""
+    checkout.machine.nvidia("NVIDIA GeForce RTX 3060, 8.6")
+    checkout.machine.nvcc()
+    return checkout
+
+
+def test_without_a_card_nothing_is_built_in_another_way(checkout: Checkout) -> None:
+    checkout.machine.nvcc()  # as on a machine that only compiles
+    checkout.machine.vulkan()
+    err = checkout.chat()[2]
+    assert "built for the CPU, since no graphics card was found that it can use." in err
+    (call,) = checkout.calls()
+    assert call.endswith(f"-e {checkout.root} []")
+    assert checkout.chat()[2] == ""
+
+
+def test_a_card_is_built_for_once(card: Checkout) -> None:
+    err = card.chat()[2]
+    assert "llama.cpp is built for NVIDIA GeForce RTX 3060 with CUDA 12.4." in err
+    engine, project = card.calls()
+    assert "--no-cache-dir" in engine
+    assert engine.endswith(f"llama-cpp-python==0.3.36 [{CUDA}]")
+    assert f"-e {card.root}" in project
+    assert card.chat()[2] == ""
+    assert len(card.calls()) == 2
+
+
+def test_an_environment_from_before_is_built_anew_for_the_card_alone(checkout: Checkout) -> None:
+    checkout.chat()
+    (checkout.root / ".venv" / "setup.machine").unlink()
+    assert "making" not in checkout.chat()[2]
+    assert len(checkout.calls()) == 1  # a machine without a card needs nothing
+    checkout.machine.nvidia("NVIDIA GeForce RTX 3060, 8.6")
+    checkout.machine.nvcc()
+    assert "compiling llama.cpp" in checkout.chat()[2]
+    assert checkout.calls()[1].endswith(f"[{CUDA}]")
+    assert len(checkout.calls()) == 2
+
+
+def test_a_compiler_that_comes_later_is_noticed(checkout: Checkout) -> None:
+    checkout.machine.nvidia("NVIDIA GeForce RTX 3060, 8.6")
+    err = checkout.chat()[2]
+    assert "built for the CPU meanwhile: to use NVIDIA GeForce RTX 3060, CUDA's compiler" in err
+    assert re.search(r"\n  /.* -m pip install --force-reinstall --extra-index-url http", err)
+    assert "https://developer.nvidia.com/cuda-downloads" in err
+    assert checkout.chat()[2] == ""
+    checkout.machine.nvcc()
+    assert "with CUDA 12.4" in checkout.chat()[2]
+    assert checkout.calls()[1].endswith(f"[{CUDA}]")
+
+
+def test_another_card_is_noticed(card: Checkout) -> None:
+    information = "proc/driver/nvidia/gpus/0000:01:00.0/information"
+    card.machine.file(information, "Model: \t NVIDIA GeForce RTX 3060\n")
+    card.chat()
+    card.machine.file(information, "Model: \t NVIDIA GeForce RTX 4090\n")
+    card.machine.nvidia("NVIDIA GeForce RTX 4090, 8.9")
+    assert "RTX 4090" in card.chat()[2]
+    assert "=89-real]" in card.calls()[2]
+
+
+def test_a_card_that_is_gone_leaves_the_cpus_build(card: Checkout) -> None:
+    card.chat()
+    (card.bin / "nvidia-smi").unlink()
+    assert "for the CPU" in card.chat()[2]
+    assert card.calls()[2].endswith("llama-cpp-python==0.3.36 []")
+    assert card.chat()[2] == ""
+
+
+def test_arguments_of_the_user_always_win(card: Checkout) -> None:
+    card.chat(CMAKE_ARGS="-DGGML_CUDA=off")
+    assert [call for call in card.calls() if CUDA in call] == []
+    assert card.chat()[2] == ""  # and stay
+    with (card.root / "pyproject.toml").open("a") as file:
+        file.write("# more\n")
+    card.chat()
+    assert [call for call in card.calls() if CUDA in call] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("GPU_FAILS", "could not be compiled"), ("WONT_LOAD", "was built, and cannot be loaded here")],
+)
+def test_a_build_that_fails_leaves_one_that_works(card: Checkout, fault: str, words: str) -> None:
+    status, out, err = card.chat(**{fault: "yes"})
+    assert (status, out) == (0, f"<{card.folder}><chat>")
+    assert f"llama.cpp with {CUDA} {words}" in err
+    assert f'To try again: CMAKE_ARGS="{CUDA}"' in err
+    assert [call for call in card.calls() if "llama-cpp-python" in call][-1].endswith("[]")
+    assert card.chat(**{fault: "yes"})[2] == ""  # it is not tried again
+    assert CUDA in card.chat(CMAKE_ARGS=CUDA)[2]  # but when it is asked for
+
+
+def test_a_build_that_was_asked_for_and_fails_ends_the_set_up(card: Checkout) -> None:
+    status, _, err = card.chat(CMAKE_ARGS="-DGGML_CUDA=on", GPU_FAILS="yes")
+    assert status == 1
+    assert "| nvcc fatal" in err
+
+
+def test_the_arguments_for_other_installers(card: Checkout) -> None:
+    done = subprocess.run(
+        [card.root / "scripts" / "cmake-args"],
+        env=card.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{CUDA}\n"
+    assert "built for NVIDIA GeForce RTX 3060 with CUDA 12.4." in done.stderr
+    assert card.calls() == []

@@ -18,7 +18,7 @@ from gemma_mtp.text import byte_size, json_text, number, thousands
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.cli.findings import Finding
+    from gemma_mtp.cli.finding import Finding
     from gemma_mtp.models.fit import Fit
     from gemma_mtp.models.machine import Machine
 
@@ -173,7 +173,7 @@ def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None, str
 
 def _finding(finding: Finding) -> list[tuple[str, str]]:
     problem = f"wrong: {finding.problem}" if finding.problem else ""
-    told = [line for line in (finding.value, problem, finding.hint) if line]
+    told = [line for line in (finding.value, problem, *finding.hint.splitlines()) if line]
     return [(finding.name if line is told[0] else "", line) for line in told]
 
 

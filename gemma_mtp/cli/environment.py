@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
-    from gemma_mtp.cli.findings import Finding
+    from gemma_mtp.cli.finding import Finding
     from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.catalogue import Catalogue

@@ -10,16 +10,15 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from gemma_mtp import __version__, paths
+from gemma_mtp.cli.finding import Finding
+from gemma_mtp.cli.unused_cards import unused_cards
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import config_file, disk, places
 from gemma_mtp.llama import amx, threads
 from gemma_mtp.models import chat_states, machine
-from gemma_mtp.models.cards import cards
 from gemma_mtp.text import byte_size, counted
 
 LOW_DISK = 4_000_000_000  # bytes; less does not hold the smallest model that is worth it
@@ -27,24 +26,11 @@ LOW_DISK = 4_000_000_000  # bytes; less does not hold the smallest model that is
 TELLING = ("AVX2", "AVX512", "AVX512_VNNI", "AVX_VNNI", "NEON", "DOTPROD", "MATMUL_INT8", "SVE")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `problem` "" when it is fine; `hint` says what to do about it."""
-
-    name: str
-    value: str
-    problem: str = ""
-    hint: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def examine(offline: bool) -> list[Finding]:
     """All findings, in the order in which they are shown."""
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("program", _program),
-        ("engine", _engine),
+        ("engine", lambda: _engine(offline)),
         ("memory", _memory),
         ("folders", _folders),
         ("settings", _settings),
@@ -66,7 +52,7 @@ def _program() -> Iterator[Finding]:
     yield Finding("gemma-mtp", f"{__version__}, Python {platform.python_version()}, {system}")
 
 
-def _engine() -> Iterator[Finding]:
+def _engine(offline: bool) -> Iterator[Finding]:
     try:
         from gemma_mtp import llama
     except Exception as error:
@@ -78,7 +64,9 @@ def _engine() -> Iterator[Finding]:
     missing = llama.mtp_missing()
     hint = f"pip install llama-cpp-python=={llama.NEEDED_VERSION}"
     yield Finding("MTP", "no" if missing else "yes", missing and f"{missing}.", missing and hint)
-    yield from _devices(llama.devices(), llama.backends(), llama.NEEDED_VERSION)
+    seen = list(_devices(llama.devices()))
+    yield from seen
+    yield from unused_cards(bool(seen), llama.backends(), llama.NEEDED_VERSION, offline)
     features = set(re.findall(r"(\w+) = 1", llama.features()))
     known = ", ".join(name for name in TELLING if name in features) or "none that matter"
     yield Finding("CPU", f"{machine.cpu_name()}, {threads.usable_threads()} cores to use; {known}")
@@ -86,33 +74,11 @@ def _engine() -> Iterator[Finding]:
         yield Finding("AMX", "there, but refused: this llama.cpp crashes with it")
 
 
-def _devices(
-    devices: list[tuple[str, str, str, int, int]], backends: set[str], needed: str
-) -> Iterator[Finding]:
-    gpus = [device for device in devices if device[2] in ("gpu", "igpu")]
-    for name, description, _, free, total in gpus:
-        room = f"{byte_size(free)} of {byte_size(total)} free"
-        yield Finding("GPU", f"{description} ({name}), {room}")
-    if gpus:
-        return
-    found = cards()
-    if not found:
-        yield Finding("GPU", "no graphics card is here; models run on the CPU")
-    for card in found:
-        if card.backend in backends:
-            yield Finding(
-                "GPU",
-                f"{card.name}, not used: its driver shows llama.cpp no device",
-                f"llama.cpp was built for {card.name} and cannot use it.",
-                "See whether the driver is installed and fits the card; nvidia-smi or vulkaninfo "
-                "lists what it knows.",
-            )
-            continue
-        # What is built into a processor is often no faster than the processor itself.
-        unused = "" if card.build == "GGML_VULKAN" else f"This llama.cpp cannot use {card.name}."
-        build = f'CMAKE_ARGS="-D{card.build}=on" pip install --no-cache-dir --force-reinstall'
-        hint = f"{build} llama-cpp-python=={needed}"
-        yield Finding("GPU", f"{card.name}, not used: llama.cpp was built without it", unused, hint)
+def _devices(devices: list[tuple[str, str, str, int, int]]) -> Iterator[Finding]:
+    for name, description, kind, free, total in devices:
+        if kind in ("gpu", "igpu"):
+            room = f"{byte_size(free)} of {byte_size(total)} free"
+            yield Finding("GPU", f"{description} ({name}), {room}")
 
 
 def _memory() -> Iterator[Finding]:

@@ -3,9 +3,18 @@
 Knows nothing of sampling, rounds, templates or terminals.
 """
 
-from gemma_mtp.llama.devices import backends, devices
-from gemma_mtp.llama.library import NEEDED_VERSION, features, mtp_missing, versions
-from gemma_mtp.llama.load import LoadedPair, load_pair
+from gemma_mtp.llama.cuda_libraries import preload
+
+preload()
+
+from gemma_mtp.llama.devices import backends, devices  # noqa: E402
+from gemma_mtp.llama.library import (  # noqa: E402
+    NEEDED_VERSION,
+    features,
+    mtp_missing,
+    versions,
+)
+from gemma_mtp.llama.load import LoadedPair, load_pair  # noqa: E402
 
 __all__ = [
     "NEEDED_VERSION",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -12,19 +13,22 @@ from pathlib import Path
 
 import pytest
 from support.fakes import FakeEnvironment, invoke
+from support.machines import Machine
 from support.terminal import Terminal as Window
 
 from gemma_mtp import llama, paths
 from gemma_mtp.api import Stats
 from gemma_mtp.cli import findings as doctor
 from gemma_mtp.cli.doctor import suggest
-from gemma_mtp.cli.findings import Finding
+from gemma_mtp.cli.finding import Finding
+from gemma_mtp.cli.unused_cards import unused_cards
 from gemma_mtp.errors import HubError, UsageError
 from gemma_mtp.llama import NEEDED_VERSION
 from gemma_mtp.models import speeds
-from gemma_mtp.models.cards import Card, cards
+from gemma_mtp.models.build.system import System
+from gemma_mtp.models.cards import cards
 from gemma_mtp.models.catalogue import Catalogue
-from gemma_mtp.models.machine import Machine
+from gemma_mtp.models.machine import Machine as Memory
 from gemma_mtp.models.memory_speed import memory_speed
 from gemma_mtp.models.pull import hub
 
@@ -69,8 +73,8 @@ def test_for_scripts() -> None:
 
 def test_each_model_that_runs_has_a_pace_and_says_how_it_is_known() -> None:
     class Roomy(FakeEnvironment):
-        def machine(self) -> Machine:
-            return Machine(64 * 10**9, 64 * 10**9, cores=8)
+        def machine(self) -> Memory:
+            return Memory(64 * 10**9, 64 * 10**9, cores=8)
 
     outcome = invoke("doctor", env=Roomy())
     rows = outcome.stdout.split("verdict\n")[1].split("\n\n")[0].splitlines()
@@ -89,63 +93,94 @@ def test_the_speed_of_memory_is_measured() -> None:
     assert 10**8 < memory_speed(2) < 10**13
 
 
-def pci(root: Path, *devices: tuple[str, str]) -> None:
-    for number, (kind, vendor) in enumerate(devices):
-        folder = root / f"sys/bus/pci/devices/0000:00:{number:02x}.0"
-        folder.mkdir(parents=True)
-        (folder / "class").write_text(f"{kind}\n")
-        (folder / "vendor").write_text(f"{vendor}\n")
-
-
-@pytest.mark.parametrize(
-    ("devices", "names", "status"),
-    [
-        ([], [], ""),
-        ([("0x030000", "0x1234"), ("0x020000", "0x8086")], [], ""),  # a virtual screen, a network
-        ([("0x030200", "0x10de")], ["an NVIDIA card"], "GGML_CUDA"),
-        ([("0x030000", "0x1002")], ["an AMD card"], "GGML_VULKAN"),
-    ],
-)
-def test_where_llama_cpp_sees_no_card_it_is_said_whether_there_is_one(
-    devices: list[tuple[str, str]],
-    names: list[str],
-    status: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    monkeypatch.setenv("PATH", str(made.bin))
     monkeypatch.setattr("sys.platform", "linux")
-    pci(tmp_path, *devices)
-    found = cards(tmp_path)
-    assert [card.name for card in found] == names
-    monkeypatch.setattr(doctor, "cards", lambda: found)
-    said = list(doctor._devices([], {"CPU"}, "0.3.36"))
-    if not names:
-        assert [one.value for one in said] == ["no graphics card is here; models run on the CPU"]
-        return
-    (one,) = said
-    assert one.value == f"{names[0]}, not used: llama.cpp was built without it"
-    assert f'CMAKE_ARGS="-D{status}=on"' in one.hint
-    assert bool(one.problem) == (status == "GGML_CUDA")
+    return made
 
 
-def test_a_card_whose_driver_is_down_needs_no_other_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "cards", lambda: [Card("an NVIDIA card", "GGML_CUDA")])
-    (said,) = doctor._devices([], {"CPU", "CUDA"}, "0.3.36")
+def unused(machine: Machine, *backends: str, sees_one: bool = False) -> list[Finding]:
+    system = System(machine.root)
+    return list(unused_cards(sees_one, {"CPU", *backends}, "0.3.36", True, system))
+
+
+def test_without_a_card_models_run_on_the_cpu(machine: Machine) -> None:
+    machine.pci("0x1234")  # a virtual screen
+    (said,) = unused(machine)
+    assert said == Finding("GPU", "no graphics card is here; models run on the CPU")
+    assert unused(machine, sees_one=True) == []
+
+
+def test_a_card_that_this_build_cannot_use_is_named_with_the_command_that_mends_it(
+    machine: Machine,
+) -> None:
+    machine.nvidia("NVIDIA GeForce RTX 4090, 8.9")
+    machine.nvcc()
+    machine.pci("0x8086", "0000:00:02.0")
+    card, built_in = unused(machine)
+    name = "NVIDIA GeForce RTX 4090"
+    assert card.value == f"{name}, not used: llama.cpp was built without it"
+    assert card.problem == f"This llama.cpp cannot use {name}."
+    assert card.hint.startswith(f"Build it for {name} with CUDA 12.4 (minutes):\n  CMAKE_ARGS=")
+    assert "-DCMAKE_CUDA_ARCHITECTURES=89-real" in card.hint
+    assert built_in.value.startswith("an Intel card, not used")
+    assert (built_in.problem, built_in.hint) == ("", "")  # said once, and no loss
+
+
+def test_two_ways_out_where_there_is_no_compiler(machine: Machine) -> None:
+    machine.radeon()
+    (said,) = unused(machine)
+    assert said.problem == "This llama.cpp cannot use AMD Radeon RX 7600."
+    lines = said.hint.splitlines()
+    assert lines[0] == "A build with Vulkan may be ready to install; its index was not asked:"
+    assert "/whl/vulkan" in lines[1]
+    assert lines[2] == "Or build it for the card, with Vulkan:"
+    assert "Vulkan" in lines[3]
+    assert 'CMAKE_ARGS="-DGGML_VULKAN=on"' in lines[4]
+
+
+def test_a_card_beside_one_that_is_used(machine: Machine) -> None:
+    machine.pci("0x8086", "0000:00:02.0")
+    machine.pci("0x1002", "0000:03:00.0", memory=16 << 30)
+    (said,) = unused(machine, "CUDA", sees_one=True)
+    assert said.value.startswith("an AMD card, not used")
+    assert unused(machine, "Vulkan", sees_one=True) == []
+
+
+def test_no_build_helps_a_card_without_its_driver(machine: Machine) -> None:
+    machine.pci("0x10de")
+    machine.nvcc()
+    (said,) = unused(machine)
+    assert "driver" in said.hint
+    assert "CMAKE_ARGS" not in said.hint
+
+
+def test_a_card_whose_driver_is_down_needs_no_other_build(machine: Machine) -> None:
+    machine.tool("nvidia-smi", status=9)
+    (said,) = unused(machine, "CUDA")
     assert said.problem == "llama.cpp was built for an NVIDIA card and cannot use it."
     assert "driver" in said.hint
     assert "CMAKE_ARGS" not in said.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may all")
+def test_a_card_that_the_user_may_not_open(machine: Machine) -> None:
+    machine.radeon()
+    machine.file("dev/dri/renderD128").chmod(0)
+    (said,) = unused(machine, "Vulkan")
+    assert "sudo usermod -aG render,video" in said.hint
 
 
 def test_what_llama_cpp_was_built_for_is_known() -> None:
     assert "CPU" in llama.backends()
 
 
-def test_a_card_goes_by_the_name_that_its_driver_has(tmp_path: Path) -> None:
-    folder = tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0"
-    folder.mkdir(parents=True)
-    (folder / "information").write_text("Model: \t NVIDIA GeForce RTX 4090\nIRQ: 1\n")
-    assert cards(tmp_path)[0].name == "NVIDIA GeForce RTX 4090"
+def test_a_card_goes_by_the_name_that_its_driver_has(machine: Machine) -> None:
+    file = "proc/driver/nvidia/gpus/0000:01:00.0/information"
+    machine.file(file, "Model: \t NVIDIA GeForce RTX 4090\nIRQ: 1\n")
+    assert cards(System(machine.root))[0].name == "NVIDIA GeForce RTX 4090"
 
 
 @pytest.mark.parametrize("columns", [100, 60, 40])
@@ -164,8 +199,8 @@ def test_a_context_out_of_range() -> None:
 
 
 class Cramped(FakeEnvironment):
-    def machine(self) -> Machine:
-        return Machine(10**9, 2 * 10**9, 2)
+    def machine(self) -> Memory:
+        return Memory(10**9, 2 * 10**9, 2)
 
 
 class Unreadable(FakeEnvironment):

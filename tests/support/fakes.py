@@ -42,7 +42,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.cli.findings import Finding
+from gemma_mtp.cli.finding import Finding
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.errors import (
     BadPair,

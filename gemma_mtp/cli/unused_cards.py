@@ -1,0 +1,80 @@
+"""Graphics cards that this llama.cpp cannot use, and the commands that mend it. `findings` asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+from gemma_mtp.cli.finding import Finding
+from gemma_mtp.models.build.advice import ways
+from gemma_mtp.models.build.choice import choose
+from gemma_mtp.models.build.installation import Installation
+from gemma_mtp.models.build.system import System
+from gemma_mtp.models.cards import Card, cards, driven_by_nvidia
+
+DEVICE_FILES = ("dev/dri/renderD*", "dev/kfd")
+"""What a program opens to compute on a card of AMD's or Intel's."""
+
+
+def unused_cards(
+    sees_one: bool, backends: Set[str], release: str, offline: bool, system: System | None = None
+) -> Iterator[Finding]:
+    """A finding for each card that is not used, and what to do about it, once.
+
+    `sees_one` says whether llama.cpp sees a card, `backends` what it was built for; `release` is
+    that of llama-cpp-python. Unless `offline`, an index is asked for a build that is ready.
+    """
+    system = system or System()
+    found = cards(system)
+    if not found and not sees_one:
+        yield Finding("GPU", "no graphics card is here; models run on the CPU")
+    hint = None
+    for card in sorted(found, key=lambda card: card.integrated):
+        if card.backends & backends:
+            if not sees_one:
+                yield _unseen(card, system)
+            continue
+        if sees_one and card.integrated:
+            continue  # what is used is the better one
+        hint = _mended(card, system, release, offline) if hint is None else ""
+        # What is built into a processor is often no faster than the processor itself.
+        problem = f"This llama.cpp cannot use {card.name}." if card.is_worth_it else ""
+        yield Finding(
+            "GPU", f"{card.name}, not used: llama.cpp was built without it", problem, hint
+        )
+
+
+def _unseen(card: Card, system: System) -> Finding:
+    """llama.cpp was built for a card, and sees none."""
+    value = f"{card.name}, not used: its driver shows llama.cpp no device"
+    hint = (
+        "See whether the driver is installed and fits the card; nvidia-smi or vulkaninfo lists "
+        "what it knows."
+    )
+    if card.maker in ("AMD", "Intel") and (closed := _closed(system)):
+        hint = f"You may not open {closed}. Give yourself the right, then log in again:\n"
+        hint += "  sudo usermod -aG render,video $USER"
+    return Finding("GPU", value, f"llama.cpp was built for {card.name} and cannot use it.", hint)
+
+
+def _closed(system: System) -> Path | None:
+    """A card's file that this user may not open."""
+    files = [file for pattern in DEVICE_FILES for file in system.root.glob(pattern)]
+    return next((file for file in files if not os.access(file, os.R_OK | os.W_OK)), None)
+
+
+def _mended(card: Card, system: System, release: str, offline: bool) -> str:
+    """The commands after which it is used."""
+    if card.maker == "NVIDIA" and not driven_by_nvidia(system):
+        return (
+            "NVIDIA's driver does not answer: install it, or start the machine anew after an "
+            "update, until nvidia-smi lists the card; then run gemma-mtp doctor again."
+        )
+    choice, here = choose(system), Installation()
+    lines: list[str] = []
+    if choice.build.kind != "CPU":
+        lines = [f"Build it for {choice.build.reason} (minutes):"]
+        lines += [f"  {here.build(choice.build.arguments, release)}"]
+    lines += ways(choice, here, release, ask=not offline)
+    return "\n".join(lines)
