@@ -23,7 +23,7 @@ from gemma_mtp.engine.json_schema.rewriting import rewritten
 from gemma_mtp.engine.tool_calls import CallMarks
 from gemma_mtp.engine.tool_grammar import CallGrammar
 from gemma_mtp.errors import UsageError
-from gemma_mtp.text import json_text
+from gemma_mtp.text import json_text, thousands
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LARGEST_GRAMMAR, LARGEST_LIST = 64 << 10, 256 << 10  # characters; long chains of rules take minutes
+# to compile, and all of the stack below in the end; a list is flat
 STACK = 256 << 20  # bytes; enough for the largest schema that llguidance takes, and used as needed
 ANY_OBJECT = '{"type": "object"}'
 # In one line: a model that may write white space between all parts may write it without end.
@@ -295,6 +297,9 @@ def source_of(grammar: Grammar) -> str:
         if grammar.kind in ("json", "json_schema"):
             schema = rewritten(json.loads(grammar.text or ANY_OBJECT))
             return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=LAYOUT)
+        most = LARGEST_LIST if grammar.kind == "choices" else LARGEST_GRAMMAR
+        if len(grammar.text) > most:
+            raise refusal(grammar, f"it has more than {thousands(most)} characters")
         if grammar.kind == "choices":
             return LLMatcher.grammar_from_lark(_one_of(json.loads(grammar.text)))
         if grammar.kind == "gbnf":

@@ -135,6 +135,7 @@ def test_an_answer_that_was_cut_says_so(engine) -> None:
         (Grammar("lark", "start: missing"), "missing"),
         (Grammar("gbnf", "root ::= ("), "grammar"),
         (Grammar("choices", "[]"), "choices"),
+        (Grammar("lark", "start: r0\n" + "r0: r0\n" * 10_000), "64k characters"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_by_name(engine, grammar, named) -> None:
