@@ -121,7 +121,7 @@ class Environment:
 
         with breakable():
             make_room(note, _waits)
-        return load(files, options, progress)
+        return load(files, options, progress, measuring=True)
 
     def attach(
         self, files: PairFiles, options: Options, progress: Callable[[float], bool]

@@ -82,6 +82,7 @@ class Speculator:
         self.end = end_of_generation
         self.min_width = min_width
         self.judge = judge
+        self.watched = False  # whether `hidden` is asked for in each round, decided on or not
         self._decided = True  # whether the coming round is, and not simply plain
 
     def round(self, policy: DraftPolicy, limit: int) -> Round:
@@ -116,7 +117,7 @@ class Speculator:
             drafter.judge(tokens)
         policy.record(done)
         self._decided = policy.decides()
-        if self.hidden is not None and self._decided:
+        if self.hidden is not None and (self._decided or self.watched):
             self.hidden[:] = self.target.hidden(len(tokens) - 1)
         return done
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from threading import Event as Flag
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Placement, Prefill, Request
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.plain_steps import PlainSteps
+from gemma_mtp.decoding.sampler import Sampler
+from gemma_mtp.decoding.trial import Trial
 from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
@@ -29,6 +31,7 @@ from gemma_mtp.engine.threads import Threads
 from gemma_mtp.engine.tool_calls import CallMarks
 from gemma_mtp.engine.tool_notation import MARK
 from gemma_mtp.engine.tool_prompt import CALL_CLOSES, CALL_OPENS, TOOL_MARKS
+from gemma_mtp.engine.two_drafters import Memory, TwoDrafters, decided
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.llama.context import LARGE_CONTEXT
@@ -41,13 +44,6 @@ REST, WORTH_WRITING = 20.0, 64
 Step = TypeVar("Step")
 
 
-class Memory(Protocol):
-    """Keeps measured costs from one run of the program to the next."""
-
-    def recall(self, info: PairInfo) -> CostBook: ...
-    def keep(self, info: PairInfo, book: CostBook) -> None: ...
-
-
 def load(
     files: PairFiles,
     options: LoadOptions,
@@ -55,18 +51,22 @@ def load(
     memory: Memory | None = None,
     states: States | None = None,
     placement: Placement | None = None,
+    two_drafters: TwoDrafters | None = None,
 ) -> Engine:
     """Load a pair; `progress` gets 0..1 and answers whether to go on. `memory` keeps costs, and
     `states` what was read of conversations, from one run of the program to the next. `placement`
-    says what goes to which device; None leaves that to llama.cpp.
+    says what goes to which device; None leaves that to llama.cpp. With `two_drafters` a second
+    drafter of the pair is tried, too.
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
     renderer = head_start(files.target)
     try:
-        pair = load_pair(files, options, progress, placement)
+        tried = files if two_drafters else replace(files, rival=None)
+        pair = load_pair(tried, options, progress, placement)
         try:
-            return Engine(pair, memory, renderer, lambda: not progress(1.0), states)
+            stopped = lambda: not progress(1.0)  # noqa: E731
+            return Engine(pair, memory, renderer, stopped, states, two_drafters)
         except BaseException:
             pair.close()
             raise
@@ -86,8 +86,10 @@ class Engine:
         renderer: Renderer | None = None,
         cancelled: Callable[[], bool] = never,
         states: States | None = None,
+        two_drafters: TwoDrafters | None = None,
     ) -> None:
         self.pair = pair
+        self._two_drafters = two_drafters
         self.info: PairInfo = pair.info
         self.prompts = Prompts(pair, renderer, cancelled)
         self._states = states
@@ -292,6 +294,45 @@ class Engine:
     def draft_model(self) -> DraftModel | None:
         """The pair's drafter, if there is one and it has not failed."""
         return None if self._drafter_failed else self.pair.drafter
+
+    def trial(self, request: Request, sampler: Sampler) -> Trial | None:
+        """A comparison of the pair's two drafters in this reply, if there are two to choose from
+        and the reply may have drafts. What a grammar leaves says little of how they guess."""
+        pair, drafts = self.pair, request.draft != 0 and request.synthetic_acceptance is None
+        if self._two_drafters is None or pair.rival is None or self.draft_model is None:
+            return None
+        if not drafts or sampler.constraint is not None:
+            return None
+        return Trial(self._two_drafters.score, (self.draft_model, pair.rival), sampler)
+
+    def choose_drafter(self) -> str:
+        """Keep the better drafter, once that is known, and say so; "" where nothing is new. Not
+        while a round is under way."""
+        two, pair = self._two_drafters, self.pair
+        if two is None or pair.rival is None or not two.score.is_decided:
+            return ""
+        two.keep(two.score)
+        said = decided(two.files, two.score)
+        self.info = replace(self.info, drafter_choice=said)
+        if two.score.second_is_better:
+            self._exchange(two)
+        else:
+            self.drop_rival()
+        return said
+
+    def drop_rival(self) -> None:
+        """Do without the second drafter."""
+        self.pair.settle(rival=False)
+
+    def _exchange(self, two: TwoDrafters) -> None:
+        """Draft with the second drafter from now on; what was learned of the first one is kept."""
+        if self._memory:
+            self._memory.keep(self.info, self._book)
+        self._memory = two.memory
+        self.pair.settle(rival=True)
+        parameters = self.pair.info.drafter_parameters
+        self.info = replace(self.info, drafter_parameters=parameters, drafter_of=two.files.rival_of)
+        self._begin_learning()
 
     def give_up_drafter(self, error: GemmaMtpError) -> str:
         """Do without the pair's drafter from here on, since it failed; what to say about that."""

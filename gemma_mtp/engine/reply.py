@@ -30,11 +30,12 @@ from gemma_mtp.decoding.plain_steps import PlainSteps, Step
 from gemma_mtp.decoding.round import Speculator, agree, synthetic
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.transcript import Position, Transcript
+from gemma_mtp.decoding.trial import Trial
 from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.engine.counting import draft_use, with_round
 from gemma_mtp.engine.held import Held, reply_parts
 from gemma_mtp.engine.tool_calls import Delta
-from gemma_mtp.errors import Cancelled, DoesNotFit, UsageError
+from gemma_mtp.errors import Cancelled, DoesNotFit, GemmaMtpError, UsageError
 
 if TYPE_CHECKING:
     from gemma_mtp.engine.engine import Engine
@@ -58,6 +59,7 @@ class Reply:
         self.seed = secrets.randbits(32) if request.seed is None else request.seed
         self.policy = engine.drafting.policy(request.draft)
         self.warning = ""
+        self._chosen = ""  # which of two drafters was kept at its end
         # A round of exact mode is never narrower; one of this width without drafts is plain.
         self.plain_width = 2 if request.is_exact else 1
         self.stats = Stats(
@@ -70,6 +72,7 @@ class Reply:
         self.text = reply_parts(engine, request, self._held, self._call_id)
         self._in_thought = False  # whether the prompt ends in one
         self._restricted: Constraint | None = None  # there from `_begin` on
+        self._trial: Trial | None = None  # likewise
         if request.think_budget and engine.channel.close_id is None:
             raise UsageError(
                 "The marks around a thought are no tokens in this model's file, so that thoughts "
@@ -154,8 +157,11 @@ class Reply:
             started, position = perf_counter(), transcript.end - 1
             room = min(self.engine.info.context_size - position, MAX_WIDTH)
             threads.choose(threads.writing, transcript.ids[-room:], position, self.request.is_exact)
+            self._guess(rounds)
             self._time_plain_step(rounds, position)
             done = self._round(rounds, position)
+            if self._trial is not None:
+                self._trial.judge(done.tokens[0])
             threads.writing.record(done.width, done.verify_seconds, done.verify_processor_seconds)
             reason, texts = self._record(done.tokens, done.accepted, rounds)
             done = done.cut(transcript.end - 1 - position)  # at a stop string
@@ -181,6 +187,7 @@ class Reply:
         self._restricted = self._constraint()
         sampler = Sampler(request.sampling, self.seed, target.softcap, self._restricted)
         drafters = engine.drafting.drafters(request, engine.draft_model, sampler)
+        self._trial = engine.trial(request, sampler)
         row = engine.cache.last_row
         assert row is not None
         self._first = len(transcript.ids)
@@ -214,6 +221,17 @@ class Reply:
             ends=vocabulary.end_of_generation,
         )
         return Constraint(held.text, len(self.transcript.ids), thinking, held.calls)
+
+    def _guess(self, rounds: Speculator) -> None:
+        """Where the pair has two drafters to choose from, both guess what comes next."""
+        if self._trial is None or rounds.hidden is None:
+            return
+        rounds.watched = self._trial.is_on
+        try:
+            self._trial.guess(self.transcript, rounds.hidden)
+        except GemmaMtpError:  # if it was the first one that failed, its next draft says so
+            self._trial = None
+            self.engine.drop_rival()
 
     def _time_plain_step(self, rounds: Speculator, position: Position) -> None:
         """Once in a while, so that speedup is a comparison and not a guess."""
@@ -299,14 +317,16 @@ class Reply:
         return f"call_{sha256(place.encode()).hexdigest()[:24]}"
 
     def _end(self, reason: FinishReason) -> End:
-        written = self.text.text
+        written, drafts = self.text.text, self._draft_use
+        if self._trial is not None:
+            self._chosen = self.engine.choose_drafter()
         return End(
             reason,
             self.text.message,
             written.thought,
             self.ids,
             self.seed,
-            replace(self.stats, drafts=self._draft_use),
+            replace(self.stats, drafts=drafts),
             self._warning,
             written.stopped_at,
             written.thought_tokens,
@@ -316,7 +336,7 @@ class Reply:
     @property
     def _warning(self) -> str:
         unsaid = self.engine.prompts.says_nothing_of_thoughts(self.request)
-        found = NO_THOUGHTS if unsaid else "", self.warning, self.text.warning
+        found = NO_THOUGHTS if unsaid else "", self.warning, self.text.warning, self._chosen
         return " ".join(filter(None, (*self._held.loosened, *found)))
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ NO_ROOM = re.compile(r"allocat|out of memory|OutOfDeviceMemory", re.IGNORECASE)
 class LoadedPair:
     """A target ready to evaluate, its drafter if there is one, and what they turned out to be.
 
-    `weights` are bytes by device, without what the contexts take.
+    `weights` are bytes by device, without what the contexts take. `rival` is a second drafter,
+    until `settle` says which one stays; it is not among them.
     """
 
     target: LlamaTarget
@@ -62,6 +63,7 @@ class LoadedPair:
     info: PairInfo
     options: LoadOptions
     weights: Buffers
+    rival: LlamaDrafter | None = None
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
@@ -71,10 +73,21 @@ class LoadedPair:
         if count == self.threads:
             return
         self.threads = count
-        for part in (self.target, self.drafter):
-            if part is not None:
-                # Batches of one token and of more have a number each in llama.cpp.
-                llama_cpp.llama_set_n_threads(part.context, count, count)
+        for part in self._parts:
+            # Batches of one token and of more have a number each in llama.cpp.
+            llama_cpp.llama_set_n_threads(part.context, count, count)
+
+    def settle(self, *, rival: bool) -> None:
+        """Keep one of two drafters, the second one for `rival`, and free the other."""
+        if self.drafter is None or self.rival is None:
+            return
+        other = self.drafter if rival else self.rival
+        self.drafter, self.rival = self.rival if rival else self.drafter, None
+        llama_cpp.llama_free(other.context)
+        llama_cpp.llama_model_free(other.model)
+        give_back_memory()
+        parameters = llama_cpp.llama_model_n_params(self.drafter.model)
+        self.info = replace(self.info, drafter_parameters=parameters)
 
     def attends_alike(self, size: int) -> bool:
         """Whether a context of `size` tokens computes as this one does: what the cache holds is
@@ -111,11 +124,11 @@ class LoadedPair:
         )
         target.use_context(context)
         drafter_kv = 0
-        if self.drafter is not None:
+        for drafter in self._drafters:
             own, drafter_kv = _drafter_context(
-                self.drafter.model, self.options, self.threads, layers, target
+                drafter.model, self.options, self.threads, layers, target
             )
-            self.drafter.use_context(own)
+            drafter.use_context(own)
         self.info = replace(
             self.info,
             context_size=target.context_size,
@@ -125,7 +138,7 @@ class LoadedPair:
         )
 
     def _free_contexts(self) -> None:
-        """The drafter's before the target's, which it reads."""
+        """The drafters' before the target's, which they read."""
         for part in self._parts:
             llama_cpp.llama_free(part.context)
             part.context = None
@@ -133,8 +146,12 @@ class LoadedPair:
         give_back_memory()
 
     @property
+    def _drafters(self) -> list[LlamaDrafter]:
+        return [drafter for drafter in (self.rival, self.drafter) if drafter is not None]
+
+    @property
     def _parts(self) -> list[LlamaDrafter | LlamaTarget]:
-        return [self.drafter, self.target] if self.drafter else [self.target]
+        return [*self._drafters, self.target]
 
     def close(self) -> None:
         """Free contexts before models."""
@@ -164,7 +181,7 @@ def load_pair(
     place, drafters_place = _places(options, placement)
     layers = place.layers
     log.taken()
-    drafter, drafter_kv, parameters = None, 0, 0
+    drafter, rival, drafter_kv, parameters = None, None, 0, 0
     with ExitStack() as undo:  # what was loaded is freed where something fails
         # The target is nearly all of the bytes, so the drafter's progress is the last bit of it.
         target, target_kv, threads = _load_target(
@@ -178,6 +195,9 @@ def load_pair(
             undo.callback(lambda: llama_cpp.llama_free(context))
             drafter = LlamaDrafter(model, context, target.embedding_width)
             parameters = llama_cpp.llama_model_n_params(drafter.model)
+        buffers = log.taken()
+        if files.rival is not None and drafter is not None:
+            rival = _load_rival(files.rival, options, drafters_place, layers, target, undo)
         give_back_memory()
         progress(1.0)
         undo.pop_all()
@@ -187,7 +207,6 @@ def load_pair(
         reason = "" if drafter else files.no_drafter or "there is no drafter for this model"
     found = llama_cpp.llama_model_chat_template(target.model, None)
     template = found.decode("utf-8", "replace") if found else ""
-    buffers = log.taken()
     info = PairInfo(
         name=files.name,
         context_size=target.context_size,
@@ -206,7 +225,7 @@ def load_pair(
         placement=measured(placement or ON_CPU, buffers),
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
-    return LoadedPair(target, drafter, template, info, options, weights)
+    return LoadedPair(target, drafter, template, info, options, weights, rival)
 
 
 def _places(options: LoadOptions, placement: Placement | None) -> tuple[ModelPlace, ModelPlace]:
@@ -289,6 +308,27 @@ def _load_drafter(
     model = _load_model(path, place, drafter_overrides(target.vocabulary.size), progress)
     undo.callback(lambda: llama_cpp.llama_model_free(model))
     return model
+
+
+def _load_rival(
+    path: Path,
+    options: LoadOptions,
+    place: ModelPlace,
+    layers: int,
+    target: LlamaTarget,
+    undo: ExitStack,
+) -> LlamaDrafter | None:
+    """A second drafter to compare the first one with; None where it cannot be had, as for want of
+    memory: the pair does without."""
+    with suppress(BadPair, DoesNotFit), ExitStack() as own:
+        model = _load_drafter(path, place, target, lambda fraction: True, own)
+        threads = llama_cpp.llama_n_threads(target.context)
+        context, _ = _drafter_context(model, options, threads, layers, target)
+        own.callback(lambda: llama_cpp.llama_free(context))
+        log.taken()
+        undo.push(own.pop_all())
+        return LlamaDrafter(model, context, target.embedding_width)
+    return None
 
 
 def _load_model(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.engine import engine
+from gemma_mtp.engine.two_drafters import TwoDrafters, decided
 from gemma_mtp.llama import devices, features, versions
-from gemma_mtp.models import machine
+from gemma_mtp.models import machine, tried
 from gemma_mtp.models.chat_states import ChatStates
 from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.models.temporary_pair import is_temporary
@@ -20,15 +22,30 @@ from gemma_mtp.resident.failures import what_helps
 
 
 def load(
-    files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
+    asked: PairFiles,
+    options: LoadOptions,
+    progress: Callable[[float], bool],
+    *,
+    measuring: bool = False,
 ) -> engine.Engine:
-    """Raises BadPair, DoesNotFit, Cancelled, UsageError."""
+    """With the drafter that was kept where two were tried; `measuring` leaves a trial of two out,
+    which takes time. Raises BadPair, DoesNotFit, Cancelled, UsageError."""
     # Another build or another processor has other kernels.
     version = "/".join([*versions(), features(), machine.cpu_name()])
-    memory = CostMemory(cache_dir() / "costs", files, options, version)
+    files, score = tried.settled(asked)
+    costs = partial(CostMemory, cache_dir() / "costs", options=options, llama_cpp=version)
+    memory = costs(files=files)
     kept = None if is_temporary(files.target) else memory
     graphics = [device[1] for device in devices() if device[2] != "cpu"]
     states = None if kept is None else ChatStates(files, options, "/".join([version, *graphics]))
     log = state_dir() / "llama.log"
     with what_helps():
-        return engine.load(files, replace(options, log_file=log), progress, kept, states)
+        two = None
+        if files.rival is not None and not measuring:
+            other = replace(files, drafter=files.rival)
+            two = TwoDrafters(files, partial(tried.remember, files), costs(files=other))
+        options = replace(options, log_file=log)
+        found = engine.load(files, options, progress, kept, states, two_drafters=two)
+        if score is not None:
+            found.info = replace(found.info, drafter_choice=decided(asked, score))
+        return found
