@@ -85,13 +85,14 @@ class PullView:
     def _progress(self, event: PullProgress) -> None:
         if self._quiet:
             return
-        doing = f"{'checking' if event.verifying else 'fetching'} {event.file.rpartition('/')[2]}"
+        doing = _doing(event)
         rate = self._rate.of(event)
         if self._printer.screen.live:
             share = event.done / event.total if event.total else 0.0
             self._printer.progress(share, _parts(doing, event, rate))
         elif doing != self._doing:
-            self._printer.line(f"{doing}, {byte_size(event.total)}" if event.total else doing)
+            size = f", {byte_size(event.total)}" if event.total and not event.beginning else ""
+            self._printer.line(f"{doing}{size}")
             self._next_line = self._clock() + PLAIN_INTERVAL
         elif self._clock() >= self._next_line:
             self._printer.line(" · ".join(text for _, text in _parts(doing, event, rate)))
@@ -144,6 +145,11 @@ def ready_line(event: PullReady, carried: bool) -> str:
     if event.builtin:
         return f"{event.name} is built in, nothing to pull: gemma-mtp chat {event.name}"
     return f"{event.name} is ready: gemma-mtp chat {event.name}"
+
+
+def _doing(event: PullProgress) -> str:
+    what = "reading the header of" if event.beginning else "fetching"
+    return f"{'checking' if event.verifying else what} {event.file.rpartition('/')[2]}"
 
 
 def _parts(doing: str, event: PullProgress, rate: float | None) -> list[tuple[int, str]]:

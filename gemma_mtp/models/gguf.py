@@ -20,11 +20,21 @@ from gemma_mtp.models.gguf_header import Description, Header, TensorInfo, descri
 from gemma_mtp.models.gguf_parser import (
     MAX_HEADER,
     PULL_AGAIN,
+    Cut,
     parse,
     starts_with_architecture,
 )
 
-__all__ = ["Description", "Header", "advising", "architecture", "describe", "read_header"]
+__all__ = [
+    "PULL_AGAIN",
+    "Cut",
+    "Description",
+    "Header",
+    "advising",
+    "architecture",
+    "describe",
+    "read_header",
+]
 
 ALL_PARTS = "All parts must lie in one folder, under the names that llama-gguf-split gave them."
 
@@ -59,7 +69,7 @@ def read_header(path: Path) -> Header:
     Raises ModelNotAvailable where there is no file, and BadPair for one that cannot be used.
     """
     path = Path(path)
-    header = _read(path)
+    header = read_file(path)
     count = _part_count(header)
     if count == 1:
         return header
@@ -69,7 +79,7 @@ def read_header(path: Path) -> Header:
             f"{path.name} says that it is part {number + 1} of {count}, and its name does not.",
             ALL_PARTS,
         )
-    return _joined([header if part == path else _read_part(part, path) for part in paths])
+    return joined([header if part == path else _read_part(part, path) for part in paths])
 
 
 def read_parts(paths: Sequence[Path]) -> Header:
@@ -77,7 +87,7 @@ def read_parts(paths: Sequence[Path]) -> Header:
 
     Raises as `read_header` does.
     """
-    return _joined([_read(path) for path in paths])
+    return joined([read_file(path) for path in paths])
 
 
 def architecture(path: Path) -> str:
@@ -91,14 +101,20 @@ def architecture(path: Path) -> str:
         return ""
 
 
-def _read(path: Path) -> Header:
-    """The header of one file, which may be a part."""
+def read_file(path: Path, named: Path | None = None, known: int = MAX_HEADER) -> Header:
+    """The header of one file, which may be a part, and may lie at another path than the one that
+    it is `named`. Of a file on its way only the first `known` bytes are here.
+
+    Raises as `read_header` does, and Cut where the header needs more bytes than are here.
+    """
+    named = named or path
     try:
         size = _size_of(path)
+        known = min(size, MAX_HEADER, known)
         with open(path, "rb") as file:
-            _check_magic(path.name, file.read(64))
-            with mmap.mmap(file.fileno(), min(size, MAX_HEADER), access=mmap.ACCESS_READ) as data:
-                return parse(path, data, size)
+            _check_magic(named.name, file.read(64))
+            with mmap.mmap(file.fileno(), known, access=mmap.ACCESS_READ) as data:
+                return parse(named, data, size)
     except FileNotFoundError:
         raise ModelNotAvailable(f"There is no file {path}.") from None
     except (OSError, ValueError) as error:
@@ -108,7 +124,7 @@ def _read(path: Path) -> Header:
 
 def _read_part(path: Path, named: Path) -> Header:
     try:
-        return _read(path)
+        return read_file(path)
     except ModelNotAvailable:
         message = f"{path.name} is missing, which belongs to {named.name}."
         raise BadPair(message, ALL_PARTS) from None
@@ -119,8 +135,11 @@ def _part_count(header: Header) -> int:
     return max(int(header.metadata.get("split.count", 1)), 1)
 
 
-def _joined(parts: Sequence[Header]) -> Header:
-    """One header for a model: metadata of the first part, tensors of all."""
+def joined(parts: Sequence[Header]) -> Header:
+    """One header for a model: metadata of the first part, tensors of all.
+
+    Raises BadPair for what are not all parts of one model, in their order.
+    """
     first, tensors = parts[0], dict[str, TensorInfo]()
     for number, part in enumerate(parts):
         place = part.metadata.get("split.no") if len(parts) > 1 else 0

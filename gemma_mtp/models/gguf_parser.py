@@ -37,6 +37,10 @@ _VALUES = {
 _SPLIT_KEYS = {"split.no": 2, "split.count": 2, "split.tensors.count": 5}
 
 
+class Cut(BadPair):
+    """The bytes at hand end within the header, and the file goes on."""
+
+
 class Cursor:
     """Walks the bytes of a header; every step is checked against their end.
 
@@ -50,7 +54,7 @@ class Cursor:
     def cut(self) -> BadPair:
         if self.whole:
             return BadPair(f"{self.name} ends in the middle of its header.", PULL_AGAIN)
-        return self.damaged(f"its header exceeds {MAX_HEADER >> 20} MiB")
+        return Cut(str(self.damaged(f"its header exceeds {MAX_HEADER >> 20} MiB")), PULL_AGAIN)
 
     def damaged(self, why: str) -> BadPair:
         return BadPair(f"{self.name} has a damaged header: {why}.", PULL_AGAIN)
@@ -100,7 +104,8 @@ class Cursor:
 def parse(path: Path, data: mmap.mmap | bytes, size: int) -> Header:
     """The header in `data`, the first bytes of a file of `size` bytes that begins with the magic.
 
-    Raises BadPair for what is damaged, of another version, or of a type that cannot be read.
+    Raises BadPair for what is damaged, of another version, or of a type that cannot be read, and
+    Cut where the header is longer than `data`.
     """
     cursor = Cursor(data, path.name, whole=len(data) == size)
     version = cursor.number("I")

@@ -7,6 +7,10 @@ Gemma 4 files are made up; reads no file itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.gguf_header import Header, count, vocabulary_size
 from gemma_mtp.models.header_keys import TOKENIZER_KEYS, VOCABULARY_KIND, check_keys, refuse
@@ -27,6 +31,12 @@ _DRAFTER = (
     "Name the target file; its drafter goes to --drafter.",
 )
 _ENCODER = "is an image encoder (mmproj), not a language model.", "Name the model file next to it."
+_NO_MODELS = {  # by general.type; llama.cpp writes it into each of these
+    "adapter": ("is a LoRA adapter, not a whole model.", "Name the model that it was merged into."),
+    "imatrix": ("is an importance matrix, not a model.", "Name the model file next to it."),
+    "mmproj": _ENCODER,
+    "vocab": ("holds a vocabulary and no weights.", "Name a model file."),
+}
 _NO_TARGETS = {"clip": _ENCODER} | dict.fromkeys((DRAFTER_ARCH, *FOREIGN_DRAFTERS), _DRAFTER)
 # llama.cpp takes other ids that are out of range for missing; a text cannot do without the first.
 BOS, EOS = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"
@@ -91,7 +101,21 @@ def _mismatch(target: Header, drafter: Header, why: str) -> BadPair:
     return BadPair(message, WRONG_DRAFTER)
 
 
+def check_kind(metadata: Mapping[str, Any], name: str, role: str) -> None:
+    """Raise `BadPair` where a file whose header begins so is no "target", or no "drafter"."""
+    header = Header(Path(name), 3, dict(metadata), {}, {}, 0, 0)
+    if not header.architecture:  # it may come later
+        return
+    if role == "target":
+        _check_target_arch(header)
+    elif role == "drafter" and not is_drafter_arch(header.architecture):
+        _check_drafter_arch(header)
+
+
 def _check_target_arch(header: Header) -> None:
+    kind = header.metadata.get("general.type")
+    if isinstance(kind, str) and kind in _NO_MODELS:
+        raise refuse(header, *_NO_MODELS[kind])
     if header.architecture != TARGET_ARCH:
         other = f"is {_named(header)}, not Gemma 4.", "gemma-mtp runs Gemma 4 only."
         raise refuse(header, *_NO_TARGETS.get(header.architecture, other))

@@ -78,6 +78,7 @@ class Faults:
     stalls: int = 0  # answers of the CDN that stop after their first block
     ranges: bool = True
     corrupt: bool = False  # the CDN sends other bytes than the hub states
+    corrupt_from: int = 0  # from this byte of a file on
     crowd: int = 0  # more connections than this at once are answered with 429
     rate: float = 0.0  # bytes a second for each connection
     claim: dict[str, Stored] = field(default_factory=dict)  # the CDN holds these instead
@@ -339,8 +340,8 @@ class _CdnHandler(_Handler):
                 self.hub.sent[name] += self.connection.sendfile(file, start, stop - start)
             return
         left = faults.cut_every if faults.cuts > 0 else 0
-        for block in stored.blocks(start, stop):
-            if faults.corrupt:
+        for at, block in enumerate(stored.blocks(start, stop)):
+            if faults.corrupt and start + at * BLOCK >= faults.corrupt_from:
                 block = bytes(len(block))
             if faults.cut_every and faults.cuts > 0 and left <= 0:
                 faults.cuts -= 1

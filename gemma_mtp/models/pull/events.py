@@ -15,6 +15,7 @@ class PullProgress:
     is not known before.
 
     `pair_done` and `pair_total` count the bytes of both files that are here and will be.
+    `beginning`: only the header is fetched for now; `total` are the bytes asked for so far.
     """
 
     file: str
@@ -24,6 +25,7 @@ class PullProgress:
     pair_done: int = 0
     pair_total: int = 0
     sha256: str = ""
+    beginning: bool = False
 
 
 @dataclass(frozen=True)

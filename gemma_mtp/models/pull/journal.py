@@ -34,9 +34,10 @@ class Ranges:
         self.total = sum(b - a for a, b in self._spans)
 
     def gaps(self, size: int) -> list[Range]:
-        """What is missing of a file of `size` bytes."""
+        """What is missing of the first `size` bytes."""
         edges = [(0, 0), *self._spans, (size, size)]
-        return [(left[1], right[0]) for left, right in pairwise(edges) if left[1] < right[0]]
+        gaps = [(left[1], min(right[0], size)) for left, right in pairwise(edges)]
+        return [(start, stop) for start, stop in gaps if start < stop]
 
     @property
     def prefix(self) -> int:

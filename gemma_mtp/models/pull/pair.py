@@ -8,27 +8,28 @@ programs' files to `reuse`. Of a model it knows the catalogue entry; it prints n
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.errors import HubError
+from gemma_mtp.errors import BadPair, HubError
 from gemma_mtp.files import disk
 from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
-from gemma_mtp.models import foreign_drafter, gguf, pair_record
+from gemma_mtp.models import foreign_drafter, gguf, pair_check, pair_record
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import FileRecord, PairRecord, read_record
 from gemma_mtp.models.preset_data import data_of
-from gemma_mtp.models.pull import hub, reuse, verify
+from gemma_mtp.models.pull import beginnings, hub, reuse, verify
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
 from gemma_mtp.models.pull.expected_files import WantedFile, expect
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.transfer import Transfer, journal_of
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
+NOT_COMPARED = "It is published so or was damaged on its way: pull again, or choose another one."
 
 
 def pull(
@@ -102,8 +103,10 @@ class _Pull:
         here = sum(disk.bytes_taken(self._path(wanted, ".partial")) for wanted in missing)
         room = sum(wanted.bytes or 0 for wanted in missing) - here
         disk.require_room(folder, max(room, 0), entry.name)
+        if missing and all(wanted.blob and wanted.bytes for wanted in missing):
+            self._check_headers()
         for wanted in missing:
-            wanted.staged = self._fetched(wanted)
+            wanted.staged = wanted.staged or self._fetched(wanted)
         return self._commit()
 
     # --- where each file comes from ----------------------------------------------------------
@@ -153,18 +156,7 @@ class _Pull:
         if wanted.bytes is None:
             raise HubError(f"{blob.where} does not state the size of {name}.")
         partial = self._path(wanted, ".partial")
-        transfer = Transfer(blob, partial, wanted.bytes, wanted.sha256)
-        if transfer.changed:
-            self._say(f"{name} changed on the hub since; it is fetched anew.")
-        try:
-            digest = transfer.run(
-                lambda done, verifying: self._progress(wanted, done, verifying), self.on_event
-            )
-        except BaseException:
-            if not transfer.done:
-                with contextlib.suppress(OSError):
-                    self._forget_partial(wanted)
-            raise
+        digest = self._transferred(wanted, blob, partial)
         if not wanted.sha256:
             self._say(f"The hub states no sha256 for {name}; its size was checked.")
             wanted.sha256 = digest
@@ -172,6 +164,71 @@ class _Pull:
             journal_of(partial).unlink(missing_ok=True)
         verify.require_sha256(partial, name, digest, wanted.sha256)
         return partial
+
+    def _transferred(
+        self, wanted: WantedFile, blob: hub.Blob, partial: Path, end: int | None = None
+    ) -> str:
+        """Fetch a file, or what comes before its `end`; returns the sha256 of that."""
+        transfer = Transfer(blob, partial, wanted.bytes or 0, wanted.sha256, end=end)
+        if transfer.changed:
+            self._say(f"{wanted.file.path} changed on the hub since; it is fetched anew.")
+        try:
+            return transfer.run(
+                lambda done, verifying: self._progress(wanted, done, verifying, beginning=end),
+                self.on_event,
+            )
+        except BaseException:
+            if not transfer.done:
+                with contextlib.suppress(OSError):
+                    self._forget_partial(wanted)
+            raise
+
+    # --- before the weights ------------------------------------------------------------------
+
+    def _check_headers(self) -> None:
+        """That both can be loaded and belong together, by their headers alone; the bytes of one
+        that is refused are forgotten, since nobody has compared them with anything yet."""
+        with self._forgetting(self.entry.target):
+            target = self._early_header(self.entry.target, "target")
+            pair_check.check_target(target)
+        with self._forgetting(self.entry.drafter):
+            foreign_drafter.check(target, self._early_header(self.entry.drafter, "drafter"))
+
+    def _early_header(self, file: RemoteFile, role: str) -> gguf.Header:
+        wanted = {w.file.path: w for w in self.wanted}
+        parts = (wanted[part.path] for part in file.parts)
+        roles = (role, *[""] * len(file.rest))  # the first part says what the model is
+        headers = [self._early_part(*each) for each in zip(parts, roles, strict=True)]
+        return replace(gguf.joined(headers), path=self.folder / file.path)
+
+    def _early_part(self, wanted: WantedFile, role: str) -> gguf.Header:
+        named, blob = self.folder / wanted.file.path, wanted.blob
+        if wanted.staged is not None or blob is None:
+            return gguf.read_file(wanted.staged or named, named)
+        partial = self._path(wanted, ".partial")
+
+        def fetch(end: int) -> Path:
+            if end == wanted.bytes:  # and that is all of it
+                wanted.staged = self._fetched(wanted)
+            else:
+                self._transferred(wanted, blob, partial, end)
+            return partial
+
+        return beginnings.read_header(fetch, named, wanted.bytes or 0, role)
+
+    @contextlib.contextmanager
+    def _forgetting(self, file: RemoteFile) -> Iterator[None]:
+        """Forget what has come of a file that is refused, unless it is as the hub says."""
+        try:
+            yield
+        except BadPair as error:
+            parts = [wanted for wanted in self.wanted if wanted.file in file.parts]
+            for wanted in parts:
+                if wanted.staged is None:
+                    self._forget_partial(wanted)
+            if error.hint == gguf.PULL_AGAIN:
+                error.hint = AS_PUBLISHED if all(w.staged for w in parts) else NOT_COMPARED
+            raise
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -227,14 +284,19 @@ class _Pull:
         return sha256_of(path, lambda done: self._progress(wanted, done, True, size))
 
     def _progress(
-        self, wanted: WantedFile, done: int, verifying: bool, size: int | None = None
-    ) -> None:
+        self, wanted: WantedFile, done: int, verifying: bool, size: int | None = None,
+        beginning: int | None = None,
+    ) -> None:  # fmt: skip
         total = size or wanted.bytes or 0
         others = [w for w in self.wanted if w is not wanted]
         here = sum(w.bytes or 0 for w in others if w.staged) + (total if verifying else done)
         both = total + sum(w.bytes or 0 for w in others)
-        sha256 = wanted.sha256
-        self.on_event(PullProgress(wanted.file.path, done, total, verifying, here, both, sha256))
+        self.on_event(
+            PullProgress(
+                wanted.file.path, done, beginning or total, verifying, here, both, wanted.sha256,
+                beginning is not None,
+            )
+        )  # fmt: skip
 
     def _say(self, text: str) -> None:
         self.on_event(PullNote(text))

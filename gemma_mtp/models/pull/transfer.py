@@ -36,12 +36,17 @@ OnBytes = Callable[[int, bool], None]
 
 
 class Transfer:
-    """One file on its way into `partial`, which may hold some of it already."""
+    """One file on its way into `partial`, which may hold some of it already.
+
+    With an `end`, only the bytes before it are fetched now; another transfer goes on from there.
+    """
 
     def __init__(
-        self, source: Source, partial: Path, size: int, sha256: str, connections: int = CONNECTIONS
-    ) -> None:
+        self, source: Source, partial: Path, size: int, sha256: str,
+        connections: int = CONNECTIONS, end: int | None = None,
+    ) -> None:  # fmt: skip
         self._source, self._partial, self._size = source, partial, size
+        self._end = size if end is None else min(end, size)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -54,7 +59,7 @@ class Transfer:
         self._journal = Journal(journal_of(partial), sha256, size, min(on_disk, size))
         os.truncate(partial, size)
         self._ranges = self._journal.ranges
-        self._pieces = _cut(self._ranges.gaps(size))
+        self._pieces = _cut(self._ranges.gaps(self._end))
         self._running = min(connections, len(self._pieces))
         self._arrived = [0] * self._running  # bytes by connection, written or not
         self._stall = StallTimer()
@@ -71,7 +76,7 @@ class Transfer:
         return self._ranges.total
 
     def run(self, on_bytes: OnBytes, on_event: OnEvent) -> str:
-        """Fetch what is missing; returns the sha256 of the whole.
+        """Fetch what is missing; returns the sha256 of all that was asked for.
 
         Tells `on_event` of waiting and of stalls. Raises HubError for what stays wrong with the
         source, and OSError for what the disk refuses.
@@ -100,15 +105,15 @@ class Transfer:
         on_bytes: OnBytes,
         on_event: OnEvent,
     ) -> str:
-        """Hash behind the arriving bytes, report and sync until all is there."""
+        """Hash behind the arriving bytes, report and sync until all that was asked for is there."""
         digest, hashed = hashlib.sha256(), 0
         next_report = next_sync = time.monotonic()
         next_sync += SYNC_INTERVAL
-        while hashed < self._size:
+        while hashed < self._end:
             fetching = any(worker.is_alive() for worker in workers)
             if self._failure is not None:
                 raise self._failure
-            part = file.read(min(READ, self._ranges.prefix - hashed))
+            part = file.read(min(READ, min(self._ranges.prefix, self._end) - hashed))
             digest.update(part)
             hashed += len(part)
             now = time.monotonic()
@@ -124,7 +129,8 @@ class Transfer:
                     raise self._failure or RuntimeError("the transfer ended early")
                 time.sleep(0.02)
         self._sync(file)
-        on_bytes(self._size, True)
+        if self._end == self._size:
+            on_bytes(self._size, True)
         return digest.hexdigest()
 
     def _report(self, hashed: int, on_bytes: OnBytes, on_event: OnEvent) -> None:
@@ -195,7 +201,7 @@ class Transfer:
                 if not body.ranged:
                     if not self._become_the_only_one(number):
                         return
-                    at, stop = 0, self._size
+                    at, stop = 0, self._end
                 at = self._write(number, body, at, stop, file)
             if at < stop and not self._stop.is_set() and self._only in (None, number):
                 raise TransientError("the connection was closed early")

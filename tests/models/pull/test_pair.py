@@ -152,7 +152,7 @@ def test_what_the_hub_refuses(
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(503, "stopped at 0 of 121 kB: HTTP 503, 8 times in a row"), (403, "refuses access")],
+    [(503, "stopped at 0 of 3 MB: HTTP 503, 8 times in a row"), (403, "refuses access")],
 )
 def test_what_the_cdn_refuses(hub: Hub, tmp_path: Path, status: int, words: str) -> None:
     hub.faults.cdn_always = status
@@ -210,11 +210,21 @@ def test_a_token_goes_to_the_hub_and_not_to_the_cdn(
 
 
 def test_wrong_contents_are_set_aside_and_a_second_pull_repairs(hub: Hub, tmp_path: Path) -> None:
-    hub.faults.corrupt = True
+    hub.faults.corrupt, hub.faults.corrupt_from = True, 1 << 20
     error = failure(tmp_path)
-    assert "mtp-target.gguf arrived with other contents than expected" in str(error)
-    assert "set aside as mtp-target.gguf.corrupt" in str(error)
-    assert (tmp_path / "mtp-target.gguf.corrupt").stat().st_size == DRAFTER_SIZE
+    assert "target.gguf arrived with other contents than expected" in str(error)
+    assert "set aside as target.gguf.corrupt" in str(error)
+    aside = tmp_path / "target.gguf.corrupt"
+    assert aside.stat().st_size == len(CONTENTS["target.gguf"])
+    hub.faults.corrupt = False
+    fetch(tmp_path)
+
+
+def test_a_header_of_other_contents_is_refused_and_a_second_pull_repairs(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.faults.corrupt = True
+    assert str(failure(tmp_path)) == "target.gguf is not a GGUF file."
     hub.faults.corrupt = False
     fetch(tmp_path)
 

@@ -282,7 +282,7 @@ def test_a_part_that_the_repository_lacks_is_named(hub: Hub, split: dict[str, by
 
 
 def interrupted(hub: Hub, shop: Store, name: str = "hf:org/pair") -> None:
-    """The drafter arrives, the target does not."""
+    """The target arrives, the drafter does not."""
     hub.faults.cdn = [0] + [403] * 9
     with pytest.raises(GemmaMtpError, match="refuses access"):
         fulfil(name, PullRequest(), shop, Events().append)
@@ -313,7 +313,7 @@ def test_a_pull_that_was_interrupted_goes_on_at_its_commit(hub: Hub, store: Stor
     hub.sent.clear()
     assert fulfil("hf:org/pair", PullRequest(), store, Events().append) == "hf:org/pair:UD-Q4_K_XL"
     assert not hub.requests["API"]
-    assert list(hub.sent) == ["gemma-4-12B-it-qat-UD-Q4_K_XL.gguf"]
+    assert list(hub.sent) == ["mtp-gemma-4-12B-it.gguf"]
     assert inventory.items(store)[1].ready
     assert not leftovers.leftovers(store)
 
