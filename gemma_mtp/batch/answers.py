@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from gemma_mtp.batch.lines import Key
 from gemma_mtp.errors import UsageError
+from gemma_mtp.files import atomic
 from gemma_mtp.files.folder_lock import try_lock
 from gemma_mtp.text import json_text
 
@@ -64,6 +65,21 @@ class Printed:
 
     def close(self) -> None:
         """The stream is the process's."""
+
+
+def forget_failed(path: Path) -> None:
+    """Take the lines that say why there is no answer out of the file, so that they are tried again.
+
+    Raises UsageError as `Kept` does, and OSError; the file is as it was then.
+    """
+    held = Kept(path)
+    try:
+        if "failed" in held.done.values():
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if (found := _answer(line)) and found[1] != "failed"]
+            atomic.write(path.resolve(), kept, private=False)
+    finally:
+        held.close()
 
 
 class Kept:

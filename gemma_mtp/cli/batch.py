@@ -45,6 +45,9 @@ Out = Annotated[
 FailFast = Annotated[
     bool, Option("--fail-fast", help="End a batch at the first line without an answer.")
 ]
+RetryFailed = Annotated[
+    bool, Option("--retry-failed", help="Try the lines of a batch again that have no answer.")
+]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Wanted:
     out: Path | None
     more: Mapping[str, Any]
     fail_fast: bool
+    retry_failed: bool
     fail_on_length: bool
     quiet: bool
 
@@ -139,7 +143,7 @@ def _named(path: Path) -> str:
 
 def _answers(wanted: Wanted, lines: Sequence[Line], screen: Screen) -> Answers:
     """Where answers go, with those that are there. Raises UsageError for those of other lines."""
-    from gemma_mtp.batch.answers import Kept, Printed
+    from gemma_mtp.batch.answers import Kept, Printed, forget_failed
 
     if wanted.out is None:
         if not wanted.quiet:
@@ -148,6 +152,8 @@ def _answers(wanted: Wanted, lines: Sequence[Line], screen: Screen) -> Answers:
     with suppress(OSError):
         if os.path.samefile(wanted.batch, wanted.out):
             raise UsageError("--batch and --out name the same file.")
+    if wanted.retry_failed:
+        forget_failed(wanted.out)
     answers = Kept(wanted.out)
     known = {line.key for line in lines} | {*range(lines[-1].index + 1)}
     for key in answers.done.keys() - known:
@@ -186,7 +192,7 @@ def _files(
     return files
 
 
-WHY = "says why; a line that is taken out of it is tried again"
+WHY = "says why; --retry-failed tries them again"
 
 
 class _View:

@@ -55,6 +55,7 @@ def run(
     lines: batch.Batch = None,
     out: batch.Out = None,
     fail_fast: batch.FailFast = False,
+    retry_failed: batch.RetryFailed = False,
     no_stdin: NoStdin = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not say which model answers.")
@@ -78,10 +79,15 @@ def run(
     more = {"grammar": form, "tools": declared, "tool_choice": choice}
     if lines is not None:
         _check_batch(asked is not None or file, stats or as_json or as_jsonl)
-        wanted = batch.Wanted(lines, batch.file_of(out), more, fail_fast, fail_on_length, quiet)
+        if retry_failed and batch.file_of(out) is None:
+            raise UsageError("--retry-failed needs the answers that there are: --out FILE.")
+        wanted = batch.Wanted(
+            lines, batch.file_of(out), more, fail_fast, retry_failed, fail_on_length, quiet
+        )
         return batch.answer_batch(env, words.model, options, wanted)
-    if out is not None or fail_fast:
-        raise UsageError(f"{'--out' if out else '--fail-fast'} goes with --batch FILE.")
+    for flag, given in (("out", out), ("fail-fast", fail_fast), ("retry-failed", retry_failed)):
+        if given:
+            raise UsageError(f"--{flag} goes with --batch FILE.")
     reports = stats or as_json or as_jsonl or fail_on_length or form or declared
     if asked is None and not (reports or file) and can_talk():
         return talk(env, words.model, None, with_usable_tools(options))

@@ -219,11 +219,22 @@ def test_what_is_answered_is_not_asked_again(batch: Batch) -> None:
     assert outcome.status == 8  # of the whole
     said, how = outcome.stderr.splitlines()
     assert said.endswith("has 3 of 3 lines (1 failed); nothing is left to do.")
-    assert how.endswith("says why; a line that is taken out of it is tried again.")
+    assert how.endswith("says why; --retry-failed tries them again.")
     assert (len(batch.requests), batch.out.read_bytes()) == (2, before)
     batch.write({"prompt": "a"}, openai("x"), {"prompt": "b"}, {"prompt": "c"})
     assert "has 3 of 4 lines (1 failed); the others follow.\n" in batch.run().stderr
     assert len(batch.requests) == 3
+
+
+def test_what_failed_is_asked_again_on_request(batch: Batch) -> None:
+    batch.write({"prompt": "a"}, "nonsense", openai("x", max_tokens=-1), {"prompt": "b"})
+    batch.run()
+    batch.write({"prompt": "a"}, {"prompt": "now a line"}, openai("x"), {"prompt": "b"})
+    assert batch.run("--retry-failed").status == 0
+    assert [answer.get("index", answer.get("custom_id")) for answer in batch.answers] == [
+        *(0, 3, 1, "x")
+    ]
+    assert [request.messages[-1].content for request in batch.requests][2:] == ["now a line", "Hi"]
 
 
 def test_answers_to_other_lines_are_not_mixed_in(batch: Batch) -> None:
@@ -300,6 +311,7 @@ def test_out_without_batch_and_one_file_for_both(batch: Batch) -> None:
     outcome = invoke("run", "tiny", "hi", "--out", "x")
     assert (outcome.status, outcome.stderr) == (2, "gemma-mtp: --out goes with --batch FILE.\n")
     assert "--fail-fast goes with" in invoke("run", "tiny", "hi", "--fail-fast").stderr
+    assert "--retry-failed goes with" in invoke("run", "tiny", "hi", "--retry-failed").stderr
     both = invoke("run", "tiny", "--batch", str(batch.prompts), "--out", str(batch.prompts))
     assert "name the same file" in both.stderr
     assert batch.prompts.read_text() == '{"prompt": "a"}\n'
