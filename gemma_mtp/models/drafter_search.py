@@ -9,58 +9,108 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.files import disk
 from gemma_mtp.models import foreign_drafter, gguf, gguf_names, pair_check
-from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import remembered
+from gemma_mtp.models.contents import sampled
 from gemma_mtp.models.pair_record import read_record
 from gemma_mtp.models.size_of_file import drafter_of_size, says_qat
 
 
-def find_drafter(target: Path, catalogue: Catalogue) -> tuple[Path | None, str]:
-    """The drafter that belongs to `target`, and where it is from if it is not the target's own;
-    else None, and why there is none.
+@dataclass(frozen=True)
+class Found:
+    """The drafter of a target, else why there is none. `drafter_of` is whose it is, if it is not
+    the target's own. Where nothing says which of two kinds fits, `rival` is one of the other."""
 
-    The choice is remembered until one of the files changes.
-    """
+    drafter: Path | None
+    why_none: str = ""
+    drafter_of: str = ""
+    rival: Path | None = None
+    rival_of: str = ""
+
+
+@dataclass(frozen=True)
+class _Pulled:
+    """Whose a drafter is that was pulled: the name of the pair, and its target."""
+
+    name: str
+    target: Path
+
+    def is_that_of(self, target: Path) -> bool:
+        """Whether `target` is a copy of the target of this pair."""
+        with suppress(OSError):
+            same_size = disk.size_of(self.target) == disk.size_of(target)
+            return same_size and sampled(self.target) == sampled(target)
+        return False
+
+
+def find_drafter(target: Path, catalogue: Catalogue) -> Found:
+    """The drafter that belongs to `target`. The choice is remembered until one of the files
+    changes."""
     near, pulled = list(_drafters_near(target)), dict(_pulled_drafters())
     files = [target, *near, *pulled, paths.own_models()]  # the catalogue has a say
-    drafter, why = json.loads(
-        remembered(files, lambda: json.dumps(_find(target, [*near, *pulled], near, catalogue)))
-    )
+    find = lambda: json.dumps(_find(target, near, list(pulled), catalogue))  # noqa: E731
+    drafter, rival, why = json.loads(remembered(files, find, "drafter"))
     if not drafter:
-        return None, why
-    found = Path(drafter)
-    return found, f"Its drafter is that of {pulled[found]}." if found in pulled else ""
+        return Found(None, why)
+    found, other = Path(drafter), Path(rival) if rival else None
+    return Found(
+        found,
+        drafter_of=_whose(target, pulled.get(found)),
+        rival=other,
+        rival_of=_whose(target, pulled.get(other)) if other else "",
+    )
+
+
+def _whose(target: Path, pulled: _Pulled | None) -> str:
+    """The pair that a drafter belongs to, if that has another target."""
+    return "" if pulled is None or pulled.is_that_of(target) else pulled.name
 
 
 def _find(
-    target: Path, places: list[Path], near: list[Path], catalogue: Catalogue
-) -> tuple[str, str]:
-    """The path of the drafter, or "" and why there is none; those that are `near` are spoken of."""
+    target: Path, near: list[Path], pulled: list[Path], catalogue: Catalogue
+) -> tuple[str, str, str]:
+    """The path of the drafter, or "", that of a rival, or "", and why there is none; only those
+    that are `near` are spoken of."""
     ours = gguf.read_header(target)
     fitting: list[gguf.Header] = []
     problems: list[GemmaMtpError] = []
-    for path in places:
+    for path in (*near, *pulled):
         try:
             header = gguf.read_header(path)
             foreign_drafter.check(ours, header)
             fitting.append(header)
         except GemmaMtpError as error:
             problems += [error] if path in near else []
+    fitting = [drafter for drafter in fitting if drafter.path in near] or fitting
     best = _best(ours, fitting, catalogue)
     if len(best) == 1:
-        return str(best[0].path), ""
+        return str(best[0].path), _rival(ours, best[0], fitting, catalogue), ""
     if best:
         names = ", ".join(drafter.path.name for drafter in best)
-        return "", f"several drafters fit it: {names}; name one with --drafter"
+        return "", "", f"several drafters fit it: {names}; name one with --drafter"
     known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
     pull = f"that of {known[0].name} fits: gemma-mtp pull {known[0].name}" if known else ""
     why = [str(problem).rstrip(".") for problem in problems[:1]] + [pull] * bool(pull)
-    return "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
+    return "", "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
+
+
+def _rival(
+    target: gguf.Header, best: gguf.Header, fitting: list[gguf.Header], catalogue: Catalogue
+) -> str:
+    """A drafter of the other kind, where nothing says of which kind the target is; else ""."""
+    kind = _is_qat(best, catalogue)
+    if _is_qat(target, catalogue) or _is_known(target, catalogue):
+        return ""
+    others = _best(target, [d for d in fitting if _is_qat(d, catalogue) != kind], catalogue)
+    return str(others[0].path) if len(others) == 1 else ""
 
 
 def _best(
@@ -85,8 +135,17 @@ def _is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
     of exactly this size, since published drafters of both kinds have the same name."""
     if says_qat(header.metadata, header.path.name):
         return True
-    known = (e for e in catalogue.entries if header.file_size in (e.target.total, e.drafter.total))
-    return any(entry.qat for entry in known)
+    return any(entry.qat for entry in _alike(header, catalogue))
+
+
+def _is_known(header: gguf.Header, catalogue: Catalogue) -> bool:
+    """Whether it is a file of the catalogue, going by its size."""
+    return bool(_alike(header, catalogue))
+
+
+def _alike(header: gguf.Header, catalogue: Catalogue) -> list[Entry]:
+    size = header.file_size
+    return [e for e in catalogue.entries if size in (e.target.total, e.drafter.total)]
 
 
 def _drafters_near(target: Path) -> Iterator[Path]:
@@ -102,13 +161,13 @@ def _drafters_near(target: Path) -> Iterator[Path]:
                     yield path
 
 
-def _pulled_drafters() -> Iterator[tuple[Path, str]]:
-    """Those of complete pairs, and the names of these."""
+def _pulled_drafters() -> Iterator[tuple[Path, _Pulled]]:
+    """Those of complete pairs, and whose they are."""
     for folder in _entries(paths.models_dir()):
         if record := read_record(folder):
-            first = next((file.path for file in record.files if file.role == "drafter"), "")
-            if first and (folder / first).is_file():
-                yield folder / first, record.name
+            first = {file.role: folder / file.path for file in reversed(record.files)}
+            if "target" in first and "drafter" in first and first["drafter"].is_file():
+                yield first["drafter"], _Pulled(record.name, first["target"])
 
 
 def _entries(folder: Path) -> list[Path]:

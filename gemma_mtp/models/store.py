@@ -18,7 +18,7 @@ from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, typed_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
-from gemma_mtp.models.drafter_search import find_drafter
+from gemma_mtp.models.drafter_search import Found, find_drafter
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.typed_names import Meant
 
@@ -154,11 +154,18 @@ class Store:
             with gguf.advising(GET_AGAIN):
                 check_once(model)
         target = gguf_names.parts_of(model)[0]  # the first part, whichever was named
-        drafter, why = find_drafter(target, self.catalogue) if look_around else (None, "")
+        found = find_drafter(target, self.catalogue) if look_around else Found(None)
         name = str(target)  # its path is a name, too
-        if drafter is None:
-            return PairFiles(name, target, None, why)
-        return PairFiles(name, target, drafter, note=why)
+        if found.drafter is None:
+            return PairFiles(name, target, None, found.why_none)
+        said = f"Its drafter is that of {found.drafter_of}." if found.drafter_of else ""
+        return PairFiles(
+            *(name, target, found.drafter),
+            note=said,
+            drafter_of=found.drafter_of,
+            rival=found.rival,
+            rival_of=found.rival_of,
+        )
 
     def _repository(self, name: str) -> PairFiles:
         entry = hub_names.find_pulled(name, paths.models_dir())

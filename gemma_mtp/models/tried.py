@@ -6,7 +6,6 @@ costs another try, so nothing here ever fails.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.decoding.trial import Score
 from gemma_mtp.files import json_file
-from gemma_mtp.models import gguf_names
-
-PIECES, PIECE = 64, 4096  # how many pieces of a file tell its contents, and bytes of each
+from gemma_mtp.models import contents
 
 
 def settled(files: PairFiles) -> tuple[PairFiles, Score | None]:
@@ -50,24 +47,9 @@ def _key(files: PairFiles) -> str:
     """The contents of target, drafter and rival, in this order; "" where one cannot be read."""
     named = [path for path in (files.target, files.drafter, files.rival) if path]
     try:
-        return " ".join(_contents(path) for path in named)
+        return " ".join(contents.sampled(path) for path in named)
     except OSError:
         return ""
-
-
-def _contents(path: Path) -> str:
-    """A sum of the size and of pieces all over the file, of a split one of each part. Two files of
-    one size that differ by their weights differ in all pieces; to read gigabytes takes too long."""
-    found = hashlib.sha256()
-    for part in gguf_names.parts_of(path):
-        with open(part, "rb") as file:
-            size = part.stat().st_size
-            found.update(size.to_bytes(8, "little"))
-            last = max(size - PIECE, 0)
-            for number in range(PIECES):
-                file.seek(last * number // (PIECES - 1))
-                found.update(file.read(PIECE))
-    return found.hexdigest()[:24]
 
 
 def _place() -> Path:

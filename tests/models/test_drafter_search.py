@@ -223,14 +223,66 @@ def pulled(name: str, *drafter: Any) -> None:
 def test_the_drafter_of_a_pulled_pair_serves_a_file_of_the_same_shape(folder: Path) -> None:
     pulled("other", *writer.drafter(target_width=64))
     pulled("e2b")
-    target = put(folder / "tuned.gguf", writer.target())
+    target = put(folder / "tuned.gguf", writer.target(), name="Tuned")
     files = resolve(target)
     assert files.drafter == paths.models_dir() / "e2b" / "mtp.gguf"
-    assert files.note == "Its drafter is that of e2b."
+    assert (files.note, files.drafter_of) == ("Its drafter is that of e2b.", "e2b")
     assert files == resolve(target)  # remembered
     put(folder / "mtp-tuned.gguf", writer.drafter())
     assert resolve(target).drafter == folder / "mtp-tuned.gguf"
-    assert resolve(target).note == ""
+    assert (resolve(target).note, resolve(target).drafter_of) == ("", "")
+
+
+def test_a_copy_of_a_pulled_target_has_its_own_drafter(folder: Path) -> None:
+    pulled("e2b")
+    files = resolve(put(folder / "copy.gguf", writer.target()))
+    assert files.drafter == paths.models_dir() / "e2b" / "mtp.gguf"
+    assert (files.note, files.drafter_of) == ("", "")
+
+
+# --- QAT or not ----------------------------------------------------------------------------------
+
+
+def of_both_kinds(folder: Path) -> tuple[Path, Path]:
+    """Drafters for QAT weights and for others, in one folder."""
+    plain, qat = folder / "mtp-gemma-4-E2B-it.gguf", folder / "mtp-gemma-4-E2B-it-qat.gguf"
+    return put(plain, writer.drafter()), put(qat, writer.drafter())
+
+
+def test_where_nothing_says_whether_it_is_qat_both_drafters_are_tried(folder: Path) -> None:
+    plain, qat = of_both_kinds(folder)
+    files = resolve(put(folder / TARGET, writer.target()))
+    assert (files.drafter, files.rival) == (plain, qat)
+
+
+@pytest.mark.parametrize("name", ["gemma-4-E2B-it-qat-Q4_0.gguf", "tuned-QAT.gguf"])
+def test_where_the_target_says_so_nothing_is_tried(folder: Path, name: str) -> None:
+    _, qat = of_both_kinds(folder)
+    files = resolve(put(folder / name, writer.target()))
+    assert (files.drafter, files.rival) == (qat, None)
+
+
+def test_a_target_that_the_catalogue_knows_is_of_its_kind(folder: Path) -> None:
+    plain, _ = of_both_kinds(folder)
+    target = put(folder / TARGET, writer.target())
+    catalogue = load_catalogue()
+    entry = catalogue.entries[1]
+    known = replace(entry.target, bytes=target.stat().st_size, rest=())
+    catalogue.entries.append(replace(entry, qat=False, target=known))
+    files = resolve(target, catalogue)
+    assert (files.drafter, files.rival) == (plain, None)
+
+
+def test_pulled_drafters_of_both_kinds_are_tried(folder: Path) -> None:
+    pulled("e2b-plain")
+    metadata, tensors = writer.drafter()
+    pulled("e2b-qat", metadata | {"general.name": "Gemma 4 E2B qat"}, tensors)
+    files = resolve(put(folder / "tuned.gguf", writer.target(), name="Tuned"))
+    assert files.drafter == paths.models_dir() / "e2b-plain" / "mtp.gguf"
+    assert files.rival == paths.models_dir() / "e2b-qat" / "mtp.gguf"
+    assert (files.drafter_of, files.rival_of) == ("e2b-plain", "e2b-qat")
+    put(folder / "mtp-tuned.gguf", writer.drafter())
+    assert resolve(folder / "tuned.gguf").rival is None  # it has a drafter of its own
 
 
 def test_where_no_drafter_is_here_the_pair_is_named_that_brings_one(folder: Path) -> None:
