@@ -1,0 +1,142 @@
+"""What llama.cpp reserves on a GPU to compute in, beside weights and cache.
+
+`placement_plan` asks. Upper bounds, held against what llama.cpp reserves for hundreds of placements
+of each size. All sizes in bytes, for pieces of GPU_PIECE tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from gemma_mtp.api import GPU_PIECE, MAX_WIDTH
+from gemma_mtp.models.memory import MIB
+from gemma_mtp.models.shape import Shape, padded
+from gemma_mtp.settings import KV_TYPES
+
+FLOAT = 4 * GPU_PIECE  # one number for each token of a piece
+SMALL = 2 * MIB  # token ids, positions, and matrices that rotate quantized keys
+IN_TURNS = 4  # copies of what goes in, where several GPUs work at once (GGML_SCHED_MAX_COPIES)
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """Of a target of this shape and its drafter, with such a cache; `unpacks`: quantized keys and
+    values are made wider to be read."""
+
+    shape: Shape
+    context: int
+    kv_type: str = "f16"
+    flash_attention: bool = True
+    unpacks: bool = True
+
+    def kv(self, layer: int) -> int:
+        """Keys and values of one layer."""
+        return self._kv(layer, self.kv_type)
+
+    def _kv(self, layer: int, kind: str) -> int:
+        transposed = not self.flash_attention
+        shape = self.shape
+        return int(shape.layer_kv_bytes(layer, self.context, GPU_PIECE, kind, transposed))
+
+    @cached_property
+    def compute(self) -> int:
+        """For layers on the GPU itself."""
+        attention = self._attention + self._unpacked
+        return self._masks + max(self._activations, attention, self._logits) + SMALL
+
+    def helping(self, largest: int, behind: range, experts: bool) -> int:
+        """For a GPU that also reads prompts for layers `behind`, which are on none, or only for
+        `experts` that are not: what they need is copied to it, a matrix of up to `largest` bytes or
+        the cache of one layer at a time."""
+        shape = self.shape
+        cache = max((self.kv(layer) for layer in behind), default=0)
+        held = self._activations + largest
+        read = self._attention + self._unpacked + cache
+        read += FLOAT * (self._queries + 2 * shape.width)
+        if experts:
+            held += FLOAT * (3 * self._widest + 4 * shape.width)
+            read += largest // (1 if behind else 2)
+        elif shape.experts:
+            read += largest
+        return self._masks + max(held, read) + SMALL
+
+    def read_elsewhere(self, first: int) -> int:
+        """For GPUs with layers from `first` on that read the cache of earlier ones, which is not
+        there: each of them gets a copy."""
+        shape = self.shape
+        if first <= shape.owners - 2:
+            return 0
+        readers = range(max(first, shape.owners), shape.layers)
+        return sum(self.kv(shape.owners - (1 if shape.is_full(n) else 2)) for n in readers)
+
+    @property
+    def in_turns(self) -> int:
+        """More on each of several GPUs that hold all layers between them."""
+        rows = IN_TURNS * FLOAT * (2 * self.shape.width + self._slices)
+        return (IN_TURNS - 1) * self._masks + rows
+
+    @property
+    def on_cpu(self) -> int:
+        """In the machine's memory: what goes in."""
+        return self._masks + FLOAT * (3 * self.shape.width + self._slices) + SMALL
+
+    @property
+    def drafter(self) -> int:
+        """For the drafter, which evaluates one row at a time."""
+        scores = 0 if self.flash_attention else 8 * self.shape.heads * padded(self.context)
+        return 4 * self.shape.vocabulary + scores + self._unpacked + SMALL
+
+    @property
+    def _masks(self) -> int:
+        """Which cells a token may look at; without flash attention also where values go."""
+        shape, cells = self.shape, padded(self.context)
+        cells += padded(min(cells, shape.window + GPU_PIECE))
+        if self.flash_attention:
+            return 2 * GPU_PIECE * cells
+        wide = max(
+            shape.kv_heads_full * shape.head_full, shape.kv_heads_sliding * shape.head_sliding
+        )
+        return FLOAT * (cells + 4 * wide)
+
+    @property
+    def _queries(self) -> int:
+        return self.shape.heads * self.shape.head_full
+
+    @property
+    def _slices(self) -> int:
+        return self.shape.per_layer * self.shape.layers
+
+    @property
+    def _widest(self) -> int:
+        shape = self.shape
+        experts = shape.experts_used * (shape.width + 2 * shape.expert_feed_forward) / 3
+        return int(max(shape.feed_forward, shape.feed_forward_shared, experts))
+
+    @property
+    def _activations(self) -> int:
+        """A layer's feed-forward part, with what waits for it."""
+        shape = self.shape
+        more = self._slices + 5120 if self._slices else 12 * shape.experts
+        return FLOAT * (3 * self._widest + self._queries + 2 * shape.width + more)
+
+    @property
+    def _attention(self) -> int:
+        """Without flash attention every token's score for every cell."""
+        shape = self.shape
+        read = FLOAT * (2 * self._queries + 4 * shape.width + 2 * self._slices)
+        if self.flash_attention:
+            return read
+        return read + FLOAT * (shape.heads * padded(self.context) + 2 * shape.width)
+
+    @property
+    def _unpacked(self) -> int:
+        """A layer's quantized cache in 16 bits: CUDA reads it so."""
+        packed = KV_TYPES[self.kv_type].bytes < 2
+        if not packed or not self.unpacks:
+            return 0
+        return max(self._kv(layer, "f16") for layer in range(self.shape.owners))
+
+    @property
+    def _logits(self) -> int:
+        return 4 * MAX_WIDTH * self.shape.vocabulary + FLOAT * 2 * self.shape.width
