@@ -187,8 +187,8 @@ def env(args: argparse.Namespace) -> dict[str, str]:
     if not args.own_libraries:
         import llama_cpp
 
-        libraries = Path(llama_cpp.__file__).parent / "lib"
-        env["LD_LIBRARY_PATH"] = str(libraries)
+        folders = [str(Path(llama_cpp.__file__).parent / "lib"), env.get("LD_LIBRARY_PATH", "")]
+        env["LD_LIBRARY_PATH"] = os.pathsep.join(folder for folder in folders if folder)
     if cpu_has_amx():
         env["LD_PRELOAD"] = str(refuse_amx(Path(tempfile.gettempdir())))
     return env

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 DRAFTS = "off,1,2,3,auto"
 NOT_WITH_SHAPE = ("model", "prompt_file", "temperature", "synthetic_acceptance", "drafter")
 """Options that mean nothing where the weights are random."""
+SHAPE_WHY = "whose weights are random and whose drafts are accepted at published rates"
+NOT_WITH_REPORT = ("prompt_file", "temperature", "synthetic_acceptance", "costs")
+REPORT_WHY = "which measures the same for everybody"
 WIDEST_LINE = 100  # columns; longer bars are no easier to read
 
 
@@ -66,6 +69,10 @@ def bench(
         str | None,
         typer.Option(metavar="SIZE", help="Measure a made-up pair of this size, such as e2b."),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Figures to share, in five minutes; nothing private."),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Measure the speed of each draft length here, side by side.
@@ -77,10 +84,12 @@ def bench(
 
     SETTINGS["temperature"].accept(temperature, "--temperature")
     _check(tokens, repeat, synthetic_acceptance)
-    if shape is not None:
+    if report:
+        interrupted = _report(context, model, shape, options, drafts, tokens, repeat, as_json)
+    elif shape is not None:
         from gemma_mtp.cli.bench_shape import measure_shape
 
-        given = _refuse_beside_shape(context)
+        given = _refuse_beside(context, "--shape", NOT_WITH_SHAPE, SHAPE_WHY)
         lengths = read_drafts(drafts) if "drafts" in given else ()
         plan = Plan(lengths, TEXTS, tokens or 0, repeat, 0.0)
         interrupted = measure_shape(context.obj, shape, options, plan, as_json)
@@ -98,16 +107,38 @@ def bench(
     return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
 
 
-def _refuse_beside_shape(context: typer.Context) -> set[str]:
-    """The names of what was typed. Raises UsageError for what has no meaning beside --shape."""
+def _report(
+    context: typer.Context,
+    model: str | None,
+    shape: str | None,
+    options: Options,
+    drafts: str,
+    tokens: int | None,
+    repeat: int,
+    as_json: bool,
+) -> bool:
+    """`bench --report`; whether it was stopped."""
+    from gemma_mtp.cli.bench_report import measure_report
+    from gemma_mtp.measure.bench.report_runs import PLAN
+
+    if shape is not None:
+        _refuse_beside(context, "--shape", NOT_WITH_SHAPE, SHAPE_WHY)
+    given = _refuse_beside(context, "--report", NOT_WITH_REPORT, REPORT_WHY)
+    lengths = read_drafts(drafts) if "drafts" in given else PLAN.drafts
+    plan = replace(PLAN, drafts=lengths, tokens=tokens or 0, repeat=repeat)
+    return measure_report(context.obj, model, shape, options, plan, as_json)
+
+
+def _refuse_beside(
+    context: typer.Context, option: str, refused: tuple[str, ...], why: str
+) -> set[str]:
+    """The names of what was typed. Raises UsageError for what has no meaning beside `option`."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    for name in (name for name in NOT_WITH_SHAPE if name in given):
+    for name in (name for name in refused if name in given):
         what = "A model" if name == "model" else flag_of(name)
         raise UsageError(
-            f"{what} means nothing beside --shape, whose weights are random and whose drafts are "
-            "accepted at published rates.",
-            "Leave one of the two out.",
+            f"{what} means nothing beside {option}, {why}.", "Leave one of the two out."
         )
     return given
 

@@ -7,8 +7,8 @@ what follows from it is `measure/bench/`'s.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from threading import Event as Flag
 from time import monotonic
@@ -33,37 +33,46 @@ CONTEXT = 2048  # tokens; far more than the replies need, and costs hardly depen
 
 def measure_shape(env: Environment, name: str, options: Options, plan: Plan, as_json: bool) -> bool:
     """Make the pair, measure, remove it, and show the results; whether it was stopped."""
-    from gemma_mtp.chat.loading import load
     from gemma_mtp.measure.bench.shape import ShapeBench
-    from gemma_mtp.models.temporary_pair import temporary_pair
     from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
     from gemma_mtp.terminal.screen import Screen
 
-    entry = _entry(env, name)
-    _require_memory(env, entry)
+    entry = shape_entry(env, name)
     options = options if options.context else options.with_values(context=CONTEXT)
     printer = Printer(Screen(sys.stdout, sys.stderr))
-    printer.line(_announced(entry))
     assert entry.shape is not None
     bench = ShapeBench(entry.size, entry.shape, plan)
-    with stoppable(False) as stop:
-        writing = _share(printer, stop, "making the pair")
-        with (
-            temporary_pair(entry, writing) as files,
-            closing(load(env, files, options, printer, alone=True)) as loaded,
-        ):
-            engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
-            if engine.info.plain_reason:
-                raise BadPair(f"Drafting cannot be measured: {engine.info.plain_reason}.")
-            _measure(engine, bench, printer)
-            _describe(env, files, options, engine, bench)
+    with stoppable(False) as stop, made_pair(env, entry, options, printer, stop) as (files, engine):
+        _measure(engine, bench, printer)
+        _describe(env, files, options, engine, bench)
     bench.interrupted = bench.interrupted or stop.is_set()
     _print(bench, as_json)
     return bench.interrupted
 
 
-def _entry(env: Environment, name: str) -> Entry:
+@contextmanager
+def made_pair(
+    env: Environment, entry: Entry, options: Options, printer: Printer, stop: Flag
+) -> Iterator[tuple[PairFiles, Engine]]:
+    """A pair of this shape, made and loaded, and removed afterwards; `stop` ends the making."""
+    from gemma_mtp.chat.loading import load
+    from gemma_mtp.models.temporary_pair import temporary_pair
+
+    _require_memory(env, entry)
+    printer.line(_announced(entry))
+    writing = _share(printer, stop, "making the pair")
+    with (
+        temporary_pair(entry, writing) as files,
+        closing(load(env, files, options, printer, alone=True)) as loaded,
+    ):
+        engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
+        if engine.info.plain_reason:
+            raise BadPair(f"Drafting cannot be measured: {engine.info.plain_reason}.")
+        yield files, engine
+
+
+def shape_entry(env: Environment, name: str) -> Entry:
     """The model whose shape is meant."""
     entry = env.catalogue.find(name)
     if entry is not None and entry.shape is not None and entry.drafter_shape is not None:

@@ -1,0 +1,366 @@
+"""Everything that is to be known of a graphics card, in one table and one JSON, within a time.
+
+    python benchmarks/real_card.py FOLDER [--archive llama_cpp_python-0.3.36.tar.gz]
+        [--server SERVER] [--sizes 12b 26b 31b] [--pair TARGET DRAFTER] [--minutes 12]
+
+Needs no network. With --archive, which is llama-cpp-python's source archive, llama.cpp and
+llama-server are built for the card first, as scripts/chat would choose (cmake, ninja or make, and
+the card's compiler have to be there), unless FOLDER holds that build already; without it, the
+llama.cpp that is installed is measured. Then follow doctor, tests of the suite that use the engine
+(where pytest is installed), pairs of real shapes with random weights at acceptance 0.5, 0.75 and
+0.9, the 26B with its experts on the CPU, and llama-server on the same files. FOLDER gets pairs,
+build, logs, report.json and report.md. What there is no time for is left out, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from time import time
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+SIZES = ("12b", "26b", "31b")
+TESTS = ("tests/llama/test_release.py", "tests/engine/test_tiny.py", "tests/engine/test_engine.py")
+SPLIT = ("26b",)  # measured with its experts on the CPU as well
+# Variables that are kept over a restart: seconds since the epoch, and whether it was built.
+STARTED, BUILT = "REAL_CARD_STARTED", "REAL_CARD_BUILT"
+LAST_SECONDS = 10  # kept free for writing the report
+BUILD_SHARE, SERVER_BUILD_SHARE, TEST_SECONDS = 0.6, 0.2, 90
+WITHOUT = ("TESTS", "EXAMPLES", "UI", "APP")  # parts of llama.cpp
+
+
+@dataclass
+class Session:
+    """What was found so far, and how much time is left."""
+
+    folder: Path
+    end: float
+    skipped: list[str] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+    pages: list[Any] = field(default_factory=list)
+
+    @property
+    def left(self) -> float:
+        return max(self.end - LAST_SECONDS - time(), 0.0)
+
+    def skip(self, sentence: str) -> None:
+        self.skipped.append(sentence)
+        self.say(f"skipped: {sentence}")
+
+    def say(self, words: str) -> None:
+        print(f"[{self.left:4.0f} s left] {words}", file=sys.stderr, flush=True)
+
+    def run(self, name: str, *command: Any, seconds: float, **env: str) -> int | None:
+        """The status of a program whose output goes to a log; None where it took too long."""
+        if seconds < 1:
+            self.skip(f"{name}: no time was left.")
+            return None
+        with (self.folder / f"{name}.log").open("w") as log:
+            try:
+                done = subprocess.run(
+                    [str(word) for word in command],
+                    stdout=log,
+                    stderr=log,
+                    timeout=seconds,
+                    cwd=ROOT,
+                    env={**os.environ, **env},
+                )
+            except subprocess.TimeoutExpired:
+                self.skip(f"{name}: not done after {seconds:.0f} s ({name}.log).")
+                return None
+            except OSError as error:
+                self.skip(f"{name}: {error}.")
+                return None
+        if done.returncode:
+            self.skip(f"{name}: ended with status {done.returncode} ({name}.log).")
+        return done.returncode
+
+
+# --- the build -------------------------------------------------------------------------------
+
+
+def build(session: Session, archive: Path) -> Path | None:
+    """A folder with llama_cpp and the libraries built for this machine; None where that failed.
+
+    llama-server is in build/bin, if there was time for it.
+    """
+    from gemma_mtp.models.build.choice import choose
+
+    site, work = session.folder / "site", session.folder / "build"
+    if (site / "done").is_file():
+        return site
+    chosen = choose().build
+    session.say(f"building llama.cpp for {chosen.reason}")
+    session.found["build"] = chosen.kind
+    source = unpacked(archive, session.folder / "source")
+    options = [*chosen.arguments.split(), "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON"]
+    options += ["-DCMAKE_INSTALL_RPATH=$ORIGIN", "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON"]
+    options += ["-DGGML_CUDA_NCCL=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_OPENSSL=OFF"]
+    options += [*(f"-DLLAMA_BUILD_{part}=OFF" for part in WITHOUT)]
+    if shutil.which("ninja"):
+        options += ["-G", "Ninja"]
+    cmake = ("cmake", "-S", source / "vendor/llama.cpp", "-B", work, *options)
+    cores = str(os.cpu_count() or 1)
+    make = ("cmake", "--build", work, "-j", cores, "--target")
+    if session.run("configure", *cmake, seconds=60) != 0:
+        return None
+    if session.run("compile", *make, "llama", seconds=BUILD_SHARE * session.left) != 0:
+        return None
+    shutil.copytree(source / "llama_cpp", site / "llama_cpp", dirs_exist_ok=True)
+    for library in (work / "bin").glob("*.so*"):
+        shutil.copy(library, site / "llama_cpp" / "lib")
+    (site / "done").touch()
+    session.run("compile-server", *make, "llama-server", seconds=SERVER_BUILD_SHARE * session.left)
+    return site
+
+
+def unpacked(archive: Path, folder: Path) -> Path:
+    """The folder that a source archive holds."""
+    if not folder.is_dir():
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+    return next(path for path in folder.iterdir() if (path / "vendor").is_dir())
+
+
+def cuda_folders() -> list[str]:
+    """Where CUDA's libraries lie, which a build of our own does not search."""
+    places = [Path("/usr/local/cuda/lib64"), Path("/usr/local/cuda/targets/x86_64-linux/lib")]
+    found = importlib.util.find_spec("nvidia")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        places += Path(folder).glob("*/lib")
+    return [str(place) for place in places if place.is_dir()]
+
+
+def restarted_with(site: Path) -> None:
+    """Go on in this program with the llama.cpp that was built."""
+    paths = [str(site), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    libraries = [*cuda_folders(), os.environ.get("LD_LIBRARY_PATH", "")]
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in libraries if path)
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+# --- what is measured ------------------------------------------------------------------------
+
+
+def suite(session: Session) -> None:
+    """Tests that use the engine, with whatever devices it takes by itself."""
+    if importlib.util.find_spec("pytest") is None:
+        session.skip("tests: pytest is not installed.")
+        return
+    seconds = min(TEST_SECONDS, session.left / 4)
+    command = (sys.executable, "-m", "pytest", "-q", "-x", *TESTS)
+    status = session.run("tests", *command, seconds=seconds)
+    session.found["tests"] = {None: "not finished", 0: "passed"}.get(status, "failed")
+
+
+class Writers:
+    """Pairs of real shapes that are written while other things happen, a program for each size."""
+
+    def __init__(self, folder: Path, sizes: Sequence[str]) -> None:
+        program = [sys.executable, str(ROOT / "benchmarks" / "real_shapes.py"), str(folder)]
+        self._running = {
+            size: subprocess.Popen([*program, size], stdout=subprocess.DEVNULL)
+            for size in sizes
+            if not is_written(folder, size)
+        }
+
+    def wait(self, session: Session, until: float) -> None:
+        """End those that are not done when so many seconds are left."""
+        for size, process in self._running.items():
+            try:
+                process.wait(max(session.left - until, 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                session.say(f"{size}: its pair was not written in time")
+
+
+def files_of(folder: Path, size: str) -> tuple[Path, Path]:
+    return folder / f"{size}-Q4_0.gguf", folder / f"mtp-{size}-Q4_0.gguf"
+
+
+def is_written(folder: Path, size: str) -> bool:
+    from gemma_mtp.models.catalogue import load_catalogue
+    from gemma_mtp.models.random_pair import random_pair
+
+    entry = load_catalogue().find(size)
+    assert entry is not None, f"no shape is called {size}"
+    pair = zip(files_of(folder, size), random_pair(entry), strict=True)
+    return all(file.is_file() and file.stat().st_size == made.size for file, made in pair)
+
+
+def measure(
+    session: Session,
+    name: str,
+    target: Path,
+    drafter: Path,
+    tokens: int,
+    load: dict[str, Any],
+    seconds: float,
+) -> None:
+    """One pair at all lengths and chances, into the session."""
+    from gemma_mtp.api import LoadOptions, PairFiles
+    from gemma_mtp.measure.bench.limit import Limit
+    from gemma_mtp.measure.bench.report_page import about_pair
+    from gemma_mtp.measure.bench.report_runs import ACCEPTANCES, PLAN, Measured, measure_pair
+    from gemma_mtp.resident.pairs import load as loaded
+
+    session.say(f"{name}: {seconds:.0f} s")
+    limit = Limit(min(seconds, session.left))
+    options = LoadOptions(context=2048, log_file=session.folder / f"{name}.log", **load)
+    files = PairFiles(name, target, drafter)
+    try:
+        engine: Any = loaded(files, options, lambda share: not limit.is_set())
+    except Exception as error:
+        session.skip(f"{name}: could not be loaded: {error}.")
+        return
+    try:
+        about = about_pair(files, engine.info, options, name.partition(" ")[0])
+        measured = Measured({**about, "random_weights": True})
+        plan = replace(PLAN, tokens=tokens, repeat=1) if tokens else PLAN
+        measure_pair(engine, measured, plan, ACCEPTANCES, limit)
+    except Exception as error:
+        session.skip(f"{name}: {error}.")
+    else:
+        session.pages.append(measured)
+    finally:
+        engine.close()
+
+
+def against_server(
+    session: Session, server: Path, name: str, target: Path, drafter: Path, seconds: float
+) -> None:
+    """llama-server on the same files, by benchmarks/compare_llama_server.py."""
+    output = session.folder / f"server-{name}.json"
+    command = [sys.executable, ROOT / "benchmarks" / "compare_llama_server.py", server, target]
+    command += [drafter, "--draft", "3", "0", "--repeats", "3", "--json", output]
+    command += ["--threads", str(min(os.cpu_count() or 1, 16)), "--server-args=-ngl 99"]
+    if session.run(f"server-{name}", *command, seconds=seconds) == 0:
+        session.found.setdefault("llama_server", {})[name] = {
+            draft: {"ratio": row["ratio"], "ratio_range": row["ratio_range"]}
+            for draft, row in json.loads(output.read_text()).items()
+        }
+
+
+Job = Callable[[float], None]
+"""Gets the seconds that it may take."""
+
+
+def jobs(session: Session, args: argparse.Namespace) -> list[Job]:
+    """All that is to be measured, in order."""
+    found: list[Job] = []
+    named = [("pair", *args.pair)] if args.pair else []
+    for size in args.sizes:
+        if is_written(session.folder, size):
+            named.append((size, *files_of(session.folder, size)))
+        else:
+            session.skip(f"{size}: its pair was not written.")
+    server = args.server or session.folder / "build/bin/llama-server"
+    for name, target, drafter in named:
+        found.append(partial(measure, session, name, target, drafter, args.tokens, {}))
+        if name in SPLIT:
+            split = {"cpu_experts": -1}
+            job = partial(measure, session, f"{name} split", target, drafter, args.tokens, split)
+            found.append(job)
+        if server.is_file():
+            found.append(partial(against_server, session, server, name, target, drafter))
+    if named and not server.is_file():
+        session.skip("llama-server: it is not there.")
+    return found
+
+
+# --- the report ------------------------------------------------------------------------------
+
+
+def write_report(session: Session) -> None:
+    """report.json and report.md in the folder, from what there is."""
+    from gemma_mtp.llama import versions
+    from gemma_mtp.measure.bench import report_page
+    from gemma_mtp.models.machine import this_machine
+
+    about = report_page.about_machine(this_machine(), versions())
+    extra = {**session.found, "skipped": session.skipped}
+    object_ = report_page.as_json(about, session.pages) | extra
+    (session.folder / "report.json").write_text(json.dumps(object_, indent=1))
+    table = report_page.page(about, session.pages).partition("```json")[0]
+    lines = [f"{key}: {value}" for key, value in session.found.items()]
+    lines += [f"skipped: {sentence}" for sentence in session.skipped]
+    (session.folder / "report.md").write_text("\n".join([table, *lines, ""]))
+
+
+def end_in_time(session: Session) -> None:
+    """Where llama.cpp or a driver hangs, write what there is and end."""
+
+    def end() -> None:
+        session.skipped.append("The time was over in the middle of something.")
+        write_report(session)
+        os._exit(3)
+
+    watch = threading.Timer(session.end - time(), end)
+    watch.daemon = True
+    watch.start()
+
+
+def main() -> int:
+    args = parse()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("GEMMA_MTP_HOME", str(args.folder / "home"))
+    started = float(os.environ.setdefault(STARTED, str(time())))
+    session = Session(args.folder, started + 60 * args.minutes)
+    end_in_time(session)
+    writers = Writers(args.folder, args.sizes)
+    if args.archive and not os.environ.get(BUILT):
+        os.environ[BUILT] = "yes"
+        site = build(session, args.archive)
+        writers.wait(session, until=session.left / 2)
+        if site is not None:
+            restarted_with(site)
+    session.run("doctor", sys.executable, "-m", "gemma_mtp", "doctor", "--offline", seconds=60)
+    if not args.no_tests:
+        suite(session)
+    writers.wait(session, until=session.left / 2)
+    try:
+        todo = jobs(session, args)
+        for done, job in enumerate(todo):
+            job(session.left / (len(todo) - done))
+    except KeyboardInterrupt:
+        session.skip("the rest: stopped by Ctrl-C.")
+    write_report(session)
+    print((args.folder / "report.md").read_text())
+    return 0 if session.pages else 1
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--archive", type=Path, help="llama-cpp-python's source archive")
+    parser.add_argument("--server", type=Path, help="a llama-server to compare with")
+    parser.add_argument("--sizes", nargs="*", choices=("e2b", "e4b", *SIZES))
+    parser.add_argument("--pair", nargs=2, type=Path, help="measure these files, too")
+    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--tokens", type=int, default=0, help="of each run, each made once")
+    parser.add_argument("--no-tests", action="store_true")
+    args = parser.parse_args(arguments)
+    args.folder = args.folder.absolute()
+    if args.sizes is None:
+        args.sizes = [] if args.pair else list(SIZES)
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""benchmarks/real_card.py keeps to its time, says what it left out, and ends with a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from time import time
+
+import pytest
+import real_card
+from real_card import Session
+from support.pairs import TINY
+
+PROGRAM = Path(real_card.__file__)
+
+
+def session(folder: Path, seconds: float) -> Session:
+    return Session(folder, time() + real_card.LAST_SECONDS + seconds)
+
+
+def test_a_pair_is_measured_and_reported_within_the_time(tmp_path: Path) -> None:
+    command = [sys.executable, PROGRAM, tmp_path, "--pair", TINY.target, TINY.drafter]
+    env = {**os.environ, "GEMMA_MTP_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [*command, "--minutes", "1", "--tokens", "16", "--no-tests"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| draft | accepted 0.5 | accepted 0.75 | accepted 0.9 |" in done.stdout
+    assert "skipped: llama-server: it is not there." in done.stdout
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert [at["acceptance"] for at in found["pairs"][0]["at"]] == [0.5, 0.75, 0.9]
+    assert found["skipped"] == ["llama-server: it is not there."]
+    assert "MTP" in (tmp_path / "doctor.log").read_text()
+
+
+def test_a_program_that_takes_too_long_is_left_out_and_named(tmp_path: Path) -> None:
+    running = session(tmp_path, 100)
+    assert running.run("sleeper", "sleep", "60", seconds=1.0) is None
+    assert running.run("late", "true", seconds=0.0) is None
+    assert running.run("wrong", "false", seconds=5.0) == 1
+    assert running.skipped == [
+        "sleeper: not done after 1 s (sleeper.log).",
+        "late: no time was left.",
+        "wrong: ended with status 1 (wrong.log).",
+    ]
+
+
+def test_sizes_without_a_pair_are_left_out_and_the_experts_are_measured_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_card, "is_written", lambda folder, size: size != "31b")
+    (tmp_path / "server").touch()
+    args = argparse.Namespace(
+        pair=None, sizes=["12b", "26b", "31b"], server=tmp_path / "server", tokens=0
+    )
+    running = session(tmp_path, 100)
+    found = [job.args[1] for job in real_card.jobs(running, args)]  # type: ignore[attr-defined]
+    assert found[0] == "12b"
+    assert found[2:4] == ["26b", "26b split"]
+    assert len(found) == 5  # and llama-server for each size
+    assert running.skipped == ["31b: its pair was not written."]
+
+
+def test_it_is_built_for_the_card_from_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "llama_cpp_python-0.3.36"
+    (source / "vendor" / "llama.cpp").mkdir(parents=True)
+    (source / "llama_cpp" / "lib").mkdir(parents=True)
+    (source / "llama_cpp" / "__init__.py").write_text("")
+    with tarfile.open(tmp_path / "source.tar.gz", "w:gz") as packed:
+        packed.add(source, source.name)
+    tools, folder = tmp_path / "tools", tmp_path / "card"
+    tools.mkdir()
+    folder.mkdir()
+    for name, body in {
+        "cmake": f'echo "$@" >>{tmp_path}/calls; mkdir -p {folder}/build/bin; '
+        f"touch {folder}/build/bin/libggml-cuda.so",
+        "nvidia-smi": 'echo "NVIDIA H200, 9.0"',
+        "nvcc": 'case "$1" in --version) echo release 13.0 ;; *) echo compute_90 ;; esac',
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    running = session(folder, 100)
+    site = real_card.build(running, tmp_path / "source.tar.gz")
+    assert site is not None
+    assert (site / "llama_cpp" / "lib" / "libggml-cuda.so").is_file()
+    configured, compiled, server = (tmp_path / "calls").read_text().splitlines()
+    assert "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=90-real" in configured
+    assert compiled.endswith("--target llama")
+    assert server.endswith("--target llama-server")
+    assert real_card.build(running, tmp_path / "source.tar.gz") == site  # and not again
+    assert len((tmp_path / "calls").read_text().splitlines()) == 3
