@@ -1,8 +1,8 @@
 """Finds the drafter of a target that the user named by its file: by headers, training, name, place.
 
-Looks beside the target, in a folder MTP there, where the target lies in a folder named after its
-quantization in the folder above, and then among the pairs that were pulled. `store` asks. Knows
-neither llama.cpp nor the network.
+Looks beside the target, in a folder MTP or assistant there, where the target lies in a folder named
+after its quantization in the folder above, and then among the pairs that were pulled. `store` asks.
+Knows neither llama.cpp nor the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import disk
-from gemma_mtp.models import foreign_drafter, gguf, gguf_names, pair_check
+from gemma_mtp.models import drafter_rule, foreign_drafter, gguf, gguf_names, pair_check
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import remembered
 from gemma_mtp.models.contents import sampled
@@ -90,11 +90,11 @@ def _find(
         except GemmaMtpError as error:
             problems += [error] if path in near else []
     fitting = [drafter for drafter in fitting if drafter.path in near] or fitting
-    best = _best(ours, fitting, catalogue)
-    if len(best) == 1:
-        return str(best[0].path), _rival(ours, best[0], fitting, catalogue), ""
-    if best:
-        names = ", ".join(drafter.path.name for drafter in best)
+    best, several = _best(ours, fitting, near, catalogue)
+    if best is not None:
+        return str(best.path), _rival(ours, best, fitting, near, catalogue), ""
+    if several:
+        names = ", ".join(drafter.path.name for drafter in several)
         return "", "", f"several drafters fit it: {names}; name one with --drafter"
     known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
     pull = f"that of {known[0].name} fits: gemma-mtp pull {known[0].name}" if known else ""
@@ -103,31 +103,39 @@ def _find(
 
 
 def _rival(
-    target: gguf.Header, best: gguf.Header, fitting: list[gguf.Header], catalogue: Catalogue
-) -> str:
+    target: gguf.Header, best: gguf.Header, fitting: list[gguf.Header], near: list[Path],
+    catalogue: Catalogue,
+) -> str:  # fmt: skip
     """A drafter of the other kind, where nothing says of which kind the target is; else ""."""
     kind = _is_qat(best, catalogue)
     if _is_qat(target, catalogue) or _is_known(target, catalogue):
         return ""
-    others = _best(target, [d for d in fitting if _is_qat(d, catalogue) != kind], catalogue)
-    return str(others[0].path) if len(others) == 1 else ""
+    others = [drafter for drafter in fitting if _is_qat(drafter, catalogue) != kind]
+    rival, _ = _best(target, others, near, catalogue)
+    return str(rival.path) if rival else ""
 
 
 def _best(
-    target: gguf.Header, fitting: list[gguf.Header], catalogue: Catalogue
-) -> list[gguf.Header]:
-    """The one to use, or those between which only the user can decide.
-
-    A drafter that was trained on other weights fits as well and guesses worse, so training comes
-    first. Files of the same name but for their quantization are taken for the same weights.
-    """
-    name, qat = gguf_names.model(target.path.name), _is_qat(target, catalogue)
-    best = [d for d in fitting if _is_qat(d, catalogue) == qat] or fitting
-    best = [d for d in best if gguf_names.model(d.path.name) == name] or best
-    best = [d for d in best if d.path.parent == best[0].path.parent]  # the nearest comes first
-    if len({gguf_names.model(d.path.name) for d in best}) > 1:
-        return best
-    return sorted(best, key=lambda d: d.file_size)[:1]
+    target: gguf.Header, fitting: list[gguf.Header], near: list[Path], catalogue: Catalogue
+) -> tuple[gguf.Header | None, list[gguf.Header]]:
+    """The one to use, or those between which only the user can decide. Of drafters that were
+    pulled for other targets, which the user did not put there, the first one is taken."""
+    folders = list(dict.fromkeys(path.parent for path in near))
+    known = {str(drafter.path): drafter for drafter in fitting}
+    candidates = [
+        drafter_rule.Candidate(
+            name,
+            _is_qat(drafter, catalogue),
+            folders.index(drafter.path.parent) if drafter.path in near else len(folders),
+            drafter.file_size,
+        )
+        for name, drafter in known.items()
+    ]
+    qat = _is_qat(target, catalogue)
+    found, several = drafter_rule.best(str(target.path), qat, candidates)
+    if several and several[0].distance == len(folders):
+        found, several = several[0], []
+    return known[found.path] if found else None, [known[each.path] for each in several]
 
 
 def _is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
@@ -153,7 +161,7 @@ def _drafters_near(target: Path) -> Iterator[Path]:
     folder = target.parent
     named_after_quantization = gguf_names.quantization(folder.name) == folder.name != ""
     for near in (folder, folder.parent) if named_after_quantization else (folder,):
-        below = [path for path in _entries(near) if path.name.lower() == "mtp" and path.is_dir()]
+        below = [p for p in _entries(near) if p.name.lower() in gguf_names.ROLES and p.is_dir()]
         for place in (near, *below):
             for path in _entries(place):
                 first = path.suffix.lower() == ".gguf" and gguf_names.part_number(path.name) < 2

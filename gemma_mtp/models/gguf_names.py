@@ -7,16 +7,25 @@ is, its header says. Reads no file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 # Precision hardly changes what a drafter proposes, but how long it takes to propose it.
 QUICKEST_DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
+LARGEST_DRAFTER = 1500 << 20  # bytes; that of 31B takes 1 GB in 16 bits, the smallest target 2.3 GB
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)")  # as llama.cpp writes and expects them
-_QUANT = re.compile(r"((?:UD-)?(?:I?Q\d\w*|BF16|F16|F32|MXFP4\w*))$", re.IGNORECASE)
+_BITS = r"(?:UD-)?(?:I?Q\d\w*?|TQ\d_\d|BF16|F16|F32|MXFP4\w*?)"
+# Google writes gemma-4-31B_q4_0-it; others, what was done to the table of tokens or the role last.
+_QUANT = re.compile(rf"(?:^|(?<=[-_. ]))({_BITS})(?=([-_]q\d+emb|[-_]it|[-_]mtp)*$)", re.IGNORECASE)
 _QAT = re.compile(r"(?<![a-z])qat(?![a-z])", re.IGNORECASE)
-_ASSISTANT = re.compile(r"(?:^|[-_.])assistant(?=$|[-_.])")
+_WORDS = re.compile(r"[-_. ]+")
+ROLES = ("mtp", "assistant", "draft", "drafter")
+_NO_NAME = (*ROLES, "qat", "i1", "google", *(f"q{bits}emb" for bits in (4, 5, 6, 8)))
+# What comes beside models and is none: encoders of pictures, statistics, adapters, vocabularies,
+# and drafters of kinds that Gemma 4's own llama.cpp support does not cover.
+_ENCODERS = ("mmproj",)
+_NO_MODELS = ("imatrix", "lora", "adapter", "vocab", "dflash", "dspark", "eagle", "eagle3")
 
 
 def part_number(name: str) -> int:
@@ -45,28 +54,36 @@ def parts_of(path: Path) -> list[Path]:
     return [path.with_name(name) for name in part_names(path.name)]
 
 
-def drafters_among(paths: Iterable[str]) -> list[str]:
-    """Those named mtp-* or in a folder MTP; where none is, those named *-assistant*."""
-    named = [path for path in paths if not is_encoder(path)]
-    found = [path for path in named if _is_mtp(path)]
-    return found or [path for path in named if _ASSISTANT.search(_bare(_name(path)))]
+def drafters_among(sizes: Mapping[str, int | None]) -> list[str]:
+    """Those named mtp-* or in a folder named so; where none is, those with such a word anywhere in
+    their names that are not too large for it. `sizes` are their bytes, by path."""
+    models = [path for path in sizes if not is_no_model(path)]
+    found = [path for path in models if _is_mtp(path)]
+    small = (path for path in models if (sizes[path] or 0) <= LARGEST_DRAFTER)
+    return found or [path for path in small if any(role in _words(path) for role in ROLES)]
+
+
+def is_no_model(path: str) -> bool:
+    """Named as what lies beside models: an image encoder, statistics, an adapter."""
+    return is_encoder(path) or any(word in _words(path) for word in _NO_MODELS)
 
 
 def is_encoder(path: str) -> bool:
-    """Named as image encoders are."""
-    return _name(path).startswith("mmproj")
+    """Named as image encoders are, and certainly no model."""
+    return any(word in _words(path) for word in _ENCODERS)
 
 
 def quantization(path: str) -> str:
-    """As in Q4_0 or UD-Q4_K_XL; "" where the name has none."""
-    match = _QUANT.search(_bare(PurePosixPath(path).name))
+    """As in Q4_0 or UD-Q4_K_XL, by its name or its folder's; "" where neither has one."""
+    whole = PurePosixPath(path)
+    match = _QUANT.search(_bare(whole.name)) or _QUANT.search(whole.parent.name)
     return match[1] if match else ""
 
 
 def model(path: str) -> str:
     """The name without role, quantization and training: gemma-4-12b-it."""
-    name = _QUANT.sub("", _bare(_name(path))).rstrip("-_.")
-    return _ASSISTANT.sub("", name.removeprefix("mtp-")).removesuffix("-qat")
+    name = _QUANT.sub("", _bare(_name(path)))
+    return "-".join(word for word in _WORDS.split(name) if word and word not in _NO_NAME)
 
 
 def says_qat(text: str) -> bool:
@@ -82,7 +99,12 @@ def drafter_rank(path: str) -> int:
 
 
 def _is_mtp(path: str) -> bool:
-    return _name(path).startswith("mtp-") or PurePosixPath(path.lower()).parent.name == "mtp"
+    folder = PurePosixPath(path.lower()).parent.name
+    return _name(path).startswith(("mtp-", "mtp_")) or folder in ROLES
+
+
+def _words(path: str) -> list[str]:
+    return _WORDS.split(_bare(_name(path)))
 
 
 def _name(path: str) -> str:

@@ -80,7 +80,9 @@ def read(typed: str) -> HubName:
 
 def _of_page(typed: str, page: re.Match[str]) -> HubName:
     repo, _, revision, file = page.groups()
-    model = file if file.lower().endswith(".gguf") and not gguf_names.drafters_among([file]) else ""
+    model = (
+        file if file.lower().endswith(".gguf") and not gguf_names.drafters_among({file: 0}) else ""
+    )
     found = HubName(repo, gguf_names.quantization(model), model)
     if revision != "main":
         raise UsageError(f"The address names the revision {revision}, which a name cannot.",

@@ -15,15 +15,18 @@ from pathlib import PurePosixPath
 
 from gemma_mtp.errors import BadPair, ModelNotAvailable
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names, hub_names
+from gemma_mtp.models import drafter_rule, gguf_names, hub_names
 from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile
-from gemma_mtp.models.pull import hub, retry
+from gemma_mtp.models.pull import hub, no_target, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.official_drafter import beginning, official_drafter
 
 # Which target when none is asked for: the four-bit ones first, as in the catalogue.
-TARGETS = ("UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16")
+TARGETS = (
+    "UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q4_K_P", "Q4_K_L", "Q4_K_S", "IQ4_XS", "IQ4_NL", "Q5_K_M",
+    "Q6_K", "Q8_0", "BF16", "F16",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,15 @@ def look_up(name: str, revision: str | None, catalogue: Catalogue, on_event: OnE
 def choose(repo: str, files: Sequence[HubFile], quantization: str) -> Choice:
     """The pair, by the names of the files; the headers are compared once both are here."""
     models = _models(files)
-    named = set(gguf_names.drafters_among(file.path for file in models))
-    targets = [file for file in models if file.path not in named]
+    named = set(gguf_names.drafters_among({file.path: file.bytes for file in models}))
+    drafters = [file for file in models if file.path in named]
+    others = [file for file in models if file.path not in named]
+    # What is named as no model may be one nevertheless; its header says so.
+    targets = [file for file in others if not gguf_names.is_no_model(file.path)] or others
+    if not targets:
+        raise no_target.refusal(repo, files, drafters)
     target, why = _choose_target(repo, targets, quantization)
-    drafter, because = _choose_drafter(repo, [f for f in models if f.path in named], target)
+    drafter, because = choose_drafter(repo, drafters, target.path, gguf_names.says_qat(target.path))
     return Choice(target, drafter, (why, because))
 
 
@@ -83,8 +91,6 @@ def _models(files: Sequence[HubFile]) -> list[HubFile]:
 
 
 def _choose_target(repo: str, targets: Sequence[HubFile], quantization: str) -> tuple[HubFile, str]:
-    if not targets:
-        raise BadPair(f"{repo} holds no GGUF file of a model.", "Look for a repository with GGUF.")
     offered = _few(sorted({_quantization(file) or _stem(file) for file in targets}))
     if quantization:
         asked = _of_quantization(targets, quantization)
@@ -101,31 +107,32 @@ def _choose_target(repo: str, targets: Sequence[HubFile], quantization: str) -> 
     raise ModelNotAvailable(f"{repo} offers {offered}: which one?", hint)
 
 
-def _choose_drafter(
-    repo: str, drafters: Sequence[HubFile], target: HubFile
+def choose_drafter(
+    repo: str, drafters: Sequence[HubFile], target: str, qat: bool
 ) -> tuple[HubFile | None, str]:
-    """The drafter at the root first, which belongs to these weights; then those in MTP/."""
-    drafters = [file for file in drafters if _model(file) == _model(target)] or drafters
-    drafters = [file for file in drafters if _is_qat(file) == _is_qat(target)] or drafters
+    """The drafter for the target at this path, trained so, and why that one; or why there is none.
+    Raises BadPair where there are some of several models."""
     if not drafters:
         return None, f"{repo} holds no mtp-*.gguf or *-assistant*.gguf"
-    if len({_model(file) for file in drafters}) > 1:
-        found = _few([file.path for file in drafters])
-        raise BadPair(f"{repo} holds drafters of several models, and none is named as {target.path}"
-                      f" is: {found}.")  # fmt: skip
-    best = min(drafters, key=_drafter_rank)
-    beside = [file for file in drafters if "/" not in file.path] == [best]
-    which = "the one beside the target" if beside else "the quickest"
+    known = {file.path: file for file in drafters}
+    candidates = [_candidate(path, target) for path in known]
+    found, several = drafter_rule.best(target, qat, candidates)
+    if found is None:
+        listed = _few([candidate.path for candidate in several])
+        raise BadPair(f"{repo} holds drafters of several models, and none is named as {target}"
+                      f" is: {listed}.")  # fmt: skip
+    only = sum(candidate.distance == found.distance for candidate in candidates) == 1
+    which = "the one beside the target" if only and not found.distance else "the quickest"
     more = f"; of {len(drafters)} {which}" if len(drafters) > 1 else ""
-    return best, f"its drafter, from the same repository and revision{more}."
+    return known[found.path], f"its drafter, from the same repository and revision{more}."
 
 
-def _drafter_rank(file: HubFile) -> tuple[int, int, str]:
-    return file.path.count("/"), gguf_names.drafter_rank(file.path), file.path
-
-
-def _is_qat(file: HubFile) -> bool:
-    return gguf_names.says_qat(file.path)
+def _candidate(path: str, target: str) -> drafter_rule.Candidate:
+    """Beside the target or at the root first, which belongs to these weights; then MTP/."""
+    beside = "/" not in path or PurePosixPath(path).parent == PurePosixPath(target).parent
+    distance = 0 if beside else path.count("/")
+    cost = gguf_names.drafter_rank(path)
+    return drafter_rule.Candidate(path, gguf_names.says_qat(path), distance, cost)
 
 
 def _of_quantization(files: Sequence[HubFile], quantization: str) -> list[HubFile]:
@@ -152,10 +159,6 @@ def _stem(file: HubFile) -> str:
 
 def _quantization(file: HubFile) -> str:
     return gguf_names.quantization(file.path)
-
-
-def _model(file: HubFile) -> str:
-    return gguf_names.model(file.path)
 
 
 def _parts(repo: str, file: HubFile, listed: Mapping[str, HubFile]) -> list[RemoteFile]:

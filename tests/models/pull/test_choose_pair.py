@@ -61,15 +61,21 @@ def test_pairs(files: str, quantization: str, target: str, drafter: str) -> None
 @pytest.mark.parametrize(
     ("files", "quantization", "kind", "words"),
     [
-        ("README.md model.safetensors", "", BadPair, "o/r holds no GGUF file of a model."),
+        ("README.md model.bin", "", BadPair, "o/r holds no GGUF file of a model."),
+        ("model.safetensors", "", BadPair, "o/r holds its weights as safetensors; only GGUF"),
         (PLAIN_FILES, "Q3_K_S", ModelNotAvailable, "o/r has no Q3_K_S."),
         ("a-Q4_0.gguf b-Q4_0.gguf mtp-a.gguf", "", BadPair, "holds several models: a-Q4_0.gguf, b"),
         ("m-Q2_K.gguf m-Q3_K.gguf mtp-m.gguf", "", ModelNotAvailable, "offers Q2_K, Q3_K: which"),
         ("m-Q4_0.gguf mtp-a.gguf mtp-b.gguf", "", BadPair, "holds drafters of several models"),
-        ("../m-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
-        ("a/" * 1500 + "m-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
-        ("m\0-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
-        ("\ud800-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds no GGUF"),
+        ("../m-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds a drafter, mtp-m.gguf, and no target"),
+        (
+            "a/" * 1500 + "m-Q4_0.gguf mtp-m.gguf",
+            "",
+            BadPair,
+            "holds a drafter, mtp-m.gguf, and no target",
+        ),
+        ("m\0-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds a drafter, mtp-m.gguf, and no target"),
+        ("\ud800-Q4_0.gguf mtp-m.gguf", "", BadPair, "holds a drafter, mtp-m.gguf, and no target"),
         (" ".join(f"m-Q9_{n}.gguf" for n in range(9000)), "", ModelNotAvailable, "and 8980 more"),
         (" ".join(f"{n}-Q4_0.gguf" for n in range(9000)), "", BadPair, "and 8980 more"),
         (
