@@ -17,6 +17,8 @@ from support.machines import Machine
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell scripts")
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 120  # seconds; a busy machine takes many times what an idle one does
+
 # Answers what the scripts ask a Python; each pip call is written down next to the checkout. How
 # llama.cpp should be built the real one says, by tools on the PATH and files of a made-up system.
 PYTHON = f"""#!/bin/sh
@@ -94,7 +96,7 @@ class Checkout:
 
     def chat(self, *arguments: str, stdin: str = "", **env: str) -> tuple[int, str, str]:
         process = self.start(*arguments, **env)
-        out, err = process.communicate(stdin, timeout=30)
+        out, err = process.communicate(stdin, timeout=PATIENCE)
         return process.returncode, out, err
 
     def calls(self) -> list[str]:
@@ -126,7 +128,7 @@ def test_two_at_once_set_up_once(checkout: Checkout, without: str) -> None:
     if without:
         (checkout.bin / without).unlink(missing_ok=True)
     both = [checkout.start("x", PIP_TAKES="1.5") for _ in range(2)]
-    results = [process.communicate("", timeout=30) for process in both]
+    results = [process.communicate("", timeout=PATIENCE) for process in both]
     assert [out for out, _ in results] == [f"<{checkout.folder}><chat><x>"] * 2
     assert sum("waiting" in err for _, err in results) == 1
     assert len(checkout.calls()) == 1
@@ -142,7 +144,7 @@ def test_an_interrupted_set_up_heals(checkout: Checkout, without: str) -> None:
         while len(checkout.calls()) == calls:
             time.sleep(0.05)
         os.killpg(process.pid, how)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode in (130, -how)
     status, out, _ = checkout.chat()
     assert (status, out) == (0, f"<{checkout.folder}><chat>")

@@ -120,9 +120,9 @@ def test_a_chat_begins_with_the_files_that_can_be_read(open_terminal: Open, home
     chat = open_terminal("chat", *files, script=script(home))
     chat.until("1 attached")
     assert chat.leave(CTRL_D) == 0
-    said = " ".join(chat.lines)
-    assert "nope.md cannot be read: No such file or directory." in said
-    assert "notes.md, 2 tokens of 8192" in said
+    said = "".join(chat.lines).replace(" ", "")  # long paths are broken anywhere
+    assert "nope.mdcannotberead:Nosuchfileordirectory." in said
+    assert "notes.md,2tokensof8192" in said
 
 
 def test_binary_data_is_refused_before_anything_is_loaded(open_terminal: Open, home: Path) -> None:
