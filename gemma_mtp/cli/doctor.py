@@ -104,9 +104,9 @@ def _show_fits(fits: list[Fit], wanted: int, basis: str) -> None:
     def row(fit: Fit) -> tuple[str, ...]:
         size = byte_size(fit.entry.bytes) if fit.entry.bytes else "?"
         longest = thousands(fit.context) if fit.context else "-"
-        slow = fit.verdict == Verdict.SLOW  # which the pace tells
-        reason = fit.verdict.value if slow else f"{fit.verdict}: {fit.reason}"
-        return fit.entry.name, size, byte_size(fit.needed), longest, _pace(fit), reason
+        # Of what is slow, the pace tells the reason.
+        told = replace(fit, reason="") if fit.verdict == Verdict.SLOW else fit
+        return fit.entry.name, size, byte_size(fit.needed), longest, _pace(fit), told.words
 
     if not fits:
         print("Which models run here cannot be told.")
@@ -119,8 +119,8 @@ def _show_fits(fits: list[Fit], wanted: int, basis: str) -> None:
             ("", ""),
             [
                 ("needs", f"memory, drafter and {thousands(wanted)} tokens of context included"),
-                ("context", "the longest that fits here; chats seldom need so much"),
-                ("pace", "without drafts, " + _known_by(fits, basis)),
+                ("context", "the longest that fits just as well; chats seldom need so much"),
+                ("pace", f"without drafts, {basis}; exact after a first chat"),
             ],
         )
     )
@@ -136,12 +136,6 @@ def _pace(fit: Fit) -> str:
     return about(fit.pace) if fit.pace is not None else "-"
 
 
-def _known_by(fits: list[Fit], basis: str) -> str:
-    """How the paces came to be known."""
-    unknown = any(fit.place == "GPU" and fit.pace is None for fit in fits)
-    return f"{basis}; {'on a GPU known ' if unknown else 'exact '}after a first chat"
-
-
 def advice(best: Fit | None, wanted: int) -> list[str]:
     """What to do about it."""
     from gemma_mtp.models.fit import recommended_context
@@ -152,12 +146,11 @@ def advice(best: Fit | None, wanted: int) -> list[str]:
             "  gemma-mtp chat tiny",
         ]
     name, context = best.entry.name, recommended_context(best, wanted)
-    gpu = " --gpu-layers 0" if "--gpu-layers 0" in best.reason else ""
     kind = "QAT, " if best.entry.qat else ""
     return [
         f"Recommended: {best.entry.title} ({kind}{best.entry.target.quantization})",
         f"  gemma-mtp pull {name}",
-        f"  gemma-mtp chat {name} --ctx {context}{gpu}",
+        f"  gemma-mtp chat {name} --ctx {context}",
     ]
 
 
@@ -189,6 +182,9 @@ def _fits_json(fits: list[Fit], best: Fit | None, wanted: int) -> dict[str, Any]
             "needed_bytes": fit.needed,
             "download_bytes": fit.entry.bytes,
             "place": fit.place,
+            "layers_on_gpu": fit.placement.layers,
+            "layers": fit.placement.of,
+            "layers_with_experts_on_cpu": fit.placement.cpu_experts,
             "tokens_per_second": fit.pace,
         }
         for fit in fits

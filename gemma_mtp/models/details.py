@@ -127,7 +127,7 @@ def _verdict(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     if fit is None:
         return {}
     return {"memory": {"context": DEFAULT_CONTEXT, "needed_bytes": fit.needed,
-                       "verdict": fit.verdict.value, "reason": fit.reason,
+                       "verdict": fit.verdict.value, "reason": fit.reason, "words": fit.words,
                        "longest_context": fit.context}}  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, st
 def _use_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if memory := found.get("memory"):
         size = f"{byte_size(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
-        verdict = f"; {memory['verdict']}: {memory['reason']}" if "verdict" in memory else ""
+        verdict = f"; {memory['words']}" if "words" in memory else ""
         yield "memory", size + verdict
     if speed := found.get("speed"):
         gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""

@@ -1,29 +1,34 @@
 """Which pairs run on a machine, with how much context, and which one to recommend.
 
 `doctor`, `show` and offers to pull ask. Pure: works on catalogue entries and on the figures of a
-machine. Paces are rough: they say what to expect, and keep a model that would crawl from being
-recommended.
+machine; where a pair goes on it, `placement` says. Paces are rough: they say what to expect, and
+keep a model that would crawl from being recommended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import takewhile
 
-from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, GPU_PIECE
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, ON_CPU, Placement
+from gemma_mtp.models import pace
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import MIB, Estimate, estimate, target_bytes
+from gemma_mtp.models.placement import Wanted, choose
+from gemma_mtp.models.weights import Weights, from_shape
 from gemma_mtp.text import byte_size, counted, thousands
 
 CONTEXTS = tuple(2048 << n for n in range(8))  # tokens: 2048 to 262144
 ENOUGH_CONTEXT = 32_768  # tokens; more is offered, not recommended: it costs memory and few need it
 SPARE_SHARE, SPARE_LEAST = 0.05, 256 * MIB  # of all memory, and bytes; left for everything else
-CORE_RATE, CPU_RATE = 10e9, 40e9  # bytes of weights per second: one core; all, where the
-# speed of the memory was not measured
 SLOW = 4.0  # tokens per second; below, nobody wants to wait
+LIVELY = 10.0  # tokens per second that a part of a pair on a GPU should bring to be recommended
+LOSS = 0.1  # share of the pace that a longer context may cost without a word
+
+
+PARTED = "GPU and CPU"
 
 
 class Verdict(StrEnum):
@@ -38,15 +43,30 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Fit:
     """One pair on one machine. `context` 0 where it does not fit; `pace` in tokens per second
-    without drafts, None on a GPU with memory of its own."""
+    without drafts; `reason` is "" where there is none to give."""
 
     entry: Entry
     verdict: Verdict
     context: int
-    place: str  # "GPU", "CPU" or ""
+    placement: Placement
     needed: int  # bytes at `context`, or at the smallest one
     pace: float | None
     reason: str
+
+    @property
+    def place(self) -> str:
+        """ "GPU", "GPU and CPU", "CPU", or "" where it does not fit."""
+        if not self.context:
+            return ""
+        if not self.placement.gpus:
+            return "CPU"
+        return "GPU" if self.placement.is_whole else PARTED
+
+    @property
+    def words(self) -> str:
+        """The verdict with what it rests on."""
+        split = f" {_split(self.placement)}" if self.place == PARTED else ""
+        return f"{self.verdict}{split}" + (f": {self.reason}" if self.reason else "")
 
 
 def judge(
@@ -61,14 +81,16 @@ def judge(
     room = machine.disk_free
     if not here and room is not None and (entry.bytes or 0) > room:
         reason = f"{byte_size(entry.bytes or 0)} to download, the disk has {byte_size(room)}"
-        return Fit(entry, Verdict.NO, 0, "", needs(entry, CONTEXTS[0]).needed, None, reason)
+        return Fit(entry, Verdict.NO, 0, ON_CPU, needs(entry, CONTEXTS[0]).needed, None, reason)
     wanted = min(wanted, entry.context_length)
-    places = (["GPU"] if machine.gpus else []) + ["CPU"]
-    best = {place: _longest(entry, machine, place) for place in places}
-    for enough in (wanted, CONTEXTS[0]):
-        for place in places:
-            if best[place] >= enough:
-                return _runs(entry, machine, place, best[place], wanted)
+    placement = _placed(entry, machine, wanted)
+    if placement:
+        longest = _longest(entry, machine, wanted, placement)
+        return _runs(entry, machine, longest, placement, wanted)
+    smaller = _longest(entry, machine, CONTEXTS[0], None)
+    placement = _placed(entry, machine, smaller) if smaller else None
+    if placement:
+        return _runs(entry, machine, smaller, placement, wanted)
     return _does_not_fit(entry, machine)
 
 
@@ -95,8 +117,10 @@ def recommend(fits: Iterable[Fit]) -> Fit | None:
     """The largest pair that runs well and at a bearable pace; default variants only."""
     known = [fit for fit in fits if fit.entry.default and fit.verdict != Verdict.NO]
     good = [fit for fit in known if fit.verdict == Verdict.WELL]
+    lively = [fit for fit in good if fit.place != PARTED or (fit.pace or 0) >= LIVELY]
     if good:
-        return max(good, key=lambda fit: fit.entry.shape.parameters if fit.entry.shape else 0)
+        sized = lively or good
+        return max(sized, key=lambda fit: fit.entry.shape.parameters if fit.entry.shape else 0)
     return min(known, key=lambda fit: fit.needed, default=None)
 
 
@@ -106,69 +130,99 @@ def recommended_context(fit: Fit, wanted: int = DEFAULT_CONTEXT) -> int:
     return min(fit.context, max(ENOUGH_CONTEXT, wanted))
 
 
-def needs(entry: Entry, context: int, place: str = "CPU") -> Estimate:
-    """The estimate for an entry whose shape is known."""
+def needs(entry: Entry, context: int) -> Estimate:
+    """The estimate on a CPU for an entry whose shape is known."""
     assert entry.shape is not None
-    target = entry.target.total or target_bytes(entry.shape, entry.target.quantization)
-    piece = GPU_PIECE if place == "GPU" else CPU_PIECE
-    return estimate(entry.shape, target, entry.drafter.total or 0, context, piece)
+    sizes = _target_bytes(entry), entry.drafter.total or 0
+    return estimate(entry.shape, *sizes, context, CPU_PIECE)
 
 
-def _longest(entry: Entry, machine: Machine, place: str) -> int:
-    """The longest of CONTEXTS up to which all fit there, or 0.
+def _target_bytes(entry: Entry) -> int:
+    assert entry.shape is not None
+    return entry.target.total or target_bytes(entry.shape, entry.target.quantization)
+
+
+def _weights(entry: Entry) -> Weights:
+    assert entry.shape is not None
+    return from_shape(entry.shape, _target_bytes(entry), entry.drafter.total or 0)
+
+
+def _spare(machine: Machine) -> int:
+    return max(int((machine.memory_total or 0) * SPARE_SHARE), SPARE_LEAST)
+
+
+def _placed(entry: Entry, machine: Machine, context: int) -> Placement | None:
+    """Where it goes with a context of so many tokens; None where there is too little memory."""
+    assert entry.shape is not None
+    free = (machine.memory_free or 0) - _spare(machine)
+    known = replace(machine, memory_free=free, memory_total=None)
+    placement = choose(entry.shape, _weights(entry), machine.gpus, Wanted(context), known)
+    return placement if placement.beside <= free else None
+
+
+def _longest(entry: Entry, machine: Machine, least: int, placement: Placement | None) -> int:
+    """The longest of CONTEXTS from `least` on up to which all fit, about as fast as in
+    `placement`; or 0, or `least` where that fits.
 
     A longer one may need less: with flash attention, which a CPU uses for long ones only.
     """
-    contexts = (c for c in CONTEXTS if c <= entry.context_length)
-    fitting = takewhile(lambda c: _missing(entry, machine, place, c) <= 0, contexts)
-    return max(fitting, default=0)
+    longest = least if placement else 0
+    for context in (c for c in CONTEXTS if least <= c <= entry.context_length):
+        found = _placed(entry, machine, context)
+        if found is None:
+            break
+        if placement and _speed(entry, machine, found) < (1 - LOSS) * _speed(
+            entry, machine, placement
+        ):
+            break
+        longest = context
+    return longest
 
 
-def _missing(entry: Entry, machine: Machine, place: str, context: int) -> int:
-    """Bytes that are lacking; 0 or less means that it fits."""
-    guess, free = needs(entry, context, place), machine.memory_free or 0
-    spare = max(int((machine.memory_total or 0) * SPARE_SHARE), SPARE_LEAST)
-    if place == "CPU":
-        return guess.needed + spare - free
-    host = guess.beside_gpu + spare - free
-    if any(gpu.shares_memory for gpu in machine.gpus):
-        host += guess.on_gpu
-    return max(guess.on_gpu + SPARE_LEAST * len(machine.gpus) - machine.gpu_free, host)
+def _speed(entry: Entry, machine: Machine, placement: Placement) -> float:
+    """Tokens per second without drafts."""
+    assert entry.shape is not None
+    return 1 / pace.seconds(entry.shape, _weights(entry), placement, machine)
 
 
-def _runs(entry: Entry, machine: Machine, place: str, context: int, wanted: int) -> Fit:
-    verdict = Verdict.WELL if context >= wanted else Verdict.SMALLER
-    shown = min(max(wanted, CONTEXTS[0]), context)
-    guess = needs(entry, shown, place)
-    shared = all(gpu.shares_memory for gpu in machine.gpus)  # so that its speed is known
-    pace = _pace(entry, machine, place) if place == "CPU" or shared else None
-    if place == "GPU":
+def _runs(entry: Entry, machine: Machine, context: int, placement: Placement, wanted: int) -> Fit:
+    speed = _speed(entry, machine, placement)
+    taken = sum(gpu.bytes for gpu in placement.gpus)
+    verdict, reason = Verdict.WELL, f"{byte_size(machine.memory_free or 0)} are free"
+    if placement.is_whole:
         reason = f"{byte_size(machine.gpu_free)} are free on the GPU"
-    else:
-        reason = f"{byte_size(machine.memory_free or 0)} are free"
-    if verdict == Verdict.SMALLER:
-        reason = f"{thousands(wanted)} tokens need {_short(entry, machine, place, wanted)}"
-    elif pace is not None and pace < SLOW:
+    elif placement.gpus:
+        reason = ""
+    if context < wanted:
+        verdict = Verdict.SMALLER
+        reason = f"{thousands(wanted)} tokens need {_short(entry, machine, wanted)}"
+    elif speed < SLOW:
         verdict = Verdict.SLOW
-        reason = f"{about(pace)} on this CPU, without drafts"
-    if place == "CPU" and machine.gpus:
-        reason += "; too large for the GPU, so add --gpu-layers 0"
-    return Fit(entry, verdict, context, place, guess.needed, pace, reason)
+        reason = f"{about(speed)}, without drafts"
+    return Fit(entry, verdict, context, placement, taken + placement.beside, speed, reason)
+
+
+def _split(placement: Placement) -> str:
+    """Which part of a pair is on a GPU and which is not."""
+    if placement.layers < placement.of:
+        return f"with {placement.layers} of {placement.of} layers on the GPU"
+    layers = f"{placement.cpu_experts} of {placement.of - 1} layers"
+    return f"with the experts of {layers} in main memory"
 
 
 def _does_not_fit(entry: Entry, machine: Machine) -> Fit:
     guess = needs(entry, CONTEXTS[0])
-    reason = f"needs {_short(entry, machine, 'CPU', CONTEXTS[0])}"
+    reason = f"needs {_short(entry, machine, CONTEXTS[0])}"
     if machine.memory_total and guess.needed < machine.memory_total * (1 - SPARE_SHARE):
         reason += "; closing other programs could do"
-    return Fit(entry, Verdict.NO, 0, "", guess.needed, None, reason)
+    return Fit(entry, Verdict.NO, 0, ON_CPU, guess.needed, None, reason)
 
 
-def _short(entry: Entry, machine: Machine, place: str, context: int) -> str:
-    guess = needs(entry, context, place)
-    if place == "GPU":
-        return f"{byte_size(guess.on_gpu)} on the GPU, {byte_size(machine.gpu_free)} are free"
-    return f"{byte_size(guess.needed)}, {byte_size(machine.memory_free or 0)} are free"
+def _short(entry: Entry, machine: Machine, context: int) -> str:
+    free = f"{byte_size(machine.memory_free or 0)} are free"
+    if apart := [gpu.free for gpu in machine.gpus if not gpu.shares_memory]:
+        free += f", and {byte_size(sum(apart))} on the GPU"
+    return f"{byte_size(needs(entry, context).needed)}, {free}"
 
 
 def about(pace: float) -> str:
@@ -178,19 +232,14 @@ def about(pace: float) -> str:
 
 def known_by(machine: Machine) -> str:
     """What the paces follow from, as the rest of a sentence."""
-    speed, usable = machine.memory_speed, machine.cores * CORE_RATE
+    speed, usable = machine.memory_speed, machine.cores * pace.CORE_RATE
     if not speed:
         return "a rough guess"
     if usable < speed:
         cores = counted(machine.cores, "core")
-        return f"from {byte_size(usable)} a second of memory, which is what {cores} can use"
-    return f"from {byte_size(speed)} a second of memory, measured now"
-
-
-def _pace(entry: Entry, machine: Machine, place: str) -> float:
-    """Tokens per second if reading the weights of a token is all there is to do."""
-    assert entry.shape is not None
-    target = entry.target.total or target_bytes(entry.shape, entry.target.quantization)
-    read = target * entry.shape.active_parameters / entry.shape.parameters
-    speed = machine.memory_speed or CPU_RATE
-    return (speed if place == "GPU" else min(machine.cores * CORE_RATE, speed)) / read
+        basis = f"from {byte_size(usable)} a second of memory, which is what {cores} can use"
+    else:
+        basis = f"from {byte_size(speed)} a second of memory, measured now"
+    if any(not gpu.shares_memory for gpu in machine.gpus):
+        basis += f", and {byte_size(pace.GPU_RATE)} of a GPU, a careful guess"
+    return basis

@@ -58,16 +58,6 @@ class Estimate:
         pages they came from are counted too, until someone else wants the memory."""
         return self.needed + self.weights - self.tables
 
-    @property
-    def on_gpu(self) -> int:
-        """The share of a GPU that holds all layers: the tables stay behind."""
-        return self.weights - self.tables + self.kv + self.compute
-
-    @property
-    def beside_gpu(self) -> int:
-        """What stays in the machine's own memory then."""
-        return self.needed - self.on_gpu
-
 
 def estimate(
     shape: Shape, target: int, drafter: int, context: int, piece: int, kv_type: str = "f16"

@@ -144,7 +144,6 @@ def test_an_estimate_adds_up() -> None:
     assert guess.weights == entry("e2b").bytes
     parts = guess.weights + guess.kv + guess.compute + guess.program
     assert guess.needed == parts + guess.snapshot
-    assert guess.needed == guess.on_gpu + guess.beside_gpu
     assert guess.least == guess.needed - guess.tables
     assert guess.tables == pytest.approx(1.33 * GB, rel=0.01)  # 35 x 256 x 262144 at 4.5 bits
     assert 2.8 * GB < guess.needed < 3.2 * GB
@@ -288,14 +287,53 @@ def test_what_would_crawl_is_said_and_not_recommended() -> None:
     assert best.entry.name == "26b"  # large, but reads a seventh of itself for a token
 
 
-def test_a_gpu_is_used_where_all_of_it_fits() -> None:
+def test_a_gpu_is_used_and_what_does_not_fit_it_is_parted() -> None:
     found = {f.entry.name: f for f in judge_all(REMOTE, machine(60, 64, gpu=8))}
-    assert found["e4b"].place == "GPU"
-    assert found["26b"].place == "CPU"
-    assert "--gpu-layers 0" in found["26b"].reason
+    assert (found["e4b"].place, found["e4b"].words) == (
+        "GPU",
+        "runs well: 8.0 GB are free on the GPU",
+    )
+    assert found["12b:q5_k_m"].place == "GPU and CPU"
+    layers = found["12b:q5_k_m"].placement.layers
+    assert found["12b:q5_k_m"].words == f"runs well with {layers} of 49 layers on the GPU"
+    assert 30 < layers < 49
     large = recommend(judge_all(REMOTE, machine(60, 64, cores=4, gpu=24)))
     assert large is not None
     assert (large.entry.name, large.place) == ("31b", "GPU")
+
+
+def test_a_mixture_of_experts_runs_well_with_experts_in_main_memory() -> None:
+    small = machine(26, 32, gpu=12)
+    found = judge(entry("26b"), small)
+    assert found is not None
+    kept = found.placement.cpu_experts
+    assert found.words == f"runs well with the experts of {kept} of 30 layers in main memory"
+    assert 5 < kept < 15
+    best = recommend(judge_all(REMOTE, small))
+    assert best is not None
+    assert best.entry.name == "26b"  # 31b would run, too, but not at a lively pace
+
+
+def test_the_pace_of_a_parted_pair_lies_between_those_of_its_parts() -> None:
+    paces = [judge(entry("12b"), machine(60, 64, gpu=size)) for size in (0, 4, 6, 24)]
+    found = [fit.pace for fit in paces if fit is not None and fit.pace is not None]
+    assert len(found) == 4
+    assert found == sorted(set(found))
+    # All weights once a token, from a card that is taken for a small one.
+    assert found[-1] == pytest.approx(200e9 / 6.7e9, rel=0.01)
+
+
+def test_a_longer_context_is_named_where_it_costs_little() -> None:
+    """One that moved half of the layers off the GPU would not fit as well."""
+    on = machine(60, 64, gpu=8)
+    found, longer = judge(entry("26b"), on), judge(entry("26b"), on, wanted=262_144)
+    assert found is not None
+    assert longer is not None
+    assert 8192 <= found.context < 262_144
+    assert longer.context == 262_144
+    assert longer.pace is not None
+    assert found.pace is not None
+    assert longer.pace < 0.9 * found.pace
 
 
 def test_a_gpu_that_shares_memory_is_counted_once() -> None:
