@@ -70,6 +70,13 @@ class PairFiles:
         """As an engine loads it: what only replies are told by is left out."""
         return replace(self, sampling=Sampling(), note="", published=Preset(), preset=None)
 
+    @property
+    def drafter_names(self) -> tuple[str, str]:
+        """What to call the drafter and its rival: whose it is, its name, or where it lies."""
+        named = (self.drafter, self.drafter_of), (self.rival, self.rival_of)
+        first, second = (f"that of {of}" if of else path.name if path else "" for path, of in named)
+        return (first, second) if first != second else (str(self.drafter), str(self.rival))
+
     def fill(self, options: Options) -> Options:
         """The options with what comes with this model, where nothing else counts more."""
         recommended = {**asdict(self.sampling), **dict(self.published.values)}

@@ -14,6 +14,7 @@ FinishReason = Literal["stop", "length", "context", "cancelled"]
 # than this share. The first rounds after a prompt rebuild llama.cpp's graph, and a reply of a few
 # words is little else.
 ENOUGH_TO_COMPARE, TOO_NOISY = 64, 0.25
+ENOUGH_GUESSES = 20  # of a drafter, from which on a share of them says something
 
 SpeedupBasis = Literal["measured", "estimated", "none"]
 """measured: plain steps were timed during the reply itself; estimated: earlier in the session."""
@@ -44,7 +45,9 @@ class Stats:
 
     A round drafts, verifies and commits `accepted + 1` tokens (the bonus token counts). The very
     first token of a reply comes from the prompt's last row and belongs to no round.
-    `drafted` and `accepted` are totals over all `sources` of drafts.
+    `drafted` and `accepted` are totals over all `sources` of drafts. Of the tokens that the pair's
+    drafter proposed, verified or not, `guesses` could be compared with what the model chose, and
+    `right` were the same.
     `accepted_histogram[n]` is the number of rounds with a draft in which n drafts were accepted.
     `threads[n]` is the number of rounds that n threads evaluated.
     `plain_seconds` is what plain decoding would have taken for the tokens decoded in
@@ -60,6 +63,8 @@ class Stats:
     decoded: int = 0
     drafted: int = 0
     accepted: int = 0
+    guesses: int = 0
+    right: int = 0
     sources: tuple[Drafted, ...] = ()
     accepted_histogram: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
@@ -92,6 +97,11 @@ class Stats:
     def acceptance_rate(self) -> float | None:
         """Accepted over drafted tokens; None when nothing was drafted."""
         return self.accepted / self.drafted if self.drafted else None
+
+    @property
+    def guessed_right(self) -> float | None:
+        """The share of the drafter's guesses that were right; None for too few of them."""
+        return self.right / self.guesses if self.guesses >= ENOUGH_GUESSES else None
 
     @property
     def mean_accepted_length(self) -> float | None:
@@ -184,6 +194,8 @@ _SUMMED = (
     "decoded",
     "drafted",
     "accepted",
+    "guesses",
+    "right",
     "prefill_seconds",
     "ttft_seconds",
     "decode_seconds",

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from gemma_mtp.api import LoadOptions, Replies
+from gemma_mtp.api import LoadOptions, Replies, Stats
 from gemma_mtp.terminal.interrupts import stoppable
+from gemma_mtp.terminal.outcome import borrowed
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
@@ -84,5 +85,6 @@ def what_mtp_does(env: Environment, engine: Replies, options: Options) -> str:
     if gain is None:
         return "MTP: a drafter proposes, the model checks; used if it pays."
     if gain < PAYS:
-        return "Drafts have not paid here so far; auto keeps measuring."
+        whose = borrowed(engine.info.drafter_of, Stats())
+        return f"Drafts have not paid here so far; auto keeps measuring. {whose}".rstrip()
     return f"Drafts made replies about {gain:.1f} times as fast here."

@@ -260,7 +260,8 @@ def _bench(
     loading = options.part(LoadOptions)
     about = conditions(files, engine.info, loading, found.plan.as_json(), env.versions())
     toy = env.is_built_in(files.name)
-    return Bench(found.plan, results, found.costs, about, interrupted, toy)
+    whose = engine.info.drafter_of
+    return Bench(found.plan, results, found.costs, about, interrupted, toy, whose)
 
 
 def _print(found: Bench, as_json: bool) -> None:

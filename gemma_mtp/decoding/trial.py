@@ -37,6 +37,14 @@ class Score:
         """Of two that are equally good the first one stays, which is loaded."""
         return self.second > self.first
 
+    def said(self, first: str, second: str) -> str:
+        """A sentence about which of the two is kept, and why; they are called so."""
+        kept = second if self.second_is_better else first
+        return (
+            f"Of two drafters that fit, {first} guessed {self.first} of {self.tokens} tokens right "
+            f"and {second} {self.second}; {kept} is kept."
+        )
+
 
 class Trial:
     """In one reply: `guess` before a round, `judge` after it."""

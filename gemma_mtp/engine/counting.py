@@ -33,6 +33,11 @@ def with_round(
         "decode_seconds": decode_seconds,
         "drafts": drafts,
     }
+    for proposal in done.proposals:
+        if not proposal.free:
+            right = min(proposal.matched, done.judged)
+            judged = min(right + 1, len(proposal.tokens), done.judged)
+            changes |= {"guesses": before.guesses + judged, "right": before.right + right}
     if done.kept:
         drafted = Drafted(done.source, done.kept, done.accepted)
         changes["drafted"] = before.drafted + done.kept

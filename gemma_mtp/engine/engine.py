@@ -31,7 +31,7 @@ from gemma_mtp.engine.threads import Threads
 from gemma_mtp.engine.tool_calls import CallMarks
 from gemma_mtp.engine.tool_notation import MARK
 from gemma_mtp.engine.tool_prompt import CALL_CLOSES, CALL_OPENS, TOOL_MARKS
-from gemma_mtp.engine.two_drafters import Memory, TwoDrafters, decided
+from gemma_mtp.engine.two_drafters import Memory, TwoDrafters
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.llama import LoadedPair, load_pair
 from gemma_mtp.llama.context import LARGE_CONTEXT
@@ -312,13 +312,12 @@ class Engine:
         if two is None or pair.rival is None or not two.score.is_decided:
             return ""
         two.keep(two.score)
-        said = decided(two.files, two.score)
-        self.info = replace(self.info, drafter_choice=said)
+        self.info = replace(self.info, drafter_choice=two.said)
         if two.score.second_is_better:
             self._exchange(two)
         else:
             self.drop_rival()
-        return said
+        return two.said
 
     def drop_rival(self) -> None:
         """Do without the second drafter."""

@@ -32,25 +32,7 @@ class TwoDrafters:
     memory: Memory | None = None
     score: Score = field(default_factory=Score)
 
-
-def decided(files: PairFiles, score: Score) -> str:
-    """A sentence about which of the two drafters is kept, and why."""
-    first, second = names(files)
-    kept = second if score.second_is_better else first
-    return (
-        f"Of two drafters that fit, {first} guessed {score.first} of {score.tokens} tokens right "
-        f"and {second} {score.second}; {kept} is kept."
-    )
-
-
-def names(files: PairFiles) -> tuple[str, str]:
-    """What to call the drafter and its rival: whose it is, its name, or where it lies."""
-    assert files.drafter is not None
-    assert files.rival is not None
-    both = [
-        f"that of {of}" if of else path.name
-        for path, of in ((files.drafter, files.drafter_of), (files.rival, files.rival_of))
-    ]
-    if both[0] == both[1]:
-        both = [str(files.drafter), str(files.rival)]
-    return both[0], both[1]
+    @property
+    def said(self) -> str:
+        """A sentence about which one is kept, once that is decided."""
+        return self.score.said(*self.files.drafter_names)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, inventory, pair_check, speeds
+from gemma_mtp.models import gguf, inventory, pair_check, speeds, tried
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
@@ -20,7 +20,7 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.settings import Options, Sampling
-from gemma_mtp.text import byte_size, moment, thousands
+from gemma_mtp.text import byte_size, moment, percent, thousands
 
 
 def details(
@@ -83,10 +83,13 @@ def _of_item(item: StoredPair, machine: Callable[[], Machine]) -> dict[str, Any]
 
 
 def _of_file(store: Store, model: str) -> dict[str, Any]:
-    pair = store.resolve(model)
+    asked = store.resolve(model)
+    pair, score = tried.settled(asked)
     files = inventory.of_files(pair).files
     header = _header(files)
     known = {"name": pair.name, "state": "a file of yours", "no_drafter": pair.no_drafter}
+    known |= {"drafter_of": pair.drafter_of}
+    known |= {"drafter_choice": score.said(*asked.drafter_names) if score else ""}
     read = _read(files, header)
     return {**known, **read, **_needed(files, header), **_speed(pair.name)}
 
@@ -190,6 +193,8 @@ def _use_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if speed := found.get("speed"):
         gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""
         yield "speed", f"{speed['tokens_per_second']:.1f} tok/s{gain} in the last chat here"
+        if speed.get("guessed_right") is not None:
+            yield "guesses", f"{percent(speed['guessed_right'])} of the drafter's were right there"
 
 
 def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -203,6 +208,10 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", size + (f", from {origin}" if origin not in (None, "", "hub") else "")
         if file["sha256"] or checked is not None:
             yield "", f"sha256 {file['sha256'] or (checked or {}).get(file['path'], '')}"
+    if found.get("drafter_of"):
+        yield "", f"that of {found['drafter_of']}, not one made for this model"
+    if found.get("drafter_choice"):
+        yield "chosen", found["drafter_choice"]
     if found.get("no_drafter"):
         yield "drafter", f"none: {found['no_drafter']}"
     if checked is not None:

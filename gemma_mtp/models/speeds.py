@@ -22,6 +22,7 @@ def remember(name: str, stats: Stats) -> None:
     figures = {
         "tokens_per_second": round(stats.tokens_per_second, 2),
         "speedup": None if gain is None else round(gain, 3),
+        "guessed_right": None if stats.guessed_right is None else round(stats.guessed_right, 3),
         "draft_length": round(stats.draft_length, 1),
         "paid": _what_paid(stats),
         "tokens": stats.decoded,
@@ -38,8 +39,8 @@ def _what_paid(stats: Stats) -> int | None:
 
 
 def recall(name: str) -> dict[str, Any] | None:
-    """tokens_per_second, speedup (or None), draft_length, paid and tokens of the last chat, or
-    None."""
+    """tokens_per_second, speedup and guessed_right (or None), draft_length, paid and tokens of the
+    last chat, or None."""
     found = json_file.read(_file()).get(name)
     if not isinstance(found, dict):
         return None

@@ -60,10 +60,20 @@ class Store:
     def files(self, entry: Entry) -> PairFiles | None:
         """Both files, if they are here, complete and verified."""
         if not entry.builtin:
-            return ready_files(entry, self.folder(entry))
+            found = ready_files(entry, self.folder(entry))
+            return found and replace(found, drafter_of=self._whose_drafter(entry))
         target, drafter = (BUILTIN_FOLDER / f.path for f in (entry.target, entry.drafter))
         present = target.is_file() and drafter.is_file()
         return PairFiles(entry.name, target, drafter) if present else None
+
+    def _whose_drafter(self, entry: Entry) -> str:
+        """The pair, or the repository, that a drafter was pulled from, if it is not the target's
+        own."""
+        theirs = entry.drafter
+        for other in self.catalogue.entries if theirs.repo else ():
+            if (other.repo, other.drafter.path) == (theirs.repo, theirs.path):
+                return other.name
+        return theirs.repo
 
     def is_ready(self, entry: Entry) -> bool:
         """Both files are here, complete and verified."""

@@ -11,7 +11,7 @@ from functools import partial
 
 from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.engine import engine
-from gemma_mtp.engine.two_drafters import TwoDrafters, decided
+from gemma_mtp.engine.two_drafters import TwoDrafters
 from gemma_mtp.llama import devices, features, versions
 from gemma_mtp.models import machine, tried
 from gemma_mtp.models.chat_states import ChatStates
@@ -47,5 +47,5 @@ def load(
         options = replace(options, log_file=log)
         found = engine.load(files, options, progress, kept, states, two_drafters=two)
         if score is not None:
-            found.info = replace(found.info, drafter_choice=decided(asked, score))
+            found.info = replace(found.info, drafter_choice=score.said(*asked.drafter_names))
         return found

@@ -15,13 +15,20 @@ TOY = (
 
 
 def explained(
-    stats: Stats, plain_reason: str = "", *, off: bool = False, built_in: bool = False
+    stats: Stats,
+    plain_reason: str = "",
+    *,
+    off: bool = False,
+    built_in: bool = False,
+    drafter: str = "",
 ) -> str:
     """Whether drafts were used in a reply and what they brought, or why they were not; "" where
     neither is known. `plain_reason` is that of the pair, which is the toy if it is `built_in`;
-    `off`: the chat's own setting is off."""
+    `off`: the chat's own setting is off; `drafter` is what `borrowed` says of its drafter."""
     if not drafts_used(stats):
         said = _not_used(stats, plain_reason, off)
+        if drafter and stats.drafts == "unprofitable":
+            return f"{said} {drafter} /draft auto leaves drafts out until they pay."
         return f"{said} {TOY}" if built_in and stats.drafts == "unprofitable" else said
     if stats.decoded < ENOUGH_TO_COMPARE:
         return "The reply was too short to tell what drafts brought."
@@ -30,9 +37,22 @@ def explained(
     if stats.speedup is None:
         return "The timings differ too much to tell what drafts brought."
     said = judged(stats.speedup, stats.speedup_error, built_in=built_in)
+    if drafter and stats.speedup < 1 - SAME:
+        said += f" {drafter} /draft auto leaves drafts out where they do not pay."
     if stats.compared_with == "exact plain":
         said += " In exact mode plain decoding is slower."
     return said
+
+
+def borrowed(drafter_of: str, stats: Stats) -> str:
+    """A sentence about a drafter that was made for another model, `drafter_of`, and how many of its
+    guesses were right here; "" where the model has its own."""
+    if not drafter_of:
+        return ""
+    said = f"The drafter is that of {drafter_of}, not one made for this model"
+    if stats.guessed_right is not None:
+        said += f": {percent(stats.guessed_right)} of its {stats.guesses} guesses were right"
+    return f"{said}."
 
 
 def judged(factor: float, error: float, *, built_in: bool = False) -> str:

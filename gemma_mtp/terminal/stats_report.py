@@ -11,7 +11,7 @@ from functools import partial
 
 from gemma_mtp.api import PairInfo, Stats
 from gemma_mtp.terminal.figures import average, drafts_used, factor
-from gemma_mtp.terminal.outcome import explained
+from gemma_mtp.terminal.outcome import borrowed, explained
 from gemma_mtp.terminal.tables import Table, bars, plain_lines
 from gemma_mtp.text import byte_size, counted, number, percent
 
@@ -45,8 +45,9 @@ def report(
     if drafts_used(last) and any(last.accepted_histogram):
         picture = plain_lines(bars(_bars(last.accepted_histogram)), min(width, WIDEST) - 1)
         found += ["rounds by accepted drafts", *picture]
-    why = explained(last, info.plain_reason, off=off, built_in=built_in)
-    return [*found, _pair(total, info), *([why] if why else [])]
+    drafter = borrowed(info.drafter_of, total)
+    why = explained(last, info.plain_reason, off=off, built_in=built_in, drafter=drafter)
+    return [*found, _pair(total, info), *filter(None, (why, info.drafter_choice))]
 
 
 def _table(shown: Mapping[str, Stats]) -> Table:
@@ -137,7 +138,8 @@ def _pair(total: Stats, info: PairInfo) -> str:
     if info.server:
         return f"{info.name}, at {info.server}"
     size = byte_size(info.target_kv_bytes + info.drafter_kv_bytes)
-    return f"{info.name}, {_threads(total, info)}, KV cache {size}"
+    drafter = f", drafter of {info.drafter_of}" if info.drafter_of else ""
+    return f"{info.name}{drafter}, {_threads(total, info)}, KV cache {size}"
 
 
 def _threads(total: Stats, info: PairInfo) -> str:

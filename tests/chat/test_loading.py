@@ -40,6 +40,14 @@ def test_a_line_says_what_drafts_do_here(
     assert len(said) <= 60
 
 
+def test_a_drafter_of_another_model_that_did_not_pay_is_named() -> None:
+    engine = FakeEngine(drafter_of="e2b")
+    whose = "The drafter is that of e2b, not one made for this model."
+    found = what_mtp_does(Known(0.9), engine, Options())
+    assert found == f"Drafts have not paid here so far; auto keeps measuring. {whose}"
+    assert whose not in what_mtp_does(Known(1.9), engine, Options())
+
+
 def test_without_a_drafter_there_is_nothing_to_say_about_mtp() -> None:
     engine = FakeEngine(plain_reason="no drafter is here")
     assert what_mtp_does(Known(1.8), engine, Options()) == ""

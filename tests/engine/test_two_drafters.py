@@ -11,10 +11,13 @@ from support.pairs import TINY
 from weakened import noisy_weights
 
 from gemma_mtp import paths
-from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Sampling
+from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Sampling, Stats
+from gemma_mtp.decoding.outcome import Proposal, Round
+from gemma_mtp.decoding.plain_steps import Step
 from gemma_mtp.decoding.trial import ENOUGH, Score
+from gemma_mtp.engine.counting import with_round
 from gemma_mtp.engine.engine import Engine, load
-from gemma_mtp.engine.two_drafters import TwoDrafters, decided
+from gemma_mtp.engine.two_drafters import TwoDrafters
 from gemma_mtp.models import tried
 from gemma_mtp.resident import pairs
 
@@ -76,7 +79,7 @@ def test_the_better_one_is_kept_and_it_is_said_once(
     assert score.second_is_better == (first == "weak")
     assert max(score.first, score.second) > 70 > 40 > min(score.first, score.second)
     assert [end.warning for end in ends[:-1]] == [""] * (len(ends) - 1)
-    assert ends[-1].warning == engine.info.drafter_choice == decided(given, score)
+    assert ends[-1].warning == engine.info.drafter_choice == score.said(*given.drafter_names)
     assert engine.pair.rival is None
     assert engine.info.drafter_of == ("another" if first == "weak" else "")
     after = next(event for event in engine.reply(TALE) if isinstance(event, End))
@@ -170,3 +173,22 @@ def test_damage_of_what_is_remembered_means_another_try(weak: Path) -> None:
     place = paths.cache_dir() / "drafters.json"
     place.write_text(place.read_text().replace("100", '"many"'))
     assert tried.settled(given) == (given, None)
+
+
+def test_guesses_count_whether_they_are_verified_or_not(weak: Path, opened: list[Engine]) -> None:
+    """With a fixed draft length all guesses are verified, the first wrong one among them."""
+    opened.append(load(replace(TINY, drafter=weak), OPTIONS))
+    stats = next(e for e in opened[0].reply(TALE) if isinstance(e, End)).stats
+    assert stats.right == stats.accepted
+    rejected = stats.rounds - (stats.accepted_histogram + (0,) * 4)[3]
+    assert stats.right < stats.guesses <= stats.right + rejected
+
+
+def test_a_single_guess_that_is_not_verified_is_judged_by_the_next_token() -> None:
+    stats = Stats()
+    for guess in (7, 8):
+        proposals = [Proposal("mtp", [guess], [0.5], matched=int(guess == 7)),
+                     Proposal("lookup", [7, 7], [0.5, 0.5], matched=1, free=True)]  # fmt: skip
+        done = Round([7], proposals, "", 0, 0, 1, 0.1, 1.0, 1.0, 0.0)
+        stats = with_round(stats, done, 1.1, 1, Step(1.0, 0.0, "none"), "used")
+    assert (stats.guesses, stats.right, stats.drafted) == (2, 1, 0)

@@ -184,6 +184,14 @@ def test_the_sentence_where_drafting_does_not_pay_says_by_how_much():
     )
 
 
+def test_a_drafter_of_another_model_that_does_not_pay_is_named():
+    found = results(CurveEngine(0.7, verify=STEEP), ("off", "1", "3"))
+    whose = "The drafter is that of e4b, not one made for this model."
+    assert conclusion(found, "e4b") == f"{conclusion(found)} {whose}"
+    pays = results(CurveEngine())
+    assert conclusion(pays, "e4b") == conclusion(pays)
+
+
 def test_the_sentence_where_auto_stops_drafting_by_itself():
     sentence = conclusion(results(CurveEngine(0.2, chosen=0)))
     assert sentence == (

@@ -34,8 +34,8 @@ def test_the_last_chat_of_each_model_is_remembered() -> None:
     speeds.remember("12b", chat(64))
     speeds.remember("tiny", chat(200))
     assert speeds.recall("tiny") == {
-        "tokens_per_second": 100.0, "speedup": 1.5, "draft_length": 2.5, "paid": None,
-        "tokens": 200,
+        "tokens_per_second": 100.0, "speedup": 1.5, "guessed_right": None, "draft_length": 2.5,
+        "paid": None, "tokens": 200,
     }  # fmt: skip
     assert speeds.recall("12b") is not None
     assert speeds.recall("e2b") is None

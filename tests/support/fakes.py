@@ -95,6 +95,7 @@ class FakeEngine:
     closed: bool = False
     prepared: list[Request | None] = field(default_factory=list)
     slowdown: float | None = None
+    drafter_of: str = ""
 
     @property
     def info(self) -> PairInfo:
@@ -103,6 +104,7 @@ class FakeEngine:
             "context_limit": self.limit,
             "exact_slowdown": self.slowdown,
             "state_bytes": 40 << 20,
+            "drafter_of": self.drafter_of,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 

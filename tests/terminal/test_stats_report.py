@@ -56,6 +56,48 @@ def said(stats: Stats, *, built_in: bool = False, info: PairInfo = INFO) -> str:
     return report(stats, stats, 1, info, 80, built_in=built_in)[-1]
 
 
+BORROWED = replace(INFO, drafter_of="e2b")
+
+
+@pytest.mark.parametrize(
+    ("stats", "words"),
+    [
+        (
+            replace(LAST, drafts="unprofitable", drafted=3, accepted=0, guesses=50, right=14),
+            "they cost more time here than they bring. Looking for some took 20 % of the time. The "
+            "drafter is that of e2b, not one made for this model: 28 % of its 50 guesses were "
+            "right. /draft auto leaves drafts out until they pay.",
+        ),
+        (
+            replace(LAST, drafts="unprofitable", drafted=0, draft_seconds=0.0, guesses=3),
+            "The drafter is that of e2b, not one made for this model. /draft auto leaves drafts "
+            "out until they pay.",
+        ),
+        (
+            replace(LAST, plain_seconds=1.4, guesses=200, right=50),
+            "to 0.70 times the speed of plain decoding. The drafter is that of e2b, not one made "
+            "for this model: 25 % of its 200 guesses were right. /draft auto leaves drafts out "
+            "where they do not pay.",
+        ),
+        (replace(LAST, guesses=200, right=50), "Drafts made it 1.42 times as fast"),
+    ],
+)
+def test_a_drafter_of_another_model_is_named_where_it_does_not_pay(
+    stats: Stats, words: str
+) -> None:
+    shown = report(stats, stats, 1, BORROWED, 80)
+    assert words in shown[-1]
+    assert ("The drafter is" in shown[-1]) == ("The drafter is" in words)
+    assert shown[-2].startswith("e2b, drafter of e2b, ")
+    assert "The drafter is" not in said(stats)  # its own
+
+
+def test_which_of_two_drafters_was_kept_is_shown_as_well() -> None:
+    choice = "Of two drafters that fit, a guessed 70 of 100 tokens right and b 50; a is kept."
+    shown = report(LAST, LAST, 1, replace(INFO, drafter_choice=choice), 80)
+    assert shown[-1] == choice
+
+
 def test_one_reply() -> None:
     assert report(LAST, LAST, 1, INFO, 40) == ONE_REPLY.split("\n")
 

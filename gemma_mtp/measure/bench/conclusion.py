@@ -7,12 +7,14 @@ others.
 from __future__ import annotations
 
 from gemma_mtp.measure.bench.results import GAIN, Results
+from gemma_mtp.terminal.outcome import borrowed
 
 AS_FAST = 0.97  # of another setting's speed: from here on two settings count as equally fast
 
 
-def conclusion(results: Results) -> str:
-    """The sentence, also for what was measured until an interruption."""
+def conclusion(results: Results, drafter_of: str = "") -> str:
+    """The sentence, also for what was measured until an interruption. Where drafts do not pay with
+    a drafter that is that of another model, `drafter_of`, another one says so."""
     if not results.drafts:
         return "Nothing was measured."
     best = results.best_drafting
@@ -20,8 +22,10 @@ def conclusion(results: Results) -> str:
         return "Only plain decoding was measured: name draft lengths to compare it with."
     if results.speedup is None:
         return f"--draft {best} was fastest here: measure off as well to see what drafting brings."
-    found = _gain(results) if results.gains else _loss(results, best)
-    return found + range_in_words(results)
+    if results.gains:
+        return _gain(results) + range_in_words(results)
+    whose = borrowed(drafter_of, results[best].total)
+    return f"{_loss(results, best)}{range_in_words(results)} {whose}".rstrip()
 
 
 def range_in_words(results: Results) -> str:

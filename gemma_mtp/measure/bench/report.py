@@ -47,6 +47,7 @@ class Bench:
     conditions: Mapping[str, Any]
     interrupted: bool = False
     toy: bool = False  # the built-in pair
+    drafter_of: str = ""  # the model that the drafter was made for, if that is another one
 
 
 def as_json(bench: Bench) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def as_json(bench: Bench) -> dict[str, Any]:
     return {
         **results_json(bench.results),
         "costs": None if bench.costs is None else costs_json(bench.costs),
-        "advice": conclusion(bench.results),
+        "advice": conclusion(bench.results, bench.drafter_of),
         "valid_text": bench.plan.synthetic_acceptance is None,
         "interrupted": bench.interrupted,
         **bench.conditions,
@@ -129,7 +130,7 @@ def blocks(bench: Bench) -> list[Block]:
         found += [table(bench.results), *legend(bench.results), "", *_picture(bench.results), ""]
     if bench.costs is not None and bench.costs.verify:
         found += [*costs(bench.costs), ""]
-    return [*found, conclusion(bench.results), *_notes(bench)]
+    return [*found, conclusion(bench.results, bench.drafter_of), *_notes(bench)]
 
 
 def _conditions(bench: Bench) -> list[str]:

@@ -55,6 +55,7 @@ def test_the_drafter_of_the_same_size_and_training_is_taken(
     files = store.resolve(name)
     assert files.drafter is not None
     assert (files.target.name, files.drafter.name) == ("tuned-Q4_0.gguf", drafter)
+    assert files.drafter_of == drafter[4]
     assert files.drafter.read_bytes() == DRAFTER
 
 
