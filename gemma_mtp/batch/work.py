@@ -43,7 +43,8 @@ class ForAll:
             asked = replace(asked, tools=self.tools, tool_choice=self.tool_choice)
         options = asked.options(self.options)
         options = self.files.fill(options) if self.files else options
-        return asked.request(options), asked.ignored
+        opening = self.files.opening if self.files else ()
+        return asked.request(options, opening), asked.ignored
 
 
 @dataclass

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from gemma_mtp.api import Message, Request, Stats
+from gemma_mtp.api import Message, Request, Stats, Turn
 from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.chat.loading import load
 from gemma_mtp.chat.parameters import in_chat_words
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 
 
 NARROW = 72  # columns
+
+
+def opening_turns(files: PairFiles | None) -> tuple[Turn, ...]:
+    """The turns that each conversation with this model begins with."""
+    said = files.opening if files else ()
+    users, replies = said[::2], said[1::2]
+    pairs = zip(users, replies, strict=True)
+    return tuple(Turn(user, (reply,), reason="stop") for user, reply in pairs)
 
 
 class Console(Protocol):
@@ -108,11 +116,11 @@ class Chat:
 
     @property
     def model(self) -> str:
-        return self.files.name if self.files else ""
+        return self.files.called if self.files else ""
 
     def use(self, files: PairFiles, *, remember: bool = True) -> None:
         """Load another pair in place of this one, which comes back if that fails."""
-        before, loaded_with = self.files, self.loaded_with
+        before, loaded_with, system = self.files, self.loaded_with, self.options.system
         self.close()
         try:
             self._load(files, self.options)
@@ -122,8 +130,19 @@ class Chat:
             raise
         if before is not None and before != files:
             self.conversation = self.conversation.without_tokens()
+        self._begin_anew(before, system or "")
         if remember:
-            self.env.remember_used(files.name)
+            self.env.remember_used(files.called)
+
+    def _begin_anew(self, before: PairFiles | None, system: str) -> None:
+        """Have the system prompt and the first turns that come with the model now, in place of
+        those that came with the one `before`; what was typed here stays."""
+        now = self.conversation
+        if now.system == system:
+            now = replace(now, system=self.options.system or "")
+        if now.turns == opening_turns(before):
+            now = replace(now, turns=opening_turns(self.files))
+        self.conversation = now
 
     def _load(self, files: PairFiles, options: Options) -> None:
         self._engine = load(self.env, files, options, self.printer)
@@ -201,7 +220,8 @@ class Chat:
 
     def start_afresh(self, conversation: Conversation | None = None) -> None:
         """Forget the conversation here; on the disk it stays."""
-        self.conversation = conversation or Conversation(self.conversation.system)
+        system, turns = self.conversation.system, opening_turns(self.files)
+        self.conversation = conversation or Conversation(system, turns)
         self.record.forget()
         self.warned = False
 

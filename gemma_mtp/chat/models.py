@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 def here(store: Store) -> Iterator[tuple[str, str]]:
     """Names that can be loaded at once, each with a description."""
+    from gemma_mtp.models import inventory
+
     for entry in store.ready():
         size = byte_size(entry.bytes) if entry.bytes else "built in"
         yield entry.name, ", ".join(part for part in (entry.title, entry.tag, size) if part)
+    for item in inventory.of_presets(store):
+        if item.ready:
+            yield item.name, f"preset of {item.preset_of}"
 
 
 def elsewhere(store: Store) -> Iterator[tuple[str, str]]:

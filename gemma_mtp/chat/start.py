@@ -135,7 +135,9 @@ def _saved(chat: Chat, beginning: Beginning) -> Saved | None:
 
 def _header(chat: Chat) -> None:
     info = chat.engine.info
-    parts = [(2, Path(chat.model).name)]
+    files = chat.files
+    name = Path(files.name).name if files else ""
+    parts = [(2, f"{chat.model} ({name})" if files and files.preset else name)]
     if info.server:
         parts.append((3, f"at {info.server}"))
     if info.context_size:

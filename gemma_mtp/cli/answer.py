@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Report:
     """What `run` says besides the answer, or `json` and `jsonl` in its place; `quiet`: not which
-    model it is. `load_seconds` went by before it."""
+    model it is. `model` is what it was called, and `load_seconds` went by before it."""
 
     stats: bool = False
     json: bool = False
     jsonl: bool = False
     fail_on_length: bool = False
     quiet: bool = False
+    model: str = ""
     load_seconds: float = 0.0
 
     @property
@@ -73,23 +74,23 @@ def answer_once(
         words = f"run {model}" if model else "run"
         raise UsageError("The prompt is empty.", f'Try: gemma-mtp {words} "Why is the sky blue?"')
     if named is None and not report.quiet:
-        note(env.who_answers(files.name))
+        note(env.who_answers(files.called))
     options = files.fill(options)
     printer = Printer(
         Screen(sys.stdout, sys.stderr), answers=not report.is_data, view=options.part(View)
     )
     started = perf_counter()
     with _told(report, printer.screen), closing(load(env, files, options, printer)) as engine:
-        report = replace(report, load_seconds=perf_counter() - started)
+        report = replace(report, model=files.called, load_seconds=perf_counter() - started)
         if model:
-            env.remember_used(files.name)
+            env.remember_used(files.called)
         introduce(env, engine, options, printer, named=True)  # which model it is was said
         if continued is not None:
-            request = continued.request(text, files.name, options)
+            request = continued.request(text, files.called, options)
             with continued.saving():
                 return answer(env, engine, request, printer, report, continued.ended)
         system = (Message.text("system", options.system),) if options.system else ()
-        request = Request.of((*system, Message.text("user", text)), options)
+        request = Request.of((*system, *files.opening, Message.text("user", text)), options)
         request = replace(request, **more)
         return answer(env, engine, request, printer, report)
 
@@ -132,6 +133,7 @@ def answer(
         if report.is_data:
             seconds = perf_counter() - started
             found = as_json(end, engine.info, report.load_seconds, seconds, request.tools)
+            found |= {"model": report.model} if report.model else {}
             if report.jsonl:
                 lines.end(found)
             else:

@@ -24,6 +24,7 @@ from gemma_mtp.cli.bench import bench
 from gemma_mtp.cli.chat import chat
 from gemma_mtp.cli.complaints import in_our_words
 from gemma_mtp.cli.config import config
+from gemma_mtp.cli.create import cp, create
 from gemma_mtp.cli.doctor import doctor
 from gemma_mtp.cli.engine import ps, stop
 from gemma_mtp.cli.environment import Environment
@@ -90,7 +91,7 @@ def show_help(
 for command in (chat, run, pull):
     app.command()(command)
 app.command("list")(list_models)
-for command in (show, rm, prune):
+for command in (show, create, cp, rm, prune):
     app.command()(command)
 app.add_typer(chats.commands, name="chats")
 # -1 is a value, not an option.
@@ -105,6 +106,7 @@ for name in ("ls", "models"):  # what commands are called elsewhere
     app.command(name, hidden=True)(list_models)
 for name in ("remove", "delete"):
     app.command(name, hidden=True)(rm)
+app.command("copy", hidden=True)(cp)
 app.command("info", hidden=True)(show)
 app.command("download", hidden=True)(pull)
 app.command("version", hidden=True)(show_versions)

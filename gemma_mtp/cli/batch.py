@@ -114,7 +114,7 @@ def _loaded(
     options = files.fill(options)
     engine = load(env, files, options, printer)
     if model:
-        env.remember_used(files.name)
+        env.remember_used(files.called)
     introduce(env, engine, options, printer, named=True)
     return engine
 
@@ -186,9 +186,9 @@ def _files(
     if quiet:
         return files
     if model is None and not named:
-        note(env.who_answers(files.name))
-    elif others := named - {model, files.name}:
-        note(f"{files.name} answers, also where a line names {', '.join(sorted(others))}.")
+        note(env.who_answers(files.called))
+    elif others := named - {model, files.name, files.called}:
+        note(f"{files.called} answers, also where a line names {', '.join(sorted(others))}.")
     return files
 
 

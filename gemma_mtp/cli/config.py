@@ -16,8 +16,7 @@ import typer
 
 from gemma_mtp.cli.flags import OTHER_NAMES, Json, of_variables
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.setting import settings_of
-from gemma_mtp.settings import Sampling, find
+from gemma_mtp.settings import Options, find
 from gemma_mtp.terminal.console import is_terminal, note
 from gemma_mtp.text import json_text
 
@@ -142,22 +141,24 @@ def _in_force(env: Environment, written: dict[str, Any]) -> dict[str, InForce]:
     the default."""
     from gemma_mtp.files import config_file
 
-    model, sampling = written.get("model"), Sampling()
+    model, usual, preset = written.get("model"), Options(), dict[str, Any]()
     with suppress(GemmaMtpError):  # `chat` says why that model cannot be used
         files = env.resolve(None, None)
-        model, sampling = model or files.name, files.sampling
-    usual = {known.name: getattr(sampling, known.field) for known in settings_of(Sampling)}
+        model, usual = model or files.called, files.fill(usual)
+        preset = dict(files.preset.values) if files.preset else preset
     found, told = {}, of_variables()
     for name, known in config_file.KEYS.items():
         if known.field in told:
             found[name] = InForce(told[known.field], known.variable)
+        elif known.field in preset:
+            found[name] = InForce(preset[known.field], model or "the model")
         elif name in written:
             found[name] = InForce(written[name], "config.toml")
         elif name == "model":
             here = model is None or env.is_built_in(model)
             found[name] = InForce(model, "built in" if here else "used last")
-        elif usual.get(name, known.default) != known.default:
-            found[name] = InForce(usual[name], model or "the model")
+        elif getattr(usual, known.field) != known.default:
+            found[name] = InForce(getattr(usual, known.field), model or "the model")
         else:
             found[name] = InForce(known.default, "built in")
     return found

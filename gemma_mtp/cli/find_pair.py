@@ -38,7 +38,7 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
         return env.resolve(model, drafter)
     lost = "" if model else env.store.last_used_problem()
     if lost:
-        note(f"{lost} {files.name} is used instead.")
+        note(f"{lost} {files.called} is used instead.")
     if files.note:
         note(files.note)
     if doubt := warning(env, files.name):

@@ -23,10 +23,11 @@ def list_models(
     check: Annotated[
         bool, typer.Option("--check", help="Ask whether newer files were published.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but names.")] = False,
     as_json: Json = False,
 ) -> int:
     """List the models on this machine: size, state, last use."""
-    from gemma_mtp.models.inventory import items
+    from gemma_mtp.models.inventory import items, of_presets
     from gemma_mtp.terminal import tables
 
     env: Environment = context.obj
@@ -34,6 +35,7 @@ def list_models(
     here = items(env.store)
     if everything:
         here += _not_here(env, {item.name for item in here})
+    here += of_presets(env.store)
     loaded = _loaded()
     newer = {item.name: _newer(item) for item in here} if check else {}
     if as_json:
@@ -43,6 +45,10 @@ def list_models(
             for item in here
         ]
         print(json_text(rows, indent=2))
+        return ExitStatus.OK
+    if quiet:
+        for item in here:
+            print(item.name)
         return ExitStatus.OK
     heads = ("name", "variant", "size", "state", "last used")
     lines = [(i.name, i.variant, _size(i), _state(i, loaded), moment(i.last_used)) for i in here]
@@ -84,6 +90,8 @@ def _not_here(env: Environment, here: set[str]) -> list[StoredPair]:
 
 
 def _size(item: StoredPair) -> str:
+    if item.preset_of:
+        return ""
     return byte_size(item.bytes) if item.bytes else "not known"
 
 
@@ -99,6 +107,8 @@ def _loaded() -> str | None:
 def _state(item: StoredPair, loaded: str | None) -> str:
     if item.name == loaded:
         return "loaded"
+    if item.preset_of:
+        return f"preset of {item.preset_of}" + ("" if item.ready else ", which is not here")
     if item.ready:
         return "built in" if item.builtin else "ready"
     return "partial" if item.folder else "not here"

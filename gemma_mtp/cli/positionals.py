@@ -5,7 +5,8 @@ Called by `run` and `chat`. Knows neither terminal nor engine.
 The model comes first, and all words after it are the prompt, with or without quotes. Where neither
 --model nor --prompt says which is which, the first word is read so:
 
-1. a name of the catalogue is the MODEL, in any of the ways in which it is written elsewhere;
+1. a preset's name is the MODEL, and so is one of the catalogue, in any of the ways in which it is
+   written elsewhere;
 2. so is anything without a space that names the hub (`hf:`, `hf.co/`, an address), ends in `.gguf`,
    holds `:` before its end, is the path of a file here, or holds `/` and names a repository of
    models (`gemma` or `gguf` in it); `and/or` and `1/2` are prompts, while `/help` and `./notes` are
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemma_mtp.errors import ModelNotAvailable, UsageError
-from gemma_mtp.text import clean, did_you_mean, distance
+from gemma_mtp.text import clean, did_you_mean, distance, nearest
 
 if TYPE_CHECKING:
     from gemma_mtp.models.catalogue import Catalogue
@@ -78,11 +79,11 @@ def read_words(
 def is_model(word: str, names: Catalogue) -> bool:
     """Whether a word is the name or the path of a model, known or not."""
     from gemma_mtp.chat.attachments import is_file
-    from gemma_mtp.models import hub_names, typed_names
+    from gemma_mtp.models import hub_names, presets, typed_names
 
     if word.lower().endswith(".gguf") or hub_names.says_hub(word):
         return not _has_space(word) or is_file(word)
-    if names.find(word) is not None or typed_names.FAMILY.fullmatch(word):
+    if names.find(word) is not None or typed_names.FAMILY.fullmatch(word) or presets.exists(word):
         return True
     if _has_space(word):
         return False
@@ -99,6 +100,7 @@ def quoted(text: str) -> str:
 
 def _refuse_what_may_be_a_model(words: Sequence[str], names: Catalogue, command: str) -> None:
     """Raise ModelNotAvailable unless the words are one that can only be a question."""
+    from gemma_mtp.models import presets
     from gemma_mtp.models.typed_names import other_family, unknown
 
     first, whole = words[0], " ".join(words)
@@ -106,7 +108,8 @@ def _refuse_what_may_be_a_model(words: Sequence[str], names: Catalogue, command:
     ask = f"To ask it as a question: gemma-mtp {command} {flag}{quoted(whole)}"
     if first.startswith(PATH_STARTS) and not _has_space(first):
         raise ModelNotAvailable(f"There is no file {first}.", ask)
-    slips = [name for name in _near(first, names) if _is_slip(first, name, names)]
+    slips = nearest(first, presets.names()) if _could_be_name(first) else []
+    slips += [name for name in _near(first, names) if _is_slip(first, name, names)]
     opens = command == "chat" and _could_be_name(first)
     other = other_family(first)
     if not (slips or opens or len(words) > 1 or other):

@@ -9,19 +9,25 @@ import typer
 from gemma_mtp.cli.find_pair import name_lost_links, say_what_is_meant
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, ModelNotAvailable, NotPulled
-from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.terminal.console import agreed, can_ask, note
 from gemma_mtp.text import byte_size, json_text
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="A name such as 12b.")]
 
 
 def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
-    """Remove a model from this machine.
+    """Remove a model from this machine, or a preset.
 
-    Files of other programs that it links to stay.
+    Files of other programs that it links to stay, and so does the model of a preset.
     """
+    from gemma_mtp.models import last_used, presets
     from gemma_mtp.models.inventory import find, remove
 
+    if removed := presets.remove(model):
+        last_used.forget(removed)
+        print(json_text({"removed": removed, "bytes": 0}) if as_json else
+              f"The preset {removed} is removed; its model stays.")  # fmt: skip
+        return ExitStatus.OK
     name_lost_links()
     say_what_is_meant(context.obj, model)
     try:
@@ -35,6 +41,9 @@ def rm(context: typer.Context, model: Name, as_json: Json = False) -> int:
     else:
         where = f"the link is; its files stay in {kept}" if kept else f"{byte_size(freed)} freed"
         print(f"{item.name} is removed, {where}.")
+    if names := presets.of_model(item.name):
+        are = "is a preset" if len(names) == 1 else "are presets"
+        note(f"{', '.join(names)} {are} of it: gemma-mtp pull {item.name} brings it back.")
     return ExitStatus.OK
 
 

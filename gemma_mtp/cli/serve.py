@@ -147,7 +147,7 @@ def _load(env: Environment, engines: Engines, options: Options) -> None:
 
 def _found(env: Environment, engines: Engines, options: Options) -> PairFiles:
     files = env.resolve_or_offer(engines.default, options.drafter)
-    env.remember_used(files.name)
+    env.remember_used(files.called)
     return files
 
 

@@ -24,6 +24,12 @@ def show(
     check: Annotated[
         bool, typer.Option("--check", help="Read the files again and compare their sha256.")
     ] = False,
+    as_toml: Annotated[
+        bool, typer.Option("--toml", help="Print a preset as create --file takes it.")
+    ] = False,
+    as_modelfile: Annotated[
+        bool, typer.Option("--modelfile", help="Print a Modelfile: the model and its settings.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Show what a model is: files, architecture, memory."""
@@ -31,6 +37,9 @@ def show(
     from gemma_mtp.terminal import tables
 
     env: Environment = context.obj
+    if as_toml or as_modelfile:
+        print(_written(env, model, as_toml), end="")
+        return ExitStatus.OK
     name_lost_links()
     say_what_is_meant(env, model)
     sums = _check(env, model) if check else None  # first: it says most about a damaged file
@@ -43,6 +52,14 @@ def show(
         print(title(found))
         tables.show(tables.facts(facts(found)))
     return ExitStatus.OK
+
+
+def _written(env: Environment, model: str, as_toml: bool) -> str:
+    """A preset, or a model without settings, in a form that `create` takes."""
+    from gemma_mtp.models import modelfile, presets
+
+    kept = presets.find(model) or env.store.kept(model)
+    return presets.as_toml(kept) if as_toml else modelfile.written(kept)
 
 
 def _check(env: Environment, model: str) -> dict[str, str]:

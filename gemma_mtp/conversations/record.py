@@ -14,7 +14,7 @@ from gemma_mtp.api import Turn
 from gemma_mtp.conversations import tables
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.tables import Saved
-from gemma_mtp.conversations.titles import title_of
+from gemma_mtp.conversations.titles import first_said, title_of
 from gemma_mtp.errors import GemmaMtpError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Record:
     def as_saved(self, conversation: Conversation, model: str) -> Saved:
         """The conversation as it is in this chat, with title and times from the file, if it can be
         read."""
-        first = conversation.turns[0].user.content
+        first = first_said(conversation.turns)
         now = tables.now()
         known = Saved(0, self._title or title_of(first), "", "", now, now, ())
         if self.id is not None:

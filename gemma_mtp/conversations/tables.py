@@ -200,7 +200,7 @@ def _replace_tail(db: sqlite3.Connection, id: int, start: int, turns: tuple[Turn
     if start == 0:
         sql = """UPDATE conversations SET words = ?, title = CASE WHEN named THEN title ELSE ? END
             WHERE id = ?"""
-        first = turns[0].user.content if turns else ""  # what was taken back leaves no trace
+        first = titles.first_said(turns)  # what was taken back leaves no trace
         words = one_line(storable(shortened(first)), _WORDS)
         db.execute(sql, (words, titles.title_of(first), id))
 

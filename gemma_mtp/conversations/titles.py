@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
+from gemma_mtp.api import Turn
 from gemma_mtp.conversations.attachments import taken_apart
 from gemma_mtp.conversations.rows import storable
 from gemma_mtp.text import one_line
@@ -19,6 +21,14 @@ def title_of(message: str) -> str:
     return one_line(_question(text), LONGEST) or one_line(
         ", ".join(PurePath(f).name for f in files), LONGEST
     )
+
+
+def first_said(turns: Sequence[Turn]) -> str:
+    """The first message that a person typed. Turns that a preset begins with, which nobody wrote
+    here, come before it."""
+    typed = (turn for turn in turns if (turn.reason, turn.seed, turn.stats) != ("stop", None, None))
+    first = next(typed, turns[0] if turns else None)
+    return first.user.content if first else ""
 
 
 def _question(text: str) -> str:

@@ -33,7 +33,7 @@ def read(file: Path) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     wrong: list[str] = []
-    for key, value in _load(file).items():
+    for key, value in load(file).items():
         try:
             if key in KEYS:
                 values[key] = KEYS[key].accept(value, key)
@@ -48,12 +48,12 @@ def read(file: Path) -> dict[str, Any]:
 
 def unknown(file: Path) -> list[str]:
     """Keys of `file` that mean nothing here: slips of the pen."""
-    return [key for key in _load(file) if key not in KEYS]
+    return [key for key in load(file) if key not in KEYS]
 
 
 def is_written(file: Path, key: str) -> bool:
     """Whether the file has this key, whatever its value."""
-    return key in _load(file)
+    return key in load(file)
 
 
 def misspelt(file: Path) -> str:
@@ -72,11 +72,11 @@ def write(file: Path, key: str, value: Any) -> None:
         known, word = KEYS[key], KEYS[key].shown(value)
         in_words = known.is_time or known.is_size or word in known.words
         value = word if in_words else [*value] if type(value) is tuple else value
-    expected = {**_load(file), key: value}
+    expected = {**load(file), key: value}
     if value is None:
         del expected[key]
     text = _edited(_text(file), key, value)
-    if _parsed(file, text) != expected:
+    if parsed(file, text) != expected:
         raise UsageError(f"{file} is written in a way that cannot be edited here.", "Edit it.")
     try:
         atomic.write_text(file, text, private=True)  # a system prompt is a person's words
@@ -97,11 +97,13 @@ def _edited(text: str, key: str, value: Any) -> str:
     return text[:at] + gap + line + text[at:]
 
 
-def _load(file: Path) -> dict[str, Any]:
-    return _parsed(file, _text(file))
+def load(file: Path) -> dict[str, Any]:
+    """What a file of settings says, unchecked; nothing without the file. Raises UsageError."""
+    return parsed(file, _text(file))
 
 
-def _parsed(file: Path, text: str) -> dict[str, Any]:
+def parsed(file: Path, text: str) -> dict[str, Any]:
+    """What the text of such a file says. Raises UsageError."""
     try:
         return bounded.parse_toml(text, LONGEST_LINE)
     except ValueError as error:

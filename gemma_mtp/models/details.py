@@ -11,13 +11,14 @@ from typing import Any
 
 from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, inventory, pair_check, speeds, tried
+from gemma_mtp.models import gguf, inventory, pair_check, presets, speeds, tried
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.inventory import StoredFile, StoredPair
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
+from gemma_mtp.models.preset_data import data_of, preset_of, told
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.settings import Options, Sampling
 from gemma_mtp.text import byte_size, moment, percent, thousands
@@ -26,15 +27,19 @@ from gemma_mtp.text import byte_size, moment, percent, thousands
 def details(
     store: Store, model: str, machine: Callable[[], Machine], given: Options
 ) -> dict[str, Any]:
-    """For a name of the catalogue, here or not, a pair pulled before, or a file.
+    """For a name of the catalogue, here or not, a pair pulled before, a file, or a preset.
 
     `machine` says what is free here, for the verdict on a pair that is not loaded. The sampling is
-    what is `given`, else what is recommended for the model. Sizes are in bytes. Raises
-    ModelNotAvailable for a name that means nothing, and BadPair for damaged files.
+    what is `given`, else what comes with the model. Sizes are in bytes. Raises ModelNotAvailable
+    for a name that means nothing, and BadPair for damaged files.
     """
-    found = _found(store, model, machine)
-    sampling = given.for_model(asdict(store.recommended(found["name"]))).part(Sampling)
-    return {**found, "sampling": asdict(sampling)}
+    found, kept, entry = _found(store, model, machine), presets.find(model), store.find(model)
+    found["sampling"] = asdict(store.filled(model, given).part(Sampling))
+    if entry is not None and (published := data_of(entry.published)):
+        found["published"] = published
+    if kept is not None:
+        found |= {"name": kept.name, "preset_of": kept.model, "preset": data_of(kept.preset)}
+    return found
 
 
 def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
@@ -167,6 +172,11 @@ def facts(found: dict[str, Any], template: str = "--json has it") -> list[tuple[
 
 
 def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, str]]:
+    if "preset_of" in found:
+        yield "preset of", found["preset_of"]
+    for key, label in (("preset", "sets"), ("published", "came with")):
+        for name, words in told(preset_of("", found.get(key, {}))):
+            yield label, f"{name}: {words}"
     for key in ("state", "variant", "parameters", "source", "last_used", "architecture"):
         if found.get(key):
             shown = moment(found[key]) if key == "last_used" else found[key]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gemma_mtp.api import DEFAULT_CONTEXT, PairFiles
-from gemma_mtp.errors import UsageError
 from gemma_mtp.models import gguf_names
 from gemma_mtp.models.catalogue import Original
+from gemma_mtp.models.modelfile import quoted
 from gemma_mtp.settings import Options
 from gemma_mtp.text import counted, json_text
 
@@ -155,9 +155,9 @@ def for_ollama(files: PairFiles, options: Options, draft: int) -> Exported:
         "repeat_last_n": options.repeat_last_n,
     }
     lines += [f"PARAMETER {key} {value}" for key, value in numbers.items() if value is not None]
-    lines += [f"PARAMETER stop {_quoted(text)}" for text in options.stop]
+    lines += [f"PARAMETER stop {quoted(text)}" for text in options.stop]
     if options.system:
-        lines.append(f"SYSTEM {_quoted(options.system)}")
+        lines.append(f"SYSTEM {quoted(options.system)}")
     notes = _lookup(draft)
     if draft:
         notes.append(
@@ -220,10 +220,3 @@ def _sent_by_clients(options: Options) -> list[str]:
 
 
 _BY_CLIENTS = {"system": "The system prompt", "stop": "The texts that end a reply"}
-
-
-def _quoted(text: str) -> str:
-    """A text as a Modelfile has it, over several lines where need be. Raises UsageError."""
-    if '"""' in text:
-        raise UsageError('A text with """ in it cannot be written into a Modelfile.')
-    return f'"""{text}"""'

@@ -9,22 +9,23 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.errors import BadPair, NotPulled, UsageError
+from gemma_mtp.errors import BadPair, GemmaMtpError, NotPulled, UsageError
 from gemma_mtp.files import disk
 from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
-from gemma_mtp.models import converted_drafter, gguf, last_used, pair_record
+from gemma_mtp.models import converted_drafter, gguf, last_used, pair_record, presets
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.hub_names import entry_of, names_source
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
-from gemma_mtp.models.store import Store
+from gemma_mtp.models.presets import Kept
+from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.models.typed_names import refuse_other_family, unknown
 
 OnCheck = Callable[[str, int, int], None]
@@ -44,7 +45,8 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoredPair:
-    """A pair on this machine, complete or not; `bytes` are those on the disk."""
+    """A pair on this machine, complete or not; `bytes` are those on the disk. `preset_of` is the
+    model of a preset, which has these files."""
 
     name: str
     variant: str
@@ -56,11 +58,13 @@ class StoredPair:
     files: tuple[StoredFile, ...] = ()
     folder: Path | None = None
     entry: Entry | None = None
+    preset_of: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """One object of `list --json`."""
         keys = ("name", "variant", "bytes", "ready", "builtin", "source", "last_used")
-        return {key: getattr(self, key) for key in keys}
+        of = {"preset_of": self.preset_of} if self.preset_of else {}
+        return {**{key: getattr(self, key) for key in keys}, **of}
 
 
 def items(store: Store) -> list[StoredPair]:
@@ -71,6 +75,21 @@ def items(store: Store) -> list[StoredPair]:
     ordered = [folder for folder in known if folder in here]
     ordered += [folder for folder in here if folder not in known]
     return found + [item for folder in ordered if (item := here[folder]) is not None]
+
+
+def of_presets(store: Store) -> list[StoredPair]:
+    """The user's presets, each with the files of its model; not ready where these are not here."""
+    return [_of_preset(store, kept) for kept in presets.all_kept()]
+
+
+def _of_preset(store: Store, kept: Kept) -> StoredPair:
+    try:
+        item = of_files(store.resolve(kept.name)) if looks_like_path(kept.model) else (
+            find(store, kept.model))  # fmt: skip
+    except GemmaMtpError:
+        item = StoredPair("", "", 0, False, False, "", None)
+    return replace(item, name=kept.name, builtin=False, folder=None, preset_of=kept.model,
+                   last_used=last_used.when(kept.name))  # fmt: skip
 
 
 def find(store: Store, name: str) -> StoredPair:

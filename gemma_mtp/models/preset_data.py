@@ -6,17 +6,19 @@ list of `role` and `content`. `presets` and `pair_record` read and write it. Kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gemma_mtp.api import Message, Preset
 from gemma_mtp.errors import UsageError
 from gemma_mtp.settings import PARAMETERS, SETTINGS, Options, whole
-from gemma_mtp.text import clean
+from gemma_mtp.text import clean, counted
 
 KEYS = {**PARAMETERS, **{name: SETTINGS[name] for name in ("system", "keep_alive")}}
 """What a preset may set, by name."""
+
+NAMES = {name: known for known in KEYS.values() for name in (known.name, known.alias) if name}
+"""The same under Ollama's names, too."""
 
 ROLES = ("user", "assistant")
 IN_TURNS = "Messages of a preset begin with one of the user's and end with one of the assistant's."
@@ -57,6 +59,22 @@ def data_of(preset: Preset) -> dict[str, Any]:
     return written
 
 
+def told(preset: Preset) -> list[tuple[str, str]]:
+    """What a preset sets, in words: names and values as people type them."""
+    fields = {known.field: known for known in KEYS.values()}
+    said = [
+        (
+            known.name,
+            f'"{value}"' if known.kind is str and not known.choices else known.shown(value),
+        )
+        for known, value in ((fields[field], value) for field, value in preset.values)
+        if value is not None
+    ]
+    if preset.messages:
+        said.append(("messages", counted(len(preset.messages) // 2, "turn")))
+    return said
+
+
 def messages_of(data: Any) -> tuple[Message, ...]:
     """Messages of user and assistant, in turns. Raises UsageError."""
     if not isinstance(data, list):
@@ -79,11 +97,6 @@ def in_turns(said: Iterable[tuple[Any, str]]) -> tuple[Message, ...]:
     if found and (found[0].role, found[-1].role) != ROLES:
         raise UsageError(IN_TURNS)
     return tuple(found)
-
-
-def turns_of(messages: Sequence[Message]) -> list[tuple[Message, Message]]:
-    """Each message of the user's with its reply."""
-    return list(pairwise(messages))[::2]
 
 
 def _plain(value: Any) -> Any:

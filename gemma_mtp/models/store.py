@@ -11,16 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from gemma_mtp import paths
-from gemma_mtp.api import PairFiles, Sampling
+from gemma_mtp.api import PairFiles, Preset, Sampling
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
-from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, typed_names
+from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, presets, typed_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
 from gemma_mtp.models.drafter_search import Found, find_drafter
 from gemma_mtp.models.pair_record import ready_files
+from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
+from gemma_mtp.settings import Options
+from gemma_mtp.text import suggestion
 
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
@@ -85,8 +88,12 @@ class Store:
         return paths.models_dir() / name
 
     def meant(self, typed: str) -> Meant:
-        """What a person means by a name, however it is written. Raises UsageError for what names
-        the hub and no repository."""
+        """What a person means by a name, however it is written; the model of a preset. Raises
+        UsageError for what names the hub and no repository."""
+        kept = presets.find(typed)
+        return self._meant(typed if kept is None else kept.model)
+
+    def _meant(self, typed: str) -> Meant:
         if hub_names.says_hub(typed) or typed_names.is_repository(typed):
             pulled = hub_names.find_pulled(hub_names.read(typed).name, paths.models_dir())
             if pulled is not None:
@@ -99,8 +106,36 @@ class Store:
         """The entry for `name`. Raises ModelNotAvailable, which suggests one."""
         entry = self.find(name)
         if entry is None:
-            raise typed_names.unknown(name, self.catalogue)
+            raise self.unknown(name)
         return entry
+
+    def preset(self, model: str, name: str) -> Kept:
+        """What a preset of that name begins as: a copy of another one, or a model without settings,
+        which need not be here. Raises UsageError where the name means a model already, and
+        ModelNotAvailable for a model that nobody knows."""
+        name = presets.check_name(name)
+        means = self._meant(name).name
+        if hub_names.names_source(means) or self.catalogue.find(means):
+            raise UsageError(f'"{name}" is the name of a model.', "Choose another name.")
+        kept = presets.find(model)
+        return kept.called(name) if kept else self.kept(model).called(name)
+
+    def kept(self, model: str) -> Kept:
+        """A model as a preset of it without settings, as `preset` takes it."""
+        model = self._meant(model).name
+        if looks_like_path(model):
+            model = str(_absolute(model))
+            if not Path(model).is_file():
+                raise ModelNotAvailable(f"There is no file {model}.")
+        elif not hub_names.names_source(model) and self.catalogue.find(model) is None:
+            raise self.unknown(model)
+        return Kept(Preset(model), model)
+
+    def unknown(self, name: str) -> ModelNotAvailable:
+        """The error about a name that means nothing here, with the nearest that does."""
+        error = typed_names.unknown(name, self.catalogue)
+        error.hint = suggestion(name, presets.names()) or error.hint
+        return error
 
     def ready(self) -> list[Entry]:
         """All entries that can be loaded without the network."""
@@ -119,6 +154,17 @@ class Store:
         entry = self.catalogue.find(name)
         return entry.sampling if entry else self.catalogue.sampling
 
+    def filled(self, name: str, options: Options) -> Options:
+        """The options with what comes with a model or a preset, whose files need not be here."""
+        kept, entry = presets.find(name), self.find(name)
+        model = entry.name if entry else name
+        published = entry.published if entry else Preset()
+        brought = PairFiles(
+            model, Path(), None, sampling=self.recommended(model), published=published,
+            preset=kept.preset if kept else None,
+        )  # fmt: skip
+        return brought.fill(options)
+
     def remember_used(self, name: str) -> None:
         """Make `name` (or a path) what `resolve(None)` means, with the drafter that the user named
         when it was resolved."""
@@ -131,6 +177,19 @@ class Store:
         last_used.note(str(_absolute(name)) if looks_like_path(name) else name)
 
     def _pair(self, model: str, drafter: Path | None) -> PairFiles:
+        kept = presets.find(model)
+        if kept is None:
+            return self._of_model(model, drafter)
+        try:
+            files = self._of_model(kept.model, drafter or kept.drafter)
+        except ModelNotAvailable as error:
+            error.args = (f"{kept.name} is a preset of {kept.model}. {error}",)
+            raise
+        self._drafters.pop(files.name, None)
+        self._drafters |= {kept.name: drafter} if drafter else {}
+        return replace(files, preset=kept.preset)
+
+    def _of_model(self, model: str, drafter: Path | None) -> PairFiles:
         found = self._named(model, drafter)
         pair = replace(found, sampling=self.recommended(found.name))
         self._drafters.pop(pair.name, None)
@@ -152,12 +211,15 @@ class Store:
     def _named(self, model: str, drafter: Path | None) -> PairFiles:
         if not model.strip():
             raise UsageError("The model name is empty.", "See gemma-mtp list for names.")
-        name = self.meant(model).name
+        name = self._meant(model).name
         if hub_names.names_source(name):
             return self._repository(name)
         if looks_like_path(name):
             return self._from_path(_absolute(name), look_around=drafter is None)
-        return self._ready_files(self.require(name))
+        entry = self.catalogue.find(name)
+        if entry is None:
+            raise self.unknown(name)
+        return self._ready_files(entry)
 
     def _from_path(self, model: Path, look_around: bool) -> PairFiles:
         if look_around:  # else the two are checked together

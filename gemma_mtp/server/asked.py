@@ -49,13 +49,17 @@ class Asked:
         }
         return served.with_values(**values)
 
-    def request(self, options: Options) -> Request:
-        """The request, as the engine takes it. Raises UsageError."""
+    def request(self, options: Options, opening: tuple[Message, ...] = ()) -> Request:
+        """The request, as the engine takes it; `opening` is what each conversation begins with.
+        Raises UsageError."""
         check_results(self.messages)
         messages = in_turns([_as_typed(message) for message in self.messages])
         has_system = any(message.role == "system" for message in messages)
         if options.system and not has_system and self.prompt is None:
             messages = (Message.text("system", options.system), *messages)
+        if opening and self.prompt is None:
+            head = 1 if messages[:1] and messages[0].role == "system" else 0
+            messages = in_turns([*messages[:head], *opening, *messages[head:]])
         request = replace(
             Request.of(messages, options),
             prompt=self.prompt,

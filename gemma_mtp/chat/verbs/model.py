@@ -52,7 +52,8 @@ def model(chat: Chat, rest: str) -> None:
         chat.note(files.note)
     chat.use(files)
     size = chat.engine.info.context_size
-    chat.note(f"{files.name} is loaded, context {size}." if size else f"{files.name} answers now.")
+    name = files.called
+    chat.note(f"{name} is loaded, context {size}." if size else f"{name} answers now.")
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
 
 

@@ -15,6 +15,8 @@ from pydantic import Field
 
 from gemma_mtp.api import Message
 from gemma_mtp.errors import UsageError
+from gemma_mtp.models import ollama_parameters
+from gemma_mtp.models.ollama_parameters import no_limit
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Refused, Unsupported
@@ -23,13 +25,9 @@ from gemma_mtp.server.ollama.messages import Said, read
 from gemma_mtp.server.openai.tools import TOOLS, offered
 from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.setting import seconds_of
-from gemma_mtp.settings import MAX_DRAFT, SETTINGS
+from gemma_mtp.settings import SETTINGS
 
-WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
 LONGEST_STAY = float(SETTINGS["keep_alive"].most or 0)  # seconds
-NO_LIMIT = (-1, -2)
-"""Values of num_predict: go on without end, or until the context is full. No reply goes on beyond
-the context here, so they mean the same."""
 
 
 class OllamaOptions(Body):
@@ -55,24 +53,8 @@ class OllamaOptions(Body):
         "num_predict": "max_tokens",
         "draft_num_predict": "draft",
     }
-    NEUTRAL: ClassVar = {
-        "mirostat": (0,),
-        "tfs_z": (1,),
-        "typical_p": (1,),
-        "presence_penalty": (0,),
-        "frequency_penalty": (0,),
-        "penalize_newline": (True,),
-        "f16_kv": (True,),
-        "logits_all": (False,),
-        "vocab_only": (False,),
-        "embedding_only": (False,),
-    }
-    # How a model is loaded is said to `serve`, and changes no text; `num_keep` matters where a
-    # full context is shifted, the other two where mirostat is on.
-    IGNORED: ClassVar = frozenset(
-        {"num_ctx", "num_keep", "num_batch", "mirostat_tau", "mirostat_eta", "numa", "main_gpu"}
-        | {"low_vram", "use_mmap", "use_mlock"}
-    )
+    NEUTRAL: ClassVar = {**ollama_parameters.NEUTRAL}
+    IGNORED: ClassVar = ollama_parameters.IGNORED | {"num_ctx"}  # which is asked for by `context`
 
     def asked(self) -> tuple[tuple[str, Any], ...]:
         """The settings under our names. Raises Unsupported, and UsageError."""
@@ -98,20 +80,15 @@ class OllamaOptions(Body):
 
 
 def _max_tokens(value: int) -> int | None:
-    if value in NO_LIMIT:
-        return None
-    if value < 1:
+    if no_limit(value) is not None and value < 1:
         what = "options.num_predict must be -1, -2 (both: no limit) or a whole number of at least 1"
         raise UsageError(f"{what}, not {value}.")
-    return value
+    return no_limit(value)
 
 
 _OF: dict[str, Callable[[Any], Any]] = {
+    **ollama_parameters.OURS,
     "max_tokens": _max_tokens,
-    "seed": lambda value: None if value < 0 else value,
-    "top_k": lambda value: max(value, 0),  # as in llama.cpp, where less than 1 keeps all
-    "repeat_last_n": lambda value: WHOLE_CONTEXT if value < 0 else value,
-    "draft": lambda value: min(max(value, 0), MAX_DRAFT) if isinstance(value, int) else value,
 }
 """What a value means that we write differently, by our name of the setting."""
 
