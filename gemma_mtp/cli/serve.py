@@ -156,7 +156,7 @@ def _say_how(host: str, port: int, engines: Engines, rules: Rules) -> None:
     from gemma_mtp.server.ports import addresses
 
     urls = addresses(host, port)
-    default = engines.find(None).name
+    default = engines.find(None).called
     rows = [
         ("OpenAI", f"{urls[0]}/v1"),
         ("Ollama", urls[0]),

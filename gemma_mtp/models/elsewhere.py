@@ -69,7 +69,7 @@ def for_llama_server(
         words += ["-md", str(files.drafter), "--spec-type", "draft-mtp"]
         words += ["--spec-draft-n-max", str(draft)]
     words += [*_llama_loading(options, draft), *_llama_sampling(options)]
-    words += ["--alias", files.name, "--host", host, "--port", str(port)]
+    words += ["--alias", files.called, "--host", host, "--port", str(port)]
     notes = [*_lookup(draft), *_exact(options), *_sent_by_clients(options)]
     notes += _chosen_there(options.gpu_memory and "--gpu-memory")
     return Exported(tuple(words), notes=tuple(notes))

@@ -1,7 +1,7 @@
 """Ollama's parameters of a model as settings of ours: their names, and values written differently.
 
-Modelfiles, layers of Ollama's registry and requests of its clients have them. What each means is
-said in Ollama's documentation, docs/modelfile.mdx and docs/api.md.
+Modelfiles and requests of Ollama's clients have them. What each means is said in its documentation:
+github.com/ollama/ollama/blob/main/docs/modelfile.mdx.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ OURS: dict[str, Callable[[Any], Any]] = {
 
 def read(given: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """Settings by field, and the names of parameters that are left out since nothing here is like
-    them. A value may be a text, as in a Modelfile; `stop` may come more than once.
+    them. A value may be a text, as in a Modelfile; `stop` may come more than once;
+    a value that means no limit, or no seed, sets nothing.
 
     Raises UsageError for a value out of range, and for a name that means nothing to Ollama either.
     """
@@ -84,6 +85,8 @@ def read(given: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], list[str]]:
             found = OURS[known.name](found)
         if known.kind is int and isinstance(found, float) and found.is_integer():
             found = int(found)
+        if found is None:
+            continue
         accepted = known.accept(value if known.kind is tuple else found, name)
         before = values.get(known.field, ()) if known.kind is tuple else ()
         values[known.field] = (*before, *accepted) if known.kind is tuple else accepted

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.errors import DoesNotFit, ModelNotAvailable
+from gemma_mtp.models import presets
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.models.machine import this_machine
 from gemma_mtp.models.store import Store, looks_like_path
@@ -64,12 +65,13 @@ class Engines:
             return default()
         found = self.models.resolve(name)
         if self.served.drafter is not None and found.name == default().name:
-            return default()  # with the drafter that `serve` was given for it
+            # With the drafter that `serve` was given for it.
+            return replace(default(), preset=found.preset)
         return found
 
     def is_file(self, name: str) -> bool:
-        """Whether a name is that of a file, which may be there or not."""
-        return looks_like_path(self.models.meant(name).name)
+        """Whether a name is that of a file, which may be there or not; that of a preset is none."""
+        return not presets.exists(name) and looks_like_path(self.models.meant(name).name)
 
     def open(self, asked: Asked) -> Opened:
         """Find the model and make the request; call it in a thread.
@@ -79,7 +81,7 @@ class Engines:
         files = self.find(asked.model)
         options = self._options(asked, files)
         pair = self._pair(asked, files, options)
-        request = asked.request(options)
+        request = asked.request(options, files.opening)
         said = tuple(self.remembered.restored(files.target, each) for each in request.messages)
         return Opened(files, replace(request, messages=said), pair, options.context)
 
@@ -113,8 +115,11 @@ class Engines:
 
     def enlarge(self, asked: Asked, opened: Opened, error: DoesNotFit) -> bool:
         """Whether the context of this pair is larger from now on, so that the prompt fits: where
-        neither `serve` nor the client said how large it is to be, and model and memory allow it."""
-        if not error.tokens or asked.context or self.served.context:
+        neither `serve`, the client nor a preset said how large it is to be, and model and memory
+        allow it."""
+        preset = opened.files.preset
+        own = dict(preset.values).get("context") if preset else None
+        if not error.tokens or asked.context or self.served.context or own:
             return False
         opened.pair.load(lambda fraction: True)  # for its size; it is loaded
         size = larger_context(this_machine, opened.pair.info, error.tokens)

@@ -89,7 +89,7 @@ class Reply:
         put(opened)
         for event in opened.pair.reply(opened.request, self._cancel):
             if isinstance(event, End):
-                self._engines.models.note_use(opened.files.name)
+                self._engines.models.note_use(opened.files.called)
             if isinstance(event, End) and event.message.calls:  # before anybody can answer it
                 self._engines.remembered.keep(opened.files.target, event.message)
             put(event)
@@ -102,7 +102,7 @@ class Reply:
             opened = await self._events.next()
             assert isinstance(opened, Opened)
             self.opened = opened
-            self._record.model = opened.files.name
+            self._record.model = opened.files.called
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     while not self._before or isinstance(self._before[-1], Waiting | Loading):

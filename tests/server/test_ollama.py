@@ -489,8 +489,7 @@ def test_what_is_not_made_here_says_so(client: Client, raw: httpx.Client) -> Non
     for attempt in (
         lambda: client.embed("tiny", "Hello"),
         lambda: client.embeddings("tiny", "Hello"),
-        lambda: client.copy("tiny", "mine"),
-        lambda: client.create("mine", from_="tiny"),
+        lambda: client.create("mine", files={"target.gguf": "sha256:00"}),
         lambda: client.push("tiny"),
     ):
         with pytest.raises(ResponseError) as caught:

@@ -148,7 +148,7 @@ def _message(reply: Reply, usage: dict[str, Any], content: list[Any]) -> dict[st
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
         "role": "assistant",
-        "model": reply.opened.files.name,
+        "model": reply.opened.files.called,
         "content": content,
         "stop_reason": None,
         "stop_sequence": None,

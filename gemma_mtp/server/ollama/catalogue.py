@@ -13,9 +13,9 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from gemma_mtp import __version__
-from gemma_mtp.api import PairInfo, from_json
-from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, inventory
+from gemma_mtp.api import PairFiles, PairInfo, from_json
+from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
+from gemma_mtp.models import gguf, inventory, modelfile, presets
 from gemma_mtp.models.inventory import StoredFile, StoredPair
 from gemma_mtp.models.store import Store
 from gemma_mtp.server.errors import Refused
@@ -72,18 +72,24 @@ def show(http: Request, body: Named) -> dict[str, Any]:
     """What a model is."""
     files = engines(http).find(body.meant)
     header = about.header_of(files.target)
-    parameters = about.parameters(header, files.fill(engines(http).served))
+    options = files.fill(engines(http).served)
+    parameters = about.parameters(header, options)
     info = about.model_info(header, ours(body.meant))
+    parent = shown(files.name) if files.preset else ""
     found: dict[str, Any] = {
         "license": str(info.get("general.license", "")),
-        "modelfile": _modelfile(files.name, str(files.target), parameters),
+        "modelfile": _modelfile(files, parameters, options.system),
         "parameters": "\n".join(f"{name:<30} {value}" for name, value in parameters.items()),
         "template": about.template_of(header),
-        "details": about.details(header),
+        "details": {**about.details(header), "parent_model": parent},
         "model_info": info,
         "capabilities": about.capabilities(header),
         "modified_at": about.modified_at(files.target),
     }
+    if options.system:
+        found["system"] = options.system
+    if files.opening:
+        found["messages"] = [{"role": m.role, "content": m.content} for m in files.opening]
     if body.verbose:
         found["tensors"] = [
             {"name": name, "type": tensor.type, "shape": tensor.shape}
@@ -103,7 +109,9 @@ def ps(http: Request) -> dict[str, Any]:
 
 @router.delete("/api/delete")
 def delete(http: Request, body: Named) -> Response:
-    """Remove a model from this machine, as `gemma-mtp rm` does."""
+    """Remove a model from this machine, or a preset, as `gemma-mtp rm` does."""
+    if presets.remove(ours(body.meant)):
+        return Response()
     try:
         item = inventory.find(store(http), ours(body.meant))
     except ModelNotAvailable as error:
@@ -123,7 +131,8 @@ def store(http: Request) -> Store:
 
 def _ready(http: Request) -> Iterator[StoredPair]:
     """The pairs that are ready; a file that answers where no model is named is one of them."""
-    yield from (item for item in inventory.items(store(http)) if item.ready and item.files)
+    items = [*inventory.items(store(http)), *inventory.of_presets(store(http))]
+    yield from (item for item in items if item.ready and item.files)
     with suppress(GemmaMtpError):  # it is damaged, or was removed meanwhile
         default = engines(http).find(None)
         if engines(http).is_file(default.name):
@@ -190,6 +199,10 @@ def _share_on_gpu(gpu_layers: int, layers: int) -> float:
     return gpu_layers / layers if layers else 0.0
 
 
-def _modelfile(name: str, target: str, parameters: dict[str, Any]) -> str:
-    lines = [f"# {name} as gemma-mtp serves it.", f"FROM {target}"]
-    return "\n".join([*lines, *(f"PARAMETER {key} {value}" for key, value in parameters.items())])
+def _modelfile(files: PairFiles, parameters: dict[str, Any], system: str | None) -> str:
+    lines = [f"# {files.called} as gemma-mtp serves it.", f"FROM {files.target}"]
+    lines += [f"PARAMETER {key} {value}" for key, value in parameters.items()]
+    with suppress(UsageError):  # there are texts that have no place in a Modelfile
+        lines += [f"SYSTEM {modelfile.quoted(system)}"] if system else []
+        lines += [f"MESSAGE {m.role} {modelfile.quoted(m.content)}" for m in files.opening]
+    return "\n".join(lines)

@@ -9,7 +9,9 @@ from gemma_mtp.server.errors import Refused
 router = APIRouter(include_in_schema=False)
 
 EMBEDDINGS = "gemma-mtp writes text and makes no embeddings."
-MAKING = "gemma-mtp makes no models: a file of your own is served by its path, others are pulled."
+MAKING = (
+    "gemma-mtp takes no files of models: one of yours is served by its path, others are pulled."
+)
 
 
 @router.post("/api/embed")
@@ -18,8 +20,6 @@ def embed() -> None:
     raise Refused(501, EMBEDDINGS, "Another server has to make these.")
 
 
-@router.post("/api/create")
-@router.post("/api/copy")
 @router.post("/api/push")
 @router.post("/api/blobs/{digest}")
 def make() -> None:

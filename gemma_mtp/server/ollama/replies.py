@@ -96,7 +96,7 @@ def _model(http: Request, body: Asking, asked: Asked) -> str:
         field, limit = "options.num_ctx", f"the context that {files.name} was trained with"
         what = f"{field} must be at most {longest}, {limit}, not {asked.context}."
         raise Refused(400, what, field=field)
-    return body.model or shown(files.name)
+    return body.model or shown(files.called)
 
 
 def _unload(http: Request, body: Asking) -> None:

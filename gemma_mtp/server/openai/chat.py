@@ -88,7 +88,7 @@ async def input_tokens(http: Request, body: ChatBody) -> dict[str, Any]:
 
 async def _whole(reply: Reply) -> dict[str, Any]:
     end = await reply.end()
-    return answer(end, reply.opened.files.name)
+    return answer(end, reply.opened.files.called)
 
 
 def answer(end: End, model: str) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class _Chunks:
         self._top: dict[str, Any] = {}
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
-        self._top = stats.head("chat.completion.chunk", "chatcmpl", reply.opened.files.name)
+        self._top = stats.head("chat.completion.chunk", "chatcmpl", reply.opened.files.called)
         yield self._chunk({"role": "assistant", "content": self._before})
         try:
             async for event in reply:

@@ -63,7 +63,7 @@ async def completions(http: Request, body: CompletionBody) -> Response:
         return await streamed(http, body.asked(), _Chunks(http, body).lines, SSE)
 
     async def form(reply: Reply) -> dict[str, Any]:
-        return answer(await reply.end(), reply.opened.files.name, body)
+        return answer(await reply.end(), reply.opened.files.called, body)
 
     return await whole(http, body.asked(), form)
 
@@ -94,7 +94,7 @@ class _Chunks:
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         """The reply as it comes."""
-        self._top = stats.head("text_completion", "cmpl", reply.opened.files.name)
+        self._top = stats.head("text_completion", "cmpl", reply.opened.files.called)
         if self._before:
             yield sse(self._object(self._before))
         try:

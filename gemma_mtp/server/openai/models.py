@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from gemma_mtp.errors import GemmaMtpError
+from gemma_mtp.models import presets
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.streams import engines
 
@@ -23,7 +24,7 @@ router = APIRouter()
 def models(http: Request) -> dict[str, Any]:
     """The models that are ready on this machine; `default` is the one where none is named."""
     served = engines(http)
-    names = [entry.name for entry in served.models.ready()]
+    names = [entry.name for entry in served.models.ready()] + presets.names()
     if (default := _default(served)) is not None:  # a file of the user's own, say
         names.append(default)
     listed = []
@@ -45,13 +46,13 @@ def _model(served: Engines, name: str) -> dict[str, Any]:
     files = served.find(name)
     created = int(Path(files.target).stat().st_mtime)
     return {
-        "id": files.name,
+        "id": files.called,
         "object": "model",
         "created": created,
         "owned_by": "gemma-mtp",
         "type": "model",
-        "display_name": files.name,
-        "default": files.name == _default(served),
+        "display_name": files.called,
+        "default": files.called == _default(served),
         "created_at": datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
     }
 
@@ -59,5 +60,5 @@ def _model(served: Engines, name: str) -> dict[str, Any]:
 def _default(served: Engines) -> str | None:
     """The model where a client names none; None where that one is gone."""
     with suppress(GemmaMtpError):
-        return served.find(None).name
+        return served.find(None).called
     return None

@@ -33,7 +33,7 @@ class Answer:
     async def whole(self, reply: Reply) -> dict[str, Any]:
         """The answer in one piece."""
         end = await reply.end()
-        return self.of(end, reply.opened.files.name, reply.opened.request)
+        return self.of(end, reply.opened.files.called, reply.opened.request)
 
     def of(self, end: End, model: str, request: Request) -> dict[str, Any]:
         """The answer of a model to a request, in one piece."""
@@ -43,7 +43,7 @@ class Answer:
 
     async def lines(self, reply: Reply) -> AsyncIterator[str]:
         """The answer as events."""
-        self._model, self._sampling = reply.opened.files.name, reply.opened.request.sampling
+        self._model, self._sampling = reply.opened.files.called, reply.opened.request.sampling
         begun = self._object("in_progress")
         yield self._event("response.created", response=begun)
         yield self._event("response.in_progress", response=begun)
