@@ -163,7 +163,9 @@ def test_show_says_what_a_preset_sets(there: Scripted) -> None:
     gemma(there, "create", "a", "--from", "tiny", "--set", "top_k=3", "--system", "Be brief.")
     said = gemma(there, "show", "a").stdout
     assert said.startswith("a: ")
-    assert "top_k: 3" in said and '"Be brief."' in said and "top_k 3" in said
+    assert "top_k: 3" in said
+    assert '"Be brief."' in said
+    assert "top_k 3" in said
     found = json.loads(gemma(there, "show", "a", "--json").stdout)
     assert (found["preset_of"], found["preset"]) == ("tiny", {"top_k": 3, "system": "Be brief."})
 
@@ -171,4 +173,6 @@ def test_show_says_what_a_preset_sets(there: Scripted) -> None:
 def test_export_command_has_the_settings_of_a_preset(there: Scripted) -> None:
     gemma(there, "create", "a", "--from", "tiny", "--set", "top_k=3", "--set", "ctx=1024")
     said = gemma(there, "export-command", "a", "--for", "llama-server").stdout
-    assert "--top-k 3" in said and "-c 1024" in said and "--alias a" in said
+    assert "--top-k 3" in said
+    assert "-c 1024" in said
+    assert "--alias a" in said

@@ -67,7 +67,8 @@ def test_a_name_becomes_files_and_settings(shop: store.Store) -> None:
     assert [m.role for m in files.opening] == ["user", "assistant"]
     found = files.fill(Options().configured(temperature=0.5, top_k=3).with_values(context=1024))
     assert (found.temperature, found.top_k, found.context) == (0.25, 3, 1024)
-    assert found.system is not None and found.system.startswith("Two lines,\n")
+    assert found.system is not None
+    assert found.system.startswith("Two lines,\n")
     plain = shop.resolve("tiny").fill(found)
     assert (plain.temperature, plain.system, plain.stop) == (0.5, None, ())
     assert files.bare == shop.resolve("tiny").bare  # so that an engine loads neither anew

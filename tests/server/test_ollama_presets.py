@@ -90,8 +90,10 @@ def test_show_tells_what_it_is(engines: tuple[FakeEngine, str]) -> None:
     client = Client(url)
     make(client)
     found = client.show("pirate")
-    assert found.details is not None and found.details.parent_model == "tiny:latest"
-    assert found.parameters is not None and "0.25" in found.parameters
+    assert found.details is not None
+    assert found.details.parent_model == "tiny:latest"
+    assert found.parameters is not None
+    assert "0.25" in found.parameters
     assert found.modelfile is not None
     assert 'SYSTEM """You are a pirate."""' in found.modelfile
     assert 'MESSAGE assistant """Ahoy"""' in found.modelfile
