@@ -7,7 +7,6 @@ copy and remove them. A file is written as config.toml is, with `from`, the mode
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +19,7 @@ from gemma_mtp.api import Preset
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import atomic, config_file, places
 from gemma_mtp.models.preset_data import KEYS, data_of, preset_of
-from gemma_mtp.text import clean, suggestion
+from gemma_mtp.text import clean, json_text, suggestion
 
 LATEST = ":latest"  # Ollama's clients write it behind every name
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}(:[\w.-]{1,79})?", re.ASCII)
@@ -190,6 +189,6 @@ def _name_of(path: Path) -> str:
 def _written(value: Any) -> str:
     """A value as TOML; a text of several lines stays one."""
     if isinstance(value, str) and "\n" in value:
-        lines = (json.dumps(line, ensure_ascii=False)[1:-1] for line in value.split("\n"))
+        lines = (json_text(line)[1:-1] for line in value.split("\n"))
         return '"""\n' + "\n".join(lines) + '"""'
-    return json.dumps(value, ensure_ascii=False)
+    return json_text(value)
