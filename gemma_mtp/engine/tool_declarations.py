@@ -102,18 +102,26 @@ def _plain(schema: Any, root: dict[str, Any], followed: tuple[str, ...]) -> dict
 def _resolved(
     schema: Any, root: dict[str, Any], followed: tuple[str, ...]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The schema without a reference or alternatives at its top, of which the first one that is
-    not null stays; and the references that were followed. None is followed inside itself."""
+    """The schema without a reference, parts or alternatives at its top; and the references that
+    were followed. All parts stay, of alternatives the first one that is not null. No reference is
+    followed inside itself."""
     while isinstance(schema, dict):
         reference = schema.get("$ref")
-        branches = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        parts = schema.get("allOf")
+        branches = schema.get("anyOf") or schema.get("oneOf")
         if isinstance(reference, str):
             rest = {key: each for key, each in schema.items() if key != "$ref"}
             found = None if reference in followed else pointed_at(reference, root)
             schema = (found if isinstance(found, dict) else {"type": "object"}) | rest
             followed = (*followed, reference)
+        elif isinstance(parts, list) and parts:
+            schema = {key: each for key, each in schema.items() if key != "allOf"}
+            for part in parts:
+                while isinstance(part, dict) and (to := part.get("$ref")) and to not in followed:
+                    part, followed = pointed_at(str(to), root), (*followed, to)
+                schema = _both(schema, part) if isinstance(part, dict) else schema
         elif isinstance(branches, list) and branches:
-            rest = {k: v for k, v in schema.items() if k not in ("anyOf", "oneOf", "allOf")}
+            rest = {k: v for k, v in schema.items() if k not in ("anyOf", "oneOf")}
             kept = [each for each in branches if each != {"type": "null"}]
             null = {"nullable": True} if len(kept) < len(branches) else {}
             first = kept[0] if kept and isinstance(kept[0], dict) else {}
@@ -121,6 +129,19 @@ def _resolved(
         else:
             return schema, followed
     return {}, followed
+
+
+def _both(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """What both say; where they contradict each other, the first one."""
+    both = part | schema
+    for key in ("properties", "required", "allOf"):
+        ours, theirs = schema.get(key), part.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            both[key] = theirs | ours
+        elif isinstance(ours, list) and isinstance(theirs, list):
+            both[key] = ours + theirs
+    both.pop("$ref", None)  # inside itself
+    return both
 
 
 def pointed_at(reference: str, root: Any) -> Any:

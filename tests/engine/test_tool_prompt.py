@@ -211,6 +211,26 @@ def test_odd_schemas(engine, name) -> None:
         assert text.count("<|tool>declaration:odd{") == text.count("<tool|>") == 1
 
 
+def test_all_parts_of_a_schema_are_declared() -> None:
+    """As OpenAPI writes a model that inherits from another."""
+    base = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+    loop = {"allOf": [{"$ref": "#/$defs/loop"}, {"type": "number"}]}
+    named = {"properties": {"name": {"type": "string"}, "id": True}, "required": ["name"]}
+    who = {"allOf": [{"$ref": "#/$defs/base"}, named], "description": "A person"}
+    properties = {"who": who, "loop": {"$ref": "#/$defs/loop"}}
+    schema = {"properties": properties, "$defs": {"base": base, "loop": loop}}
+    (found,) = declared([Tool("add", "", json.dumps(schema))], [""])
+    assert found["function"]["parameters"]["properties"] == {
+        "who": {
+            "description": "A person",
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "id": {"type": "integer"}},
+            "required": ["id", "name"],
+        },
+        "loop": {"type": "number"},
+    }
+
+
 @pytest.mark.parametrize("name", [NEW, OLD])
 def test_the_notation_is_that_of_the_templates(name) -> None:
     """What stands between the marks is written here; the templates' own words say the same."""
