@@ -4,12 +4,12 @@
         [--server SERVER] [--sizes 12b 26b 31b] [--pair TARGET DRAFTER] [--minutes 12]
 
 Needs no network. With --archive, which is llama-cpp-python's source archive, llama.cpp and
-llama-server are built for the card first, as scripts/chat would choose (cmake, ninja or make, and
-the card's compiler have to be there), unless FOLDER holds that build already; without it, the
-llama.cpp that is installed is measured. Then follow doctor, tests of the suite that use the engine
-(where pytest is installed), pairs of real shapes with random weights at acceptance 0.5, 0.75 and
-0.9, the 26B with its experts on the CPU, and llama-server on the same files. FOLDER gets pairs,
-build, logs, report.json and report.md. What there is no time for is left out, and said.
+llama-server are built for the card first, as scripts/chat would choose or CMAKE_ARGS says (cmake,
+ninja or make, and the card's compiler have to be there), unless FOLDER holds that build already;
+without it, the llama.cpp that is installed is measured. Then follow doctor, tests of the suite that
+use the engine (where pytest is installed), pairs of real shapes with random weights at acceptance
+0.5, 0.75 and 0.9, the 26B with its experts on the CPU, and llama-server on the same files. FOLDER
+gets pairs, build, logs, report.json and report.md. What there is no time for is left out, and said.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -107,7 +108,8 @@ def build(session: Session, archive: Path) -> Path | None:
     session.say(f"building llama.cpp for {chosen.reason}")
     session.found["build"] = chosen.kind
     source = unpacked(archive, session.folder / "source")
-    options = [*chosen.arguments.split(), "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON"]
+    arguments = os.environ.get("CMAKE_ARGS") or chosen.arguments
+    options = [*shlex.split(arguments), "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON"]
     options += ["-DCMAKE_INSTALL_RPATH=$ORIGIN", "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON"]
     options += ["-DGGML_CUDA_NCCL=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_OPENSSL=OFF"]
     options += [*(f"-DLLAMA_BUILD_{part}=OFF" for part in WITHOUT)]

@@ -33,6 +33,10 @@ class GemmaMtpError(Exception):
         self.hint = hint
 
 
+class NoEngine(GemmaMtpError):
+    """llama.cpp is not there, or a library that it needs."""
+
+
 class UsageError(GemmaMtpError):
     """The request itself makes no sense: an unknown option value, an empty prompt."""
 

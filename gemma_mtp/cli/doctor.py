@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gemma_mtp.cli.flags import Json
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, NoEngine
 from gemma_mtp.settings import SETTINGS
 from gemma_mtp.terminal.console import ask, can_ask
 from gemma_mtp.text import byte_size, json_text, number, thousands
@@ -91,7 +91,7 @@ def warning(env: Environment, name: str) -> str:
 
     try:
         return too_large(entry, env.machine())
-    except (ImportError, OSError, RuntimeError):
+    except (NoEngine, ImportError, OSError, RuntimeError):
         # Without llama.cpp GPUs are not known; loading reports that it is missing.
         return ""
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gemma_mtp import __version__, paths
+from gemma_mtp.cli import unused_cards
 from gemma_mtp.cli.finding import Finding
-from gemma_mtp.cli.unused_cards import unused_cards
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import config_file, disk, places
-from gemma_mtp.llama import amx, threads
 from gemma_mtp.models import chat_states, machine
 from gemma_mtp.text import byte_size, counted
 
@@ -55,9 +54,10 @@ def _program() -> Iterator[Finding]:
 def _engine(offline: bool) -> Iterator[Finding]:
     try:
         from gemma_mtp import llama
+        from gemma_mtp.llama import amx, threads
     except Exception as error:
         installed = _version("llama-cpp-python")
-        yield Finding("llama.cpp", installed, f"It cannot be started: {error}.", "Reinstall it.")
+        yield Finding("llama.cpp", installed, f"{error}", unused_cards.built_anew())
         return
     python, cpp = llama.versions()
     yield Finding("llama.cpp", f"llama-cpp-python {python}, llama.cpp {cpp}")
@@ -66,7 +66,9 @@ def _engine(offline: bool) -> Iterator[Finding]:
     yield Finding("MTP", "no" if missing else "yes", missing and f"{missing}.", missing and hint)
     seen = list(_devices(llama.devices()))
     yield from seen
-    yield from unused_cards(bool(seen), llama.backends(), llama.NEEDED_VERSION, offline)
+    yield from unused_cards.unused_cards(
+        bool(seen), llama.backends(), llama.NEEDED_VERSION, offline
+    )
     features = set(re.findall(r"(\w+) = 1", llama.features()))
     known = ", ".join(name for name in TELLING if name in features) or "none that matter"
     yield Finding("CPU", f"{machine.cpu_name()}, {threads.usable_threads()} cores to use; {known}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Iterator, Set
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from gemma_mtp.cli.finding import Finding
 from gemma_mtp.models.build.advice import ways
 from gemma_mtp.models.build.choice import choose
-from gemma_mtp.models.build.installation import Installation
+from gemma_mtp.models.build.installation import PACKAGE, Installation
 from gemma_mtp.models.build.system import System
 from gemma_mtp.models.cards import Card, cards, driven_by_nvidia
 
@@ -43,6 +44,15 @@ def unused_cards(
         yield Finding(
             "GPU", f"{card.name}, not used: llama.cpp was built without it", problem, hint
         )
+
+
+def built_anew() -> str:
+    """The command that gives an installation whose llama.cpp cannot be loaded one that can."""
+    needs = importlib.metadata.requires("gemma-mtp") or []
+    release = next(need.partition("==")[2] for need in needs if need.startswith(PACKAGE))
+    build = choose().build
+    command = Installation().build(build.arguments, release, anew=True)
+    return f"Build it for {build.reason} (minutes):\n  {command}"
 
 
 def _unseen(card: Card, system: System) -> Finding:

@@ -3,9 +3,16 @@
 Knows nothing of sampling, rounds, templates or terminals.
 """
 
+from gemma_mtp.errors import NoEngine
 from gemma_mtp.llama.cuda_libraries import preload
 
 preload()
+try:
+    import llama_cpp  # noqa: F401
+except (ImportError, OSError, RuntimeError) as error:
+    raise NoEngine(
+        f"llama.cpp cannot be loaded: {error}.", "gemma-mtp doctor says what helps."
+    ) from error
 
 from gemma_mtp.llama.devices import backends, devices  # noqa: E402
 from gemma_mtp.llama.library import (  # noqa: E402

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -336,3 +338,33 @@ def test_a_look_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None
     found = findings()
     assert "cannot be examined: division by zero" in found["memory"].problem
     assert "hub" in found
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        (("doctor", "--offline"), 1, "wrong: llama.cpp cannot be loaded: no libcudart.so.13"),
+        (("run", "tiny", "hello"), 1, "gemma-mtp doctor says what helps."),
+        (("show", "tiny"), 0, "built in"),
+    ],
+)
+def test_without_a_llama_cpp_that_loads_it_is_said_what_helps(
+    command: tuple[str, ...], status: int, words: str, home: Path
+) -> None:
+    package = home / "broken" / "llama_cpp"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('raise RuntimeError("no libcudart.so.13")')
+    paths_ = os.pathsep.join([str(package.parent), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-m", "gemma_mtp", *command],
+        env={**os.environ, "PYTHONPATH": paths_, "CI": "yes"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == status, said
+    assert words in " ".join(said.split())
+    if command[0] == "doctor":
+        assert "llama-cpp-python==" in said
+        assert "memory" in said

@@ -36,8 +36,12 @@ class Installation:
         self.checkout = checkout or Path(__file__).parents[3]
         self.way = way(self.prefix, self.checkout)
 
-    def build(self, arguments: str, release: str) -> str:
-        """The command that compiles llama.cpp with these arguments of CMake."""
+    def build(self, arguments: str, release: str, anew: bool = False) -> str:
+        """The command that compiles llama.cpp with these arguments of CMake; `anew` also where it
+        was built with them before."""
+        if self.way == "checkout" and anew:  # whose script chooses the arguments by itself
+            environment, script = self.checkout / ".venv", self.checkout / "scripts" / "chat"
+            return f"rm -r {shlex.quote(str(environment))}; {shlex.quote(str(script))} doctor"
         if self.way == "checkout":
             return _told(
                 arguments, shlex.quote(str(self.checkout / "scripts" / "chat")) + " doctor"
