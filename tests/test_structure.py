@@ -48,6 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 LIBRARIES = {
     "llama_cpp": {"llama"},
     "numpy": {"llama", "decoding", "engine", "measure"},
+    "kagglehub": {"models/pull/kaggle_library.py"},
+    "kagglesdk": {"models/pull/kaggle_library.py"},
+    "requests": {"models/pull/kaggle_library.py"},
     "huggingface_hub": {"models/pull/hub.py"},
     "platformdirs": {"paths.py"},
     "prompt_toolkit": {"terminal"},

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names, ollama_names
+from gemma_mtp.models import gguf_names, kaggle_names, ollama_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import (
     FileRecord,
@@ -47,7 +47,7 @@ class HubName:
 
 def names_source(name: str) -> bool:
     """Not a name of the catalogue and not a path, but a repository or a model of a registry."""
-    return name.startswith((PREFIX, ollama_names.PREFIX))
+    return name.startswith((PREFIX, ollama_names.PREFIX, kaggle_names.PREFIX))
 
 
 def says_hub(typed: str) -> bool:
@@ -119,7 +119,9 @@ def pulled(models: Path) -> list[Entry]:
     """The pairs of repositories that are on this machine, from what their folders say; those that
     an interrupted pull left there come last."""
     try:
-        folders = sorted(p for p in models.iterdir() if p.name.startswith(("hf-", "ollama-")))
+        folders = sorted(
+            p for p in models.iterdir() if p.name.startswith(("hf-", "ollama-", "kaggle-"))
+        )
     except OSError:
         return []
     complete = {folder: read_record(folder) for folder in folders}
@@ -147,6 +149,8 @@ def entry_of(record: PairRecord) -> Entry | None:
             return ollama_names.make_entry(
                 record.name, record.revision, target, drafter, preset_of("", record.published)
             )
+        if kaggle_names.is_kaggle_name(record.name):
+            return kaggle_names.make_entry(record.name, record.revision, target, drafter)
         entry = make_entry(record.repo, record.revision, target, drafter)
     except (ValueError, UsageError):
         return None

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from gemma_mtp.errors import ModelNotAvailable
-from gemma_mtp.models import gguf_names, hub_names, ollama_names
+from gemma_mtp.models import gguf_names, hub_names, kaggle_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.text import did_you_mean
 
@@ -51,6 +51,8 @@ def understand(typed: str, catalogue: Catalogue) -> Meant:
     """
     if ollama_names.is_ollama_name(typed.strip()):
         return Meant(ollama_names.read(typed.strip()).name)
+    if kaggle_names.is_kaggle_name(typed.strip()):
+        return Meant(kaggle_names.read(typed.strip()).name)
     word = _LIBRARY.sub("", typed.strip(), count=1)
     entry = catalogue.find(word)
     if entry is not None:

@@ -8,6 +8,7 @@ address, for measurements from another process.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import json
@@ -23,10 +24,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 REPO = "org/pair"
+KAGGLE = "org/gemma-4/gguf/e2b"
 BLOCK = 64 << 10
 
 
@@ -50,6 +52,11 @@ class Stored:
             while part := file.read(4 << 20):
                 digest.update(part)
         return cls(digest.hexdigest(), path.stat().st_size, path=path)
+
+    @property
+    def md5(self) -> str:
+        """In base64, as Google's storage states it."""
+        return base64.b64encode(hashlib.md5(self.data).digest()).decode()
 
     def blocks(self, start: int, stop: int):
         if self.path is None:
@@ -103,10 +110,13 @@ class Hub:
         self.repo = REPO  # whose files these are
         self.others: dict[str, dict[str, Stored]] = {}  # files of other repositories
         self.manifests: dict[str, bytes] = {}  # of Ollama's registry, by "owner/model/tag"
+        self.versions: list[list[str]] = []  # the files of each, of KAGGLE
+        self.kaggle_answers: dict[str, bytes] = {}  # what is said instead, by question
         self.faults = Faults()
         self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
         self.sent: Counter[str] = Counter()  # bytes of the CDN by name
         self.tokens_at_cdn: set[str] = set()
+        self.tokens_at_kaggle: set[str] = set()
         self.signature = secrets.token_hex(4)
         self.connections = self.most_connections = 0
         self.lock = threading.Lock()
@@ -232,6 +242,45 @@ class _HubHandler(_Handler):
             return self.reply(307, {"Location": where})
         return self.reply(404, {})
 
+    def do_POST(self) -> None:
+        """Kaggle, as its library asks (kagglesdk/models/services): JSON in, JSON or a redirect."""
+        hub, question = self.hub, urlsplit(self.path).path.rpartition("/")[2]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        hub.requests[f"Kaggle {question}"] += 1
+        if self.headers.get("Authorization"):
+            hub.tokens_at_kaggle.add(self.headers["Authorization"])
+        if self.fault(hub.faults.hub, hub.faults.hub_always):
+            return None
+        if hub.faults.listing is not None and question.startswith("List"):
+            return self.odd_listing(hub.faults.listing)
+        json_type = {"Content-Type": "application/json"}
+        if question in hub.kaggle_answers:
+            return self.reply(200, {**json_type, **hub.faults.stated}, hub.kaggle_answers[question])
+        framework = asked["framework"].removeprefix("MODEL_FRAMEWORK_").lower()
+        named = (asked["ownerSlug"], asked["modelSlug"], framework, asked["instanceSlug"])
+        version = asked.get("versionNumber", 1)
+        if "/".join(named) != KAGGLE or not 0 < version <= len(hub.versions):
+            body = {"code": 404, "message": "Not found"}
+            return self.reply(404, json_type, json.dumps(body).encode())
+        if question == "GetModelInstance":
+            body = {"slug": named[3], "versionNumber": len(hub.versions)}
+            return self.reply(200, json_type, json.dumps(body).encode())
+        names = hub.versions[version - 1]
+        if question == "ListModelInstanceVersionFiles":
+            start, size = int(asked.get("pageToken", 0)), min(asked["pageSize"], 2)
+            files = [
+                {"name": name, "size": hub.stored(name).size}
+                for name in names[start : start + size]
+            ]
+            more = str(start + size) if start + size < len(names) else ""
+            body = {"files": files, "nextPageToken": more}
+            return self.reply(200, json_type, json.dumps(body).encode())
+        if asked["path"] not in names:
+            body = {"code": 404, "message": "Not found"}
+            return self.reply(404, json_type, json.dumps(body).encode())
+        where = f"{hub.cdn_url}/{quote(asked['path'])}?signature={hub.signature}"
+        return self.reply(302, {"Location": where, **hub.faults.stated})
+
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path.startswith("/v2/"):
@@ -328,6 +377,7 @@ class _CdnHandler(_Handler):
         self.send_header("Content-Length", length)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", '"an-etag-of-the-cdn"')
+        self.send_header("x-goog-hash", f"crc32c=AAAAAA==,md5={self.hub.stored(name).md5}")
         self.end_headers()
         if not self.drip("body"):
             self.send_body(name, stored, start, stop)

@@ -9,9 +9,10 @@ not here. Asks the hub for a listing, and for the beginning of a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from gemma_mtp.errors import BadPair, ModelNotAvailable
 from gemma_mtp.files import names
@@ -39,6 +40,17 @@ class Choice:
     reasons: tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a place holds, and how the beginning of a file's header is read there. `repo` is its
+    name, with a prefix where that is not the hub's; `drafters` as `choose` has them."""
+
+    repo: str
+    files: Sequence[HubFile]
+    first_values: Callable[[HubFile], dict[str, Any]]
+    drafters: Collection[str] | None = None
+
+
 def look_up(name: str, revision: str | None, catalogue: Catalogue, on_event: OnEvent) -> Entry:
     """The pair of a repository as a catalogue entry; says what was chosen and why.
 
@@ -48,36 +60,52 @@ def look_up(name: str, revision: str | None, catalogue: Catalogue, on_event: OnE
     repo, quantization = hub_names.parse(name)
     where = f"{hub.endpoint()}/{repo}"
     files = retry.ask(where, lambda: hub.list_files(repo, revision), hub.longest_answer(), on_event)
-    choice, reasons = choose(repo, files, quantization), []
-    listed = {file.path: file for file in files}
+
+    def first_values(file: HubFile) -> dict[str, Any]:
+        return beginning(hub.Blob(repo, file.commit, file.path), file.path, file.bytes, on_event)
+
+    listing = Listing(repo, files, first_values)
+    target, drafter = pair_of(listing, quantization, catalogue, on_event)
+    return hub_names.make_entry(repo, files[0].commit, target, drafter)
+
+
+def pair_of(
+    listing: Listing, quantization: str, catalogue: Catalogue, on_event: OnEvent
+) -> tuple[list[RemoteFile], list[RemoteFile]]:
+    """The parts of target and drafter; says why these. Raises as `look_up` does."""
+    repo = listing.repo
+    choice = choose(repo, listing.files, quantization, listing.drafters)
+    reasons, listed = [*choice.reasons], {file.path: file for file in listing.files}
     target = _parts(repo, choice.target, listed)
     if choice.drafter is None:
-        ours = choice.target
-        blob = hub.Blob(repo, ours.commit, ours.path)
-        first = beginning(blob, ours.path, ours.bytes, on_event)
-        drafter, why = official_drafter(first, (repo, ours.path), choice.reasons[1], catalogue)
-        reasons = [choice.reasons[0], why]
+        named = (repo, choice.target.path)
+        first = listing.first_values(choice.target)
+        drafter, reasons[1] = official_drafter(first, named, choice.reasons[1], catalogue)
     else:
-        drafter, reasons = _parts(repo, choice.drafter, listed), [*choice.reasons]
-    entry = hub_names.make_entry(repo, choice.target.commit, target, drafter)
-    for file, reason in zip((entry.target, entry.drafter), reasons, strict=True):
-        parts = f" and {len(file.rest)} more" if file.rest else ""
-        on_event(PullNote(f"{file.path}{parts}: {reason}"))
-    return entry
+        drafter = _parts(repo, choice.drafter, listed)
+    for parts, reason in zip((target, drafter), reasons, strict=True):
+        more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+        on_event(PullNote(f"{parts[0].path}{more}: {reason}"))
+    return target, drafter
 
 
-def choose(repo: str, files: Sequence[HubFile], quantization: str) -> Choice:
-    """The pair, by the names of the files; the headers are compared once both are here."""
+def choose(
+    repo: str, files: Sequence[HubFile], quantization: str,
+    drafters: Collection[str] | None = None,
+) -> Choice:  # fmt: skip
+    """The pair, by the names of the files; the headers are compared before the weights come.
+    `drafters` are the paths of those that headers have told, None where names have to."""
     models = _models(files)
-    named = set(gguf_names.drafters_among({file.path: file.bytes for file in models}))
-    drafters = [file for file in models if file.path in named]
-    others = [file for file in models if file.path not in named]
+    if drafters is None:
+        drafters = gguf_names.drafters_among({file.path: file.bytes for file in models})
+    own = [file for file in models if file.path in drafters]
+    others = [file for file in models if file.path not in drafters]
     # What is named as no model may be one nevertheless; its header says so.
     targets = [file for file in others if not gguf_names.is_no_model(file.path)] or others
     if not targets:
-        raise no_target.refusal(repo, files, drafters)
+        raise no_target.refusal(repo, files, own)
     target, why = _choose_target(repo, targets, quantization)
-    drafter, because = choose_drafter(repo, drafters, target.path, gguf_names.says_qat(target.path))
+    drafter, because = choose_drafter(repo, own, target.path, gguf_names.says_qat(target.path))
     return Choice(target, drafter, (why, because))
 
 
@@ -103,7 +131,7 @@ def _choose_target(repo: str, targets: Sequence[HubFile], quantization: str) -> 
         if found := _of_quantization(targets, preferred):
             why = f"the target; of {offered} the one that suits most machines."
             return _only(repo, found), why
-    hint = f"gemma-mtp pull hf:{repo}:QUANT"
+    hint = f"gemma-mtp pull {_typed(repo)}:QUANT"
     raise ModelNotAvailable(f"{repo} offers {offered}: which one?", hint)
 
 
@@ -147,6 +175,10 @@ def _only(repo: str, files: Sequence[HubFile]) -> HubFile:
     return files[0]
 
 
+def _typed(repo: str) -> str:
+    return repo if hub_names.names_source(repo) else f"{hub_names.PREFIX}{repo}"
+
+
 def _few(words: Sequence[str], most: int = 20) -> str:
     """What is found there, for a sentence of bearable length."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
@@ -166,7 +198,7 @@ def _parts(repo: str, file: HubFile, listed: Mapping[str, HubFile]) -> list[Remo
     paths = gguf_names.part_names(file.path)
     missing = next((name for name in paths if name not in listed), None)
     if missing is not None:
-        raise BadPair(f"{repo} does not hold {missing}, which belongs to {file.path}.",
-                      f"Choose another quantization: gemma-mtp pull hf:{repo}:QUANT")  # fmt: skip
+        hint = f"Choose another quantization: gemma-mtp pull {_typed(repo)}:QUANT"
+        raise BadPair(f"{repo} does not hold {missing}, which belongs to {file.path}.", hint)
     files = [listed[path] for path in paths]
     return [RemoteFile(f.path, _quantization(f), f.sha256, f.bytes) for f in files]

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_mtp.errors import HubError
-from gemma_mtp.models import ollama_names
+from gemma_mtp.models import kaggle_names, ollama_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import RECORD, FileRecord, pair_files
 from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.kaggle_library import KaggleBlob
 from gemma_mtp.models.pull.ollama_registry import LayerBlob
 from gemma_mtp.models.pull.options import PullOptions
 
@@ -25,8 +26,9 @@ from gemma_mtp.models.pull.options import PullOptions
 class WantedFile:
     """One file of the pair on its way: what it must be, and where it is once verified.
 
-    `bytes` None and `sha256` "": nobody says. `blob` None: it cannot be downloaded, for the reason
-    in `unreachable`.
+    `kept`: where Kaggle's library has it, if that has. `md5`: of what was fetched, if one is stated
+    for it. `bytes` None and `sha256` "": nobody says. `blob` None: it cannot be downloaded, for the
+    reason in `unreachable`.
     """
 
     file: RemoteFile
@@ -37,6 +39,8 @@ class WantedFile:
     commit: str = ""
     staged: Path | None = None
     origin: str = "hub"
+    kept: Path | None = None
+    md5: str = ""
 
     def record(self, entry: Entry) -> FileRecord:
         """What is said of the file, as far as it is known before it is here."""
@@ -60,6 +64,7 @@ def expect(
     unreachable: HubError | None = None
     for file in pair_files(entry):
         wanted = WantedFile(file, file.bytes, file.sha256)
+        wanted.kept = _kept(file.repo or entry.repo, file.revision or revision, file.path)
         if options.stated:
             _take_stated(wanted, options, on_event)
         elif options.offline or hub.is_offline():
@@ -96,8 +101,7 @@ def _ask_hub(
 ) -> None:
     file = wanted.file
     repo, at = file.repo or entry.repo, file.revision or revision
-    is_layer = ollama_names.is_ollama_name(repo)
-    blob = LayerBlob(repo, at, file) if is_layer else hub.Blob(repo, at, file.path)
+    blob = _blob(repo, at, file)
     facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
     if file.repo or revision == entry.revision:
         where = f"{blob.where} at revision {facts.commit[:12]}"
@@ -108,6 +112,21 @@ def _ask_hub(
     wanted.bytes = file.bytes if facts.bytes is None else facts.bytes
     wanted.sha256 = facts.sha256 or file.sha256
     wanted.blob, wanted.commit = blob, facts.commit
+
+
+def _blob(repo: str, revision: str, file: RemoteFile) -> hub.Blob:
+    """Who sends a file, by the prefix of where it comes from."""
+    if ollama_names.is_ollama_name(repo):
+        return LayerBlob(repo, revision, file)
+    if kaggle_names.is_kaggle_name(repo):
+        return KaggleBlob(kaggle_names.read(repo), revision, file.path)
+    return hub.Blob(repo, revision, file.path)
+
+
+def _kept(repo: str, revision: str, path: str) -> Path | None:
+    if not (kaggle_names.is_kaggle_name(repo) and revision.isdecimal()):
+        return None
+    return kaggle_names.file_here(kaggle_names.read(repo), int(revision), path)
 
 
 def _compare(

@@ -5,21 +5,32 @@
 
 from __future__ import annotations
 
-from gemma_mtp.models import ollama_names
+from gemma_mtp.models import kaggle_names, ollama_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
-from gemma_mtp.models.pull import hub, ollama_registry, retry
+from gemma_mtp.models.pull import hub, kaggle, ollama_registry, retry
 from gemma_mtp.models.pull.events import OnEvent
 
 
 def changed(entry: Entry, on_event: OnEvent) -> tuple[str, ...]:
     """Which of "target" and "drafter" the place that they came from has in other contents now, or
     no longer. Raises HubError."""
+    if kaggle_names.is_kaggle_name(entry.name):
+        return _of_other_version(entry, on_event)
     published = _published(entry, on_event)
     return tuple(
         role
         for role, file in (("target", entry.target), ("drafter", entry.drafter))
         if any(_is_other(part, published) for part in file.parts)
     )
+
+
+def _of_other_version(entry: Entry, on_event: OnEvent) -> tuple[str, ...]:
+    """All that comes from Kaggle, which states no sums, if there is a newer version."""
+    about = kaggle_names.read(entry.name)
+    if about.version is not None or kaggle.newest(about, on_event) <= int(entry.revision):
+        return ()
+    both = (("target", entry.target), ("drafter", entry.drafter))
+    return tuple(role for role, file in both if not file.repo)
 
 
 def _published(entry: Entry, on_event: OnEvent) -> dict[str, str]:

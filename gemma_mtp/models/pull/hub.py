@@ -21,7 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull import hub_errors, hub_responses
-from gemma_mtp.models.pull.hub_errors import TransientError
+from gemma_mtp.models.pull.hub_errors import HUB, Site, TransientError
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.source import Body
 from gemma_mtp.models.pull.stalls import require_pace, with_deadline
@@ -74,14 +74,16 @@ def list_files(repo: str, revision: str | None) -> list[HubFile]:
 
 
 def document(
-    url: str, where: str, what: str, headers: Mapping[str, str] = MappingProxyType({})
+    url: str, where: str, what: str, site: Site, headers: Mapping[str, str] = MappingProxyType({})
 ) -> bytearray:
     """A short document of another place, asked without the hub's token."""
-    with _translated(where):
-        return _whole_body(url, where, what, headers)
+    with _translated(where, site=site):
+        return _whole_body(url, where, what, headers, site)
 
 
-def _whole_body(url: str, where: str, what: str, headers: Mapping[str, str]) -> bytearray:
+def _whole_body(
+    url: str, where: str, what: str, headers: Mapping[str, str], site: Site = HUB
+) -> bytearray:
     """The body of a listing, within its limit."""
     from huggingface_hub import constants, get_session
 
@@ -89,14 +91,14 @@ def _whole_body(url: str, where: str, what: str, headers: Mapping[str, str]) -> 
     timeout = constants.HF_HUB_ETAG_TIMEOUT
     with get_session().stream("GET", url, headers=headers, timeout=timeout,
                               follow_redirects=True) as response:  # fmt: skip
-        _accept(response, where, what, (200,))
+        _accept(response, where, what, (200,), site)
         for chunk in response.iter_raw():
             body += chunk
             if len(body) > hub_responses.LONGEST_LISTING:
                 most = hub_responses.LONGEST_LISTING >> 20
                 raise HubError(
                     f"{where} sends a listing of more than {most} MB, which no repository has.",
-                    "Check the name, and HF_ENDPOINT.",
+                    f"Check the name, and {site.address}.",
                 )
     return body
 
@@ -121,7 +123,10 @@ def unreachable(timeout: float = 5.0) -> HubError | None:
 
 
 class Blob:
-    """One file at one revision. Threads may share it."""
+    """One file at one revision. Threads may share it. `md5`: what is stated of it, if that is."""
+
+    site = HUB
+    md5 = ""
 
     def __init__(self, repo: str, revision: str, path: str) -> None:
         self.where = f"{endpoint()}/{repo}"
@@ -166,7 +171,7 @@ class Blob:
             discard=lambda late: late.close(),
         )
         try:
-            _accept(response, self.where, self._path, (200, 206))
+            _accept(response, self.where, self._path, (200, 206), self.site)
             ranged = response.status_code == 206
             first, total = hub_responses.parse_range(response.headers, ranged, start)
             chunks = require_pace(self._chunks(response), constants.HF_HUB_DOWNLOAD_TIMEOUT)
@@ -178,13 +183,17 @@ class Blob:
         """The response; an address that is no longer valid is asked for once again."""
         fresh = self._address is None
         if fresh:
-            self.facts()
+            self._locate()
         response = self._request(start, stop)
         if response.status_code in EXPIRED and not fresh:
             response.close()
-            self.facts()
+            self._locate()
             response = self._request(start, stop)
         return response
+
+    def _locate(self) -> HubFile:
+        """Find out where the bytes are now."""
+        return self.facts()
 
     def _request(self, start: int, stop: int) -> Any:
         from huggingface_hub import constants, get_session
@@ -192,13 +201,13 @@ class Blob:
         with self._lock:
             address, headers = self._address or "", dict(self._headers)
         headers["Range"] = f"bytes={start}-{stop - 1}"
-        with _translated(self.where, self._path):
+        with _translated(self.where, self._path, self.site):
             session, timeout = get_session(), constants.HF_HUB_DOWNLOAD_TIMEOUT
             request = session.build_request("GET", address, headers=headers, timeout=timeout)
             return session.send(request, stream=True, follow_redirects=True)
 
     def _chunks(self, response: Any) -> Iterator[bytes]:
-        with _translated(self.where, self._path):
+        with _translated(self.where, self._path, self.site):
             yield from response.iter_raw()
 
 
@@ -217,11 +226,11 @@ def _headers() -> dict[str, str]:
     return headers
 
 
-def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...]) -> None:
+def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...], site: Site) -> None:
     """Raise unless this is an answer of the kind that was asked for."""
     headers, url = response.headers, str(response.request.url)
     if response.status_code not in statuses:
-        raise hub_errors.status_error(response.status_code, headers, where, what, url)
+        raise hub_errors.status_error(response.status_code, headers, where, what, url, site)
     host = urlsplit(url).netloc
     if headers.get("Content-Encoding", "identity") != "identity":
         raise HubError(
@@ -229,7 +238,7 @@ def _accept(response: Any, where: str, what: str, statuses: tuple[int, ...]) -> 
             "A proxy on the way may do that; try without it.",
         )
     if headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise hub_errors.not_a_hub(host, "it sends a web page")
+        raise hub_errors.not_a_hub(host, "it sends a web page", site)
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -238,7 +247,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _translated(where: str, what: str = "") -> Iterator[None]:
+def _translated(where: str, what: str = "", site: Site = HUB) -> Iterator[None]:
     """Turn what the library and its HTTP client raise into a TransientError or a HubError."""
     from huggingface_hub import get_session
     from huggingface_hub.utils import logging as library_log
@@ -255,10 +264,10 @@ def _translated(where: str, what: str = "") -> Iterator[None]:
     except Exception as error:
         # httpx or httpx2, whichever this release of the library is built on
         client = importlib.import_module(type(session).__module__.partition(".")[0])
-        raise _in_our_words(error, client, where, what) from error
+        raise _in_our_words(error, client, where, what, site) from error
 
 
-def _in_our_words(error: Exception, client: Any, where: str, what: str) -> Exception:
+def _in_our_words(error: Exception, client: Any, where: str, what: str, site: Site) -> Exception:
     from huggingface_hub import errors
 
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -266,13 +275,13 @@ def _in_our_words(error: Exception, client: Any, where: str, what: str) -> Excep
     if isinstance(error, errors.HfHubHTTPError):
         answer = error.response
         return hub_errors.status_error(
-            answer.status_code, answer.headers, where, what, str(answer.request.url)
+            answer.status_code, answer.headers, where, what, str(answer.request.url), site
         )
     if isinstance(error, errors.HFValidationError):
         return HubError(f"{where} is not an address of a repository: {hub_errors.words_of(error)}.",
                         "Check the name.")  # fmt: skip
     if isinstance(error, client.UnsupportedProtocol | client.InvalidURL):
-        return HubError(f"{where} is not an address.", "Check HF_ENDPOINT.")
+        return HubError(f"{where} is not an address.", f"Check {site.address}.")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return HubError(
             f"The certificate of {where} is not trusted.",
@@ -284,8 +293,8 @@ def _in_our_words(error: Exception, client: Any, where: str, what: str) -> Excep
             error, str(request.url) if request else where, type(error).__name__
         )
     if isinstance(error, ValueError):  # it has not the declared shape
-        return hub_errors.not_a_hub(where, hub_errors.words_of(error))
+        return hub_errors.not_a_hub(where, hub_errors.words_of(error), site)
     return HubError(
         f"{where} cannot be used: {hub_errors.words_of(error)}.",
-        "Check HF_ENDPOINT and the network.",
+        f"Check {site.address} and the network.",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gemma_mtp.errors import HubError
@@ -17,6 +18,19 @@ from gemma_mtp.errors import HubError
 PROXIES = "Check HTTPS_PROXY and its kin."
 NO_NETWORK = "Check the network and try again; what is here without one: gemma-mtp list"
 LOG_IN = "Check the name, and HF_TOKEN, or log in with `hf auth login`."
+
+
+class Site(NamedTuple):
+    """Who is asked, as far as messages differ: its name, its kind, what to check where it answers
+    oddly, and what to do where it refuses access."""
+
+    name: str
+    kind: str
+    address: str
+    login: str
+
+
+HUB = Site("the hub", "a hub", "HF_ENDPOINT", LOG_IN)
 _LONGEST = 200  # characters of what others say
 
 
@@ -36,12 +50,12 @@ class TransientError(Exception):
         self.wait, self.crowded, self.once, self.hint = wait, crowded, once, hint
 
 
-def not_a_hub(where: str, why: str = "") -> TransientError:
-    """An answer that no hub gives: a web page, other types, other names."""
+def not_a_hub(where: str, why: str = "", site: Site = HUB) -> TransientError:
+    """An answer that no such site gives: a web page, other types, other names."""
     host = urlsplit(where).netloc or where
     return TransientError(
-        f"{host} does not answer as a hub does" + (f" ({why})" if why else ""),
-        hint="Check HF_ENDPOINT, and whether a login page of the network stands in between.",
+        f"{host} does not answer as {site.kind} does" + (f" ({why})" if why else ""),
+        hint=f"Check {site.address}, and whether a login page of the network stands in between.",
     )
 
 
@@ -74,7 +88,7 @@ def connection_error(error: Exception, url: str, kind: str) -> TransientError:
 
 
 def status_error(
-    status: int, headers: Mapping[str, str], where: str, what: str, url: str
+    status: int, headers: Mapping[str, str], where: str, what: str, url: str, site: Site = HUB
 ) -> Exception:
     """What an HTTP status means; `what` was asked of `where`, in the end at `url`."""
     code = headers.get("X-Error-Code", "")
@@ -95,7 +109,7 @@ def status_error(
         because = f". The hub says: {said}." if said else "."
         return HubError(
             f"{where} refuses access (HTTP {status}): it is private, or not there at all{because}",
-            LOG_IN,
+            site.login,
         )
     if status == 404:
         missing = "is not there" if code == "RepoNotFound" or not what else f"has no {what}"

@@ -27,12 +27,16 @@ from gemma_mtp.models.ollama_names import OllamaName
 from gemma_mtp.models.pair_check import is_drafter_arch
 from gemma_mtp.models.pull import hub, retry, reuse
 from gemma_mtp.models.pull.events import OnEvent, PullNote
+from gemma_mtp.models.pull.hub_errors import Site
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.official_drafter import BEGINNING, beginning, official_drafter
 from gemma_mtp.models.pull.ollama_settings import LONGEST_TEXT, OTHERS, TEXTS, Brought
 
 REGISTRY = "https://registry.ollama.ai"
 VARIABLE = "GEMMA_MTP_OLLAMA_REGISTRY"  # a mirror in its place
+SITE = Site(
+    "Ollama's registry", "a registry of Ollama's", VARIABLE, "Check the name: https://ollama.com"
+)
 HOST = "registry.ollama.ai"  # whose manifests Ollama's store keeps under this name
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 KINDS = "application/vnd.ollama.image."
@@ -67,6 +71,8 @@ class Manifest:
 class LayerBlob(hub.Blob):
     """One layer. Threads may share it; it is what its digest says, so nothing is asked before."""
 
+    site = SITE
+
     def __init__(self, repo: str, revision: str, file: RemoteFile) -> None:
         super().__init__(repo, revision, file.path)
         self._file, self._of = file, repo.removeprefix(ollama_names.PREFIX)
@@ -84,14 +90,19 @@ def registry() -> str:
     return os.environ.get(VARIABLE, REGISTRY).rstrip("/")
 
 
-def look_up(name: str, catalogue: Catalogue, on_event: OnEvent, anew: bool = False) -> Entry:
+def look_up(
+    name: str, catalogue: Catalogue, on_event: OnEvent, anew: bool = False, offline: bool = False
+) -> Entry:
     """The pair of a model of the registry; says what was chosen and why. `anew`: whatever a store
-    on this machine holds, the registry is asked.
+    on this machine holds, the registry is asked; `offline`: it is not.
 
     Raises what the registry does, and BadPair where no pair can be made of it.
     """
     about = ollama_names.read(name)
-    manifest = (None if anew else _in_a_store(about, on_event)) or ask(about, on_event)
+    manifest = None if anew else _in_a_store(about, on_event)
+    if manifest is None and offline:
+        raise HubError(f"{name} is not on this machine, and --offline was given.")
+    manifest = manifest or ask(about, on_event)
     target = _weights(about, manifest)
     first = _beginning(about, target[0], on_event)
     drafter, why = _drafter(about, manifest, first, catalogue, on_event)
@@ -106,7 +117,7 @@ def ask(about: OllamaName, on_event: OnEvent) -> Manifest:
     url = f"{registry()}/v2/{about.path}/manifests/{about.tag}"
 
     def read() -> bytearray:
-        return hub.document(url, where, f"the tag {about.tag}", {"Accept": MANIFEST})
+        return hub.document(url, where, f"the tag {about.tag}", SITE, {"Accept": MANIFEST})
 
     return parse(retry.ask(where, read, hub.longest_answer(), on_event))
 
@@ -212,7 +223,7 @@ def _text_of(about: OllamaName, layer: Layer, on_event: OnEvent) -> bytes | None
     where = f"{registry()}/{about.path}"
     url = f"{registry()}/v2/{about.path}/blobs/sha256:{layer.sha256}"
     longest = hub.longest_answer()
-    body = retry.ask(where, lambda: hub.document(url, where, "a layer"), longest, on_event)
+    body = retry.ask(where, lambda: hub.document(url, where, "a layer", SITE), longest, on_event)
     if hashlib.sha256(body).hexdigest() != layer.sha256:
         raise HubError(
             f"{where} sends other contents of its {layer.kind} than its manifest says.",

@@ -8,6 +8,7 @@ programs' files to `reuse`. Of a model it knows the catalogue entry; it prints n
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,20 +132,22 @@ class _Pull:
         return None
 
     def _reused(self, wanted: WantedFile) -> Path | None:
-        places = reuse.Places(paths.models_dir(), hub.cache_folder(), self.options.reuse)
+        models, named = paths.models_dir(), self.options.reuse
+        places = reuse.Places(models, hub.cache_folder(), named, wanted.kept)
         own, symlinks = (self.folder / wanted.file.path).resolve(), self.options.symlinks
         for found in places.candidates(wanted.sha256, wanted.bytes):
             try:
-                if found.path == own or self._sha256(wanted, found.path) != wanted.sha256:
-                    continue
+                digest = self._sha256(wanted, found.path) if found.path != own else ""
             except OSError:  # unreadable, or gone meanwhile
+                continue
+            if not digest or digest != (wanted.sha256 or (digest if found.sure else "")):
                 continue
             size, staged = disk.size_of(found.path), self._path(wanted, ".linked")
             if not symlinks and not reuse.links_to(self.folder, found.path):
                 disk.require_room(self.folder, size, self.entry.name)
             how = reuse.link_or_copy(found.path, staged, symlinks)
             self._say(f"{wanted.file.path}: {how} from {found.owner}, nothing to download.")
-            wanted.bytes, wanted.origin = size, found.owner
+            wanted.bytes, wanted.origin, wanted.sha256 = size, found.owner, digest
             self._forget_partial(wanted)
             return staged
         return None
@@ -158,22 +161,25 @@ class _Pull:
         partial = self._path(wanted, ".partial")
         digest = self._transferred(wanted, blob, partial)
         if not wanted.sha256:
-            self._say(f"The hub states no sha256 for {name}; its size was checked.")
+            checked = "MD5" if blob.md5 else "size"
+            self._say(f"No sha256 is stated for {name}; its {checked} was checked.")
             wanted.sha256 = digest
-        if digest != wanted.sha256:
+        if not (good := (digest, wanted.md5) == (wanted.sha256, blob.md5)):
             journal_of(partial).unlink(missing_ok=True)
-        verify.require_sha256(partial, name, digest, wanted.sha256)
+        verify.require(good, partial, name)
         return partial
 
     def _transferred(
         self, wanted: WantedFile, blob: hub.Blob, partial: Path, end: int | None = None
     ) -> str:
         """Fetch a file, or what comes before its `end`; returns the sha256 of that."""
-        transfer = Transfer(blob, partial, wanted.bytes or 0, wanted.sha256, end=end)
+        md5 = hashlib.md5(usedforsecurity=False) if blob.md5 else None
+        contents, size = wanted.sha256 or blob.md5, wanted.bytes or 0
+        transfer = Transfer(blob, partial, size, contents, end=end, also=md5)
         if transfer.changed:
-            self._say(f"{wanted.file.path} changed on the hub since; it is fetched anew.")
+            self._say(f"{wanted.file.path} changed on {blob.site.name} since; it is fetched anew.")
         try:
-            return transfer.run(
+            digest = transfer.run(
                 lambda done, verifying: self._progress(wanted, done, verifying, beginning=end),
                 self.on_event,
             )
@@ -182,6 +188,8 @@ class _Pull:
                 with contextlib.suppress(OSError):
                     self._forget_partial(wanted)
             raise
+        wanted.md5 = md5.hexdigest() if md5 else ""
+        return digest
 
     # --- before the weights ------------------------------------------------------------------
 

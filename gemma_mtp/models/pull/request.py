@@ -15,10 +15,10 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, HubError, ModelNotAvailable, UsageError
-from gemma_mtp.models import hub_names, ollama_names
-from gemma_mtp.models.catalogue import Entry
+from gemma_mtp.models import hub_names, kaggle_names, ollama_names
+from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
-from gemma_mtp.models.pull import ollama_registry
+from gemma_mtp.models.pull import kaggle, ollama_registry
 from gemma_mtp.models.pull.choose_pair import look_up
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullReady
 from gemma_mtp.models.pull.options import PullOptions
@@ -81,18 +81,28 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
     if here is not None and not request.update and request.revision in (None, here.revision):
         return here
     refuse_other_family(name, store.catalogue)
-    if request.offline:
-        raise HubError(f"{name} is not on this machine, and --offline was given.")
     try:
-        if ollama_names.is_ollama_name(name):
-            if request.revision is not None:
-                raise UsageError("A model of Ollama's registry has no revisions; its tag is one.")
-            return ollama_registry.look_up(name, store.catalogue, on_event, request.update)
-        return look_up(name, request.revision, store.catalogue, on_event)
+        return _looked_up(name, request, store.catalogue, on_event)
     except BadPair as error:
         if near := nearest_of_ours(name, store.catalogue):
             error.hint = f"The same model with its drafter: gemma-mtp pull {near.name}"
         raise
+
+
+def _looked_up(name: str, request: PullRequest, catalogue: Catalogue, on_event: OnEvent) -> Entry:
+    """What the place of a name has, or another program has of it on this machine."""
+    anew = request.update
+    if kaggle_names.is_kaggle_name(name):
+        if request.revision is not None:
+            name = kaggle_names.at_version(name, request.revision)
+        return kaggle.look_up(name, catalogue, on_event, anew, request.offline)
+    if ollama_names.is_ollama_name(name):
+        if request.revision is not None:
+            raise UsageError("A model of Ollama's registry has no revisions; its tag is one.")
+        return ollama_registry.look_up(name, catalogue, on_event, anew, request.offline)
+    if request.offline:
+        raise HubError(f"{name} is not on this machine, and --offline was given.")
+    return look_up(name, request.revision, catalogue, on_event)
 
 
 def _is_file(name: str) -> UsageError:

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,19 +25,22 @@ LOOKED_AT = 20_000  # files of a folder named by the user; a home folder may hol
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be the one; `owner` in words, for the user."""
+    """A file that may be the one; `owner` in words, for the user. `sure`: where it lies says so."""
 
     path: Path
     owner: str
+    sure: bool = False
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where to look: folders of earlier pulls, the hub's cache, and what the user named."""
+    """Where to look: folders of earlier pulls, the hub's cache, and what the user named; `kept` is
+    the file itself, where Kaggle's library has fetched it."""
 
     pulls: Path
     hub_cache: Path
     named: tuple[Path, ...] = ()
+    kept: Path | None = None
 
     def candidates(self, sha256: str, size: int | None) -> Iterator[Candidate]:
         """Files that may hold these contents; each real file once, the surest first."""
@@ -50,12 +53,14 @@ class Places:
                 continue
             if fits and real not in seen:
                 seen.add(real)
-                yield Candidate(real, candidate.owner)
+                yield replace(candidate, path=real)
 
     def _found(self, sha256: str, size: int | None) -> Iterator[Candidate]:
         for named in self.named:
             for path in _named_files(named, size):
                 yield Candidate(path, str(named))
+        if self.kept is not None:
+            yield Candidate(self.kept, "Kaggle's cache", sure=True)
         if not sha256:
             return
         for folder in _folders(self.pulls):

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull.events import OnEvent, PullSilence, PullWait
@@ -31,6 +31,13 @@ READ = 4 << 20  # bytes hashed at once
 SYNC_INTERVAL = 5.0  # seconds between two times of forcing data to the disk
 REPORT_INTERVAL = 0.1  # seconds
 
+
+class Digest(Protocol):
+    """As hashlib has them."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
 OnBytes = Callable[[int, bool], None]
 """Bytes on disk (or hashed, with True, once all are on disk)."""
 
@@ -39,13 +46,15 @@ class Transfer:
     """One file on its way into `partial`, which may hold some of it already.
 
     With an `end`, only the bytes before it are fetched now; another transfer goes on from there.
+    `sha256`, or whatever else names the contents, says whether what is there belongs to it. `also`
+    is another digest that is made of the bytes.
     """
 
     def __init__(
         self, source: Source, partial: Path, size: int, sha256: str,
-        connections: int = CONNECTIONS, end: int | None = None,
+        connections: int = CONNECTIONS, end: int | None = None, also: Digest | None = None,
     ) -> None:  # fmt: skip
-        self._source, self._partial, self._size = source, partial, size
+        self._source, self._partial, self._size, self._also = source, partial, size, also
         self._end = size if end is None else min(end, size)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -115,6 +124,8 @@ class Transfer:
                 raise self._failure
             part = file.read(min(READ, min(self._ranges.prefix, self._end) - hashed))
             digest.update(part)
+            if self._also is not None:
+                self._also.update(part)
             hashed += len(part)
             now = time.monotonic()
             if now >= next_report:
