@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gemma_mtp.text import byte_size, counted
+
 
 @dataclass(frozen=True)
 class DeviceShare:
@@ -38,6 +40,30 @@ class Placement:
     def is_whole(self) -> bool:
         """Whether nothing that could be on a GPU is elsewhere."""
         return bool(self.gpus) and self.layers >= self.of and not self.cpu_experts
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """What tells it from others that compute and take their time otherwise; () on the CPU."""
+        if not self.gpus:
+            return ()
+        shares = [part for gpu in self.gpus for part in (gpu.name, gpu.layers)]
+        return (*shares, self.cpu_experts, self.drafter)
+
+    def in_words(self, has_drafter: bool) -> str:
+        """What is where, as "34 of 49 layers and the drafter on the GPU, 7.6 of 8.0 GB"; the output
+        counts as a layer."""
+        if not self.gpus:
+            return "all layers on the CPU"
+        whole = self.layers >= self.of
+        parts = [f"all {self.of} layers" if whole else f"{self.layers} of {self.of} layers"]
+        parts[0] += " and the drafter" if self.drafter else ""
+        parts[0] += " on the GPU" if len(self.gpus) == 1 else f" on {len(self.gpus)} GPUs"
+        if self.cpu_experts:
+            parts.append(f"the experts of {counted(self.cpu_experts, 'layer')} on the CPU")
+        if has_drafter and not self.drafter:
+            parts.append("the drafter on the CPU")
+        taken, free = (sum(getattr(gpu, k) for gpu in self.gpus) for k in ("bytes", "free"))
+        return ", ".join([*parts, byte_size(taken, free)])
 
 
 ON_CPU = Placement(0, 0)

@@ -42,10 +42,14 @@ def load(
 
 
 def loaded(begin: Callable[[Callable[[float], bool]], Pair], printer: Printer) -> Pair:
-    """The pair that `begin` loads, which is given what takes note of its progress."""
+    """The pair that `begin` loads, which is given what takes note of its progress. Where a GPU has
+    a part in it, what is where is said once, when it has been loaded."""
+    is_new = False
     with stoppable() as cancel:
 
         def progress(fraction: float) -> bool:
+            nonlocal is_new
+            is_new = is_new or fraction > 0
             printer.loading(fraction)
             return not cancel.is_set()
 
@@ -54,8 +58,12 @@ def loaded(begin: Callable[[Callable[[float], bool]], Pair], printer: Printer) -
             engine = begin(progress)
         finally:
             printer.finish()
-    for warning in engine.info.warnings:
+    info = engine.info
+    for warning in info.warnings:
         printer.line(warning)
+    if is_new and info.placement.gpus:
+        words = info.placement.in_words(bool(info.drafter_parameters))
+        printer.line(f"{words[:1].upper()}{words[1:]}.", dim=True)
     return engine
 
 

@@ -115,9 +115,12 @@ def _facts(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _how(status: dict[str, Any]) -> list[tuple[str, str]]:
     """How the model is loaded."""
+    from gemma_mtp.api import Placement, from_json
+
     info, options = status["info"], status["options"]
-    layers, threads = info["gpu_layers"], counted(info["threads"], "thread")
-    on = "the GPU" if layers < 0 else f"GPU ({counted(layers, 'layer')}) and CPU, {threads}"
+    threads = counted(info["threads"], "thread")
+    placement = from_json(Placement, info["placement"])
+    placed = placement.in_words(bool(info["drafter_parameters"]))
     if info["adaptive_threads"]:
         threads = f"up to {threads}"
     chosen = [
@@ -127,7 +130,7 @@ def _how(status: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     facts = [
         ("context", counted(info["context_size"], "token")),
-        ("runs on", on if layers else f"CPU, {threads}"),
+        ("runs on", f"{placed}; {threads}" if placement.gpus else f"CPU, {threads}"),
     ]
     return [*facts, ("options", " ".join(chosen))] if chosen else facts
 

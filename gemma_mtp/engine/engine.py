@@ -126,7 +126,8 @@ class Engine:
         """The states on the disk that fit a cache of this size."""
         target, size = self.pair.target, self.pair.info.context_size
         cells = target.ring_size, target.piece_size, size > LARGE_CONTEXT
-        return KeptStates(self._states, size, (self.pair.info.gpu_layers, *cells))
+        info = self.pair.info
+        return KeptStates(self._states, size, (info.gpu_layers, *info.placement.key, *cells))
 
     def enlarge(self, context: int) -> None:
         """Have a context of at least so many tokens, without loading the weights again.

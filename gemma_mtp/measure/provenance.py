@@ -34,6 +34,7 @@ def conditions(
         "context_size": info.context_size,
         "threads": info.threads,
         "gpu_layers": info.gpu_layers,
+        "placement": info.placement.in_words(bool(info.drafter_parameters)),
         "kv_type": options.kv_type,
         "flash_attention": options.flash_attn,
     }

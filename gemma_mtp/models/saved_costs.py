@@ -53,7 +53,8 @@ class CostMemory:
             json_file.keep(self._path(info), {**self._full_key(info), "costs": costs})
 
     def _full_key(self, info: PairInfo) -> dict[str, Any]:
-        return {**self._key, "gpu_layers": info.gpu_layers}
+        placement = {"placement": key} if (key := info.placement.key) else {}
+        return {**self._key, "gpu_layers": info.gpu_layers, **placement}
 
     def _path(self, info: PairInfo) -> Path:
         key = json.dumps(self._full_key(info), sort_keys=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from gemma_mtp.api import LoadOptions, PairFiles
+from gemma_mtp.api import LoadOptions, PairFiles, Placement
 from gemma_mtp.engine import engine
 from gemma_mtp.engine.two_drafters import TwoDrafters
 from gemma_mtp.llama import devices, features, versions
@@ -19,6 +19,7 @@ from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.models.temporary_pair import is_temporary
 from gemma_mtp.paths import cache_dir, state_dir
 from gemma_mtp.resident.failures import what_helps
+from gemma_mtp.resident.placing import first_that_fits, placements
 
 
 def load(
@@ -38,14 +39,23 @@ def load(
     kept = None if is_temporary(files.target) else memory
     graphics = [device[1] for device in devices() if device[2] != "cpu"]
     states = None if kept is None else ChatStates(files, options, "/".join([version, *graphics]))
-    log = state_dir() / "llama.log"
-    with what_helps():
+    logged = replace(options, log_file=state_dir() / "llama.log")
+    gpus = machine.this_machine().gpus
+
+    def load_as(placement: Placement | None) -> engine.Engine:
         two = None
         if files.rival is not None and not measuring:
             other = replace(files, drafter=files.rival)
             two = TwoDrafters(files, partial(tried.remember, files), costs(files=other))
-        options = replace(options, log_file=log)
-        found = engine.load(files, options, progress, kept, states, two_drafters=two)
-        if score is not None:
-            found.info = replace(found.info, drafter_choice=score.said(*asked.drafter_names))
-        return found
+        return engine.load(
+            files, logged, progress, kept, states, placement=placement, two_drafters=two
+        )
+
+    with what_helps():
+        tries = placements(files, options, gpus) if gpus else iter([None])
+        found, said = first_that_fits(tries, load_as)
+    if said:
+        found.info = replace(found.info, warnings=(*found.info.warnings, said))
+    if score is not None:
+        found.info = replace(found.info, drafter_choice=score.said(*asked.drafter_names))
+    return found

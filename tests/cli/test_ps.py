@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemma_mtp.api import LoadOptions, PairInfo, to_json
+from gemma_mtp.api import DeviceShare, LoadOptions, PairInfo, Placement, to_json
 from gemma_mtp.cli.engine import _facts
 
 IDLE = {
@@ -21,7 +21,10 @@ IDLE = {
     "waiting_for": {},
     "seconds_left": 290.0,
 }
-ON_GPU = to_json(PairInfo("e2b", 8192, 2, -1, 0, 0, 1, 1))
+CARD = DeviceShare("CUDA0", 5, 7_600_000_000, 8_000_000_000)
+ON_GPU = to_json(
+    PairInfo("e2b", 8192, 2, 5, 0, 0, 1, 1, placement=Placement(5, 36, (CARD,), drafter="CUDA0"))
+)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +32,8 @@ ON_GPU = to_json(PairInfo("e2b", 8192, 2, -1, 0, 0, 1, 1))
     [
         ({}, "context", "8192 tokens"),
         ({}, "runs on", "CPU, 2 threads"),
-        ({"info": ON_GPU}, "runs on", "the GPU"),
-        ({"info": {**ON_GPU, "gpu_layers": 5}}, "runs on", "GPU (5 layers) and CPU, 2 threads"),
+        ({"info": ON_GPU}, "runs on",
+         "5 of 36 layers and the drafter on the GPU, 7.6 of 8.0 GB; 2 threads"),
         ({}, "memory", "4.3 GB (model files 2.6 GB, context 60 MB)"),
         ({}, "used by", "nobody"),
         ({"clients": ["gemma-mtp chat"] * 2 + ["gemma-mtp serve"]}, "used by",

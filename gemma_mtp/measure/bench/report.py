@@ -146,8 +146,7 @@ def loaded(conditions: Mapping[str, Any]) -> str:
     weights, settings = conditions["files"][0]["weights"], conditions["settings"]
     threads = counted(settings["threads"], "thread")
     found = f"{Path(conditions['model']).name} ({weights}), {threads}"
-    layers = settings["gpu_layers"]
-    return f"{found}, {layers} layers on the GPU" if layers else found
+    return f"{found}, {settings['placement']}" if settings["gpu_layers"] else found
 
 
 def table(results: Results) -> Table:

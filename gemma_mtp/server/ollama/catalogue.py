@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from gemma_mtp import __version__
 from gemma_mtp.api import PairFiles, PairInfo, from_json
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
-from gemma_mtp.models import gguf, inventory, modelfile, presets
+from gemma_mtp.models import inventory, modelfile, presets
 from gemma_mtp.models.inventory import StoredFile, StoredPair
 from gemma_mtp.models.store import Store
 from gemma_mtp.server.errors import Refused
@@ -170,18 +170,18 @@ def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
     left = status["seconds_left"]
     until = FOREVER if left is None else timedelta(seconds=max(left, 0.0))
     files: tuple[StoredFile, ...] = ()
-    layers, details = 0, {}
+    details = {}
     with suppress(GemmaMtpError, OSError):  # they were removed meanwhile
         item = _item(http, name)
         files, header = item.files, about.header_of(_target(item))
-        layers, details = gguf.describe(header).layers, about.details(header)
+        details = about.details(header)
     return {
         **_named(name),
         "size": size,
         "digest": about.digest(files),
         "details": details,
         "expires_at": (datetime.now(UTC) + until).isoformat().replace("+00:00", "Z"),
-        "size_vram": round(size * _share_on_gpu(info.gpu_layers, layers)),
+        "size_vram": min(size, sum(gpu.bytes for gpu in info.placement.gpus)),
         "context_length": info.context_size,
     }
 
@@ -190,13 +190,6 @@ def _item(http: Request, name: str) -> StoredPair:
     """The pair of this name: of the list, or a file that a command of the user's has loaded."""
     found = (item for item in _ready(http) if item.name == name)
     return next(found, None) or inventory.of_files(store(http).resolve(name))
-
-
-def _share_on_gpu(gpu_layers: int, layers: int) -> float:
-    """Of weights and cache, which go with the layers; below 0 all are there."""
-    if gpu_layers < 0 or gpu_layers > layers:
-        return 1.0
-    return gpu_layers / layers if layers else 0.0
 
 
 def _modelfile(files: PairFiles, parameters: dict[str, Any], system: str | None) -> str:

@@ -1,0 +1,77 @@
+"""Where a pair goes on a machine with GPUs, and what is tried when it does not fit after all.
+
+`resident.pairs` loads by it. What is free on a device is known only roughly, and other programs may
+take some meanwhile: so a load that fails for memory is tried again with less on the GPUs, down to
+the CPU alone, and says so. Layers that a person has asked for are not made fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from gemma_mtp.api import DEFAULT_CONTEXT, LoadOptions, PairFiles, Placement
+from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.models import gguf
+from gemma_mtp.models.hyperparameters import shape_of
+from gemma_mtp.models.machine import Device
+from gemma_mtp.models.placement import Wanted, choose
+from gemma_mtp.models.weights import from_headers
+
+SMALLER = 0.85  # of what the try before was to take on GPUs: a few layers of a large model
+TRIES = 3  # on GPUs; each may take half a minute with a large model
+EVERY = 10**6  # layers; more than any model has
+
+Loaded = TypeVar("Loaded")
+
+
+def placements(
+    files: PairFiles, options: LoadOptions, gpus: Sequence[Device]
+) -> Iterator[Placement]:
+    """What to try, in this order. Raises DoesNotFit for layers that were asked for and are more
+    than the memory that may be used."""
+    header = gguf.read_header(files.target)
+    drafter = gguf.read_header(files.drafter) if files.drafter else None
+    shape, weights = shape_of(header), from_headers(header, drafter)
+    experts = options.cpu_experts
+    wanted = Wanted(
+        context=options.context or min(DEFAULT_CONTEXT, gguf.describe(header).context_length),
+        kv_type=options.kv_type,
+        flash_attention=options.flash_attn != "off",
+        gpu_layers=options.gpu_layers,
+        cpu_experts=EVERY if experts is not None and experts < 0 else experts,
+        gpu_memory=options.gpu_memory,
+    )
+    placement = choose(shape, weights, gpus, wanted)
+    yield placement
+    for _ in range(TRIES - 1 if options.gpu_layers is None else 0):
+        taken = sum(gpu.bytes for gpu in placement.gpus)
+        placement = choose(shape, weights, gpus, replace(wanted, gpu_memory=int(SMALLER * taken)))
+        if not placement.gpus:
+            break
+        yield placement
+    if options.gpu_layers is None:
+        yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
+
+
+def first_that_fits(
+    tries: Iterator[Placement], load: Callable[[Placement], Loaded]
+) -> tuple[Loaded, str]:
+    """What `load` made of the first placement that it had the memory for, and a sentence about
+    those before, if there were some. Raises what `load` raises."""
+    placement, said = next(tries), ""
+    while True:
+        try:
+            return load(placement), said
+        except DoesNotFit as error:
+            following = next(tries, None)
+            if following is None or not placement.gpus:
+                if placement.gpus and not error.hint:
+                    error.hint = "Fewer layers may do, or --gpu-layers auto."
+                raise
+            before, placement = placement, following
+            said = (
+                f"With {before.in_words(True)}, there was too little memory ({error}); "
+                "a smaller part was put there."
+            )
