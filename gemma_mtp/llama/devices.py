@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from llama_cpp import _ggml
-
 from gemma_mtp.errors import UsageError
 from gemma_mtp.llama import library, log
 
@@ -17,7 +15,7 @@ _Handle = ctypes.c_void_p
 def devices() -> list[tuple[str, str, str, int, int]]:
     """llama.cpp's devices: name, description, kind ("cpu", "gpu", "igpu", "accel"), bytes free
     and in all. Starting a GPU's backend takes a moment."""
-    lib = _ggml.libggml
+    lib = library.ggml
     log.attach()
     library.start()
     lib.ggml_backend_dev_count.restype = ctypes.c_size_t
@@ -36,7 +34,7 @@ def devices() -> list[tuple[str, str, str, int, int]]:
 
 def backends() -> set[str]:
     """What llama.cpp was built for, such as "CPU" and "CUDA", whether or not a device is found."""
-    lib = _ggml.libggml
+    lib = library.ggml
     log.attach()
     library.start()
     lib.ggml_backend_reg_count.restype = ctypes.c_size_t
@@ -51,7 +49,7 @@ def backends() -> set[str]:
 
 def handle(name: str) -> int:
     """llama.cpp's own device of this name. Raises UsageError where there is none."""
-    lib = _ggml.libggml
+    lib = library.ggml
     lib.ggml_backend_dev_by_name.argtypes = [ctypes.c_char_p]
     lib.ggml_backend_dev_by_name.restype = _Handle
     found: int | None = lib.ggml_backend_dev_by_name(name.encode())
@@ -62,12 +60,12 @@ def handle(name: str) -> int:
 
 def cpu_buffer_type() -> int:
     """The memory of the machine, as a place for weights."""
-    _ggml.libggml.ggml_backend_cpu_buffer_type.restype = _Handle
-    return int(_ggml.libggml.ggml_backend_cpu_buffer_type())
+    library.ggml.ggml_backend_cpu_buffer_type.restype = _Handle
+    return int(library.ggml.ggml_backend_cpu_buffer_type())
 
 
 def _device(handle: Any) -> tuple[str, str, str, int, int]:
-    lib, free, total = _ggml.libggml, ctypes.c_size_t(), ctypes.c_size_t()
+    lib, free, total = library.ggml, ctypes.c_size_t(), ctypes.c_size_t()
     lib.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
     kind = lib.ggml_backend_dev_type(handle)
     return (

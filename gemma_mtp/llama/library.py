@@ -11,10 +11,15 @@ import os
 from typing import Any
 
 import llama_cpp
-from llama_cpp import _ggml
 
 from gemma_mtp.llama.amx import amx_refused
 from gemma_mtp.llama.log import attach
+
+# libllama hands out the functions of its own libggml, wherever LLAMA_CPP_LIB_PATH had it come from:
+# another copy would have a registry of devices of its own. Windows looks into one library only.
+ggml: Any = llama_cpp.llama_cpp._lib
+if os.name == "nt":
+    from llama_cpp._ggml import libggml as ggml
 
 ext: Any = None
 _ext_error = ""
@@ -32,7 +37,7 @@ def versions() -> tuple[str, str]:
     A source distribution has no repository, so that each build of one counts as changed ("dirty"):
     that says nothing about it.
     """
-    commit = _ggml.libggml.ggml_commit
+    commit = ggml.ggml_commit
     commit.restype = ctypes.c_char_p
     return llama_cpp.__version__, commit().decode().removesuffix("-dirty")
 
@@ -57,7 +62,7 @@ def features() -> str:
 def start() -> None:
     """Let llama.cpp list its CPU buffer types now, while AMX is refused; the list is kept."""
     llama_cpp.llama_backend_init()
-    list_types = getattr(_ggml.libggml, "_Z39ggml_backend_cpu_get_extra_buffer_typesv", None)
+    list_types = getattr(ggml, "_Z39ggml_backend_cpu_get_extra_buffer_typesv", None)
     if list_types is not None:
         list_types.restype = ctypes.c_void_p
         with amx_refused():

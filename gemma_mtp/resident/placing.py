@@ -24,6 +24,7 @@ TRIES = 3  # on GPUs; each may take half a minute with a large model
 EVERY = 10**6  # layers; more than any model has
 
 Loaded = TypeVar("Loaded")
+Tried = TypeVar("Tried", Placement, Placement | None)
 
 
 def placements(
@@ -55,9 +56,7 @@ def placements(
         yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
 
 
-def first_that_fits(
-    tries: Iterator[Placement], load: Callable[[Placement], Loaded]
-) -> tuple[Loaded, str]:
+def first_that_fits(tries: Iterator[Tried], load: Callable[[Tried], Loaded]) -> tuple[Loaded, str]:
     """What `load` made of the first placement that it had the memory for, and a sentence about
     those before, if there were some. Raises what `load` raises."""
     placement, said = next(tries), ""
@@ -66,8 +65,8 @@ def first_that_fits(
             return load(placement), said
         except DoesNotFit as error:
             following = next(tries, None)
-            if following is None or not placement.gpus:
-                if placement.gpus and not error.hint:
+            if placement is None or following is None or not placement.gpus:
+                if placement and placement.gpus and not error.hint:
                     error.hint = "Fewer layers may do, or --gpu-layers auto."
                 raise
             before, placement = placement, following

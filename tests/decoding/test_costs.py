@@ -180,7 +180,7 @@ def test_other_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
 def test_another_processor_or_build_is_measured_anew(tmp_path, monkeypatch, pair):
     seen = []
     monkeypatch.setattr(
-        engine, "load", lambda files, options, progress, memory, states: seen.append(memory)
+        engine, "load", lambda files, options, progress, memory, *_, **__: seen.append(memory)
     )
     monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
     for name in ("one processor", "another", "one processor"):

@@ -12,11 +12,19 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 import pytest
-from llama_cpp import _ggml, llama_cpp_ext
+from llama_cpp import llama_cpp_ext
 from support.pairs import TINY
 
 from gemma_mtp.api import LoadOptions
-from gemma_mtp.llama import NEEDED_VERSION, devices, features, load_pair, mtp_missing, window_cells
+from gemma_mtp.llama import (
+    NEEDED_VERSION,
+    devices,
+    features,
+    library,
+    load_pair,
+    mtp_missing,
+    window_cells,
+)
 from gemma_mtp.llama.overrides import FLOAT, INTEGER, TEXT
 from gemma_mtp.settings import KV_TYPES
 
@@ -38,7 +46,7 @@ def test_the_functions_of_mtp_are_there() -> None:
 
 
 def test_the_symbol_is_there_through_which_amx_is_refused() -> None:
-    assert hasattr(_ggml.libggml, "_Z39ggml_backend_cpu_get_extra_buffer_typesv")
+    assert hasattr(library.ggml, "_Z39ggml_backend_cpu_get_extra_buffer_typesv")
 
 
 def test_devices_and_features_can_be_listed() -> None:
