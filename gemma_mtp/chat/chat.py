@@ -145,6 +145,7 @@ class Chat:
         self.conversation = now
 
     def _load(self, files: PairFiles, options: Options) -> None:
+        options = files.fill(options)
         self._engine = load(self.env, files, options, self.printer)
         self.loaded_with = options
         self.files = files

@@ -20,6 +20,9 @@ KEYS = {**PARAMETERS, **{name: SETTINGS[name] for name in ("system", "keep_alive
 NAMES = {name: known for known in KEYS.values() for name in (known.name, known.alias) if name}
 """The same under Ollama's names, too."""
 
+FIELDS = {known.field: known for known in KEYS.values()}
+"""The same by field."""
+
 ROLES = ("user", "assistant")
 IN_TURNS = "Messages of a preset begin with one of the user's and end with one of the assistant's."
 
@@ -45,10 +48,9 @@ def settled(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 def data_of(preset: Preset) -> dict[str, Any]:
     """What `preset_of` reads, as TOML and JSON take it; what is as if it were not set is left
     out."""
-    fields = {known.field: known for known in KEYS.values()}
     written = {}
     for field, value in preset.values:
-        known = fields[field]
+        known = FIELDS[field]
         if value is not None:
             word = known.shown(value)
             in_words = known.is_time or word in known.words
@@ -61,13 +63,12 @@ def data_of(preset: Preset) -> dict[str, Any]:
 
 def told(preset: Preset) -> list[tuple[str, str]]:
     """What a preset sets, in words: names and values as people type them."""
-    fields = {known.field: known for known in KEYS.values()}
     said = [
         (
             known.name,
             f'"{value}"' if known.kind is str and not known.choices else known.shown(value),
         )
-        for known, value in ((fields[field], value) for field, value in preset.values)
+        for known, value in ((FIELDS[field], value) for field, value in preset.values)
         if value is not None
     ]
     if preset.messages:

@@ -47,10 +47,8 @@ ANSWERS = {
     "/info": "tiny: Tiny built-in pair",
     "/license": "Apache-2.0\n",
     "/parameters": "  temperature     1.0\n",
-    "/show modelfile": (
-        "There is no Modelfile; /show parameters and /show system say what is set.\n"
-        "For Ollama: gemma-mtp export-command tiny --for ollama\n"
-    ),
+    "/show modelfile": "FROM tiny\n",
+    "/modelfile": "FROM tiny\n",
     # Help in other words.
     "/h": HELP,
     "/?": HELP,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gemma_mtp.api import Preset
 from gemma_mtp.chat.loading import introduce
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
@@ -50,10 +51,13 @@ def model(chat: Chat, rest: str) -> None:
         ) from error
     if files.note:
         chat.note(files.note)
+    system = chat.conversation.system
     chat.use(files)
     size = chat.engine.info.context_size
     name = files.called
     chat.note(f"{name} is loaded, context {size}." if size else f"{name} answers now.")
+    if chat.conversation.system != system and chat.conversation.turns:
+        chat.note("The system prompt is another one from here on; /system shows it.")
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)
 
 
@@ -85,6 +89,23 @@ def _system(chat: Chat) -> None:
     chat.say(chat.conversation.system or "There is no system prompt.")
 
 
+def _modelfile(chat: Chat) -> None:
+    """What `create` makes a preset of that answers as this chat does."""
+    from gemma_mtp.models import modelfile, presets
+    from gemma_mtp.models.preset_data import FIELDS, settled
+
+    files = chat.files
+    if files is None:
+        raise UsageError("No model is loaded.", "/model NAME loads one.")
+    own = (*files.published.values, *(files.preset.values if files.preset else ()))
+    names = {*chat.options.given, *(name for name, _ in own)} & FIELDS.keys()
+    values = {name: getattr(chat.options, name) for name in names}
+    values["system"] = chat.conversation.system or None
+    preset = Preset(chat.model, settled(values), files.opening)
+    for line in modelfile.written(presets.Kept(preset, files.name)).splitlines():
+        chat.say(line)
+
+
 def _from_file(key: str, otherwise: str) -> Callable[[Chat], None]:
     def show(chat: Chat) -> None:
         found = chat.env.header_text(chat.files, key) if chat.files else ""
@@ -98,6 +119,7 @@ SHOWN: dict[str, tuple[str, Callable[[Chat], None]]] = {
     "info": ("what this model is", _info),
     "parameters": ("sampling and limits as set now", list_parameters),
     "system": ("the system prompt", _system),
+    "modelfile": ("this model with its settings, for gemma-mtp create", _modelfile),
     "template": (
         "the chat template of the file",
         _from_file(
@@ -122,13 +144,8 @@ SHOWN: dict[str, tuple[str, Callable[[Chat], None]]] = {
 )
 def show(chat: Chat, rest: str) -> None:
     """Shows one of: info (files, architecture, memory), parameters (as /set parameter takes them),
-    system, template, license. Without a word it shows info."""
+    system, modelfile, template, license. Without a word it shows info."""
     name = rest.lower() or "info"
-    if name == "modelfile":  # Ollama's
-        raise UsageError(
-            "There is no Modelfile; /show parameters and /show system say what is set.",
-            f"For Ollama: gemma-mtp export-command {chat.model} --for ollama",
-        )
     if name not in SHOWN:
         raise UsageError(
             f'/show knows no "{rest}".', f"Known: {', '.join(f'/show {word}' for word in SHOWN)}."

@@ -59,8 +59,9 @@ def title(chat: Chat, rest: str) -> None:
 )
 def save(chat: Chat, rest: str) -> None:
     """Gives this conversation a name, as /title does; it is saved by itself all the time. In
-    Ollama, /save makes a model of it instead. /resume NAME takes it up again. In a chat that saves
-    nothing, it is saved from here on."""
+    Ollama, /save makes a model of it instead: /show modelfile prints what gemma-mtp create NAME
+    takes for that. /resume NAME takes it up again. In a chat that saves nothing, it is saved from
+    here on."""
     if not chat.record.saves:
         change(chat, "save", ["on"])
         chat.note("This conversation is saved from here on.")
