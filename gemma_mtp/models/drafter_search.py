@@ -69,6 +69,26 @@ def find_drafter(target: Path, catalogue: Catalogue) -> Found:
     )
 
 
+def find_rival(
+    target: Path, drafter: Path, names: tuple[str, ...], catalogue: Catalogue
+) -> tuple[Path | None, str]:
+    """A drafter that was pulled for other targets and may fit better than `drafter`, which the
+    target does not have of its own, and whose it is; None where there is none, or where `names` or
+    the target's header say of which kind it is."""
+    pulled = {path: about for path, about in _pulled_drafters() if path != drafter}
+    files = [target, drafter, *pulled, paths.own_models()]
+
+    def find() -> str:
+        ours = gguf.read_header(target)
+        if says_qat(ours.metadata, *names):
+            return ""
+        fitting, _ = _fitting(ours, list(pulled))
+        return _rival(ours, gguf.read_header(drafter), fitting, [], catalogue)
+
+    found = Path(remembered(files, find, f"rival {names}"))
+    return (found, _whose(target, pulled[found])) if found in pulled else (None, "")
+
+
 def _whose(target: Path, pulled: _Pulled | None) -> str:
     """The pair that a drafter belongs to, if that has another target."""
     return "" if pulled is None or pulled.is_that_of(target) else pulled.name
@@ -80,15 +100,7 @@ def _find(
     """The path of the drafter, or "", that of a rival, or "", and why there is none; only those
     that are `near` are spoken of."""
     ours = gguf.read_header(target)
-    fitting: list[gguf.Header] = []
-    problems: list[GemmaMtpError] = []
-    for path in (*near, *pulled):
-        try:
-            header = gguf.read_header(path)
-            foreign_drafter.check(ours, header)
-            fitting.append(header)
-        except GemmaMtpError as error:
-            problems += [error] if path in near else []
+    fitting, problems = _fitting(ours, [*near, *pulled])
     fitting = [drafter for drafter in fitting if drafter.path in near] or fitting
     best, several = _best(ours, fitting, near, catalogue)
     if best is not None:
@@ -98,8 +110,25 @@ def _find(
         return "", "", f"several drafters fit it: {names}; name one with --drafter"
     known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
     pull = f"that of {known[0].name} fits: gemma-mtp pull {known[0].name}" if known else ""
-    why = [str(problem).rstrip(".") for problem in problems[:1]] + [pull] * bool(pull)
+    spoken_of = [problem for path, problem in problems.items() if path in near]
+    why = [str(problem).rstrip(".") for problem in spoken_of[:1]] + [pull] * bool(pull)
     return "", "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
+
+
+def _fitting(
+    target: gguf.Header, drafters: list[Path]
+) -> tuple[list[gguf.Header], dict[Path, GemmaMtpError]]:
+    """Those that fit the target, and what is wrong with the others."""
+    fitting: list[gguf.Header] = []
+    problems: dict[Path, GemmaMtpError] = {}
+    for path in drafters:
+        try:
+            header = gguf.read_header(path)
+            foreign_drafter.check(target, header)
+            fitting.append(header)
+        except GemmaMtpError as error:
+            problems[path] = error
+    return fitting, problems
 
 
 def _rival(

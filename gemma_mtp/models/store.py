@@ -18,7 +18,7 @@ from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, presets, ty
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
-from gemma_mtp.models.drafter_search import Found, find_drafter
+from gemma_mtp.models.drafter_search import Found, find_drafter, find_rival
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
@@ -262,7 +262,11 @@ class Store:
         except BadPair as error:
             error.hint = mend  # a pull hashes the files, and fetches what is wrong
             raise
-        return files
+        if files.drafter is None or not files.drafter_of:
+            return files
+        names = entry.name, entry.target.path
+        rival, whose = find_rival(files.target, files.drafter, names, self.catalogue)
+        return replace(files, rival=rival, rival_of=whose)
 
     def _require_no_lost_links(self, entry: Entry) -> None:
         """A pair on a disk that is not connected is no reason to fetch it again."""

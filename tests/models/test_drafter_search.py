@@ -206,17 +206,29 @@ def test_the_architecture_is_read_without_the_rest(tmp_path: Path, place: str) -
 # --- none beside it ------------------------------------------------------------------------------
 
 
-def pulled(name: str, *drafter: Any) -> None:
-    """A pair as a pull leaves it."""
-    folder = paths.models_dir() / name
+def pulled(name: str, *drafter: Any, source: str = "", title: str = "") -> None:
+    """A pair as a pull leaves it; its drafter is from the repository `source`, if that is another
+    one, and its target says that it is called `title`."""
+    folder = paths.models_dir() / name.replace(":", "-").replace("/", "--")
     folder.mkdir(parents=True)
     put(folder / "mtp.gguf", drafter or writer.drafter())
-    put(folder / "target.gguf", writer.target())
+    put(folder / "target.gguf", writer.target(), **({"name": title} if title else {}))
     files = [
-        {"role": role, "path": path, "bytes": (folder / path).stat().st_size, "sha256": "0" * 64}
+        {
+            "role": role,
+            "path": path,
+            "bytes": (folder / path).stat().st_size,
+            "sha256": "0" * 64,
+            "repo": source * (role == "drafter"),
+        }
         for role, path in (("drafter", "mtp.gguf"), ("target", "target.gguf"))
     ]
-    about = {"name": name, "repo": "o/r", "revision": "0" * 40, "files": files}
+    about = {
+        "name": name,
+        "repo": name.partition(":")[2] or "o/r",
+        "revision": "0" * 40,
+        "files": files,
+    }
     (folder / "pair.json").write_text(json.dumps(about))
 
 
@@ -292,3 +304,30 @@ def test_where_no_drafter_is_here_the_pair_is_named_that_brings_one(folder: Path
     catalogue.entries.append(shaped)
     why = "there is no drafter for this model: that of 2b fits: gemma-mtp pull 2b"
     assert resolve(target, catalogue).no_drafter == why
+
+
+def rival_of_pulled(name: str, title: str) -> PairFiles:
+    metadata, tensors = writer.drafter()
+    pulled(name, source="o/official", title=title)
+    pulled("e2b", metadata | {"general.name": "Gemma 4 E2B qat"}, tensors)
+    return store.Store(load_catalogue()).resolve(name)
+
+
+def test_a_pulled_model_with_a_borrowed_drafter_has_one_of_the_other_kind_tried() -> None:
+    files = rival_of_pulled("hf:org/tuned", "Tuned")
+    assert (files.drafter_of, files.rival_of) == ("o/official", "e2b")
+    assert files.rival == paths.models_dir() / "e2b" / "mtp.gguf"
+
+
+@pytest.mark.parametrize("how", ["repository", "header"])
+def test_not_where_something_says_of_which_kind_it_is(how: str) -> None:
+    names = {"repository": ("hf:org/tuned-QAT", "Tuned"), "header": ("hf:org/tuned", "Tuned QAT")}
+    name, title = names[how]
+    assert rival_of_pulled(name, title).rival is None
+
+
+def test_nor_where_the_drafter_is_the_models_own() -> None:
+    metadata, tensors = writer.drafter()
+    pulled("hf:org/tuned", title="Tuned")
+    pulled("e2b", metadata | {"general.name": "Gemma 4 E2B qat"}, tensors)
+    assert store.Store(load_catalogue()).resolve("hf:org/tuned").rival is None
