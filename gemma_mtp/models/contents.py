@@ -17,7 +17,7 @@ from gemma_mtp.files import json_file
 from gemma_mtp.files.checksum import sha256_of, state_of
 from gemma_mtp.models import gguf_names, pair_record
 
-PIECES, PIECE = 64, 4096  # of a file that is sampled, and bytes of each
+PIECES, PIECE = 16, 4096  # of a file that is sampled, and bytes of each
 DEPTH = 3  # folders above a file in which its pair may have its record
 
 

@@ -7,14 +7,16 @@ the network.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles, Preset, Sampling
+from gemma_mtp.decoding.trial import ENOUGH
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
-from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, presets, typed_names
+from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, presets, tried, typed_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
@@ -28,6 +30,10 @@ from gemma_mtp.text import suggestion
 BUILTIN = "tiny"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
 CONVERTED = "was written for another program; a converted copy of it, in the cache, is used."
+UNDECIDED = (
+    "Two drafters fit it, and nothing says which was made for such weights: what each guesses "
+    f"right in {ENOUGH} tokens of a chat decides."
+)
 GET_AGAIN = "The file is damaged or incomplete: get it again from where it came from."
 
 
@@ -281,11 +287,13 @@ def _loadable(pair: PairFiles) -> PairFiles:
     """With copies in place of drafters that were written for other programs."""
     if pair.drafter is None:
         return pair
-    drafter = usable(pair.target, pair.drafter)
-    rival = usable(pair.target, pair.rival) if pair.rival else None
+    drafter, rival = usable(pair.target, pair.drafter), None
+    with suppress(GemmaMtpError):  # the pair can do without
+        rival = usable(pair.target, pair.rival) if pair.rival else None
     said = "" if drafter == pair.drafter else f"{drafter.name} {CONVERTED}"
-    note = " ".join(filter(None, (pair.note, said)))
-    return replace(pair, drafter=drafter, rival=rival, note=note)
+    found = replace(pair, drafter=drafter, rival=rival)
+    undecided = UNDECIDED if rival and tried.settled(found)[1] is None else ""
+    return replace(found, note=" ".join(filter(None, (pair.note, said, undecided))))
 
 
 def looks_like_path(model: str) -> bool:

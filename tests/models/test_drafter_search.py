@@ -15,8 +15,9 @@ from support.fakes import invoke
 
 from gemma_mtp import paths
 from gemma_mtp.api import LoadOptions, PairFiles
+from gemma_mtp.decoding.trial import Score
 from gemma_mtp.engine.engine import load
-from gemma_mtp.models import gguf, store
+from gemma_mtp.models import gguf, store, tried
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
 from gemma_mtp.models.hyperparameters import shape_of
 
@@ -265,6 +266,9 @@ def test_where_nothing_says_whether_it_is_qat_both_drafters_are_tried(folder: Pa
     plain, qat = of_both_kinds(folder)
     files = resolve(put(folder / TARGET, writer.target()))
     assert (files.drafter, files.rival) == (plain, qat)
+    assert "what each guesses right in 100 tokens of a chat decides" in files.note
+    tried.remember(files, Score(100, 20, 70))
+    assert resolve(folder / TARGET).note == ""
 
 
 @pytest.mark.parametrize("name", ["gemma-4-E2B-it-qat-Q4_0.gguf", "tuned-QAT.gguf"])
