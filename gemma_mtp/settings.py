@@ -262,7 +262,13 @@ class Options(ChatSettings, View, Elsewhere, LoadOptions, ReplySettings, Samplin
         is_time=True,
         variable="GEMMA_MTP_KEEP_ALIVE",
     )
+    fetch_drafter: Literal["ask", "yes", "no"] = setting(
+        "ask",
+        "Download the drafter of its size for a file that has none.",
+        choices=("ask", "yes", "no"),
+    )
     drafter: Path | None = None
+    yes: bool = False  # to every question before a download
     given: frozenset[str] = frozenset()
     written: Mapping[str, Any] = field(default_factory=dict)
     brought: frozenset[str] = frozenset()

@@ -40,8 +40,11 @@ class Environment(Protocol):
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
         """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""
 
-    def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
-        """As `resolve`, but offers to pull a pair that is not here, and says what may go wrong."""
+    def resolve_or_offer(
+        self, model: str | None, drafter: Path | None, options: Options | None = None
+    ) -> PairFiles:
+        """As `resolve`, but offers to pull a pair that is not here, or a drafter for a file without
+        one, and says what may go wrong."""
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]

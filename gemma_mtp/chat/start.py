@@ -102,7 +102,7 @@ def _begin(
 
 
 def _files(env: Environment, model: str | None, options: Options) -> PairFiles:
-    return env.resolve_or_offer(model, options.drafter)
+    return env.resolve_or_offer(model, options.drafter, options)
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attachment]:

@@ -178,7 +178,8 @@ def _files(
             "A MODEL in the command answers all of them.",
         )
     try:
-        files = env.resolve_or_offer(model or next(iter(named), None), options.drafter)
+        first = next(iter(named), None)
+        files = env.resolve_or_offer(model or first, options.drafter, options)
     except ModelNotAvailable as error:
         if model is None and named:
             error.hint = f"{error.hint} A MODEL in the command answers all lines.".strip()

@@ -94,7 +94,9 @@ class ServerEnvironment(Environment):
             raise ModelNotAvailable(f'{self._server.address} has no model "{model}".', hint)
         return PairFiles(found.name, Path(found.name), None)
 
-    def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve_or_offer(
+        self, model: str | None, drafter: Path | None, options: Options | None = None
+    ) -> PairFiles:
         return self.resolve(model, drafter)
 
     def attach(

@@ -50,11 +50,13 @@ class Environment:
     def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
         return self.store.resolve(model, drafter)
 
-    def resolve_or_offer(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve_or_offer(
+        self, model: str | None, drafter: Path | None, options: Options | None = None
+    ) -> PairFiles:
         """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
         from gemma_mtp.cli.find_pair import resolve_or_offer
 
-        return resolve_or_offer(self, model, drafter)
+        return resolve_or_offer(self, model, drafter, options)
 
     def words(
         self, typed: Sequence[str], command: str, named: str | None, prompt: str | None

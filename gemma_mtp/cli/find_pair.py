@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.cli.doctor import warning
+from gemma_mtp.cli.fetch_drafter import with_drafter
 from gemma_mtp.errors import NotPulled
+from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import agreed, can_ask, note, say
 from gemma_mtp.text import byte_size
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
 
 
-def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) -> PairFiles:
-    """The pair to load; one that is not here is pulled if somebody at a terminal says so.
+def resolve_or_offer(
+    env: Environment, model: str | None, drafter: Path | None, options: Options | None = None
+) -> PairFiles:
+    """The pair to load; what is not here is pulled if somebody at a terminal or the options say so.
 
     Says what may go wrong: that another one is used than last time, or that memory is short.
     """
+    options = options or Options()
     if trouble := env.trouble():
         note(trouble)
     if model is not None:
@@ -30,12 +35,14 @@ def resolve_or_offer(env: Environment, model: str | None, drafter: Path | None) 
     try:
         files = env.resolve(model, drafter)
     except NotPulled as error:
-        if not can_ask() or not _offer(env, error.name):
+        if not (options.yes or (can_ask() and _offer(env, error.name))):
             raise
         from gemma_mtp.cli.pull import show_pull
 
         show_pull(env, error.name)
         return env.resolve(model, drafter)
+    if files.drafter is None and options.draft != 0:
+        files = with_drafter(env, files, options)
     lost = "" if model else env.store.last_used_problem()
     if lost:
         note(f"{lost} {files.called} is used instead.")

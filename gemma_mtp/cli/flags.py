@@ -45,6 +45,7 @@ NamedPrompt = Annotated[
     str | None, Option("--prompt", "-p", metavar="TEXT", help="The same as PROMPT.")
 ]
 Prompt = Annotated[list[str] | None, Argument(metavar="PROMPT", help="What to ask.")]
+Yes = Annotated[bool, Option("--yes", "-y", help="Download what is missing without asking.")]
 Verbose = Annotated[
     bool, Option("--verbose", help="llama.cpp's log, and a traceback of any error.")
 ]
@@ -102,12 +103,14 @@ def takes_options(
         own = signature(command, eval_str=True).parameters.values()
         added = [_parameter(name, flag) for name, flag in flags.items()]
         added += [_parameter("drafter", Drafter), _parameter("verbose", Verbose, False)]
+        added += [_parameter("yes", Yes, False)] if kind is Options else []
 
         def wrapper(**values: Any) -> int:
             chosen = {name: values.pop(name) for name in flags}
             chosen = {name: value for name, value in chosen.items() if value is not None}
             options = read_options(chosen, values["context"].obj if kind is Options else None)
-            fixed = {name: values.pop(name) for name in ("drafter", "verbose")}
+            asked = ("drafter", "verbose", *(("yes",) if kind is Options else ()))
+            fixed = {name: values.pop(name) for name in asked}
             return command(options=options.with_values(**fixed), **values)
 
         wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__

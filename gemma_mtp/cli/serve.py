@@ -146,7 +146,7 @@ def _load(env: Environment, engines: Engines, options: Options) -> None:
 
 
 def _found(env: Environment, engines: Engines, options: Options) -> PairFiles:
-    files = env.resolve_or_offer(engines.default, options.drafter)
+    files = env.resolve_or_offer(engines.default, options.drafter, options)
     env.remember_used(files.called)
     return files
 

@@ -70,8 +70,18 @@ class Original:
 
 
 @dataclass(frozen=True)
+class DrafterRepo:
+    """A repository that is known to hold a drafter for the size `model`."""
+
+    model: str
+    repo: str
+    qat: bool = False
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A pair with a name. `default`: what the bare size name stands for.
+    """A pair with a name. `default`: what the bare size name stands for. `drafter_alone`: only the
+    drafter is meant, for a target that is here from elsewhere.
 
     ValueError when both files have one name.
     """
@@ -95,6 +105,7 @@ class Entry:
     draft_range: tuple[int, int] = (0, 7)
     original: Original | None = None
     own: bool = False  # from the user's file
+    drafter_alone: bool = False
     sampling: Sampling = Sampling()  # what is recommended
     published: Preset = Preset()  # what else came with it from where it was pulled
 
@@ -126,7 +137,10 @@ class Catalogue:
         listed = (_entries(model, self.sampling) for model in data["model"])
         self.entries = [entry for entries in listed for entry in entries]
         known = {model["name"]: model for model in data["model"]}
-        for model in catalogue_schema.OWN(bounded.parse_toml(own), "").get("model", []):
+        added = catalogue_schema.OWN(bounded.parse_toml(own), "")
+        rows = (*added.get("drafter", []), *data.get("drafter", []))
+        self.drafters = [DrafterRepo(**row) for row in rows]
+        for model in added.get("model", []):
             inherited = {k: v for k, v in known.get(model["name"], {}).items() if k != "source"}
             both, is_new = {**inherited, **model}, model["name"] not in known
             for entry in _entries(both, self.sampling, is_new):

@@ -86,4 +86,5 @@ MODEL = table(
         "sampling": SAMPLING,
     },
 )
-OWN = table({}, {"model": rows(MODEL, most=200)})
+DRAFTER = table({"model": _WORD, "repo": _REPO}, {"qat": truth})
+OWN = table({}, {"model": rows(MODEL, most=200), "drafter": rows(DRAFTER, most=200)})

@@ -8,6 +8,7 @@ Knows neither llama.cpp nor the network.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from gemma_mtp.models.check_cache import remembered
 from gemma_mtp.models.contents import sampled
 from gemma_mtp.models.pair_record import read_record
 from gemma_mtp.models.size_of_file import drafter_of_size, says_qat
+
+ALONE = "drafter-"  # begins the name of a drafter that was pulled alone; its pair's follows
+SEVERAL = "several drafters fit it"
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,12 @@ class _Pulled:
     """Whose a drafter is that was pulled: the name of the pair, and its target."""
 
     name: str
-    target: Path
+    target: Path | None  # None: it was pulled alone
 
     def is_that_of(self, target: Path) -> bool:
         """Whether `target` is a copy of the target of this pair."""
+        if self.target is None:
+            return False
         with suppress(OSError):
             same_size = disk.size_of(self.target) == disk.size_of(target)
             return same_size and sampled(self.target) == sampled(target)
@@ -107,9 +113,10 @@ def _find(
         return str(best.path), _rival(ours, best, fitting, near, catalogue), ""
     if several:
         names = ", ".join(drafter.path.name for drafter in several)
-        return "", "", f"several drafters fit it: {names}; name one with --drafter"
+        return "", "", f"{SEVERAL}: {names}; name one with --drafter"
     known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
-    pull = f"that of {known[0].name} fits: gemma-mtp pull {known[0].name}" if known else ""
+    command = f"gemma-mtp pull {shlex.quote(str(ours.path))}"
+    pull = f"that of {known[0].name} fits: {command}" if known else ""
     spoken_of = [problem for path, problem in problems.items() if path in near]
     why = [str(problem).rstrip(".") for problem in spoken_of[:1]] + [pull] * bool(pull)
     return "", "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
@@ -203,8 +210,9 @@ def _pulled_drafters() -> Iterator[tuple[Path, _Pulled]]:
     for folder in _entries(paths.models_dir()):
         if record := read_record(folder):
             first = {file.role: folder / file.path for file in reversed(record.files)}
-            if "target" in first and "drafter" in first and first["drafter"].is_file():
-                yield first["drafter"], _Pulled(record.name, first["target"])
+            if "drafter" in first and first["drafter"].is_file():
+                whose = record.name.removeprefix(ALONE)
+                yield first["drafter"], _Pulled(whose, first.get("target"))
 
 
 def _entries(folder: Path) -> list[Path]:

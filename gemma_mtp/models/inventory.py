@@ -257,7 +257,7 @@ def _recorded(folder: Path, record: PairRecord) -> tuple[StoredFile, ...]:
 
 def _tag(record: PairRecord) -> str:
     targets = (file for file in record.files if file.role == "target")
-    return next((file.quantization.lower() for file in targets), "")
+    return next((file.quantization.lower() for file in targets), "drafter alone")
 
 
 def _is_bare(folder: Path) -> bool:

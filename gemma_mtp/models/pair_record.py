@@ -169,8 +169,9 @@ def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
 
 
 def pair_files(entry: Entry) -> tuple[RemoteFile, ...]:
-    """The drafter first, as it is small: what is wrong with access or network shows early."""
-    return *entry.drafter.parts, *entry.target.parts
+    """All files of a pair, or of its drafter alone. The drafter comes first, as it is small: what
+    is wrong with access or network shows early."""
+    return *entry.drafter.parts, *(() if entry.drafter_alone else entry.target.parts)
 
 
 def modified_at(path: Path) -> int:

@@ -290,17 +290,19 @@ class _HubHandler(_Handler):
         self.hub.requests["API"] += 1
         if self.fault(self.hub.faults.hub, self.hub.faults.hub_always) or self.refused():
             return None
-        if not path.startswith(f"/api/models/{self.hub.repo}"):
+        named = "/".join(path.removeprefix("/api/models/").split("/")[:2])
+        files = {self.hub.repo: self.hub.files, **self.hub.others}.get(named)
+        if files is None:
             return self.reply(404, {"X-Error-Code": "RepoNotFound"})
         if self.hub.faults.listing is not None:
             return self.odd_listing(self.hub.faults.listing)
         siblings = [
             {"rfilename": name, "size": stored.size, "blobId": "0" * 40,
              "lfs": {"sha256": stored.sha256, "size": stored.size, "pointerSize": 135}}
-            for name, stored in self.hub.files.items()
+            for name, stored in files.items()
         ]  # fmt: skip
         body = {
-            "id": self.hub.repo,
+            "id": named,
             "sha": REVISION,
             "siblings": siblings,
             "tags": [],

@@ -109,6 +109,14 @@ def choose(
     return Choice(target, drafter, (why, because))
 
 
+def drafter_in(repo: str, files: Sequence[HubFile], qat: bool) -> HubFile | None:
+    """The drafter in one file that a repository holds for targets of other ones."""
+    models = _models(files)
+    named = gguf_names.drafters_among({file.path: file.bytes for file in models})
+    whole = [f for f in models if f.path in named and not gguf_names.part_number(f.path)]
+    return choose_drafter(repo, whole, "", qat)[0]
+
+
 def _models(files: Sequence[HubFile]) -> list[HubFile]:
     """One file for each model that could be half of a pair: of a split one, its first part."""
     found: dict[str, HubFile] = {}

@@ -20,6 +20,7 @@ from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.kaggle_library import KaggleBlob
 from gemma_mtp.models.pull.ollama_registry import LayerBlob
 from gemma_mtp.models.pull.options import PullOptions
+from gemma_mtp.models.pull.other_drafters import UnusableDrafter
 
 
 @dataclass
@@ -58,7 +59,8 @@ def expect(
 ) -> list[WantedFile]:
     """All files of the pair: as a folder states them, else the hub, else the catalogue.
 
-    Raises HubError when a sha256 is not the pinned one, or when the hub refuses.
+    Raises HubError when a sha256 is not the pinned one, or when the hub refuses; UnusableDrafter
+    where that is about the drafter.
     """
     found = []
     unreachable: HubError | None = None
@@ -76,6 +78,8 @@ def expect(
                 _ask_hub(wanted, entry, revision, options, on_event)
             except HubError as error:
                 if not isinstance(error.__cause__, TransientError):
+                    if file in entry.drafter.parts:
+                        raise UnusableDrafter(error) from error
                     raise
                 # The file may be on this machine nevertheless.
                 unreachable = wanted.unreachable = error
@@ -100,8 +104,7 @@ def _ask_hub(
     wanted: WantedFile, entry: Entry, revision: str, options: PullOptions, on_event: OnEvent
 ) -> None:
     file = wanted.file
-    repo, at = file.repo or entry.repo, file.revision or revision
-    blob = _blob(repo, at, file)
+    blob = blob_of(file, entry, revision)
     facts = retry.ask(blob.where, blob.facts, hub.longest_answer(), on_event)
     if file.repo or revision == entry.revision:
         where = f"{blob.where} at revision {facts.commit[:12]}"
@@ -114,13 +117,14 @@ def _ask_hub(
     wanted.blob, wanted.commit = blob, facts.commit
 
 
-def _blob(repo: str, revision: str, file: RemoteFile) -> hub.Blob:
+def blob_of(file: RemoteFile, entry: Entry, revision: str) -> hub.Blob:
     """Who sends a file, by the prefix of where it comes from."""
+    repo, at = file.repo or entry.repo, file.revision or revision
     if ollama_names.is_ollama_name(repo):
-        return LayerBlob(repo, revision, file)
+        return LayerBlob(repo, at, file)
     if kaggle_names.is_kaggle_name(repo):
-        return KaggleBlob(kaggle_names.read(repo), revision, file.path)
-    return hub.Blob(repo, revision, file.path)
+        return KaggleBlob(kaggle_names.read(repo), at, file.path)
+    return hub.Blob(repo, at, file.path)
 
 
 def _kept(repo: str, revision: str, path: str) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models import gguf_parser, size_of_file
-from gemma_mtp.models.catalogue import Catalogue, RemoteFile
+from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile
 from gemma_mtp.models.pull import hub, retry
 from gemma_mtp.models.pull.events import OnEvent
 
@@ -52,5 +52,13 @@ def official_drafter(
             f"{lacking}, and its shape is that of no model in the catalogue.", OWN_DRAFTER
         )
     entry, why = found
-    parts = [replace(p, repo=entry.repo, revision=entry.revision) for p in entry.drafter.parts]
-    return parts, f"{lacking}; {why}."
+    return [*drafter_file(entry).parts], f"{lacking}; {why}."
+
+
+def drafter_file(entry: Entry) -> RemoteFile:
+    """The drafter of a pair of the catalogue, with the place that it comes from."""
+    first, *rest = (
+        replace(part, repo=entry.repo, revision=entry.revision, rest=())
+        for part in entry.drafter.parts
+    )
+    return replace(first, rest=tuple(rest))

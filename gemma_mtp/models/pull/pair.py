@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
@@ -25,8 +26,10 @@ from gemma_mtp.models.pair_record import FileRecord, PairRecord, read_record
 from gemma_mtp.models.preset_data import data_of
 from gemma_mtp.models.pull import beginnings, hub, reuse, verify
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
-from gemma_mtp.models.pull.expected_files import WantedFile, expect
+from gemma_mtp.models.pull.expected_files import WantedFile, blob_of, expect
+from gemma_mtp.models.pull.official_drafter import beginning
 from gemma_mtp.models.pull.options import PullOptions
+from gemma_mtp.models.pull.other_drafters import UnusableDrafter
 from gemma_mtp.models.pull.transfer import Transfer, journal_of
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
@@ -52,19 +55,46 @@ def pull(
         waiting = PullNote(f"Another pull of {entry.name} is running; waiting for it.")
         with locked(folder, lambda: on_event(waiting)):
             ready = verify.ready_as_verified(entry, folder, revision)
-            return ready or _run(_Pull(entry, folder, revision, on_event, options))
+            return ready or _run(entry, folder, revision, on_event, options)
     except OSError as error:
         raise disk.disk_error(error, folder) from error
 
 
-def _run(pull: _Pull) -> PairFiles:
+def _run(
+    entry: Entry, folder: Path, revision: str, on_event: OnEvent, options: PullOptions
+) -> PairFiles:
     """Leaves no folder behind if nothing at all was fetched."""
     try:
-        return pull.run()
+        return _with_some_drafter(_Pull(entry, folder, revision, on_event, options))
     except BaseException:
         with contextlib.suppress(OSError):
-            _remove_empty(pull.folder)
+            _remove_empty(folder)
         raise
+
+
+def _with_some_drafter(first: _Pull) -> PairFiles:
+    """Try other drafters where one cannot be had or does not fit, if there are others."""
+    try:
+        return first.run()
+    except UnusableDrafter as fault:
+        error = reason = fault.error
+    tried, others = {_place(first.entry, first.entry.drafter)}, first.options.others
+    names = (first.entry.repo, first.entry.target.path)
+    for file, why in others(first.metadata(), names, first.on_event) if others else ():
+        if _place(first.entry, file) in tried:
+            continue
+        tried.add(_place(first.entry, file))
+        first.on_event(PullNote(f"{str(reason).rstrip('.')}. {file.path} instead: {why}."))
+        entry = replace(first.entry, drafter=file)
+        try:
+            return _Pull(entry, first.folder, first.revision, first.on_event, first.options).run()
+        except UnusableDrafter as fault:
+            reason = fault.error
+    raise error
+
+
+def _place(entry: Entry, file: RemoteFile) -> tuple[str, str]:
+    return file.repo or entry.repo, file.path
 
 
 def _remove_empty(folder: Path) -> None:
@@ -197,10 +227,26 @@ class _Pull:
         """That both can be loaded and belong together, by their headers alone; the bytes of one
         that is refused are forgotten, since nobody has compared them with anything yet."""
         with self._forgetting(self.entry.target):
-            target = self._early_header(self.entry.target, "target")
+            target = self._early_target()
             pair_check.check_target(target)
-        with self._forgetting(self.entry.drafter):
-            foreign_drafter.check(target, self._early_header(self.entry.drafter, "drafter"))
+        try:
+            with self._forgetting(self.entry.drafter):
+                foreign_drafter.check(target, self._early_header(self.entry.drafter, "drafter"))
+        except BadPair as error:
+            raise UnusableDrafter(error) from error
+
+    def metadata(self) -> Mapping[str, Any]:
+        """What the target says of itself, whether its header was read already or not."""
+        if self.wanted or self.options.fits:
+            return self._early_target().metadata
+        target = self.entry.target
+        blob = blob_of(target, self.entry, self.revision)
+        return beginning(blob, target.path, target.bytes, self.on_event)
+
+    def _early_target(self) -> gguf.Header:
+        if self.entry.drafter_alone and self.options.fits:
+            return gguf.read_header(self.options.fits)
+        return self._early_header(self.entry.target, "target")
 
     def _early_header(self, file: RemoteFile, role: str) -> gguf.Header:
         wanted = {w.file.path: w for w in self.wanted}
@@ -259,8 +305,9 @@ class _Pull:
     def _check_pair(self) -> None:
         """That both can be loaded and belong together; a good hash says neither."""
         with gguf.advising(AS_PUBLISHED):
-            ours, theirs = (self._header(f) for f in (self.entry.target, self.entry.drafter))
-            foreign_drafter.check(ours, theirs)
+            ours = self._early_target() if self.entry.drafter_alone else None
+            ours = ours or self._header(self.entry.target)
+            foreign_drafter.check(ours, self._header(self.entry.drafter))
 
     def _header(self, file: RemoteFile) -> gguf.Header:
         staged = {w.file.path: w.staged for w in self.wanted}

@@ -7,7 +7,6 @@ and where its files belong; leaves the work to `pull.pair`.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +14,15 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, HubError, ModelNotAvailable, UsageError
-from gemma_mtp.models import hub_names, kaggle_names, ollama_names
+from gemma_mtp.models import drafter_offer, hub_names, kaggle_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
 from gemma_mtp.models.pull import kaggle, ollama_registry
 from gemma_mtp.models.pull.choose_pair import look_up
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullReady
+from gemma_mtp.models.pull.official_drafter import OWN_DRAFTER
 from gemma_mtp.models.pull.options import PullOptions
+from gemma_mtp.models.pull.other_drafters import others_in
 from gemma_mtp.models.pull.pair import pull
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.models.typed_names import nearest_of_ours, refuse_other_family
@@ -53,7 +54,11 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
     meant = store.meant(name)
     if meant.note:
         on_event(PullNote(meant.note))
+    if looks_like_path(meant.name) and paths.expanded(meant.name).is_file():
+        return _drafter_for(meant.name, request, store, on_event)
     entry = _find(meant.name, request, store, on_event)
+    if hub_names.names_source(entry.name):  # the catalogue's are pinned, both
+        request = replace(request, others=others_in(store.catalogue))
     if entry.builtin:
         if request.to is not None:
             raise UsageError(f"{entry.name} is part of gemma-mtp and need not be carried.")
@@ -105,11 +110,29 @@ def _looked_up(name: str, request: PullRequest, catalogue: Catalogue, on_event: 
     return look_up(name, request.revision, catalogue, on_event)
 
 
+def _drafter_for(path: str, request: PullRequest, store: Store, on_event: OnEvent) -> str:
+    """Fetch the drafter alone for a target that is a file here; returns the target's name."""
+    if request.to is not None or request.revision is not None:
+        raise UsageError(
+            f"{path} is a file: only its drafter is pulled, without --to or --revision."
+        )
+    files = store.resolve(path)
+    if files.drafter is not None:
+        on_event(PullNote(f"There is a drafter for it already: {files.drafter}."))
+    else:
+        offer = drafter_offer.offer(files, store.catalogue)
+        if offer is None:
+            raise BadPair(f"No drafter is known for {path}: {files.no_drafter}.", OWN_DRAFTER)
+        on_event(PullNote(f"{offer.entry.drafter.path}: {offer.why}."))
+        options = replace(request, fits=files.target, others=others_in(store.catalogue))
+        pull(offer.entry, store.folder(offer.entry), on_event, options)
+        files = store.resolve(path)
+    on_event(PullReady(files.name, str(files.target), str(files.drafter)))
+    return files.name
+
+
 def _is_file(name: str) -> UsageError:
-    """The error about a file where the name of a model is expected."""
-    if paths.expanded(name).is_file():
-        hint = f"gemma-mtp chat {shlex.quote(name)}"
-        return UsageError(f"{name} is a file and need not be pulled.", hint)
+    """The error about the name of a file that is not there."""
     return UsageError(
         f"{name} would be a file, and there is none; a pull takes the name of a model.",
         "What there is: gemma-mtp list --all",

@@ -32,7 +32,11 @@ def ready_as_verified(entry: Entry, folder: Path, revision: str) -> PairFiles | 
     ready, record = ready_files(entry, folder), read_record(folder)
     if ready is None or record is None or record.revision not in ("", revision):
         return None
-    return ready if all(f.is_unchanged(folder) for f in record.files) and _loads(ready) else None
+    return (
+        ready
+        if all(f.is_unchanged(folder) for f in record.files) and _loads(entry, ready)
+        else None
+    )
 
 
 def verify_again(entry: Entry, folder: Path, record: PairRecord, on_event: OnEvent) -> bool:
@@ -74,10 +78,11 @@ def set_aside(path: Path, name: str | None = None) -> str:
     return aside.name
 
 
-def _loads(files: PairFiles) -> bool:
-    """As far as its headers say."""
+def _loads(entry: Entry, files: PairFiles) -> bool:
+    """As far as its headers say; the target of a drafter alone is elsewhere."""
     try:
-        check_once(files.target, files.drafter)
+        if not entry.drafter_alone:
+            check_once(files.target, files.drafter)
     except BadPair:
         return False
     return True

@@ -11,9 +11,9 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import ENTRY, Events, sha256
 
 from gemma_mtp import paths
-from gemma_mtp.errors import BadPair
-from gemma_mtp.models import hub_names
-from gemma_mtp.models.catalogue import Entry, RemoteFile, load_catalogue
+from gemma_mtp.errors import BadPair, GemmaMtpError, UsageError
+from gemma_mtp.models import hub_names, inventory, leftovers
+from gemma_mtp.models.catalogue import DrafterRepo, Entry, RemoteFile, load_catalogue
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.hyperparameters import shape_of
@@ -90,6 +90,7 @@ def test_where_the_drafter_came_from_is_kept_with_the_pair(
 
 
 def test_a_pinned_drafter_that_was_changed_is_refused(hub: Hub, store: Store) -> None:
+    without(store, "q")
     hub.others[OFFICIAL]["mtp-p.gguf"] = Stored.of(DRAFTER + b"x")
     with pytest.raises(Exception, match="is not the pinned file"):
         fulfil(f"hf:{hub.repo}", PullRequest(), store, Events().append)
@@ -112,3 +113,140 @@ def test_values_before_the_end_of_a_cut_header() -> None:
     with pytest.raises(BadPair, match="t is not a GGUF file"):
         first_values(b"<html>", "t")
     assert first_values(b"GGUF" + bytes(4), "t") == {}
+
+
+# --- where that cannot be had, or does not fit --------------------------------------------------
+
+
+WIDER = writer.contents(*writer.drafter(target_width=64))
+
+
+def known(hub: Hub, store: Store, **bodies: bytes) -> None:
+    """Repositories that are known for a drafter of the size p, each with one file."""
+    for name, body in bodies.items():
+        repo = f"org/known-{name}-GGUF"
+        hub.others[repo] = {f"{name}-assistant-Q8_0.gguf": Stored.of(body)}
+        store.catalogue.drafters.append(DrafterRepo("p", repo))
+
+
+def without(store: Store, name: str) -> None:
+    store.catalogue.entries[:] = [e for e in store.catalogue.entries if e.name != name]
+
+
+@pytest.mark.parametrize("fault", ["gone", "other"])
+def test_a_known_repository_is_the_last_resort(hub: Hub, store: Store, fault: str) -> None:
+    without(store, "q")
+    if fault == "gone":
+        del hub.others[OFFICIAL]["mtp-p.gguf"]
+    else:
+        wrong = replace(store.catalogue.entries[-1].drafter, sha256=sha256(WIDER), bytes=len(WIDER))
+        store.catalogue.entries[-1] = replace(store.catalogue.entries[-1], drafter=wrong)
+        hub.others[OFFICIAL]["mtp-p.gguf"] = Stored.of(WIDER)
+    known(hub, store, a=WIDER, b=DRAFTER)
+    store.catalogue.drafters.insert(-2, DrafterRepo("p", "org/deleted"))
+    events = Events()
+    name = fulfil(f"hf:{hub.repo}", PullRequest(), store, events.append)
+    files = store.resolve(name)
+    assert files.drafter is not None
+    assert files.drafter.name == "b-assistant-Q8_0.gguf"
+    assert "b-assistant-Q8_0.gguf instead: a drafter for p, from org/known-b-GGUF." in events.notes
+    entry = hub_names.find_pulled(name, paths.models_dir())
+    assert entry is not None
+    assert entry.drafter.repo == "org/known-b-GGUF"
+
+
+def test_a_drafter_in_the_repository_that_does_not_fit_is_passed_over(
+    hub: Hub, store: Store
+) -> None:
+    hub.files["mtp-tuned.gguf"] = Stored.of(WIDER)
+    events = Events()
+    name = fulfil(f"hf:{hub.repo}", PullRequest(), store, events.append)
+    files = store.resolve(name)
+    assert files.drafter is not None
+    assert files.drafter.name == "mtp-p.gguf"
+    assert "made for width 64, the target has 32. mtp-p.gguf instead" in events.notes
+
+
+def test_where_none_can_be_had_the_first_reason_is_the_error(hub: Hub, store: Store) -> None:
+    hub.others[OFFICIAL].clear()
+    known(hub, store, a=WIDER)
+    with pytest.raises(GemmaMtpError, match=r"has no mtp-p\.gguf"):
+        fulfil(f"hf:{hub.repo}", PullRequest(), store, Events().append)
+    assert not store.ready()[1:]
+
+
+def test_how_it_was_trained_counts_more_than_where_it_is_from(hub: Hub, store: Store) -> None:
+    del hub.others[OFFICIAL]["mtp-p.gguf"]  # that for QAT weights is still there
+    known(hub, store, b=DRAFTER)
+    files = store.resolve(fulfil(f"hf:{hub.repo}", PullRequest(), store, Events().append))
+    assert files.drafter is not None
+    assert files.drafter.name == "b-assistant-Q8_0.gguf"
+
+
+# --- for a file of the user's -------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    target = folder / "tuned-Q4_0.gguf"
+    target.write_bytes(TARGET)
+    return target
+
+
+def test_only_the_drafter_is_fetched_for_a_file(hub: Hub, store: Store, own: Path) -> None:
+    assert store.resolve(str(own)).no_drafter.endswith(f"gemma-mtp pull '{own}'")
+    assert fulfil(str(own), PullRequest(), store, Events().append) == str(own)
+    assert dict(hub.sent) == {"mtp-p.gguf": len(DRAFTER)}
+    assert [path.name for path in own.parent.iterdir()] == [own.name]
+    hub.close()
+    files = Store(store.catalogue).resolve(str(own))  # as a second start
+    assert files.drafter == paths.models_dir() / "drafter-p" / "mtp-p.gguf"
+    assert files.note == "Its drafter is that of p."
+    events = Events()
+    fulfil(str(own), PullRequest(), store, events.append)
+    assert "There is a drafter for it already" in events.notes
+
+
+def test_a_drafter_alone_is_listed_and_removed_as_such(hub: Hub, store: Store, own: Path) -> None:
+    fulfil(str(own), PullRequest(), store, Events().append)
+    (item,) = inventory.items(store)[1:]
+    assert (item.name, item.variant, item.ready) == ("drafter-p", "drafter alone", True)
+    assert not leftovers.leftovers(store)
+    assert [entry.name for entry in store.ready()] == ["tiny"]
+    inventory.remove(inventory.find(store, "drafter-p"))
+    assert store.resolve(str(own)).drafter is None
+
+
+def test_a_drafter_alone_that_was_damaged_is_fetched_again(
+    hub: Hub, store: Store, own: Path
+) -> None:
+    fulfil(str(own), PullRequest(), store, Events().append)
+    (paths.models_dir() / "drafter-p" / "mtp-p.gguf").write_bytes(DRAFTER[:50])
+    assert store.resolve(str(own)).drafter is None
+    fulfil(str(own), PullRequest(), store, Events().append)
+    assert store.resolve(str(own)).drafter is not None
+
+
+def test_a_known_repository_serves_a_file_too(hub: Hub, store: Store, own: Path) -> None:
+    hub.others[OFFICIAL].clear()
+    known(hub, store, b=DRAFTER)
+    fulfil(str(own), PullRequest(), store, Events().append)
+    files = store.resolve(str(own))
+    assert files.drafter is not None
+    assert files.drafter.name == "b-assistant-Q8_0.gguf"
+
+
+@pytest.mark.parametrize("request_", [PullRequest(revision="main"), PullRequest(to=Path("stick"))])
+def test_a_file_is_not_carried_and_has_no_revision(
+    store: Store, own: Path, request_: PullRequest
+) -> None:
+    with pytest.raises(UsageError, match="only its drafter is pulled"):
+        fulfil(str(own), request_, store, Events().append)
+
+
+def test_a_file_whose_size_is_not_known(store: Store, own: Path) -> None:
+    store.catalogue.entries[:] = []
+    with pytest.raises(BadPair, match="No drafter is known for"):
+        fulfil(str(own), PullRequest(), store, Events().append)

@@ -1,0 +1,70 @@
+"""Offers the drafter of its size for a file of the user's that has none. `find_pair` asks."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from gemma_mtp.errors import Cancelled, GemmaMtpError
+from gemma_mtp.terminal.console import agreed, can_ask, note
+from gemma_mtp.text import byte_size
+
+if TYPE_CHECKING:
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.cli.environment import Environment
+    from gemma_mtp.models.drafter_offer import Offer
+    from gemma_mtp.settings import Options
+
+
+def with_drafter(env: Environment, files: PairFiles, options: Options) -> PairFiles:
+    """The pair with a drafter that was fetched for it, if somebody at a terminal or the options
+    want that; else as it is, which decodes plainly."""
+    from gemma_mtp.models import drafter_offer
+
+    wanted = "yes" if options.yes else options.fetch_drafter
+    if wanted == "no" or (wanted == "ask" and drafter_offer.is_declined(files.target)):
+        return files
+    offer = drafter_offer.offer(files, env.catalogue)
+    if offer is not None and (wanted == "yes" or _agreed(files, offer)):
+        return _fetched(env, files)
+    return files
+
+
+def _agreed(files: PairFiles, offer: Offer) -> bool:
+    """What somebody at a terminal says; a no is remembered for this file."""
+    from gemma_mtp.models import drafter_offer
+
+    command = f"gemma-mtp pull {shlex.quote(str(files.target))}"
+    if not can_ask():
+        note(f"{files.target.name} has no drafter here, so it runs without drafts. To fetch that "
+             f"of {offer.whose}{_size(offer)}: {command}")  # fmt: skip
+        return False
+    question = (
+        f"{files.target.name} has no drafter here, which makes replies faster. That of "
+        f"{offer.whose} fits. Download it{_size(offer)}?"
+    )
+    if agreed(question, default=True):
+        return True
+    drafter_offer.decline(files.target)
+    note(f"You are not asked again for this file. To fetch it later: {command}")
+    return False
+
+
+def _fetched(env: Environment, files: PairFiles) -> PairFiles:
+    """What cannot be fetched is no reason not to answer."""
+    from gemma_mtp.cli.pull import show_pull
+
+    try:
+        show_pull(env, files.name)
+        return env.resolve(files.name, None)
+    except Cancelled:
+        raise
+    except GemmaMtpError as error:
+        note(f"{error} {error.hint}".rstrip())
+        note("So it runs without drafts for now.")
+        return files
+
+
+def _size(offer: Offer) -> str:
+    total = offer.entry.drafter.total
+    return f" ({byte_size(total)})" if total else ""
