@@ -20,15 +20,17 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from time import time
+from time import sleep, time
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,11 @@ sys.path.insert(0, str(ROOT))
 
 SIZES = ("12b", "26b", "31b")
 TESTS = ("tests/llama/test_release.py", "tests/engine/test_tiny.py", "tests/engine/test_engine.py")
+HEADS = ("card, date", "pair", "plain tok/s", "k = 1, 2, 3, 4 and auto at 0.75, times plain",
+         "auto against the best fixed", "llama-server, k = 3", "outside llama.cpp")  # fmt: skip
+ACCEPTANCE = 0.75  # what these heads say
+GRACE = 2.0  # seconds in which a program that was told to end does so
+LOADS = "import gemma_mtp.llama"  # whether what was built can be used
 SPLIT = ("26b",)  # measured with its experts on the CPU as well
 # Variables that are kept over a restart: seconds since the epoch, and whether it was built.
 STARTED, BUILT = "REAL_CARD_STARTED", "REAL_CARD_BUILT"
@@ -72,29 +79,46 @@ class Session:
             return None
         with (self.folder / f"{name}.log").open("w") as log:
             try:
-                done = subprocess.run(
+                process = subprocess.Popen(
                     [str(word) for word in command],
                     stdout=log,
                     stderr=log,
-                    timeout=seconds,
                     cwd=ROOT,
                     env={**os.environ, **env},
+                    start_new_session=True,  # so that what it started can be ended with it
                 )
-            except subprocess.TimeoutExpired:
-                self.skip(f"{name}: not done after {seconds:.0f} s ({name}.log).")
-                return None
             except OSError as error:
                 self.skip(f"{name}: {error}.")
                 return None
-        if done.returncode:
-            self.skip(f"{name}: ended with status {done.returncode} ({name}.log).")
-        return done.returncode
+            try:
+                status = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.skip(f"{name}: not done after {seconds:.0f} s ({name}.log).")
+                return None
+            finally:
+                end(process)
+        if status:
+            self.skip(f"{name}: ended with status {status} ({name}.log).")
+        return status
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and all that it started; a server that it started may want to say goodbye."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            over = time() + GRACE
+            while time() < over:  # until none of them is left, which raises
+                os.killpg(process.pid, 0)
+                sleep(0.05)
 
 
 # --- the build -------------------------------------------------------------------------------
 
 
-def build(session: Session, archive: Path) -> Path | None:
+def build(session: Session, archive: Path, with_server: bool = True) -> Path | None:
     """A folder with llama_cpp and the libraries built for this machine; None where that failed.
 
     llama-server is in build/bin, if there was time for it.
@@ -123,10 +147,15 @@ def build(session: Session, archive: Path) -> Path | None:
     if session.run("compile", *make, "llama", seconds=BUILD_SHARE * session.left) != 0:
         return None
     shutil.copytree(source / "llama_cpp", site / "llama_cpp", dirs_exist_ok=True)
+    (site / "llama_cpp" / "lib").mkdir(exist_ok=True)
     for library in (work / "bin").glob("*.so*"):
         shutil.copy(library, site / "llama_cpp" / "lib")
+    if session.run("load", sys.executable, "-c", LOADS, seconds=60, **with_libraries(site)) != 0:
+        return None
     (site / "done").touch()
-    session.run("compile-server", *make, "llama-server", seconds=SERVER_BUILD_SHARE * session.left)
+    if with_server:
+        seconds = SERVER_BUILD_SHARE * session.left
+        session.run("compile-server", *make, "llama-server", seconds=seconds)
     return site
 
 
@@ -147,12 +176,19 @@ def cuda_folders() -> list[str]:
     return [str(place) for place in places if place.is_dir()]
 
 
+def with_libraries(site: Path) -> dict[str, str]:
+    """Variables with which Python finds what was built."""
+    paths = [str(site), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    libraries = [*cuda_folders(), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "LD_LIBRARY_PATH": os.pathsep.join(path for path in libraries if path),
+    }
+
+
 def restarted_with(site: Path) -> None:
     """Go on in this program with the llama.cpp that was built."""
-    paths = [str(site), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    libraries = [*cuda_folders(), os.environ.get("LD_LIBRARY_PATH", "")]
-    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in libraries if path)
+    os.environ.update(with_libraries(site))
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
@@ -226,26 +262,16 @@ def measure(
     limit = Limit(min(seconds, session.left))
     options = LoadOptions(context=2048, log_file=session.folder / f"{name}.log", **load)
     files = PairFiles(name, target, drafter)
-    try:
-        engine: Any = loaded(files, options, lambda share: not limit.is_set())
-    except Exception as error:
-        session.skip(f"{name}: could not be loaded: {error}.")
-        return
-    try:
+    with closing(loaded(files, options, lambda share: not limit.is_set())) as engine:
         about = about_pair(files, engine.info, options, name.partition(" ")[0])
-        measured = Measured({**about, "random_weights": True})
+        measured = Measured({**about, "random_weights": True}, name)
+        session.pages.append(measured)
         plan = replace(PLAN, tokens=tokens, repeat=1) if tokens else PLAN
         measure_pair(engine, measured, plan, ACCEPTANCES, limit)
-    except Exception as error:
-        session.skip(f"{name}: {error}.")
-    else:
-        session.pages.append(measured)
-    finally:
-        engine.close()
 
 
 def against_server(
-    session: Session, server: Path, name: str, target: Path, drafter: Path, seconds: float
+    session: Session, name: str, server: Path, target: Path, drafter: Path, seconds: float
 ) -> None:
     """llama-server on the same files, by benchmarks/compare_llama_server.py."""
     output = session.folder / f"server-{name}.json"
@@ -259,13 +285,9 @@ def against_server(
         }
 
 
-Job = Callable[[float], None]
-"""Gets the seconds that it may take."""
-
-
-def jobs(session: Session, args: argparse.Namespace) -> list[Job]:
-    """All that is to be measured, in order."""
-    found: list[Job] = []
+def jobs(session: Session, args: argparse.Namespace) -> list[partial[None]]:
+    """All that is to be measured, in order; each gets the seconds that it may take."""
+    found: list[partial[None]] = []
     named = [("pair", *args.pair)] if args.pair else []
     for size in args.sizes:
         if is_written(session.folder, size):
@@ -280,13 +302,35 @@ def jobs(session: Session, args: argparse.Namespace) -> list[Job]:
             job = partial(measure, session, f"{name} split", target, drafter, args.tokens, split)
             found.append(job)
         if server.is_file():
-            found.append(partial(against_server, session, server, name, target, drafter))
+            found.append(partial(against_server, session, name, server, target, drafter))
     if named and not server.is_file():
         session.skip("llama-server: it is not there.")
     return found
 
 
 # --- the report ------------------------------------------------------------------------------
+
+
+def summary(machine: dict[str, Any], pages: Sequence[Any], servers: dict[str, Any]) -> list[str]:
+    """A row for each pair, as docs/speed.md has them."""
+    gpus = " + ".join(gpu["name"] for gpu in machine["gpus"]) or machine["cpu"]
+    lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    for pair in pages:
+        results = pair.by_acceptance.get(ACCEPTANCE)
+        if results is None or results.plain is None:
+            continue
+        known = {one.draft: one.speedup for one in results.summaries}
+        speedups = ", ".join(number(known.get(draft)) for draft in ("1", "2", "3", "4", "auto"))
+        row = [f"{gpus}, {machine['date']}", pair.name, f"{results['off'].tokens_per_second:.1f}"]
+        row += [speedups, number(results.auto_vs_best)]
+        row += [number(servers.get(pair.name, {}).get("3", {}).get("ratio"))]
+        row += ["-" if pair.host_share is None else f"{pair.host_share:.1%}"]
+        lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def write_report(session: Session) -> None:
@@ -300,9 +344,16 @@ def write_report(session: Session) -> None:
     object_ = report_page.as_json(about, session.pages) | extra
     (session.folder / "report.json").write_text(json.dumps(object_, indent=1))
     table = report_page.page(about, session.pages).partition("```json")[0]
-    lines = [f"{key}: {value}" for key, value in session.found.items()]
+    servers = session.found.get("llama_server", {})
+    rows = summary(about, session.pages, servers)
+    lines = [f"{key}: {session.found[key]}" for key in ("build", "tests") if key in session.found]
+    lines += [
+        f"{name}, k = {draft}: llama-server's rounds take {row['ratio']:.3f} times as long as ours"
+        for name, drafts in servers.items()
+        for draft, row in drafts.items()
+    ]
     lines += [f"skipped: {sentence}" for sentence in session.skipped]
-    (session.folder / "report.md").write_text("\n".join([table, *lines, ""]))
+    (session.folder / "report.md").write_text("\n".join([*rows, "", table, *lines, ""]))
 
 
 def end_in_time(session: Session) -> None:
@@ -328,7 +379,7 @@ def main() -> int:
     writers = Writers(args.folder, args.sizes)
     if args.archive and not os.environ.get(BUILT):
         os.environ[BUILT] = "yes"
-        site = build(session, args.archive)
+        site = build(session, args.archive, with_server=args.server is None)
         writers.wait(session, until=session.left / 2)
         if site is not None:
             restarted_with(site)
@@ -339,11 +390,15 @@ def main() -> int:
     try:
         todo = jobs(session, args)
         for done, job in enumerate(todo):
-            job(session.left / (len(todo) - done))
+            try:
+                job(session.left / (len(todo) - done))
+            except Exception as error:  # what was measured before must not be lost
+                session.skip(f"{job.args[1]}: {error}")
     except KeyboardInterrupt:
         session.skip("the rest: stopped by Ctrl-C.")
     write_report(session)
     print((args.folder / "report.md").read_text())
+    print(f"All of it: {args.folder / 'report.json'}")
     return 0 if session.pages else 1
 
 

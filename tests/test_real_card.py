@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from time import time
+from time import sleep, time
 
 import pytest
 import real_card
@@ -36,6 +36,8 @@ def test_a_pair_is_measured_and_reported_within_the_time(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "| draft | accepted 0.5 | accepted 0.75 | accepted 0.9 |" in done.stdout
     assert "skipped: llama-server: it is not there." in done.stdout
+    first, *_ = done.stdout.splitlines()
+    assert first in (PROGRAM.parent.parent / "docs" / "speed.md").read_text()  # its place
     found = json.loads((tmp_path / "report.json").read_text())
     assert [at["acceptance"] for at in found["pairs"][0]["at"]] == [0.5, 0.75, 0.9]
     assert found["skipped"] == ["llama-server: it is not there."]
@@ -54,6 +56,24 @@ def test_a_program_that_takes_too_long_is_left_out_and_named(tmp_path: Path) -> 
     ]
 
 
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes of Linux")
+def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    command = ("sh", "-c", f"sleep 60 & echo $! >{file}; wait")
+    assert session(tmp_path, 100).run("server", *command, seconds=1.0) is None
+    late = time() + 10  # the system may need a moment
+    while runs(int(file.read_text())) and time() < late:
+        sleep(0.01)
+    assert not runs(int(file.read_text()))
+
+
 def test_sizes_without_a_pair_are_left_out_and_the_experts_are_measured_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,10 +83,10 @@ def test_sizes_without_a_pair_are_left_out_and_the_experts_are_measured_apart(
         pair=None, sizes=["12b", "26b", "31b"], server=tmp_path / "server", tokens=0
     )
     running = session(tmp_path, 100)
-    found = [job.args[1] for job in real_card.jobs(running, args)]  # type: ignore[attr-defined]
-    assert found[0] == "12b"
-    assert found[2:4] == ["26b", "26b split"]
-    assert len(found) == 5  # and llama-server for each size
+    found = [(job.func.__name__, job.args[1]) for job in real_card.jobs(running, args)]
+    sizes = [name for what, name in found if what == "measure"]
+    assert sizes == ["12b", "26b", "26b split"]
+    assert [name for what, name in found if what == "against_server"] == ["12b", "26b"]
     assert running.skipped == ["31b: its pair was not written."]
 
 
@@ -75,7 +95,7 @@ def test_it_is_built_for_the_card_from_an_archive(
 ) -> None:
     source = tmp_path / "llama_cpp_python-0.3.36"
     (source / "vendor" / "llama.cpp").mkdir(parents=True)
-    (source / "llama_cpp" / "lib").mkdir(parents=True)
+    (source / "llama_cpp").mkdir()
     (source / "llama_cpp" / "__init__.py").write_text("")
     with tarfile.open(tmp_path / "source.tar.gz", "w:gz") as packed:
         packed.add(source, source.name)
@@ -91,10 +111,12 @@ def test_it_is_built_for_the_card_from_an_archive(
         (tools / name).write_text(f"#!/bin/sh\n{body}\n")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setattr(real_card, "LOADS", "import llama_cpp")
     running = session(folder, 100)
     site = real_card.build(running, tmp_path / "source.tar.gz")
     assert site is not None
     assert (site / "llama_cpp" / "lib" / "libggml-cuda.so").is_file()
+    assert running.skipped == []
     configured, compiled, server = (tmp_path / "calls").read_text().splitlines()
     assert "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=90-real" in configured
     assert compiled.endswith("--target llama")

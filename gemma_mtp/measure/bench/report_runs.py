@@ -35,10 +35,12 @@ class Measured:
     """All that was measured of one pair, as far as the time sufficed.
 
     `by_acceptance` has the chance of each draft, or None where the drafter's own drafts counted.
-    `skipped` are sentences about what is missing.
+    `skipped` are sentences about what is missing. `name` is for whoever measures several; it is in
+    no report.
     """
 
     about: dict[str, object]
+    name: str = ""
     costs: Costs | None = None
     by_acceptance: dict[float | None, Results] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
