@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from gemma_mtp.api import Message, Request, Stats, Turn
+from gemma_mtp.api import Grammar, Message, Request, Stats, Turn
 from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.chat.loading import load
 from gemma_mtp.chat.parameters import in_chat_words
@@ -77,6 +77,7 @@ class Chat:
         self.conversation = Conversation(options.system or "")
         self.record = Record(env.archive(), printer.line)
         self.tools = Tools()
+        self.form: Grammar | None = None  # what answers have to look like
         self.attached: list[Attachment] = []
         self.unsent = ""  # text that the next input line starts with
         self.open = True
@@ -195,7 +196,7 @@ class Chat:
         options = options or self.options
         messages = (draft or self.conversation).messages()
         request = Request.of(messages, options, keeping(self.record, options))
-        return replace(request, tools=self.tools.declared())
+        return replace(request, tools=self.tools.declared(), grammar=self.form)
 
     def context_used(self) -> int:
         """Tokens of the conversation; counted only when it is not known from a reply."""

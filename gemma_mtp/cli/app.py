@@ -29,7 +29,7 @@ from gemma_mtp.cli.doctor import doctor
 from gemma_mtp.cli.engine import ps, stop
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.export_command import export_command
-from gemma_mtp.cli.flags import our_word
+from gemma_mtp.cli.flags import our_word, switched
 from gemma_mtp.cli.list import list_models
 from gemma_mtp.cli.pull import pull
 from gemma_mtp.cli.quantize import quantize
@@ -152,7 +152,7 @@ def _run(words: list[str], env: Environment) -> int:
     _in_plain_words(command, bool(narrow))
     if completion.is_asked():
         completion.prepare(command, env)
-    words = list(words)
+    words = switched(words)
     status = command.main(words, "gemma-mtp", standalone_mode=False, obj=env, **narrow)
     return int(status or 0)
 

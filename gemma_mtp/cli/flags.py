@@ -7,7 +7,7 @@ config.toml; who typed or wrote what is wrong is told by the name used there.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from gemma_mtp.paths import config_file
-from gemma_mtp.setting import Setting, settings_of
-from gemma_mtp.settings import CHAT_SETTINGS, SETTINGS, Options
+from gemma_mtp.setting import SWITCH, Setting, settings_of
+from gemma_mtp.settings import CHAT_SETTINGS, EFFORTS, SETTINGS, Options
 from gemma_mtp.terminal.console import note
 
 if TYPE_CHECKING:
@@ -85,6 +85,25 @@ def our_word(word: str) -> str:
         return word
     name = word.replace("-", "_").lower()
     return OTHER_NAMES.get(name, name).replace("_", "-")
+
+
+def switched(words: Sequence[str]) -> list[str]:
+    """The words of a command line with `--think=false` and its like, as Ollama writes switches, as
+    the flags that say so. `--think=low` and other efforts are budgets."""
+    found = list(words)
+    end = found.index("--") if "--" in found else len(found)
+    for at, word in enumerate(found[:end]):
+        flag, equals, value = word.partition("=")
+        known = SETTINGS.get(our_word(flag[2:]).replace("-", "_")) if word[:2] == "--" else None
+        if not equals or known is None or known.kind is not bool:
+            continue
+        if value.lower() in SWITCH:
+            found[at] = flag_of(known.name if SWITCH[value.lower()] else f"no-{known.name}")
+        elif known.name == "think" and EFFORTS.get(value.lower()):
+            found[at] = f"--think-budget={EFFORTS[value.lower()]}"
+        elif known.name == "think" and value.lower() in EFFORTS:
+            found[at] = "--no-think" if EFFORTS[value.lower()] == 0 else "--think"
+    return found
 
 
 def takes_options(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from typer import Option
 
 from gemma_mtp.api import Grammar
+from gemma_mtp.chat.form import form_of
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files.reading import read_text
 from gemma_mtp.terminal.console import note
@@ -41,16 +41,4 @@ def wanted(format: str | None, choices: str | None, grammar: Path | None) -> Gra
     if grammar is not None:
         text = read_text(grammar, note)
         return Grammar("gbnf" if "::=" in text else "lark", text)
-    if format is None:
-        return None
-    if format.lower() == "json":
-        return Grammar("json")
-    inline = format.lstrip().startswith("{")
-    text = format if inline else read_text(Path(format), note)
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{'What --format has' if inline else format} is no JSON: {error}."
-        ) from error
-    return Grammar("json_schema", text)
+    return None if format is None else form_of(format, note, "--format")

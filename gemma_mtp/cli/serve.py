@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gemma_mtp.server.guard import Rules
     from gemma_mtp.server.record import Record
 
+HOST = "127.0.0.1"
 PORT = 11435  # beside Ollama's, which is 11434
 KEY = "GEMMA_MTP_API_KEY"
 POLLED = ("/health", "/metrics")  # asked for again and again by programs that watch
@@ -38,14 +39,23 @@ def serve(
     options: Options,
     model: Model = None,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Listen here; 0.0.0.0: everywhere.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
+        str | None,
         typer.Option(
-            "--port", metavar="N", min=0, max=65535, help="Listen here; 11434 takes Ollama's place."
+            "--host",
+            metavar="ADDRESS",
+            help=f"Listen here; 0.0.0.0: everywhere. [default: {HOST}, or as OLLAMA_HOST says]",
         ),
-    ] = PORT,
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65535,
+            help=f"Listen here; 11434 takes Ollama's place. [default: {PORT}]",
+        ),
+    ] = None,
     api_key: Annotated[
         str | None,
         typer.Option("--api-key", metavar="KEY", help="Answer only who shows this key."),
@@ -89,6 +99,7 @@ def serve(
     from gemma_mtp.server.ports import is_loopback, listen, own_names
     from gemma_mtp.server.run import run
 
+    host, port = _where(host, port)
     names = (host, *(allow_host or ()))
     if not is_loopback(host):
         names += own_names()
@@ -106,6 +117,24 @@ def serve(
         app = make_app(engines, rules, _ignore if quiet else _tell, options.verbose)
         orderly = run(app, engines, sock, options.verbose)
     return ExitStatus.OK if orderly else ExitStatus.INTERRUPTED
+
+
+def _where(host: str | None, port: int | None) -> tuple[str, int]:
+    """Where to listen: as typed, else as OLLAMA_HOST says where it names this machine. To programs
+    that ask, it may name another one."""
+    from gemma_mtp.server.ports import is_own, read_host
+
+    said = os.environ.get("OLLAMA_HOST", "").strip()
+    if not said or (host is not None and port is not None):
+        return host or HOST, PORT if port is None else port
+    named, number = read_host(said)
+    if not is_own(named or HOST):
+        note(f"OLLAMA_HOST names another machine, {named}; it is left alone.")
+        named, number = "", None
+    chosen = host or named or HOST, port if port is not None else PORT if number is None else number
+    if chosen != (host or HOST, PORT if port is None else port):
+        note(f"OLLAMA_HOST says to listen at {said}; --host and --port count more.")
+    return chosen
 
 
 def _key(typed: str | None, file: Path | None) -> str:

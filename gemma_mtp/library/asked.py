@@ -27,15 +27,22 @@ def read(settings: Mapping[str, Any], names: Mapping[str, Setting]) -> dict[str,
     return {known[name].field: known[name].accept(value) for name, value in settings.items()}
 
 
-def messages_of(said: Said | Sequence[Said], system: str | None) -> tuple[Message, ...]:
-    """A conversation, behind the system prompt if it has none of its own. Raises UsageError."""
+def messages_of(
+    said: Said | Sequence[Said], system: str | None, opening: tuple[Message, ...] = ()
+) -> tuple[Message, ...]:
+    """A conversation, behind the system prompt if it has none of its own, and behind the messages
+    that each begins with, if it does not go on from them. Raises UsageError."""
     if isinstance(said, str) and not said.strip():
         raise UsageError("The prompt is empty.")
     one = isinstance(said, str) or not isinstance(said, Sequence)
     listed = cast(Sequence[Said], [said] if one else said)
     found = [message_of(each) for each in listed]
     begins = any(message.role == "system" for message in found)
-    return (*([] if begins or not system else [Message.text("system", system)]), *found)
+    if system and not begins:
+        found = [Message.text("system", system), *found]
+    head = 1 if found[:1] and found[0].role == "system" else 0
+    goes_on = tuple(found[head : head + len(opening)]) == opening
+    return (*found[:head], *(() if goes_on else opening), *found[head:])
 
 
 def message_of(said: Said) -> Message:

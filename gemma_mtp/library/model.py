@@ -77,8 +77,11 @@ class Stream(Generic[T]):
 class Model:
     """A model that replies, one reply at a time. `with` closes it."""
 
-    def __init__(self, replies: Replies, options: Options) -> None:
-        self._replies, self._options = replies, options
+    def __init__(
+        self, replies: Replies, options: Options, opening: tuple[Message, ...] = ()
+    ) -> None:
+        """`opening`: messages that each conversation begins with."""
+        self._replies, self._options, self._opening = replies, options, opening
         self._closed = False
 
     def __enter__(self) -> Model:
@@ -136,7 +139,7 @@ class Model:
         self._check_open()
         options = self._options.with_values(**read(settings, REPLY))
         request = replace(
-            Request.of(messages_of(said, options.system), options),
+            Request.of(messages_of(said, options.system, self._opening), options),
             grammar=None
             if schema is None
             else Grammar("json_schema", json.dumps(schema_of(schema))),
@@ -149,9 +152,8 @@ class Model:
     def count(self, said: Said | Sequence[Said]) -> int:
         """How many tokens the prompt of a text or a conversation has."""
         self._check_open()
-        return self._replies.count(
-            Request.of(messages_of(said, self._options.system), self._options)
-        )
+        messages = messages_of(said, self._options.system, self._opening)
+        return self._replies.count(Request.of(messages, self._options))
 
     def _write(
         self, stream: Stream[Any], request: Request, functions: Mapping[str, Function], schema: Any

@@ -34,7 +34,7 @@ def open(
     store = Store(load_catalogue(own_models()))
     files = store.resolve(model, None if drafter is None else Path(drafter))
     options = files.fill(options)
-    return Model(attach(files, options, lambda fraction: True, log.info), options)
+    return Model(attach(files, options, lambda fraction: True, log.info), options, files.opening)
 
 
 def _elsewhere(address: str, api_key: str | None, name: str | None) -> Replies:

@@ -10,6 +10,7 @@ import ipaddress
 import json
 import socket
 from contextlib import closing, suppress
+from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from gemma_mtp.errors import GemmaMtpError, UsageError
@@ -35,6 +36,26 @@ def listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         raise _why_not(host, port, error) from error
+
+
+def read_host(said: str) -> tuple[str, int | None]:
+    """Host, "" where none is named, and port of OLLAMA_HOST, as Ollama reads it:
+    [scheme://]host[:port][/path]. Raises UsageError for a port that is none."""
+    try:
+        found = urlsplit(said if "://" in said else f"//{said}")
+        return found.hostname or "", found.port
+    except ValueError as error:
+        what = f"OLLAMA_HOST is {said}, which is no address."
+        raise UsageError(what, "OLLAMA_HOST=0.0.0.0:11434") from error
+
+
+def is_own(host: str) -> bool:
+    """Whether a host is this machine, or all of its addresses."""
+    if is_loopback(host) or host.lower() in own_names():
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_unspecified or host in _own_addresses()
+    return False
 
 
 def is_loopback(host: str) -> bool:

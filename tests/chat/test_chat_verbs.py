@@ -17,7 +17,7 @@ import pytest
 from support.fakes import Script
 from support.talk import BACK, LINE, Talk
 
-from gemma_mtp.api import LoadOptions, Message, PairFiles, Stats
+from gemma_mtp.api import Grammar, LoadOptions, Message, PairFiles, Stats
 from gemma_mtp.chat import verbs
 from gemma_mtp.chat.race import pace
 from gemma_mtp.conversations.database import Database
@@ -791,7 +791,6 @@ def test_a_parameter_needs_no_word_before_it() -> None:
         ("parameter topk 1", 'There is no parameter "topk".\nDid you mean top_k?'),
         ("colour red", 'There is no setting "colour".\nKnown: parameter,'),
         ("paramter seed 1", 'There is no setting "paramter".\nDid you mean parameter?'),
-        ("format json", "not supported yet."),
         ("markdown maybe", 'That is on or off, not "maybe".'),
         ("thoughts loud", "thoughts must be one of show, fold, hide"),
         ("verbose please", 'That is on or off, not "please".'),
@@ -921,7 +920,7 @@ def test_quiet_and_verbose() -> None:
 def test_set_lists_the_settings() -> None:
     shown = Talk().run("/set", "/set parameter")
     assert "  thoughts show|fold|hide        show thoughts, put one line in their place, " in shown
-    assert "Other words for some of these: nothink, verbose, quiet, nowordwrap," in shown
+    assert "Other words for some of these: noformat, nothink, verbose, quiet, nowordwrap," in shown
     assert f"  {'vi on|off':29}  keys of vi, instead of those of Emacs (now off)\n" in shown
     assert "gemma-mtp config NAME VALUE is for all" in shown
     assert "format" not in shown
@@ -1018,3 +1017,15 @@ def test_a_race_has_drafts_also_where_auto_would_use_none() -> None:
 @pytest.mark.parametrize(("seconds", "factor"), [(60, 1), (3, 1), (2, 0.5), (0.1, 0.02), (0, 0.01)])
 def test_a_race_that_was_over_at_once_is_shown_slowly(seconds: float, factor: float) -> None:
     assert pace(seconds) == factor
+
+
+def test_answers_are_held_to_a_format_until_it_is_taken_away(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "integer"}')
+    talk = Talk()
+    talk.run("/set format json", "hi")
+    assert talk.engine.requests[-1].grammar == Grammar("json")
+    talk.run(f"/set format {schema}", "hi")
+    assert talk.engine.requests[-1].grammar == Grammar("json_schema", '{"type": "integer"}')
+    talk.run("/set noformat", "hi")
+    assert talk.engine.requests[-1].grammar is None

@@ -22,7 +22,6 @@ SEEDS = (
     '"{}" is no seed: that is a whole number of up to 18 digits, such as 42.\n'
     "/seed random lets each reply have its own.\n"
 )
-FORMAT = "Replies in a given format are not supported yet.\nAsk for JSON in the message"
 STAYS = (
     "The context stays at 8192 tokens; it is made with 4096 when the model is loaded anew, as "
     "after gemma-mtp stop.\n"
@@ -93,8 +92,9 @@ ANSWERS = {
     "/set markdown maybe": 'That is on or off, not "maybe".\n/set markdown on, or /set markdown',
     "/set quiet maybe": 'That is on or off, not "maybe".\n/set quiet, or /set quiet off\n',
     "/set thoughts": "Thoughts are shown, dim.\n",
-    "/set format json": FORMAT,
-    "/set noformat": FORMAT,
+    "/set format json": "Answers are JSON.\n",
+    "/set format nope.json": "nope.json cannot be read: No such file or directory.\n",
+    "/set noformat": "Answers are in no given format.\n",
     "/set system Be brief.": "The system prompt is set; /system shows it.\n",
     "/set tempreature 1": 'There is no setting "tempreature".\nDid you mean temperature?\n',
     # Seeds.
@@ -114,7 +114,7 @@ ANSWERS = {
     "/pull e2b": "There is no command /pull. gemma-mtp pull NAME, typed in another terminal",
     "/run e2b": "There is no command /run. /model NAME switches to another model.\n>>> ",
     "/stop": "There is no command /stop. Ctrl-C stops a reply",
-    "/format json": "There is no command /format. Replies cannot be held to a format",
+    "/format json": "Answers are JSON.\n",
     "/image pic.png": "There is no command /image. /file attaches text files; images",
     # Slips of the fingers.
     "/claer": "There is no command /claer; did you mean /clear?\n",

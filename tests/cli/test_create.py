@@ -176,3 +176,23 @@ def test_export_command_has_the_settings_of_a_preset(there: Scripted) -> None:
     assert "--top-k 3" in said
     assert "-c 1024" in said
     assert "--alias a" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "think", "budget"),
+    [
+        ("--think=true", True, None),
+        ("--think=false", False, None),
+        ("--think=low", True, 512),
+        ("--think=high", True, None),
+        ("--think=none", False, None),
+    ],
+)
+def test_switches_may_be_written_as_ollama_has_them(
+    there: Scripted, typed: str, think: bool, budget: int | None
+) -> None:
+    assert gemma(there, "run", "tiny", "hello", typed).status == 0
+    request = there.engine.requests[-1]
+    assert (request.thinks, request.think_budget) == (think, budget)
+    gemma(there, "run", "tiny", "--", typed)
+    assert there.engine.requests[-1].messages[-1].content == typed  # it is the prompt

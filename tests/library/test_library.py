@@ -18,6 +18,7 @@ import gemma_mtp
 from gemma_mtp import GemmaMtpError
 from gemma_mtp.library import Model, Tool
 from gemma_mtp.library.forms import declared, schema_of
+from gemma_mtp.models import presets
 from gemma_mtp.paths import HOME_VARIABLE
 from gemma_mtp.settings import Options
 
@@ -206,3 +207,21 @@ def test_what_is_no_type_and_no_function_is_an_error_of_ours(wrong: dict[str, An
 def test_what_says_nothing_is_refused(said: Any) -> None:
     with pytest.raises(GemmaMtpError, match=r"empty|What is said is a text"):
         model()[0].chat(said)
+
+
+def test_a_preset_opens_with_its_settings_and_begins_each_conversation_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy"}]
+    data = {"from": "tiny", "system": "Arr.", "temperature": 0.25, "message": first}
+    presets.keep(presets.kept_of("pirate", data))
+    engine = FakeEngine([Script("Aye.")])
+    monkeypatch.setattr("gemma_mtp.resident.attach.attach", lambda *_: engine)
+    with gemma_mtp.open("pirate", top_k=3) as found:
+        reply = found.chat("hello")
+        asked = engine.requests[-1]
+        assert [m.content for m in asked.messages] == ["Arr.", "Hi", "Ahoy", "hello"]
+        assert (asked.sampling.temperature, asked.sampling.top_k) == (0.25, 3)
+        found.chat([*reply.messages, "more"])
+    said = [m.content for m in engine.requests[-1].messages]
+    assert said == ["Arr.", "Hi", "Ahoy", "hello", "Aye.", "more"]

@@ -44,7 +44,6 @@ HINTS = {
     "prompt": "/system TEXT sets the system prompt.",
     "editor": "Ctrl-G opens the message in your editor.",
     "cls": "Ctrl-L empties the screen; /clear begins a new conversation.",
-    "format": "Replies cannot be held to a format in a chat; ask for it in the message.",
     "bench": "gemma-mtp bench, typed in another terminal, measures the speed; /race compares here.",
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp import settings
 from gemma_mtp.chat import parameters
+from gemma_mtp.chat.form import form_of
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import (
     ON_OFF,
@@ -23,7 +24,7 @@ from gemma_mtp.chat.verbs.settings import (
     think,
 )
 from gemma_mtp.errors import UsageError
-from gemma_mtp.setting import Setting
+from gemma_mtp.setting import NONE, Setting
 from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS, TASTE
 from gemma_mtp.text import one_line, suggestion
 
@@ -114,6 +115,19 @@ def _system_now(chat: Chat) -> str:
     return f'now "{one_line(system, 30)}"' if system.strip() else "now none"
 
 
+def _format(chat: Chat, rest: str) -> None:
+    if rest:
+        off = rest.lower() in NONE
+        chat.form = None if off else form_of(rest, chat.note, "/set format")
+    chat.note(f"Answers are {_form(chat)}.")
+
+
+def _form(chat: Chat) -> str:
+    if chat.form is None:
+        return "in no given format"
+    return "JSON" if chat.form.kind == "json" else "as the JSON Schema says"
+
+
 SETTINGS = {
     "parameter": Choice("NAME VALUE", "sampling, limits, seed; alone, list them", set_parameter),
     "system": Choice("TEXT", "the system prompt", system, _system_now),
@@ -131,6 +145,14 @@ SETTINGS = {
         lambda chat: f"now {KEEP.shown(chat.options.keep_alive)}",
         tuple((word, "") for word in KEEP.words),
     ),
+    "format": Choice(
+        "json|FILE|none",
+        "JSON, or what a JSON Schema says, for all answers",
+        _format,
+        lambda chat: f"now {_form(chat)}",
+        (("json", ""), ("none", "")),
+    ),
+    "noformat": Choice("", "as /set format none", lambda chat, rest: _format(chat, "none")),
     "nothink": _short("nothink", PARAMETERS["think"], "off"),
     **{name: _taste(known) for name, known in TASTE.items()},
     "verbose": _short("verbose", TASTE["figures"], "on"),
@@ -173,11 +195,6 @@ def set_(chat: Chat, rest: str) -> None:
     name, *value = rest.split(maxsplit=1) or [""]
     if not name:
         _list(chat)
-    elif name.lower() in ("format", "noformat"):  # Ollama's
-        raise UsageError(
-            "Replies in a given format are not supported yet.",
-            "Ask for JSON in the message, or for this chat in the system prompt: /system TEXT",
-        )
     elif (word := name.lower().replace("-", "_").replace("keepalive", "keep_alive")) in SETTINGS:
         SETTINGS[word].act(chat, "".join(value))
     elif word in ELSEWHERE:
