@@ -923,7 +923,7 @@ def test_set_lists_the_settings() -> None:
     assert "Other words for some of these: noformat, nothink, verbose, quiet, nowordwrap," in shown
     assert f"  {'vi on|off':29}  keys of vi, instead of those of Emacs (now off)\n" in shown
     assert "gemma-mtp config NAME VALUE is for all" in shown
-    assert "format" not in shown
+    assert f"  {'format json|FILE|none':29}  JSON, or what a JSON Schema says" in shown
     assert 'the system prompt (now "Be brief.")\n' in Talk(system="Be brief.").run("/set")
     assert "  min_p           0.0" in after(shown, "/set parameter")
 

@@ -136,6 +136,7 @@ def test_what_the_model_is(start: Start) -> None:
         "info": ("tiny", "Q4_0"),
         "parameters": ("temperature", "1.0", "draft", "auto"),
         "system": ("There is no system prompt.",),
+        "modelfile": ("FROM tiny",),
         "template": ("{{", "}}"),
         "license": ("Apache-2.0",),
     }
@@ -304,9 +305,10 @@ def test_settings(start: Start) -> None:
         "mcp none": "The model has no tools.",
         "keep_alive 5m": "This model is loaded for this chat alone, and goes with it.",
         "overflow stop": "overflow is stop.",
-        "format json": "Replies in a given format are not supported yet.",
+        "format json": "Answers are JSON.",
+        "noformat": "Answers are in no given format.",
     }
-    assert {setting.split()[0] for setting in expected} == {*SETTINGS, "format"}
+    assert {setting.split()[0] for setting in expected} == {*SETTINGS}
     for setting, said in expected.items():
         me.sees(f"/set {setting}", said)
     me.sees("/set parameter", "temperature", "0.5")
