@@ -56,9 +56,11 @@ class Buffers:
         read += FLOAT * (self._queries + 2 * shape.width)
         if experts:
             held += FLOAT * (3 * self._widest + 4 * shape.width)
-            read += largest // (1 if behind else 2)
-        elif shape.experts:
-            read += largest
+            read += largest // 2
+        if shape.experts and behind:
+            # A cache smaller than the experts lies where they would have to be whole.
+            beside = FLOAT * 2 * self._queries
+            read += largest if cache + beside <= largest else beside // 2
         return self._masks + max(held, read) + SMALL
 
     def read_elsewhere(self, first: int) -> int:

@@ -53,8 +53,8 @@ class Plan:
     def place(self, gpus: Sequence[Device], rooms: Sequence[int]) -> Placement | None:
         """Layers divided among these devices in proportion to their rooms, in bytes, each with one
         at least; None where a room is too small."""
-        fixed = self._fixed(gpus)
-        low, high, found = 0.0, 1.0, self._divided(rooms, fixed)
+        low, high, fixed = 0.0, 1.0, self._fixed(gpus)
+        found = self._divided(rooms, fixed)
         if found is None:
             return None
         for _ in range(BALANCE_STEPS if len(gpus) > 1 else 0):
@@ -63,7 +63,20 @@ class Plan:
                 high, found = middle, better
             else:
                 low = middle
-        return self._placement(gpus, found, fixed)
+        return self.divided(gpus, found)
+
+    def divided(self, gpus: Sequence[Device], counts: Sequence[int]) -> Placement:
+        """With so many layers on each of these devices."""
+        shares, drafter, first = [], "", self._first
+        for gpu, count, size in zip(gpus, counts, self._fixed(gpus), strict=True):
+            own = range(first, first + count)
+            taken = size + sum(map(self._unit, own))
+            shares.append(DeviceShare(gpu.name, count, taken, gpu.free))
+            if self._read in own and self._has_drafter_on_gpu:
+                drafter = gpu.name
+            first += count
+        every = self.shape.layers + 1
+        return Placement(self.layers, every, tuple(shares), self.kept, drafter, self._beside)
 
     @property
     def is_whole(self) -> bool:
@@ -86,20 +99,6 @@ class Plan:
                 counts[number] += count
                 free -= size
         return None if groups or 0 in counts else counts
-
-    def _placement(
-        self, gpus: Sequence[Device], counts: Sequence[int], fixed: Sequence[int]
-    ) -> Placement:
-        shares, drafter, first = [], "", self._first
-        for gpu, count, size in zip(gpus, counts, fixed, strict=True):
-            own = range(first, first + count)
-            taken = size + sum(map(self._unit, own))
-            shares.append(DeviceShare(gpu.name, count, taken, gpu.free))
-            if self._read in own and self._has_drafter_on_gpu:
-                drafter = gpu.name
-            first += count
-        every = self.shape.layers + 1
-        return Placement(self.layers, every, tuple(shares), self.kept, drafter, self._beside)
 
     @cached_property
     def _groups(self) -> list[tuple[int, int]]:

@@ -78,17 +78,18 @@ class RandomFile:
     ) -> None:
         self._kind = next(kind for kind, (name, *_) in TYPES.items() if name == quantization)
         self._scaled = BLOCKS[quantization]
-        self._tensors: Tensors = {
+        self.tensors: Tensors = {
             name: (dims, self._kind if len(dims) > 1 else F32) for name, dims in shapes.items()
         }
-        self._head = head(metadata, self._tensors)
-        self.size = len(self._head) + sum(padded(size_of(*t)) for t in self._tensors.values())
+        self.metadata = metadata
+        self._head = head(metadata, self.tensors)
+        self.size = len(self._head) + sum(padded(size_of(*t)) for t in self.tensors.values())
 
     @property
     def bytes_on_disk(self) -> int:
         """What the file takes: less than its size, since tables that are never read whole stay
         empty."""
-        table = self._tensors.get(TABLE)
+        table = self.tensors.get(TABLE)
         return self.size - (size_of(*table) if table else 0)
 
     def write(self, path: Path, progress: Progress) -> None:
@@ -96,7 +97,7 @@ class RandomFile:
         pools: dict[int, memoryview] = {}
         with path.open("wb") as file:
             file.write(self._head)
-            for name, (dims, kind) in self._tensors.items():
+            for name, (dims, kind) in self.tensors.items():
                 size = size_of(dims, kind)
                 if name == TABLE:
                     file.seek(size, os.SEEK_CUR)  # no room on the disk, and zeros when read
