@@ -173,8 +173,8 @@ def test_every_program_that_measures_is_listed() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda f: f.stem)
 def test_programs_that_measure_find_what_they_import(file: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.path", [*sys.path])  # some add folders to it
-    if re.search(r"^import gguf$", text_of(file), re.MULTILINE):
-        pytest.importorskip("gguf")
+    for library in re.findall(r"^import (gguf|torch)$", text_of(file), re.MULTILINE):
+        pytest.importorskip(library)
     importlib.import_module(file.stem)
 
 

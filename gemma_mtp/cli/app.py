@@ -24,6 +24,7 @@ from gemma_mtp.cli.bench import bench
 from gemma_mtp.cli.chat import chat
 from gemma_mtp.cli.complaints import in_our_words
 from gemma_mtp.cli.config import config
+from gemma_mtp.cli.convert import convert
 from gemma_mtp.cli.create import cp, create
 from gemma_mtp.cli.doctor import doctor
 from gemma_mtp.cli.engine import ps, stop
@@ -99,6 +100,7 @@ app.command(context_settings={"ignore_unknown_options": True})(config)
 for command in (serve, ps, stop, doctor, bench, verify):
     app.command()(command)
 app.command("export-command")(export_command)
+app.command()(convert)
 app.command()(quantize)
 app.command("completion")(completion.completion)
 app.command("help")(show_help)

@@ -57,8 +57,10 @@ OPTIONS = {
 }
 """Options of others that have no place here, and why."""
 
-EXAMPLES = {"MODEL": "e2b", "ID": "1", "ID...": "1", "TITLE": "1 A new title", "COMMAND": "run",
-            "FILE": "gemma-4-E2B-it-BF16.gguf Q4_K_M"}  # fmt: skip
+EXAMPLES = {
+    "MODEL": "e2b", "ID": "1", "ID...": "1", "TITLE": "1 A new title", "COMMAND": "run",
+    "FOLDER_OR_REPO": "google/gemma-4-E2B-it", "FILE": "gemma-4-E2B-it-BF16.gguf Q4_K_M",
+}  # fmt: skip
 
 
 def in_our_words(

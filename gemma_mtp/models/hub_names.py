@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import names
-from gemma_mtp.models import gguf_names, kaggle_names, ollama_names
+from gemma_mtp.models import gguf_names, kaggle_names, local_names, ollama_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import (
     FileRecord,
@@ -46,8 +46,9 @@ class HubName:
 
 
 def names_source(name: str) -> bool:
-    """Not a name of the catalogue and not a path, but a repository or a model of a registry."""
-    return name.startswith((PREFIX, ollama_names.PREFIX, kaggle_names.PREFIX))
+    """Not a name of the catalogue and not a path, but a repository, a model of a registry, or what
+    was converted here."""
+    return name.startswith((PREFIX, ollama_names.PREFIX, kaggle_names.PREFIX, local_names.PREFIX))
 
 
 def says_hub(typed: str) -> bool:
@@ -120,7 +121,9 @@ def pulled(models: Path) -> list[Entry]:
     an interrupted pull left there come last."""
     try:
         folders = sorted(
-            p for p in models.iterdir() if p.name.startswith(("hf-", "ollama-", "kaggle-"))
+            p
+            for p in models.iterdir()
+            if p.name.startswith(("hf-", "ollama-", "kaggle-", "local-"))
         )
     except OSError:
         return []
@@ -151,6 +154,10 @@ def entry_of(record: PairRecord) -> Entry | None:
             )
         if kaggle_names.is_kaggle_name(record.name):
             return kaggle_names.make_entry(record.name, record.revision, target, drafter)
+        if local_names.is_local(record.name):
+            return local_names.make_entry(
+                record.name, record.repo, record.revision, target, drafter
+            )
         entry = make_entry(record.repo, record.revision, target, drafter)
     except (ValueError, UsageError):
         return None

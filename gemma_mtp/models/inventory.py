@@ -23,6 +23,7 @@ from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import converted_drafter, gguf, last_used, pair_record, presets
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.hub_names import entry_of, names_source
+from gemma_mtp.models.local_names import is_local, missing
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.store import Store, looks_like_path
@@ -102,6 +103,8 @@ def find(store: Store, name: str) -> StoredPair:
             return item
     if entry is not None:
         raise NotPulled(entry.name)
+    if is_local(name):
+        raise missing(name)
     if names_source(name):
         refuse_other_family(name, store.catalogue)
         raise NotPulled(name)

@@ -16,7 +16,16 @@ from gemma_mtp.api import PairFiles, Preset, Sampling
 from gemma_mtp.decoding.trial import ENOUGH
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
-from gemma_mtp.models import gguf, gguf_names, hub_names, last_used, presets, tried, typed_names
+from gemma_mtp.models import (
+    gguf,
+    gguf_names,
+    hub_names,
+    last_used,
+    local_names,
+    presets,
+    tried,
+    typed_names,
+)
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
@@ -100,6 +109,8 @@ class Store:
         return self._meant(typed if kept is None else kept.model)
 
     def _meant(self, typed: str) -> Meant:
+        if local := local_names.here(typed):
+            return Meant(local)
         if hub_names.says_hub(typed) or typed_names.is_repository(typed):
             pulled = hub_names.find_pulled(hub_names.read(typed).name, paths.models_dir())
             if pulled is not None:
@@ -250,6 +261,8 @@ class Store:
         if entry is None:
             if lost := places.dangling(paths.models_dir()):
                 raise ModelNotAvailable(f"{name} cannot be opened: {lost}.", places.HINT)
+            if local_names.is_local(name):
+                raise local_names.missing(name)
             typed_names.refuse_other_family(name, self.catalogue)
             raise NotPulled(name)
         return self._ready_files(entry)

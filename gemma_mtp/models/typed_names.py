@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from gemma_mtp.errors import ModelNotAvailable
-from gemma_mtp.models import gguf_names, hub_names, kaggle_names, ollama_names
+from gemma_mtp.models import gguf_names, hub_names, kaggle_names, local_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.text import did_you_mean
 
@@ -53,6 +53,8 @@ def understand(typed: str, catalogue: Catalogue) -> Meant:
         return Meant(ollama_names.read(typed.strip()).name)
     if kaggle_names.is_kaggle_name(typed.strip()):
         return Meant(kaggle_names.read(typed.strip()).name)
+    if local_names.is_local(typed.strip()):
+        return Meant(local_names.read(typed.strip()))
     word = _LIBRARY.sub("", typed.strip(), count=1)
     entry = catalogue.find(word)
     if entry is not None:

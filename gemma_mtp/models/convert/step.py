@@ -11,12 +11,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from gemma_mtp.errors import Cancelled, GemmaMtpError
-from gemma_mtp.files import disk
+from gemma_mtp.files import atomic, disk
+from gemma_mtp.text import one_line
 
 Progress = Callable[[str, str, int, int], bool]
 """Gets what is done ("quantizing"), the name of the file, its bytes so far and in all (about), and
@@ -24,6 +25,7 @@ answers whether to go on."""
 
 CHILD = [sys.executable, "-m", "gemma_mtp.models.convert.child"]
 UNFINISHED = ".unfinished"  # ending of a file that a step is at
+_ENDED = "The system ended the step, perhaps for want of memory"
 INTERVAL = 0.2  # seconds between two looks at the size of the file
 
 
@@ -34,17 +36,22 @@ def run_step(
     expected: int,
     progress: Progress,
     check: Callable[[Path], None],
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> None:
     """Run `words`, in which the path `unfinished(out)` stands for the file, and give it its name
     when `check` has raised nothing.
 
     `expected`: bytes it will have, about. Raises Cancelled when `progress` says so, GemmaMtpError
-    for a step that fails and for what the disk refuses.
+    for a step that fails and for what the disk refuses. What a failed one said is kept as `log`;
+    `env` is added to its environment.
     """
     temporary = unfinished(out)
     try:
         temporary.unlink(missing_ok=True)
-        _run(doing, [*CHILD, str(temporary), *words], out, expected, progress)
+        said = _run(doing, [*CHILD, str(temporary), *words], out, expected, progress, env or {})
+        if said is not None:
+            raise _failure(said, log)
         check(temporary)
         _flush(temporary)
         temporary.replace(out)
@@ -60,11 +67,23 @@ def unfinished(out: Path) -> Path:
     return out.with_name(out.name + UNFINISHED)
 
 
-def _run(doing: str, command: list[str], out: Path, expected: int, progress: Progress) -> None:
+def _run(
+    doing: str,
+    command: list[str],
+    out: Path,
+    expected: int,
+    progress: Progress,
+    env: Mapping[str, str],
+) -> bytes | None:
+    """What the process said if it failed."""
     temporary = unfinished(out)
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, **env},
         )
         try:
             while not _ended(child):
@@ -76,8 +95,10 @@ def _run(doing: str, command: list[str], out: Path, expected: int, progress: Pro
             child.wait()
         if child.returncode:
             errors.seek(0)
-            raise _failure(errors.read(), child.returncode)
+            ended = f"\n{_ENDED} (signal {-child.returncode})." if child.returncode < 0 else ""
+            return errors.read() + ended.encode()
     progress(doing, out.name, expected, expected)
+    return None
 
 
 def _ended(child: subprocess.Popen[bytes]) -> bool:
@@ -88,13 +109,15 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _failure(said: bytes, status: int) -> GemmaMtpError:
-    """What a process said last before it failed."""
+def _failure(said: bytes, log: Path | None) -> GemmaMtpError:
+    """The last line that is no warning's; the whole is in the log."""
     lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    if status < 0:
-        why = "it was ended by the system, which may have no memory left"
-        return GemmaMtpError(f"The step did not finish: {why} (signal {-status}).")
-    return GemmaMtpError(lines[-1].strip() if lines else f"The step failed, with status {status}.")
+    hint = ""
+    if log is not None:
+        with suppress(OSError):
+            atomic.write_text(log, "\n".join(lines) + "\n")
+            hint = f"All that was said is in {log}."
+    return GemmaMtpError(one_line(lines[-1], 300) if lines else "The step failed.", hint)
 
 
 def _flush(path: Path) -> None:

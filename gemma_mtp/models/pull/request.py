@@ -14,7 +14,7 @@ from pathlib import Path
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import BadPair, HubError, ModelNotAvailable, UsageError
-from gemma_mtp.models import drafter_offer, hub_names, kaggle_names, ollama_names
+from gemma_mtp.models import drafter_offer, hub_names, kaggle_names, local_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
 from gemma_mtp.models.pull import kaggle, ollama_registry
@@ -82,6 +82,10 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
         if request.update:
             on_event(PullNote(f"{entry.name} is pinned; a newer gemma-mtp may bring newer files."))
         return entry
+    if local_names.is_local(name):
+        bare = name.removeprefix(local_names.PREFIX)
+        raise UsageError(f"{name} is made on this machine and not pulled.",
+                         f"gemma-mtp convert FOLDER_OR_REPO --name {bare}")  # fmt: skip
     here = hub_names.find_pulled(name, paths.models_dir())
     if here is not None and not request.update and request.revision in (None, here.revision):
         return here
