@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from gemma_mtp.errors import Cancelled, GemmaMtpError
@@ -34,19 +33,16 @@ def _agreed(files: PairFiles, offer: Offer) -> bool:
     """What somebody at a terminal says; a no is remembered for this file."""
     from gemma_mtp.models import drafter_offer
 
-    command = f"gemma-mtp pull {shlex.quote(str(files.target))}"
-    if not can_ask():
-        note(f"{files.target.name} has no drafter here, so it runs without drafts. To fetch that "
-             f"of {offer.whose}{_size(offer)}: {command}")  # fmt: skip
+    if not can_ask():  # what is said at loading names the command
         return False
     question = (
-        f"{files.target.name} has no drafter here, which makes replies faster. That of "
+        f"{files.target.name} has no drafter here; with one, replies come faster. That of "
         f"{offer.whose} fits. Download it{_size(offer)}?"
     )
     if agreed(question, default=True):
         return True
     drafter_offer.decline(files.target)
-    note(f"You are not asked again for this file. To fetch it later: {command}")
+    note("You are not asked again for this file.")
     return False
 
 

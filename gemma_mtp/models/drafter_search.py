@@ -23,6 +23,7 @@ from gemma_mtp.models.check_cache import remembered
 from gemma_mtp.models.contents import sampled
 from gemma_mtp.models.pair_record import read_record
 from gemma_mtp.models.size_of_file import drafter_of_size, says_qat
+from gemma_mtp.text import byte_size
 
 ALONE = "drafter-"  # begins the name of a drafter that was pulled alone; its pair's follows
 SEVERAL = "several drafters fit it"
@@ -116,10 +117,14 @@ def _find(
         return "", "", f"{SEVERAL}: {names}; name one with --drafter"
     known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
     command = f"gemma-mtp pull {shlex.quote(str(ours.path))}"
-    pull = f"that of {known[0].name} fits: {command}" if known else ""
+    pull = f"that of {known[0].name}{_size(known[0])} fits: {command}" if known else ""
     spoken_of = [problem for path, problem in problems.items() if path in near]
     why = [str(problem).rstrip(".") for problem in spoken_of[:1]] + [pull] * bool(pull)
     return "", "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
+
+
+def _size(entry: Entry) -> str:
+    return f" ({byte_size(entry.drafter.total)})" if entry.drafter.total else ""
 
 
 def _fitting(

@@ -20,6 +20,7 @@ from gemma_mtp.engine.engine import load
 from gemma_mtp.models import gguf, store, tried
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
 from gemma_mtp.models.hyperparameters import shape_of
+from gemma_mtp.text import byte_size
 
 TARGET = "gemma-4-E2B-it-Q4_K_M.gguf"
 
@@ -306,7 +307,8 @@ def test_where_no_drafter_is_here_the_pair_is_named_that_brings_one(folder: Path
     catalogue = load_catalogue()
     shaped = replace(catalogue.entries[1], name="2b", shape=shape_of(gguf.read_header(target)))
     catalogue.entries.append(shaped)
-    why = f"there is no drafter for this model: that of 2b fits: gemma-mtp pull {target}"
+    size = byte_size(shaped.drafter.total or 0)
+    why = f"there is no drafter for this model: that of 2b ({size}) fits: gemma-mtp pull {target}"
     assert resolve(target, catalogue).no_drafter == why
 
 
