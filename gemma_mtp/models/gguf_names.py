@@ -25,7 +25,8 @@ _NO_NAME = (*ROLES, "qat", "i1", "google", *(f"q{bits}emb" for bits in (4, 5, 6,
 # What comes beside models and is none: encoders of pictures, statistics, adapters, vocabularies,
 # and drafters of kinds that Gemma 4's own llama.cpp support does not cover.
 _ENCODERS = ("mmproj",)
-_NO_MODELS = ("imatrix", "lora", "adapter", "vocab", "dflash", "dspark", "eagle", "eagle3")
+_NO_MODELS = ("imatrix", "dflash", "dspark", "eagle", "eagle3")
+_SMALL_NO_MODELS = ("lora", "adapter", "vocab")  # a model of that name, merged, is large
 
 
 def part_number(name: str) -> int:
@@ -57,15 +58,18 @@ def parts_of(path: Path) -> list[Path]:
 def drafters_among(sizes: Mapping[str, int | None]) -> list[str]:
     """Those named mtp-* or in a folder named so; where none is, those with such a word anywhere in
     their names that are not too large for it. `sizes` are their bytes, by path."""
-    models = [path for path in sizes if not is_no_model(path)]
+    models = [path for path, size in sizes.items() if not is_no_model(path, size)]
     found = [path for path in models if _is_mtp(path)]
     small = (path for path in models if (sizes[path] or 0) <= LARGEST_DRAFTER)
     return found or [path for path in small if any(role in _words(path) for role in ROLES)]
 
 
-def is_no_model(path: str) -> bool:
-    """Named as what lies beside models: an image encoder, statistics, an adapter."""
-    return is_encoder(path) or any(word in _words(path) for word in _NO_MODELS)
+def is_no_model(path: str, size: int | None) -> bool:
+    """Named as what lies beside models, and of such a size in bytes: an image encoder, statistics,
+    an adapter."""
+    small = (size or 0) <= LARGEST_DRAFTER
+    words = (*_NO_MODELS, *(_SMALL_NO_MODELS if small else ()))
+    return is_encoder(path) or any(word in _words(path) for word in words)
 
 
 def is_encoder(path: str) -> bool:

@@ -101,7 +101,7 @@ def choose(
     own = [file for file in models if file.path in drafters]
     others = [file for file in models if file.path not in drafters]
     # What is named as no model may be one nevertheless; its header says so.
-    targets = [file for file in others if not gguf_names.is_no_model(file.path)] or others
+    targets = [f for f in others if not gguf_names.is_no_model(f.path, f.bytes)] or others
     if not targets:
         raise no_target.refusal(repo, files, own)
     target, why = _choose_target(repo, targets, quantization)
