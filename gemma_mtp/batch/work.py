@@ -156,7 +156,9 @@ class Work:
         seconds = time.perf_counter() - began
         self.tally.seconds += seconds
         self.tally.stats += end.stats
-        answer = line.answered(end, engine.info, request, seconds)
+        files = self._for_all.files
+        info = replace(engine.info, name=files.called) if files else engine.info
+        answer = line.answered(end, info, request, seconds)
         has_form = request.grammar or request.tool_choice.mode == "required"
         self.tally.form_cut |= bool(has_form) and verdict(answer) == "cut"
         return answer

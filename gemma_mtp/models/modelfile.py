@@ -16,12 +16,12 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.models import ollama_parameters
 from gemma_mtp.models.preset_data import KEYS, data_of, in_turns, settled
 from gemma_mtp.models.presets import Kept
-from gemma_mtp.text import clean, one_line
+from gemma_mtp.text import clean, json_text, one_line
 
 INSTRUCTIONS = ("from", "parameter", "system", "template", "draft", "message",
                 "adapter", "license", "requires", "renderer", "parser")  # fmt: skip
 LEFT_OUT = {
-    "template": "TEMPLATE is left out: Ollama's are of another kind, and the model's own is used.",
+    "template": "TEMPLATE is left out: the model's own is used, with which it was trained.",
     "adapter": "ADAPTER is left out: gemma-mtp cannot apply adapters.",
     "license": "LICENSE is left out: it stays with the model.",
     "requires": "",  # of Ollama's own
@@ -161,7 +161,7 @@ def written(kept: Kept) -> str:
         if known is None or name == "system":
             continue
         for each in value if isinstance(value, list) else [value]:
-            word = quoted(each) if known.kind is tuple else known.shown(each)
+            word = quoted(each) if known.kind is tuple else json_text(each).strip('"')
             lines.append(f"PARAMETER {THEIRS.get(name, known.alias or name)} {word}")
     lines += [f"SYSTEM {quoted(data['system'])}"] if "system" in data else []
     lines += [f"MESSAGE {m['role']} {quoted(m['content'])}" for m in data.get("message", [])]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import MAX_DRAFT, PARAMETER_NAMES
+from gemma_mtp.settings import MAX_DRAFT, PARAMETER_NAMES, SETTINGS
 from gemma_mtp.text import suggestion
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer
@@ -19,7 +19,8 @@ NO_LIMIT = (-1, -2)
 """Values of num_predict: go on without end, or until the context is full. No reply goes on beyond
 the context here, so they mean the same."""
 
-NAMES = {**PARAMETER_NAMES, "draft_num_predict": PARAMETER_NAMES["draft"]}
+NAMES = {**PARAMETER_NAMES, "draft_num_predict": PARAMETER_NAMES["draft"],
+         **dict.fromkeys(("keep_alive", "keepalive"), SETTINGS["keep_alive"])}  # fmt: skip
 """Their names, and ours, of the parameters that are known here."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {

@@ -18,7 +18,7 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.cli import pull
 from gemma_mtp.errors import NotPulled
 from gemma_mtp.files.folder_lock import locked
-from gemma_mtp.models import leftovers, store
+from gemma_mtp.models import leftovers, presets, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pair_record import RECORD, FileRecord, PairRecord, write_record
@@ -205,6 +205,20 @@ def test_rm_takes_the_pair_and_nothing_else(home: Path) -> None:
     assert not folder.exists()
     assert other.exists()
     assert invoke("rm", "12b").status == 4
+
+
+def test_rm_of_a_model_names_its_presets_which_stay(home: Path) -> None:
+    put("e2b")
+    presets.keep(presets.Kept(presets.Preset("pirate"), "e2b"))
+    presets.keep(presets.Kept(presets.Preset("other"), "tiny"))
+    outcome = invoke("rm", "e2b")
+    assert outcome.stdout.startswith("e2b is removed, ")
+    assert "pirate is a preset of it: gemma-mtp pull e2b brings it back." in outcome.stderr
+    assert presets.names() == ["other", "pirate"]
+    put("e2b")
+    assert invoke("rm", "pirate").stdout == "The preset pirate is removed; its model stays.\n"
+    assert invoke("show", "e2b").status == 0
+    assert invoke("rm", "pirate").status == 4
 
 
 @pytest.mark.skipif(os.name != "posix", reason="symbolic links")

@@ -196,3 +196,12 @@ def test_switches_may_be_written_as_ollama_has_them(
     assert (request.thinks, request.think_budget) == (think, budget)
     gemma(there, "run", "tiny", "--", typed)
     assert there.engine.requests[-1].messages[-1].content == typed  # it is the prompt
+
+
+def test_lines_of_a_batch_are_answered_by_a_preset(there: Scripted, home: Path) -> None:
+    gemma(there, "create", "a", "--from", "tiny", "--set", "top_k=3", "--system", "Be brief.")
+    (home / "lines").write_text('{"prompt": "hi"}')
+    done = gemma(there, "run", "a", "--batch", str(home / "lines"))
+    assert json.loads(done.stdout)["model"] == "a"
+    request = there.engine.requests[-1]
+    assert (request.sampling.top_k, request.messages[0].content) == (3, "Be brief.")
