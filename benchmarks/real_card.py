@@ -77,6 +77,7 @@ class Session:
         if seconds < 1:
             self.skip(f"{name}: no time was left.")
             return None
+        self.say(f"{name}: {seconds:.0f} s")
         with (self.folder / f"{name}.log").open("w") as log:
             try:
                 process = subprocess.Popen(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from gemma_mtp.cli.bench_shape import CONTEXT, made_pair, shape_entry
@@ -46,6 +47,10 @@ def measure_report(
     with _pair(env, model, shape, options, printer) as (files, engine, name):
         loading = options.part(LoadOptions)
         measured = Measured(report_page.about_pair(files, engine.info, loading, name))
+        if engine.info.plain_reason:  # which may name files
+            printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
+            plan = replace(plan, drafts=("off",))
+            measured.skipped.append("There was no drafter that can be used.")
         # Random weights get no draft right.
         chances = ACCEPTANCES if shape is not None else (*ACCEPTANCES, None)
         try:

@@ -122,6 +122,20 @@ def test_nothing_private_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "**a Gemma 4 of 0.0 billion parameters" in outcome.stdout
 
 
+def test_a_target_without_a_drafter_is_measured_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
+    target = tmp_path / "alone.gguf"
+    shutil.copy(TINY.target, target)
+    options = ("--tokens", "16", "--repeat", "1", "--threads", "1")
+    outcome = invoke("bench", str(target), "--report", *options, env=Environment())
+    assert outcome.status == 0, outcome.stderr
+    assert "There was no drafter that can be used." in outcome.stdout
+    assert "| off | " in outcome.stdout
+    assert "alone" not in outcome.stdout
+
+
 @pytest.mark.parametrize("option", [("--temperature", "0"), ("--costs",)])
 def test_what_would_make_reports_differ_is_refused(option: tuple[str, ...]) -> None:
     outcome = invoke("bench", "e2b", "--report", *option)
