@@ -272,12 +272,19 @@ def measure(
 
 
 def against_server(
-    session: Session, name: str, server: Path, target: Path, drafter: Path, seconds: float
+    session: Session,
+    name: str,
+    server: Path,
+    target: Path,
+    drafter: Path,
+    tokens: int,
+    seconds: float,
 ) -> None:
     """llama-server on the same files, by benchmarks/compare_llama_server.py."""
     output = session.folder / f"server-{name}.json"
     command = [sys.executable, ROOT / "benchmarks" / "compare_llama_server.py", server, target]
     command += [drafter, "--draft", "3", "0", "--repeats", "3", "--json", output]
+    command += ["--tokens", str(tokens or 96)]
     command += ["--threads", str(min(os.cpu_count() or 1, 16)), "--server-args=-ngl 99"]
     if session.run(f"server-{name}", *command, seconds=seconds) == 0:
         session.found.setdefault("llama_server", {})[name] = {
@@ -303,7 +310,9 @@ def jobs(session: Session, args: argparse.Namespace) -> list[partial[None]]:
             job = partial(measure, session, f"{name} split", target, drafter, args.tokens, split)
             found.append(job)
         if server.is_file():
-            found.append(partial(against_server, session, name, server, target, drafter))
+            found.append(
+                partial(against_server, session, name, server, target, drafter, args.tokens)
+            )
     if named and not server.is_file():
         session.skip("llama-server: it is not there.")
     return found

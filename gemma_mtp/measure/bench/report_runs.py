@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.limit import Limit
 from gemma_mtp.measure.bench.results import Results
-from gemma_mtp.measure.bench.runs import TEXTS, Plan, measure, warm_up
+from gemma_mtp.measure.bench.runs import LEARN, TEXTS, WARM_UP, Plan, measure, warm_up
 
 if TYPE_CHECKING:
     from gemma_mtp.engine.engine import Engine
@@ -25,6 +25,8 @@ MINUTES = 5.0  # what a user who is asked for figures waits
 PLAN = Plan(DRAFTS, TEXTS, 0, REPEAT)
 SHORTEST, LONGEST = 16, 256  # tokens of a run whose length was not given
 USED = 0.7  # the share of the time that runs are planned to take; drafts change what they do
+
+WARMING = 0.25  # the share of it that may go into letting `auto` learn before anything counts
 
 OnRun = Callable[[float], None]
 """Is told the share of the time that has passed."""
@@ -82,10 +84,11 @@ def measure_pair(
         share = limit.share(len(acceptances) - done)
         at = _planned(plan, acceptance, plain.tokens_per_second, share.left, engine)
         runs = []
-        if not share.is_set() and warm_up(engine, at, share):
-            for run in measure(engine, at, share):
-                runs.append(run)
-                progress(0.0)
+        if (WARM_UP + LEARN) / plain.tokens_per_second < share.left * WARMING:
+            warm_up(engine, at, share)
+        for run in measure(engine, at, share):
+            runs.append(run)
+            progress(0.0)
         measured.by_acceptance[acceptance] = Results(at.drafts, runs)
         if len(runs) < (total := len(at.order())):
             measured.skipped.append(
