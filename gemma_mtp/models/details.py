@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, inventory, pair_check, presets, speeds, tried
+from gemma_mtp.models import gguf, inventory, pair_check, placed, presets, speeds, tried
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.inventory import StoredFile, StoredPair
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import estimate
+from gemma_mtp.models.placement import Wanted
 from gemma_mtp.models.preset_data import data_of, preset_of, told
 from gemma_mtp.models.store import Store, looks_like_path
+from gemma_mtp.models.weights import from_headers
 from gemma_mtp.settings import Options, Sampling
 from gemma_mtp.text import byte_size, moment, percent, thousands
 
@@ -44,7 +47,7 @@ def details(
 
 def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
     if is_file(store, model):
-        return _of_file(store, model)
+        return _of_file(store, model, machine)
     entry = store.catalogue.find(store.meant(model).name)
     try:
         item = inventory.find(store, model)
@@ -82,12 +85,13 @@ def _of_item(item: StoredPair, machine: Callable[[], Machine]) -> dict[str, Any]
             inventory.mark_damaged(item)
             error.hint = f"gemma-mtp pull {item.name}"
         raise
-    shaped = entry is not None and entry.shape is not None
-    memory = _verdict(entry, machine) if entry and shaped else _needed(item.files, header)
+    memory = _needed(item.files, header, machine)
+    if entry is not None and entry.shape is not None:
+        memory |= _verdict(entry, machine)
     return {**known, **_read(item.files, header), **memory, **_speed(item.name)}
 
 
-def _of_file(store: Store, model: str) -> dict[str, Any]:
+def _of_file(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
     asked = store.resolve(model)
     pair, score = tried.settled(asked)
     files = inventory.of_files(pair).files
@@ -96,7 +100,7 @@ def _of_file(store: Store, model: str) -> dict[str, Any]:
     known |= {"drafter_of": pair.drafter_of}
     known |= {"drafter_choice": score.said(*asked.drafter_names) if score else ""}
     read = _read(files, header)
-    return {**known, **read, **_needed(files, header), **_speed(pair.name)}
+    return {**known, **read, **_needed(files, header, machine), **_speed(pair.name)}
 
 
 def _catalogued(entry: Entry, state: str) -> dict[str, Any]:
@@ -134,13 +138,17 @@ def _verdict(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     fit = judge(entry, machine(), here=True)
     if fit is None:
         return {}
-    return {"memory": {"context": DEFAULT_CONTEXT, "needed_bytes": fit.needed,
-                       "verdict": fit.verdict.value, "reason": fit.reason, "words": fit.words,
-                       "longest_context": fit.context}}  # fmt: skip
+    found = {"context": DEFAULT_CONTEXT, "needed_bytes": fit.needed,
+             "verdict": fit.verdict.value, "reason": fit.reason, "words": fit.words,
+             "longest_context": fit.context}  # fmt: skip
+    return {"memory": found}
 
 
-def _needed(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, Any]:
-    """The memory it takes; where the catalogue has no shape, the file has."""
+def _needed(
+    files: tuple[StoredFile, ...], header: gguf.Header, machine: Callable[[], Machine]
+) -> dict[str, Any]:
+    """The memory it takes, and where it would be put on a machine with GPUs, counted tensor by
+    tensor."""
     try:
         pair_check.check_target(header)
         shape = shape_of(header)
@@ -151,7 +159,13 @@ def _needed(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, Any
     )
     context = min(DEFAULT_CONTEXT, gguf.describe(header).context_length)
     needed = estimate(shape, target, drafter, context, CPU_PIECE).needed
-    return {"memory": {"context": context, "needed_bytes": needed}}
+    found = {"memory": {"context": context, "needed_bytes": needed}}
+    with suppress(GemmaMtpError, ImportError, OSError, RuntimeError):  # no llama.cpp, no room
+        here = machine()
+        if here.gpus:
+            weights = replace(from_headers(header), drafter=drafter)
+            return found | placed.of(shape, weights, Wanted(context), here)
+    return found
 
 
 def _speed(name: str) -> dict[str, Any]:
@@ -200,6 +214,7 @@ def _use_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         size = f"{byte_size(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
         verdict = f"; {memory['words']}" if "words" in memory else ""
         yield "memory", size + verdict
+    yield from placed.facts(found)
     if speed := found.get("speed"):
         gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""
         yield "speed", f"{speed['tokens_per_second']:.1f} tok/s{gain} in the last chat here"

@@ -56,8 +56,9 @@ def without_drafter(
     shape: Shape, weights: Weights, placement: Placement, wanted: Wanted, machine: Machine
 ) -> tuple[Placement, float] | None:
     """Where the target would go without its drafter, and how many times as fast a token is then by
-    this arithmetic; None where the drafter takes no layer's place."""
-    if not placement.gpus or placement.is_whole:
+    this arithmetic; None where the drafter takes no layer's place. MTP has to bring more than
+    that."""
+    if not placement.gpus or placement.is_whole or not weights.drafter:
         return None
     other = choose(shape, replace(weights, drafter=0), machine.gpus, wanted)
     before, after = (seconds(shape, weights, p, machine) for p in (placement, other))
