@@ -58,6 +58,16 @@ def handle(name: str) -> int:
     return found
 
 
+def memory_name(name: str) -> str:
+    """What llama.cpp's log calls the memory of a device. Raises UsageError as `handle` does."""
+    lib = library.ggml
+    lib.ggml_backend_dev_buffer_type.argtypes = lib.ggml_backend_buft_name.argtypes = [_Handle]
+    lib.ggml_backend_dev_buffer_type.restype = _Handle
+    lib.ggml_backend_buft_name.restype = ctypes.c_char_p
+    kind = lib.ggml_backend_dev_buffer_type(handle(name))
+    return str(lib.ggml_backend_buft_name(kind).decode())
+
+
 def cpu_buffer_type() -> int:
     """The memory of the machine, as a place for weights."""
     library.ggml.ggml_backend_cpu_buffer_type.restype = _Handle

@@ -23,13 +23,11 @@ LOG_LEVEL_ERROR = 4  # ggml.h; not exported to Python
 FUNCTION = re.compile(r"^(\w+: )+")  # of llama.cpp, in front of most lines
 
 
-# The name of an RPC device is followed by its address; that of memory of the machine that a device
-# can read is another name, such as CUDA_Host.
-BUFFER = re.compile(r"(\w+)(?:\[\S*\])?\s+(model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
+BUFFER = re.compile(r"(\S+)\s+(model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
 
 
 Buffers = Counter[tuple[str, str]]
-"""Bytes by the name of a device and what they are for: model, KV, compute or output."""
+"""Bytes by where they are (`devices.memory_name`) and what for: model, KV, compute or output."""
 
 
 class Log:

@@ -13,7 +13,7 @@ from typing import Any
 import llama_cpp
 
 from gemma_mtp.api import Placement
-from gemma_mtp.llama.devices import cpu_buffer_type, handle
+from gemma_mtp.llama.devices import cpu_buffer_type, handle, memory_name
 from gemma_mtp.llama.log import Buffers
 
 
@@ -83,5 +83,5 @@ def measured(placement: Placement, buffers: Buffers) -> Placement:
     held: Counter[str] = Counter()
     for (name, _), count in buffers.items():
         held[name] += count
-    gpus = tuple(replace(gpu, bytes=held.pop(gpu.name, 0)) for gpu in placement.gpus)
+    gpus = tuple(replace(gpu, bytes=held.pop(memory_name(gpu.name), 0)) for gpu in placement.gpus)
     return replace(placement, gpus=gpus, beside=held.total())

@@ -25,6 +25,8 @@ class OverrideOf(ctypes.Structure):
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing, "handle", HANDLES.__getitem__)
+    memory = {"A": "A0[127.0.0.1:50052]", "B": "B"}
+    monkeypatch.setattr(placing, "memory_name", memory.__getitem__)
 
 
 def test_the_target_is_divided_as_the_placement_says(two: None) -> None:
@@ -65,12 +67,12 @@ def test_a_device_that_is_gone_is_named() -> None:
         ModelPlace(1, ("CUDA7",)).apply(llama_cpp.llama_model_default_params())
 
 
-def test_what_the_log_announces_is_counted_by_device() -> None:
+def test_what_the_log_announces_is_counted_by_device(two: None) -> None:
     log = Log()
     for line in (
         b"load_tensors:   CPU_Mapped model buffer size =     8.00 MiB",
-        b"load_tensors:        A[127.0.0.1:50052] model buffer size =     2.50 MiB",
-        b"llama_kv_cache:        A[127.0.0.1:50052] KV buffer size =     1.00 MiB",
+        b"load_tensors:       A0[127.0.0.1:50052] model buffer size =     2.50 MiB",
+        b"llama_kv_cache:       A0[127.0.0.1:50052] KV buffer size =     1.00 MiB",
         b"llama_kv_cache:        B KV buffer size =     0.25 MiB",
         b"sched_reserve:          B compute buffer size =     0.25 MiB",
     ):

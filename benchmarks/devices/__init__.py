@@ -1,0 +1,1 @@
+"""Devices made of software: workers of llama.cpp's RPC backend, and who registers them."""

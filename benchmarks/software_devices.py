@@ -1,0 +1,350 @@
+"""Pairs on devices made of software, in every placement, against the CPU.
+
+    python benchmarks/software_devices.py build FOLDER [--source FOLDER]
+    python benchmarks/software_devices.py rpc FOLDER [--pairs tiny dense experts] [--tokens 32]
+    python benchmarks/software_devices.py vulkan FOLDER [--pairs tiny] [--tokens 8]
+    python benchmarks/software_devices.py vanish FOLDER
+
+`build` makes llama.cpp's libraries with the RPC backend, and with Vulkan where its parts are here,
+from the source distribution of the pinned llama-cpp-python. `rpc` starts two workers of that
+backend on this machine (devices/rpc_worker.py), which llama.cpp takes for graphics cards; `vulkan`
+uses Mesa's lavapipe. Each placement of a pair writes the same replies as the CPU: where a text
+differs, the rule of `gemma-mtp verify` says whether that is a near-tie. Printed besides: bytes by
+device, as estimated and as llama.cpp announced, and whether rows of all widths are the same bits.
+`vanish` kills a worker amid a reply of the engine that stays. Ends with status 1 for an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+BUILD = ("-DGGML_RPC=ON", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release",
+         *(f"-DLLAMA_BUILD_{part}=OFF" for part in ("COMMON", "TESTS", "TOOLS", "EXAMPLES",
+                                                     "SERVER")))  # fmt: skip
+CONTEXT, PROMPT = 1024, "Tell me about rivers, lakes and the sea."
+MEMORY = 2 << 30  # bytes that each worker says to have
+WIDEST = 8  # rows of a round, at which others are compared
+WRONG = 0.5  # logits; no rounding of 16-bit or 8-bit factors is so large
+
+
+def build(folder: Path, source: Path | None) -> None:
+    """Libraries of llama.cpp for software devices, in `folder`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source = source or unpacked(Path(scratch))
+        vulkan = shutil.which("glslc") is not None
+        made = folder / "build"
+        words = ["cmake", "-S", str(source / "vendor" / "llama.cpp"), "-B", str(made), *BUILD]
+        subprocess.run([*words, f"-DGGML_VULKAN={'ON' if vulkan else 'OFF'}"], check=True)
+        targets = ["llama", "ggml", "ggml-rpc"]
+        subprocess.run(["cmake", "--build", str(made), "--target", *targets], check=True)
+    for file in (made / "bin").glob("*.so*"):
+        shutil.copy(file, folder, follow_symlinks=False)
+    import llama_cpp
+
+    for file in (Path(llama_cpp.__file__).parent / "lib").glob("libmtmd*"):
+        shutil.copy(file, folder)  # the bindings want it, too; nothing here uses it
+
+
+def unpacked(scratch: Path) -> Path:
+    """The source distribution of the pinned llama-cpp-python."""
+    from gemma_mtp.llama import NEEDED_VERSION
+
+    wanted = [f"llama-cpp-python=={NEEDED_VERSION}", "--no-binary", ":all:", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "download", *wanted, "--no-build-isolation"]
+    subprocess.run([*pip, "-d", str(scratch)], check=True)
+    (archive,) = scratch.glob("*.tar.gz")
+    shutil.unpack_archive(archive, scratch, filter="data")
+    return next(path for path in scratch.iterdir() if path.is_dir())
+
+
+@contextmanager
+def workers(folder: Path, count: int) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[str]]]:
+    """Processes that are devices, and their addresses; they are ended afterwards."""
+    found: list[subprocess.Popen[bytes]] = []
+    ports = []
+    try:
+        for _ in range(count):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            words = [str(HERE / "devices" / "rpc_worker.py"), str(folder), str(port), str(MEMORY)]
+            quiet = subprocess.DEVNULL
+            found.append(subprocess.Popen([sys.executable, *words], stdout=quiet, stderr=quiet))
+            ports.append(port)
+        for port in ports:
+            wait_for(port)
+        yield found, [f"127.0.0.1:{port}" for port in ports]
+    finally:
+        for process in found:
+            process.kill()
+            process.wait()
+
+
+def wait_for(port: int, most: float = 30.0) -> None:
+    until = time.monotonic() + most
+    while time.monotonic() < until:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"no worker listens on port {port}")
+
+
+def surroundings(folder: Path, addresses: list[str]) -> dict[str, str]:
+    """The environment of a process that finds the devices."""
+    own = {"LLAMA_CPP_LIB_PATH": str(folder.resolve()), "SOFTWARE_DEVICES": " ".join(addresses)}
+    path = os.pathsep.join([str(HERE / "devices"), str(HERE.parent)])
+    # For a trace llama.cpp starts gdb, which has a Python that would find the devices, too.
+    own["GGML_NO_BACKTRACE"] = "1"
+    if not addresses:
+        own["GGML_VK_VISIBLE_DEVICES"] = "0"  # admits a device that is a processor
+    return {**os.environ, **own, "PYTHONPATH": path}
+
+
+# What the process does that finds the devices.
+
+
+def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
+    """The built-in pair, and small ones with random weights: dense, and with experts."""
+    from gemma_mtp.api import PairFiles
+    from gemma_mtp.models.catalogue import load_catalogue
+    from gemma_mtp.models.random_pair import random_pair
+    from gemma_mtp.models.store import Store
+
+    catalogue = load_catalogue()
+    small: dict[str, Any] = {"layers": 12, "width": 512, "vocabulary": 32_768}
+    changed = {
+        "dense": ("12b", {**small, "feed_forward": 2048}),
+        "experts": ("26b", {**small, "experts": 16, "experts_used": 4}),
+    }
+    for name in names:
+        if name == "tiny":
+            yield Store(catalogue).resolve("tiny", None)
+            continue
+        size, fields = changed[name]
+        entry = catalogue.find(size)
+        assert entry is not None
+        assert entry.shape is not None
+        entry = replace(entry, shape=replace(entry.shape, **fields))
+        paths = [scratch / f"{name}-{role}.gguf" for role in ("target", "drafter")]
+        for path, file in zip(paths, random_pair(entry), strict=True):
+            file.write(path, lambda share: True)
+        yield PairFiles(name, *paths)
+
+
+def ways(files: Any, gpus: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """Placements of a pair by name."""
+    from gemma_mtp.api import LoadOptions
+    from gemma_mtp.models.gguf import describe, read_header
+    from gemma_mtp.resident.placing import placements
+
+    header = read_header(files.target)
+    layers = describe(header).layers
+    one = gpus[:1]
+
+    def chosen(devices: tuple[Any, ...], **options: Any) -> Any:
+        return next(placements(files, LoadOptions(context=CONTEXT, **options), devices))
+
+    whole = chosen(one, gpu_layers=-1, cpu_experts=0)
+    yield "all", whole
+    yield "some", chosen(one, gpu_layers=(layers + 1) * 2 // 3, cpu_experts=0)
+    yield "one", chosen(one, gpu_layers=1, cpu_experts=0)
+    yield "none", chosen(one, gpu_layers=0)
+    (share,) = whole.gpus
+    yield "drafter beside", replace(whole, drafter="", gpus=(replace(share, bytes=0),))
+    if any("_exps" in name for name in header.tensors):
+        yield "all experts apart", chosen(one, gpu_layers=-1, cpu_experts=-1)
+        yield "some experts apart", chosen(one, gpu_layers=-1, cpu_experts=layers // 2)
+    if len(gpus) > 1:
+        halves = tuple(replace(gpu, free=gpu.free // 4, total=gpu.total // 4) for gpu in gpus)
+        both = chosen(halves, gpu_layers=-1, cpu_experts=0)
+        yield "two devices", both if len(both.gpus) > 1 else _parted(whole, gpus)
+
+
+def _parted(whole: Any, gpus: tuple[Any, ...]) -> Any:
+    """A pair that is small enough for one device, on two all the same."""
+    from gemma_mtp.api import DeviceShare
+
+    last = whole.of // 2
+    first = DeviceShare(gpus[0].name, whole.of - last, 0, gpus[0].free)
+    second = DeviceShare(gpus[1].name, last, 0, gpus[1].free)
+    return replace(whole, gpus=(first, second), drafter=gpus[1].name)
+
+
+def check(names: list[str], tokens: int) -> int:
+    """Compare, print, and count errors."""
+    from gemma_mtp.models.machine import this_machine
+
+    gpus = this_machine().gpus
+    if not gpus:
+        raise SystemExit("llama.cpp finds no device but the CPU here")
+    print("device", *(f"{gpu.name} ({gpu.description})" for gpu in gpus))
+    wrong = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for files in pairs(names, Path(scratch)):
+            wrong += check_pair(files, gpus, tokens)
+    return wrong
+
+
+def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
+    """One pair in all placements."""
+    from gemma_mtp.api import ON_CPU, LoadOptions
+    from gemma_mtp.engine.engine import load
+
+    options = LoadOptions(context=CONTEXT, threads=1, log_file=Path(os.devnull))
+    wrong = 0
+    with closing(load(files, options, placement=ON_CPU)) as cpu:
+        plain = {asked: written(cpu, asked) for asked in requests(tokens)}
+        for name, placement in ways(files, gpus):
+            begun = time.monotonic()
+            with closing(load(files, options, placement=placement)) as there:
+                texts = [same(cpu, there, asked, end) for asked, end in plain.items()]
+                wrong += sum("WRONG" in text for text in texts)
+                equal = rows_by_width(there)
+                took = time.monotonic() - begun
+                print(f"{files.name:8} {name:19} {told(placement, there)}")
+                print(f"{'':8} {'':19} {'; '.join(texts)}; rows {equal}; {took:.0f} s", flush=True)
+    return wrong
+
+
+def rows_by_width(engine: Any) -> str:
+    """Whether rows of widths 2 to 8 are the same bits, as exact mode needs it."""
+    from gemma_mtp.api import Message, Request
+    from gemma_mtp.decoding.transcript import of_tokens
+    from gemma_mtp.measure.verify.probe import ROWS, probe_rows
+
+    tokens = engine.prompt(Request((Message.text("user", PROMPT * 3),)))
+    position = len(tokens) - ROWS - WIDEST
+    engine.cache.rewind(0)
+    for _ in engine.cache.prefill(of_tokens(tokens[:position]), True, None):
+        pass
+    found = probe_rows(engine.pair.target, tokens[position:], position, WIDEST)
+    engine.cache.rewind(0)
+    different = {width: off for width, off in found.items() if width > 1 and off}
+    off = ", ".join(f"{width} by {size:.2g}" for width, size in different.items())
+    return f"differ at widths {off}" if off else "same bits"
+
+
+def requests(tokens: int) -> list[Any]:
+    from gemma_mtp.api import Message, Request, Sampling
+
+    prompt = (Message.text("user", PROMPT),)
+    return [
+        Request(prompt, Sampling(temperature=t), seed=1, exact=True, draft=k, max_tokens=tokens,
+                ignore_end=True)
+        for t in (0.0, 1.0) for k in (0, 3)
+    ]  # fmt: skip
+
+
+def written(engine: Any, asked: Any) -> Any:
+    from gemma_mtp.measure.replies import reply_from_empty_cache
+
+    return reply_from_empty_cache(engine, asked, Event())
+
+
+def same(cpu: Any, there: Any, asked: Any, plain: Any) -> str:
+    """How the reply of a placement compares with that of the CPU."""
+    from gemma_mtp.measure.verify.difference import first_difference, judge
+
+    end = written(there, asked)
+    label = f"T{asked.sampling.temperature:g} k{asked.draft}"
+    drafts = f" {end.stats.accepted}/{end.stats.drafted}" if end.stats.drafted else ""
+    at = first_difference(plain.token_ids, end.token_ids)
+    if at is None:
+        return f"{label}{drafts} same"
+    rows = [row_at(engine, asked, plain.token_ids[:at]) for engine in (cpu, there)]
+    position = cpu.prompts.of(asked).end + at
+    both = plain.token_ids[at], end.token_ids[at]
+    found = judge(rows, asked.sampling, plain.seed, position, at, *both)
+    sound = found.near_tie and found.rounding < WRONG
+    word = "near-tie" if sound else "WRONG"
+    return f"{label}{drafts} {word} at {at} (rounding {found.rounding:.2g})"
+
+
+def row_at(engine: Any, asked: Any, common: Any) -> Any:
+    """The logits behind a text that both have in common."""
+    from gemma_mtp.decoding.sampler import capped
+    from gemma_mtp.measure.verify.probe import row_after
+
+    prompt = engine.prompts.of(asked)
+    engine.cache.rewind(0)
+    for _ in engine.cache.prefill(prompt, True, engine.prompts.lasting(asked, prompt)):
+        pass
+    row = engine.cache.last_row
+    if common:
+        row = row_after(engine.pair.target, common, prompt.end, 2)
+    engine.cache.rewind(0)
+    return capped(row.copy(), engine.pair.target.softcap)
+
+
+def told(placement: Any, there: Any) -> str:
+    """Megabytes on each device, as estimated and as announced."""
+    parts = []
+    for guess, real in zip(placement.gpus, there.info.placement.gpus, strict=True):
+        off = f", {guess.bytes / real.bytes - 1:+.1%}" if guess.bytes and real.bytes else ""
+        sizes = f"{guess.bytes / 1e6:.1f} estimated, " if guess.bytes else ""
+        sizes += f"{real.bytes / 1e6:.1f} MB taken{off}"
+        parts.append(f"{guess.name} {guess.layers} of {placement.of} layers, {sizes}")
+    return "; ".join(parts) or "CPU"
+
+
+def vanish(folder: Path) -> int:
+    """Kill a worker amid a reply of the engine that stays, and show what is said."""
+    with tempfile.TemporaryDirectory(prefix="gm-") as home, ExitStack() as undo:
+        found, addresses = undo.enter_context(workers(folder, 1))
+        env = {**surroundings(folder, addresses), "GEMMA_MTP_HOME": home}
+        command = [sys.executable, "-m", "gemma_mtp"]
+        undo.callback(subprocess.run, [*command, "stop", "--force"], env=env, check=False)
+        asked = ["run", "tiny", "Tell me a story.", "--max-tokens", "2000", "--keep-alive", "1m"]
+        pipe = subprocess.PIPE
+        run = subprocess.Popen([*command, *asked], env=env, stdout=pipe, stderr=pipe, text=True)
+        assert run.stdout is not None
+        first = run.stdout.read(20)
+        found[0].kill()
+        rest, errors = run.communicate(timeout=60)
+        print(f"words so far: {first + rest!r}\nsaid: {errors}status: {run.returncode}")
+        return int("Traceback" in errors or run.returncode in (0, -6))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("build", "rpc", "vulkan", "vanish", "check"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--source", type=Path)
+    parser.add_argument("--pairs", nargs="*", default=["tiny", "dense", "experts"])
+    parser.add_argument("--tokens", type=int, default=32)
+    args = parser.parse_args()
+    if args.what == "build":
+        args.folder.mkdir(parents=True, exist_ok=True)
+        build(args.folder, args.source)
+        return 0
+    if args.what == "vanish":
+        return vanish(args.folder)
+    if args.what == "check":  # the process that finds the devices
+        return int(check(args.pairs, args.tokens) > 0)
+    with workers(args.folder, 2 if args.what == "rpc" else 0) as (_, addresses):
+        env = surroundings(args.folder, addresses)
+        env |= {} if addresses else {"SOFTWARE_DEVICES": ""}
+        words = [str(Path(__file__)), "check", str(args.folder), "--tokens", str(args.tokens)]
+        run = subprocess.run([sys.executable, *words, "--pairs", *args.pairs], env=env)
+        return run.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
