@@ -11,6 +11,9 @@ from support.hub_server import REVISION, Hub, Stored
 from support.pulls import ENTRY, Events, sha256
 
 from gemma_mtp import paths
+from gemma_mtp.api import PairFiles
+from gemma_mtp.cli import fetch_drafter
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import BadPair, GemmaMtpError, UsageError
 from gemma_mtp.models import hub_names, inventory, leftovers
 from gemma_mtp.models.catalogue import DrafterRepo, Entry, RemoteFile, load_catalogue
@@ -19,6 +22,7 @@ from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
+from gemma_mtp.settings import Options
 
 TARGET, DRAFTER = writer.contents(*writer.target()), writer.contents(*writer.drafter())
 OFFICIAL = "org/official-GGUF"
@@ -250,3 +254,74 @@ def test_a_file_whose_size_is_not_known(store: Store, own: Path) -> None:
     store.catalogue.entries[:] = []
     with pytest.raises(BadPair, match="No drafter is known for"):
         fulfil(str(own), PullRequest(), store, Events().append)
+
+
+# --- asked before it is fetched -----------------------------------------------------------------
+
+
+class There(Environment):
+    """The command line with this store."""
+
+    def __init__(self, store: Store) -> None:
+        self.catalogue, self.store = store.catalogue, store
+
+    def remember_used(self, name: str) -> None:
+        """Nothing here asks for it."""
+
+
+def started(store: Store, own: Path, options: Options) -> PairFiles:
+    """What a command loads."""
+    return There(store).resolve_or_offer(str(own), None, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "fetched"),
+    [
+        (Options(), False),
+        (Options(yes=True), True),
+        (Options(fetch_drafter="yes"), True),
+        (Options(fetch_drafter="no"), False),
+        (Options(fetch_drafter="no", yes=True), True),
+        (Options(yes=True, draft=0), False),
+    ],
+)
+def test_who_answers_where_nobody_can_be_asked(
+    hub: Hub, store: Store, own: Path, options: Options, fetched: bool
+) -> None:
+    files = started(store, own, options)
+    assert (files.drafter is not None) == fetched
+    assert bool(hub.requests) == fetched
+    assert fetched or files.no_drafter.endswith(f"gemma-mtp pull '{own}'")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_what_somebody_at_a_terminal_says_counts(
+    store: Store, own: Path, monkeypatch: pytest.MonkeyPatch, answer: bool
+) -> None:
+    asked: list[str] = []
+
+    def agreed(question: str, default: bool) -> bool:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr(fetch_drafter, "can_ask", lambda: True)
+    monkeypatch.setattr(fetch_drafter, "agreed", agreed)
+    for _ in range(2):  # a no is not asked for again
+        files = started(store, own, Options())
+        assert (files.drafter is not None) == answer
+    (question,) = asked
+    assert "That of p fits. Download it (" in question
+    own.write_bytes(TARGET + bytes(32))  # another file: neither the answer nor the drafter is lost
+    assert (started(store, own, Options()).drafter is not None) == answer
+    assert len(asked) == (1 if answer else 2)
+
+
+def test_what_cannot_be_fetched_is_no_reason_not_to_answer(
+    hub: Hub, store: Store, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.others[OFFICIAL].clear()
+    files = started(store, own, Options(yes=True))
+    assert files.drafter is None
+    said = capsys.readouterr().err
+    assert "has no mtp-p.gguf" in said
+    assert "So it runs without drafts for now." in said
