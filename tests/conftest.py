@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.hub_server import Hub
-from support.pulls import CONTENTS
+from support.kaggle import listen
+from support.pulls import CONTENTS, entry_at
 
 from gemma_mtp import paths
-from gemma_mtp.models.pull import retry, transfer
+from gemma_mtp.models.catalogue import Entry
+from gemma_mtp.models.pull import ollama_registry, retry, transfer
 from gemma_mtp.resident.identity import engine_folder
 from gemma_mtp.resident.start import kill
 
@@ -90,3 +92,13 @@ def hub(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     yield hub
     hub.close()
     close_session()
+
+
+@pytest.fixture(params=["the hub", "Ollama's registry", "Kaggle"])
+def entry(request: pytest.FixtureRequest, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """A pair at each of the places that pairs are pulled from; all of them are `hub`."""
+    monkeypatch.setenv(ollama_registry.VARIABLE, hub.url)
+    if request.param == "Kaggle":
+        listen(hub, monkeypatch)
+        hub.versions = [list(hub.files)]
+    return entry_at(request.param)

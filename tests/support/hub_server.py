@@ -115,6 +115,7 @@ class Hub:
         self.faults = Faults()
         self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
         self.sent: Counter[str] = Counter()  # bytes of the CDN by name
+        self.addresses: Counter[str] = Counter()  # handed out, by name
         self.tokens_at_cdn: set[str] = set()
         self.tokens_at_kaggle: set[str] = set()
         self.signature = secrets.token_hex(4)
@@ -219,6 +220,7 @@ class _HubHandler(_Handler):
         stored = files[match[1]].get(match[3])
         if stored is None:
             return self.reply(404, {"X-Error-Code": "EntryNotFound"})
+        self.hub.addresses[match[3]] += 1
         return self.reply(302, {
             "X-Repo-Commit": REVISION, "X-Linked-Etag": f'"{stored.sha256}"',
             "X-Linked-Size": str(stored.size), "ETag": f'"{REVISION}"',
@@ -229,6 +231,8 @@ class _HubHandler(_Handler):
     def registry(self, path: str) -> None:
         """Ollama's registry: manifests, and layers that another server has."""
         self.hub.requests[f"registry {path.rpartition('/')[2]}"] += 1
+        if self.fault(self.hub.faults.hub, self.hub.faults.hub_always):
+            return None
         if self.headers.get("Authorization"):
             self.hub.tokens_at_cdn.add(self.headers["Authorization"])
         owner, model, kind, name = path.removeprefix("/v2/").split("/")
@@ -238,6 +242,7 @@ class _HubHandler(_Handler):
         files = self.hub.files.items()
         found = [path for path, stored in files if f"sha256:{stored.sha256}" == name]
         if kind == "blobs" and found:
+            self.hub.addresses[found[0]] += 1
             where = f"{self.hub.cdn_url}/{found[0]}?signature={self.hub.signature}"
             return self.reply(307, {"Location": where})
         return self.reply(404, {})
@@ -278,6 +283,7 @@ class _HubHandler(_Handler):
         if asked["path"] not in names:
             body = {"code": 404, "message": "Not found"}
             return self.reply(404, json_type, json.dumps(body).encode())
+        hub.addresses[asked["path"]] += 1
         where = f"{hub.cdn_url}/{quote(asked['path'])}?signature={hub.signature}"
         return self.reply(302, {"Location": where, **hub.faults.stated})
 
@@ -336,7 +342,8 @@ class _CdnHandler(_Handler):
     def do_GET(self) -> None:
         hub, parts = self.hub, urlsplit(self.path)
         name = unquote(parts.path).lstrip("/")
-        hub.requests[f"CDN {name}"] += 1
+        if self.headers.get("Range") != "bytes=0-0":  # as Kaggle's size is asked for
+            hub.requests[f"CDN {name}"] += 1
         if self.headers.get("Authorization"):
             hub.tokens_at_cdn.add(self.headers["Authorization"])
         if self.fault(hub.faults.cdn, hub.faults.cdn_always):
@@ -402,7 +409,8 @@ class _CdnHandler(_Handler):
             self.connection.sendall(block)
             left -= len(block)
             with self.hub.lock:
-                self.hub.sent[name] += len(block)
+                if (start, stop) != (0, 1):
+                    self.hub.sent[name] += len(block)
                 stalled, faults.stalls = faults.stalls > 0, max(faults.stalls - 1, 0)
             if stalled:
                 self.hub.closing.wait(30)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
-from support.hub_server import REPO, REVISION
+from support.hub_server import KAGGLE, REPO, REVISION
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
@@ -46,6 +47,17 @@ ENTRY = Entry(
     builtin=False,
     spellings=("12b",),
 )
+
+
+def entry_at(place: str) -> Entry:
+    """The same pair, at "the hub", in "Ollama's registry" or at "Kaggle"."""
+    if place == "Ollama's registry":
+        return replace(ENTRY, repo=f"ollama:{REPO}", revision="sha256:0")
+    if place == "Kaggle":  # which states no sha256
+        both = {"target": replace(ENTRY.target, sha256=""),
+                "drafter": replace(ENTRY.drafter, sha256="")}  # fmt: skip
+        return replace(ENTRY, repo=f"kaggle:{KAGGLE}", revision="1", **both)
+    return ENTRY
 
 
 class Events(list[PullEvent]):

@@ -63,12 +63,6 @@ def sha256_of_etag(etag: str | None) -> str:
     return etag.lower() if etag and re.fullmatch(r"[0-9a-fA-F]{64}", etag) else ""
 
 
-def sizes_of(headers: Mapping[str, str]) -> int | None:
-    """The size of a whole file, by the headers that come with it; None where they state none."""
-    length = re.fullmatch(r"[0-9]{1,18}", headers.get("content-length", ""))
-    return int(length[0]) if length and int(length[0]) <= MOST_BYTES else None
-
-
 def parse_range(headers: Mapping[str, str], ranged: bool, asked: int) -> tuple[int, int | None]:
     """Offset of the first byte that is sent, and the size of the whole file."""
     if not ranged:

@@ -12,7 +12,7 @@ import binascii
 import importlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,13 @@ from gemma_mtp.models.catalogue_schema import MOST_BYTES
 from gemma_mtp.models.kaggle_names import KaggleName
 from gemma_mtp.models.pull import hub, hub_errors
 from gemma_mtp.models.pull.hub_errors import Site, TransientError
-from gemma_mtp.models.pull.hub_responses import LONGEST_LISTING, MOST_FILES, HubFile, sizes_of
+from gemma_mtp.models.pull.hub_responses import (
+    LONGEST_LISTING,
+    MOST_FILES,
+    SIZE,
+    HubFile,
+    parse_range,
+)
 
 SITE = Site(
     "Kaggle",
@@ -69,6 +75,10 @@ def list_files(about: KaggleName, version: int) -> list[HubFile]:
             request.page_token = token
 
 
+class Missing(HubError):
+    """Kaggle has no such thing."""
+
+
 class KaggleBlob(hub.Blob):
     """One file of a version. Threads may share it.
 
@@ -90,20 +100,23 @@ class KaggleBlob(hub.Blob):
 
     def _locate(self) -> HubFile:
         """Ask Kaggle for the present address of the bytes."""
-        name = kaggle_names.name_there(self._path)
+        version = int(self._revision)
         try:
-            address, headers = _address(self._about, int(self._revision), self._path)
-        except HubError:
-            if name == self._path:
-                raise
-            address, headers = _address(self._about, int(self._revision), name)
+            address, headers = _address(self._about, version, self._path)
+        except Missing as error:
+            try:
+                name = kaggle_names.name_there(self._path)
+                address, headers = _address(self._about, version, name)
+            except Missing:
+                raise error from None
         with self._lock:
             self._address, self._headers = address, {"Accept-Encoding": "identity"}
         self.md5 = _md5(headers.get("x-goog-hash", ""))
-        return HubFile(self._path, sizes_of(headers), "", self._revision)
+        size = parse_range(headers, "content-range" in headers, 0)[1]
+        return HubFile(self._path, SIZE(size, "the size"), "", self._revision)
 
 
-def _address(about: KaggleName, version: int, path: str) -> tuple[str, dict[str, str]]:
+def _address(about: KaggleName, version: int, path: str) -> tuple[str, Mapping[str, str]]:
     """Where the bytes of a file are, and the headers of that place."""
     from kagglesdk.models.types.model_api_service import ApiDownloadModelInstanceVersionRequest
 
@@ -114,7 +127,7 @@ def _address(about: KaggleName, version: int, path: str) -> tuple[str, dict[str,
         try:
             if not response.history or urlsplit(response.url).scheme not in ("http", "https"):
                 raise ValueError("it does not say where the file is")
-            return response.url, {key.lower(): value for key, value in response.headers.items()}
+            return response.url, response.headers  # whose names are in any letter case
         finally:
             response.close()
 
@@ -148,7 +161,8 @@ def _asking(about: KaggleName, request: Any, what: str) -> Iterator[tuple[Any, A
     try:
         with client:
             session = client.http_client()._session
-            session.headers["Accept-Encoding"] = "identity"
+            # Whoever has the bytes of a file sends one of them, and says how many there are.
+            session.headers.update({"Accept-Encoding": "identity", "Range": "bytes=0-0"})
             for scheme in ("https://", "http://"):
                 session.mount(scheme, _bounded())
             yield client.models.model_api_client, request
@@ -200,7 +214,8 @@ def _status_error(error: Any, where: str, what: str) -> Exception:
         code = answer.json().get("code")
         status = code if type(code) is int and 400 <= code < 600 else 500
     headers = {"Retry-After": answer.headers.get("Retry-After", "")}
-    return hub_errors.status_error(status, headers, where, what, answer.url, SITE)
+    found = hub_errors.status_error(status, headers, where, what, answer.url, SITE)
+    return Missing(str(found), "Check the name.") if status == 404 else found
 
 
 def _bounded() -> Any:
@@ -214,7 +229,7 @@ def _bounded() -> Any:
         given["timeout"] = hub.longest_answer() / 3
         response = send(request, stream=True, **given)
         kind = response.headers.get("Content-Type", "")
-        if stream and response.status_code == 200 and "json" not in kind:
+        if stream and response.status_code in (200, 206) and "json" not in kind:
             return response  # a file, of which only the headers are looked at
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise ValueError("it sends an encoding that was not asked for")

@@ -84,6 +84,13 @@ class LayerBlob(hub.Blob):
             self._headers = {"Accept-Encoding": "identity"}
         return HubFile(self._file.path, self._file.bytes, self._file.sha256, self._revision)
 
+    def _open(self, start: int, stop: int) -> Any:
+        """The response; where the registry sends one, later ranges are asked for at once."""
+        response = super()._open(start, stop)
+        with self._lock:
+            self._address = str(response.url)
+        return response
+
 
 def registry() -> str:
     """Where manifests and layers are asked for."""

@@ -154,12 +154,26 @@ class _Pull:
                 and file.is_unchanged(self.folder)
                 for file in (record.files if record else ())
             )
-            if known or self._sha256(wanted, path) == wanted.sha256:
+            if known or self._is_it(wanted, path):
                 return path
-        if record is None:  # else it is a good file of another revision
+        if record is None and (
+            wanted.sha256 or (wanted.blob and wanted.blob.md5)
+        ):  # else it is a good file of another revision
             aside = verify.set_aside(path)
             self._say(f"{path.name} was here with other contents; it was set aside as {aside}.")
         return None
+
+    def _is_it(self, wanted: WantedFile, path: Path) -> bool:
+        """Whether a file holds what is wanted, by the one sum that is stated of that."""
+        md5 = wanted.blob.md5 if wanted.blob else ""
+        if wanted.sha256 or not md5:
+            return self._sha256(wanted, path) == wanted.sha256
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        if found.hexdigest() != md5:
+            return False
+        wanted.sha256 = self._sha256(wanted, path)
+        return True
 
     def _reused(self, wanted: WantedFile) -> Path | None:
         models, named = paths.models_dir(), self.options.reuse
