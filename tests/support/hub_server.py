@@ -111,6 +111,7 @@ class Hub:
         self.others: dict[str, dict[str, Stored]] = {}  # files of other repositories
         self.manifests: dict[str, bytes] = {}  # of Ollama's registry, by "owner/model/tag"
         self.versions: list[list[str]] = []  # the files of each, of KAGGLE
+        self.redirect = ""  # where the registry and Kaggle send everybody
         self.kaggle_answers: dict[str, bytes] = {}  # what is said instead, by question
         self.faults = Faults()
         self.requests: Counter[str] = Counter()  # "HEAD name", "GET name", "API", "CDN name"
@@ -235,6 +236,8 @@ class _HubHandler(_Handler):
             return None
         if self.headers.get("Authorization"):
             self.hub.tokens_at_cdn.add(self.headers["Authorization"])
+        if self.hub.redirect:
+            return self.reply(307, {"Location": self.hub.redirect})
         owner, model, kind, name = path.removeprefix("/v2/").split("/")
         manifest = self.hub.manifests.get(f"{owner}/{model}/{name}")
         if kind == "manifests" and manifest is not None:
@@ -256,6 +259,8 @@ class _HubHandler(_Handler):
             hub.tokens_at_kaggle.add(self.headers["Authorization"])
         if self.fault(hub.faults.hub, hub.faults.hub_always):
             return None
+        if hub.redirect:
+            return self.reply(302, {"Location": hub.redirect})
         if hub.faults.listing is not None and question.startswith("List"):
             return self.odd_listing(hub.faults.listing)
         json_type = {"Content-Type": "application/json"}

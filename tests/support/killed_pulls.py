@@ -16,7 +16,10 @@ import time
 from pathlib import Path
 
 from support import gguf_writer as writer
-from support.hub_server import REPO, REVISION, Hub
+from support.hub_server import Hub
+from support.pulls import entry_at
+
+from gemma_mtp.models.pull import ollama_registry
 
 ROOT = Path(__file__).parents[2]
 CLIENT = """
@@ -35,15 +38,17 @@ def env(hub: Hub, home: Path) -> dict[str, str]:
     """This hub, and nothing of the machine's own caches, tokens and proxies."""
     return {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf"), "HOME": str(home),
             "GEMMA_MTP_HOME": str(home), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1",
-            "HF_HUB_DISABLE_TELEMETRY": "1"}  # fmt: skip
+            "HF_HUB_DISABLE_TELEMETRY": "1", ollama_registry.VARIABLE: hub.url}  # fmt: skip
 
 
 class Pull:
     """A pull in a process of its own."""
 
-    def __init__(self, hub: Hub, home: Path) -> None:
+    def __init__(self, hub: Hub, home: Path, place: str = "the hub") -> None:
+        entry = entry_at(place)
         files = [(name, (s.size, s.sha256)) for name, s in hub.files.items()]
-        asked = {"repo": REPO, "revision": REVISION, "files": files, "folder": str(home / "x")}
+        asked = {"repo": entry.repo, "revision": entry.revision, "files": files,
+                 "folder": str(home / "x")}  # fmt: skip
         command = [sys.executable, "-c", CLIENT, json.dumps(asked)]
         self.process = subprocess.Popen(command, env=env(hub, home), stdout=subprocess.PIPE)
 
@@ -63,7 +68,9 @@ class Pull:
         return self.process.returncode
 
 
-def killed_often(home: Path, size: int, kills: int, rate: float, seed: int) -> float:
+def killed_often(
+    home: Path, size: int, kills: int, rate: float, seed: int, place: str = "the hub"
+) -> float:
     """Kill at random moments, then let it finish; returns the share of bytes fetched twice."""
     draw = random.Random(seed)
     headers = [writer.contents(*parts()) for parts in (writer.target, writer.drafter)]
@@ -75,10 +82,10 @@ def killed_often(home: Path, size: int, kills: int, rate: float, seed: int) -> f
     killed = 0
     try:
         while killed < kills:
-            killed += Pull(hub, home).kill_after(draw.uniform(0, 1.5 * whole / kills))
+            killed += Pull(hub, home, place).kill_after(draw.uniform(0, 1.5 * whole / kills))
             folder = home / "x"
             assert not (folder / "pair.json").exists() or killed == kills
-        assert Pull(hub, home).finish() == 0
+        assert Pull(hub, home, place).finish() == 0
     finally:
         hub.close()
     for name, data in contents.items():

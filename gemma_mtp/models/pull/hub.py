@@ -280,6 +280,13 @@ def _in_our_words(error: Exception, client: Any, where: str, what: str, site: Si
     if isinstance(error, errors.HFValidationError):
         return HubError(f"{where} is not an address of a repository: {hub_errors.words_of(error)}.",
                         "Check the name.")  # fmt: skip
+    there = getattr(error, "_request", None)  # the property raises when there is none
+    if isinstance(error, client.UnsupportedProtocol) and there and where.startswith("http"):
+        kind = hub_errors.quoted(str(there.url.scheme))
+        return HubError(
+            f"{where} leads to an address of another kind ({kind}), which is not followed.",
+            f"Check {site.address}.",
+        )
     if isinstance(error, client.UnsupportedProtocol | client.InvalidURL):
         return HubError(f"{where} is not an address.", f"Check {site.address}.")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):

@@ -92,7 +92,7 @@ def status_error(
 ) -> Exception:
     """What an HTTP status means; `what` was asked of `where`, in the end at `url`."""
     code = headers.get("X-Error-Code", "")
-    said = _quoted(headers.get("X-Error-Message", ""))
+    said = quoted(headers.get("X-Error-Message", ""))
     if status in (408, 429) or status >= 500:
         return TransientError(f"HTTP {status}", _asked_wait(headers), crowded=status == 429)
     if status == 407:
@@ -128,7 +128,7 @@ def words_of(error: BaseException) -> str:
         return known[type(error).__name__]
     texts = [str(error), *(e.strerror for e in _chain(error) if isinstance(e, OSError))]
     lines = [line for text in texts if text for line in text.strip().splitlines()[:1]]
-    text = _quoted(lines[-1]) if lines else type(error).__name__
+    text = quoted(lines[-1]) if lines else type(error).__name__
     text = re.sub(r"^\[[^]]*\]\s*|\s*\(_ssl\.c:\d+\)", "", text)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
@@ -165,7 +165,7 @@ def _is_unresolved(error: BaseException) -> bool:
     return any(isinstance(cause, socket.gaierror) for cause in _chain(error))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """What others say, short and on one line."""
     line = "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."

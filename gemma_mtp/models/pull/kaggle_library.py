@@ -170,6 +170,8 @@ def _asking(about: KaggleName, request: Any, what: str) -> Iterator[tuple[Any, A
         raise
     except HTTPError as error:
         raise _status_error(error, about.page, what) from error
+    except ValueError as error:  # also what requests calls one: no JSON, no address of the web
+        raise hub_errors.not_a_hub(about.page, hub_errors.words_of(error), SITE) from error
     except RequestException as error:
         url = error.request.url if error.request is not None else about.page
         raise hub_errors.connection_error(error, url or about.page, type(error).__name__) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ SITE = Site(
 )
 HOST = "registry.ollama.ai"  # whose manifests Ollama's store keeps under this name
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+MOST_WORDS = 4  # of a tag, which is asked for without its last ones
 KINDS = "application/vnd.ollama.image."
 
 _DIGEST = text(71, r"sha256:[0-9a-f]{64}")
@@ -110,7 +111,7 @@ def look_up(
     if manifest is None and offline:
         raise HubError(f"{name} is not on this machine, and --offline was given.")
     manifest = manifest or ask(about, on_event)
-    target = _weights(about, manifest)
+    target = _weights(about, manifest, on_event)
     first = _beginning(about, target[0], on_event)
     drafter, why = _drafter(about, manifest, first, catalogue, on_event)
     published = _published(about, manifest, on_event)
@@ -160,7 +161,7 @@ def parse(body: bytes | bytearray) -> Manifest:
     return Manifest(f"sha256:{hashlib.sha256(body).hexdigest()}", tuple(layers))
 
 
-def _weights(about: OllamaName, manifest: Manifest) -> list[RemoteFile]:
+def _weights(about: OllamaName, manifest: Manifest, on_event: OnEvent) -> list[RemoteFile]:
     """The target's file. Raises BadPair where there is no GGUF, or more than a model."""
     models = manifest.of("model")
     if manifest.of("adapter"):
@@ -169,8 +170,25 @@ def _weights(about: OllamaName, manifest: Manifest) -> list[RemoteFile]:
         return [_file("target.gguf", models[0])]
     if models:
         raise BadPair(f"{about.name} holds {len(models)} files of weights, not one GGUF.")
-    what = "its weights as safetensors" if manifest.of("tensor") else "no weights"
-    raise BadPair(f"{about.name} holds {what}; only GGUF can be loaded.", "Choose another tag.")
+    mlx = manifest.of("tensor")
+    what = "its weights as safetensors, for MLX" if mlx else "no weights"
+    near = _nearest(about, on_event) if mlx else None
+    raise BadPair(
+        f"{about.name} holds {what}; only GGUF can be loaded.",
+        f"The nearest tag with GGUF: gemma-mtp pull {near.name}" if near else "Choose another tag.",
+    )
+
+
+def _nearest(about: OllamaName, on_event: OnEvent) -> OllamaName | None:
+    """The tag that holds a GGUF and is called as this one without its last words, as e2b-it for
+    e2b-it-mlx-bf16; the registry cannot be asked which tags there are."""
+    words = about.tag.split("-")
+    for count in range(min(len(words) - 1, MOST_WORDS), 0, -1):
+        near = replace(about, tag="-".join(words[:count]))
+        with suppress(HubError):
+            if len(ask(near, on_event).of("model")) == 1:
+                return near
+    return None
 
 
 def _file(path: str, layer: Layer) -> RemoteFile:

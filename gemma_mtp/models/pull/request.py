@@ -93,7 +93,8 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
     try:
         return _looked_up(name, request, store.catalogue, on_event)
     except BadPair as error:
-        if near := nearest_of_ours(name, store.catalogue):
+        near = nearest_of_ours(name, store.catalogue)
+        if near and "gemma-mtp pull" not in error.hint:
             error.hint = f"The same model with its drafter: gemma-mtp pull {near.name}"
         raise
 

@@ -14,6 +14,7 @@ from support.hub_server import KAGGLE, REVISION, Hub, Stored
 from support.kaggle import cached, listen
 from support.pulls import ENTRY, Events, sha256
 
+from gemma_mtp import paths
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import BadPair, ExitStatus, GemmaMtpError, HubError, UsageError
 from gemma_mtp.models import kaggle_names
@@ -21,6 +22,7 @@ from gemma_mtp.models.catalogue import RemoteFile, load_catalogue
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pair_record import read_record
+from gemma_mtp.models.pull import kaggle_library
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
 
@@ -266,3 +268,72 @@ def test_names(typed: str, name: str) -> None:
     with pytest.raises(UsageError, match="is not of the form kaggle:OWNER/MODEL/") as caught:
         kaggle_names.read(typed)
     assert str(caught.value).isprintable()
+
+
+LIST, GET = "ListModelInstanceVersionFiles", "GetModelInstance"
+
+
+@pytest.mark.parametrize(
+    ("question", "body"),
+    [
+        (GET, b""), (GET, b"3"), (GET, b"[]"), (GET, b"null"), (GET, b"[" * 100_000),
+        (GET, b'{"versionNumber": "1"}'), (GET, b'{"versionNumber": -1}'), (GET, b"9" * 5000),
+        (GET, b'{"versionNumber": 1e30}'), (GET, b'{"versionNumber": true}'), (GET, b"{}"),
+        (LIST, b"\xff"), (LIST, b'{"files": 3}'), (LIST, b'{"files": [3]}'),
+        (LIST, b'{"files": [{"name": 3}]}'), (LIST, b'{"files": [{"name": "m", "size": -1}]}'),
+        (LIST, b'{"files": [{"name": "m", "size": "x"}]}'),
+        (LIST, b'{"files": [{"name": "m"}], "nextPageToken": 5}'),
+        (LIST, b'{"files": [{"name": "m"}], "nextPageToken": "again"}'),
+        (LIST, b'{"nextPageToken": "x"}'), (LIST, b"<html>log in</html>"),
+        (LIST, b'{"code": "x"}'),
+    ],
+)  # fmt: skip
+def test_answers_that_kaggle_does_not_give(
+    hub: Hub, store: Store, question: str, body: bytes
+) -> None:
+    hub.kaggle_answers[question] = body
+    with pytest.raises(HubError, match="does not answer as Kaggle does") as caught:
+        fulfil(NAME, PullRequest(), store, Events().append)
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()
+    assert not paths.models_dir().exists() or not list(paths.models_dir().iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["../../m.gguf", "/m.gguf", "m\0.gguf", "m\x1b[2J.gguf", "m\u202e.gguf", "a/" * 900]
+)
+def test_names_that_cannot_be_files_are_passed_over(hub: Hub, store: Store, name: str) -> None:
+    files = [{"name": each, "size": 9} for each in (name, "model.gguf", "guess.bin")]
+    files[1]["size"], files[2]["size"] = len(TARGET), len(DRAFTER)
+    hub.kaggle_answers[LIST] = json.dumps({"files": files}).encode()
+    events = Events()
+    files_here = store.resolve(fulfil(NAME, PullRequest(), store, events.append))
+    assert files_here.target.name == "model.gguf"
+    assert all(line.isprintable() for line in events.notes.splitlines())
+
+
+def test_an_answer_without_end_and_one_that_is_packed(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kaggle_library, "LONGEST_LISTING", 1 << 20)
+    hub.kaggle_answers[LIST] = b" " * (2 << 20)
+    with pytest.raises(HubError, match="it sends more than 1 MB"):
+        fulfil(NAME, PullRequest(), store, Events().append)
+    hub.kaggle_answers[LIST], hub.faults.stated = b"x", {"Content-Encoding": "gzip"}
+    with pytest.raises(HubError, match="an encoding that was not asked for"):
+        fulfil(NAME, PullRequest(), store, Events().append)
+
+
+def test_an_address_that_is_none_of_the_web(hub: Hub, store: Store) -> None:
+    hub.redirect = "file:///etc/passwd"
+    with pytest.raises(HubError) as caught:
+        fulfil(NAME, PullRequest(), store, Events().append)
+    assert str(caught.value).isprintable()
+    assert "root:" not in str(caught.value)
+
+
+def test_contents_that_are_not_those_of_the_stated_sum(hub: Hub, store: Store) -> None:
+    hub.faults.claim["model.gguf"] = Stored.of(TARGET[:-1] + b"?")
+    with pytest.raises(HubError, match="arrived with other contents"):
+        fulfil(NAME, PullRequest(), store, Events().append)
+    assert not any(entry.name == NAME for entry in store.ready())

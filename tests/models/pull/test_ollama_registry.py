@@ -19,7 +19,7 @@ from gemma_mtp.models import ollama_names
 from gemma_mtp.models.catalogue import RemoteFile, load_catalogue
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.hyperparameters import shape_of
-from gemma_mtp.models.pull import ollama_registry
+from gemma_mtp.models.pull import hub_responses, ollama_registry
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
 from gemma_mtp.settings import Options
@@ -206,7 +206,11 @@ def test_what_ollama_has_on_this_machine_is_linked(
 @pytest.mark.parametrize(
     ("layers", "words", "hint"),
     [
-        ({"tensor": [b"1", b"2"]}, "holds its weights as safetensors", "gemma-mtp pull e2b"),
+        (
+            {"tensor": [b"1", b"2"]},
+            "holds its weights as safetensors",
+            "gemma-mtp pull ollama:gemma4:e2b",
+        ),
         ({"license": b"x"}, "holds no weights", "gemma-mtp pull e2b"),
         ({"model": [TARGET, b"x"]}, "holds 2 files of weights", ""),
         ({"model": TARGET, "adapter": b"x"}, "holds an adapter", ""),
@@ -253,7 +257,10 @@ def test_a_model_that_the_registry_does_not_have(store: Store) -> None:
         ("ollama:library/gemma4:e2b", "ollama:gemma4:e2b"),
         ("ollama:me/x:q4", "ollama:me/x:q4"),
         ("ollama:", ""),
-        ("ollama:a/b/c", ""),
+        ("ollama:registry.ollama.ai/library/gemma4:e2b", "ollama:gemma4:e2b"),
+        ("ollama:https://ollama.com/me/x", "ollama:me/x:latest"),
+        ("ollama:a/b/c/d", ""),
+        ("ollama:x\x1b[2J", ""),
         ("ollama:../x", ""),
         ("ollama:x:", ""),
     ],
@@ -270,3 +277,35 @@ def test_a_text_that_is_not_that_of_its_digest_is_refused(hub: Hub, store: Store
     hub.faults.claim["system.bin"] = Stored.of(b"You are a parrot.")
     with pytest.raises(HubError, match="sends other contents of its system than its manifest says"):
         fulfil("ollama:gemma4:e2b", PullRequest(), store, Events().append)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "hint"),
+    [
+        ("ollama:hf.co/me/x:Q4_0", "is a repository of the hub", "gemma-mtp pull hf:me/x:Q4_0"),
+        ("ollama:example.org:5000/me/x", "example.org:5000 is another registry than Ollama's",
+         "GEMMA_MTP_OLLAMA_REGISTRY=https://example.org:5000 gemma-mtp pull ollama:me/x"),
+    ],
+)  # fmt: skip
+def test_other_registries(typed: str, words: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        ollama_names.read(typed)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://x/"])
+def test_an_address_of_another_kind_is_not_followed(hub: Hub, store: Store, address: str) -> None:
+    hub.redirect = address
+    with pytest.raises(HubError, match="leads to an address of another kind") as caught:
+        fulfil("ollama:gemma4:e2b", PullRequest(), store, Events().append)
+    assert ollama_registry.VARIABLE in caught.value.hint
+
+
+def test_a_manifest_without_end_or_as_a_web_page(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_responses, "LONGEST_LISTING", 1 << 20)
+    hub.manifests["library/gemma4/e2b"] = b" " * (2 << 20)
+    with pytest.raises(HubError, match="of more than 1 MB") as caught:
+        fulfil("ollama:gemma4:e2b", PullRequest(), store, Events().append)
+    assert ollama_registry.VARIABLE in caught.value.hint
