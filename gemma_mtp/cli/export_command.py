@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -102,6 +102,5 @@ def _for_vllm(env: Environment, model: str, options: Options, host: str, port: i
             f"vLLM serves a model's original weights, and those of {entry.name} are not known.",
             f"Known of: {', '.join(known)}.",
         )
-    return elsewhere.for_vllm(
-        entry.size, entry.original, options.for_model(asdict(entry.sampling)), host, port
-    )
+    filled = env.store.filled(model, options)
+    return elsewhere.for_vllm(entry.size, entry.original, filled, host, port)

@@ -72,6 +72,8 @@ def for_llama_server(
     words += ["--alias", files.called, "--host", host, "--port", str(port)]
     notes = [*_lookup(draft), *_exact(options), *_sent_by_clients(options)]
     notes += _chosen_there(options.gpu_memory and "--gpu-memory")
+    if files.opening:
+        notes.append("The first messages of the preset are not carried over: clients send those.")
     return Exported(tuple(words), notes=tuple(notes))
 
 
@@ -158,6 +160,7 @@ def for_ollama(files: PairFiles, options: Options, draft: int) -> Exported:
     lines += [f"PARAMETER stop {quoted(text)}" for text in options.stop]
     if options.system:
         lines.append(f"SYSTEM {quoted(options.system)}")
+    lines += [f"MESSAGE {said.role} {quoted(said.content)}" for said in files.opening]
     notes = _lookup(draft)
     if draft:
         notes.append(

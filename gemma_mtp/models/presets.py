@@ -17,7 +17,7 @@ from typing import Any
 from gemma_mtp import paths
 from gemma_mtp.api import Preset
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.files import atomic, config_file, places
+from gemma_mtp.files import atomic, bounded, config_file, places
 from gemma_mtp.models.preset_data import KEYS, data_of, preset_of
 from gemma_mtp.text import clean, json_text, suggestion
 
@@ -114,7 +114,13 @@ def keep(kept: Kept) -> Path:
     GemmaMtpError."""
     file = _path(kept.name) or folder() / f"{kept.name.replace(':', TAG)}.toml"
     text = as_toml(kept)
-    config_file.parsed(file, text)  # what could not be read again is not written
+    longest = max(map(len, text.splitlines()))
+    if longest > config_file.LONGEST_LINE or len(text.encode()) > bounded.MOST_TEXT:
+        raise UsageError(  # since it could not be read again
+            f"The texts of a preset may take {bounded.MOST_TEXT >> 10} KiB, and a line of them "
+            f"{config_file.LONGEST_LINE} characters.",
+            "Break long lines, or send the text along: gemma-mtp chat --file FILE",
+        )
     try:
         atomic.write_text(file, text, private=True)  # a system prompt is a person's words
     except OSError as error:

@@ -178,6 +178,17 @@ def test_export_command_has_the_settings_of_a_preset(there: Scripted) -> None:
     assert "--alias a" in said
 
 
+def test_first_turns_are_exported_to_ollama_and_named_elsewhere(
+    there: Scripted, home: Path
+) -> None:
+    (home / "Modelfile").write_text("FROM tiny\nMESSAGE user Hi\nMESSAGE assistant Ahoy\n")
+    gemma(there, "create", "a", "-f", str(home / "Modelfile"))
+    said = gemma(there, "export-command", "a", "--for", "ollama").stdout
+    assert 'MESSAGE user """Hi"""\nMESSAGE assistant """Ahoy"""\n' in said
+    other = gemma(there, "export-command", "a", "--for", "llama-server").stderr
+    assert "The first messages of the preset are not carried over" in other
+
+
 @pytest.mark.parametrize(
     ("typed", "think", "budget"),
     [

@@ -156,3 +156,10 @@ def test_messages_of_one_side_in_a_row_are_one(shop: store.Store) -> None:
     found = [(m.role, m.content) for m in kept.preset.messages]
     assert found == [("user", "a\n\nb"), ("assistant", "c")]
     assert all(isinstance(m, Message) for m in kept.preset.messages)
+
+
+@pytest.mark.parametrize("text", ["x" * 20_000, "many\n" * 40_000])
+def test_what_could_not_be_read_again_is_not_written(text: str) -> None:
+    with pytest.raises(UsageError, match="may take 128 KiB"):
+        presets.keep(kept_of("long", {"from": "tiny", "system": text}))
+    assert presets.names() == []
