@@ -174,7 +174,7 @@ def test_what_holds_is_shown_whole_on_any_window(
 ) -> None:
     put(file, 'system = "Answer briefly, in whole sentences, and name what you are not sure of."')
     home = {"GEMMA_MTP_HOME": str(file.parent.parent)}
-    shown = open_terminal("config", columns=columns, rows=60, real=True, **home)
+    shown = open_terminal("config", columns=columns, rows=90, real=True, **home)
     shown.until(lambda: any(line.startswith("overflow") for line in shown.lines))
     text = " ".join(" ".join(shown.lines).split())
     assert "Answer briefly, in whole sentences, and name what you are not sure of." in text
