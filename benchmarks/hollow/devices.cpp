@@ -7,8 +7,8 @@
 // context, and to compute in. A placement is a line: layers on devices, layers whose experts are
 // not, context, number of the KV cache's type, 1 for flash attention, layers of each device joined
 // by commas, and the number of the drafter's device, -1 for the CPU. "near" devices behave as CUDA
-// cards do: they compute long prompts for layers that they do not have, work in turns, and make
-// quantized keys and values wider. "far" ones do not, as those of llama.cpp's RPC.
+// cards do: they compute long prompts for layers that they do not have, and make quantized keys and
+// values wider. "far" ones do not, as those of llama.cpp's RPC. All work in turns.
 // Built and used by benchmarks/compare_placements.py.
 
 #include "ggml-backend-impl.h"
@@ -92,7 +92,7 @@ static void properties(ggml_backend_dev_t device, ggml_backend_dev_props * found
     found->name = found->description = device_name(device);
     found->type = kind(device);
     memory(device, &found->memory_free, &found->memory_total);
-    found->caps.async = found->caps.events = near_by;
+    found->caps.async = found->caps.events = true;
     found->caps.mmap_support = true;
 }
 

@@ -145,7 +145,7 @@ class Plan:
         buffers = self._buffers
         size = buffers.compute + buffers.read_elsewhere(self._first)
         apart = self._first > 0 or self.kept > 0
-        if len(gpus) > 1 and not apart and not self.far:
+        if len(gpus) > 1 and not apart:
             size += buffers.in_turns
         sizes = [size] * len(gpus)
         if apart and not self.far:
