@@ -313,9 +313,9 @@ def main() -> None:
         found = compare(args, draft, ours)
         results[draft] = report(found, args.acceptance)
         results[draft]["runs"] = [asdict(run) for runs in found.values() for run in runs]
+        if args.json:  # now, since the next one may be ended from outside
+            args.json.write_text(json.dumps(results, indent=1))
     ours.engine.close()
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
