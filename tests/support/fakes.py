@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp.api import (
+    ON_CPU,
     End,
     Event,
     FinishReason,
@@ -29,6 +30,7 @@ from gemma_mtp.api import (
     Message,
     PairFiles,
     PairInfo,
+    Placement,
     Prefill,
     Progress,
     Request,
@@ -96,6 +98,7 @@ class FakeEngine:
     prepared: list[Request | None] = field(default_factory=list)
     slowdown: float | None = None
     drafter_of: str = ""
+    placement: Placement = ON_CPU
 
     @property
     def info(self) -> PairInfo:
@@ -105,6 +108,7 @@ class FakeEngine:
             "exact_slowdown": self.slowdown,
             "state_bytes": 40 << 20,
             "drafter_of": self.drafter_of,
+            "placement": self.placement,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
+from gemma_mtp.chat.loading import EXACT_ON_GPU
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.setting import SWITCH
@@ -215,12 +216,15 @@ def _seed(chat: Chat) -> str:
 
 
 def _cost_of_exact_mode(chat: Chat) -> str:
-    slowdown = chat.loaded.info.exact_slowdown if chat.loaded else None
+    """What it costs, and on a GPU that it may not keep what it promises."""
+    info = chat.loaded.info if chat.loaded else None
+    slowdown = info.exact_slowdown if info else None
+    first = f"{EXACT_ON_GPU} " if info and info.placement.gpus else ""
     if slowdown is None:
-        return "It slows plain decoding down."
+        return f"{first}It slows plain decoding down."
     if slowdown < 1.05:  # two timings of the same thing may differ by as much
-        return "It costs no time here."
-    return f"Without drafts a token takes {slowdown:.1f} times as long in it here."
+        return f"{first}It costs no time here."
+    return f"{first}Without drafts a token takes {slowdown:.1f} times as long in it here."
 
 
 @verb(

@@ -1,0 +1,43 @@
+"""What a chat says of a pair of which a part is on a GPU; the pair is a made-up one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from support.fakes import FakeEngine
+from support.talk import Talk
+
+from gemma_mtp.api import DeviceShare, Placement
+from gemma_mtp.chat.loading import EXACT_ON_GPU, loaded
+from gemma_mtp.terminal.render import Printer
+from gemma_mtp.terminal.screen import Screen
+
+CARD = DeviceShare("CUDA0", 34, 7_600_000_000, 8_000_000_000)
+PARTED = Placement(34, 49, (CARD,), drafter="CUDA0")
+LINE = "34 of 49 layers and the drafter on the GPU, 7.6 of 8.0 GB."
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_is_where_is_said_when_it_was_loaded_and_not_again(is_new: bool) -> None:
+    output, errors = io.StringIO(), io.StringIO()
+
+    def begin(progress: Callable[[float], bool]) -> FakeEngine:
+        assert progress(1.0 if is_new else 0.0)
+        engine = FakeEngine()
+        engine.placement = PARTED
+        return engine
+
+    loaded(begin, Printer(Screen(output, errors)))
+    assert (LINE in errors.getvalue()) == is_new
+    assert not output.getvalue()
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_seed_says_that_a_gpu_may_not_keep_what_exact_mode_promises(placed: bool) -> None:
+    talk = Talk()
+    if placed:
+        talk.engine.placement = PARTED
+    for line in ("/seed 7", "/set parameter exact true"):
+        assert (EXACT_ON_GPU in talk.run(line)) == placed
