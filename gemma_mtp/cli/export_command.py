@@ -77,11 +77,11 @@ def export_command(
 def _exported(
     env: Environment, model: str, program: str, options: Options, host: str, port: int
 ) -> Exported:
-    from gemma_mtp.models import elsewhere, speeds
+    from gemma_mtp.models import elsewhere, speeds, tried
 
     if program == VLLM:
         return _for_vllm(env, model, options, host, port)
-    files = env.resolve(model, options.drafter)
+    files, _ = tried.settled(env.resolve(model, options.drafter))
     options = files.fill(options)
     draft, why = elsewhere.draft_length(files, options, speeds.paid(files.name))
     if program == OLLAMA:

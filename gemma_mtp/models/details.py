@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, PairFiles
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
 from gemma_mtp.models import gguf, inventory, pair_check, placed, presets, speeds, tried
 from gemma_mtp.models.catalogue import Entry, RemoteFile
@@ -55,7 +55,10 @@ def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str
         if entry is None:
             raise
         return _of_entry(entry, machine)
-    return _of_item(item, machine)
+    found = _of_item(item, machine)
+    with suppress(GemmaMtpError):  # what is wrong with its files was said
+        return found | (_whose_drafter(store.resolve(item.name)) if item.ready else {})
+    return found
 
 
 def is_file(store: Store, model: str) -> bool:
@@ -93,14 +96,20 @@ def _of_item(item: StoredPair, machine: Callable[[], Machine]) -> dict[str, Any]
 
 def _of_file(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
     asked = store.resolve(model)
-    pair, score = tried.settled(asked)
+    pair, _ = tried.settled(asked)
     files = inventory.of_files(pair).files
     header = _header(files)
     known = {"name": pair.name, "state": "a file of yours", "no_drafter": pair.no_drafter}
-    known |= {"drafter_of": pair.drafter_of}
-    known |= {"drafter_choice": score.said(*asked.drafter_names) if score else ""}
+    known |= _whose_drafter(asked)
     read = _read(files, header)
     return {**known, **read, **_needed(files, header, machine), **_speed(pair.name)}
+
+
+def _whose_drafter(asked: PairFiles) -> dict[str, Any]:
+    """Whose drafter it has, if that is not its own, and why that one of two."""
+    pair, score = tried.settled(asked)
+    choice = score.said(*asked.drafter_names) if score else ""
+    return {"drafter_of": pair.drafter_of, "drafter_choice": choice}
 
 
 def _catalogued(entry: Entry, state: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from support.fakes import invoke
 
 from gemma_mtp import paths
 from gemma_mtp.api import LoadOptions, PairFiles
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.trial import Score
 from gemma_mtp.engine.engine import load
 from gemma_mtp.models import gguf, store, tried
@@ -269,7 +270,15 @@ def test_where_nothing_says_whether_it_is_qat_both_drafters_are_tried(folder: Pa
     assert (files.drafter, files.rival) == (plain, qat)
     assert "what each guesses right in 100 tokens of a chat decides" in files.note
     tried.remember(files, Score(100, 20, 70))
-    assert resolve(folder / TARGET).note == ""
+    after = resolve(folder / TARGET)
+    assert after.note == ""
+    assert after.bare == files.bare  # so that an engine that has it loaded does not load it again
+    words = "export-command", str(folder / TARGET), "--for", "ollama"
+    exported = invoke(*words, env=Environment()).stdout
+    assert str(qat) in exported
+    assert str(plain) not in exported
+    shown = " ".join(invoke("show", str(folder / TARGET), env=Environment()).stdout.split())
+    assert f"guessed 20 of 100 tokens right and {qat.name} 70; {qat.name} is kept" in shown
 
 
 @pytest.mark.parametrize("name", ["gemma-4-E2B-it-qat-Q4_0.gguf", "tuned-QAT.gguf"])
