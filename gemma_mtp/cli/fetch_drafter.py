@@ -1,4 +1,4 @@
-"""Offers the drafter of its size for a file of the user's that has none. `find_pair` asks."""
+"""Offers drafters for a target that has none, or none of its own. `find_pair` asks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def with_drafter(env: Environment, files: PairFiles, options: Options) -> PairFi
     wanted = "yes" if options.yes else options.fetch_drafter
     if wanted == "no" or (wanted == "ask" and drafter_offer.is_declined(files.target)):
         return files
-    offer = drafter_offer.offer(files, env.catalogue)
+    if files.drafter is None:
+        offer = drafter_offer.offer(files, env.catalogue)
+    else:
+        offer = drafter_offer.second_offer(files, env.catalogue)
     if offer is not None and (wanted == "yes" or _agreed(files, offer)):
         return _fetched(env, files)
     return files
@@ -35,15 +38,28 @@ def _agreed(files: PairFiles, offer: Offer) -> bool:
 
     if not can_ask():  # what is said at loading names the command
         return False
-    question = (
-        f"{files.target.name} has no drafter here; with one, replies come faster. That of "
-        f"{offer.whose} fits. Download it{_size(offer)}?"
-    )
-    if agreed(question, default=True):
+    if agreed(_question(files, offer), default=True):
         return True
     drafter_offer.decline(files.target)
     note("You are not asked again for this file.")
     return False
+
+
+def _question(files: PairFiles, offer: Offer) -> str:
+    name, size = files.target.name, _size(offer)
+    if files.drafter is not None:
+        return (
+            f"The drafter of {files.drafter_of} is used for {name}, and nothing says whether that "
+            f"is QAT: that of {offer.whose} may guess better. Download it{size}, to keep the "
+            "better one?"
+        )
+    said = f"{name} has no drafter here; with one, replies come faster."
+    if offer.second is None:
+        return f"{said} That of {offer.whose} fits. Download it{size}?"
+    return (
+        f"{said} Those of {offer.whose} and {offer.second.whose} fit, and nothing says whether it "
+        f"is QAT. Download both{size}, to keep the better one?"
+    )
 
 
 def _fetched(env: Environment, files: PairFiles) -> PairFiles:
@@ -57,10 +73,10 @@ def _fetched(env: Environment, files: PairFiles) -> PairFiles:
         raise
     except GemmaMtpError as error:
         note(f"{error} {error.hint}".rstrip())
-        note("So it runs without drafts for now.")
+        if files.drafter is None:
+            note("So it runs without drafts for now.")
         return files
 
 
 def _size(offer: Offer) -> str:
-    total = offer.entry.drafter.total
-    return f" ({byte_size(total)})" if total else ""
+    return f" ({byte_size(offer.bytes)})" if offer.bytes else ""

@@ -41,7 +41,7 @@ def resolve_or_offer(
 
         show_pull(env, error.name)
         return env.resolve(model, drafter)
-    if files.drafter is None and options.draft != 0:
+    if options.draft != 0 and (files.drafter is None or files.drafter_of):
         files = with_drafter(env, files, options)
     lost = "" if model else env.store.last_used_problem()
     if lost:

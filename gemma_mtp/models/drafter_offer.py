@@ -1,4 +1,6 @@
-"""The drafter that could be fetched for a target that is a file here and has none.
+"""The drafters that could be fetched for a target that has none of its own.
+
+Where nothing says whether the target is QAT, that is one of each kind: the better one is kept.
 
 `find_pair` offers it, and `pull.request` fetches it into a folder of its own among the models; the
 folder of the target stays as it is. `drafter_search` finds it there from then on. Knows no network.
@@ -16,17 +18,24 @@ from gemma_mtp.files import json_file
 from gemma_mtp.files.checksum import state_of
 from gemma_mtp.models import gguf, size_of_file
 from gemma_mtp.models.catalogue import Catalogue, Entry
-from gemma_mtp.models.drafter_search import ALONE, SEVERAL
+from gemma_mtp.models.drafter_search import ALONE, SEVERAL, is_known, is_qat
 
 
 @dataclass(frozen=True)
 class Offer:
     """A drafter alone: `entry` says where it comes from, `whose` is the pair it belongs to, and
-    `why` it is offered, as the rest of a sentence."""
+    `why` it is offered, as the rest of a sentence. `second` is one of the other kind, where that
+    may be the right one as well."""
 
     entry: Entry
     whose: str
     why: str
+    second: Offer | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What would be fetched, as far as that is known."""
+        return (self.entry.drafter.total or 0) + (self.second.bytes if self.second else 0)
 
 
 def offer(files: PairFiles, catalogue: Catalogue) -> Offer | None:
@@ -34,15 +43,47 @@ def offer(files: PairFiles, catalogue: Catalogue) -> Offer | None:
     choose one, and where its shape is that of no size."""
     if files.drafter is not None or files.no_drafter.startswith(SEVERAL):
         return None
-    try:
-        header = gguf.read_header(files.target)
-    except GemmaMtpError:  # whoever loads it says so
+    header = _header(files.target)
+    if header is None:
         return None
-    qat = size_of_file.says_qat(header.metadata, header.path.name)
+    qat = is_qat(header, catalogue)
     found = size_of_file.drafter_of_size(header.metadata, qat, catalogue)
     if found is None:
         return None
-    known, why = found
+    second = _of_kind(not found[0].qat, files, header, catalogue)
+    return replace(_alone(*found), second=second)
+
+
+def second_offer(files: PairFiles, catalogue: Catalogue) -> Offer | None:
+    """A drafter of the other kind than the one that this target has from another model; None where
+    one is here, and where something says of which kind the target is."""
+    if files.drafter is None or not files.drafter_of or files.rival is not None:
+        return None
+    header, drafter = _header(files.target), _header(files.drafter)
+    if header is None or drafter is None:
+        return None
+    return _of_kind(not is_qat(drafter, catalogue), files, header, catalogue)
+
+
+def _header(path: Path) -> gguf.Header | None:
+    try:
+        return gguf.read_header(path)
+    except GemmaMtpError:  # whoever loads it says so
+        return None
+
+
+def _of_kind(
+    qat: bool, files: PairFiles, target: gguf.Header, catalogue: Catalogue
+) -> Offer | None:
+    """The drafter of this kind, unless it is known of which the target is."""
+    silent = not size_of_file.says_qat(target.metadata, files.name, target.path.name)
+    if not silent or is_known(target, catalogue):
+        return None
+    found = size_of_file.drafter_of_size(target.metadata, qat, catalogue)
+    return _alone(*found) if found and found[0].qat == qat else None
+
+
+def _alone(known: Entry, why: str) -> Offer:
     name = f"{ALONE}{known.name}"
     alone = replace(known, name=name, spellings=(name,), drafter_alone=True)
     return Offer(alone, known.name, why)

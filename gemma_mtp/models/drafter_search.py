@@ -115,7 +115,7 @@ def _find(
     if several:
         names = ", ".join(drafter.path.name for drafter in several)
         return "", "", f"{SEVERAL}: {names}; name one with --drafter"
-    known = drafter_of_size(ours.metadata, _is_qat(ours, catalogue), catalogue)
+    known = drafter_of_size(ours.metadata, is_qat(ours, catalogue), catalogue)
     command = f"gemma-mtp pull {shlex.quote(str(ours.path))}"
     pull = f"that of {known[0].name}{_size(known[0])} fits: {command}" if known else ""
     spoken_of = [problem for path, problem in problems.items() if path in near]
@@ -148,10 +148,10 @@ def _rival(
     catalogue: Catalogue,
 ) -> str:  # fmt: skip
     """A drafter of the other kind, where nothing says of which kind the target is; else ""."""
-    kind = _is_qat(best, catalogue)
-    if _is_qat(target, catalogue) or _is_known(target, catalogue):
+    kind = is_qat(best, catalogue)
+    if is_qat(target, catalogue) or is_known(target, catalogue):
         return ""
-    others = [drafter for drafter in fitting if _is_qat(drafter, catalogue) != kind]
+    others = [drafter for drafter in fitting if is_qat(drafter, catalogue) != kind]
     rival, _ = _best(target, others, near, catalogue)
     return str(rival.path) if rival else ""
 
@@ -166,20 +166,20 @@ def _best(
     candidates = [
         drafter_rule.Candidate(
             name,
-            _is_qat(drafter, catalogue),
+            is_qat(drafter, catalogue),
             folders.index(drafter.path.parent) if drafter.path in near else len(folders),
             drafter.file_size,
         )
         for name, drafter in known.items()
     ]
-    qat = _is_qat(target, catalogue)
+    qat = is_qat(target, catalogue)
     found, several = drafter_rule.best(str(target.path), qat, candidates)
     if several and several[0].distance == len(folders):
         found, several = several[0], []
     return known[found.path] if found else None, [known[each.path] for each in several]
 
 
-def _is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
+def is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
     """Whether it was trained for its quantization: as it says, or as the catalogue says of a file
     of exactly this size, since published drafters of both kinds have the same name."""
     if says_qat(header.metadata, header.path.name):
@@ -187,7 +187,7 @@ def _is_qat(header: gguf.Header, catalogue: Catalogue) -> bool:
     return any(entry.qat for entry in _alike(header, catalogue))
 
 
-def _is_known(header: gguf.Header, catalogue: Catalogue) -> bool:
+def is_known(header: gguf.Header, catalogue: Catalogue) -> bool:
     """Whether it is a file of the catalogue, going by its size."""
     return bool(_alike(header, catalogue))
 

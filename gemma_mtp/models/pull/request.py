@@ -13,7 +13,14 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.errors import BadPair, HubError, ModelNotAvailable, UsageError
+from gemma_mtp.errors import (
+    BadPair,
+    Cancelled,
+    GemmaMtpError,
+    HubError,
+    ModelNotAvailable,
+    UsageError,
+)
 from gemma_mtp.models import drafter_offer, hub_names, kaggle_names, local_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
@@ -65,7 +72,10 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
         return _ready(entry, store.resolve(entry.name), on_event)
     if request.to is not None:
         return _ready(entry, _fill_folder(entry, request, request.to, store, on_event), on_event)
-    return _ready(entry, pull(entry, store.folder(entry), on_event, request), on_event)
+    files = pull(entry, store.folder(entry), on_event, request)
+    if hub_names.names_source(entry.name):
+        _fetch_second(entry.name, request, store, on_event)
+    return _ready(entry, files, on_event)
 
 
 def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
@@ -131,9 +141,29 @@ def _drafter_for(path: str, request: PullRequest, store: Store, on_event: OnEven
         on_event(PullNote(f"{offer.entry.drafter.path}: {offer.why}."))
         options = replace(request, fits=files.target, others=others_in(store.catalogue))
         pull(offer.entry, store.folder(offer.entry), on_event, options)
-        files = store.resolve(path)
+    _fetch_second(path, request, store, on_event)
+    files = store.resolve(path)
     on_event(PullReady(files.name, str(files.target), str(files.drafter)))
     return files.name
+
+
+def _fetch_second(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> None:
+    """Where the drafter of a target is that of another model, and nothing says whether the target
+    is QAT, a drafter of the other kind, too. What cannot be fetched of that is no failure."""
+    files = store.resolve(name)
+    second = None if request.offline else drafter_offer.second_offer(files, store.catalogue)
+    if second is None:
+        return
+    file = second.entry.drafter.path
+    on_event(PullNote(f"{file}: nothing says whether {files.target.name} is QAT, so the drafter of "
+                      f"{second.whose} comes along; the better of the two is kept."))  # fmt: skip
+    try:
+        options = replace(request, revision=None, fits=files.target, others=None)
+        pull(second.entry, store.folder(second.entry), on_event, options)
+    except Cancelled:
+        raise
+    except GemmaMtpError as error:
+        on_event(PullNote(f"It cannot be fetched: {error}"))
 
 
 def _is_file(name: str) -> UsageError:
