@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 from support.fakes import FakeEnvironment, invoke
+from support.pairs import TINY
 from support.talk import Talk
 
 from gemma_mtp import paths
@@ -237,8 +238,7 @@ targets = [{{ tag = "mine", file = "t.gguf", quantization = "Q4_0", sha256 = "{S
 def own_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's models.toml recommends sampling for `tiny:mine`, which is here."""
     paths.own_models().write_text(OWN)
-    here = PairFiles("tiny:mine", *(Path(f"{name}.gguf") for name in "td"))
-    monkeypatch.setattr(Store, "_ready_files", lambda store, entry: replace(here, name=entry.name))
+    monkeypatch.setattr(Store, "_ready_files", lambda store, entry: replace(TINY, name=entry.name))
 
 
 def test_the_command_line_beats_the_file_and_that_the_model(

@@ -2,48 +2,20 @@
 
 Where nothing says whether a model was trained for its quantization, a drafter of either kind can be
 loaded, and only what it guesses shows which is the right one. In each round both guess the next
-token; whoever was right more often in the first `ENOUGH` is kept. A reply drives it. Knows only
+token; whoever was right more often, as `drafter_score` says, is kept. A reply drives it. Knows only
 tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from gemma_mtp.decoding.drafter_score import Score
 from gemma_mtp.decoding.drafters import DraftModel, MtpDrafter
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.decoding.transcript import Transcript
-
-ENOUGH = 100  # tokens; a drafter for other weights is right in far fewer of them
-
-
-@dataclass
-class Score:
-    """Of so many tokens each of the two guessed so many right; kept from one reply to the next."""
-
-    tokens: int = 0
-    first: int = 0
-    second: int = 0
-
-    @property
-    def is_decided(self) -> bool:
-        return self.tokens >= ENOUGH
-
-    @property
-    def second_is_better(self) -> bool:
-        """Of two that are equally good the first one stays, which is loaded."""
-        return self.second > self.first
-
-    def said(self, first: str, second: str) -> str:
-        """A sentence about which of the two is kept, and why; they are called so."""
-        kept = second if self.second_is_better else first
-        return (
-            f"Of two drafters that fit, {first} guessed {self.first} of {self.tokens} tokens right "
-            f"and {second} {self.second}; {kept} is kept."
-        )
 
 
 class Trial:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gemma_mtp.api import PairFiles, PairInfo
 from gemma_mtp.decoding.costs import CostBook
-from gemma_mtp.decoding.trial import Score
+from gemma_mtp.decoding.drafter_score import Score
 
 
 class Memory(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles, Preset, Sampling
-from gemma_mtp.decoding.trial import ENOUGH
+from gemma_mtp.decoding.drafter_score import ENOUGH
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.files import config_file, places
 from gemma_mtp.models import (

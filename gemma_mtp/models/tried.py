@@ -12,7 +12,7 @@ from typing import Any
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.decoding.trial import Score
+from gemma_mtp.decoding.drafter_score import Score
 from gemma_mtp.files import json_file
 from gemma_mtp.models import contents
 

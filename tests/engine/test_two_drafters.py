@@ -12,9 +12,9 @@ from weakened import noisy_weights
 
 from gemma_mtp import paths
 from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Sampling, Stats
+from gemma_mtp.decoding.drafter_score import ENOUGH, Score
 from gemma_mtp.decoding.outcome import Proposal, Round
 from gemma_mtp.decoding.plain_steps import Step
-from gemma_mtp.decoding.trial import ENOUGH, Score
 from gemma_mtp.engine.counting import with_round
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.engine.two_drafters import TwoDrafters
