@@ -8,7 +8,7 @@ import typer
 
 from gemma_mtp.cli.find_pair import name_lost_links
 from gemma_mtp.cli.flags import Json
-from gemma_mtp.errors import ExitStatus, HubError
+from gemma_mtp.errors import ExitStatus, GemmaMtpError
 from gemma_mtp.terminal.console import note
 from gemma_mtp.text import byte_size, json_text, moment
 
@@ -72,7 +72,7 @@ def _newer(item: StoredPair) -> tuple[str, ...]:
         return ()
     try:
         return changed(entry, lambda event: None)
-    except HubError as error:
+    except GemmaMtpError as error:  # also where a library is missing that asks
         note(f"{item.name}: {error}")
         return ()
 

@@ -18,6 +18,7 @@ from gemma_mtp.models import gguf_names
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 
 PREFIX, ENDING = "kaggle:", ".gguf"
+_VERSION = r"[1-9]\d{0,8}"
 _PART = r"[A-Za-z0-9_][\w.-]{0,79}"
 _NAME = re.compile(
     rf"({_PART})/({_PART})/({_PART})/({_PART})(?:/([1-9]\d{{0,8}}))?(?::([\w.-]{{1,64}}))?",
@@ -81,7 +82,7 @@ def read(typed: str) -> KaggleName:
 
 def at_version(name: str, version: str) -> str:
     """The name of one version. Raises UsageError for what is no number of one."""
-    if not re.fullmatch(r"[1-9]\d{0,8}", version, re.ASCII):
+    if not re.fullmatch(_VERSION, version, re.ASCII):
         raise UsageError(f"A version of Kaggle's is a number, not {names.shown(version)}.")
     return replace(read(name), version=int(version)).name
 
@@ -90,8 +91,10 @@ def make_entry(
     name: str, revision: str, target: Sequence[RemoteFile], drafter: Sequence[RemoteFile]
 ) -> Entry:
     """The pair of these parts; `revision` is the version's number. Raises UsageError for a name of
-    another form and ValueError when both models are one file."""
+    another form and ValueError when both models are one file, or for what is no number."""
     about = read(name)
+    if not re.fullmatch(_VERSION, revision, re.ASCII):
+        raise ValueError(f"{names.shown(revision)} is no number of a version")
     return Entry(
         name=about.name,
         title=f"{about.model} {about.variation}, of Kaggle",

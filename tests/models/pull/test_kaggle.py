@@ -337,3 +337,21 @@ def test_contents_that_are_not_those_of_the_stated_sum(hub: Hub, store: Store) -
     with pytest.raises(HubError, match="arrived with other contents"):
         fulfil(NAME, PullRequest(), store, Events().append)
     assert not any(entry.name == NAME for entry in store.ready())
+
+
+def test_a_check_goes_on_where_the_library_is_missing(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fulfil(NAME, PullRequest(), store, Events().append)
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    outcome = invoke("list", "--check", env=Environment())
+    assert outcome.status == ExitStatus.OK
+    assert f"{NAME}: Models of Kaggle need the Python library kagglehub" in outcome.stderr
+
+
+@pytest.mark.parametrize("revision", ["main", "", "-1", "1e3", "\u0661"])
+def test_a_record_with_a_version_that_is_none_is_no_pair(store: Store, revision: str) -> None:
+    fulfil(NAME, PullRequest(), store, Events().append)
+    file = store.resolve(NAME).target.parent / "pair.json"
+    file.write_text(file.read_text().replace('"revision": "1"', f'"revision": "{revision}"'))
+    assert NAME not in {entry.name for entry in store.ready()}

@@ -182,22 +182,36 @@ def test_the_hubs_token_stays_with_the_hub(
     assert not hub.tokens_at_cdn
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "offline"),
+    [
+        ("ollama:gemma4:e2b", "library/gemma4/e2b", False),
+        ("ollama:gemma4:e2b", "library/gemma4/e2b", True),
+        ("ollama:me/tuned:latest", "me/tuned/latest", True),
+    ],
+)
 def test_what_ollama_has_on_this_machine_is_linked(
-    hub: Hub, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    place: str,
+    offline: bool,
 ) -> None:
     theirs = tmp_path / "ollama"
     monkeypatch.setenv("OLLAMA_MODELS", str(theirs))
     (theirs / "blobs").mkdir(parents=True)
     for body in KINDS.values():
         (theirs / "blobs" / f"sha256-{sha256(body)}").write_bytes(body)
-    place = theirs / "manifests" / "registry.ollama.ai" / "library" / "gemma4" / "e2b"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(manifest(**KINDS))
+    named = theirs / "manifests" / "registry.ollama.ai" / place
+    named.parent.mkdir(parents=True)
+    named.write_bytes(manifest(**KINDS))
     before = {path: path.stat().st_mtime_ns for path in theirs.rglob("*") if path.is_file()}
     hub.close()
     events = Events()
-    files = store.resolve(fulfil("ollama:gemma4:e2b", PullRequest(), store, events.append))
-    assert "ollama:gemma4:e2b is in Ollama's store on this machine." in events.notes
+    files = store.resolve(fulfil(name, PullRequest(offline=offline), store, events.append))
+    assert f"{name} is in Ollama's store on this machine." in events.notes
     assert "linked from Ollama's store, nothing to download." in events.notes
     assert files.target.samefile(theirs / "blobs" / f"sha256-{sha256(TARGET)}")
     assert before == {path: path.stat().st_mtime_ns for path in theirs.rglob("*") if path.is_file()}
