@@ -115,7 +115,7 @@ def refuse_other_family(name: str, catalogue: Catalogue) -> None:
 
 def other_family(typed: str) -> str:
     """The part of a name that is one of another family of models, else ""."""
-    bare = typed.strip().removeprefix(ollama_names.PREFIX)
+    bare = _bare(typed.strip())
     name = _LIBRARY.sub("", bare, count=1).rpartition("/")[2]
     if re.search(r"gemma[-_ ]?4(?!\d)", name, re.IGNORECASE) or any(c.isspace() for c in name):
         return ""
@@ -125,10 +125,18 @@ def other_family(typed: str) -> str:
 
 def nearest_of_ours(text: str, catalogue: Catalogue) -> Entry | None:
     """The pair of the catalogue that a repository or a file is named after, if it is."""
-    words = re.sub(r"^.*/", "", text.removeprefix(ollama_names.PREFIX))
+    words = re.sub(r"^.*/", "", _bare(text))
     if re.search(r"gemma[-_ ]?4(?!\d)", words, re.IGNORECASE):
         return _size_named(words, catalogue)
     return None
+
+
+def _bare(name: str) -> str:
+    """A name without its prefix; of Kaggle's, model and variation, of which either tells."""
+    if kaggle_names.is_kaggle_name(name):
+        about = kaggle_names.read(name)
+        return f"{about.model}-{about.variation.removeprefix(f'{about.model}-')}"
+    return name.removeprefix(ollama_names.PREFIX)
 
 
 def _is_end(rest: str) -> bool:

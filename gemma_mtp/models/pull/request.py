@@ -104,7 +104,8 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
         return _looked_up(name, request, store.catalogue, on_event)
     except BadPair as error:
         near = nearest_of_ours(name, store.catalogue)
-        if near and "gemma-mtp pull" not in error.hint:
+        helps = ("gemma-mtp pull", "gemma-mtp convert FOLDER")
+        if near and not any(command in error.hint for command in helps):
             error.hint = f"The same model with its drafter: gemma-mtp pull {near.name}"
         raise
 

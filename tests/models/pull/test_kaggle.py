@@ -16,7 +16,14 @@ from support.pulls import ENTRY, Events, sha256
 
 from gemma_mtp import paths
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.errors import BadPair, ExitStatus, GemmaMtpError, HubError, UsageError
+from gemma_mtp.errors import (
+    BadPair,
+    ExitStatus,
+    GemmaMtpError,
+    HubError,
+    ModelNotAvailable,
+    UsageError,
+)
 from gemma_mtp.models import kaggle_names
 from gemma_mtp.models.catalogue import RemoteFile, load_catalogue
 from gemma_mtp.models.gguf import read_header
@@ -25,6 +32,7 @@ from gemma_mtp.models.pair_record import read_record
 from gemma_mtp.models.pull import kaggle_library
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
+from gemma_mtp.models.typed_names import nearest_of_ours
 
 NAME = f"kaggle:{KAGGLE}"
 TARGET, DRAFTER = writer.contents(*writer.target()), writer.contents(*writer.drafter())
@@ -160,11 +168,15 @@ def test_a_version_may_be_named_as_a_revision(hub: Hub, store: Store) -> None:
     ("files", "words", "hint"),
     [
         (["m.safetensors", "config.json"], "holds safetensors; only GGUF", "gemma-mtp convert"),
-        (["m.weights.h5"], "holds Keras weights, which cannot be converted", "transformers"),
-        (["a.task", "b.ckpt"], "holds a PyTorch checkpoint and weights of LiteRT", "gguf"),
-        (["README.md"], "holds no GGUF file of Gemma 4", "framework gguf"),
-        (["notes"], "holds no GGUF file of Gemma 4", "framework gguf"),
-        (["guess.bin"], "holds no GGUF file of Gemma 4", "framework gguf"),
+        (["m.weights.h5"], "holds Keras weights, which cannot be converted", "gemma-mtp pull e2b"),
+        (
+            ["a.task", "b.ckpt"],
+            "holds a PyTorch checkpoint and weights of LiteRT",
+            "gemma-mtp pull e2b",
+        ),
+        (["README.md"], "holds no GGUF file of Gemma 4", "gemma-mtp pull e2b"),
+        (["notes"], "holds no GGUF file of Gemma 4", "gemma-mtp pull e2b"),
+        (["guess.bin"], "holds no GGUF file of Gemma 4", "gemma-mtp pull e2b"),
     ],
 )
 def test_what_is_not_gguf_is_named_before_it_comes(
@@ -355,3 +367,14 @@ def test_a_record_with_a_version_that_is_none_is_no_pair(store: Store, revision:
     file = store.resolve(NAME).target.parent / "pair.json"
     file.write_text(file.read_text().replace('"revision": "1"', f'"revision": "{revision}"'))
     assert NAME not in {entry.name for entry in store.ready()}
+
+
+def test_another_family_is_refused_by_name_and_the_nearest_of_ours_is_named(
+    hub: Hub, store: Store
+) -> None:
+    with pytest.raises(ModelNotAvailable, match="gemma-mtp runs Gemma 4 only"):
+        fulfil("kaggle:meta/llama-3/gguf/8b", PullRequest(), store, Events().append)
+    assert not hub.requests
+    near = nearest_of_ours("kaggle:google/gemma-4/gguf/gemma-4-12b-it", store.catalogue)
+    assert near is not None
+    assert near.name == "12b"
