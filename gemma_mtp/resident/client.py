@@ -164,7 +164,8 @@ class ResidentPair:
                 self._line.check()
                 return self._line
         self._line = self._connected()
-        self._line.send({**self._greeting, "party": self.party})
+        with suppress(Disconnected):  # already; what is asked next finds it out
+            self._line.send({**self._greeting, "party": self.party})
         return self._line
 
     def _wanted(self) -> dict[str, Any]:

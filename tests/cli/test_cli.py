@@ -154,7 +154,7 @@ def test_options_reach_the_engine() -> None:
     assert (request.max_tokens, request.stop) == (9, ("A", "B"))
     ((files, loaded),) = there.loaded
     assert files.name == "e4b"
-    assert loaded == LoadOptions(512, 1, -1, "q8_0", "on", True)
+    assert loaded == LoadOptions(512, 1, -1, kv_type="q8_0", flash_attn="on", verbose=True)
     assert there.used == ["e4b"]
 
 

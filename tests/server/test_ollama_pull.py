@@ -76,7 +76,9 @@ def test_a_pull_tells_its_progress_and_ends_with_success(client: Client, hub: Hu
     events = list(client.pull("12b", stream=True))
     assert events[0].status == "pulling manifest"
     assert events[-1].status == "success"
-    assert "verifying sha256 digest" in [event.status for event in events]
+    said = [event.status for event in events]
+    assert "verifying sha256 digest" in said
+    assert said.count("reading the header of target.gguf") == 1
     target = hub.files["target.gguf"]
     of_target = [event for event in events if event.digest == f"sha256:{target.sha256}"]
     assert {event.status for event in of_target} == {"pulling target.gguf"}

@@ -106,7 +106,7 @@ class _Told:
     """What is said of a pull, in Ollama's words and not too often."""
 
     def __init__(self) -> None:
-        self._doing: tuple[str, bool] | None = None
+        self._doing: tuple[str, bool, bool] | None = None
         self._next = 0.0
 
     def of(self, event: PullEvent) -> Iterator[dict[str, Any]]:
@@ -124,11 +124,14 @@ class _Told:
             yield {"status": "success"}
 
     def _progress(self, event: PullProgress) -> Iterator[dict[str, Any]]:
-        doing, now = (event.file, event.verifying), time.monotonic()
+        doing, now = (event.file, event.verifying, event.beginning), time.monotonic()
         if doing == self._doing and now < self._next and event.done < event.total:
             return
         is_new, self._doing, self._next = doing != self._doing, doing, now + INTERVAL
-        if not event.verifying:
+        if event.beginning:
+            if is_new:
+                yield {"status": f"reading the header of {event.file}"}
+        elif not event.verifying:
             said = {"status": f"pulling {event.file}", "digest": _digest(event)}
             yield {**said, "total": event.total, "completed": event.done}
         elif is_new:
