@@ -53,7 +53,7 @@ def load(
 
     with what_helps():
         tries = placements(files, options, gpus) if gpus else iter([None])
-        found, said = first_that_fits(tries, load_as)
+        found, said = first_that_fits(tries, load_as, files.drafter is not None)
     if said:
         found.info = replace(found.info, warnings=(*found.info.warnings, said))
     if score is not None:

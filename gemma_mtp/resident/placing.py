@@ -56,7 +56,9 @@ def placements(
         yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
 
 
-def first_that_fits(tries: Iterator[Tried], load: Callable[[Tried], Loaded]) -> tuple[Loaded, str]:
+def first_that_fits(
+    tries: Iterator[Tried], load: Callable[[Tried], Loaded], has_drafter: bool = True
+) -> tuple[Loaded, str]:
     """What `load` made of the first placement that it had the memory for, and a sentence about
     those before, if there were some. Raises what `load` raises."""
     placement, said = next(tries), ""
@@ -71,6 +73,6 @@ def first_that_fits(tries: Iterator[Tried], load: Callable[[Tried], Loaded]) -> 
                 raise
             before, placement = placement, following
             said = (
-                f"With {before.in_words(True)}, there was too little memory ({error}); "
-                "a smaller part was put there."
+                f"There was too little memory for {before.in_words(has_drafter)} ({error}). "
+                f"Tried then: {following.in_words(has_drafter)}."
             )

@@ -67,6 +67,9 @@ def test_what_has_no_room_is_tried_one_step_smaller_and_that_is_said(most: int, 
     if tries == 2:
         assert "40 of 49 layers and the drafter on the GPU, 4.0 of 8.0 GB" in said
         assert "out of memory" in said
+        assert "34 of 49 layers and the drafter on the GPU, 3.4 of 8.0 GB" in said
+    if tries == 3:
+        assert said.endswith("Tried then: all layers on the CPU.")
 
 
 def test_the_last_failure_is_raised_and_so_is_any_other_at_once() -> None:
