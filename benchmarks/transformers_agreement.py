@@ -15,9 +15,10 @@ Ends with status 1 where logits differ by more than 1e-3 or a likeliest token is
 for ties that are nearer than that, or where acceptance differs by more than chance explains. Needs
 what `gemma-mtp[convert]` installs.
 
-In one thing the reference is told to do as llama.cpp does: a drafter's sliding layers see as many
-tokens as the window has, its own among them. `transformers` shows them some more at the far end,
-how many depends on how the text before was evaluated.
+In two things the reference is told to do as llama.cpp does. A drafter's sliding layers see as many
+tokens as the window has, its own among them; `transformers` shows them some more at the far end,
+how many depends on how the text before was evaluated. And llama.cpp looks GELU up in a table of
+16-bit numbers; how far logits are apart without that is printed, too.
 """
 
 from __future__ import annotations
@@ -70,6 +71,13 @@ class Reference:
         ).eval()
         self.ids: list[int] = []
 
+    def use_table(self) -> None:
+        """Compute GELU as llama.cpp does from now on."""
+        for model in (self.model, self.drafter):
+            for module in model.modules():
+                if hasattr(module, "act_fn"):
+                    module.act_fn = TableGelu()
+
     def run(self, ids: list[int], outputs: int = 0) -> tuple[Array, Any]:
         """Logits of the last `outputs` positions (0: of all), and what the assistant reads."""
         with torch.no_grad():
@@ -116,6 +124,14 @@ class Reference:
         self._hidden = out.last_hidden_state
         row: Array = out.logits[0, 0].numpy().copy()
         return row
+
+
+class TableGelu(torch.nn.Module):
+    """GELU as ggml's table has it: of a number in 16 bits, in 16 bits."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
+        return torch.where(x <= -10, torch.zeros_like(x), torch.where(x >= 10, x, found))
 
 
 class Differences:
@@ -173,6 +189,9 @@ def compare(folder: Path, shape: str, args: argparse.Namespace) -> bool:
     with closing(
         load_pair(files, LoadOptions(context=1024, threads=2, kv_type="f32", flash_attn="off"))
     ) as ours:
+        for difference in rows(ours, reference, args.tokens):
+            print(f"  GELU in 32 bits: {difference}", flush=True)
+        reference.use_table()
         found = [*rows(ours, reference, args.tokens)]
         for difference in found:
             print(f"  {difference}", flush=True)
@@ -202,6 +221,7 @@ def rows(ours: LoadedPair, reference: Reference, tokens: int) -> Iterator[Differ
     ids = [BOS, *np.random.default_rng(4).integers(300, size, tokens - 1).tolist()]
     theirs, out = reference.run(ids)
     reference._out, reference._first = out, 0
+    ours.target.keep(0)
     target, drafts = Differences("target"), Differences("drafts")
     for position, token in enumerate(ids):
         row = ours.target.decode([token], position, 1)[0]
