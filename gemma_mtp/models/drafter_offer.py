@@ -50,7 +50,7 @@ def offer(files: PairFiles, catalogue: Catalogue) -> Offer | None:
     found = size_of_file.drafter_of_size(header.metadata, qat, catalogue)
     if found is None:
         return None
-    second = _of_kind(not found[0].qat, files, header, catalogue)
+    second = _second(found[0], files, header, catalogue)
     return replace(_alone(*found), second=second)
 
 
@@ -59,10 +59,11 @@ def second_offer(files: PairFiles, catalogue: Catalogue) -> Offer | None:
     one is here, and where something says of which kind the target is."""
     if files.drafter is None or not files.drafter_of or files.rival is not None:
         return None
-    header, drafter = _header(files.target), _header(files.drafter)
-    if header is None or drafter is None:
+    header = _header(files.target)
+    first = next((e for e in catalogue.entries if e.name == files.drafter_of), None)
+    if header is None or first is None:
         return None
-    return _of_kind(not is_qat(drafter, catalogue), files, header, catalogue)
+    return _second(first, files, header, catalogue)
 
 
 def _header(path: Path) -> gguf.Header | None:
@@ -72,15 +73,19 @@ def _header(path: Path) -> gguf.Header | None:
         return None
 
 
-def _of_kind(
-    qat: bool, files: PairFiles, target: gguf.Header, catalogue: Catalogue
+def _second(
+    first: Entry, files: PairFiles, target: gguf.Header, catalogue: Catalogue
 ) -> Offer | None:
-    """The drafter of this kind, unless it is known of which the target is."""
+    """The drafter of the other kind than that of `first`, unless it is known of which the target
+    is."""
     silent = not size_of_file.says_qat(target.metadata, files.name, target.path.name)
     if not silent or is_known(target, catalogue):
         return None
-    found = size_of_file.drafter_of_size(target.metadata, qat, catalogue)
-    return _alone(*found) if found and found[0].qat == qat else None
+    found = size_of_file.drafter_of_size(target.metadata, not first.qat, catalogue)
+    if found is None or found[0].qat == first.qat:
+        return None
+    same = found[0].drafter.sha256 == first.drafter.sha256
+    return None if same else _alone(*found)
 
 
 def _alone(known: Entry, why: str) -> Offer:
