@@ -1,36 +1,33 @@
 """Gets a pair, both files as one unit: verified, resumable, and ready only when complete.
 
-`pull.request` calls it. Decides what is here already and in which order things happen; leaves what
-to expect to `expected_files`, bytes to `transfer`, the hub to `hub`, hashes to `verify` and other
-programs' files to `reuse`. Of a model it knows the catalogue entry; it prints nothing.
+`pull.request` calls it. Decides in which order things happen, and whether the files belong
+together; leaves what to expect to `expected_files` and how each file comes to `arriving`. Of a
+model it knows the catalogue entry; it prints nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
-from gemma_mtp.errors import BadPair, HubError
+from gemma_mtp.errors import BadPair
 from gemma_mtp.files import disk
-from gemma_mtp.files.checksum import sha256_of
 from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import foreign_drafter, gguf, pair_check, pair_record
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pair_record import FileRecord, PairRecord, read_record
 from gemma_mtp.models.preset_data import data_of
-from gemma_mtp.models.pull import beginnings, hub, reuse, verify
-from gemma_mtp.models.pull.events import OnEvent, PullNote, PullProgress
+from gemma_mtp.models.pull import beginnings, verify
+from gemma_mtp.models.pull.arriving import Arriving
+from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.expected_files import WantedFile, blob_of, expect
 from gemma_mtp.models.pull.official_drafter import beginning
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.other_drafters import UnusableDrafter
-from gemma_mtp.models.pull.transfer import Transfer, journal_of
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 NOT_COMPARED = "It is published so or was damaged on its way: pull again, or choose another one."
@@ -119,121 +116,29 @@ class _Pull:
     options: PullOptions
     wanted: list[WantedFile] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.files = Arriving(self.entry, self.folder, self.on_event, self.options, self.wanted)
+
     def run(self) -> PairFiles:
         entry, folder, record = self.entry, self.folder, read_record(self.folder)
         claimed = record and record.is_about(entry) and record.revision in ("", self.revision)
         if record and claimed and verify.verify_again(entry, folder, record, self.on_event):
             self._check_pair()
-            return self._files()
-        self.wanted = expect(entry, self.revision, self.options, self.on_event)
+            return self._pair()
+        self.wanted += expect(entry, self.revision, self.options, self.on_event)
         self.revision = self.wanted[-1].commit or self.revision
         pair_record.write_unfinished(folder, self._record(w.record(entry) for w in self.wanted))
         for wanted in self.wanted:
-            wanted.staged = self._already_here(wanted) or self._reused(wanted)
+            wanted.staged = self.files.already_here(wanted) or self.files.reused(wanted)
         missing = [wanted for wanted in self.wanted if wanted.staged is None]
-        here = sum(disk.bytes_taken(self._path(wanted, ".partial")) for wanted in missing)
+        here = sum(disk.bytes_taken(self.files.path(wanted, ".partial")) for wanted in missing)
         room = sum(wanted.bytes or 0 for wanted in missing) - here
         disk.require_room(folder, max(room, 0), entry.name)
         if missing and all(wanted.blob and wanted.bytes for wanted in missing):
             self._check_headers()
         for wanted in missing:
-            wanted.staged = wanted.staged or self._fetched(wanted)
+            wanted.staged = wanted.staged or self.files.fetched(wanted)
         return self._commit()
-
-    # --- where each file comes from ----------------------------------------------------------
-
-    def _already_here(self, wanted: WantedFile) -> Path | None:
-        """The file under its own name, from a pull that ended before both were there."""
-        path, record = self.folder / wanted.file.path, read_record(self.folder)
-        if not path.is_file():
-            return None
-        if disk.size_of(path) == wanted.bytes:
-            known = any(
-                (file.path, file.sha256) == (wanted.file.path, wanted.sha256)
-                and file.time
-                and file.is_unchanged(self.folder)
-                for file in (record.files if record else ())
-            )
-            if known or self._is_it(wanted, path):
-                return path
-        if record is None and (
-            wanted.sha256 or (wanted.blob and wanted.blob.md5)
-        ):  # else it is a good file of another revision
-            aside = verify.set_aside(path)
-            self._say(f"{path.name} was here with other contents; it was set aside as {aside}.")
-        return None
-
-    def _is_it(self, wanted: WantedFile, path: Path) -> bool:
-        """Whether a file holds what is wanted, by the one sum that is stated of that."""
-        md5 = wanted.blob.md5 if wanted.blob else ""
-        if wanted.sha256 or not md5:
-            return self._sha256(wanted, path) == wanted.sha256
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-        if found.hexdigest() != md5:
-            return False
-        wanted.sha256 = self._sha256(wanted, path)
-        return True
-
-    def _reused(self, wanted: WantedFile) -> Path | None:
-        models, named = paths.models_dir(), self.options.reuse
-        places = reuse.Places(models, hub.cache_folder(), named, wanted.kept)
-        own, symlinks = (self.folder / wanted.file.path).resolve(), self.options.symlinks
-        for found in places.candidates(wanted.sha256, wanted.bytes):
-            try:
-                digest = self._sha256(wanted, found.path) if found.path != own else ""
-            except OSError:  # unreadable, or gone meanwhile
-                continue
-            if not digest or digest != (wanted.sha256 or (digest if found.sure else "")):
-                continue
-            size, staged = disk.size_of(found.path), self._path(wanted, ".linked")
-            if not symlinks and not reuse.links_to(self.folder, found.path):
-                disk.require_room(self.folder, size, self.entry.name)
-            how = reuse.link_or_copy(found.path, staged, symlinks)
-            self._say(f"{wanted.file.path}: {how} from {found.owner}, nothing to download.")
-            wanted.bytes, wanted.origin, wanted.sha256 = size, found.owner, digest
-            self._forget_partial(wanted)
-            return staged
-        return None
-
-    def _fetched(self, wanted: WantedFile) -> Path:
-        name, blob = wanted.file.path, wanted.blob
-        if blob is None:
-            raise wanted.unreachable or HubError(f"{name} cannot be downloaded.")
-        if wanted.bytes is None:
-            raise HubError(f"{blob.where} does not state the size of {name}.")
-        partial = self._path(wanted, ".partial")
-        digest = self._transferred(wanted, blob, partial)
-        if not wanted.sha256:
-            checked = "MD5" if blob.md5 else "size"
-            self._say(f"No sha256 is stated for {name}; its {checked} was checked.")
-            wanted.sha256 = digest
-        if not (good := (digest, wanted.md5) == (wanted.sha256, blob.md5)):
-            journal_of(partial).unlink(missing_ok=True)
-        verify.require(good, partial, name)
-        return partial
-
-    def _transferred(
-        self, wanted: WantedFile, blob: hub.Blob, partial: Path, end: int | None = None
-    ) -> str:
-        """Fetch a file, or what comes before its `end`; returns the sha256 of that."""
-        md5 = hashlib.md5(usedforsecurity=False) if blob.md5 else None
-        contents, size = wanted.sha256 or blob.md5, wanted.bytes or 0
-        transfer = Transfer(blob, partial, size, contents, end=end, also=md5)
-        if transfer.changed:
-            self._say(f"{wanted.file.path} changed on {blob.site.name} since; it is fetched anew.")
-        try:
-            digest = transfer.run(
-                lambda done, verifying: self._progress(wanted, done, verifying, beginning=end),
-                self.on_event,
-            )
-        except BaseException:
-            if not transfer.done:
-                with contextlib.suppress(OSError):
-                    self._forget_partial(wanted)
-            raise
-        wanted.md5 = md5.hexdigest() if md5 else ""
-        return digest
 
     # --- before the weights ------------------------------------------------------------------
 
@@ -273,13 +178,13 @@ class _Pull:
         named, blob = self.folder / wanted.file.path, wanted.blob
         if wanted.staged is not None or blob is None:
             return gguf.read_file(wanted.staged or named, named)
-        partial = self._path(wanted, ".partial")
+        partial = self.files.path(wanted, ".partial")
 
         def fetch(end: int) -> Path:
             if end == wanted.bytes:  # and that is all of it
-                wanted.staged = self._fetched(wanted)
+                wanted.staged = self.files.fetched(wanted)
             else:
-                self._transferred(wanted, blob, partial, end)
+                self.files.transferred(wanted, blob, partial, end)
             return partial
 
         return beginnings.read_header(fetch, named, wanted.bytes or 0, role)
@@ -293,7 +198,7 @@ class _Pull:
             parts = [wanted for wanted in self.wanted if wanted.file in file.parts]
             for wanted in parts:
                 if wanted.staged is None:
-                    self._forget_partial(wanted)
+                    self.files.forget_partial(wanted)
             if error.hint == gguf.PULL_AGAIN:
                 error.hint = AS_PUBLISHED if all(w.staged for w in parts) else NOT_COMPARED
             raise
@@ -309,12 +214,12 @@ class _Pull:
             final = self.folder / wanted.file.path
             if wanted.staged is not None and wanted.staged != final:
                 wanted.staged.replace(final)
-            self._forget_partial(wanted)
+            self.files.forget_partial(wanted)
             size, time = final.stat().st_size, pair_record.modified_at(final)
             files.append(replace(wanted.record(self.entry), bytes=size, time=time))
         pair_record.write_record(self.folder, self._record(files))
         (self.folder / pair_record.UNFINISHED).unlink(missing_ok=True)
-        return self._files()
+        return self._pair()
 
     def _check_pair(self) -> None:
         """That both can be loaded and belong together; a good hash says neither."""
@@ -328,44 +233,10 @@ class _Pull:
         now = [staged.get(part.path) or self.folder / part.path for part in file.parts]
         return replace(gguf.read_parts(now), path=self.folder / file.path)
 
-    def _files(self) -> PairFiles:
+    def _pair(self) -> PairFiles:
         target, drafter = (self.folder / f.path for f in (self.entry.target, self.entry.drafter))
         return PairFiles(self.entry.name, target, drafter)
 
     def _record(self, files: Iterable[FileRecord]) -> PairRecord:
         entry, published = self.entry, data_of(self.entry.published)
         return PairRecord(entry.name, entry.repo, self.revision, tuple(files), published)
-
-    # --- small things ------------------------------------------------------------------------
-
-    def _path(self, wanted: WantedFile, suffix: str) -> Path:
-        path = self.folder / (wanted.file.path + suffix)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def _forget_partial(self, wanted: WantedFile) -> None:
-        partial = self._path(wanted, ".partial")
-        partial.unlink(missing_ok=True)
-        journal_of(partial).unlink(missing_ok=True)
-
-    def _sha256(self, wanted: WantedFile, path: Path) -> str:
-        size = path.stat().st_size
-        return sha256_of(path, lambda done: self._progress(wanted, done, True, size))
-
-    def _progress(
-        self, wanted: WantedFile, done: int, verifying: bool, size: int | None = None,
-        beginning: int | None = None,
-    ) -> None:  # fmt: skip
-        total = size or wanted.bytes or 0
-        others = [w for w in self.wanted if w is not wanted]
-        here = sum(w.bytes or 0 for w in others if w.staged) + (total if verifying else done)
-        both = total + sum(w.bytes or 0 for w in others)
-        self.on_event(
-            PullProgress(
-                wanted.file.path, done, beginning or total, verifying, here, both, wanted.sha256,
-                beginning is not None,
-            )
-        )  # fmt: skip
-
-    def _say(self, text: str) -> None:
-        self.on_event(PullNote(text))
