@@ -79,8 +79,10 @@ def read_words(
 def is_model(word: str, names: Catalogue) -> bool:
     """Whether a word is the name or the path of a model, known or not."""
     from gemma_mtp.chat.attachments import is_file
-    from gemma_mtp.models import hub_names, presets, typed_names
+    from gemma_mtp.models import hub_names, local_names, presets, typed_names
 
+    if local_names.here(word):
+        return True
     if word.lower().endswith(".gguf") or hub_names.says_hub(word):
         return not _has_space(word) or is_file(word)
     if names.find(word) is not None or typed_names.FAMILY.fullmatch(word) or presets.exists(word):
