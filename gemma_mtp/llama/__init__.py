@@ -21,7 +21,8 @@ from gemma_mtp.llama.library import (  # noqa: E402
     mtp_missing,
     versions,
 )
-from gemma_mtp.llama.load import LoadedPair, load_pair  # noqa: E402
+from gemma_mtp.llama.load import load_pair  # noqa: E402
+from gemma_mtp.llama.loaded_pair import LoadedPair  # noqa: E402
 
 __all__ = [
     "NEEDED_VERSION",
