@@ -108,6 +108,7 @@ def _data(kept: Kept) -> dict[str, Any]:
 
 def _typed(system: str | None, settings: list[str], drafter: Path | None) -> dict[str, Any]:
     """What the command line says, as a file of a preset does. Raises UsageError."""
+    from gemma_mtp import paths
     from gemma_mtp.models.preset_data import NAMES
     from gemma_mtp.settings import find
 
@@ -121,7 +122,7 @@ def _typed(system: str | None, settings: list[str], drafter: Path | None) -> dic
         before = found.get(known.name, ()) if known.kind is tuple else ()
         found[known.name] = [*before, *accepted] if known.kind is tuple else accepted
     if drafter is not None:
-        found["drafter"] = str(drafter.expanduser().absolute())
+        found["drafter"] = str(paths.expanded(drafter).absolute())
     return found
 
 

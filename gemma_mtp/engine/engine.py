@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Event as Flag
 from typing import TypeVar
 
-from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Placement, Prefill, Request
+from gemma_mtp.api import End, Event, LoadOptions, PairFiles, PairInfo, Placement, Prefill, Request
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.plain_steps import PlainSteps
@@ -40,6 +40,7 @@ from gemma_mtp.llama.context import LARGE_CONTEXT
 # has to have grown: seldom enough that the disk does not notice a chat that goes on.
 REST, WORTH_WRITING = 20.0, 64
 
+OVERTAKEN = "This reply cannot go on: the model was used for something else meanwhile."
 
 Step = TypeVar("Step")
 
@@ -258,11 +259,16 @@ class Engine:
         """Whatever happens, the cache holds what the transcript says, and not a token more.
 
         Not if the cache is in use by others: a reply may be abandoned and end after the next began.
+        Nor can it go on then, with tokens, and perhaps a drafter, that are no longer there: raises
+        GemmaMtpError.
         """
         self.cache.settle()
         self._using_cache = events
         try:
-            yield from events
+            for event in events:
+                yield event
+                if self._using_cache is not events and not isinstance(event, End):
+                    raise GemmaMtpError(OVERTAKEN)
         finally:
             if self._using_cache is events:
                 self.cache.settle()

@@ -112,11 +112,16 @@ def _architecture_first(metadata: dict[str, object]) -> dict[str, object]:
 def _borrowed(wanted: Translation, ours: Header) -> dict[str, bytes]:
     found = {}
     for name in wanted.borrowed:
-        info, start = ours.tensors[name], ours.data_offset
-        with open(ours.path, "rb") as file:
-            file.seek(start + info.offset)
-            found[name] = file.read(info.bytes)
+        part = _part_with(name, ours)
+        with open(part.path, "rb") as file:
+            found[name] = b"".join(_weights(file, part, name))
     return found
+
+
+def _part_with(name: str, header: Header) -> Header:
+    """The header of the file that holds a tensor, which of a split model is one of several."""
+    parts = (gguf.read_file(path) for path in header.files)
+    return header if len(header.files) == 1 else next(p for p in parts if name in p.tensors)
 
 
 def _contents(

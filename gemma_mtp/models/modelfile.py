@@ -6,11 +6,13 @@ instruction a line, whose value may be in quotes and then go over several lines.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gemma_mtp import paths
 from gemma_mtp.api import Preset
 from gemma_mtp.errors import UsageError
 from gemma_mtp.models import ollama_parameters
@@ -86,10 +88,12 @@ def read(text: str, name: str, folder: Path) -> Read:
 
 
 def _take(said: Said, instruction: str, before: str, value: str, folder: Path) -> None:
+    if not value and instruction in ("from", "draft"):
+        raise UsageError(f"{instruction.upper()} needs the name of a model, or a file.")
     if instruction == "from":
         said.model = said.model or _file(value, folder)  # the others are of parts, such as images
     elif instruction == "draft":
-        said.drafter = said.drafter or str((folder / Path(value).expanduser()).absolute())
+        said.drafter = said.drafter or str((folder / paths.expanded(value)).absolute())
     elif instruction == "system":
         said.system = [value]
     elif instruction == "parameter":
@@ -107,9 +111,10 @@ def _take(said: Said, instruction: str, before: str, value: str, folder: Path) -
 
 def _file(value: str, folder: Path) -> str:
     """A model's name, or the whole path of a file."""
-    path = folder / Path(value).expanduser()
-    if value.startswith((".", "/", "~")) or value.lower().endswith(".gguf") or path.exists():
-        if path.is_dir():
+    path = folder / paths.expanded(value)
+    # Those of `os.path` say no to what can be no path, where those of Path raise.
+    if value.startswith((".", "/", "~")) or value.lower().endswith(".gguf") or os.path.exists(path):
+        if os.path.isdir(path):
             raise UsageError(f"{value} is a folder, not a GGUF file.", f"gemma-mtp convert {value}")
         return str(path.absolute())
     return value

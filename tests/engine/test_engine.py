@@ -321,6 +321,16 @@ def test_a_reply_that_was_abandoned_does_not_disturb_the_next(engine):
     assert end.token_ids == finish(engine, endless(seed=4, max_tokens=50)).token_ids
 
 
+def test_a_reply_cannot_go_on_after_another_one_began(engine):
+    overtaken = engine.reply(endless(seed=3, max_tokens=50))
+    for _ in range(5):
+        next(overtaken)
+    end = finish(engine, endless(seed=4, max_tokens=50), fresh=False)
+    with pytest.raises(GemmaMtpError, match="cannot go on"):
+        next(overtaken)
+    assert finish(engine, endless(seed=4, max_tokens=50)).token_ids == end.token_ids
+
+
 def test_a_cancelled_prefill_ends_with_an_empty_reply(engine):
     engine.cache.rewind(0)
     cancel = threading.Event()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.fakes import invoke
+from support.gguf_writer import split
 from support.hub_server import Hub, Stored
 from support.pairs import TINY
 from support.pulls import Events
@@ -173,6 +174,15 @@ def test_a_drafter_that_is_named_is_converted(tmp_path: Path) -> None:
     files = resolve(tmp_path / "model.gguf", theirs)
     assert files.drafter is not None
     assert converted_drafter.original(files.drafter) == theirs
+
+
+def test_what_it_has_of_a_split_target_is_read_from_the_part_that_holds_it(tmp_path: Path) -> None:
+    (tmp_path / "apart").mkdir()
+    parts = split(TINY.target, tmp_path / "apart" / "model.gguf", parts=20)
+    assert "rope_freqs.weight" not in gguf.read_file(parts[0]).tensors
+    files = resolve(parts[0], ik_llama(tmp_path / "apart" / "theirs.gguf"))
+    assert files.drafter is not None
+    assert weights(files.drafter) == weights(OWN.path)
 
 
 def test_a_copy_is_made_once_and_again_where_it_is_gone(

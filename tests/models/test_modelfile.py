@@ -86,12 +86,21 @@ def test_a_system_message_joins_the_system_prompt() -> None:
         ('FROM e2b\nSYSTEM """open', "quotes that never close"),
         ("FROM e2b\nMESSAGE robot hi", "needs system, user or assistant"),
         ("FROM e2b\nMESSAGE user hi", "end with one of the assistant's"),
+        ("FROM", "Line 1 of the Modelfile: FROM needs the name of a model"),
+        ("FROM e2b\nDRAFT", "Line 2 of the Modelfile: DRAFT needs"),
+        ("FROM ~nobody-at-all/x.gguf", "there is no user of that name"),
+        ("FROM e2b\nDRAFT ~nobody-at-all/x.gguf", "Line 2 of the Modelfile: ~nobody-at-all"),
     ],
 )
 def test_what_makes_no_sense_is_named_with_its_line(text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         modelfile.read(text, "x", Path("/"))
     assert said in f"{caught.value} {caught.value.hint}"
+
+
+def test_what_can_be_no_path_is_taken_for_a_name() -> None:
+    for name in ("a" * 300, "a\0b"):
+        assert modelfile.read(f"FROM {name}", "x", Path("/")).kept.model == name
 
 
 def test_a_folder_is_no_gguf_file(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ class FirstMessage(BaseModel):
 
     role: str
     content: str = ""
+    images: list[Any] | None = None
+    tool_calls: list[Any] | None = None
+
+    def check(self) -> None:
+        """Raise Unsupported for what a preset cannot hold."""
+        for field in ("images", "tool_calls"):
+            if getattr(self, field):
+                raise Unsupported(f"messages.{field}", "cannot be kept in a preset")
 
 
 class CreateBody(Named):
@@ -56,6 +64,8 @@ class CreateBody(Named):
         for field in ("quantize", "modelfile"):
             if getattr(self, field):
                 raise Unsupported(field)
+        for message in self.messages or ():
+            message.check()
 
 
 class CopyBody(BaseModel):
@@ -72,11 +82,7 @@ def create(http: Request, body: CreateBody) -> Response:
     name = ours(body.meant)
     record_of(http).model = name
     begun = _begun(http, ours(body.origin or body.meant), name)
-    parameters = [
-        (key, each)
-        for key, value in (body.parameters or {}).items()
-        for each in (value if isinstance(value, list) else [value])
-    ]
+    parameters = list((body.parameters or {}).items())
     left_out = [field for field in ("template", "license") if getattr(body, field)]
     said = Said(begun.model, "", [body.system] if body.system else [], parameters,
                 [(m.role, m.content) for m in body.messages or ()], left_out)  # fmt: skip
