@@ -255,13 +255,17 @@ def _bench(
     from gemma_mtp.measure.bench.report import Bench
     from gemma_mtp.measure.bench.results import Results
     from gemma_mtp.measure.provenance import conditions
+    from gemma_mtp.resident.placing import without_drafter
 
     results = Results(found.plan.drafts, found.runs)
     loading = options.part(LoadOptions)
     about = conditions(files, engine.info, loading, found.plan.as_json(), env.versions())
     toy = env.is_built_in(files.name)
-    whose = engine.info.drafter_of
-    return Bench(found.plan, results, found.costs, about, interrupted, toy, whose)
+    whose, alone = engine.info.drafter_of, None
+    if (loaded := engine.info.placement).gpus:
+        here = replace(env.machine(), memory_speed=env.memory_speed())
+        alone = without_drafter(files, loading, loaded, here)
+    return Bench(found.plan, results, found.costs, about, interrupted, toy, whose, alone)
 
 
 def _print(found: Bench, as_json: bool) -> None:

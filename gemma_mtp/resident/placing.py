@@ -13,11 +13,12 @@ from typing import TypeVar
 
 from gemma_mtp.api import DEFAULT_CONTEXT, LoadOptions, PairFiles, Placement
 from gemma_mtp.errors import DoesNotFit
-from gemma_mtp.models import gguf
+from gemma_mtp.models import gguf, pace
 from gemma_mtp.models.hyperparameters import shape_of
-from gemma_mtp.models.machine import Device
+from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement import Wanted, choose
-from gemma_mtp.models.weights import from_headers
+from gemma_mtp.models.shape import Shape
+from gemma_mtp.models.weights import Weights, from_headers
 
 SMALLER = 0.85  # of what the try before was to take on GPUs: a few layers of a large model
 TRIES = 3  # on GPUs; each may take half a minute with a large model
@@ -32,6 +33,36 @@ def placements(
 ) -> Iterator[Placement]:
     """What to try, in this order. Raises DoesNotFit for layers that were asked for and are more
     than the memory that may be used."""
+    shape, weights, wanted = _asked(files, options)
+    placement = choose(shape, weights, gpus, wanted)
+    yield placement
+    for _ in range(TRIES - 1 if options.gpu_layers is None else 0):
+        taken = sum(gpu.bytes for gpu in placement.gpus)
+        placement = choose(shape, weights, gpus, replace(wanted, gpu_memory=int(SMALLER * taken)))
+        if not placement.gpus:
+            break
+        yield placement
+    if options.gpu_layers is None:
+        yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
+
+
+def without_drafter(
+    files: PairFiles, options: LoadOptions, loaded: Placement, here: Machine
+) -> tuple[Placement, float] | None:
+    """Where the target alone would go in the place of the pair that is `loaded`, and how many times
+    as fast plain decoding would be there by estimate; None where the drafter takes no layer's
+    place. Raises DoesNotFit."""
+    if not loaded.gpus or files.drafter is None:
+        return None
+    shape, weights, wanted = _asked(files, options)
+    before = {gpu.name: gpu.free for gpu in loaded.gpus}  # less is free now
+    gpus = tuple(replace(gpu, free=before.get(gpu.name, gpu.free)) for gpu in here.gpus)
+    here = replace(here, gpus=gpus)
+    placement = choose(shape, weights, gpus, wanted)
+    return pace.without_drafter(shape, weights, placement, wanted, here)
+
+
+def _asked(files: PairFiles, options: LoadOptions) -> tuple[Shape, Weights, Wanted]:
     header = gguf.read_header(files.target)
     drafter = gguf.read_header(files.drafter) if files.drafter else None
     shape, weights = shape_of(header), from_headers(header, drafter)
@@ -44,16 +75,7 @@ def placements(
         cpu_experts=EVERY if experts is not None and experts < 0 else experts,
         gpu_memory=options.gpu_memory,
     )
-    placement = choose(shape, weights, gpus, wanted)
-    yield placement
-    for _ in range(TRIES - 1 if options.gpu_layers is None else 0):
-        taken = sum(gpu.bytes for gpu in placement.gpus)
-        placement = choose(shape, weights, gpus, replace(wanted, gpu_memory=int(SMALLER * taken)))
-        if not placement.gpus:
-            break
-        yield placement
-    if options.gpu_layers is None:
-        yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
+    return shape, weights, wanted
 
 
 def first_that_fits(

@@ -8,10 +8,12 @@ from threading import Event
 import pytest
 from support.bench_engine import GROUPS, STEEP, CurveEngine, runs
 
+from gemma_mtp.api import DeviceShare, Placement
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.conclusion import conclusion
+from gemma_mtp.measure.bench.report import Bench, notes
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import TEXTS, Plan, affordable, measure, warm_up
 
@@ -225,3 +227,15 @@ def test_the_sentence_on_half_a_measurement():
     assert "name draft lengths" in conclusion(results(CurveEngine(), ("off",)))
     alone = conclusion(results(CurveEngine(), ("1", "3")))
     assert alone == "--draft 3 was fastest here: measure off as well to see what drafting brings."
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"), [(1.07, "less than drafts bring"), (1.5, "more than drafts bring")]
+)
+def test_whether_the_drafter_is_worth_the_layers_whose_place_it_takes(gain, words):
+    alone = Placement(39, 49, (DeviceShare("A", 39, 5 * 10**9, 6 * 10**9),)), gain
+    found = Bench(plan(), results(CurveEngine()), None, {}, alone=alone)
+    assert notes(found)[-1] == (
+        "Without the drafter there would be room for 39 of 49 layers on the GPU, 5.0 of 6.0 GB: "
+        f"by estimate {gain:.2f} times the speed of plain decoding, {words}."
+    )

@@ -9,9 +9,9 @@ from support.pairs import TINY
 
 from gemma_mtp.api import DeviceShare, LoadOptions, Placement
 from gemma_mtp.errors import BadPair, DoesNotFit
-from gemma_mtp.models.machine import Device
+from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement import MARGIN_LEAST
-from gemma_mtp.resident.placing import TRIES, first_that_fits, placements
+from gemma_mtp.resident.placing import TRIES, first_that_fits, placements, without_drafter
 
 OPTIONS = LoadOptions(context=1024)
 CARD = Device("CUDA0", "A card", 4 * MARGIN_LEAST, 4 * MARGIN_LEAST)
@@ -101,3 +101,18 @@ def test_the_last_failure_is_raised_and_so_is_any_other_at_once() -> None:
 )  # fmt: skip
 def test_a_placement_in_words(placement: Placement, words: str) -> None:
     assert placement.in_words(has_drafter=True) == words
+
+
+def test_what_the_drafter_takes_of_a_card_is_known_also_when_the_pair_is_loaded() -> None:
+    """Less is free on the card then, which changes nothing."""
+    whole = next(placements(TINY, OPTIONS, [CARD]))
+    options = replace(OPTIONS, gpu_memory=whole.gpus[0].bytes - 1)
+    loaded = next(placements(TINY, options, [CARD]))
+    full = Machine(8 << 30, 8 << 30, 4, (replace(CARD, free=0),))
+    found = without_drafter(TINY, options, loaded, full)
+    assert found is not None
+    placement, gain = found
+    assert loaded.layers < placement.layers
+    assert gain > 1
+    assert without_drafter(replace(TINY, drafter=None), options, loaded, full) is None
+    assert without_drafter(TINY, OPTIONS, whole, full) is None

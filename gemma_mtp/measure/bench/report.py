@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.api import Stats
+from gemma_mtp.api import Placement, Stats
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.conclusion import conclusion
@@ -48,6 +48,9 @@ class Bench:
     interrupted: bool = False
     toy: bool = False  # the built-in pair
     drafter_of: str = ""  # the model that the drafter was made for, if that is another one
+    alone: tuple[Placement, float] | None = None
+    """Where the target would be without its drafter, and how many times as fast plain decoding
+    would be there by estimate; None where that changes nothing."""
 
 
 def as_json(bench: Bench) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def as_json(bench: Bench) -> dict[str, Any]:
         "advice": conclusion(bench.results, bench.drafter_of),
         "valid_text": bench.plan.synthetic_acceptance is None,
         "interrupted": bench.interrupted,
+        "plain_without_drafter": bench.alone and round(bench.alone[1], 3),
         **bench.conditions,
     }
 
@@ -130,7 +134,7 @@ def blocks(bench: Bench) -> list[Block]:
         found += [table(bench.results), *legend(bench.results), "", *_picture(bench.results), ""]
     if bench.costs is not None and bench.costs.verify:
         found += [*costs(bench.costs), ""]
-    return [*found, conclusion(bench.results, bench.drafter_of), *_notes(bench)]
+    return [*found, conclusion(bench.results, bench.drafter_of), *notes(bench)]
 
 
 def _conditions(bench: Bench) -> list[str]:
@@ -203,23 +207,34 @@ def _pays(costs: Costs, drafts: int) -> str:
     return "never" if chance is None else percent(chance)
 
 
-def _notes(bench: Bench) -> list[str]:
+def notes(bench: Bench) -> list[str]:
     """What to keep in mind when reading the figures."""
-    notes = []
+    found = []
     results = bench.results
     if bench.plan.synthetic_acceptance is not None:
         chance = percent(bench.plan.synthetic_acceptance)
-        notes.append(f"Drafts were accepted with a chance of {chance} each: costs, not valid text.")
+        found.append(f"Drafts were accepted with a chance of {chance} each: costs, not valid text.")
     if results.auto is not None and (copied := _copied(results[results.auto].total)):
         share = "under 1 %" if copied < 0.005 else percent(copied)
-        notes.append(f"Of what auto got accepted, {share} was copied from the text itself.")
+        found.append(f"Of what auto got accepted, {share} was copied from the text itself.")
     if results.noise is not None:
-        notes.append(noise(results.noise))
+        found.append(noise(results.noise))
+    if bench.alone is not None and results.speedup is not None:
+        found.append(_alone(*bench.alone, results.speedup))
     if bench.toy and results.runs:
-        notes.append(TOY)
+        found.append(TOY)
     if bench.interrupted and results.runs:
-        notes.append(f"Stopped after {len(results.runs)} of {len(bench.plan.order())} runs.")
-    return notes
+        found.append(f"Stopped after {len(results.runs)} of {len(bench.plan.order())} runs.")
+    return found
+
+
+def _alone(placement: Placement, gain: float, speedup: float) -> str:
+    """Whether the drafter is worth the layers whose place it takes."""
+    more = "more than drafts bring" if gain > max(speedup, 1.0) else "less than drafts bring"
+    return (
+        f"Without the drafter there would be room for {placement.in_words(False)}: by estimate "
+        f"{gain:.2f} times the speed of plain decoding, {more}."
+    )
 
 
 def noise(spread: float) -> str:
