@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "start": ("The server for other programs runs until Ctrl-C.", "serve"),
     "launch": ("Other programs are told the address of the server by themselves.", "serve"),
-    "create": ("Models are not made here; a system prompt is a setting.", "config system TEXT"),
     "push": ("Models are not published from here; a copy can be carried.", "pull e2b --to FOLDER"),
-    "cp": ("Models are not renamed here; a copy can be carried.", "pull e2b --to FOLDER"),
     "signin": ("There is no account: models are pulled without one.", "pull"),
     "signout": ("There is no account: models are pulled without one.", "pull"),
     "embed": ("Embeddings are not made here; another program has to make these.", "help"),
@@ -43,7 +41,6 @@ OPTIONS = {
     "--mcp": "Tools of MCP servers are for a chat: gemma-mtp chat --mcp FILE",
     "--emacs": "These keys are the usual ones; those of vi go with: gemma-mtp chat --no-vi",
     "--hidethinking": "To leave thoughts out: gemma-mtp chat --thoughts hide",
-    "--modelfile": "Ollama's Modelfile: gemma-mtp export-command e2b --for ollama",
     "--license": "In a chat: /show license",
     "--template": "In a chat: /show template",
     "--parameters": "In a chat: /show parameters",
@@ -60,7 +57,10 @@ OPTIONS = {
 EXAMPLES = {
     "MODEL": "e2b", "ID": "1", "ID...": "1", "TITLE": "1 A new title", "COMMAND": "run",
     "FOLDER_OR_REPO": "google/gemma-4-E2B-it", "FILE": "gemma-4-E2B-it-BF16.gguf Q4_K_M",
+    "MODEL...": "e2b",
 }  # fmt: skip
+WHOLE = {"create": "pirate --from e2b", "cp": "e2b mine"}
+"""What is typed after these commands, whatever of it is missing."""
 
 
 def in_our_words(
@@ -165,9 +165,9 @@ def _not_a_choice(match: re.Match[str], path: str, words: Sequence[str]) -> tupl
 
 
 def _missing(match: re.Match[str], path: str, words: Sequence[str]) -> tuple[str, str]:
-    example = EXAMPLES.get(match[1], "--help")
+    example = WHOLE.get(path.split()[-1]) or EXAMPLES.get(match[1], "--help")
     example += " --for llama-server" if path.endswith("export-command") else ""
-    return f"{match[1]} is missing.", f"As in: {path} {example}"
+    return f"{match[1].rstrip('.')} is missing.", f"As in: {path} {example}"
 
 
 def _off(name: str) -> str:
@@ -187,7 +187,7 @@ _OTHERS: dict[str, Callable[[re.Match[str], str, Sequence[str]], tuple[str, str]
     r"'(--[\w-]+)'.* valid (integer|number)": _not_a_number,
     r"'(--[\w-]+)'.*should be (greater|less) than or equal to (\S+)": _out_of_range,
     r"'(--[\w-]+)'.*?: (?:Value error, )?'(.*)' is not one of (.*)": _not_a_choice,
-    r"Missing argument '?([A-Z.]+)": _missing,
+    r"Missing argument '?([A-Z_.]+)": _missing,
     r"Missing option '(--for)'": lambda match, path, words: (
         f"{match[1]} says for which program, and is missing.",
         f"As in: {path} e2b --for llama-server",

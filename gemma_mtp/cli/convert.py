@@ -78,8 +78,6 @@ def convert(
 
     env: Environment = context.obj
     wanted = kind_of(kind, like, "QAT" if "qat" in source.lower() else DEFAULT)
-    script = converter.find(llama_cpp)
-    converter.require_packages()
     with stoppable() as stop:
         view = StepView(stop, as_json=as_json, quiet=quiet)
         events = _events(view, as_json, quiet)
@@ -87,6 +85,8 @@ def convert(
             places = _places(source, assistant, revision, events)
             job = pair.Job(*_named(env, source, name, wanted.name, places), wanted)
             if pair.ready(job) is None:
+                script = converter.find(llama_cpp)
+                converter.require_packages()
                 _ask(job, places, script is None, yes, view)
                 _convert(env, job, places, script, view, events)
         except KeyboardInterrupt:
@@ -206,10 +206,12 @@ def _places(
 def _place(typed: str, revision: str | None, events: OnEvent) -> Place:
     from gemma_mtp import paths
     from gemma_mtp.models import hub_names, typed_names
+    from gemma_mtp.models.convert import originals
     from gemma_mtp.models.pull.originals import look_up
 
     path = paths.expanded(typed).absolute()
     if path.is_dir():
+        originals.read(path)  # so that what is wrong with it is said before anything is looked for
         return Place(path)
     if path.is_file():
         hint = f"gemma-mtp quantize {shlex.quote(typed)} TYPE"

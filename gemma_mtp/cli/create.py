@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gemma_mtp.cli.flags import Drafter, Json
-from gemma_mtp.errors import ExitStatus, NotPulled, UsageError
+from gemma_mtp.errors import ExitStatus, ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.terminal.console import agreed, can_ask, note, say
 from gemma_mtp.text import json_text, one_line
 
@@ -86,12 +86,16 @@ def _of_file(file: Path, name: str) -> Kept:
     from gemma_mtp.files import places
     from gemma_mtp.models import modelfile, presets
 
-    if not file.is_file():
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder.", f"--file {file / USUAL}, say, names a file in it.")
+    if not file.exists():
         raise UsageError(f"There is no file {file}.")
     if file.suffix.lower() == ".toml":
         return presets.read(file, name)
     try:
         text = places.own_text(file)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is no Modelfile: it is no text.") from error
     except ValueError as error:
         raise UsageError(f"{file} is no Modelfile: {error}.") from error
     found = modelfile.read(text, name, file.absolute().parent)
@@ -116,8 +120,8 @@ def _typed(system: str | None, settings: list[str], drafter: Path | None) -> dic
     for word in settings:
         name, equals, value = word.partition("=")
         if not equals:
-            raise UsageError(f'"{word}" is no setting.', "--set temperature=0.5")
-        known = find(name.strip(), NAMES, "setting of a model")
+            raise UsageError(f"--set {word} has no value.", "As in: --set temperature=0.5")
+        known = find(name.strip(), NAMES, "setting of a preset")
         accepted = known.parse(value, f"--set {known.name}")
         before = found.get(known.name, ()) if known.kind is tuple else ()
         found[known.name] = [*before, *accepted] if known.kind is tuple else accepted
@@ -129,6 +133,13 @@ def _typed(system: str | None, settings: list[str], drafter: Path | None) -> dic
 def _keep(env: Environment, kept: Kept, force: bool, as_json: bool) -> int:
     from gemma_mtp.models import presets
 
+    if kept.drafter is not None and not kept.drafter.is_file():
+        raise ModelNotAvailable(f"There is no file {kept.drafter}.")
+    absent = ""
+    try:
+        env.resolve(kept.model, kept.drafter)  # so that nothing is kept that cannot be loaded
+    except NotPulled as error:
+        absent = error.name
     known = presets.exists(kept.name)
     if known and not force:
         if not can_ask():
@@ -140,17 +151,21 @@ def _keep(env: Environment, kept: Kept, force: bool, as_json: bool) -> int:
     if as_json:
         print(json_text({"preset": kept.name, "preset_of": kept.model, "path": str(path)}))
     else:
-        say(f"{kept.name} is {kept.model}{described(kept)}.")
-    try:
-        env.resolve(kept.name, None)
-    except NotPulled as error:
-        note(f"{error.name} is not on this machine yet: gemma-mtp pull {error.name}")
+        say(described(kept))
+    if absent:
+        note(f"{absent} is not on this machine yet: gemma-mtp pull {absent}")
     return ExitStatus.OK
 
 
 def described(kept: Kept) -> str:
-    """What a preset adds to its model, as the rest of a sentence."""
+    """A sentence about what a preset is, and what it adds to its model."""
     from gemma_mtp.models.preset_data import told
 
-    parts = [f"{name} {one_line(words, 40)}" for name, words in told(kept.preset)]
-    return f" with {', '.join(parts)}" if parts else ", and nothing else"
+    parts = [
+        f"{words} to begin with" if name == "messages" else f"{name} {one_line(words, 40)}"
+        for name, words in told(kept.preset)
+    ]
+    parts += [f"the drafter {kept.drafter}"] if kept.drafter else []
+    if not parts:
+        return f"{kept.name} is another name for {kept.model}."
+    return f"{kept.name} is {kept.model} with {', '.join(parts)}."

@@ -6,7 +6,7 @@ The model comes first, and all words after it are the prompt, with or without qu
 --model nor --prompt says which is which, the first word is read so:
 
 1. a preset's name is the MODEL, and so is one of the catalogue, in any of the ways in which it is
-   written elsewhere;
+   written elsewhere, and the name of a pair that was pulled or converted here;
 2. so is anything without a space that names the hub (`hf:`, `hf.co/`, an address), ends in `.gguf`,
    holds `:` before its end, is the path of a file here, or holds `/` and names a repository of
    models (`gemma` or `gguf` in it); `and/or` and `1/2` are prompts, while `/help` and `./notes` are
@@ -89,9 +89,21 @@ def is_model(word: str, names: Catalogue) -> bool:
         return True
     if _has_space(word):
         return False
+    if _is_pulled(word):
+        return True
     is_repository = "/" in word and any(mark in word.lower() for mark in ("gemma", "gguf"))
     is_path = is_repository and not word.startswith(PATH_STARTS)
     return ":" in word[:-1] or is_path or ("/" in word and is_file(word))
+
+
+def _is_pulled(word: str) -> bool:
+    """Whether OWNER/REPO is a repository whose pair is here."""
+    from gemma_mtp import paths
+    from gemma_mtp.models import hub_names, typed_names
+
+    if not typed_names.is_repository(word):
+        return False
+    return hub_names.find_pulled(hub_names.read(word).name, paths.models_dir()) is not None
 
 
 def quoted(text: str) -> str:

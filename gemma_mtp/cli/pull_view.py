@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TextIO
 
+from gemma_mtp.cli.positionals import quoted
 from gemma_mtp.models.pull.events import (
     PullEvent,
     PullNote,
@@ -139,12 +140,13 @@ class JsonView:
 
 def ready_line(event: PullReady, carried: bool) -> str:
     """What is said at the end."""
+    name = quoted(event.name)
     if carried:
         folder = event.target.rpartition("/")[0]
-        return f"{event.name} is in {folder}; there: gemma-mtp pull {event.name} --from FOLDER"
+        return f"{event.name} is in {folder}; there: gemma-mtp pull {name} --from FOLDER"
     if event.builtin:
         return f"{event.name} is built in, nothing to pull: gemma-mtp chat {event.name}"
-    return f"{event.name} is ready: gemma-mtp chat {event.name}"
+    return f"{event.name} is ready: gemma-mtp chat {name}"
 
 
 def _doing(event: PullProgress) -> str:

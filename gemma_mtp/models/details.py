@@ -12,7 +12,7 @@ from typing import Any
 
 from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, PairFiles
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, inventory, pair_check, placed, presets, speeds, tried
+from gemma_mtp.models import gguf, inventory, last_used, pair_check, placed, presets, speeds, tried
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
@@ -42,6 +42,7 @@ def details(
         found["published"] = published
     if kept is not None:
         found |= {"name": kept.name, "preset_of": kept.model, "preset": data_of(kept.preset)}
+        found["last_used"] = last_used.when(kept.name)
     return found
 
 

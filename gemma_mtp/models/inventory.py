@@ -27,7 +27,7 @@ from gemma_mtp.models.local_names import is_local, missing
 from gemma_mtp.models.pair_record import PairRecord, read_record, read_unfinished
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.store import Store, looks_like_path
-from gemma_mtp.models.typed_names import refuse_other_family, unknown
+from gemma_mtp.models.typed_names import refuse_other_family
 
 OnCheck = Callable[[str, int, int], None]
 """File, bytes in all, bytes read so far."""
@@ -108,7 +108,7 @@ def find(store: Store, name: str) -> StoredPair:
     if names_source(name):
         refuse_other_family(name, store.catalogue)
         raise NotPulled(name)
-    raise unknown(name, store.catalogue)
+    raise store.unknown(name)
 
 
 def of_files(pair: PairFiles) -> StoredPair:

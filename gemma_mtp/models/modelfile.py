@@ -7,6 +7,7 @@ instruction a line, whose value may be in quotes and then go over several lines.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +116,8 @@ def _file(value: str, folder: Path) -> str:
     # Those of `os.path` say no to what can be no path, where those of Path raise.
     if value.startswith((".", "/", "~")) or value.lower().endswith(".gguf") or os.path.exists(path):
         if os.path.isdir(path):
-            raise UsageError(f"{value} is a folder, not a GGUF file.", f"gemma-mtp convert {value}")
+            convert = f"gemma-mtp convert {shlex.quote(value)}"
+            raise UsageError(f"{value} is a folder, not a GGUF file.", convert)
         return str(path.absolute())
     return value
 

@@ -90,7 +90,7 @@ def read(file: Path, name: str) -> Kept:
     except UsageError as error:
         said = str(error)
         if str(file) not in said:
-            error.args = (f"In {file}, {said}",)
+            error.args = (f"In {file}: {said}",)
         raise
 
 
@@ -99,7 +99,7 @@ def kept_of(name: str, data: Mapping[str, Any]) -> Kept:
     for key in data:
         if key not in KEYS and key not in OTHERS:
             known = suggestion(key, [*KEYS, *OTHERS]) or "gemma-mtp help run lists the settings."
-            raise UsageError(f'"{key}" is no setting of a model.', known)
+            raise UsageError(f'A preset has no setting "{key}".', known)
     model, drafter = data.get("from"), data.get("drafter")
     if not isinstance(model, str) or not model.strip():
         raise UsageError('from must name a model, as in from = "e2b".')
@@ -150,8 +150,8 @@ def check_name(typed: str) -> str:
         name = name[: -len(LATEST)]
     if not NAME.fullmatch(name) or name.lower().endswith((".gguf", ".toml")):
         raise UsageError(
-            f'"{clean(typed)}" can be no name of a preset: letters, digits and . _ - make one, and '
-            "perhaps a tag after a colon."
+            f'A preset cannot be called "{clean(typed)}".',
+            "Use letters, digits and . _ -, and perhaps a tag after a colon, as in pirate:v2.",
         )
     return name
 

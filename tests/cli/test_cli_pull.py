@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -17,11 +18,12 @@ from support.pulls import real_pair
 from gemma_mtp import paths
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.cli.pull_view import JsonView, PullView, Rate
+from gemma_mtp.cli.positionals import Words, read_words
+from gemma_mtp.cli.pull_view import JsonView, PullView, Rate, ready_line
 from gemma_mtp.models import check_cache
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
 from gemma_mtp.models.machine import Machine
-from gemma_mtp.models.pull.events import PullNote, PullProgress, PullSilence, PullWait
+from gemma_mtp.models.pull.events import PullNote, PullProgress, PullReady, PullSilence, PullWait
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 from gemma_mtp.text import duration
@@ -176,7 +178,13 @@ def test_a_repository_by_name(env: Environment, typed: str) -> None:
     for name in ("hf:org/pair", "org/pair", "HF.co/Org/Pair", typed):
         assert env.resolve(name, None).drafter is not None
         assert invoke("show", name, env=env).status == 0
+        assert read_words([name, "hi"], env.catalogue) == Words(name, "hi")
     assert invoke("rm", "org/pair", env=env).stdout.startswith("hf:org/pair is removed")
+
+
+def test_the_command_to_type_next_is_one_that_a_shell_takes() -> None:
+    event = PullReady("/a b/it's.gguf", "/a b/it's.gguf", "d.gguf")
+    assert shlex.split(ready_line(event, carried=False).partition(": ")[2])[-1] == event.name
 
 
 def test_carrying(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.fakes import FakeEngine, FakeEnvironment, Outcome, invoke
+from support.pairs import TINY
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
@@ -126,7 +127,11 @@ def test_one_that_is_there_is_replaced_only_by_force(there: Scripted) -> None:
         (("x", "--from", "/no/such.gguf"), 4, "There is no file"),
         (("e2b", "--from", "tiny"), 2, "is the name of a model"),
         (("x", "--from", "tiny", "--set", "temprature=1"), 2, "Did you mean temperature"),
-        (("x", "--from", "tiny", "--set", "vi=on"), 2, "no setting of a model"),
+        (("x", "--from", "tiny", "--set", "vi=on"), 2, 'There is no setting of a preset "vi"'),
+        (("x", "--from", "tiny", "--drafter", "no.gguf"), 4, "no.gguf"),
+        (("x", "--from", "e2b", "--drafter", "no.gguf"), 4, "no.gguf"),
+        (("x", "--file", "."), 2, ". is a folder"),
+        (("my pirate", "--from", "tiny"), 2, "as in pirate:v2"),
         (("x", "--from", "tiny", "--set", "temperature"), 2, "--set temperature=0.5"),
         (("x", "--from", "tiny", "--set", "temperature=hot"), 2, "temperature must be"),
         (("x", "--file", "nosuchfile"), 2, "There is no file nosuchfile"),
@@ -216,3 +221,48 @@ def test_lines_of_a_batch_are_answered_by_a_preset(there: Scripted, home: Path) 
     assert json.loads(done.stdout)["model"] == "a"
     request = there.engine.requests[-1]
     assert (request.sampling.top_k, request.messages[0].content) == (3, "Be brief.")
+
+
+def test_what_was_made_is_said_in_a_sentence(there: Scripted, home: Path) -> None:
+    def said(*words: str) -> str:
+        return gemma(there, *words).stderr
+
+    assert said("cp", "tiny", "small") == "small is another name for tiny.\n"
+    drafter = TINY.drafter
+    assert said("create", "a", "--from", "tiny", "--drafter", str(drafter)) == (
+        f"a is tiny with the drafter {drafter}.\n"
+    )
+    file = home / "turns.toml"
+    file.write_text('from = "tiny"\n[[message]]\nrole = "user"\ncontent = "Hi"\n'
+                    '[[message]]\nrole = "assistant"\ncontent = "Arr"\n')  # fmt: skip
+    assert said("create", "b", "--file", str(file)) == "b is tiny with 1 turn to begin with.\n"
+
+
+def test_a_file_that_is_no_text_is_no_modelfile(there: Scripted, home: Path) -> None:
+    file = home / "Modelfile"
+    file.write_bytes(b"FROM \xff\xfe")
+    done = gemma(there, "create", "x", "--file", str(file))
+    assert (done.status, "is no Modelfile: it is no text." in done.stderr) == (2, True)
+
+
+def test_a_slip_in_the_name_of_a_preset_leads_to_it(there: Scripted) -> None:
+    gemma(there, "create", "pirate", "--from", "tiny")
+    for command in ("rm", "show", "run"):
+        done = gemma(there, command, "pirrate", "hi") if command == "run" else (
+            gemma(there, command, "pirrate"))  # fmt: skip
+        assert (done.status, "Did you mean pirate?" in done.stderr) == (4, True), command
+
+
+def test_rm_takes_several_names_and_removes_none_where_one_is_wrong(
+    there: Scripted, home: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        gemma(there, "create", name, "--from", "tiny")
+    own = home / "own.gguf"
+    own.touch()
+    for wrong, status in (("nosuch", 4), ("tiny", 2), (str(own), 2)):
+        assert gemma(there, "rm", "a", wrong).status == status
+    assert presets.names() == ["a", "b", "c"]
+    assert gemma(there, "rm", "a", "B", "a").stdout.count("removed") == 2
+    assert (presets.names(), own.exists()) == (["c"], True)
+    assert gemma(there, "rm", "c", "--json").stdout == '{"removed": "c", "bytes": 0}\n'

@@ -117,7 +117,7 @@ def test_a_preset_of_a_preset_is_a_copy(shop: store.Store) -> None:
         ('from = "tiny"\ntemprature = 1', "temperature"),
         ('from = "tiny"\ntemperature = 1000', "temperature must be"),
         ("temperature = 1", "from must name a model"),
-        ('from = "tiny"\nvi = true', "no setting of a model"),
+        ('from = "tiny"\nvi = true', "A preset has no setting"),
         ('from = "tiny"\n[[message]]\nrole = "user"\ncontent = "x"', "end with one of the assist"),
         ('from = "tiny"\n[[message]]\nrole = "tool"\ncontent = "x"', "user or assistant"),
         ("from = ", "is not valid TOML"),

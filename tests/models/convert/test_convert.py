@@ -20,6 +20,7 @@ from support.hub_server import REVISION, Hub, Stored
 
 from gemma_mtp import paths
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.cli.positionals import Words, read_words
 from gemma_mtp.models.convert import converter, originals, pair
 from gemma_mtp.models.convert.quantize import Kind
 from gemma_mtp.models.gguf import describe, read_header
@@ -125,6 +126,7 @@ def test_a_model_and_its_assistant_become_a_pair_with_a_name(model: Path) -> Non
 def test_the_pair_is_listed_shown_and_removed_like_any_other(model: Path) -> None:
     assert run(model, "--type", "F32", "--name", "mine").status == 0
     env = Environment()
+    assert read_words(["mine", "hi"], env.catalogue) == Words("mine", "hi")
     listed = json.loads(invoke("list", "--json", env=env).stdout)
     assert [item["name"] for item in listed if item["name"] != "tiny"] == ["local:mine"]
     assert json.loads(invoke("show", "mine", "--json", env=env).stdout)["name"] == "local:mine"
@@ -346,3 +348,25 @@ def test_what_it_takes_is_reckoned_from_the_shapes(model: Path) -> None:
     with pytest.raises(Exception, match="has less"):
         pair.require_memory(10**10, 10**9, 10**9)
     assert "close other programs" in pair.require_memory(10**10, 10**9, 10**11)
+
+
+def test_what_is_no_model_is_said_before_any_package_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converter, "NEEDED", ("no_such_package",))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    file = tmp_path / "own.gguf"
+    file.touch()
+    for typed, said in (
+        (str(empty), "has no config.json"),
+        (str(file), "is a file, not a folder"),
+        ("nosuch", "is neither a folder nor OWNER/REPO"),
+    ):
+        outcome = invoke("convert", typed)
+        assert outcome.status in (2, 6), outcome.stderr
+        assert said in outcome.stderr
+    missing = invoke("convert")
+    assert missing.stderr == (
+        "gemma-mtp: FOLDER_OR_REPO is missing.\n  As in: gemma-mtp convert google/gemma-4-E2B-it\n"
+    )
