@@ -42,7 +42,7 @@ from gemma_mtp.cli.verify import verify
 from gemma_mtp.errors import ExitStatus, GemmaMtpError
 from gemma_mtp.terminal.console import note, say
 from gemma_mtp.terminal.output import Closed, guarded, never_waiting
-from gemma_mtp.text import clean
+from gemma_mtp.text import clean, one_line
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -134,6 +134,9 @@ def _main(words: list[str], env: Environment) -> int:
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            name = one_line(str(error.filename), 60)
+            return _complain(f"{name} can be no file: its name is too long.", "", ExitStatus.USAGE)
         if isinstance(error, OSError) and error.errno in UNWRITABLE and not error.filename:
             return _complain(
                 f"The output cannot be written: {error.strerror}.", "", ExitStatus.ERROR

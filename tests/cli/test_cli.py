@@ -323,6 +323,15 @@ def test_a_crash_after_some_text_keeps_the_text() -> None:
     assert "RuntimeError: out of luck" in outcome.stderr
 
 
+@pytest.mark.parametrize("words", [["create", "x", "--file"], ["create", "x", "--from"],
+    ["cp"], ["quantize", __file__, "q8_0", "-o"], ["convert", "x", "--llama-cpp"]])  # fmt: skip
+def test_a_name_that_no_file_can_have_is_a_mistake_and_nothing_unexpected(words: list[str]) -> None:
+    long = f"./{'a' * 300}.gguf"
+    outcome = invoke(*words, long, *(["y"] if words == ["cp"] else []))
+    assert "went wrong" not in outcome.stderr
+    assert outcome.status in (2, 4, 6)
+
+
 def test_the_unexpected_is_one_sentence() -> None:
     outcome = invoke("run", "tiny", "hi", env=BrokenEnvironment())
     assert outcome.status == 1

@@ -11,12 +11,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gemma_mtp.errors import Cancelled, GemmaMtpError
 from gemma_mtp.files import atomic, disk
+from gemma_mtp.files.folder_lock import try_lock
 from gemma_mtp.text import one_line
 
 Progress = Callable[[str, str, int, int], bool]
@@ -48,18 +49,54 @@ def run_step(
     """
     temporary = unfinished(out)
     try:
-        temporary.unlink(missing_ok=True)
-        said = _run(doing, [*CHILD, str(temporary), *words], out, expected, progress, env or {})
-        if said is not None:
-            raise _failure(said, log)
-        check(temporary)
-        _flush(temporary)
-        temporary.replace(out)
+        with _alone(temporary, out) as held:
+            command = [*CHILD, str(temporary), *words]
+            said = _run(doing, command, out, expected, progress, env or {}, held)
+            if said is not None:
+                raise _failure(said, log)
+            check(temporary)
+            _flush(temporary)
+            temporary.replace(out)
     except OSError as error:
         raise disk.disk_error(error, out.parent, "try again") from error
+
+
+@contextmanager
+def _alone(temporary: Path, out: Path) -> Iterator[tuple[int, ...]]:
+    """Begin the unfinished file, and remove it if it is still there at the end. The descriptors
+    that the step's process is to hold, too: as long as one of both lives, nobody else begins.
+
+    Raises GemmaMtpError where somebody else is at it.
+    """
+    if sys.platform == "win32":  # where nobody can remove a file that is being written
+        temporary.unlink(missing_ok=True)
+        try:
+            yield ()
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return
+    if temporary.is_symlink():
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        if not try_lock(descriptor) or not _is_at(temporary, descriptor):
+            raise GemmaMtpError(
+                f"{out.name} is being written by another command.", "Wait until that has ended."
+            )
+        try:
+            yield (descriptor,)
+        finally:
+            with suppress(OSError):
+                if _is_at(temporary, descriptor):
+                    temporary.unlink()
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file still has this name."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor))
 
 
 def unfinished(out: Path) -> Path:
@@ -74,8 +111,9 @@ def _run(
     expected: int,
     progress: Progress,
     env: Mapping[str, str],
+    held: tuple[int, ...],
 ) -> bytes | None:
-    """What the process said if it failed."""
+    """What the process, which holds these descriptors, said if it failed."""
     temporary = unfinished(out)
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
@@ -84,6 +122,7 @@ def _run(
             stdout=subprocess.DEVNULL,
             stderr=errors,
             env={**os.environ, **env},
+            pass_fds=held,
         )
         try:
             while not _ended(child):

@@ -90,3 +90,33 @@ def test_a_step_ends_with_the_command_that_started_it(out: Path) -> None:
     command.wait()
     wait_until(lambda: not unfinished(out).exists())
     assert left(out) == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system itself keeps others off there")
+def test_two_commands_never_write_one_file(out: Path) -> None:
+    first = script(out, WRITES, "60")
+    told: list[str] = []
+
+    def second(doing: str, file: str, done: int, total: int) -> bool:
+        if not done:
+            return True  # the first has not begun
+        before = unfinished(out).stat().st_ino
+        with pytest.raises(GemmaMtpError) as caught:
+            run_step("writing", first, out, 4000, lambda *event: True, accepted)
+        told.append(str(caught.value))
+        assert unfinished(out).stat().st_ino == before
+        return False
+
+    with pytest.raises(Cancelled):
+        run_step("writing", first, out, 4000, second, accepted)
+    assert told == ["model.gguf is being written by another command."]
+    assert left(out) == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(out: Path) -> None:
+    (out.parent / "mine").write_text("words")
+    unfinished(out).symlink_to(out.parent / "mine")
+    run_step("writing", script(out, WRITES, "0"), out, 4000, lambda *event: True, accepted)
+    assert (out.parent / "mine").read_text() == "words"
+    assert left(out) == {"model.gguf", "mine"}
