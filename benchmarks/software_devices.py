@@ -226,8 +226,8 @@ def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
 def rows_by_width(engine: Any) -> str:
     """Whether rows of widths 2 to 8 are the same bits, as exact mode needs it."""
     from gemma_mtp.api import Message, Request
+    from gemma_mtp.decoding.row_probe import ROWS, probe_rows
     from gemma_mtp.decoding.transcript import of_tokens
-    from gemma_mtp.measure.verify.probe import ROWS, probe_rows
 
     tokens = engine.prompt(Request((Message.text("user", PROMPT * 3),)))
     position = len(tokens) - ROWS - WIDEST
@@ -279,8 +279,8 @@ def same(cpu: Any, there: Any, asked: Any, plain: Any) -> str:
 
 def row_at(engine: Any, asked: Any, common: Any) -> Any:
     """The logits behind a text that both have in common."""
+    from gemma_mtp.decoding.row_probe import row_after
     from gemma_mtp.decoding.sampler import capped
-    from gemma_mtp.measure.verify.probe import row_after
 
     prompt = engine.prompts.of(asked)
     engine.cache.rewind(0)

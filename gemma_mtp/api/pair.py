@@ -98,6 +98,8 @@ class PairInfo:
     the bytes that llama.cpp announced where it did.
     `state_bytes` is what the conversation in the cache would take on the disk.
     `drafter_of` is the model that the drafter was made for, where that is another one.
+    `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
+    where a GPU computes.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -119,6 +121,7 @@ class PairInfo:
     drafter_of: str = ""
     drafter_choice: str = ""
     placement: Placement = ON_CPU
+    exact_holds: bool = True
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

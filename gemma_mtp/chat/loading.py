@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from gemma_mtp.terminal.render import Printer
 
 Pair = TypeVar("Pair", bound=Replies)
-EXACT_ON_GPU = (
-    "On a GPU the draft length may still change the text; gemma-mtp verify MODEL finds out."
+INEXACT = (
+    "On this GPU exact mode does not hold: its last bits depend on how many tokens are checked at "
+    "once, so the draft length may change the text. With --gpu-layers 0 it holds."
 )
 PAYS = 1.05  # a speedup; a smaller one would be given as 1.0
 
@@ -77,8 +78,8 @@ def introduce(
     info = engine.info
     if info.plain_reason and options.draft != 0:
         printer.line(f"No drafts, plain decoding only: {info.plain_reason}")
-    if options.is_exact and info.placement.gpus and printer.screen.live:
-        printer.line(f"Exact mode gives one seed one text. {EXACT_ON_GPU}")
+    if options.is_exact and not info.exact_holds:
+        printer.line(INEXACT)
     if not named and env.is_built_in(info.name) and printer.screen.live:
         printer.line(
             "This is the built-in toy model; gemma-mtp pull e2b fetches a real one.", dim=True

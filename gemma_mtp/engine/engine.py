@@ -20,6 +20,7 @@ from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
 from gemma_mtp.engine.drafting import Drafting
+from gemma_mtp.engine.exactness import is_exact
 from gemma_mtp.engine.grammar import Grammars
 from gemma_mtp.engine.prompt_cache import PromptCache
 from gemma_mtp.engine.prompts import Prompts
@@ -66,6 +67,8 @@ def load(
         tried = files if two_drafters else replace(files, rival=None)
         pair = load_pair(tried, options, progress, placement)
         try:
+            if pair.info.placement.gpus:
+                pair.info = replace(pair.info, exact_holds=is_exact(pair.target))
             stopped = lambda: not progress(1.0)  # noqa: E731
             return Engine(pair, memory, renderer, stopped, states, two_drafters)
         except BaseException:

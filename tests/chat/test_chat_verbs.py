@@ -941,14 +941,18 @@ def test_a_seed_says_that_exact_mode_is_on_and_what_it_costs(
 ) -> None:
     talk = Talk()
     talk.engine.slowdown = slowdown
-    said = f"The seed is 7, and exact mode is on: the same seed gives the same text. {cost}\n"
+    said = f"The seed is 7, and exact mode is on. The same seed gives the same text. {cost}\n"
     assert after(talk.run("/seed 7"), "/seed 7") == said
     assert after(talk.run("/seed"), "/seed") == said
     own = "Each reply gets a seed of its own."
     assert after(talk.run("/seed random"), "/seed random") == f"{own}\n"
-    assert f"Exact mode is on. {cost}\n" in talk.run("/set parameter exact true")
+    assert f"Exact mode is on. The same seed gives the same text. {cost}\n" in talk.run(
+        "/set parameter exact true"
+    )
     assert after(talk.run("/seed random"), "/seed random") == f"{own} Exact mode stays on.\n"
-    assert f"Exact mode is on. {cost}\n" in talk.run("/set parameter seed 4")
+    assert f"Exact mode is on. The same seed gives the same text. {cost}\n" in talk.run(
+        "/set parameter seed 4"
+    )
     talk.run("/set parameter exact false")
     assert after(talk.run("/seed 7"), "/seed 7") == "The seed is 7.\n"
 

@@ -10,7 +10,7 @@ from support.fakes import FakeEngine
 from support.talk import Talk
 
 from gemma_mtp.api import DeviceShare, Placement
-from gemma_mtp.chat.loading import EXACT_ON_GPU, loaded
+from gemma_mtp.chat.loading import INEXACT, loaded
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -34,10 +34,11 @@ def test_what_is_where_is_said_when_it_was_loaded_and_not_again(is_new: bool) ->
     assert not output.getvalue()
 
 
-@pytest.mark.parametrize("placed", [True, False])
-def test_a_seed_says_that_a_gpu_may_not_keep_what_exact_mode_promises(placed: bool) -> None:
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_seed_says_where_exact_mode_does_not_hold(holds: bool) -> None:
     talk = Talk()
-    if placed:
-        talk.engine.placement = PARTED
+    talk.engine.exact_holds = holds
     for line in ("/seed 7", "/set parameter exact true"):
-        assert (EXACT_ON_GPU in talk.run(line)) == placed
+        said = talk.run(line)
+        assert (INEXACT in said) != holds
+        assert ("The same seed gives the same text." in said) == holds

@@ -17,11 +17,13 @@ import pytest
 from support.pairs import TINY, random_pair, with_template
 
 from gemma_mtp.api import (
+    DeviceShare,
     End,
     Image,
     LoadOptions,
     Message,
     PairFiles,
+    Placement,
     Prefill,
     Progress,
     Request,
@@ -48,7 +50,8 @@ from gemma_mtp.errors import (
     GemmaMtpError,
     UsageError,
 )
-from gemma_mtp.llama import NEEDED_VERSION, LoadedPair
+from gemma_mtp.llama import NEEDED_VERSION, LoadedPair, load_pair
+from gemma_mtp.llama.target import LlamaTarget
 from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
@@ -829,3 +832,28 @@ def test_costs_learned_in_a_chat_are_remembered(tmp_path):
     curve = memory.recall(engine.info).at(100)
     assert {1, 4} <= set(curve.widths)
     assert curve.draft_step > 0
+
+
+def test_whether_exact_mode_holds_is_looked_at_where_a_gpu_computes(monkeypatch) -> None:
+    """There is none here: the placement is made up, and llama.cpp computes on the CPU."""
+    decode, tokens = LlamaTarget.decode, [2, 5, 7]
+    plain = load(TINY, LoadOptions(context=512, threads=1))
+    expected = plain.pair.target.decode(tokens, 0, 1)[0].copy()
+    plain.close()
+
+    def pretended(*args):
+        pair = load_pair(*args[:3])
+        card = Placement(1, 8, (DeviceShare("A", 1),))
+        pair.info = replace(pair.info, placement=card)
+        return pair
+
+    def differing(self, tokens, position, outputs):
+        return decode(self, tokens, position, outputs) + np.float32(len(tokens) == 9)
+
+    monkeypatch.setattr("gemma_mtp.engine.engine.load_pair", pretended)
+    for holds, function in ((True, decode), (False, differing)):
+        monkeypatch.setattr(LlamaTarget, "decode", function)
+        engine = load(TINY, LoadOptions(context=512, threads=1))
+        assert engine.info.exact_holds == holds
+        assert np.array_equal(engine.pair.target.decode(tokens, 0, 1)[0], expected)
+        engine.close()

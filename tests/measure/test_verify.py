@@ -14,13 +14,13 @@ from support.pairs import TINY
 
 from gemma_mtp.api import LoadOptions, Message, Request, Sampling
 from gemma_mtp.cli.environment import Environment
+from gemma_mtp.decoding.row_probe import ROWS, probe_rows, row_after, same_rows, smooth_start
 from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
 from gemma_mtp.engine import reply
 from gemma_mtp.engine.engine import load
 from gemma_mtp.errors import BadPair, Cancelled
 from gemma_mtp.measure.verify.comparison import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
-from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.report import Receipt, as_json, blocks, verdict
 from gemma_mtp.measure.verify.texts import QUESTION, STORY, texts
 from gemma_mtp.terminal.tables import plain_lines
@@ -62,6 +62,15 @@ def test_rows_are_compared_with_those_of_width_two():
     assert {w: round(d, 4) for w, d in found.items() if d} == {1: 0.25, 5: 0.5}
     assert list(found) == list(range(1, 10))
     assert target.tokens == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("wrong", "same"), [(None, True), (2, False), (8, False), (17, False)])
+def test_a_quick_look_finds_a_width_that_rounds_another_way(wrong, same):
+    target = FakeTarget(errors={wrong: 0.25, 1: 0.5})
+    target.tokens = [1, 2, 3]
+    assert same_rows(target, list(range(17)), 3) == same
+    assert target.tokens == [1, 2, 3]
+    assert max(target.widths) == (17 if same or wrong == 17 else 8 if wrong == 8 else 3)
 
 
 def test_an_engine_that_does_not_repeat_itself_is_noticed():

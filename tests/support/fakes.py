@@ -99,6 +99,7 @@ class FakeEngine:
     slowdown: float | None = None
     drafter_of: str = ""
     placement: Placement = ON_CPU
+    exact_holds: bool = True
 
     @property
     def info(self) -> PairInfo:
@@ -109,6 +110,7 @@ class FakeEngine:
             "state_bytes": 40 << 20,
             "drafter_of": self.drafter_of,
             "placement": self.placement,
+            "exact_holds": self.exact_holds,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.attachments import split_words
-from gemma_mtp.chat.loading import EXACT_ON_GPU
+from gemma_mtp.chat.loading import INEXACT
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.setting import SWITCH
@@ -209,22 +209,19 @@ def _seed(chat: Chat) -> str:
         return f"Each reply gets a seed of its own.{stays}"
     if not options.is_exact:
         return f"The seed is {options.seed}."
-    return (
-        f"The seed is {options.seed}, and exact mode is on: the same seed gives the same text. "
-        f"{_cost_of_exact_mode(chat)}"
-    )
+    return f"The seed is {options.seed}, and exact mode is on. {_cost_of_exact_mode(chat)}"
 
 
 def _cost_of_exact_mode(chat: Chat) -> str:
-    """What it costs, and on a GPU that it may not keep what it promises."""
+    """What it gives, where it holds, and what it costs."""
     info = chat.loaded.info if chat.loaded else None
     slowdown = info.exact_slowdown if info else None
-    first = f"{EXACT_ON_GPU} " if info and info.placement.gpus else ""
+    first = INEXACT if info and not info.exact_holds else "The same seed gives the same text."
     if slowdown is None:
-        return f"{first}It slows plain decoding down."
+        return f"{first} It slows plain decoding down."
     if slowdown < 1.05:  # two timings of the same thing may differ by as much
-        return f"{first}It costs no time here."
-    return f"{first}Without drafts a token takes {slowdown:.1f} times as long in it here."
+        return f"{first} It costs no time here."
+    return f"{first} Without drafts a token takes {slowdown:.1f} times as long in it here."
 
 
 @verb(

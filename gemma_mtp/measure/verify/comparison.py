@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.api import End, Message, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
+from gemma_mtp.decoding.row_probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.decoding.sampler import capped
 from gemma_mtp.decoding.transcript import Transcript, of_tokens
 from gemma_mtp.errors import Cancelled
 from gemma_mtp.measure.draft_lengths import draft_setting
 from gemma_mtp.measure.replies import reply_from_empty_cache
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge
-from gemma_mtp.measure.verify.probe import ROWS, probe_rows, row_after, smooth_start
 from gemma_mtp.measure.verify.texts import LONG, Text
 
 if TYPE_CHECKING:

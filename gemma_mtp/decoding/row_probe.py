@@ -12,9 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
+from gemma_mtp.api import MAX_WIDTH
 from gemma_mtp.decoding.rows import Row
 
 ROWS = 16  # of logits that are compared at each width
+WIDTHS = (*range(2, 10), MAX_WIDTH)  # at which kernels of GPUs change are among the first ones
 REFERENCE = 2  # the least width that exact mode uses while it decodes
 
 
@@ -41,6 +43,20 @@ def probe_rows(
         width: float(np.abs(_rows(target, tokens, position, width) - reference).max())
         for width in range(1, max_width + 1)
     }
+
+
+def same_rows(target: Target, tokens: Sequence[int], position: int) -> bool:
+    """Whether a row is the same bits in a batch of each of WIDTHS, behind the `position` tokens
+    that the target holds, and holds afterwards. A quick look: `tokens`, as many as the widest
+    batch, are evaluated once at each width."""
+    before: Row | None = None
+    for width in WIDTHS:
+        rows = target.decode(tokens[:width], position, width)[:width].copy()
+        target.keep(position)
+        if before is not None and not np.array_equal(rows[: len(before)], before):
+            return False
+        before = rows
+    return True
 
 
 def smooth_start(target: Target, wanted: int, max_width: int = 9) -> int:
