@@ -63,7 +63,9 @@ class Placement:
         if has_drafter and not self.drafter:
             parts.append("the drafter on the CPU")
         taken, free = (sum(getattr(gpu, k) for gpu in self.gpus) for k in ("bytes", "free"))
-        return ", ".join([*parts, byte_size(taken, free)])
+        few = taken * 50 < free  # in the same unit it would be shown as nothing
+        sizes = f"{byte_size(taken)} of {byte_size(free)}" if few else byte_size(taken, free)
+        return ", ".join([*parts, sizes])
 
 
 ON_CPU = Placement(0, 0)

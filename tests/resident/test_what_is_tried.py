@@ -97,6 +97,10 @@ def test_the_last_failure_is_raised_and_so_is_any_other_at_once() -> None:
          " 3.4 of 8.0 GB"),
         (replace(SECOND, gpus=(*SECOND.gpus, *FIRST.gpus)),
          "34 of 49 layers and the drafter on 2 GPUs, 7.4 of 16.0 GB"),
+        (
+            Placement(8, 8, (DeviceShare("A", 8, 12_000_000, 8 * 10**9),), drafter="A"),
+            "all 8 layers and the drafter on the GPU, 12 MB of 8.0 GB",
+        ),
     ],
 )  # fmt: skip
 def test_a_placement_in_words(placement: Placement, words: str) -> None:
