@@ -126,9 +126,10 @@ def _layers_on_gpu(options: LoadOptions) -> int:
     """How many, -1 for all. Raises UsageError where some are asked for and there is no GPU."""
     gpu = bool(llama_cpp.llama_supports_gpu_offload())
     if options.gpu_layers and not gpu:
+        asked = "all" if options.gpu_layers < 0 else options.gpu_layers
         raise UsageError(
-            f"gpu_layers is {options.gpu_layers}, and llama.cpp finds no GPU here.",
-            "Leave it out, or install llama.cpp for your GPU as the README says.",
+            f"gpu_layers is {asked}, and llama.cpp finds no GPU here.",
+            "0 is the CPU alone, auto whatever is here; gemma-mtp doctor says how a GPU is used.",
         )
     return options.gpu_layers if options.gpu_layers is not None else (-1 if gpu else 0)
 

@@ -119,8 +119,9 @@ def _find(
     command = f"gemma-mtp pull {shlex.quote(str(ours.path))}"
     pull = f"that of {known[0].name}{_size(known[0])} fits: {command}" if known else ""
     spoken_of = [problem for path, problem in problems.items() if path in near]
-    why = [str(problem).rstrip(".") for problem in spoken_of[:1]] + [pull] * bool(pull)
-    return "", "", f"there is no drafter for this model: {'; '.join(why)}" if why else ""
+    why = [f": {str(problem).rstrip('.')}" for problem in spoken_of[:1]]
+    why += [f"; {pull}"] if pull else []
+    return "", "", f"there is no drafter for this model{''.join(why)}" if why else ""
 
 
 def _size(entry: Entry) -> str:

@@ -130,8 +130,11 @@ def _as_asked(shape: Shape, weights: Weights, gpus: Sequence[Device], wanted: Wa
     plan = Plan(shape, weights, wanted, layers, kept, _far(gpus))
     placement = None
     for gpu_set in _selections(gpus, whole=False):
-        scale = sum(map(room, gpu_set)) or 1
-        rooms = [(weights.total + weights.drafter) * 64 * room(gpu) // scale for gpu in gpu_set]
+        shares = [
+            max(room(gpu), 1) for gpu in gpu_set
+        ]  # a device without room is asked all the same
+        whole = (weights.total + weights.drafter) * 64
+        rooms = [whole * share // sum(shares) for share in shares]
         placement = placement or plan.place(gpu_set, rooms)
     assert placement is not None
     taken = sum(gpu.bytes for gpu in placement.gpus)

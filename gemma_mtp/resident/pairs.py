@@ -19,7 +19,7 @@ from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.models.temporary_pair import is_temporary
 from gemma_mtp.paths import cache_dir, state_dir
 from gemma_mtp.resident.failures import what_helps
-from gemma_mtp.resident.placing import first_that_fits, placements
+from gemma_mtp.resident.placing import first_that_fits, placements, why_on_cpu
 
 
 def load(
@@ -54,7 +54,7 @@ def load(
     with what_helps():
         tries = placements(files, options, gpus) if gpus else iter([None])
         found, said = first_that_fits(tries, load_as, files.drafter is not None)
-    if said:
+    if said := said or why_on_cpu(found.info.placement, options, gpus):
         found.info = replace(found.info, warnings=(*found.info.warnings, said))
     if score is not None:
         found.info = replace(found.info, drafter_choice=score.said(*asked.drafter_names))

@@ -19,6 +19,7 @@ from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement import Wanted, choose
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.weights import Weights, from_headers
+from gemma_mtp.text import byte_size
 
 SMALLER = 0.85  # of what the try before was to take on GPUs: a few layers of a large model
 TRIES = 3  # on GPUs; each may take half a minute with a large model
@@ -44,6 +45,18 @@ def placements(
         yield placement
     if options.gpu_layers is None:
         yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
+
+
+def why_on_cpu(placement: Placement, options: LoadOptions, gpus: Sequence[Device]) -> str:
+    """A sentence where nothing went to the GPUs that are here, though nobody asked for that."""
+    if placement.gpus or not gpus or options.gpu_layers == 0:
+        return ""
+    free, limit = sum(gpu.free for gpu in gpus), options.gpu_memory
+    if limit is not None and limit < free:
+        where = f"into the {byte_size(limit)} that gpu_memory allows"
+    else:
+        where = f"on the GPU, where {byte_size(free)} are free"
+    return f"No layer fits {where}: all of it is on the CPU."
 
 
 def without_drafter(

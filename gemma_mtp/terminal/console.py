@@ -86,11 +86,13 @@ def note(text: str) -> None:
 def ask(question: str) -> str | None:
     """What is typed in answer, without the spaces around it; None for Ctrl-D."""
     print("\n".join(wrapped(question, window(sys.stderr)[0])), end=" ", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    if line:
-        return line.strip()
-    print(file=sys.stderr)
-    return None
+    line = ""
+    try:
+        line = sys.stdin.readline()
+    finally:
+        if not line:  # after Ctrl-C and Ctrl-D the cursor still stands behind the question
+            print(file=sys.stderr, flush=True)
+    return line.strip() if line else None
 
 
 def agreed(question: str, default: bool) -> bool:

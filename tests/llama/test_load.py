@@ -79,6 +79,8 @@ def test_layers_on_a_gpu_that_is_not_there_are_refused_at_once(
     with pytest.raises(UsageError, match=r"gpu_layers is 20, .* finds no GPU") as caught:
         engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
     assert caught.value.status == ExitStatus.USAGE
+    with pytest.raises(UsageError, match="gpu_layers is all, "):
+        engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=-1))
     loaded = engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=0))
     assert loaded.info.gpu_layers == 0
     loaded.close()

@@ -317,7 +317,7 @@ def test_where_no_drafter_is_here_the_pair_is_named_that_brings_one(folder: Path
     shaped = replace(catalogue.entries[1], name="2b", shape=shape_of(gguf.read_header(target)))
     catalogue.entries.append(shaped)
     size = byte_size(shaped.drafter.total or 0)
-    why = f"there is no drafter for this model: that of 2b ({size}) fits: gemma-mtp pull {target}"
+    why = f"there is no drafter for this model; that of 2b ({size}) fits: gemma-mtp pull {target}"
     assert resolve(target, catalogue).no_drafter == why
 
 

@@ -11,7 +11,13 @@ from gemma_mtp.api import DeviceShare, LoadOptions, Placement
 from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement import MARGIN_LEAST
-from gemma_mtp.resident.placing import TRIES, first_that_fits, placements, without_drafter
+from gemma_mtp.resident.placing import (
+    TRIES,
+    first_that_fits,
+    placements,
+    why_on_cpu,
+    without_drafter,
+)
 
 OPTIONS = LoadOptions(context=1024)
 CARD = Device("CUDA0", "A card", 4 * MARGIN_LEAST, 4 * MARGIN_LEAST)
@@ -31,6 +37,25 @@ def test_layers_that_were_asked_for_are_tried_once() -> None:
     for layers in (0, 3, -1):
         (only,) = placements(TINY, replace(OPTIONS, gpu_layers=layers), [CARD])
         assert only.layers == (only.of if layers < 0 else layers)
+
+
+def test_where_nothing_fits_on_a_card_a_sentence_says_so() -> None:
+    full = replace(CARD, free=40_000_000)
+    for options, gpus, said in (
+        (OPTIONS, [full], "No layer fits on the GPU, where 40 MB are free: all of it is on the CPU."),
+        (replace(OPTIONS, gpu_memory=10**6), [CARD],
+         "No layer fits into the 1 MB that gpu_memory allows: all of it is on the CPU."),
+        (replace(OPTIONS, gpu_layers=0), [full], ""),
+        (OPTIONS, [CARD], ""),
+    ):  # fmt: skip
+        assert why_on_cpu(next(placements(TINY, options, gpus)), options, gpus) == said
+    assert why_on_cpu(CPU, OPTIONS, []) == ""
+
+
+def test_layers_are_asked_of_a_card_without_room_too() -> None:
+    """Whether it has the memory is known only when it is asked."""
+    for options in (replace(OPTIONS, gpu_layers=2), replace(OPTIONS, cpu_experts=1)):
+        assert next(placements(TINY, options, [replace(CARD, free=0)])).gpus
 
 
 def test_no_more_than_what_may_be_used_is_tried() -> None:
