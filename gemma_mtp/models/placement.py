@@ -130,9 +130,7 @@ def _as_asked(shape: Shape, weights: Weights, gpus: Sequence[Device], wanted: Wa
     plan = Plan(shape, weights, wanted, layers, kept, _far(gpus))
     placement = None
     for gpu_set in _selections(gpus, whole=False):
-        shares = [
-            max(room(gpu), 1) for gpu in gpu_set
-        ]  # a device without room is asked all the same
+        shares = [max(room(gpu), 1) for gpu in gpu_set]  # one without room is asked, too
         whole = (weights.total + weights.drafter) * 64
         rooms = [whole * share // sum(shares) for share in shares]
         placement = placement or plan.place(gpu_set, rooms)

@@ -41,10 +41,11 @@ def test_layers_that_were_asked_for_are_tried_once() -> None:
 
 def test_where_nothing_fits_on_a_card_a_sentence_says_so() -> None:
     full = replace(CARD, free=40_000_000)
+    small = replace(OPTIONS, gpu_memory=10**6)
+    beside = "all of it is on the CPU."
     for options, gpus, said in (
-        (OPTIONS, [full], "No layer fits on the GPU, where 40 MB are free: all of it is on the CPU."),
-        (replace(OPTIONS, gpu_memory=10**6), [CARD],
-         "No layer fits into the 1 MB that gpu_memory allows: all of it is on the CPU."),
+        (OPTIONS, [full], f"No layer fits on the GPU, where 40 MB are free: {beside}"),
+        (small, [CARD], f"No layer fits into the 1 MB that gpu_memory allows: {beside}"),
         (replace(OPTIONS, gpu_layers=0), [full], ""),
         (OPTIONS, [CARD], ""),
     ):  # fmt: skip
