@@ -163,13 +163,21 @@ class Chat:
         self.last, self.total, self.replies = None, Stats(), 0
 
     def enlarge(self, context: int) -> None:
-        """Have a longer context for the loaded pair, now and when it is loaded again.
+        """Have a longer context for the loaded pair, now and when it is loaded again, and say so.
 
         Raises UsageError and DoesNotFit; then all is as before.
         """
+        before = self.engine.info.placement
         self.engine.enlarge(context)
         self.options = self.options.with_values(context=context)
         self.loaded_with = replace(self.loaded_with, context=context)
+        info = self.engine.info
+        self.note(f"The context holds {info.context_size} tokens now.")
+        if (
+            info.placement.layers != before.layers
+            or info.placement.cpu_experts != before.cpu_experts
+        ):
+            self.note(f"To make room: {info.placement.in_words(bool(info.drafter_parameters))}.")
 
     def add_figures(self, stats: Stats) -> None:
         """Add the figures of a reply."""

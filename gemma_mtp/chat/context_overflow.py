@@ -137,7 +137,6 @@ def _made_larger(chat: Chat, size: int) -> bool:
     except GemmaMtpError as error:
         chat.failed(error, "")
         return False
-    chat.note(f"The context holds {chat.engine.info.context_size} tokens now.")
     chat.warned = False
     return True
 

@@ -38,7 +38,9 @@ def _fitting(machine: Callable[[], Machine], info: PairInfo) -> int | None:
     free: int | None = None
     with suppress(ImportError, OSError, RuntimeError):
         found = machine()
-        free = found.gpu_free if info.gpu_layers else found.memory_free
+        free = found.memory_free
+        if info.gpu_layers and not all(gpu.shares_memory for gpu in found.gpus):
+            free = found.gpu_free + (free or 0)  # layers can make room for it on the GPU
     if free is None or not info.target_kv_bytes:
         return None
     grown = info.context_size * (1 + USABLE * free / info.target_kv_bytes)

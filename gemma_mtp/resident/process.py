@@ -215,14 +215,25 @@ class Resident:
         """The pair of this client, loaded where another one is, or none, and with as long a context
         as it wants."""
         assert client.wanted is not None
-        if self._pair is None or not self._has_pair_of(client):
-            self._unload()
-            self.journal.begin()
-            self.journal.show(client)
-            self._pair = self._loaded_for(client, client.wanted)
-            self._loaded = client.wanted
+        pair = self._pair
+        if pair is None or not self._has_pair_of(client):
+            pair = self._loaded_anew(client, client.wanted)
         self.journal.show(client)
-        self._enlarge(self._pair, client.wanted)
+        try:
+            self._enlarge(pair, client.wanted)
+        except DoesNotFit:
+            if not pair.info.placement.gpus or client.wanted.options.gpu_layers is not None:
+                raise
+            # With fewer layers on the GPU there is room for it.
+            pair = self._loaded_anew(client, client.wanted)
+        return pair
+
+    def _loaded_anew(self, client: Client, wanted: Wanted) -> Replies:
+        self._unload()
+        self.journal.begin()
+        self.journal.show(client)
+        self._pair = self._loaded_for(client, wanted)
+        self._loaded = wanted
         return self._pair
 
     def _has_pair_of(self, client: Client) -> bool:

@@ -9,8 +9,10 @@ import pytest
 from support.fakes import FakeEngine
 from support.talk import Talk
 
-from gemma_mtp.api import DeviceShare, Placement
+from gemma_mtp.api import DeviceShare, PairInfo, Placement
 from gemma_mtp.chat.loading import INEXACT, loaded
+from gemma_mtp.models.larger_context import larger_context
+from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -42,3 +44,32 @@ def test_a_seed_says_where_exact_mode_does_not_hold(holds: bool) -> None:
         said = talk.run(line)
         assert (INEXACT in said) != holds
         assert ("The same seed gives the same text." in said) == holds
+
+
+def test_what_makes_room_for_a_longer_context_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = Talk()
+    talk.engine.placement = PARTED
+
+    def fewer(context: int) -> None:
+        talk.engine.context = context
+        if context > 20_000:
+            talk.engine.placement = Placement(30, 49, (CARD,), drafter="CUDA0")
+
+    monkeypatch.setattr(talk.engine, "enlarge", fewer)
+    assert "To make room" not in talk.run("/set parameter ctx 16384")
+    said = talk.run("/set parameter ctx 32768")
+    assert "The context holds 32768 tokens now." in said
+    assert "To make room: 30 of 49 layers and the drafter on the GPU, 7.6 of 8.0 GB." in said
+
+
+@pytest.mark.parametrize(("shares", "most"), [(True, 16384), (False, 32768)])
+def test_a_longer_context_may_take_what_is_free_beside_the_gpu(shares: bool, most: int) -> None:
+    size = 1 << 30
+    gpu = Device("A", "a card", size, size, shares_memory=shares)
+    here = Machine(size, size, 4, (gpu,))
+    sizes = (size // 2, 0, 10**7, 10**6)
+    info = PairInfo("a", 8192, 2, 8, *sizes, context_limit=10**6, placement=PARTED)
+    found = larger_context(lambda: here, info, 200_000)
+    assert isinstance(found, str)
+    tokens = int(found.split(" tokens")[0].split()[-1])
+    assert most < tokens < most * 2

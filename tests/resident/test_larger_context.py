@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from gemma_mtp.api import DEFAULT_CONTEXT, Loading, LoadOptions
+from gemma_mtp.api import DEFAULT_CONTEXT, DeviceShare, Loading, LoadOptions, Placement
 from gemma_mtp.errors import DoesNotFit, UsageError
 from gemma_mtp.resident.client import ResidentPair
 from tests.resident.test_turns import FILES, NEVER, Engine, request, said
@@ -91,6 +92,20 @@ def test_where_there_is_none_that_is_said_and_the_old_one_stays(
     assert pair.info.context_size == 1024
     assert len(engine.pairs) == 1
     assert not engine.pairs[0].closed
+
+
+def test_on_a_gpu_it_is_loaded_anew_where_layers_can_make_room(engine: Engine) -> None:
+    card = DeviceShare("A", 8)
+    for layers, loads in ((None, 2), (8, 1)):
+        engine.pairs.clear()
+        pair = engine.pair(context=1024, gpu_layers=layers)
+        engine.pairs[0].placement = Placement(8, 8, (card,))
+        engine.pairs[0].room = 4096
+        with pytest.raises(DoesNotFit) if layers else nullcontext():
+            pair.enlarge(16384)
+        assert pair.info.context_size == (1024 if layers else 16384)
+        assert said(pair.reply(request(), NEVER)) == "One two three four."
+        assert len(engine.pairs) == loads
 
 
 def test_a_pair_that_is_lost_over_it_is_loaded_again(

@@ -87,9 +87,10 @@ class Engine:
         context: int | None = None,
         verbose: bool = False,
         party: str = "",
+        gpu_layers: int | None = None,
     ) -> ResidentPair:
         files = replace(FILES, name=name)
-        options = LoadOptions(context=context, verbose=verbose)
+        options = LoadOptions(context=context, verbose=verbose, gpu_layers=gpu_layers)
         pair = ResidentPair(self.folder, files, options, keep, party)
         pair.load(lambda fraction: True)
         return pair

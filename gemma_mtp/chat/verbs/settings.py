@@ -74,7 +74,6 @@ def set_parameter(chat: Chat, rest: str) -> None:
         if size > chat.loaded.info.context_size:
             chat.options = before
             chat.enlarge(size)
-            chat.note(f"The context holds {chat.loaded.info.context_size} tokens now.")
         else:
             chat.note(_stays(chat, chat.loaded.info.context_size))
         return
