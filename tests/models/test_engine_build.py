@@ -16,6 +16,7 @@ from gemma_mtp.models.build.advice import ways
 from gemma_mtp.models.build.choice import choose
 from gemma_mtp.models.build.installation import Installation
 from gemma_mtp.models.build.system import System, platform_tag
+from gemma_mtp.models.cards import cards
 
 RELEASE = "0.3.36"
 RTX = "NVIDIA GeForce RTX 3060, 8.6"
@@ -312,3 +313,14 @@ def test_the_command_is_that_of_the_way_it_was_installed(
     assert here.way == way
     wanted = command.replace("ENV", str(env)).replace("ROOT", str(root))
     assert here.build("-DA", RELEASE).startswith(wanted)
+
+
+def test_what_tools_and_files_say_does_nothing_to_a_screen(machine: Machine) -> None:
+    machine.tool("nvidia-smi", r"printf 'A \033[31mcard\007, 8.6\n'")
+    machine.nvcc()
+    information = machine.file("proc/driver/nvidia/gpus/0/information")
+    information.write_bytes(b"Model: \x1b]0;title\x07\n")
+    system = System(machine.root)
+    assert choose(system).build.reason.isprintable()
+    (machine.bin / "nvidia-smi").unlink()
+    assert all(card.name.isprintable() for card in cards(system))

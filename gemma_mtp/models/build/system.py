@@ -13,6 +13,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from gemma_mtp.text import harmless
+
 ANSWER_SECONDS = 30.0  # nvidia-smi can take seconds where the driver was not loaded
 
 
@@ -34,7 +36,7 @@ class System:
         return next((str(place) for place in places if os.access(place, os.X_OK)), "")
 
     def ask(self, *command: str) -> str:
-        """What a program writes; "" where it is missing or fails."""
+        """What a program writes, safe for a screen; "" where it is missing or fails."""
         with suppress(OSError, subprocess.SubprocessError, ValueError):
             done = subprocess.run(
                 command,
@@ -43,7 +45,7 @@ class System:
                 timeout=ANSWER_SECONDS,
                 check=True,
             )
-            return done.stdout.decode(errors="replace")
+            return harmless(done.stdout.decode(errors="replace"))
         return ""
 
     def first(self, *patterns: str) -> Path | None:
@@ -55,11 +57,11 @@ class System:
         return None
 
     def read(self, pattern: str) -> list[str]:
-        """The texts of all files of a pattern."""
+        """The texts of all files of a pattern, safe for a screen."""
         texts = []
         for file in sorted(self.root.glob(pattern.lstrip("/"))):
             with suppress(OSError, ValueError):
-                texts.append(file.read_text())
+                texts.append(harmless(file.read_text()))
         return texts
 
     @property
