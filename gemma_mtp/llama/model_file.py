@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,7 @@ def load_model(
     needed_until_loaded = place.apply(params)
     params.kv_overrides = overrides
     params.progress_callback = llama_cpp.llama_progress_callback(on_progress)
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+    model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     del needed_until_loaded
     if stopped:
         if model:

@@ -6,6 +6,7 @@ it: llama.cpp cannot be stopped amid a file, a process can. `models/convert` run
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def quantize(source: Path, out: Path, kind: str, *, pure: bool = False, dry: boo
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.pure, params.dry_run = number_of(kind), pure, dry
     params.max_buf_size, params.nthread = BUFFER, usable_threads()
-    if llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), params):
+    if llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(out), params):
         raise BadPair(f"llama.cpp cannot quantize {source.name}: {log.why()}.")
 
 

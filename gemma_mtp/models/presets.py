@@ -105,7 +105,7 @@ def kept_of(name: str, data: Mapping[str, Any]) -> Kept:
         raise UsageError('from must name a model, as in from = "e2b".')
     if drafter is not None and not isinstance(drafter, str):
         raise UsageError("drafter must be the path of a file.")
-    path = None if not drafter else paths.expanded(drafter)
+    path = None if not drafter else paths.expanded(clean(drafter))
     return Kept(preset_of(name, data), clean(model).strip(), path)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,3 +112,10 @@ def test_a_reason_is_told_once() -> None:
     log.write(4, b"old\n", None)
     log.forget()
     assert log.why() == "llama.cpp gave no reason"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_file_whose_name_is_no_utf8_is_loaded(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.gguf")
+    shutil.copyfile(TINY.target, odd)
+    engine.load(replace(TINY, target=odd), LoadOptions(context=256, threads=1)).close()

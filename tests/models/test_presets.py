@@ -163,3 +163,10 @@ def test_what_could_not_be_read_again_is_not_written(text: str) -> None:
     with pytest.raises(UsageError, match="may take 128 KiB"):
         presets.keep(kept_of("long", {"from": "tiny", "system": text}))
     assert presets.names() == []
+
+
+@pytest.mark.parametrize("name", ["a\0b.gguf", "\udcff.gguf"])
+def test_a_drafter_that_can_be_no_file_here_is_one_that_is_not_there(name: str) -> None:
+    presets.keep(presets.kept_of("odd", {"from": "tiny", "drafter": name}))
+    with pytest.raises(ModelNotAvailable):
+        store.Store(load_catalogue()).resolve("odd")
