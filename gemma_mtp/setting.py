@@ -113,7 +113,7 @@ class Setting:
         if isinstance(value, bool):
             return str(value).lower()
         usual = _time_words(value) if self.is_time else str(value)
-        usual = f"{value / 1e9:.12g}GB" if self.is_size else usual
+        usual = _size_words(value) if self.is_size else usual
         return next((word for word, meant in self.words.items() if meant == value), usual)
 
     @property
@@ -180,6 +180,13 @@ def size_of(text: str) -> int | None:
         return None
     unit: int = (1024 if match[3] else 1000) ** " kmgt".index(match[2])
     return round(float(match[1]) * unit)
+
+
+def _size_words(size: int) -> str:
+    """A number of bytes in the unit that says it shortest."""
+    units = [("GB", 10**9), ("GiB", 1 << 30), ("MB", 10**6), ("MiB", 1 << 20)]
+    units.sort(key=lambda unit: unit[1] > size)  # of two as short, the one without "0."
+    return min((f"{size / of:.12g}{unit}" for unit, of in units), key=len)
 
 
 def _time_words(seconds: int) -> str:

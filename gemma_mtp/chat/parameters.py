@@ -72,6 +72,7 @@ def told(options: Options, known: Setting, when: str = "") -> str:
     """A sentence about one parameter; `when` it counts is put into it."""
     value = getattr(options, known.field)
     if value in (None, ()):
-        return f"{known.name} is not set{when}: {known.unset}."
+        word = next((word for word, meant in known.words.items() if meant is None), "not set")
+        return f"{known.name} is {word}{when}: {known.unset}."
     quoted = f'"{value}"' if known.kind is str and not known.choices else known.shown(value)
     return f"{known.name} is {quoted}{when}."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="MODEL", help="A name such as 12b, or OWNER/REPO[:QUANT] of a hub."),
+    typer.Argument(metavar="MODEL", help="As in 12b, OWNER/REPO:QUANT, ollama:NAME or FILE.gguf."),
 ]
 Folder = Path | None
 

@@ -1033,3 +1033,8 @@ def test_answers_are_held_to_a_format_until_it_is_taken_away(tmp_path: Path) -> 
     assert talk.engine.requests[-1].grammar == Grammar("json_schema", '{"type": "integer"}')
     talk.run("/set noformat", "hi")
     assert talk.engine.requests[-1].grammar is None
+
+
+def test_auto_is_told_by_its_own_word() -> None:
+    shown = Talk().run("/set parameter gpu_layers auto")
+    assert "gpu_layers is auto from the next load on" in shown
