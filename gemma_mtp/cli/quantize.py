@@ -63,7 +63,7 @@ def quantize(
                 bytes=expected,
                 memory=work.MEMORY,
             )
-            work.quantize(header, final, wanted, expected, view)
+            work.quantize(header, final, wanted, expected, view, "name a file elsewhere with -o")
         finally:
             view.end()
     size = final.stat().st_size

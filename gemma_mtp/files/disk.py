@@ -13,6 +13,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.files import places
 from gemma_mtp.text import byte_size
 
+ELSEWHERE = "set GEMMA_MTP_HOME to a folder elsewhere"  # what helps where it is one of ours
 SPARE = 64 << 20  # bytes left free, for what others write meanwhile
 
 
@@ -26,14 +27,14 @@ def free_bytes(folder: Path) -> int | None:
     return None
 
 
-def require_room(folder: Path, size: int, name: str) -> None:
+def require_room(folder: Path, size: int, name: str, elsewhere: str = ELSEWHERE) -> None:
     """Raise GemmaMtpError before anything is fetched if `size` more bytes will not fit."""
     free = shutil.disk_usage(folder).free
     if size and size + SPARE > free:
         raise GemmaMtpError(
             f"{name} needs {byte_size(size)} more, but only {byte_size(free)} are free on the "
             f"disk of {folder}.",
-            "Free some space, or set GEMMA_MTP_HOME to a folder on another disk.",
+            f"Free some space, or {elsewhere}.",
         )
 
 
@@ -61,7 +62,10 @@ def bytes_taken(path: Path, follow: bool = True) -> int:
 
 
 def disk_error(
-    error: OSError, folder: Path, again: str = "pull again; what is here is kept"
+    error: OSError,
+    folder: Path,
+    again: str = "pull again; what is here is kept",
+    elsewhere: str = ELSEWHERE,
 ) -> GemmaMtpError:
     """What the system says of writing to `folder`, in words, with something to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -73,8 +77,8 @@ def disk_error(
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return GemmaMtpError(
             f"{folder} cannot be written to: {reason}.",
-            "Make it writable, or set GEMMA_MTP_HOME to another folder.",
+            f"Make it writable, or {elsewhere}.",
         )
     return GemmaMtpError(
-        f"Cannot write to {folder}: {reason}.", "Set GEMMA_MTP_HOME to another folder."
+        f"Cannot write to {folder}: {reason}.", f"{elsewhere[:1].upper()}{elsewhere[1:]}."
     )

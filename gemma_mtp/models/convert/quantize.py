@@ -89,13 +89,17 @@ def expected_bytes(header: Header, kind: Kind) -> int:
     return size_of(header.path, kind.name, pure=kind.pure) + header.data_offset
 
 
-def quantize(header: Header, out: Path, kind: Kind, expected: int, progress: Progress) -> None:
-    """Write the model as `out`, which is not there before it is whole.
+def quantize(
+    header: Header, out: Path, kind: Kind, expected: int, progress: Progress,
+    elsewhere: str = disk.ELSEWHERE,
+) -> None:  # fmt: skip
+    """Write the model as `out`, which is not there before it is whole. `elsewhere`: how to have it
+    in another folder.
 
     Raises GemmaMtpError where the disk has no room for the `expected` bytes or refuses them, and
     Cancelled when `progress` says so.
     """
-    disk.require_room(out.parent, expected, out.name)
+    disk.require_room(out.parent, expected, out.name, elsewhere)
     words = [_MODULE, str(header.path), str(unfinished(out)), kind.name, *kind.switches]
     tensors = {name: tensor.shape for name, tensor in header.tensors.items()}
 
@@ -104,4 +108,4 @@ def quantize(header: Header, out: Path, kind: Kind, expected: int, progress: Pro
         if {name: tensor.shape for name, tensor in found.tensors.items()} != tensors:
             raise BadPair(f"{out.name} has not the tensors of {header.path.name}.")
 
-    run_step("quantizing", words, out, expected, progress, check)
+    run_step("quantizing", words, out, expected, progress, check, elsewhere=elsewhere)

@@ -39,13 +39,14 @@ def run_step(
     check: Callable[[Path], None],
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
+    elsewhere: str = disk.ELSEWHERE,
 ) -> None:
     """Run `words`, in which the path `unfinished(out)` stands for the file, and give it its name
     when `check` has raised nothing.
 
     `expected`: bytes it will have, about. Raises Cancelled when `progress` says so, GemmaMtpError
     for a step that fails and for what the disk refuses. What a failed one said is kept as `log`;
-    `env` is added to its environment.
+    `env` is added to its environment. `elsewhere`: how to have the file in another folder.
     """
     temporary = unfinished(out)
     try:
@@ -58,7 +59,7 @@ def run_step(
             _flush(temporary)
             temporary.replace(out)
     except OSError as error:
-        raise disk.disk_error(error, out.parent, "try again") from error
+        raise disk.disk_error(error, out.parent, "try again", elsewhere) from error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from support.fakes import invoke
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import UsageError
+from gemma_mtp.files import disk
 from gemma_mtp.models.convert import quantize
 from gemma_mtp.models.convert.quantize import Kind, read_kind
 from gemma_mtp.models.gguf import read_header
@@ -119,3 +120,13 @@ def test_every_type_is_one_of_llama_cpp() -> None:
     assert read_kind("qat") == Kind("Q4_0", pure=True)
     with pytest.raises(UsageError):
         read_kind("MOSTLY_Q8_0")
+
+
+def test_where_the_file_cannot_be_written_another_place_is_advised(
+    pair: PairFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "SPARE", 1 << 60)
+    status, _, said = run("quantize", pair.target, "q8_0")
+    assert status == 1
+    assert "name a file elsewhere with -o" in said
+    assert "GEMMA_MTP_HOME" not in said
