@@ -76,7 +76,10 @@ def kind_of(typed: str | None, like: str | None, default: str = "") -> Kind:
     from gemma_mtp.models.convert.quantize import QAT, TYPES, read_kind
 
     if like is not None and like.upper() != QAT:
-        raise UsageError(f'--like takes QAT, not "{like}".', f"Types: {', '.join(TYPES)}.")
+        raise UsageError(
+            f'--like takes QAT, not "{like}".',
+            "Any other type goes without --like: gemma-mtp quantize FILE.gguf Q4_K_M",
+        )
     if like is not None and typed is not None:
         raise UsageError("The type is given twice.", "Leave out TYPE, or --like.")
     word = typed or like or default

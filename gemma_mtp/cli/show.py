@@ -9,7 +9,7 @@ import typer
 
 from gemma_mtp.cli.find_pair import name_lost_links, say_what_is_meant
 from gemma_mtp.cli.flags import Json, read_options
-from gemma_mtp.errors import ExitStatus
+from gemma_mtp.errors import ExitStatus, UsageError
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ def show(
     from gemma_mtp.terminal import tables
 
     env: Environment = context.obj
+    forms = {"--toml": as_toml, "--modelfile": as_modelfile, "--json": as_json, "--check": check}
+    given = [flag for flag, is_given in forms.items() if is_given]
+    if len(given) > 1 and (as_toml or as_modelfile):
+        raise UsageError(f"{given[0]} prints one thing, and {given[1]} another.",
+                         "Leave one of them out.")  # fmt: skip
     if as_toml or as_modelfile:
         print(_written(env, model, as_toml), end="")
         return ExitStatus.OK

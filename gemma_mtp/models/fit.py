@@ -190,7 +190,7 @@ def _runs(entry: Entry, machine: Machine, context: int, placement: Placement, wa
     taken = sum(gpu.bytes for gpu in placement.gpus)
     verdict, reason = Verdict.WELL, f"{byte_size(machine.memory_free or 0)} are free"
     if placement.is_whole:
-        reason = f"{byte_size(machine.gpu_free)} are free on the GPU"
+        reason = "all layers fit on the GPU"  # tables that stay beside it have a size of their own
     elif placement.gpus:
         reason = ""
     if context < wanted:

@@ -164,6 +164,13 @@ def test_a_copy_is_a_preset_of_its_own(there: Scripted) -> None:
     assert there.engine.requests[-1].sampling.top_k == 3
 
 
+@pytest.mark.parametrize("other", ["--modelfile", "--json", "--check"])
+def test_show_prints_one_form(there: Scripted, other: str) -> None:
+    done = gemma(there, "show", "tiny", "--toml", other)
+    assert (done.status, done.stdout) == (2, "")
+    assert f"--toml prints one thing, and {other} another." in done.stderr
+
+
 def test_show_says_what_a_preset_sets(there: Scripted) -> None:
     gemma(there, "create", "a", "--from", "tiny", "--set", "top_k=3", "--system", "Be brief.")
     said = gemma(there, "show", "a").stdout

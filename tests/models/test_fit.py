@@ -291,7 +291,7 @@ def test_a_gpu_is_used_and_what_does_not_fit_it_is_parted() -> None:
     found = {f.entry.name: f for f in judge_all(REMOTE, machine(60, 64, gpu=8))}
     assert (found["e4b"].place, found["e4b"].words) == (
         "GPU",
-        "runs well: 8.0 GB are free on the GPU",
+        "runs well: all layers fit on the GPU",
     )
     assert found["12b:q5_k_m"].place == "GPU and CPU"
     layers = found["12b:q5_k_m"].placement.layers
