@@ -71,7 +71,8 @@ def test_a_hostile_file_leaves_the_model_that_is_loaded(
     target, drafter = pair()
     target[0]["gemma4.expert_used_count"] = [0, 2, 2, 2]
     hostile = written(tmp_path, target, drafter).target
-    chat = open_terminal("chat", "tiny", "--threads", "1", real=True, **home)
+    words = ["chat", "tiny", "--threads", "1", "--temperature", "0"]
+    chat = open_terminal(*words, real=True, **home)
     chat.prompt()
     chat.say(f"/model {hostile}")
     chat.until("has values of expert_used_count")
