@@ -87,10 +87,10 @@ class TypeAhead:
             while not self.keyboard.closed:
                 wait = None if shown == self._typed.shown else BUSY
                 ready = select.select([self.keyboard.file, stopped], [], [], wait)[0]
-                if stopped in ready:
-                    return
-                if ready:
+                if self.keyboard.file in ready:  # also what came just before the end
                     self._typed.feed(self.keyboard.read())
                     self._typed_at = time.monotonic()
+                if stopped in ready:
+                    return
                 if self._show(self._typed.shown):
                     shown = self._typed.shown
