@@ -125,7 +125,7 @@ def ask(about: OllamaName, on_event: OnEvent) -> Manifest:
     url = f"{registry()}/v2/{about.path}/manifests/{about.tag}"
 
     def read() -> bytearray:
-        return hub.document(url, where, f"the tag {about.tag}", SITE, {"Accept": MANIFEST})
+        return hub.document(url, where, f"tag {about.tag}", SITE, {"Accept": MANIFEST})
 
     return parse(retry.ask(where, read, hub.longest_answer(), on_event))
 

@@ -323,3 +323,8 @@ def test_a_manifest_without_end_or_as_a_web_page(
     with pytest.raises(HubError, match="of more than 1 MB") as caught:
         fulfil("ollama:gemma4:e2b", PullRequest(), store, Events().append)
     assert ollama_registry.VARIABLE in caught.value.hint
+
+
+def test_a_tag_that_is_not_there_is_named(hub: Hub, store: Store) -> None:
+    with pytest.raises(HubError, match=r"/library/gemma4 has no tag nosuch\."):
+        fulfil("ollama:gemma4:nosuch", PullRequest(), store, Events().append)
