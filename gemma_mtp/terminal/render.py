@@ -216,10 +216,10 @@ class Printer:
         self._flow = self._new_flow(part, len(label))
 
     def _new_flow(self, part: Part, column: int = 0) -> Markdown | Rows | Raw:
-        """In a chat on a terminal, Markdown if it has styles, and rows that end between words; the
+        """On a terminal, Markdown if it has styles, and rows that end between words; the
         text as it is elsewhere."""
         screen, view, thought = self.screen, self.view, part == "thought"
-        if not (self._chat and screen.text_shown):
+        if not screen.text_shown or not self._answers:
             return Raw(screen.dim if thought else None)
         from gemma_mtp.terminal.markdown.rows import Rows
         from gemma_mtp.terminal.markdown.source import Look

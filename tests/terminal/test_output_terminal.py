@@ -343,3 +343,18 @@ def test_loading_shows_a_bar_where_there_is_room_and_leaves_nothing_behind(width
         assert [x for x in range(20) if cells[x].fg == "green"] == list(range(10))
     printer.finish()
     assert window.rows == []
+
+
+def test_run_on_a_terminal_shows_a_reply_as_a_chat_does(open_terminal: Open) -> None:
+    script = {"scripts": [{"text": "Words that **go** beyond the edge of a window."}]}
+    for flags, rows in (
+        ((), ["Words that go beyond", "the edge of a window."]),
+        (("--no-markdown",), ["Words that **go**", "beyond the edge of a", "window."]),
+        (
+            ("--no-markdown", "--no-wordwrap"),
+            ["Words that **go** beyo", "nd the edge of a windo", "w."],
+        ),
+    ):
+        shown = open_terminal("run", "tiny", "hi", *flags, columns=22, script=script)
+        shown.leave()
+        assert [row for row in shown.lines if row][-len(rows) :] == rows
