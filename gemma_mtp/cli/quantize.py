@@ -56,12 +56,12 @@ def quantize(
     with stoppable(raising=False) as stop:
         view = StepView(stop, as_json=as_json, quiet=quiet)
         try:
-            expected = work.expected_bytes(header, wanted)
+            expected, memory = work.expected_bytes(header, wanted), work.memory_of(header)
             view.say(
                 f"{header.path.name}, {byte_size(header.file_size)}, becomes {final.name}, about "
-                f"{byte_size(expected)}; that takes up to {byte_size(work.MEMORY)} of memory.",
+                f"{byte_size(expected)}; that takes up to {byte_size(memory)} of memory.",
                 bytes=expected,
-                memory=work.MEMORY,
+                memory=memory,
             )
             work.quantize(header, final, wanted, expected, view, "name a file elsewhere with -o")
         finally:

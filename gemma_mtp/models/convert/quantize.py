@@ -13,6 +13,7 @@ from gemma_mtp.files import disk
 from gemma_mtp.models import gguf, pair_check
 from gemma_mtp.models.convert.step import Progress, run_step, unfinished
 from gemma_mtp.models.gguf_header import Header, describe
+from gemma_mtp.models.memory import PROGRAM
 
 WHOLE = ("F32", "F16", "BF16")
 """Types in which no matrix is quantized yet."""
@@ -24,6 +25,7 @@ TYPES = (
 """What llama.cpp can make without measurements of which weights matter ("importance matrix")."""
 QAT = "QAT"
 MEMORY = 2_500_000_000  # bytes; buffers of rows, and threads. The file itself is only looked at
+WORDS = 130_000_000  # bytes; of the vocabulary, in the tables of llama.cpp
 _MODULE = "gemma_mtp.llama.quantize"
 
 
@@ -52,6 +54,12 @@ def read_kind(typed: str) -> Kind:
         raise UsageError(f"{typed} needs an importance matrix, which is not made here.",
                          "Q3_K_M and Q2_K need none.")  # fmt: skip
     raise UsageError(f'There is no type "{typed}".', f"Those known: {', '.join(TYPES)}, and qat.")
+
+
+def memory_of(header: Header) -> int:
+    """Bytes at the most: a small file, its largest matrix in 32 bits and the result take less than
+    the buffers of a large one."""
+    return min(MEMORY, PROGRAM + WORDS + 4 * header.file_size)
 
 
 def read_source(path: Path) -> Header:
