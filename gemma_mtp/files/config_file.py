@@ -78,6 +78,11 @@ def write(file: Path, key: str, value: Any) -> None:
     text = _edited(_text(file), key, value)
     if parsed(file, text) != expected:
         raise UsageError(f"{file} is written in a way that cannot be edited here.", "Edit it.")
+    save(file, text)
+
+
+def save(file: Path, text: str) -> None:
+    """Replace a file of settings. Raises GemmaMtpError."""
     try:
         atomic.write_text(file, text, private=True)  # a system prompt is a person's words
     except OSError as error:

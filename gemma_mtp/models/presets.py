@@ -17,7 +17,7 @@ from typing import Any
 from gemma_mtp import paths
 from gemma_mtp.api import Preset
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.files import atomic, bounded, config_file, places
+from gemma_mtp.files import bounded, config_file
 from gemma_mtp.models.preset_data import KEYS, data_of, preset_of
 from gemma_mtp.text import clean, json_text, suggestion
 
@@ -121,12 +121,7 @@ def keep(kept: Kept) -> Path:
             f"{config_file.LONGEST_LINE} characters.",
             "Break long lines, or send the text along: gemma-mtp chat --file FILE",
         )
-    try:
-        atomic.write_text(file, text, private=True)  # a system prompt is a person's words
-    except OSError as error:
-        obstacle = places.obstacle(file)
-        why, hint = obstacle or error.strerror, places.HINT if obstacle else ""
-        raise GemmaMtpError(f"{file} cannot be written: {why}.", hint) from error
+    config_file.save(file, text)
     return file
 
 

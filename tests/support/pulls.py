@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
-from support.hub_server import KAGGLE, REPO, REVISION
+from support.hub_server import KAGGLE, REPO, REVISION, Hub, Stored
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models.catalogue import Entry, RemoteFile, load_catalogue
+from gemma_mtp.models.gguf import read_header
+from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pair_record import UNFINISHED, ready_files
 from gemma_mtp.models.pull.events import PullEvent, PullNote
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.pair import pull
+from gemma_mtp.models.store import Store
 
 CONTENTS = {  # headers of a pair, and more bytes than these need
     "target.gguf": writer.contents(*writer.target()) + bytes(range(256)) * 12_000 + b"target",
@@ -47,6 +50,20 @@ ENTRY = Entry(
     builtin=False,
     spellings=("12b",),
 )
+
+
+def store_with_official_drafter(hub: Hub, tmp_path: Path) -> Store:
+    """A store whose catalogue has a model of the size of `writer.target()`, with a drafter that
+    lies in another repository of the hub."""
+    file, body = tmp_path / "target.gguf", writer.contents(*writer.drafter())
+    file.write_bytes(writer.contents(*writer.target()))
+    drafter = RemoteFile("mtp-official.gguf", "Q8_0", sha256(body), len(body))
+    official = replace(ENTRY, name="2b", repo="org/official", drafter=drafter, spellings=("2b",),
+                       shape=shape_of(read_header(file)), revision=REVISION)  # fmt: skip
+    hub.others["org/official"] = {"mtp-official.gguf": Stored.of(body)}
+    catalogue = load_catalogue()
+    catalogue.entries.append(official)
+    return Store(catalogue)
 
 
 def entry_at(place: str) -> Entry:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
 from support.fakes import invoke
-from support.hub_server import KAGGLE, REVISION, Hub, Stored
+from support.hub_server import KAGGLE, Hub, Stored
 from support.kaggle import cached, listen
-from support.pulls import ENTRY, Events, sha256
+from support.pulls import Events, sha256, store_with_official_drafter
 
 from gemma_mtp import paths
 from gemma_mtp.cli.environment import Environment
@@ -25,9 +24,6 @@ from gemma_mtp.errors import (
     UsageError,
 )
 from gemma_mtp.models import kaggle_names
-from gemma_mtp.models.catalogue import RemoteFile, load_catalogue
-from gemma_mtp.models.gguf import read_header
-from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pair_record import read_record
 from gemma_mtp.models.pull import kaggle_library
 from gemma_mtp.models.pull.request import PullRequest, fulfil
@@ -46,15 +42,7 @@ def store(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         "README.md": Stored.of(b"# Gemma"), "notes": Stored.of(b"no GGUF"),
     }  # fmt: skip
     hub.versions = [["README.md", "notes", "model.gguf", "guess.bin"]]
-    file = tmp_path / "target.gguf"
-    file.write_bytes(TARGET)
-    drafter = RemoteFile("mtp-official.gguf", "Q8_0", sha256(DRAFTER), len(DRAFTER))
-    official = replace(ENTRY, name="2b", repo="org/official", drafter=drafter, spellings=("2b",),
-                       shape=shape_of(read_header(file)), revision=REVISION)  # fmt: skip
-    hub.others["org/official"] = {"mtp-official.gguf": Stored.of(DRAFTER)}
-    catalogue = load_catalogue()
-    catalogue.entries.append(official)
-    return Store(catalogue)
+    return store_with_official_drafter(hub, tmp_path)
 
 
 def test_files_are_told_by_their_headers_and_pulled_as_a_pair(hub: Hub, store: Store) -> None:

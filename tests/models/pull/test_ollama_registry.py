@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import gguf_writer as writer
-from support.hub_server import REVISION, Hub, Stored
-from support.pulls import ENTRY, Events, sha256
+from support.hub_server import Hub, Stored
+from support.pulls import Events, sha256, store_with_official_drafter
 
 from gemma_mtp import paths
 from gemma_mtp.api import Preset
 from gemma_mtp.errors import BadPair, GemmaMtpError, HubError, ModelNotAvailable, UsageError
 from gemma_mtp.models import ollama_names
-from gemma_mtp.models.catalogue import RemoteFile, load_catalogue
-from gemma_mtp.models.gguf import read_header
-from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pull import hub_responses, ollama_registry
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
@@ -54,15 +50,7 @@ def store(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         "library/gemma4/bare": manifest(model=TARGET),
         "me/tuned/latest": manifest(model=TARGET, draft=b"no GGUF"),
     }
-    file = tmp_path / "target.gguf"
-    file.write_bytes(TARGET)
-    drafter = RemoteFile("mtp-official.gguf", "Q8_0", sha256(DRAFTER), len(DRAFTER))
-    official = replace(ENTRY, name="2b", repo="org/official", drafter=drafter, spellings=("2b",),
-                       shape=shape_of(read_header(file)), revision=REVISION)  # fmt: skip
-    hub.others["org/official"] = {"mtp-official.gguf": Stored.of(DRAFTER)}
-    catalogue = load_catalogue()
-    catalogue.entries.append(official)
-    return Store(catalogue)
+    return store_with_official_drafter(hub, tmp_path)
 
 
 def test_a_model_with_its_drafter_is_pulled_and_found_by_its_name(hub: Hub, store: Store) -> None:
