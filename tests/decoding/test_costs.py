@@ -1,5 +1,7 @@
 """Cost curves from invented timings, and their way to the disk and back."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
@@ -179,9 +181,12 @@ def test_other_files_loading_or_llama_cpp_are_measured_anew(tmp_path, pair):
 
 def test_another_processor_or_build_is_measured_anew(tmp_path, monkeypatch, pair):
     seen = []
-    monkeypatch.setattr(
-        engine, "load", lambda files, options, progress, memory, *_, **__: seen.append(memory)
-    )
+
+    def load(files, options, progress, memory, *_, **__):
+        seen.append(memory)
+        return SimpleNamespace(info=info())
+
+    monkeypatch.setattr(engine, "load", load)
     monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
     for name in ("one processor", "another", "one processor"):
         monkeypatch.setattr(machine, "cpu_name", lambda name=name: name)
