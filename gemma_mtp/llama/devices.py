@@ -9,6 +9,7 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.llama import library, log
 
 DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel")  # in the order of ggml-backend.h
+GPU_KINDS = ("gpu", "igpu")  # of these, which can hold layers
 _Handle = ctypes.c_void_p
 
 

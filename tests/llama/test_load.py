@@ -14,7 +14,7 @@ from support.gguf_writer import INT32, Typed
 from support.loadable_pair import KINDS, TOKENS, pair, written
 from support.pairs import TINY
 
-from gemma_mtp.api import LoadOptions
+from gemma_mtp.api import CPU_PIECE, LoadOptions
 from gemma_mtp.chat import loading
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.engine import engine
@@ -79,15 +79,19 @@ def test_every_kv_type_that_is_offered_can_be_loaded(kind: str) -> None:
 def test_layers_on_a_gpu_that_is_not_there_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llama_cpp.llama_supports_gpu_offload", lambda: False)
+    # As of a build with RPC: it could use a GPU, and there is none.
+    monkeypatch.setattr("llama_cpp.llama_supports_gpu_offload", lambda: True)
+    monkeypatch.setattr("gemma_mtp.llama.load.devices", list)
     with pytest.raises(UsageError, match=r"gpu_layers is 20, .* finds no GPU") as caught:
         engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
     assert caught.value.status == ExitStatus.USAGE
     with pytest.raises(UsageError, match="gpu_layers is all, "):
         engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=-1))
-    loaded = engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=0))
-    assert loaded.info.gpu_layers == 0
-    loaded.close()
+    for layers in (0, None):
+        loaded = engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=layers))
+        assert loaded.info.gpu_layers == 0
+        assert loaded.pair.target.piece_size == CPU_PIECE
+        loaded.close()
 
 
 def test_the_reason_is_llama_cpp_s_first_word_not_its_last(tmp_path: Path) -> None:
