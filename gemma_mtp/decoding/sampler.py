@@ -25,7 +25,9 @@ from gemma_mtp.errors import BadPair
 
 # Tokens that are sorted at first to find how many top-p leaves; then as many times more.
 FIRST_SORTED = 16
-LARGE_ROW, PARTS = 8192, 32  # entries from which on a row is searched, laid out in so many parts
+# Entries from which on a row is searched, laid out in so many parts; the largest of each column of
+# these are searched in the same way, in so many groups.
+LARGE_ROW, PARTS, GROUPS = 8192, 64, 16
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
@@ -172,21 +174,32 @@ def top_ids(row: Row, k: int) -> Ids:
     n = len(row)
     if k <= 0 or k >= n:
         return np.argsort(-row, kind="stable")
-    if n < LARGE_ROW or n % PARTS or k > n // PARTS:
+    if n < LARGE_ROW or n % (PARTS * GROUPS) or k > n // (PARTS * GROUPS):
         ids = _largest(row, k)
         return ids[np.argsort(-row[ids], kind="stable")]
-    width = n // PARTS
-    maxima = np.maximum.reduce(row.reshape(PARTS, width), axis=0)
-    bound = np.partition(maxima, width - k)[width - k]
-    columns = np.flatnonzero(maxima >= bound)
-    places = (np.arange(PARTS)[:, None] * width + columns).ravel()
+    maxima = _column_maxima(row, PARTS)
+    least = _kth_largest(_column_maxima(maxima, GROUPS), k)
+    columns = np.flatnonzero(~(maxima < least))  # what is no number stays, and goes by the bound
+    bound = _kth_largest(maxima[columns], k)
+    columns = columns[maxima[columns] >= bound]
+    places = (np.arange(0, n, len(maxima))[:, None] + columns).ravel()
     found: Ids = places[row[places] >= bound]
     return found[np.argsort(-row[found], kind="stable")][:k]
 
 
+def _column_maxima(row: Row, parts: int) -> Row:
+    maxima: Row = np.maximum.reduce(row.reshape(parts, -1), axis=0)
+    return maxima
+
+
+def _kth_largest(values: Row, k: int) -> np.float32:
+    value: np.float32 = np.partition(values, len(values) - k)[len(values) - k]
+    return value
+
+
 def _largest(values: Row, k: int) -> Ids:
     """Places of the k largest values, in ascending order; among equals at the edge the first."""
-    edge = np.partition(values, len(values) - k)[len(values) - k]
+    edge = _kth_largest(values, k)
     places = np.flatnonzero(values >= edge)
     if len(places) > k:
         at_edge = np.flatnonzero(values[places] == edge)

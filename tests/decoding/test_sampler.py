@@ -110,9 +110,10 @@ def test_top_ids_are_those_of_a_full_sort(size, k):
         assert top_ids(row, k).tolist() == np.argsort(-row, kind="stable")[:k].tolist()
 
 
+@pytest.mark.parametrize("size", [2048, 262_144])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_row_without_numbers_is_a_damaged_pair(temperature):
-    row = np.full(2048, np.nan, np.float32)
+def test_a_row_without_numbers_is_a_damaged_pair(temperature, size):
+    row = np.full(size, np.nan, np.float32)
     with pytest.raises(BadPair, match="damaged"):
         Sampler(Sampling(temperature), 1).sample(row, 0)
 
@@ -138,7 +139,16 @@ def test_the_soft_cap_is_applied_to_candidates_as_to_the_whole_row():
             assert Sampler(sampling, 5, softcap=30.0).sample(row, position, recent) == wanted
 
 
-@pytest.mark.parametrize("k", [1, 8, 64, 300])
+@pytest.mark.parametrize("few", [5, 100])
+def test_a_large_row_in_which_something_is_no_number_gives_what_is_one(few):
+    row = np.random.default_rng(4).normal(size=262_144).astype(np.float32)
+    row[np.random.default_rng(5).choice(len(row), few, replace=False)] = np.nan
+    ids = top_ids(row, 64)
+    assert np.isfinite(row[ids]).all()
+    assert (np.diff(row[ids]) <= 0).all()
+
+
+@pytest.mark.parametrize("k", [1, 8, 32, 64, 300])
 def test_the_top_of_a_large_vocabulary_is_found_without_sorting_it(k):
     rng = np.random.default_rng(3)
     for row in (
