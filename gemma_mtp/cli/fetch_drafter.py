@@ -67,7 +67,7 @@ def _fetched(env: Environment, files: PairFiles) -> PairFiles:
     from gemma_mtp.cli.pull import show_pull
 
     try:
-        show_pull(env, files.name)
+        show_pull(env, files.name, goes_on=True)
         return env.resolve(files.name, None)
     except Cancelled:
         raise

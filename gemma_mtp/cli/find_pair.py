@@ -39,7 +39,7 @@ def resolve_or_offer(
             raise
         from gemma_mtp.cli.pull import show_pull
 
-        show_pull(env, error.name)
+        show_pull(env, error.name, goes_on=True)
         return env.resolve(model, drafter)
     if options.draft != 0 and (files.drafter is None or files.drafter_of):
         files = with_drafter(env, files, options)

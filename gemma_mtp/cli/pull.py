@@ -91,10 +91,11 @@ def show_pull(
     *,
     as_json: bool = False,
     quiet: bool = False,
+    goes_on: bool = False,
 ) -> int:
     """Pull with progress on the screen; also for the offer to pull a model that is missing.
 
-    `doubt` is a sentence to begin with.
+    `doubt` is a sentence to begin with. `goes_on`: the command uses the model by itself then.
     """
     from gemma_mtp.cli.pull_view import JsonView, PullView, ready_line
     from gemma_mtp.models.pull.events import PullNote, PullReady
@@ -119,7 +120,7 @@ def show_pull(
         env.remember_used(name)
     for event in ready or [PullReady(name, "", "")]:
         if not as_json and not quiet:
-            printer.line(ready_line(event, request.to is not None))
+            printer.line(ready_line(event, request.to is not None, goes_on))
     return ExitStatus.OK
 
 

@@ -138,9 +138,12 @@ class JsonView:
         print(json_text(data), file=self._stream, flush=True)
 
 
-def ready_line(event: PullReady, carried: bool) -> str:
-    """What is said at the end."""
+def ready_line(event: PullReady, carried: bool, goes_on: bool = False) -> str:
+    """What is said at the end, with what to type then; nothing is typed where the command
+    `goes_on`."""
     name = quoted(event.name)
+    if goes_on:
+        return f"{event.name} is ready."
     if carried:
         folder = event.target.rpartition("/")[0]
         return f"{event.name} is in {folder}; there: gemma-mtp pull {name} --from FOLDER"

@@ -39,7 +39,7 @@ def conditions(
         "flash_attention": options.flash_attn,
     }
     return {
-        "model": info.name,
+        "model": files.called,
         "files": _files(files, sums),
         "settings": {**plan, **loaded},
         "versions": _versions(llama),

@@ -18,7 +18,7 @@ from gemma_mtp.files import json_file
 from gemma_mtp.files.checksum import state_of
 from gemma_mtp.models import gguf, size_of_file
 from gemma_mtp.models.catalogue import Catalogue, Entry
-from gemma_mtp.models.drafter_search import ALONE, SEVERAL, is_known, is_qat
+from gemma_mtp.models.drafter_search import ALONE, SEVERAL, UNCONVERTED, is_known, is_qat
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Offer:
 
 
 def offer(files: PairFiles, catalogue: Catalogue) -> Offer | None:
-    """What could be fetched for this target; None where it has a drafter, where the user has to
-    choose one, and where its shape is that of no size."""
-    if files.drafter is not None or files.no_drafter.startswith(SEVERAL):
+    """What could be fetched for this target; None where it has a drafter, if only one that cannot
+    be converted now, where the user has to choose one, and where its shape is that of no size."""
+    if files.drafter is not None or files.no_drafter.startswith((SEVERAL, UNCONVERTED)):
         return None
     header = _header(files.target)
     if header is None:

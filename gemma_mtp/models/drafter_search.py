@@ -27,6 +27,7 @@ from gemma_mtp.text import byte_size
 
 ALONE = "drafter-"  # begins the name of a drafter that was pulled alone; its pair's follows
 SEVERAL = "several drafters fit it"
+UNCONVERTED = "its drafter cannot be converted"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from gemma_mtp.models import (
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
-from gemma_mtp.models.drafter_search import Found, find_drafter, find_rival
+from gemma_mtp.models.drafter_search import UNCONVERTED, Found, find_drafter, find_rival
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
@@ -216,7 +216,7 @@ class Store:
                 check_once(pair.target, drafter)
             self._drafters[pair.name] = first = gguf_names.parts_of(drafter)[0]
             pair = replace(pair, drafter=first, no_drafter="", drafter_of="", rival=None, note="")
-        return _loadable(pair)
+        return _loadable(pair, named=drafter is not None)
 
     def _problem(self, latest: last_used.Used) -> GemmaMtpError | None:
         try:
@@ -296,11 +296,18 @@ class Store:
                 raise ModelNotAvailable(f"{entry.name} cannot be opened: {lost}.", hint)
 
 
-def _loadable(pair: PairFiles) -> PairFiles:
-    """With copies in place of drafters that were written for other programs."""
+def _loadable(pair: PairFiles, named: bool) -> PairFiles:
+    """With copies in place of drafters that were written for other programs. What cannot be copied
+    is an error where the user `named` it, else decoding is plain."""
     if pair.drafter is None:
         return pair
-    drafter, rival = usable(pair.target, pair.drafter), None
+    try:
+        drafter, rival = usable(pair.target, pair.drafter), None
+    except GemmaMtpError as error:
+        if named:
+            raise
+        why = f"{UNCONVERTED} ({pair.drafter.name}): {str(error).rstrip('.')}"
+        return replace(pair, drafter=None, no_drafter=why, drafter_of="", rival=None, note="")
     with suppress(GemmaMtpError):  # the pair can do without
         rival = usable(pair.target, pair.rival) if pair.rival else None
     said = "" if drafter == pair.drafter else f"{drafter.name} {CONVERTED}"

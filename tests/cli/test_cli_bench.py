@@ -10,7 +10,7 @@ import pytest
 from support.bench_engine import STEEP, TINY, CurveEngine
 from support.fakes import FakeEnvironment, invoke
 
-from gemma_mtp.api import PairFiles
+from gemma_mtp.api import PairFiles, Preset
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.measure.bench import report
 from gemma_mtp.terminal import tables
@@ -46,6 +46,14 @@ def test_json_has_a_run_for_each_draft_as_it_was_given():
     assert [run["draft"] for run in found["runs"]] == ["off", "1", "3", "auto"]
     assert all(set(run) >= RUN for run in found["runs"])
     assert [run["draft"] for run in as_json("--draft", "0,03")["runs"]] == ["0", "03"]
+
+
+def test_a_preset_is_measured_under_its_own_name(monkeypatch):
+    preset = Preset("pirate")
+    files = PairFiles("tiny", TINY.target, TINY.drafter, preset=preset)
+    monkeypatch.setattr(BenchEnvironment, "resolve", lambda *asked: files)
+    assert as_json("--tokens", "16")["model"] == "pirate"
+    assert bench("--tokens", "16").stdout.startswith("pirate (Q4_0)")
 
 
 def test_json_ratios_and_conditions():

@@ -347,7 +347,7 @@ def offer(
 
     env = Unpulled()
     monkeypatch.setattr(env, "machine", lambda: machine or LARGE)
-    monkeypatch.setattr(pull, "show_pull", lambda w, name: env.pulled.append(name))
+    monkeypatch.setattr(pull, "show_pull", lambda w, name, goes_on: env.pulled.append(name))
     monkeypatch.setattr("sys.stdin", Keyboard(answer))
     notes = Keyboard()
     monkeypatch.setattr("sys.stderr", notes)

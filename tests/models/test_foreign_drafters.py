@@ -20,7 +20,7 @@ from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Samplin
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.engine.engine import load
 from gemma_mtp.errors import BadPair, GemmaMtpError
-from gemma_mtp.models import converted_drafter, gguf, pair_check
+from gemma_mtp.models import converted_drafter, drafter_offer, gguf, pair_check
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.gguf_header import NUMBERS
 from gemma_mtp.models.gguf_parser import raw_values
@@ -244,14 +244,45 @@ def test_one_of_another_size_is_refused_as_that(tmp_path: Path) -> None:
         resolve(tmp_path / "model.gguf", theirs)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(
+def test_on_a_full_disk_decoding_is_plain_unless_the_drafter_was_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first_converter(tmp_path / "theirs.gguf")
-    monkeypatch.setattr("shutil.disk_usage", lambda place: shutil._ntuple_diskusage(9, 9, 9))  # type: ignore[attr-defined]
-    with pytest.raises(GemmaMtpError, match=r"A converted copy of theirs.gguf needs .* more"):
-        resolve(tmp_path / "model.gguf")
+    theirs = first_converter(tmp_path / "theirs.gguf")
+    with monkeypatch.context() as full:
+        full.setattr("shutil.disk_usage", lambda place: shutil._ntuple_diskusage(9, 9, 9))  # type: ignore[attr-defined]
+        why = "A converted copy of theirs.gguf needs "
+        with pytest.raises(GemmaMtpError, match=why):
+            resolve(tmp_path / "model.gguf", theirs)
+        files = resolve(tmp_path / "model.gguf")
+    assert files.drafter is None
+    assert files.no_drafter.startswith(f"its drafter cannot be converted (theirs.gguf): {why}")
+    assert drafter_offer.offer(files, load_catalogue()) is None  # another one would not be taken
     assert not list((paths.cache_dir() / "converted").rglob("*.gguf"))
+    assert resolve(tmp_path / "model.gguf").drafter is not None  # there is room again
+
+
+def test_where_no_copy_can_be_written_a_reply_comes_all_the_same(tmp_path: Path) -> None:
+    first_converter(tmp_path / "theirs.gguf")
+    place = paths.cache_dir() / "converted"
+    place.parent.mkdir(parents=True)
+    place.write_text("a file where the folder would be")
+    answered = invoke("run", str(tmp_path / "model.gguf"), "Hi", "--max-tokens", "4",
+                      env=Environment())  # fmt: skip
+    assert answered.status == 0
+    assert answered.stdout.strip()
+    said = " ".join(answered.stderr.split())
+    reason = "its drafter cannot be converted (theirs.gguf): Cannot write to"
+    assert said.count(f"No drafts, plain decoding only: {reason}") == 1
+
+
+def test_a_drafter_in_parts_that_was_not_named_leaves_plain_decoding(tmp_path: Path) -> None:
+    whole = rewritten(tmp_path / "whole.gguf", "gemma4_assistant")
+    parts = split(whole, tmp_path / "theirs.gguf", parts=2)
+    whole.unlink()
+    files = resolve(tmp_path / "model.gguf")
+    assert (files.drafter, "in several parts" in files.no_drafter) == (None, True)
+    with pytest.raises(BadPair, match="in several parts"):
+        resolve(tmp_path / "model.gguf", parts[0])
 
 
 def test_what_was_pulled_stays_as_it_is_and_rm_removes_the_copy_too(

@@ -21,7 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from gemma_mtp.errors import HubError
 from gemma_mtp.models.pull import hub_errors, hub_responses
-from gemma_mtp.models.pull.hub_errors import HUB, Site, TransientError
+from gemma_mtp.models.pull.hub_errors import HUB, PINNED, Site, TransientError
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.source import Body
 from gemma_mtp.models.pull.stalls import require_pace, with_deadline
@@ -125,7 +125,7 @@ def unreachable(timeout: float = 5.0) -> HubError | None:
 class Blob:
     """One file at one revision. Threads may share it. `md5`: what is stated of it, if that is."""
 
-    site = HUB
+    site = PINNED
     md5 = ""
 
     def __init__(self, repo: str, revision: str, path: str) -> None:
@@ -144,7 +144,8 @@ class Blob:
         """Ask the hub for size, sha256 and the present address of the bytes."""
         from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
-        with _translated(self.where, f"{self._path} at revision {self._revision[:12]}"):
+        what = f"{self._path} at revision {self._revision[:12]}"
+        with _translated(self.where, what, self.site):
             headers = _headers()
             url = hf_hub_url(self._repo, self._path, revision=self._revision, endpoint=endpoint())
             found = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)

@@ -22,15 +22,21 @@ LOG_IN = "Check the name, and HF_TOKEN, or log in with `hf auth login`."
 
 class Site(NamedTuple):
     """Who is asked, as far as messages differ: its name, its kind, what to check where it answers
-    oddly, and what to do where it refuses access."""
+    oddly, and what to do where it refuses access or does not have what was asked for."""
 
     name: str
     kind: str
     address: str
     login: str
+    missing: str = "Check the name."
 
 
 HUB = Site("the hub", "a hub", "HF_ENDPOINT", LOG_IN)
+PINNED = HUB._replace(
+    missing="It was there before. A newer gemma-mtp, or pull with --update, may find what took its "
+    "place."
+)
+"""The hub, where a file is asked for that it listed once, and not by a name that was typed."""
 _LONGEST = 200  # characters of what others say
 
 
@@ -113,8 +119,7 @@ def status_error(
         )
     if status == 404:
         missing = "is not there" if code == "RepoNotFound" or not what else f"has no {what}"
-        hint = "Check the name; a newer gemma-mtp may know where it went."
-        return HubError(f"{where} {missing}.", hint)
+        return HubError(f"{where} {missing}.", site.missing)
     if status == 416:
         return HubError(f"{what} was changed on {where} meanwhile.", "Pull again.")
     more = f": {said}" if said else ""

@@ -217,7 +217,7 @@ def _status_error(error: Any, where: str, what: str) -> Exception:
         status = code if type(code) is int and 400 <= code < 600 else 500
     headers = {"Retry-After": answer.headers.get("Retry-After", "")}
     found = hub_errors.status_error(status, headers, where, what, answer.url, SITE)
-    return Missing(str(found), "Check the name.") if status == 404 else found
+    return Missing(str(found), SITE.missing) if status == 404 else found
 
 
 def _bounded() -> Any:

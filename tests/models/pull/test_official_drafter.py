@@ -286,12 +286,16 @@ def started(store: Store, own: Path, options: Options) -> PairFiles:
     ],
 )
 def test_who_answers_where_nobody_can_be_asked(
-    hub: Hub, store: Store, own: Path, options: Options, fetched: bool
-) -> None:
+    hub: Hub, store: Store, own: Path, options: Options, fetched: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     files = started(store, own, options)
     assert (files.drafter is not None) == fetched
     assert bool(hub.requests) == fetched
     assert fetched or files.no_drafter.endswith(f"gemma-mtp pull '{own}'")
+    said = capsys.readouterr().err
+    assert (f"{own} is ready.\n" in said) == fetched
+    assert "gemma-mtp chat" not in said  # what is fetched on the way is used by itself
 
 
 @pytest.mark.parametrize("answer", [True, False])

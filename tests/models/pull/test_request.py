@@ -155,8 +155,19 @@ def test_a_drafter_that_does_not_belong_is_refused(hub: Hub, store: Store, tmp_p
 
 
 def test_a_repository_that_is_not_there(hub: Hub, store: Store) -> None:
-    with pytest.raises(GemmaMtpError, match="/org/other is not there"):
+    with pytest.raises(GemmaMtpError, match="/org/other is not there") as caught:
         fulfil("hf:org/other", PullRequest(), store, Events().append)
+    assert caught.value.hint == "Check the name."
+
+
+def test_what_the_catalogue_names_and_is_gone_is_no_slip_of_the_user(
+    hub: Hub, store: Store
+) -> None:
+    hub.repo = "org/moved"
+    with pytest.raises(GemmaMtpError, match="is not there") as caught:
+        fulfil("12b", PullRequest(), store, Events().append)
+    assert "A newer gemma-mtp" in caught.value.hint
+    assert "Check the name" not in caught.value.hint
 
 
 def test_carrying_to_a_machine_without_a_network(
