@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemma_mtp.cli import newer
 from gemma_mtp.cli.find_pair import name_lost_links
 from gemma_mtp.cli.flags import Json
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
-from gemma_mtp.terminal.console import note
+from gemma_mtp.errors import ExitStatus
 from gemma_mtp.text import byte_size, json_text, moment
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def list_models(
 ) -> int:
     """List the models on this machine: size, state, last use."""
     from gemma_mtp.models.inventory import items, of_presets
-    from gemma_mtp.terminal import tables
 
     env: Environment = context.obj
     name_lost_links()
@@ -37,44 +36,33 @@ def list_models(
         here += _not_here(env, {item.name for item in here})
     here += of_presets(env.store)
     loaded = _loaded()
-    newer = {item.name: _newer(item) for item in here} if check else {}
+    if not (as_json or quiet):
+        _show(here, loaded)
+    answers = newer.ask(here) if check else None
     if as_json:
         rows = [
             {**item.as_json(), "loaded": item.name == loaded}
-            | ({"newer": newer[item.name]} if check else {})
+            | (answers.as_json(item.name) if answers else {})
             for item in here
         ]
         print(json_text(rows, indent=2))
+    elif quiet:
+        for name in answers.newer if answers else [item.name for item in here]:
+            print(name)
+    elif answers and answers.conclusion:
+        print(answers.conclusion)
+    if answers is None:
         return ExitStatus.OK
-    if quiet:
-        for item in here:
-            print(item.name)
-        return ExitStatus.OK
+    answers.warn()
+    return answers.status
+
+
+def _show(here: list[StoredPair], loaded: str | None) -> None:
+    from gemma_mtp.terminal import tables
+
     heads = ("name", "variant", "size", "state", "last used")
     lines = [(i.name, i.variant, _size(i), _state(i, loaded), moment(i.last_used)) for i in here]
     tables.show(tables.Table(heads, lines, right=("size",), below=("variant", "last used")))
-    for name, roles in newer.items():
-        if roles:
-            note(f"{name}: its {' and '.join(roles)} changed since; gemma-mtp pull {name} --update")
-    if check and not any(newer.values()):
-        print("Nothing newer was published.")
-    return ExitStatus.OK
-
-
-def _newer(item: StoredPair) -> tuple[str, ...]:
-    """Which files of a pulled pair were published anew; a place that does not answer is named."""
-    from gemma_mtp import paths
-    from gemma_mtp.models.hub_names import find_pulled
-    from gemma_mtp.models.pull.freshness import changed
-
-    entry = find_pulled(item.name, paths.models_dir()) if item.ready else None
-    if entry is None:
-        return ()
-    try:
-        return changed(entry, lambda event: None)
-    except GemmaMtpError as error:  # also where a library is missing that asks
-        note(f"{item.name}: {error}")
-        return ()
 
 
 def _not_here(env: Environment, here: set[str]) -> list[StoredPair]:

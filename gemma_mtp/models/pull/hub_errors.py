@@ -42,7 +42,8 @@ _LONGEST = 200  # characters of what others say
 
 class TransientError(Exception):
     """An error that may pass. `wait`: seconds the server asks for; `crowded`: too many requests;
-    `once`: it hardly ever passes, so one more attempt is enough; `hint`: what helps if it stays."""
+    `once`: it hardly ever passes, so one more attempt is enough; `hint`: what helps if it stays;
+    `answered`: whoever was asked is there."""
 
     def __init__(
         self,
@@ -51,9 +52,11 @@ class TransientError(Exception):
         crowded: bool = False,
         once: bool = False,
         hint: str = "",
+        answered: bool = False,
     ) -> None:
         super().__init__(reason)
         self.wait, self.crowded, self.once, self.hint = wait, crowded, once, hint
+        self.answered = answered
 
 
 def not_a_hub(where: str, why: str = "", site: Site = HUB) -> TransientError:
@@ -100,7 +103,8 @@ def status_error(
     code = headers.get("X-Error-Code", "")
     said = quoted(headers.get("X-Error-Message", ""))
     if status in (408, 429) or status >= 500:
-        return TransientError(f"HTTP {status}", _asked_wait(headers), crowded=status == 429)
+        crowded, wait = status == 429, _asked_wait(headers)
+        return TransientError(f"HTTP {status}", wait, crowded, answered=True)
     if status == 407:
         return HubError(
             f"The proxy {proxy_of(url)} wants a name and a password (HTTP 407).",

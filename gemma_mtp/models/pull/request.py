@@ -51,6 +51,10 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
     `name` None: whatever the carried folder holds. Raises what `pull` does, and ModelNotAvailable
     or UsageError for a name that means nothing.
     """
+    if request.update and (request.offline or request.source):
+        other = "--offline" if request.offline else "--from"
+        raise UsageError(f"--update asks for what is published now, which {other} does not allow.",
+                         "Leave one of the two out.")  # fmt: skip
     if request.source is not None:
         for entry, record, folder in _carried(name, request.source, store):
             name = _ready(

@@ -345,7 +345,8 @@ def test_a_check_goes_on_where_the_library_is_missing(
     fulfil(NAME, PullRequest(), store, Events().append)
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     outcome = invoke("list", "--check", env=Environment())
-    assert outcome.status == ExitStatus.OK
+    assert outcome.status == ExitStatus.HUB  # there was nobody else to ask
+    assert "pip install 'gemma-mtp[kaggle]' brings it." in outcome.stderr
     assert f"{NAME}: Models of Kaggle need the Python library kagglehub" in outcome.stderr
 
 
