@@ -205,7 +205,7 @@ def test_ctrl_c_stops_the_reply_and_leaves_what_was_typed(
 def test_enter_before_the_chat_has_begun_sends(
     open_terminal: Open, tmp_path: Path, end: str
 ) -> None:
-    chat = open_terminal("chat", script=script(tmp_path, {"text": "Aha."}))
+    chat = open_terminal("chat", script=script(tmp_path, {"text": "Aha."}), cold=True)
     chat.keys(f"hi{end}")  # the terminal still makes Enter a line end
     chat.until("Aha.")
     chat.prompt()

@@ -16,9 +16,11 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyte
+from support import warm_python
 from support.emulator import Emulator
 
 SUPPORT = Path(__file__).parent
@@ -37,13 +39,27 @@ def paste(text: str) -> str:
     return f"\x1b[200~{text}\x1b[201~"
 
 
+class ColdProgram:
+    """A program that begins in a terminal as it does for a person."""
+
+    def __init__(self, command: list[str], env: dict[str, str], tty: int, stdin: int) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.login_tty(os.dup(tty))
+            os.dup2(stdin, 0)
+            os.execve(command[0], command, env)
+
+    def wait(self) -> int:
+        return os.waitpid(self.pid, 0)[1]
+
+
 class Terminal:
     """The command line in a pseudo-terminal, with an emulator that answers as terminals do.
 
     Behind it is the scripted engine of fakes.py, or what another `driver` has, or with `real` the
-    true one. What is `piped` in
-    (64 kB at most) is its standard input, and the terminal all the rest. Where it gets another
-    width, it breaks its rows anew, or if not `reflows` cuts them.
+    true one. Imports are done already, unless it begins `cold`. What is `piped` in (64 kB at most)
+    is its standard input, and the terminal all the rest. Where it gets another width, it breaks
+    its rows anew, or if not `reflows` cuts them.
     """
 
     def __init__(
@@ -53,6 +69,7 @@ class Terminal:
         rows: int = 24,
         script: dict[str, object] | None = None,
         real: bool = False,
+        cold: bool = False,
         driver: Path = DRIVER,
         reflows: bool = True,
         piped: bytes | None = None,
@@ -68,28 +85,27 @@ class Terminal:
         self.status: int | None = None
         self.fd, tty = os.openpty()
         self.tty = os.ttyname(tty)
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(self.fd)
-            os.login_tty(tty)
-            cleared = ("NO_COLOR", "COLUMNS", "LINES")
-            inherited = {k: v for k, v in os.environ.items() if k not in cleared}
-            usual = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-            env = {**inherited, **usual, "FAKE": json.dumps(script or {}), **env}
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            if piped is not None:
-                ready, end = os.pipe()
-                os.write(end, piped)
-                os.close(end)
-                os.dup2(ready, 0)
+        fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        cleared = ("NO_COLOR", "COLUMNS", "LINES")
+        inherited = {k: v for k, v in os.environ.items() if k not in cleared}
+        env = {**inherited, **warm_python.USUAL, "FAKE": json.dumps(script or {}), **env}
+        stdin = tty if piped is None else _full_pipe(piped)
+        if real or cold or not warm_python.can_start(env):
             program = ["-m", "gemma_mtp"] if real else [str(driver)]
-            os.execve(sys.executable, [sys.executable, *program, *arguments], env)
+            command = [sys.executable, *program, *arguments]
+            self.program: ColdProgram | warm_python.Program = ColdProgram(command, env, tty, stdin)
+        else:
+            self.program = warm_python.start(driver, arguments, env, tty, stdin)
+        self.pid = self.program.pid
         os.close(tty)
+        if stdin != tty:
+            os.close(stdin)
 
     def close(self) -> None:
         if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            with suppress(ProcessLookupError):  # a test has killed it
+                os.kill(self.pid, signal.SIGKILL)
+            self.program.wait()
         os.close(self.fd)
 
     @property
@@ -195,5 +211,13 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while self.read():
             assert time.monotonic() < deadline, "\n".join(self.lines)
-        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.status = os.waitstatus_to_exitcode(self.program.wait())
         return self.status
+
+
+def _full_pipe(data: bytes) -> int:
+    """A descriptor from which that can be read."""
+    ready, end = os.pipe()
+    os.write(end, data)
+    os.close(end)
+    return ready

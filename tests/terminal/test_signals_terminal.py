@@ -101,7 +101,7 @@ def test_a_terminal_that_goes_away(open_terminal: Open, tmp_path: Path) -> None:
     chat.until("one two")
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), chat.fd)
-    chat.status = os.waitstatus_to_exitcode(os.waitpid(chat.pid, 0)[1])
+    chat.status = os.waitstatus_to_exitcode(chat.program.wait())
     assert chat.status == 128 + signal.SIGHUP
     assert saved_reply(tmp_path).startswith("one two")
 
@@ -109,7 +109,7 @@ def test_a_terminal_that_goes_away(open_terminal: Open, tmp_path: Path) -> None:
 def test_a_hangup_is_not_heeded_where_nohup_says_so(open_terminal: Open) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        chat = open_terminal("chat")
+        chat = open_terminal("chat", cold=True)
     finally:
         signal.signal(signal.SIGHUP, before)
     chat.prompt()
