@@ -1,12 +1,13 @@
 """Pairs on devices made of software, in every placement, against the CPU.
 
-    python benchmarks/software_devices.py build FOLDER [--source FOLDER]
+    python benchmarks/software_devices.py build FOLDER [--archive FILE]
     python benchmarks/software_devices.py rpc FOLDER [--pairs tiny dense experts] [--tokens 32]
     python benchmarks/software_devices.py vulkan FOLDER [--pairs tiny] [--tokens 8]
     python benchmarks/software_devices.py vanish FOLDER
 
-`build` makes llama.cpp's libraries with the RPC backend, and with Vulkan where its parts are here,
-from the source distribution of the pinned llama-cpp-python. `rpc` starts two workers of that
+`build` makes llama.cpp's libraries with the RPC backend, and with Vulkan where its parts are here
+or CMAKE_ARGS names them, from the source archive of the pinned llama-cpp-python, which pip fetches
+unless it is named. `rpc` starts two workers of that
 backend on this machine (devices/rpc_worker.py), which llama.cpp takes for graphics cards; `vulkan`
 uses Mesa's lavapipe. Each placement of a pair writes the same replies as the CPU: where a text
 differs, the rule of `gemma-mtp verify` says whether that is a near-tie. Printed besides: bytes by
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -34,43 +36,42 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+# $ORIGIN: what is copied finds its neighbours, not those in the folder where it was made.
 BUILD = ("-DGGML_RPC=ON", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release",
+         "-DCMAKE_INSTALL_RPATH=$ORIGIN", "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
          *(f"-DLLAMA_BUILD_{part}=OFF" for part in ("COMMON", "TESTS", "TOOLS", "EXAMPLES",
-                                                     "SERVER")))  # fmt: skip
+                                                     "SERVER", "APP")))  # fmt: skip
 CONTEXT, PROMPT = 1024, "Tell me about rivers, lakes and the sea."
 MEMORY = 2 << 30  # bytes that each worker says to have
 WIDEST = 8  # rows of a round, at which others are compared
 WRONG = 0.5  # logits; no rounding of 16-bit or 8-bit factors is so large
 
 
-def build(folder: Path, source: Path | None) -> None:
+def build(folder: Path, archive: Path | None) -> None:
     """Libraries of llama.cpp for software devices, in `folder`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        source = source or unpacked(Path(scratch))
-        vulkan = shutil.which("glslc") is not None
-        made = folder / "build"
-        words = ["cmake", "-S", str(source / "vendor" / "llama.cpp"), "-B", str(made), *BUILD]
-        subprocess.run([*words, f"-DGGML_VULKAN={'ON' if vulkan else 'OFF'}"], check=True)
-        targets = ["llama", "ggml", "ggml-rpc"]
-        subprocess.run(["cmake", "--build", str(made), "--target", *targets], check=True)
-    for file in (made / "bin").glob("*.so*"):
-        shutil.copy(file, folder, follow_symlinks=False)
     import llama_cpp
+    from real_card import unpacked
 
-    for file in (Path(llama_cpp.__file__).parent / "lib").glob("libmtmd*"):
-        shutil.copy(file, folder)  # the bindings want it, too; nothing here uses it
+    from gemma_mtp.models.build.choice import missing_for_vulkan
+    from gemma_mtp.models.build.system import System
+    from gemma_mtp.models.convert.converter import download
 
-
-def unpacked(scratch: Path) -> Path:
-    """The source distribution of the pinned llama-cpp-python."""
-    from gemma_mtp.llama import NEEDED_VERSION
-
-    wanted = [f"llama-cpp-python=={NEEDED_VERSION}", "--no-binary", ":all:", "--no-deps"]
-    pip = [sys.executable, "-m", "pip", "download", *wanted, "--no-build-isolation"]
-    subprocess.run([*pip, "-d", str(scratch)], check=True)
-    (archive,) = scratch.glob("*.tar.gz")
-    shutil.unpack_archive(archive, scratch, filter="data")
-    return next(path for path in scratch.iterdir() if path.is_dir())
+    made = folder / "build"
+    with tempfile.TemporaryDirectory() as scratch:
+        source = unpacked(archive or download(Path(scratch)), Path(scratch) / "source")
+        words = ["cmake", "-S", str(source / "vendor" / "llama.cpp"), "-B", str(made), *BUILD]
+        if missing := missing_for_vulkan(System()):
+            print(f"Without Vulkan, whose {missing}.", flush=True)
+        else:
+            words.append("-DGGML_VULKAN=ON")
+        subprocess.run([*words, *shlex.split(os.environ.get("CMAKE_ARGS", ""))], check=True)
+        make = ["cmake", "--build", str(made), "-j", str(os.cpu_count()), "--target"]
+        subprocess.run([*make, "llama", "ggml", "ggml-rpc"], check=True)
+    # The bindings want libmtmd, too; nothing here uses it.
+    theirs = (Path(llama_cpp.__file__).parent / "lib").glob("libmtmd*")
+    for file in [*(made / "bin").glob("*.so*"), *theirs]:
+        (folder / file.name).unlink(missing_ok=True)
+        shutil.copy(file, folder, follow_symlinks=False)
 
 
 @contextmanager
@@ -326,13 +327,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("build", "rpc", "vulkan", "vanish", "check"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--source", type=Path)
+    parser.add_argument("--archive", type=Path, help="llama-cpp-python's source archive")
     parser.add_argument("--pairs", nargs="*", default=["tiny", "dense", "experts"])
     parser.add_argument("--tokens", type=int, default=32)
     args = parser.parse_args()
     if args.what == "build":
         args.folder.mkdir(parents=True, exist_ok=True)
-        build(args.folder, args.source)
+        build(args.folder, args.archive)
         return 0
     if args.what == "vanish":
         return vanish(args.folder)

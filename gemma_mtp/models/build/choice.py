@@ -151,15 +151,15 @@ def _vulkan(system: System) -> Build | Lack | None:
     if not found:
         return None
     card = min(found, key=lambda card: card.integrated)
-    missing = _missing_for_vulkan(system)
+    missing = missing_for_vulkan(system)
     if not missing:
         return Build("Vulkan", "-DGGML_VULKAN=on", f"{card.name} with Vulkan")
     remedy = _remedy(system, "Vulkan", new=False)
     return Lack(card, "Vulkan", f"Vulkan's {missing}", remedy, (wheels.VULKAN,))
 
 
-def _missing_for_vulkan(system: System) -> str:
-    """In words; "" where all is there."""
+def missing_for_vulkan(system: System) -> str:
+    """What a build for Vulkan lacks, as the rest of a sentence; "" where all is there."""
     sdk = os.environ.get("VULKAN_SDK", "")
     if not system.tool("glslc", *([f"{sdk}/bin"] if sdk else [])):
         return "shader compiler (glslc) is missing"

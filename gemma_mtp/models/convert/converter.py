@@ -72,7 +72,7 @@ def fetch() -> Path:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=final.parent) as work:
-            _unpack(_download(Path(work)), Path(work) / "unpacked")
+            _unpack(download(Path(work)), Path(work) / "unpacked")
             shutil.rmtree(final, ignore_errors=True)
             (Path(work) / "unpacked").replace(final)
     except OSError as error:
@@ -100,8 +100,9 @@ def _is_new(script: Path) -> bool:
         return False
 
 
-def _download(folder: Path) -> Path:
-    """The source distribution, as it is on PyPI or on the user's mirror of it."""
+def download(folder: Path) -> Path:
+    """llama-cpp-python's source archive, as it is on PyPI or on the user's mirror of it. Raises
+    HubError."""
     wanted = f"{SOURCE}=={llama.NEEDED_VERSION}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", SOURCE]
     done = subprocess.run(
