@@ -1,13 +1,14 @@
 """What llama.cpp would reserve on graphics cards for a placement, against the estimate.
 
-    .venv/bin/python benchmarks/compare_placements.py LLAMA_CPP [--far] [--write FILE]
+    .venv/bin/python benchmarks/compare_placements.py LLAMA_CPP [--backend NAME] [--write FILE]
 
 No card is needed, and no weights: benchmarks/hollow/devices.cpp gives llama.cpp devices that
 compute nothing, and the files have headers only. LLAMA_CPP is the folder of its source, of the
 installed version (vendor/llama.cpp in llama-cpp-python's source distribution); a C++ compiler is
 needed. All sizes, contexts, cache types and placements: whole, parted, experts apart, on one device
-and on two. `--far` takes devices as those of llama.cpp's RPC. `--write` keeps the figures, which
-tests/models/test_reserved.py compares with the estimate. Printed:
+and on two. `--backend` takes devices as those of Vulkan, Metal (MTL) or RPC instead of CUDA.
+`--write` keeps the figures, which tests/models/test_reserved.py compares with the estimate.
+Printed:
 the least and the most by which an estimate is more than what is reserved.
 """
 
@@ -19,6 +20,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import llama_cpp
 from gemma_mtp.models import gguf
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.gguf_writer import head, padded, size_of
+from gemma_mtp.models.gpu_buffers import RULES, rules_of
 from gemma_mtp.models.machine import Device
 from gemma_mtp.models.placement_plan import Plan, Wanted
 from gemma_mtp.models.random_pair import RandomFile, random_pair
@@ -65,8 +68,9 @@ def write(file: RandomFile, path: Path) -> None:
         hollow_file.truncate(len(start) + sum(padded(size_of(*t)) for t in file.tensors.values()))
 
 
-def plans(entry: Entry, weights: Weights, far: bool) -> Iterator[tuple[Plan, list[int]]]:
+def plans(entry: Entry, weights: Weights, backend: str) -> Iterator[tuple[Plan, list[int]]]:
     """Placements, each with the layers of each device."""
+    rules = replace(rules_of([backend]), maps=False)  # here nothing is read
     shape = entry.shape
     assert shape is not None
     every = shape.layers + 1
@@ -77,7 +81,7 @@ def plans(entry: Entry, weights: Weights, far: bool) -> Iterator[tuple[Plan, lis
                 whole = layers == every
                 for kept in (0, 5, shape.layers) if shape.experts and whole else (0,):
                     wanted = Wanted(context, kv_type, flash)
-                    plan = Plan(shape, weights, wanted, layers, kept, far)
+                    plan = Plan(shape, weights, wanted, layers, kept, rules)
                     for count in (1, 2) if flash else (1,):
                         if counts := divided(plan, count):
                             yield plan, counts
@@ -105,7 +109,7 @@ def line(plan: Plan, counts: list[int], drafter: int) -> str:
 
 
 def compare(
-    entry: Entry, program: Path, folder: Path, far: bool
+    entry: Entry, program: Path, folder: Path, backend: str
 ) -> tuple[Weights, list[dict[str, Any]]]:
     """Each placement with what was estimated and what llama.cpp reserves, on each device."""
     files = folder / "target.gguf", folder / "drafter.gguf"
@@ -113,7 +117,7 @@ def compare(
         write(file, path)
     weights = from_headers(*map(gguf.read_header, files))
     found, lines = [], []
-    for plan, counts in plans(entry, weights, far):
+    for plan, counts in plans(entry, weights, backend):
         placement = plan.divided(hollow(len(counts)), counts)
         names = [share.name for share in placement.gpus]
         drafter = names.index(placement.drafter) if placement.drafter else -1
@@ -124,7 +128,7 @@ def compare(
             "kept": plan.kept, "counts": counts,
             "estimated": [share.bytes for share in placement.gpus],
         })  # fmt: skip
-    command = [program, *files, "3", "far" if far else "near"]
+    command = [program, *files, "3", backend]
     text = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True)
     for known, reserved in zip(found, text.stdout.splitlines(), strict=True):
         sizes: Counter[str] = Counter()
@@ -150,7 +154,7 @@ def error(sizes: tuple[int, int]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("llama_cpp", type=Path, help="folder of llama.cpp's source")
-    parser.add_argument("--far", action="store_true", help="devices over a network")
+    parser.add_argument("--backend", choices=("CUDA", *RULES), default="CUDA")
     parser.add_argument("--write", type=Path, help="keep the figures")
     args = parser.parse_args()
     catalogue, kept = load_catalogue(), {}
@@ -160,7 +164,7 @@ def main() -> None:
         for name in MODELS:
             entry = catalogue.find(name)
             assert entry is not None
-            weights, rows = compare(entry, program, folder, args.far)
+            weights, rows = compare(entry, program, folder, args.backend)
             kept[name] = weights, rows
             errors = sorted(
                 max(map(error, zip(row["estimated"], row["reserved"], strict=True)), key=abs)

@@ -1,14 +1,14 @@
 // Devices that hold nothing and compute nothing, for llama.cpp to plan on.
 //
-//     devices TARGET DRAFTER COUNT near|far < PLACEMENTS
+//     devices TARGET DRAFTER COUNT CUDA|Vulkan|MTL|RPC < PLACEMENTS
 //
 // Registers COUNT devices with llama.cpp, loads both files without their weights (`no_alloc`), and
 // writes for each placement what llama.cpp would reserve on each device: bytes for the model, the
 // context, and to compute in. A placement is a line: layers on devices, layers whose experts are
 // not, context, number of the KV cache's type, 1 for flash attention, layers of each device joined
-// by commas, and the number of the drafter's device, -1 for the CPU. "near" devices behave as CUDA
-// cards do: they compute long prompts for layers that they do not have, and make quantized keys and
-// values wider. "far" ones do not, as those of llama.cpp's RPC. All work in turns.
+// by commas, and the number of the drafter's device, -1 for the CPU. Devices take memory by the
+// rules of that backend; all but RPC's compute long prompts for layers that they do not have. All
+// work in turns. What Metal maps of a file is not shown: nothing is read.
 // Built and used by benchmarks/compare_placements.py.
 
 #include "ggml-backend-impl.h"
@@ -16,13 +16,16 @@
 #include "llama-ext.h"
 #include "llama.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
-static bool near_by = true;
+static std::string backend;
+static bool is(const char * name) { return backend == name; }
 static const int TOKENS_AT_ONCE = 512, ROWS = 9;  // GPU_PIECE and MAX_WIDTH of gemma_mtp.api
 static const int64_t WORTH_A_COPY = 32;           // rows from which a card reads weights elsewhere
 
@@ -39,7 +42,8 @@ static Hollow * of(ggml_backend_dev_t device) { return (Hollow *) device->contex
 
 // Buffers: their addresses are never used.
 static const char * type_name(ggml_backend_buffer_type_t type) { return ((Hollow *) type->context)->name.c_str(); }
-static size_t type_alignment(ggml_backend_buffer_type_t) { return 128; }
+static size_t type_alignment(ggml_backend_buffer_type_t) { return is("Vulkan") ? 256 : is("MTL") ? 32 : 128; }
+static size_t type_most(ggml_backend_buffer_type_t) { return is("Vulkan") ? (size_t) 1 << 30 : SIZE_MAX; }
 static void * base(ggml_backend_buffer_t) { return (void *) 0x100000; }
 static void clear(ggml_backend_buffer_t, uint8_t) {}
 static void set(ggml_backend_buffer_t, ggml_tensor *, const void *, size_t, size_t) {}
@@ -56,14 +60,30 @@ static ggml_backend_buffer_t type_alloc(ggml_backend_buffer_type_t type, size_t 
 
 static size_t padded(size_t size) { return (size + 127) / 128 * 128; }
 
+static size_t for_metal(const ggml_tensor * tensor) {
+    size_t size = ggml_nbytes(tensor);
+    if (tensor->op == GGML_OP_MUL_MAT_ID) {
+        size += 4 * tensor->src[0]->ne[2] * (1 + tensor->src[2]->ne[1]) + 1024;
+    }
+    if (tensor->op == GGML_OP_FLASH_ATTN_EXT) {
+        const auto * q = tensor->src[0], * k = tensor->src[1], * v = tensor->src[2], * mask = tensor->src[3];
+        size += 2 * (ggml_nelements(k) + ggml_nelements(v)) + 32;
+        size += 64 * (k->nb[1] * k->ne[2] + v->nb[1] * v->ne[2] + 2 * mask->ne[1]);  // the last cells, filled up
+        size += (mask->ne[0] + 31) / 32 * q->ne[1] + 32;                              // blocks of the mask
+        size += 4 * std::min<size_t>(q->ne[1], 32) * q->ne[2] * 32 * (v->ne[0] + 2);  // of groups of threads
+    }
+    return size;
+}
+
 static size_t type_alloc_size(ggml_backend_buffer_type_t, const ggml_tensor * tensor) {
     size_t size = ggml_nbytes(tensor);
-    if (near_by && tensor->op == GGML_OP_FLASH_ATTN_EXT) {
+    if (is("MTL")) return for_metal(tensor);
+    if (is("CUDA") && tensor->op == GGML_OP_FLASH_ATTN_EXT) {
         for (const ggml_tensor * read : {tensor->src[1], tensor->src[2]}) {
             if (read->type != GGML_TYPE_F16) size = padded(size) + padded(2 * ggml_nelements(read));
         }
     }
-    if (near_by && ggml_is_quantized(tensor->type) && tensor->ne[0] % 512) {
+    if (is("CUDA") && ggml_is_quantized(tensor->type) && tensor->ne[0] % 512) {
         size += ggml_row_size(tensor->type, 512 - tensor->ne[0] % 512);
     }
     return size;
@@ -76,7 +96,7 @@ static ggml_backend_buffer_type_t host_type(ggml_backend_dev_t) {
     static ggml_backend_buffer_type type = {
         {host_name, cpu.alloc_buffer, cpu.get_alignment, nullptr, cpu.get_alloc_size, cpu.is_host},
         &hollow[0]->device, nullptr};
-    return near_by ? &type : nullptr;
+    return is("CUDA") || is("Vulkan") ? &type : nullptr;
 }
 
 // Devices.
@@ -97,8 +117,9 @@ static void properties(ggml_backend_dev_t device, ggml_backend_dev_props * found
 }
 
 static bool takes_over(ggml_backend_dev_t, const ggml_tensor * op) {
-    if (!near_by || op->op == GGML_OP_GET_ROWS) return false;
+    if (is("RPC") || op->op == GGML_OP_GET_ROWS) return false;
     if (op->op == GGML_OP_MUL_MAT) return op->ne[1] >= WORTH_A_COPY;
+    if (is("MTL") && op->op != GGML_OP_MUL_MAT_ID) return false;
     bool grouped = op->op == GGML_OP_MUL_MAT_ID || op->op == GGML_OP_ROPE;
     return (grouped ? op->ne[2] : ggml_nrows(op)) >= WORTH_A_COPY;
 }
@@ -131,7 +152,7 @@ static void add_devices(int count) {
     registry.iface = {registry_name, device_count, device_at, nullptr};
     for (int number = 0; number < count; number++) {
         auto * made = new Hollow{"HOLLOW" + std::to_string(number), {}, {}};
-        made->type = {{type_name, type_alloc, type_alignment, nullptr, type_alloc_size, nullptr}, &made->device, made};
+        made->type = {{type_name, type_alloc, type_alignment, type_most, type_alloc_size, nullptr}, &made->device, made};
         made->device = {{device_name, device_name, memory, kind, properties, start, own_type, host_type, nullptr,
                          supports_op, supports_type, takes_over, new_event, free_event, wait}, &registry, made};
         hollow.push_back(made);
@@ -165,7 +186,7 @@ static void show(llama_context * context) {
 }
 
 int main(int, char ** argv) {
-    near_by = !strcmp(argv[4], "near");
+    backend = argv[4];
     llama_log_set(only_errors, nullptr);
     add_devices(atoi(argv[3]));
     llama_backend_init();

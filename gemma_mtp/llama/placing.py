@@ -16,6 +16,13 @@ from gemma_mtp.api import Placement
 from gemma_mtp.llama.devices import cpu_buffer_type, handle, memory_name
 from gemma_mtp.llama.log import Buffers
 
+METAL = "MTL"
+"""How names of Apple's devices begin. There llama.cpp maps all of the file between the first weight
+that is on the GPU and the last one, where it maps: for a part of the layers nearly the whole file,
+since the table of tokens, which also makes the output, comes first. `load_tensors` of its
+src/llama-model.cpp."""
+MAPPED = "_Mapped"  # after the name of the memory that the file is mapped to
+
 
 class _Override(ctypes.Structure):
     """llama_model_tensor_buft_override of llama.h: weights, and the memory that is to hold them."""
@@ -27,12 +34,14 @@ class _Override(ctypes.Structure):
 class ModelPlace:
     """Where one model goes. The last `layers` of it, below 0 all, are on `devices`, in proportion
     to `shares`; None leaves the choice of devices to llama.cpp, () is the CPU alone. The experts of
-    the first `cpu_experts` layers are in the machine's memory."""
+    the first `cpu_experts` layers are in the machine's memory. Without `mapped` each device gets
+    its weights alone."""
 
     layers: int
     devices: tuple[str, ...] | None = None
     shares: tuple[int, ...] = ()
     cpu_experts: int = 0
+    mapped: bool = True
 
     def apply(self, params: Any) -> list[Any]:
         """Put it into llama_model_params; what is returned has to live until the model is loaded.
@@ -40,6 +49,8 @@ class ModelPlace:
         Raises UsageError for a device that is not there any more.
         """
         params.n_gpu_layers = self.layers
+        if not self.mapped:
+            params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
         alive: list[Any] = []
         if self.devices is not None:
             handles = [handle(name) for name in self.devices]
@@ -61,11 +72,13 @@ class ModelPlace:
 
 def target_place(placement: Placement) -> ModelPlace:
     """The target's layers, from the last one down."""
+    names = tuple(share.name for share in placement.gpus)
     return ModelPlace(
         placement.layers,
-        tuple(share.name for share in placement.gpus),
+        names,
         tuple(share.layers for share in placement.gpus),
         placement.cpu_experts,
+        placement.is_whole or not any(name.startswith(METAL) for name in names),
     )
 
 
@@ -82,6 +95,6 @@ def measured(placement: Placement, buffers: Buffers) -> Placement:
     """The placement with the bytes that llama.cpp announced."""
     held: Counter[str] = Counter()
     for (name, _), count in buffers.items():
-        held[name] += count
+        held[name.removesuffix(MAPPED)] += count
     gpus = tuple(replace(gpu, bytes=held.pop(memory_name(gpu.name), 0)) for gpu in placement.gpus)
     return replace(placement, gpus=gpus, beside=held.total())

@@ -6,6 +6,7 @@ of each size. All sizes in bytes, for pieces of GPU_PIECE tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,18 +18,61 @@ from gemma_mtp.settings import KV_TYPES
 FLOAT = 4 * GPU_PIECE  # one number for each token of a piece
 SMALL = 2 * MIB  # token ids, positions, and matrices that rotate quantized keys
 IN_TURNS = 4  # copies of what goes in, where several GPUs work at once (GGML_SCHED_MAX_COPIES)
+WITHOUT_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What tells the memory of one of llama.cpp's backends from that of another.
+
+    `helps`: long prompts are read there for layers that are elsewhere. Flash attention makes a copy
+    in 16 bits of a layer's quantized cache where it `unpacks`, and reserves one for any cache where
+    it `copies`, with `scratch` for what groups of threads find out about one piece. `maps`: of
+    weights that are all there the file itself is mapped, with what lies between them. What is
+    larger than a `block` lies alone, so that nothing else can take its place later.
+    """
+
+    helps: bool = True
+    unpacks: bool = False
+    copies: bool = False
+    scratch: int = 0  # times heads, times the size of a head and two numbers
+    maps: bool = False
+    block: int = WITHOUT_LIMIT  # bytes
+
+
+CUDA = Rules(unpacks=True)  # ROCm likewise; ggml_backend_cuda_buffer_type_get_alloc_size
+RULES = {
+    "RPC": Rules(helps=False),
+    # What it computes in besides is none of llama.cpp's buffers, and in the margin, as CUDA's pool.
+    "Vulkan": Rules(block=1 << 30),
+    # ggml_backend_metal_buffer_type_get_alloc_size; the scratch of 32 tokens for 32 groups each
+    "MTL": Rules(copies=True, scratch=4 * 32 * 32, maps=True),
+}
+"""By the beginning of a device's name."""
+
+
+def rules_of(names: Sequence[str]) -> Rules:
+    """Of these devices together: whatever takes more."""
+    found = [next((RULES[k] for k in RULES if name.startswith(k)), CUDA) for name in names]
+    return Rules(
+        helps=any(rules.helps for rules in found),
+        unpacks=any(rules.unpacks for rules in found),
+        copies=any(rules.copies for rules in found),
+        scratch=max((rules.scratch for rules in found), default=0),
+        maps=any(rules.maps for rules in found),
+        block=min((rules.block for rules in found), default=WITHOUT_LIMIT),
+    )
 
 
 @dataclass(frozen=True)
 class Buffers:
-    """Of a target of this shape and its drafter, with such a cache; `unpacks`: quantized keys and
-    values are made wider to be read."""
+    """Of a target of this shape and its drafter, with such a cache, on devices with such rules."""
 
     shape: Shape
     context: int
     kv_type: str = "f16"
     flash_attention: bool = True
-    unpacks: bool = True
+    rules: Rules = CUDA
 
     def kv(self, layer: int) -> int:
         """Keys and values of one layer."""
@@ -129,15 +173,20 @@ class Buffers:
         read = FLOAT * (2 * self._queries + 4 * shape.width + 2 * self._slices)
         if self.flash_attention:
             return read
-        return read + FLOAT * (shape.heads * padded(self.context) + 2 * shape.width)
+        scores = FLOAT * shape.heads * padded(self.context)
+        alone = scores if scores > self.rules.block else 0
+        return read + scores + alone + FLOAT * 2 * shape.width
 
     @property
     def _unpacked(self) -> int:
-        """A layer's quantized cache in 16 bits: CUDA reads it so."""
+        """A layer's cache in 16 bits, and what else flash attention computes in."""
+        rules, shape = self.rules, self.shape
         packed = KV_TYPES[self.kv_type].bytes < 2
-        if not packed or not self.unpacks:
+        copied = rules.copies or (packed and rules.unpacks)
+        if not self.flash_attention or not copied:
             return 0
-        return max(self._kv(layer, "f16") for layer in range(self.shape.owners))
+        scratch = rules.scratch * shape.heads * (shape.head_full + 2)
+        return scratch + max(self._kv(layer, "f16") for layer in range(shape.owners))
 
     @property
     def _logits(self) -> int:

@@ -31,11 +31,6 @@ class Device:
     total: int
     shares_memory: bool = False  # with the CPU
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is reached over a network, by llama.cpp's RPC."""
-        return self.name.startswith("RPC")
-
 
 @dataclass(frozen=True)
 class Machine:

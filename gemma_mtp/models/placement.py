@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from gemma_mtp.api.placement import Placement
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.models import memory
+from gemma_mtp.models.gpu_buffers import Rules, rules_of
 from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement_plan import Plan, Wanted
 from gemma_mtp.models.shape import Shape
@@ -57,8 +58,8 @@ def room(device: Device) -> int:
     return max(device.free - max(int(device.total * MARGIN_SHARE), MARGIN_LEAST), 0)
 
 
-def _far(gpus: Sequence[Device]) -> bool:
-    return any(gpu.is_remote for gpu in gpus)
+def _rules(gpus: Sequence[Device]) -> Rules:
+    return rules_of([gpu.name for gpu in gpus])
 
 
 def _asks_for_layers(wanted: Wanted) -> bool:
@@ -74,7 +75,7 @@ def _best(
 ) -> Placement | None:
     """The first candidate that fits; None where none does."""
     for layers, kept in _candidates(shape, wanted):
-        plan = Plan(shape, weights, wanted, layers, kept, _far(gpus))
+        plan = Plan(shape, weights, wanted, layers, kept, _rules(gpus))
         for chosen in _selections(gpus, plan.is_whole):
             placement = plan.place(chosen, _rooms(chosen, wanted.gpu_memory))
             if placement and _leaves_memory(placement, chosen, machine):
@@ -127,7 +128,7 @@ def _leaves_memory(placement: Placement, gpus: Sequence[Device], machine: Machin
 def _as_asked(shape: Shape, weights: Weights, gpus: Sequence[Device], wanted: Wanted) -> Placement:
     """What was asked for, though by this estimate it does not fit."""
     *_, (layers, kept) = _candidates(shape, wanted)
-    plan = Plan(shape, weights, wanted, layers, kept, _far(gpus))
+    plan = Plan(shape, weights, wanted, layers, kept, _rules(gpus))
     placement = None
     for gpu_set in _selections(gpus, whole=False):
         shares = [max(room(gpu), 1) for gpu in gpu_set]  # one without room is asked, too

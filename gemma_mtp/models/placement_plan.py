@@ -16,7 +16,7 @@ from functools import cached_property
 from gemma_mtp.api import CPU_PIECE, GPU_PIECE
 from gemma_mtp.api.placement import DeviceShare, Placement
 from gemma_mtp.models import memory
-from gemma_mtp.models.gpu_buffers import Buffers
+from gemma_mtp.models.gpu_buffers import CUDA, Buffers, Rules
 from gemma_mtp.models.machine import Device
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.weights import Weights
@@ -40,15 +40,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Plan:
-    """The last `layers` layers on GPUs, the experts of the first `kept` ones not among them; `far`:
-    over a network."""
+    """The last `layers` layers on GPUs that have such `rules`, the experts of the first `kept` ones
+    not among them."""
 
     shape: Shape
     weights: Weights
     wanted: Wanted
     layers: int
     kept: int
-    far: bool = False
+    rules: Rules = CUDA
 
     def place(self, gpus: Sequence[Device], rooms: Sequence[int]) -> Placement | None:
         """Layers divided among these devices in proportion to their rooms, in bytes, each with one
@@ -128,6 +128,11 @@ class Plan:
     def _has_drafter_on_gpu(self) -> bool:
         return bool(self.weights.drafter) and self._first <= self._read
 
+    @property
+    def _is_mapped(self) -> bool:
+        """Whether the file itself is what the GPU has, tables and all."""
+        return self.rules.maps and self.is_whole and not self.kept
+
     def _unit(self, number: int) -> int:
         """Bytes of one layer on a GPU, or of the output, which comes after the last one."""
         if number == self.shape.layers:
@@ -140,15 +145,17 @@ class Plan:
         return size
 
     def _fixed(self, gpus: Sequence[Device]) -> list[int]:
-        """Bytes that each device needs whatever layers it has. The first one also reads prompts
-        for what is on none, except over a network."""
+        """Bytes that each device needs whatever layers it has. The first one may also read prompts
+        for what is on none."""
         buffers = self._buffers
         size = buffers.compute + buffers.read_elsewhere(self._first)
+        if self._is_mapped:
+            size += max(self.weights.tables - self.weights.output, 0)
         apart = self._first > 0 or self.kept > 0
         if len(gpus) > 1 and not apart:
             size += buffers.in_turns
         sizes = [size] * len(gpus)
-        if apart and not self.far:
+        if apart and self.rules.helps:
             behind = range(min(self._first, self.shape.layers))
             helping = buffers.helping(self.weights.largest, behind, self.kept > 0)
             sizes[0] += max(helping - buffers.compute, 0)
@@ -158,14 +165,15 @@ class Plan:
     def _buffers(self) -> Buffers:
         wanted = self.wanted
         flash = wanted.flash_attention
-        return Buffers(self.shape, wanted.context, wanted.kv_type, flash, not self.far)
+        return Buffers(self.shape, wanted.context, wanted.kv_type, flash, self.rules)
 
     @cached_property
     def _beside(self) -> int:
         """Bytes of the machine's own memory."""
         weights, guess = self.weights, self._estimate(GPU_PIECE)
         behind = range(min(self._first, self.shape.layers))
-        size = weights.tables + guess.program + guess.snapshot + self._buffers.on_cpu
+        size = guess.program + guess.snapshot + self._buffers.on_cpu
+        size += 0 if self._is_mapped else weights.tables
         size += sum(weights.layers[layer] + self._buffers.kv(layer) for layer in behind)
         size += sum(weights.experts[: max(self.kept, len(behind))])
         return size if self._has_drafter_on_gpu else size + weights.drafter

@@ -62,6 +62,21 @@ def test_on_the_cpu_no_device_is_named() -> None:
     assert len(alive) == 1
 
 
+def test_a_part_of_a_file_is_not_mapped_by_apple_s_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "handle", lambda name: 0xA)
+
+    def mode(placement: Placement) -> int:
+        params = llama_cpp.llama_model_default_params()
+        target_place(placement).apply(params)
+        return int(params.load_mode)
+
+    mac, card = (DeviceShare("MTL0", 8),), (DeviceShare("CUDA0", 5),)
+    assert mode(Placement(5, 8, mac)) == llama_cpp.LLAMA_LOAD_MODE_NONE
+    assert mode(Placement(8, 8, mac, cpu_experts=2)) == llama_cpp.LLAMA_LOAD_MODE_NONE
+    assert mode(Placement(8, 8, mac)) == llama_cpp.LLAMA_LOAD_MODE_AUTO
+    assert mode(Placement(5, 8, card)) == llama_cpp.LLAMA_LOAD_MODE_AUTO
+
+
 def test_a_device_that_is_gone_is_named() -> None:
     with pytest.raises(UsageError, match="no device CUDA7 here"):
         ModelPlace(1, ("CUDA7",)).apply(llama_cpp.llama_model_default_params())
@@ -71,6 +86,7 @@ def test_what_the_log_announces_is_counted_by_device(two: None) -> None:
     log = Log()
     for line in (
         b"load_tensors:   CPU_Mapped model buffer size =     8.00 MiB",
+        b"load_tensors:   B_Mapped model buffer size =     0.50 MiB",
         b"load_tensors:       A0[127.0.0.1:50052] model buffer size =     2.50 MiB",
         b"llama_kv_cache:       A0[127.0.0.1:50052] KV buffer size =     1.00 MiB",
         b"llama_kv_cache:        B KV buffer size =     0.25 MiB",
@@ -79,6 +95,6 @@ def test_what_the_log_announces_is_counted_by_device(two: None) -> None:
         log.write(2, line, None)
     assert log.kv_bytes == 5 << 18
     found = placing.measured(TWO, log.taken())
-    assert [gpu.bytes for gpu in found.gpus] == [7 << 19, 1 << 19]
+    assert [gpu.bytes for gpu in found.gpus] == [7 << 19, 1 << 20]
     assert found.beside == 8 << 20
     assert not log.taken()
