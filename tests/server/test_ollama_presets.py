@@ -154,3 +154,8 @@ def test_a_template_of_ollamas_is_left_out_and_said(engines: tuple[FakeEngine, s
     said = [str(line.status) for line in told]
     assert said[0].startswith("TEMPLATE is left out")
     assert said[-1] == "success"
+    body = {"model": "x", "from": "tiny", "template": "{{ .Prompt }}", "license": "MIT"}
+    answer = httpx.post(f"{engines[1]}/api/create", json={**body, "stream": False}).json()
+    assert answer == {"status": "success", "gemma_mtp": {"notes": said[:-1]}}
+    quiet = {"model": "x", "from": "tiny", "stream": False}
+    assert httpx.post(f"{engines[1]}/api/create", json=quiet).json() == {"status": "success"}

@@ -103,7 +103,10 @@ def test_a_repository_has_the_name_that_ollama_gives_it(url: str, hub: Hub) -> N
     hub.files["target-Q4_0.gguf"] = hub.files.pop("target.gguf")
     with serving(Engines(Store(Catalogue("model = []\n[sampling]")), Options())) as other:
         client = Client(other)
-        assert client.pull("hf.co/org/pair").status == "success"
+        asked = {"model": "hf.co/org/pair", "stream": False}
+        pulled = httpx.post(f"{other}/api/pull", json=asked, timeout=60).json()
+        assert pulled["status"] == "success"
+        assert any("the target" in note for note in pulled["gemma_mtp"]["notes"])
         name = client.list().models[0].model or ""
         assert name == "hf.co/org/pair:Q4_0"
         assert client.show(name).details == client.show("hf.co/org/pair:latest").details

@@ -20,6 +20,7 @@ from gemma_mtp.server.engines import no_file
 from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.ollama.catalogue import Named, store
 from gemma_mtp.server.ollama.names import ours
+from gemma_mtp.server.ollama.pull import succeeded
 from gemma_mtp.server.ollama.refused import MAKING
 from gemma_mtp.server.record import record_of
 from gemma_mtp.text import json_text
@@ -90,7 +91,7 @@ def create(http: Request, body: CreateBody) -> Response:
     own = {key: value for key, value in presets.as_data(read.kept).items() if key != "from"}
     presets.keep(begun.changed(own))
     if body.stream is False:
-        return JSONResponse({"status": "success"})
+        return JSONResponse(succeeded(read.notes))
     lines = [*read.notes, "success"]
     text = "".join(json_text({"status": line}) + "\n" for line in lines)
     return PlainTextResponse(text, media_type="application/x-ndjson")

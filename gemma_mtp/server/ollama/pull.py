@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -56,16 +56,23 @@ async def pull(http: Request, body: PullBody) -> Response:
     if await in_thread(lambda: served.is_file(name)):
         raise no_file(name)
     if body.stream is False:
-        await attended(http, lambda cancel: in_thread(lambda: _pull(name, served, cancel)))
-        return JSONResponse({"status": "success"})
+        notes: list[str] = []
+
+        def put(event: PullEvent) -> None:
+            if isinstance(event, PullNote):
+                notes.append(event.text)
+
+        await attended(http, lambda cancel: in_thread(lambda: _pull(name, served, cancel, put)))
+        return JSONResponse(succeeded(notes))
     return StreamingResponse(_lines(http, name), media_type="application/x-ndjson")
 
 
-def _nobody(event: PullEvent) -> None:
-    """Nobody wants to know how it goes."""
+def succeeded(notes: Sequence[str]) -> dict[str, Any]:
+    """The one answer to what is not streamed, with the sentences that a stream has lines for."""
+    return {"status": "success", **({"gemma_mtp": {"notes": [*notes]}} if notes else {})}
 
 
-def _pull(name: str, served: Engines, cancel: threading.Event, put: Put = _nobody) -> None:
+def _pull(name: str, served: Engines, cancel: threading.Event, put: Put) -> None:
     """Fetch it. Raises what a pull raises; Cancelled once `cancel` is set, and when the server is
     being stopped."""
 
