@@ -27,6 +27,11 @@ class Grammar:
     kind: GrammarKind
     text: str = ""
 
+    @classmethod
+    def written(cls, text: str) -> Grammar:
+        """One that somebody wrote: GBNF where it has rules of that kind, else Lark."""
+        return cls("gbnf" if "::=" in text else "lark", text)
+
 
 @dataclass(frozen=True)
 class Keeping:

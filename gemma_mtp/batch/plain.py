@@ -143,7 +143,7 @@ def _of_choices(value: Any) -> Grammar:
 def _of_grammar(value: Any) -> Grammar:
     if not isinstance(value, str):
         raise UsageError("grammar must be the text of a grammar.")
-    return Grammar("gbnf" if "::=" in value else "lark", value)
+    return Grammar.written(value)
 
 
 def _tools(given: dict[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice]:

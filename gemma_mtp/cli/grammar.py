@@ -39,6 +39,5 @@ def wanted(format: str | None, choices: str | None, grammar: Path | None) -> Gra
         listed = [choice.strip() for choice in choices.split(",")]
         return Grammar("choices", json_text([choice for choice in listed if choice]))
     if grammar is not None:
-        text = read_text(grammar, note)
-        return Grammar("gbnf" if "::=" in text else "lark", text)
+        return Grammar.written(read_text(grammar, note))
     return None if format is None else form_of(format, note, "--format")

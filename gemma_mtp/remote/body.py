@@ -9,6 +9,7 @@ from gemma_mtp.api import Grammar, Message, Request, Sampling, Thought, Tool, To
 from gemma_mtp.errors import UsageError
 from gemma_mtp.remote.server import Kind, Model
 from gemma_mtp.settings import EFFORTS
+from gemma_mtp.text import json_text
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "repeat_last_n")
 NAMES: dict[Kind, dict[str, str]] = {
@@ -34,6 +35,10 @@ BUDGETS: dict[Kind, str] = {
     "vllm": "thinking_token_budget",
 }
 """What servers call a budget for thoughts that they hold; the others have none."""
+
+
+GRAMMARS: dict[Kind, str] = {"gemma-mtp": "grammar", "llama-server": "grammar", "sglang": "ebnf"}
+"""The field that servers have for a grammar of llama.cpp's kind (GBNF)."""
 
 
 def body(request: Request, model: Model) -> dict[str, Any]:
@@ -118,9 +123,24 @@ def _form(grammar: Grammar | None, kind: Kind) -> dict[str, Any]:
     if grammar.kind == "json_schema":
         schema = {"name": "answer", "schema": json.loads(grammar.text), "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    if grammar.kind == "gbnf" and kind == "llama-server":
-        return {"grammar": grammar.text}
-    raise UsageError("This server can be asked for JSON alone.", "--format takes a JSON Schema.")
+    return _grammar(grammar, kind)
+
+
+def _grammar(grammar: Grammar, kind: Kind) -> dict[str, Any]:
+    """A grammar, or a choice, in the field that this kind of server has for it. One that is too old
+    for the first field of vLLM's heeds the second, and the others pass over the second."""
+    choices = json.loads(grammar.text) if grammar.kind == "choices" else None
+    if kind == "vllm":
+        what, value = ("choice", choices) if choices else ("grammar", grammar.text)
+        return {"structured_outputs": {what: value}, f"guided_{what}": value}
+    if kind not in GRAMMARS:
+        raise UsageError("This server can be asked for JSON alone.",
+                         "--format takes a JSON Schema.")  # fmt: skip
+    if grammar.kind == "lark" and kind != "gemma-mtp":
+        raise UsageError("This server reads GBNF, and this grammar is written in Lark.",
+                         "A rule of GBNF is written as in: root ::= \"yes\" | \"no\"")  # fmt: skip
+    one_of = " | ".join(map(json_text, choices or ()))
+    return {GRAMMARS[kind]: f"root ::= {one_of}" if choices else grammar.text}
 
 
 def _sampling(sampling: Sampling, model: Model) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from gemma_mtp.remote import stream
 from gemma_mtp.remote.client import RemotePair
 from gemma_mtp.remote.server import Server
 
+CHOICES = Grammar("choices", '["yes", "a \\"b\\""]')
 ASKED = (Message.text("system", "Be brief."), Message.text("user", "Hello"))
 
 
@@ -346,7 +347,9 @@ def test_counting() -> None:
         ("vllm", Request(ASKED, draft=0), "what is drafted"),
         ("somebody", Request(ASKED, Sampling(min_p=0.2)), "min_p"),
         ("vllm", Request(prompt="raw"), "without a template"),
-        ("vllm", Request(ASKED, grammar=Grammar("choices", '["a"]')), "JSON alone"),
+        ("somebody", Request(ASKED, grammar=Grammar("choices", '["a"]')), "JSON alone"),
+        ("library", Request(ASKED, grammar=Grammar("gbnf", "root ::= x")), "JSON alone"),
+        ("llamacpp", Request(ASKED, grammar=Grammar("lark", "start: x")), "written in Lark"),
     ],
 )
 def test_what_a_server_cannot_be_asked_for(owner, request_, named) -> None:
@@ -386,6 +389,23 @@ def test_the_time_to_the_first_word_is_measured_here() -> None:
             },
         ),
         ("llamacpp", Grammar("gbnf", "root ::= x"), {"grammar": "root ::= x"}),
+        ("llamacpp", CHOICES, {"grammar": 'root ::= "yes" | "a \\"b\\""'}),
+        ("sglang", CHOICES, {"ebnf": 'root ::= "yes" | "a \\"b\\""'}),
+        ("gemma-mtp", CHOICES, {"grammar": 'root ::= "yes" | "a \\"b\\""'}),
+        ("gemma-mtp", Grammar("lark", "start: x"), {"grammar": "start: x"}),
+        (
+            "vllm",
+            CHOICES,
+            {
+                "structured_outputs": {"choice": ["yes", 'a "b"']},
+                "guided_choice": ["yes", 'a "b"'],
+            },
+        ),
+        (
+            "vllm",
+            Grammar("lark", "start: x"),
+            {"structured_outputs": {"grammar": "start: x"}, "guided_grammar": "start: x"},
+        ),
     ],
 )
 def test_the_form_of_the_answer_is_asked_for(owner: str, grammar: Grammar, sent: object) -> None:
@@ -393,5 +413,8 @@ def test_the_form_of_the_answer_is_asked_for(owner: str, grammar: Grammar, sent:
     server.stream = [piece("x", finish="stop")]
     with running(server):
         reply(server, Request(ASKED, grammar=grammar))
-    known = ("response_format", "grammar")
+    known = (
+        *("response_format", "grammar", "ebnf", "structured_outputs"),
+        *("guided_choice", "guided_grammar"),
+    )
     assert {name: value for name, value in server.last.items() if name in known} == sent

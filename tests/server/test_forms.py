@@ -68,6 +68,18 @@ def test_any_object(http: httpx.Client) -> None:
     assert posted(http, "/api/generate", ollama)["response"].startswith("{")
 
 
+@pytest.mark.parametrize("grammar", ['root ::= "up" | "down"', 'start: "up" | "down"'])
+def test_a_grammar(http: httpx.Client, grammar: str) -> None:
+    chat = {"messages": SAID, "grammar": grammar}
+    assert posted(http, "/v1/chat/completions", chat)["choices"][0]["message"]["content"] in (
+        "up",
+        "down",
+    )
+    both = {"model": "tiny", **chat, "response_format": {"type": "json_object"}}
+    refused = http.post("/v1/chat/completions", json=both)
+    assert (refused.status_code, "grammar" in refused.text) == (400, True)
+
+
 def test_an_answer_that_was_cut_says_so(http: httpx.Client) -> None:
     body = {"messages": SAID, "response_format": NAMED, "max_tokens": 4, **SEEDED}
     found = posted(http, "/v1/chat/completions", body)["choices"][0]

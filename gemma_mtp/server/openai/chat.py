@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
-from gemma_mtp.api import End, TextDelta, ToolCallDelta
+from gemma_mtp.api import End, Grammar, TextDelta, ToolCallDelta
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.server.asked import Asked
+from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
 from gemma_mtp.server.openai import messages, stats
 from gemma_mtp.server.openai.thoughts import ThoughtFields
@@ -36,6 +38,7 @@ class ChatBody(ThoughtFields, ToolsBody):
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+    grammar: str = Field("", description="A grammar that the answer fits, in GBNF or Lark.")
 
     SETTINGS: ClassVar = {**SAME_SETTINGS, "max_completion_tokens": "max_tokens"}
     NEUTRAL: ClassVar = {
@@ -58,7 +61,10 @@ class ChatBody(ThoughtFields, ToolsBody):
 
     def asked(self) -> Asked:
         """Raises Unsupported."""
-        grammar = of_openai(self.response_format, "response_format")
+        form = of_openai(self.response_format, "response_format")
+        if form and self.grammar:
+            raise Unsupported("grammar", "cannot be used beside response_format")
+        grammar = Grammar.written(self.grammar) if self.grammar else form
         offer = self.offer()
         return self.reply_to(
             messages.read(self.messages),
