@@ -14,7 +14,7 @@ except (ImportError, OSError, RuntimeError) as error:
         f"llama.cpp cannot be loaded: {error}.", "gemma-mtp doctor says what helps."
     ) from error
 
-from gemma_mtp.llama.devices import backends, devices  # noqa: E402
+from gemma_mtp.llama.devices import backends, devices, has_gpu  # noqa: E402
 from gemma_mtp.llama.library import (  # noqa: E402
     NEEDED_VERSION,
     features,
@@ -30,6 +30,7 @@ __all__ = [
     "backends",
     "devices",
     "features",
+    "has_gpu",
     "load_pair",
     "mtp_missing",
     "versions",

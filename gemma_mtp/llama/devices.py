@@ -9,7 +9,6 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.llama import library, log
 
 DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel")  # in the order of ggml-backend.h
-GPU_KINDS = ("gpu", "igpu")  # of these, which can hold layers
 _Handle = ctypes.c_void_p
 
 
@@ -31,6 +30,16 @@ def devices() -> list[tuple[str, str, str, int, int]]:
         None,
     )
     return [_device(lib.ggml_backend_dev_get(i)) for i in range(lib.ggml_backend_dev_count())]
+
+
+def has_gpu() -> bool:
+    """Whether a device is here that can hold layers; none is started for it."""
+    lib = library.ggml
+    library.start()
+    lib.ggml_backend_dev_by_type.argtypes = [ctypes.c_int]
+    lib.ggml_backend_dev_by_type.restype = _Handle
+    kinds = (DEVICE_KINDS.index(kind) for kind in ("gpu", "igpu"))
+    return any(lib.ggml_backend_dev_by_type(kind) for kind in kinds)
 
 
 def backends() -> set[str]:

@@ -25,7 +25,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import library
-from gemma_mtp.llama.devices import GPU_KINDS, devices
+from gemma_mtp.llama.devices import has_gpu
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import give_back_memory
 from gemma_mtp.llama.loaded_pair import (
@@ -126,7 +126,7 @@ def _places(options: LoadOptions, placement: Placement | None) -> tuple[ModelPla
 def _layers_on_gpu(options: LoadOptions) -> int:
     """How many, -1 for all. Raises UsageError where some are asked for and there is no GPU."""
     # llama_supports_gpu_offload would also be true for RPC's backend without a device.
-    gpu = any(kind in GPU_KINDS for _, _, kind, _, _ in devices())
+    gpu = has_gpu()
     if options.gpu_layers and not gpu:
         asked = "all" if options.gpu_layers < 0 else options.gpu_layers
         raise UsageError(

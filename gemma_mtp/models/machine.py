@@ -62,6 +62,13 @@ def this_machine() -> Machine:
     return Machine(*memory(), threads.usable_threads(), gpus, free_bytes(paths.models_dir()))
 
 
+def has_gpu() -> bool:
+    """Whether llama.cpp finds a GPU; unlike `this_machine` this takes none of its memory."""
+    from gemma_mtp import llama
+
+    return llama.has_gpu()
+
+
 def memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[
     int | None, int | None
 ]:  # fmt: skip

@@ -38,7 +38,8 @@ class Asked:
     limit_answer: bool = False
 
     def options(self, served: Options) -> Options:
-        """What `serve` was started with, and over it what this client gave.
+        """What `serve` was started with, and over it what this client gave; the layers that `serve`
+        was given for the GPU stay.
 
         Raises UsageError with the client's own name of the first value that is out of range.
         """
@@ -47,6 +48,8 @@ class Asked:
             SETTINGS[name].field: SETTINGS[name].accept(value, names.get(name, name))
             for name, value in self.values
         }
+        if served.gpu_layers is not None:
+            values.pop("gpu_layers", None)
         return served.with_values(**values)
 
     def request(self, options: Options, opening: tuple[Message, ...] = ()) -> Request:

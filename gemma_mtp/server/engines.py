@@ -15,7 +15,7 @@ from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.errors import DoesNotFit, ModelNotAvailable
 from gemma_mtp.models import presets
 from gemma_mtp.models.larger_context import larger_context
-from gemma_mtp.models.machine import this_machine
+from gemma_mtp.models.machine import has_gpu, this_machine
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import engine_folder, place
@@ -87,6 +87,8 @@ class Engines:
 
     def _options(self, asked: Asked, files: PairFiles) -> Options:
         options = files.fill(asked.options(self.served))
+        if options.gpu_layers and self.served.gpu_layers is None and not has_gpu():
+            options = replace(options, gpu_layers=None)  # clients ask for layers on any machine
         context = max(asked.context or 0, self.grown.get(files.name, 0), options.context or 0)
         return replace(options, context=context or None)
 

@@ -81,7 +81,7 @@ def test_layers_on_a_gpu_that_is_not_there_are_refused_at_once(
 ) -> None:
     # As of a build with RPC: it could use a GPU, and there is none.
     monkeypatch.setattr("llama_cpp.llama_supports_gpu_offload", lambda: True)
-    monkeypatch.setattr("gemma_mtp.llama.load.devices", list)
+    monkeypatch.setattr("gemma_mtp.llama.load.has_gpu", lambda: False)
     with pytest.raises(UsageError, match=r"gpu_layers is 20, .* finds no GPU") as caught:
         engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
     assert caught.value.status == ExitStatus.USAGE

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -51,6 +52,22 @@ def test_the_context_is_the_one_asked_for(engines: FakeEngines, client: Client) 
     assert engines.pairs[-1].options.context == 4096
     client.generate("tiny", "Hi", options={"num_ctx": 16})
     assert engines.pairs[-1].options.context == 256  # the smallest there is
+
+
+@pytest.mark.parametrize(
+    ("num_gpu", "gpu", "served", "layers"),
+    [(7, True, None, 7), (0, True, None, 0), (9999, True, None, 1000), (-1, True, None, None),
+     (None, True, None, None), (7, False, None, None), (0, False, None, 0), (7, True, 3, 3),
+     (-1, True, 3, 3)],
+)  # fmt: skip
+def test_layers_are_those_asked_for_where_a_gpu_is_and_serve_was_told_none(
+    engines: FakeEngines, client: Client, monkeypatch: pytest.MonkeyPatch,
+    num_gpu: int | None, gpu: bool, served: int | None, layers: int | None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("gemma_mtp.server.engines.has_gpu", lambda: gpu)
+    monkeypatch.setattr(engines, "served", replace(engines.served, gpu_layers=served))
+    client.generate("tiny", "Hi", options={"num_gpu": num_gpu})
+    assert engines.pairs[-1].options.gpu_layers == layers
 
 
 @pytest.mark.parametrize(

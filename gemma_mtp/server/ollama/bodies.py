@@ -27,6 +27,7 @@ from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.setting import seconds_of
 from gemma_mtp.settings import SETTINGS
 
+MOST_LAYERS = int(SETTINGS["gpu_layers"].most or 0)
 LONGEST_STAY = float(SETTINGS["keep_alive"].most or 0)  # seconds
 
 
@@ -40,6 +41,7 @@ class OllamaOptions(Body):
     seed: int | None = None
     num_predict: int | None = None
     num_ctx: int | None = None
+    num_gpu: int | None = None
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None
     draft_num_predict: int | None = None
@@ -52,6 +54,7 @@ class OllamaOptions(Body):
         "stop": "stop",
         "num_predict": "max_tokens",
         "draft_num_predict": "draft",
+        "num_gpu": "gpu_layers",
     }
     NEUTRAL: ClassVar = {**ollama_parameters.NEUTRAL}
     IGNORED: ClassVar = ollama_parameters.IGNORED | {"num_ctx"}  # which is asked for by `context`
@@ -62,8 +65,9 @@ class OllamaOptions(Body):
             self.check()
         except Unsupported as error:
             raise Unsupported(f"options.{error.field}") from error
-        return tuple((name, _OF[name](value)) if name in _OF else (name, value)
-                     for name, value in self.values())  # fmt: skip
+        found = [(name, _OF[name](value)) if name in _OF else (name, value)
+                 for name, value in self.values()]  # fmt: skip
+        return tuple(setting for setting in found if setting != ("gpu_layers", None))
 
     def names(self) -> tuple[tuple[str, str], ...]:
         """What the client calls them."""
@@ -89,6 +93,8 @@ def _max_tokens(value: int) -> int | None:
 _OF: dict[str, Callable[[Any], Any]] = {
     **ollama_parameters.OURS,
     "max_tokens": _max_tokens,
+    # Below 0 leaves it to the server, and more layers than a model has are all of them.
+    "gpu_layers": lambda value: None if value < 0 else min(value, MOST_LAYERS),
 }
 """What a value means that we write differently, by our name of the setting."""
 
