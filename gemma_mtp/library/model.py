@@ -12,7 +12,6 @@ from gemma_mtp.api import (
     End,
     Event,
     FinishReason,
-    Grammar,
     Message,
     PairInfo,
     Replies,
@@ -22,10 +21,11 @@ from gemma_mtp.api import (
     Tool,
     ToolCall,
     ToolCallDelta,
+    ToolChoice,
 )
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.library.asked import REPLY, Said, messages_of, read
-from gemma_mtp.library.forms import Function, adapter, declared, result, schema_of
+from gemma_mtp.library.forms import Function, adapter, choice_of, declared, form_of, result
 from gemma_mtp.settings import Options
 
 T = TypeVar("T")
@@ -108,42 +108,49 @@ class Model:
 
     @overload
     def chat(
-        self, said: Said | Sequence[Said], *, schema: type[T],
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        self, said: Said | Sequence[Said], *, schema: type[T], choices: None = None,
+        tools: Sequence[Function | Tool] = (), tool_choice: Function | str = "auto",
+        **settings: Any,
     ) -> Reply[T]: ...  # fmt: skip
     @overload
     def chat(
         self, said: Said | Sequence[Said], *, schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
+        tool_choice: Function | str = "auto", **settings: Any,
     ) -> Reply[Any]: ...  # fmt: skip
     def chat(
         self, said: Said | Sequence[Said], *, schema: Any = None,
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
+        tool_choice: Function | str = "auto", **settings: Any,
     ) -> Reply[Any]:  # fmt: skip
         """The reply to a text or a conversation.
 
-        `schema`: a JSON Schema, or a type such as a dataclass, whose form the text has. Functions
-        among the `tools` are run when the model calls them, and told what came of it. `settings`
-        are those of `gemma-mtp run`. Raises GemmaMtpError.
+        `schema`: a JSON Schema, or a type such as a dataclass, whose form the text has; `choices`:
+        texts of which it is one. Functions among the `tools` are run when the model calls them, and
+        told what came of it. `tool_choice` is "auto", "none", "required", or one of the tools,
+        itself or its name; what is demanded holds for the first reply. `settings` are those of
+        `gemma-mtp run`. Raises GemmaMtpError.
         """
-        stream = self.stream(said, schema=schema, tools=tools, **settings)
+        stream = self.stream(
+            said, schema=schema, choices=choices, tools=tools, tool_choice=tool_choice, **settings
+        )
         for _ in stream:
             pass
         return stream.reply
 
     def stream(
         self, said: Said | Sequence[Said], *, schema: Any = None,
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
+        tool_choice: Function | str = "auto", **settings: Any,
     ) -> Stream[Any]:  # fmt: skip
         """As `chat`, piece by piece. Who stops reading stops the reply."""
         self._check_open()
         options = self._options.with_values(**read(settings, REPLY))
         request = replace(
             Request.of(messages_of(said, options.system, self._opening), options),
-            grammar=None
-            if schema is None
-            else Grammar("json_schema", json.dumps(schema_of(schema))),
+            grammar=form_of(schema, choices),
             tools=tuple(tool if isinstance(tool, Tool) else declared(tool) for tool in tools),
+            tool_choice=choice_of(tool_choice),
         )
         request.check()
         functions = {tool.__name__: tool for tool in tools if not isinstance(tool, Tool)}
@@ -172,7 +179,11 @@ class Model:
             if not calls or not left or any(call.name not in functions for call in calls):
                 break
             results = [result(call, functions[call.name]) for call in calls]
-            request = replace(request, messages=(*request.messages, Message("tool", (*results,))))
+            messages = (*request.messages, Message("tool", (*results,)))
+            choice = request.tool_choice
+            if choice.mode == "required":  # it was called, and the model is to answer now
+                choice = ToolChoice()
+            request = replace(request, messages=messages, tool_choice=choice)
         stream.reply = Reply(
             end.message.content, "\n".join(filter(None, thoughts)), calls, stats, end.reason,
             end.seed, end.warning, request.messages, schema,

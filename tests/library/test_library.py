@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from support.serving import FakeEngines, serving
 
 import gemma_mtp
 from gemma_mtp import GemmaMtpError
+from gemma_mtp.api import ToolChoice
 from gemma_mtp.library import Model, Tool
 from gemma_mtp.library.forms import declared, schema_of
 from gemma_mtp.models import presets
@@ -174,6 +176,55 @@ def test_a_function_is_declared_by_its_types() -> None:
     assert (tool.name, tool.description) == ("weather", "What the weather will be like.")
     assert schema["required"] == ["city"]
     assert schema["properties"]["days"]["type"] == "integer"
+
+
+@pytest.mark.parametrize(
+    ("choice", "asked"),
+    [
+        ("none", ToolChoice("none")),
+        ("required", ToolChoice("required")),
+        ("weather", ToolChoice("required", "weather")),
+        (weather, ToolChoice("required", "weather")),
+    ],
+)
+def test_a_tool_can_be_demanded_and_the_answer_is_free(choice: Any, asked: ToolChoice) -> None:
+    found, engine = model(Script("", calls=[("weather", '{"city": "Oslo"}')]), Script("Sun."))
+    assert found.chat("Weather?", tools=[weather], tool_choice=choice).text == "Sun."
+    then = asked if choice == "none" else ToolChoice()
+    assert [request.tool_choice for request in engine.requests] == [asked, then]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"tool_choice": "lamp"}, "none of the tools"),
+        ({"tool_choice": 3}, "or one of the tools, not 3"),
+        ({"choices": "yes"}, "a list of texts"),
+        ({"choices": ["yes"], "schema": Fruit}, "do not go together"),
+    ],
+)
+def test_a_choice_that_is_none_is_said(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(GemmaMtpError, match=words):
+        model()[0].chat("Hi", tools=[weather], **wrong)
+
+
+def test_one_of_several_texts_and_sets(home: Path) -> None:
+    with gemma_mtp.open("tiny", keep_alive=0, seed=1) as real:
+        assert real.chat("Is the sky blue?", choices=["ja", "nein"]).text in ("ja", "nein")
+        with pytest.raises(GemmaMtpError, match="at least one text"):
+            real.chat("Is the sky blue?", choices=[])
+        letters = real.chat("Letters.", schema=set[Literal["a", "b"]])
+        assert letters.value == set(json.loads(letters.text))
+        real.chat("Words.", schema=set[str], max_tokens=4)  # is not refused
+
+
+def test_a_set_has_no_values_twice_where_these_can_be_listed() -> None:
+    class Letter(enum.Enum):
+        A, B = "a", "b"
+
+    many = Literal["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+    unique = ["uniqueItems" in schema_of(set[kind]) for kind in (Letter, Literal["a"], str, many)]
+    assert unique == [True, False, False, False]
 
 
 def test_a_server_elsewhere() -> None:
