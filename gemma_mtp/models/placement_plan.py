@@ -141,7 +141,8 @@ class Plan:
         if number >= self.kept:
             size += self.weights.experts[number]
         if number == self._read and self._has_drafter_on_gpu:
-            size += self.weights.drafter + self._buffers.drafter
+            count = 2 if self.weights.rival else 1
+            size += self.weights.drafters + count * self._buffers.drafter
         return size
 
     def _fixed(self, gpus: Sequence[Device]) -> list[int]:
@@ -176,9 +177,9 @@ class Plan:
         size += 0 if self._is_mapped else weights.tables
         size += sum(weights.layers[layer] + self._buffers.kv(layer) for layer in behind)
         size += sum(weights.experts[: max(self.kept, len(behind))])
-        return size if self._has_drafter_on_gpu else size + weights.drafter
+        return size if self._has_drafter_on_gpu else size + weights.drafters
 
     def _estimate(self, piece: int) -> memory.Estimate:
-        sizes = self.weights.total, self.weights.drafter
+        sizes = self.weights.total, self.weights.drafters
         wanted = self.wanted
         return memory.estimate(self.shape, *sizes, wanted.context, piece, wanted.kv_type)

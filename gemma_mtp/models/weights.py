@@ -25,7 +25,8 @@ class Weights:
     """Bytes. Of each layer of the target: `layers` without its experts, and those `experts`.
     `output` makes the logits; where it is the table of tokens, a device gets a copy. `tables` are
     read by single rows. `largest` is the largest matrix in a layer. The drafter is apart, and its
-    own table of tokens, which only its output reads, counts once."""
+    own table of tokens, which only its output reads, counts once; so is a `rival` of it, which goes
+    to the same place until one of the two is chosen."""
 
     layers: tuple[int, ...]
     experts: tuple[int, ...]
@@ -33,6 +34,12 @@ class Weights:
     tables: int
     largest: int
     drafter: int = 0
+    rival: int = 0
+
+    @property
+    def drafters(self) -> int:
+        """Of all drafters."""
+        return self.drafter + self.rival
 
     @property
     def total(self) -> int:

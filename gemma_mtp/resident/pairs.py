@@ -34,6 +34,8 @@ def load(
     # Another build or another processor has other kernels.
     version = "/".join([*versions(), features(), machine.cpu_name()])
     files, score = tried.settled(asked)
+    if measuring:
+        files = replace(files, rival=None)
     costs = partial(CostMemory, cache_dir() / "costs", options=options, llama_cpp=version)
     memory = costs(files=files)
     kept = None if is_temporary(files.target) else memory
@@ -44,7 +46,7 @@ def load(
 
     def load_as(placement: Placement | None) -> engine.Engine:
         two = None
-        if files.rival is not None and not measuring:
+        if files.rival is not None:
             other = replace(files, drafter=files.rival)
             two = TwoDrafters(files, partial(tried.remember, files), costs(files=other))
         return engine.load(

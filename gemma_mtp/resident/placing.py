@@ -8,6 +8,7 @@ the CPU alone, and says so. Layers that a person has asked for are not made fewe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -79,6 +80,11 @@ def _asked(files: PairFiles, options: LoadOptions) -> tuple[Shape, Weights, Want
     header = gguf.read_header(files.target)
     drafter = gguf.read_header(files.drafter) if files.drafter else None
     shape, weights = shape_of(header), from_headers(header, drafter)
+    # A model is parted anew whenever it is loaded, and a trial decides for good: so while there are
+    # two drafters a layer gives way rather than the trial.
+    if files.rival is not None:
+        with suppress(OSError):
+            weights = replace(weights, rival=files.rival.stat().st_size)
     experts = options.cpu_experts
     wanted = Wanted(
         context=options.context or min(DEFAULT_CONTEXT, gguf.describe(header).context_length),

@@ -67,6 +67,18 @@ def test_no_more_than_what_may_be_used_is_tried() -> None:
     assert 0 <= part.layers < whole.layers
 
 
+def test_a_second_drafter_on_trial_has_its_place_and_a_layer_gives_way_for_it() -> None:
+    both = replace(TINY, rival=TINY.drafter)
+    one, two = (next(placements(files, OPTIONS, [CARD])) for files in (TINY, both))
+    assert TINY.drafter is not None
+    assert two.gpus[0].bytes - one.gpus[0].bytes > TINY.drafter.stat().st_size
+    tight = replace(OPTIONS, gpu_memory=one.gpus[0].bytes)
+    assert next(placements(TINY, tight, [CARD])).is_whole
+    assert not next(placements(both, tight, [CARD])).is_whole
+    gone = replace(TINY, rival=TINY.target.with_name("gone.gguf"))
+    assert next(placements(gone, OPTIONS, [CARD])) == one
+
+
 FIRST, SECOND = (
     Placement(layers, 49, (DeviceShare("A", layers, layers * 10**8, 8 * 10**9),), drafter="A")
     for layers in (40, 34)
