@@ -68,9 +68,9 @@ class Tools:
         assert self._servers
         return self._servers.call(tool, arguments, cancel)
 
-    def problems(self) -> list[str]:
-        """Sentences about servers that are not there, each once."""
-        return self._servers.problems() if self._servers else []
+    def news(self) -> list[str]:
+        """Sentences about servers that have gone or were started again, each once."""
+        return self._servers.news() if self._servers else []
 
     def wait(self, cancel: threading.Event) -> bool:
         """Until all servers have said what tools they have; False if it was stopped."""
@@ -116,6 +116,6 @@ def meet(chat: Chat) -> None:
 
 
 def tell(chat: Chat) -> None:
-    """Say which servers have gone."""
-    for problem in chat.tools.problems():
-        chat.say(problem)
+    """Say which servers have gone or were started again."""
+    for said in chat.tools.news():
+        chat.say(said)

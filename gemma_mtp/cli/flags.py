@@ -50,6 +50,9 @@ Verbose = Annotated[
     bool, Option("--verbose", help="llama.cpp's log, and a traceback of any error.")
 ]
 
+TEXTS = {"mcp": "FILE", "server": "ADDRESS", "api_key": "KEY"}
+"""What the text is that some settings take, for their usage."""
+
 SHORT = {"ctx": "-c", "max_tokens": "-n", "threads": "-t", "gpu_layers": "-ngl"}
 """Flags of llama.cpp with the same meaning, by setting."""
 
@@ -211,7 +214,7 @@ def metavar(known: Setting) -> str:
         return "SIZE"
     if known.choices:
         return "|".join(known.choices) if len(known.choices) < 4 else "TYPE"
-    return "TEXT" if known.kind in (str, tuple) else "N"
+    return TEXTS.get(known.name, "TEXT") if known.kind in (str, tuple) else "N"
 
 
 def _flag(known: Setting) -> Any:

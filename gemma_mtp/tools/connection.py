@@ -97,7 +97,7 @@ class Connection:
         self.problem = self.problem or reason
         self.end()
         text = f"Error: the server of this tool is gone: {self.problem}."
-        return Outcome(clean(text), failed=True, gone=True)
+        return Outcome(clean(text), failed=True)
 
     async def _made(self, stack: AsyncExitStack) -> Client:
         from mcp import Client, StdioServerParameters, stdio_client

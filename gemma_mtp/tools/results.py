@@ -12,11 +12,10 @@ NOT_SHOWN = {"image": "a picture", "audio": "a recording"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call. `failed`: the text says what went wrong. `gone`: its server is, too."""
+    """What came of a call. `failed`: the text says what went wrong."""
 
     text: str
     failed: bool = False
-    gone: bool = False
 
 
 def outcome(result: Any) -> Outcome:

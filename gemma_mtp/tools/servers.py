@@ -13,13 +13,16 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.paths import state_dir
 from gemma_mtp.tools.offered import Offered, offered
 from gemma_mtp.tools.results import Outcome
 from gemma_mtp.tools.server_config import ServerConfig
+
+if TYPE_CHECKING:
+    from gemma_mtp.tools.connection import Connection
 
 T = TypeVar("T")
 
@@ -44,16 +47,24 @@ class Servers:
         self._log = log_file()
         self._connections = self._run(self._started(configs)).result()
         self._told: set[str] = set()
+        self._again: set[str] = set()  # names of servers that have been started twice
 
-    async def _started(self, configs: Sequence[ServerConfig]) -> Any:
-        from gemma_mtp.tools.connection import Connection, log_to
+    async def _started(self, configs: Sequence[ServerConfig]) -> list[Connection]:
+        from gemma_mtp.tools.connection import log_to
 
         with suppress(OSError):
             if self._log.stat().st_size > LARGEST_LOG:
                 self._log.unlink()
         log_to(self._log)
-        found = [Connection(config, self._log) for config in configs]
-        self._tasks = [asyncio.create_task(connection.serve()) for connection in found]
+        self._tasks: list[asyncio.Task[None]] = []
+        return [self._begun(config) for config in configs]
+
+    def _begun(self, config: ServerConfig) -> Connection:
+        """A server that is being started, in the loop."""
+        from gemma_mtp.tools.connection import Connection
+
+        found = Connection(config, self._log)
+        self._tasks.append(asyncio.create_task(found.serve()))
         return found
 
     def wait(self, cancel: threading.Event) -> bool:
@@ -66,8 +77,9 @@ class Servers:
         return self._result(self._run(ready()), cancel) is not None
 
     def tools(self) -> list[Offered]:
-        """Those of the servers that are there; a server that goes renames no tool."""
-        gone = {c.config.name for c in self._connections if c.problem}
+        """Those of the servers that are there, or can be started again; a server that goes renames
+        no tool."""
+        gone = {c.config.name for c in self._connections if self._is_off(c)}
         found = offered({c.config.name: c.tools for c in self._connections})
         return [tool for tool in found if tool.server not in gone]
 
@@ -75,21 +87,42 @@ class Servers:
         """The servers that have not answered yet."""
         return [c.config.name for c in self._connections if not c.ready.is_set()]
 
-    def problems(self) -> list[str]:
-        """A sentence about each server that is not there; once for each."""
-        found = {c.config.name: c.problem for c in self._connections if c.problem}
-        new = [name for name in found if name not in self._told]
+    def news(self) -> list[str]:
+        """A sentence about each server that has gone or was started again; once for each."""
+        found = [said for c in self._connections if (said := self._said_of(c))]
+        new = [said for said in found if said not in self._told]
         self._told.update(new)
-        return [
-            f"The MCP server {name} is not there: {found[name]}. Its tools are off." for name in new
-        ]
+        return new
+
+    def _said_of(self, connection: Connection) -> str:
+        name = f"The MCP server {connection.config.name}"
+        if not connection.problem:
+            return f"{name} was started again." if connection.config.name in self._again else ""
+        off = self._is_off(connection)
+        then = "Its tools are off." if off else "The next call of one of its tools starts it again."
+        return f"{name} is not there: {connection.problem}. {then}"
+
+    def _is_off(self, connection: Connection) -> bool:
+        """Whether a server has gone for good: it never was there, or went a second time."""
+        never = not connection.tools or connection.config.name in self._again
+        return bool(connection.problem) and never
 
     def call(
         self, tool: Offered, arguments: dict[str, Any], cancel: threading.Event
     ) -> Outcome | None:
-        """What came of a call; None if it was cancelled before it ended."""
-        connection = next(c for c in self._connections if c.config.name == tool.server)
-        return self._result(self._run(connection.call(tool.own_name, arguments)), cancel)
+        """What came of a call; None if it was cancelled before it ended. A server that went at a
+        call before is started again, once; what it did of that call is not known."""
+
+        async def called() -> Outcome:
+            place = next(n for n, c in enumerate(self._connections) if c.config.name == tool.server)
+            connection = self._connections[place]
+            if connection.problem and not self._is_off(connection):
+                self._again.add(tool.server)
+                connection = self._connections[place] = self._begun(connection.config)
+            await connection.ready.wait()
+            return await connection.call(tool.own_name, arguments)
+
+        return self._result(self._run(called()), cancel)
 
     def close(self) -> None:
         """End all servers; those that do not end by themselves are killed by the library."""

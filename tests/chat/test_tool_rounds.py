@@ -45,7 +45,7 @@ class FunctionsAsServers(Servers):
     def waiting(self) -> list[str]:
         return []
 
-    def problems(self) -> list[str]:
+    def news(self) -> list[str]:
         return []
 
     def close(self) -> None:
@@ -182,15 +182,36 @@ def test_what_cannot_be_used_is_said_to_the_model(bench: Bench) -> None:
     assert talk.said[-1] == ("assistant", "I see.")
 
 
-def test_a_server_that_dies_ends_nothing(bench: Bench) -> None:
-    scripts = [Script("", calls=[("die", "{}")]), Script("It went."), Script("Still here.")]
+def test_a_server_that_dies_is_started_again_once_and_ends_nothing(bench: Bench) -> None:
+    die = Script("", calls=[("die", "{}")])
+    scripts = [die, Script("", calls=[ADD]), Script("3."), die, Script("Still here."), Script("!")]
     talk = bench.talk(*scripts, real=True)
-    talk.console.answers = [YES]
-    shown = talk.run("go", "and now?")
+    talk.console.answers = [YES, YES, YES]
+    shown = talk.run("go")
     assert "Error: the server of this tool is gone: it has ended." in shown
-    assert "The MCP server calc is not there: it has ended. Its tools are off." in shown
-    assert talk.said[-1] == ("assistant", "Still here.")
+    gone = "The MCP server calc is not there: it has ended."
+    assert f"{gone} The next call of one of its tools starts it again." in shown
+    assert "The MCP server calc was started again." in shown
+    assert bench.results(talk)[1] == "3"
+    assert talk.said[-1] == ("assistant", "3.")
+    shown = talk.run("and now?", "and then?")
+    assert f"{gone} Its tools are off." in shown
+    assert "started again" not in shown
+    assert talk.said[-1] == ("assistant", "!")
     assert talk.engine.requests[-1].tools == ()
+    assert bench.called == ["die", "add 1 2", "die"]
+
+
+def test_a_server_that_cannot_be_started_again_costs_a_sentence(bench: Bench) -> None:
+    scripts = [Script("", calls=[("die", "{}")]), Script("", calls=[ADD]), Script("Still here.")]
+    talk = bench.talk(*scripts, real=True)
+    (connection,) = talk.chat.tools._servers._connections  # type: ignore[union-attr]
+    connection.config = replace(connection.config, command="no-such-program")
+    talk.console.answers = [YES, YES]
+    shown = talk.run("go")
+    assert "calc is not there: no-such-program cannot be started: No such file" in shown
+    assert "cannot be started: No such file or directory. Its tools are off." in shown
+    assert talk.said[-1] == ("assistant", "Still here.")
 
 
 def test_servers_that_cannot_be_started_or_never_answer_cost_a_sentence(bench: Bench) -> None:
