@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from support import gguf_writer
 from support.hub_server import Hub
 from support.kaggle import listen
 from support.pulls import CONTENTS, entry_at
 
 from gemma_mtp import paths
+from gemma_mtp.models import store
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.pull import ollama_registry, retry, transfer
 from gemma_mtp.resident.identity import engine_folder
@@ -52,6 +54,25 @@ def engine_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         found = engine_folder()
         yield found
         kill(found)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's caches, settings and conversations are."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv(paths.HOME_VARIABLE, str(home))
+    return home
+
+
+@pytest.fixture
+def synthetic_pair(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty machine, with small files in place of the built-in pair."""
+    folder = tmp_path / "builtin"
+    folder.mkdir()
+    gguf_writer.write(folder / "tiny-target.gguf", *gguf_writer.target())
+    gguf_writer.write(folder / "tiny-drafter.gguf", *gguf_writer.drafter())
+    monkeypatch.setattr(store, "BUILTIN_FOLDER", folder)
 
 
 @pytest.fixture

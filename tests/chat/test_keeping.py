@@ -20,10 +20,7 @@ MESSAGE = "word " * LONG
 QUESTION = "Keep long chats so?"
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def left(talk: Talk, *answers: int | None) -> str:

@@ -26,16 +26,7 @@ from gemma_mtp.models.pair_record import RECORD, FileRecord, PairRecord, write_r
 CATALOGUE = load_catalogue()
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty machine whose built-in pair is synthetic."""
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
-    builtin = tmp_path / "builtin"
-    builtin.mkdir()
-    writer.write(builtin / "tiny-target.gguf", *writer.target())
-    writer.write(builtin / "tiny-drafter.gguf", *writer.drafter())
-    monkeypatch.setattr(store, "BUILTIN_FOLDER", builtin)
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("synthetic_pair")
 
 
 def entry(name: str) -> Entry:

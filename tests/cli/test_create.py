@@ -9,7 +9,6 @@ import pytest
 from support.fakes import FakeEngine, FakeEnvironment, Outcome, invoke
 from support.pairs import TINY
 
-from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import ExitStatus
@@ -23,10 +22,7 @@ class Scripted(FakeEnvironment):
         return Environment.resolve(self, model, drafter)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

@@ -35,11 +35,7 @@ from gemma_mtp.models.machine import Machine as Memory
 from gemma_mtp.models.memory_speed import memory_speed
 from gemma_mtp.models.pull import hub
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_healthy_machine() -> None:

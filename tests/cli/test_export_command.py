@@ -22,11 +22,7 @@ from gemma_mtp.cli.environment import Environment
 from gemma_mtp.models import speeds
 from gemma_mtp.models.store import BUILTIN_FOLDER
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def export(*words: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,7 @@ from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 Open = Callable[..., Terminal]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_model_that_is_not_here_is_pulled_and_then_chats(open_terminal: Open) -> None:

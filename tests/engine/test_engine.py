@@ -145,7 +145,7 @@ class ScriptedDrafter:
         return row
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize("wrong", [0.0, 0.4])
 def test_nor_on_random_weights_with_scripted_drafts(random_engine, monkeypatch, temperature, wrong):
     engine = random_engine

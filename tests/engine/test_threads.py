@@ -48,9 +48,9 @@ class Changing:
         self.widths.append(width)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture
 def engine(request):
-    engine = load(TINY, WAYS[request.param])
+    engine = load(TINY, getattr(request, "param", PLAIN))
     yield engine
     engine.close()
 
@@ -60,6 +60,7 @@ def changing(engine: Engine) -> Changing:
     return policy
 
 
+@pytest.mark.parametrize("engine", WAYS.values(), ids=WAYS, indirect=True)
 @pytest.mark.parametrize("draft", [0, 3])
 def test_in_exact_mode_the_number_of_threads_does_not_change_the_text(engine, draft):
     request = endless(text=STORY * 20, sampling=Sampling(1.0), seed=4, draft=draft, max_tokens=40)

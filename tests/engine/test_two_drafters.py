@@ -34,9 +34,7 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return noisy_weights(TINY.drafter, tmp_path_factory.mktemp("weak") / "weak.gguf", 0.9)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def files(weak: Path, first: str) -> PairFiles:

@@ -28,10 +28,7 @@ from gemma_mtp.models import last_used, speeds
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and limits")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @contextmanager
@@ -58,26 +55,26 @@ def mode(path: Path) -> int:
 
 
 @posix
-def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "file"
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(home: Path) -> None:
+    path = home / "file"
     path.write_text("short")
     for action in (atomic.write_text, private.write_new):
-        place = path if action is atomic.write_text else tmp_path / "new"
+        place = path if action is atomic.write_text else home / "new"
         with full(), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
             action(place, "far too long for what is left")
     assert path.read_text() == "short"
-    assert [*tmp_path.iterdir()] == [path]
+    assert [*home.iterdir()] == [path]
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
-    old, young, other = (tmp_path / f"{name}.tmp" for name in ("file.1", "file.2", "else.3"))
+def test_what_a_killed_writer_left_goes_with_the_next_write(home: Path) -> None:
+    old, young, other = (home / f"{name}.tmp" for name in ("file.1", "file.2", "else.3"))
     for path in (old, young, other):
         path.touch()
     long_ago = time.time() - 2 * atomic.ABANDONED
     for path in (old, other):
         os.utime(path, (long_ago, long_ago))
-    atomic.write_text(tmp_path / "file", "text")
-    assert {path.name for path in tmp_path.iterdir()} == {"file", "file.2.tmp", "else.3.tmp"}
+    atomic.write_text(home / "file", "text")
+    assert {path.name for path in home.iterdir()} == {"file", "file.2.tmp", "else.3.tmp"}
 
 
 @posix

@@ -21,7 +21,6 @@ from gemma_mtp.api import ToolChoice
 from gemma_mtp.library import Model, Tool
 from gemma_mtp.library.forms import declared, schema_of
 from gemma_mtp.models import presets
-from gemma_mtp.paths import HOME_VARIABLE
 from gemma_mtp.settings import Options
 
 ROOT = Path(__file__).parents[2]
@@ -43,12 +42,6 @@ def weather(city: str, days: int = 1) -> dict[str, Any]:
 def model(*scripts: Script, **options: Any) -> tuple[Model, FakeEngine]:
     engine = FakeEngine([*scripts] or [Script()])
     return Model(engine, Options().with_values(**options)), engine
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    return tmp_path
 
 
 def test_the_page_runs_as_it_stands(home: Path) -> None:

@@ -29,15 +29,12 @@ KIB = 1 << 10
 ABOUT = {"ids": [1, 2, 3]}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> PairFiles:
-    files = PairFiles("mine", tmp_path / "target.gguf", tmp_path / "drafter.gguf")
+def pair(home: Path) -> PairFiles:
+    files = PairFiles("mine", home / "target.gguf", home / "drafter.gguf")
     for path in (files.target, files.drafter):
         assert path is not None
         path.write_bytes(b"weights")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import gguf_writer as writer
 
-from gemma_mtp import paths
 from gemma_mtp.api import Message
 from gemma_mtp.errors import ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.models import inventory, presets, store
@@ -31,16 +29,7 @@ DATA = {
 }
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty machine whose built-in pair is synthetic."""
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
-    builtin = tmp_path / "builtin"
-    builtin.mkdir()
-    writer.write(builtin / "tiny-target.gguf", *writer.target())
-    writer.write(builtin / "tiny-drafter.gguf", *writer.drafter())
-    monkeypatch.setattr(store, "BUILTIN_FOLDER", builtin)
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("synthetic_pair")
 
 
 @pytest.fixture

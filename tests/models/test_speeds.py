@@ -10,11 +10,7 @@ import pytest
 from gemma_mtp.api import Stats
 from gemma_mtp.models import speeds
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def chat(tokens: int) -> Stats:

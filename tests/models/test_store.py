@@ -19,16 +19,7 @@ from gemma_mtp.models.pair_record import RECORD
 CATALOGUE = load_catalogue()
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty machine whose built-in pair is synthetic."""
-    monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path / "home"))
-    builtin = tmp_path / "builtin"
-    builtin.mkdir()
-    writer.write(builtin / "tiny-target.gguf", *writer.target())
-    writer.write(builtin / "tiny-drafter.gguf", *writer.drafter())
-    monkeypatch.setattr(store, "BUILTIN_FOLDER", builtin)
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("synthetic_pair")
 
 
 @pytest.fixture
@@ -172,7 +163,6 @@ def test_settings_without_a_model_change_nothing(shop: store.Store) -> None:
 
 
 def test_a_state_folder_that_cannot_be_written_is_no_error(shop: store.Store, home: Path) -> None:
-    home.mkdir()
     (home / "state").write_text("a file in the way")
     shop.remember_used("12b")
     assert shop.resolve(None).name == "tiny"
