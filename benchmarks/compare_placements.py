@@ -8,8 +8,7 @@ installed version (vendor/llama.cpp in llama-cpp-python's source distribution); 
 needed. All sizes, contexts, cache types and placements: whole, parted, experts apart, on one device
 and on two. `--backend` takes devices as those of Vulkan, Metal (MTL) or RPC instead of CUDA.
 `--write` keeps the figures, which tests/models/test_reserved.py compares with the estimate.
-Printed:
-the least and the most by which an estimate is more than what is reserved.
+Printed: the least and the most by which an estimate is more than what is reserved.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@
 Needs no network. With --archive, which is llama-cpp-python's source archive, llama.cpp and
 llama-server are built for the card first, as scripts/chat would choose or CMAKE_ARGS says (cmake,
 ninja or make, and the card's compiler have to be there), unless FOLDER holds that build already;
-without it, the llama.cpp that is installed is measured. Then follow doctor, tests of the suite that
-use the engine (where pytest is installed), pairs of real shapes with random weights at acceptance
-0.5, 0.75 and 0.9, the 26B with its experts on the CPU, and llama-server on the same files. FOLDER
-gets pairs, build, logs, report.json and report.md. What there is no time for is left out, and said.
+without it, the llama.cpp that is installed is measured. Then follow doctor, tests of devices and
+others that use the engine (where pytest is installed), pairs of real shapes with random weights at
+acceptance 0.5, 0.75 and 0.9, the 26B with its experts on the CPU, and llama-server on the same
+files. FOLDER gets pairs, build, logs, report.json and report.md. What there is no time for is left
+out, and said.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 SIZES = ("12b", "26b", "31b")
-TESTS = ("tests/llama/test_release.py", "tests/engine/test_tiny.py", "tests/engine/test_engine.py")
+# Those that are meant for a GPU come first; the time may not suffice for all of the others.
+TESTS = {
+    "devices": ("tests/devices",),
+    "engine": ("tests/llama/test_release.py", "tests/engine/test_tiny.py",
+               "tests/engine/test_engine.py"),
+}  # fmt: skip
 HEADS = ("card, date", "pair", "plain tok/s", "k = 1, 2, 3, 4 and auto at 0.75, times plain",
          "auto against the best fixed", "llama-server, k = 3", "outside llama.cpp")  # fmt: skip
 ACCEPTANCE = 0.75  # what these heads say
@@ -197,14 +203,17 @@ def restarted_with(site: Path) -> None:
 
 
 def suite(session: Session) -> None:
-    """Tests that use the engine, with whatever devices it takes by itself."""
+    """Tests of devices, and others that use the engine with whatever devices it takes by itself."""
     if importlib.util.find_spec("pytest") is None:
         session.skip("tests: pytest is not installed.")
         return
-    seconds = min(TEST_SECONDS, session.left / 4)
-    command = (sys.executable, "-m", "pytest", "-q", "-x", *TESTS)
-    status = session.run("tests", *command, seconds=seconds)
-    session.found["tests"] = {None: "not finished", 0: "passed"}.get(status, "failed")
+    for name, files in TESTS.items():
+        seconds = min(TEST_SECONDS, session.left / 6)
+        command = (sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *files)
+        status = session.run(f"tests-{name}", *command, seconds=seconds)
+        *_, last = ["", *(session.folder / f"tests-{name}.log").read_text().splitlines()]
+        said = {None: "not finished", 0: "passed"}.get(status, "failed")
+        session.found.setdefault("tests", {})[name] = f"{said} ({last.strip()})" if status else said
 
 
 class Writers:
@@ -358,7 +367,8 @@ def write_report(session: Session) -> None:
     table = report_page.page(about, session.pages).partition("```json")[0]
     servers = session.found.get("llama_server", {})
     rows = summary(about, session.pages, servers)
-    lines = [f"{key}: {session.found[key]}" for key in ("build", "tests") if key in session.found]
+    lines = [f"build: {session.found['build']}"] if "build" in session.found else []
+    lines += [f"tests of {name}: {said}" for name, said in session.found.get("tests", {}).items()]
     lines += [
         f"{name}, k = {draft}: llama-server's rounds take {row['ratio']:.3f} times as long as ours"
         for name, drafts in servers.items()

@@ -4,6 +4,7 @@
     python benchmarks/software_devices.py rpc FOLDER [--pairs tiny dense experts] [--tokens 32]
     python benchmarks/software_devices.py vulkan FOLDER [--pairs tiny] [--tokens 8]
     python benchmarks/software_devices.py vanish FOLDER
+    python benchmarks/software_devices.py tests FOLDER
 
 `build` makes llama.cpp's libraries with the RPC backend, and with Vulkan where its parts are here
 or CMAKE_ARGS names them, from the source archive of the pinned llama-cpp-python, which pip fetches
@@ -12,7 +13,8 @@ backend on this machine (devices/rpc_worker.py), which llama.cpp takes for graph
 uses Mesa's lavapipe. Each placement of a pair writes the same replies as the CPU: where a text
 differs, the rule of `gemma-mtp verify` says whether that is a near-tie. Printed besides: bytes by
 device, as estimated and as llama.cpp announced, and whether rows of all widths are the same bits.
-`vanish` kills a worker amid a reply of the engine that stays. Ends with status 1 for an error.
+`vanish` kills a worker amid a reply of the engine that stays. `tests` runs the tests of
+tests/devices on two workers. Ends with status 1 for an error.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ BUILD = ("-DGGML_RPC=ON", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release"
 CONTEXT, PROMPT = 1024, "Tell me about rivers, lakes and the sea."
 MEMORY = 2 << 30  # bytes that each worker says to have
 WIDEST = 8  # rows of a round, at which others are compared
+DEVICE_TESTS = "tests/devices"
 WRONG = 0.5  # logits; no rounding of 16-bit or 8-bit factors is so large
 
 
@@ -86,7 +89,11 @@ def workers(folder: Path, count: int) -> Iterator[tuple[list[subprocess.Popen[by
                 port = free.getsockname()[1]
             words = [str(HERE / "devices" / "rpc_worker.py"), str(folder), str(port), str(MEMORY)]
             quiet = subprocess.DEVNULL
-            found.append(subprocess.Popen([sys.executable, *words], stdout=quiet, stderr=quiet))
+            env = {**os.environ, "SOFTWARE_DEVICES": ""}  # a device that has no other one
+            process = subprocess.Popen(
+                [sys.executable, *words], stdout=quiet, stderr=quiet, env=env
+            )
+            found.append(process)
             ports.append(port)
         for port in ports:
             wait_for(port)
@@ -325,7 +332,7 @@ def vanish(folder: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("build", "rpc", "vulkan", "vanish", "check"))
+    parser.add_argument("what", choices=("build", "rpc", "vulkan", "vanish", "tests", "check"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--archive", type=Path, help="llama-cpp-python's source archive")
     parser.add_argument("--pairs", nargs="*", default=["tiny", "dense", "experts"])
@@ -339,12 +346,14 @@ def main() -> int:
         return vanish(args.folder)
     if args.what == "check":  # the process that finds the devices
         return int(check(args.pairs, args.tokens) > 0)
-    with workers(args.folder, 2 if args.what == "rpc" else 0) as (_, addresses):
+    words = [str(Path(__file__)), "check", str(args.folder), "--tokens", str(args.tokens)]
+    words += ["--pairs", *args.pairs]
+    if args.what == "tests":
+        words = ["-m", "pytest", "-p", "no:cacheprovider", "-rs", str(HERE.parent / DEVICE_TESTS)]
+    with workers(args.folder, 0 if args.what == "vulkan" else 2) as (_, addresses):
         env = surroundings(args.folder, addresses)
         env |= {} if addresses else {"SOFTWARE_DEVICES": ""}
-        words = [str(Path(__file__)), "check", str(args.folder), "--tokens", str(args.tokens)]
-        run = subprocess.run([sys.executable, *words, "--pairs", *args.pairs], env=env)
-        return run.returncode
+        return subprocess.run([sys.executable, *words], env=env, check=False).returncode
 
 
 if __name__ == "__main__":

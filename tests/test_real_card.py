@@ -56,6 +56,19 @@ def test_a_program_that_takes_too_long_is_left_out_and_named(tmp_path: Path) -> 
     ]
 
 
+def test_what_came_of_the_tests_is_said_of_each_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_good.py").write_text("def test_it(): pass")
+    (tmp_path / "test_bad.py").write_text("def test_it(): assert False")
+    kinds = {kind: (str(tmp_path / f"test_{kind}.py"),) for kind in ("good", "bad")}
+    monkeypatch.setattr(real_card, "TESTS", kinds)
+    running = session(tmp_path, 300)
+    real_card.suite(running)
+    assert running.found["tests"]["good"] == "passed"
+    assert running.found["tests"]["bad"].startswith("failed (1 failed in ")
+
+
 def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
