@@ -94,3 +94,22 @@ def test_ollamas_client_goes_on_after_results_from_the_cache(served: str) -> Non
     assert before > 150
     last = client.chat("tiny", messages, tools=[tool])
     assert last.message.content
+
+
+def test_a_call_that_a_limit_cuts_stays_in_a_stream_as_far_as_it_was_written(served: str) -> None:
+    text = {"type": "string", "minLength": 60}
+    schema = {"type": "object", "properties": {"place": text}, "required": ["place"]}
+    asked: dict[str, Any] = {
+        **COMMON, "messages": ASK, "max_tokens": 20, "tool_choice": MUST,
+        "tools": [{"name": "weather", "input_schema": schema}],
+    }  # fmt: skip
+    with Anthropic(base_url=served, api_key="any", max_retries=0) as client:
+        with client.messages.stream(**asked) as stream:
+            written = "".join(e.partial_json for e in stream if e.type == "input_json")
+            streamed = stream.get_final_message()
+        whole = client.messages.create(**asked)
+    assert written.startswith('{"place": "')
+    assert not written.endswith("}")
+    assert [block.type for block in streamed.content] == ["tool_use"]
+    assert whole.content == []
+    assert (streamed.stop_reason, whole.stop_reason) == ("max_tokens", "max_tokens")
