@@ -56,5 +56,7 @@ class Tempered:
     def begin(self, hidden: Row, position: int) -> None:
         self._drafter.begin(hidden, position)
 
-    def step(self, token: int) -> Row:
-        return self._drafter.step(token) * np.float32(self._factor)
+    def step(self, token: int, short: bool = False) -> Row:
+        row = self._drafter.step(token)
+        assert isinstance(row, np.ndarray)
+        return row * np.float32(self._factor)

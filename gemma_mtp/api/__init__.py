@@ -3,7 +3,14 @@
 Lines go down as a `Request`, events come up; nothing here knows llama.cpp or a terminal.
 """
 
-from gemma_mtp.api.device_options import ON_CPU_OPTIONS, DeviceChoice, DeviceOptions, Duel
+from gemma_mtp.api.device_options import (
+    DECIDED,
+    ON_CPU_OPTIONS,
+    SHORTLIST,
+    DeviceChoice,
+    DeviceOptions,
+    Duel,
+)
 from gemma_mtp.api.events import (
     End,
     Event,

@@ -11,6 +11,10 @@ from typing import Any
 
 from gemma_mtp.api.pair import CPU_PIECE, GPU_PIECE
 
+# Tokens of a shortlist, and up to which top-k it is used: between these two lie the tokens that may
+# be tied at its end. Gemma's own top-k is 64.
+SHORTLIST, DECIDED = 128, 100
+
 
 @dataclass(frozen=True)
 class DeviceOptions:

@@ -45,16 +45,18 @@ def measure_costs(
         width = number % max_width + 1
         if not progress(number / total):
             break
+        batch, short = text[:width], sampler.takes_shortlists
         # The first evaluation after a change of width rebuilds llama.cpp's graph.
-        for _ in range(2):
-            started = perf_counter()
-            rows = target.decode(text[:width], position, width)
-            seconds = perf_counter() - started
-            target.keep(position)
+        target.decode(batch, position, width, short)
+        target.keep(position)
+        started = perf_counter()
+        rows = target.decode(batch, position, width, short)
+        seconds = perf_counter() - started
         widths.setdefault(width, []).append(seconds)
         started = perf_counter()
         sampler.sample(rows[0], position + 1, text)
         samples.append(perf_counter() - started)
+        target.keep(position)
         if drafter is not None and width == 1:
             drafts.append(_draft_step(drafter, sampler, hidden, text[0], position))
     return Costs(
@@ -71,8 +73,9 @@ def _draft_step(
     """Seconds of drafting one token, the choice among its candidates included."""
     proposer = Proposer(sampler, DraftTemperature())
     drafter.begin(hidden, position)
-    drafter.step(token)
+    short = proposer.takes_shortlists
+    drafter.step(token, short)
     started = perf_counter()
     for i in range(LONG_DRAFT):
-        token, _ = proposer.propose(drafter.step(token), position + i)
+        token, _ = proposer.propose(drafter.step(token, short), position + i)
     return (perf_counter() - started) / LONG_DRAFT

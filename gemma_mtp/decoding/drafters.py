@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gemma_mtp.decoding.acceptance import Prior
 from gemma_mtp.decoding.proposer import Proposer
-from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.rows import Row, Shortlist
 from gemma_mtp.decoding.transcript import Position, Transcript
 
 
@@ -49,10 +49,11 @@ class Drafter(Source, Protocol):
 
 
 class DraftModel(Protocol):
-    """A model that continues from the target's hidden state and cache."""
+    """A model that continues from the target's hidden state and cache. `short`: a shortlist of the
+    row is enough."""
 
     def begin(self, hidden: Row, position: Position) -> None: ...
-    def step(self, token: int) -> Row: ...
+    def step(self, token: int, short: bool = False) -> Row | Shortlist: ...
 
 
 class MtpDrafter:
@@ -71,11 +72,12 @@ class MtpDrafter:
         assert hidden is not None
         token, position = transcript.ids[-1], transcript.end - 1
         self._model.begin(hidden, position)
-        sampler = self._proposer.sampler
+        sampler, short = self._proposer.sampler, self._proposer.takes_shortlists
         # Where in a grammar it is, is told by all of the reply.
         recent = transcript.ids[-sampler.sampling.repeat_last_n if not sampler.constraint else 0 :]
         for at in range(position + 1, position + 1 + limit):
-            token, confidence = self._proposer.propose(self._model.step(token), at, recent)
+            row = self._model.step(token, short)
+            token, confidence = self._proposer.propose(row, at, recent)
             recent.append(token)
             yield token, confidence
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gemma_mtp.decoding.rows import Ids, Row
+from gemma_mtp.api import DECIDED
+from gemma_mtp.decoding.rows import Ids, Row, Shortlist
 from gemma_mtp.decoding.sampler import Sampler, best_first, gumbel, kept
 from gemma_mtp.errors import BadPair
 
@@ -69,7 +70,20 @@ class Proposer:
         self._round: list[_Candidates] = []
         self._rounds = 0
 
-    def propose(self, row: Row, position: int, recent: Sequence[int] = ()) -> tuple[int, float]:
+    @property
+    def depth(self) -> int:
+        """Among how many of a row's likeliest tokens it chooses."""
+        sampling = self.sampler.sampling
+        return GREEDY_CANDIDATES if sampling.temperature <= 0 else sampling.top_k or CANDIDATES
+
+    @property
+    def takes_shortlists(self) -> bool:
+        """Whether it needs no more than a shortlist of a row."""
+        return not self.sampler.reads_all and self.depth <= DECIDED
+
+    def propose(
+        self, row: Row | Shortlist, position: int, recent: Sequence[int] = ()
+    ) -> tuple[int, float]:
         """The draft for `position`, and how sure the drafter is of it, from 0 to 1.
 
         That is its probability among the candidates, at temperature 1 whatever the request's is:
@@ -77,12 +91,14 @@ class Proposer:
         Raises BadPair for a row without usable numbers.
         """
         sampling = self.sampler.sampling
-        self.sampler.penalize(row, recent)
-        row, allowed = self.sampler.restrict(row, recent)
+        allowed: Ids | None = None
+        if isinstance(row, np.ndarray):
+            self.sampler.penalize(row, recent)
+            row, allowed = self.sampler.restrict(row, recent)
         if sampling.temperature <= 0:
-            ids, scores = _best(row, GREEDY_CANDIDATES, 1.0)
+            ids, scores = _best(row, self.depth, 1.0)
             return int(ids[0] if allowed is None else allowed[ids[0]]), _probability(scores, 0)
-        ids, scores = _best(row, sampling.top_k or CANDIDATES, sampling.temperature)
+        ids, scores = _best(row, self.depth, sampling.temperature)
         ids = ids if allowed is None else allowed[ids]
         found = _Candidates(ids, scores, gumbel(self.sampler.seed, position, ids))
         self._round.append(found)
@@ -107,7 +123,7 @@ class Proposer:
         self._round.clear()
 
 
-def _best(row: Row, k: int, temperature: float) -> tuple[Ids, NDArray[np.float64]]:
+def _best(row: Row | Shortlist, k: int, temperature: float) -> tuple[Ids, NDArray[np.float64]]:
     """`best_first` of a row of the drafter's, which is the one to blame if there is nothing."""
     try:
         return best_first(row, k, temperature)

@@ -13,7 +13,7 @@ from typing import Protocol
 from gemma_mtp.decoding.draft_policy import DraftPolicy
 from gemma_mtp.decoding.drafters import Drafter
 from gemma_mtp.decoding.outcome import Proposal, Round
-from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.rows import Row, Rows
 from gemma_mtp.decoding.sampler import Sampler, uniform
 from gemma_mtp.decoding.transcript import Position, Transcript, common_prefix
 from gemma_mtp.errors import GemmaMtpError
@@ -24,9 +24,11 @@ for benchmarks."""
 
 
 class Target(Protocol):
-    """Evaluates tokens and remembers them by position."""
+    """Evaluates tokens and remembers them by position. `short`: a shortlist of each row will do."""
 
-    def decode(self, tokens: Sequence[int], position: Position, outputs: int) -> Row: ...
+    def decode(
+        self, tokens: Sequence[int], position: Position, outputs: int, short: bool
+    ) -> Rows: ...
     def hidden(self, row: int) -> Row: ...
     def keep(self, length: Position) -> None: ...
 
@@ -93,7 +95,8 @@ class Speculator:
         drafted_at, given = perf_counter(), process_time()
 
         padding = [pending] * (width - 1 - kept)
-        rows = self.target.decode([pending, *draft.tokens[:kept], *padding], position, width)
+        batch = [pending, *draft.tokens[:kept], *padding]
+        rows = self.target.decode(batch, position, width, self.sampler.takes_shortlists)
         verified_at, given = perf_counter(), process_time() - given
 
         tokens = self._accept(rows, draft.tokens, kept)
@@ -161,7 +164,7 @@ class Speculator:
             self.failure = error
         return Proposal(drafter.name, tokens, confidences)
 
-    def _accept(self, rows: Row, drafts: Sequence[int], kept: int) -> list[int]:
+    def _accept(self, rows: Rows, drafts: Sequence[int], kept: int) -> list[int]:
         """Sample row after row while the samples are what was drafted; commit them as they come."""
         transcript, tokens = self.transcript, list[int]()
         for i in range(kept + 1):
@@ -185,7 +188,8 @@ class Speculator:
         tokens = self.transcript.ids[-1:] * self.min_width
         for _ in range(2):
             started = perf_counter()
-            rows = self.target.decode(tokens, position, len(tokens))
+            short = self.sampler.takes_shortlists
+            rows = self.target.decode(tokens, position, len(tokens), short)
             self.sampler.sample(rows[0], position + 1, self.transcript.ids)
             seconds = perf_counter() - started
             self.target.keep(position)

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gemma_mtp.api import Sampling
+from gemma_mtp.api import DECIDED, Sampling
 from gemma_mtp.decoding.constraint import Constraint
-from gemma_mtp.decoding.rows import Ids, Row
+from gemma_mtp.decoding.rows import Ids, Row, Shortlist, likeliest
 from gemma_mtp.errors import BadPair
 
 # Tokens that are sorted at first to find how many top-p leaves; then as many times more.
@@ -49,28 +49,51 @@ class Sampler:
         self.sampling, self.seed, self.softcap = sampling, seed, softcap
         self.constraint = constraint
 
-    def sample(self, row: Row, position: int, recent: Sequence[int] = ()) -> int:
+    @property
+    def reads_all(self) -> bool:
+        """Whether what comes before in the text decides which tokens of a row are the likeliest."""
+        return self.constraint is not None or self._penalizes
+
+    @property
+    def depth(self) -> int:
+        """Of how many of a row's likeliest tokens it takes one; 0 for all of them."""
+        if self.reads_all:
+            return 0
+        return 1 if self.sampling.temperature <= 0 else max(self.sampling.top_k, 0)
+
+    @property
+    def takes_shortlists(self) -> bool:
+        """Whether a shortlist tells it what the whole row does, unless its end is full of ties."""
+        return 0 < self.depth <= DECIDED
+
+    def sample(self, row: Row | Shortlist, position: int, recent: Sequence[int] = ()) -> int:
         """The token for `position`. `recent` are the ids before it, newest last; with a constraint
-        all of them.
+        all of them. For a shortlist it is the same token as for the row, which is asked for where
+        the shortlist does not tell.
 
         With a repeat penalty, or a constraint, the row's entries are changed in place.
         """
-        s = self.sampling
-        if self.softcap and self._penalizes:
-            row[:] = capped(row, self.softcap)  # the penalty is on what the model says in the end
-        self.penalize(row, recent)
-        row, allowed = self.restrict(row, recent)
-        if s.temperature <= 0:
-            best = int(row.argmax())
-            if not np.isfinite(row[best]):
+        allowed: Ids | None = None
+        if isinstance(row, np.ndarray) or not 0 < self.depth <= row.sure:
+            row, allowed = self._left(row if isinstance(row, np.ndarray) else row.whole(), recent)
+        if self.sampling.temperature <= 0:
+            best, logit = likeliest(row)
+            if not np.isfinite(logit):
                 raise _no_numbers()
             return best if allowed is None else int(allowed[best])
-        ids, scores = filtered(row, s, self.candidate_cap)
+        ids, scores = filtered(row, self.sampling, self.candidate_cap)
         if allowed is not None:
             ids = allowed[ids]
         if len(ids) == 1:
             return int(ids[0])
         return int(ids[(scores + gumbel(self.seed, position, ids)).argmax()])
+
+    def _left(self, row: Row, recent: Sequence[int]) -> tuple[Row, Ids | None]:
+        """The row with its repeat penalty, and what the constraint leaves of it."""
+        if self.softcap and self._penalizes:
+            row[:] = capped(row, self.softcap)  # the penalty is on what the model says in the end
+        self.penalize(row, recent)
+        return self.restrict(row, recent)
 
     def restrict(self, row: Row, ids: Sequence[int]) -> tuple[Row, Ids | None]:
         """What the constraint, if there is one, leaves of the row after the transcript's `ids`: the
@@ -100,13 +123,15 @@ def capped(row: Row, softcap: float) -> Row:
     return softcap * np.tanh(row / softcap) if softcap else row.copy()
 
 
-def filtered(row: Row, sampling: Sampling, softcap: float = 0.0) -> tuple[Ids, NDArray[np.float64]]:
+def filtered(
+    row: Row | Shortlist, sampling: Sampling, softcap: float = 0.0
+) -> tuple[Ids, NDArray[np.float64]]:
     """Candidates left by top-k, temperature, top-p and min-p, in this order.
 
     Returns ids and logits / temperature, best first, ids breaking ties: log-probabilities up to a
     constant, which is all that Gumbel-max needs.
     """
-    if sampling.top_k <= 0:
+    if sampling.top_k <= 0 and isinstance(row, np.ndarray):
         return best_first(row, _left_of_all(row, sampling, softcap), sampling.temperature, softcap)
     ids, scores = best_first(row, sampling.top_k, sampling.temperature, softcap)
     n = kept(scores, sampling)
@@ -132,16 +157,20 @@ def _left_of_all(row: Row, sampling: Sampling, softcap: float) -> int:
 
 
 def best_first(
-    row: Row, k: int, temperature: float, softcap: float = 0.0
+    row: Row | Shortlist, k: int, temperature: float, softcap: float = 0.0
 ) -> tuple[Ids, NDArray[np.float64]]:
     """The k likeliest ids (all for k <= 0) and their logits / temperature, in `top_ids` order.
 
     With `softcap` the logits are softcap * tanh(logit / softcap), which keeps their order.
     """
-    ids = top_ids(row, k)
-    if len(ids) == 0 or not np.isfinite(row[ids[0]]):
+    if isinstance(row, np.ndarray):
+        ids = top_ids(row, k)
+        logits = row[ids]
+    else:
+        ids, logits = row.ids[:k], row.logits[:k]
+    if len(ids) == 0 or not np.isfinite(logits[0]):
         raise _no_numbers()
-    scores = row[ids].astype(np.float64)
+    scores = logits.astype(np.float64)
     if scores[-1] == -np.inf:  # not allowed
         ids, scores = ids[scores > -np.inf], scores[scores > -np.inf]
     if softcap:

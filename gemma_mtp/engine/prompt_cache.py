@@ -9,7 +9,9 @@ texts.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from gemma_mtp.api import (
     SHELF_BYTES,
@@ -19,7 +21,7 @@ from gemma_mtp.api import (
     Keeping,
     Prefill,
 )
-from gemma_mtp.decoding.rows import Row
+from gemma_mtp.decoding.rows import Row, Shortlist
 from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
@@ -37,6 +39,10 @@ NEGLIGIBLE = 16  # tokens, left to the next prompt: the end of a turn and the op
 WORTH_KEEPING = 64
 
 
+Wanted = Literal["row", "shortlist", "nothing"]
+"""What of a prompt's last logits: all, no more than a shortlist tells, or none."""
+
+
 class PromptCache:
     """The one sequence in the cache, the transcript of it, and copies of other conversations."""
 
@@ -45,7 +51,7 @@ class PromptCache:
         self.states = states or KeptStates()
         self.keeping: Keeping | None = None  # how what is in the cache is kept on the disk
         self.transcript = Transcript()
-        self.last_row: Row | None = None
+        self.last_row: Row | Shortlist | None = None
         self.expected = Transcript()  # what a later prompt will begin with
         self.snapshots = self._no_snapshots()
         self.shelf = Shelf(max(SHELF_BYTES, target.model_bytes // SHELF_SHARE))
@@ -64,8 +70,10 @@ class PromptCache:
         exact: bool = False,
         lasting: Position | None = None,
         keep: Keeping | None = None,
+        wanted: Wanted = "row",
     ) -> Iterator[Prefill]:
-        """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits.
+        """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits,
+        as far as they are `wanted`.
 
         `exact`: a cache whose cells are out of order is not reused, since the text would show it.
         `lasting`: how much of it a later prompt begins with as well; there a snapshot is taken (at
@@ -77,7 +85,7 @@ class PromptCache:
         self._turn_to(prompt, keep)
         transcript, total = self.transcript, prompt.end
         lasting = total if lasting is None else lasting
-        cached = self._reuse(prompt, exact, lasting)
+        cached = self._reuse(prompt, exact, lasting, wanted)
         begins = prompt.shared(self.expected) == self.expected.end
         expected = self.expected.end if begins else 0
         yield Prefill(cached, total, cached)
@@ -87,10 +95,11 @@ class PromptCache:
             piece = prompt.piece(done, min(done + self.target.piece_size, *ends))
             assert isinstance(piece, Tokens), "Request.check refuses what cannot be evaluated yet"
             last = done + piece.positions == total
-            rows = self.target.decode(piece.ids, done, 1 if last else 0)
+            outputs = int(last and wanted != "nothing")
+            rows = self.target.decode(piece.ids, done, outputs, wanted == "shortlist")
             transcript.extend(piece)
             transcript.cached = transcript.end
-            if last:
+            if outputs:
                 self.last_row = rows[0]
                 if total == lasting:
                     self._snapshot(complete=True)
@@ -109,7 +118,7 @@ class PromptCache:
         all_cached = shared == self.transcript.end and shared >= expected.end - NEGLIGIBLE
         if shared < expected.end and not all_cached:
             self.expected = expected
-            yield from self.prefill(expected, exact, lasting=0, keep=keep)
+            yield from self.prefill(expected, exact, lasting=0, keep=keep, wanted="nothing")
 
     def rewind(self, length: Position) -> Position:
         """Forget positions from `length` on; returns how many are left.
@@ -201,14 +210,18 @@ class PromptCache:
             self.target.rewind(0)
             self._forget(0)
 
-    def _reuse(self, prompt: Transcript, exact: bool, lasting: Position) -> Position:
+    def _reuse(
+        self, prompt: Transcript, exact: bool, lasting: Position, wanted: Wanted
+    ) -> Position:
         """Keep what is cached of `prompt`; returns how many positions that is."""
         shared, total = self.transcript.shared(prompt), prompt.end
         newest = self.snapshots.cut(shared)
         again = newest is not None and newest.length == lasting <= shared
-        if newest and again and (lasting < total or newest.saved.row is not None):
+        row = newest.saved.row if newest else None
+        told = isinstance(row, np.ndarray) or (row is not None and wanted == "shortlist")
+        if newest and again and (lasting < total or told):
             self._restore(lasting)
-            self.last_row = newest.saved.row
+            self.last_row = row
             return self.transcript.end
         # Without a snapshot the last token is evaluated again: its row chooses the first token.
         self.rewind(min(shared, total - 1))

@@ -13,6 +13,8 @@ from threading import Event as Flag
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gemma_mtp.api import (
     MAX_WIDTH,
     DraftUse,
@@ -34,6 +36,7 @@ from gemma_mtp.decoding.trial import Trial
 from gemma_mtp.engine.chat_template import open_thought
 from gemma_mtp.engine.counting import draft_use, with_round
 from gemma_mtp.engine.held import Held, reply_parts
+from gemma_mtp.engine.prompt_cache import Wanted
 from gemma_mtp.engine.tool_calls import Delta
 from gemma_mtp.errors import Cancelled, DoesNotFit, GemmaMtpError, UsageError
 
@@ -129,7 +132,10 @@ class Reply:
     def _prefill(self, prompt: Transcript, lasting: Position) -> Iterator[Prefill]:
         started = perf_counter()
         keep, exact = self.request.keep, self.request.is_exact
-        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep)
+        sampler = Sampler(self.request.sampling, self.seed)
+        short = self._is_free and sampler.takes_shortlists
+        wanted: Wanted = "shortlist" if short else "row"
+        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep, wanted)
         for event in self.engine.threads.in_pieces(pieces, prompt, exact):
             self.stats = replace(
                 self.stats,
@@ -192,7 +198,8 @@ class Reply:
         assert row is not None
         self._first = len(transcript.ids)
         # A copy: a repeat penalty changes the row, and a later reply may start from it again.
-        transcript.append(sampler.sample(row.copy(), transcript.end, transcript.ids))
+        row = row.copy() if isinstance(row, np.ndarray) else row
+        transcript.append(sampler.sample(row, transcript.end, transcript.ids))
         chance = request.synthetic_acceptance
         return Speculator(
             target,
@@ -205,11 +212,16 @@ class Reply:
             judge=agree if chance is None else synthetic(chance, self.seed),
         )
 
+    @property
+    def _is_free(self) -> bool:
+        """Whether any token may come anywhere."""
+        return self._held.is_free and self.request.think_budget is None
+
     def _constraint(self) -> Constraint | None:
         """What the grammar of the request and its tools allow, and its budget for thoughts."""
-        held = self._held
-        if held.is_free and self.request.think_budget is None:
+        if self._is_free:
             return None
+        held = self._held
         channel, vocabulary = self.engine.channel, self.engine.pair.target.vocabulary
         thinking = Thinking(
             channel.open_id,

@@ -16,6 +16,7 @@ from gemma_mtp.api import Keeping
 from gemma_mtp.decoding.transcript import Transcript, of_tokens
 from gemma_mtp.engine.shelf import Shelved
 from gemma_mtp.engine.snapshots import Snapshot, Snapshots
+from gemma_mtp.llama.shortlist import Shortlist
 from gemma_mtp.llama.target import SavedCache, SavedTarget
 
 
@@ -103,8 +104,10 @@ def _packed(shelved: Shelved) -> tuple[dict[str, Any], list[memoryview]]:
     arrays: list[np.ndarray[Any, Any]] = [shelved.saved.cells]
     snapshots = []
     for each in shelved.snapshots.all:
-        rows = [row for row in (each.saved.row, each.saved.hidden) if row is not None]
-        snapshots.append([each.length, len(rows)])
+        row = each.saved.row
+        parts = [row.ids, row.logits] if isinstance(row, Shortlist) else [row]
+        rows = [part for part in (*parts, each.saved.hidden) if part is not None]
+        snapshots.append([each.length, len(rows), isinstance(row, Shortlist)])
         arrays += [each.saved.window, *rows]
     shared = shelved.expected.shared(shelved.transcript)
     about = {
@@ -137,9 +140,12 @@ def _unpacked(about: dict[str, Any], parts: list[memoryview]) -> Shelved | None:
 
 def _snapshots(found: list[list[int]], arrays: Iterator[np.ndarray[Any, Any]]) -> list[Snapshot]:
     snapshots = []
-    for length, n_rows in found:
+    for length, n_rows, short in found:
         window = next(arrays)
-        rows = [next(arrays).view(np.float32) for _ in range(n_rows)]
+        rows: list[Any] = [next(arrays) for _ in range(n_rows)]
+        if short:
+            rows[:2] = [Shortlist(rows[0].view(np.int64), rows[1].view(np.float32))]
+        rows = [row if isinstance(row, Shortlist) else row.view(np.float32) for row in rows]
         snapshots.append(Snapshot(length, SavedTarget(window, *rows)))
     return snapshots
 

@@ -47,9 +47,10 @@ class Rows:
     def __init__(self, width: int) -> None:
         self.width = width
         self._address = 0
-        self._view: Row = np.empty((0, width), np.float32)
+        self._view: NDArray[Any] = np.empty((0, width))
 
-    def at(self, pointer: Any, rows: int) -> Row:
+    def at(self, pointer: Any, rows: int) -> NDArray[Any]:
+        """[rows, width] numbers of the kind that is pointed to, or more rows."""
         address = ctypes.cast(pointer, ctypes.c_void_p).value or 0
         if address != self._address or rows > len(self._view):
             array = np.ctypeslib.as_array(pointer, shape=(rows, self.width))

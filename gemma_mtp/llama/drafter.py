@@ -12,6 +12,7 @@ import llama_cpp
 
 from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
+from gemma_mtp.llama.shortlist import Chooser, Shortlist, gone
 
 
 class LlamaDrafter:
@@ -24,6 +25,7 @@ class LlamaDrafter:
         self._batch.outputs[0] = 1
         vocab = llama_cpp.llama_model_get_vocab(model)
         self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(vocab)
+        self.shortens = False  # whether it gives shortlists where these are enough
         self._bytes = embedding_width * 4
         assert self._batch.embedding is not None
         self._input = ctypes.addressof(self._batch.embedding)
@@ -32,6 +34,7 @@ class LlamaDrafter:
     def use_context(self, context: Any) -> None:
         """Draft in this context from now on."""
         self.context = context
+        self._chooser = Chooser(context, self._vocabulary_size, self.shortens)
         self._logits = Rows(self._vocabulary_size)
 
     def begin(self, hidden: Row, position: int) -> None:
@@ -40,11 +43,17 @@ class LlamaDrafter:
         # Every step of one draft is evaluated at the same position: the drafter was trained so.
         self._batch.positions[0] = position
 
-    def step(self, token: int) -> Row:
-        """Logits [vocabulary] for the token after `token`; valid until the next call."""
+    def step(self, token: int, short: bool = False) -> Row | Shortlist:
+        """Logits [vocabulary] for the token after `token`, or a shortlist where `short` says that
+        one will do, and the device can choose; valid until the next call."""
         self._batch.tokens[0] = token
+        short = self._chooser.turn(short)
         evaluate(self.context, self._batch)
-        row = self._logits.row(llama_cpp.llama_get_logits(self.context))
+        found = self._chooser.read(0, 1, gone) if short else []
+        if short and not found:
+            self._chooser.turn(False)
+            evaluate(self.context, self._batch)
+        row = found[0] if found else self._logits.row(llama_cpp.llama_get_logits(self.context))
         hidden = ext.llama_get_embeddings_nextn_ith(self.context, 0)
         ctypes.memmove(self._input, hidden, self._bytes)
         return row

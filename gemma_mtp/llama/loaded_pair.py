@@ -90,6 +90,7 @@ class LoadedPair:
 
     def _make_contexts(self, size: int) -> None:
         layers, target = self.info.gpu_layers, self.target
+        log.taken()  # of contexts that are gone
         context, target_kv = target_context(
             target.model, self.options, self.threads, layers, size, target.piece_size
         )

@@ -6,25 +6,27 @@ Knows where cells lie and what is left after a rewind; nothing of sampling, roun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
 
 import llama_cpp
 
-from gemma_mtp.api import MAX_WIDTH
+from gemma_mtp.api import DECIDED, MAX_WIDTH
 from gemma_mtp.llama import window_cells
 from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
 from gemma_mtp.llama.ring import Ring
+from gemma_mtp.llama.shortlist import Chooser, Shortlist, gone
 from gemma_mtp.llama.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
 class SavedTarget:
-    """The sliding window of the cache, and the last token's logits and hidden state."""
+    """The sliding window of the cache, and the last token's hidden state and logits: all of them,
+    or a shortlist that tells whatever is asked of one."""
 
     window: window_cells.Bytes
-    row: Row | None = None
+    row: Row | Shortlist | None = None
     hidden: Row | None = None
 
     @property
@@ -54,6 +56,7 @@ class LlamaTarget:
         self.piece_size = piece_size
         self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
         self.gives_hidden = False
+        self.shortens = False  # whether it gives shortlists where these are enough
         self.model_bytes: int = llama_cpp.llama_model_size(model)
         self._window: int = llama_cpp.llama_model_n_swa(model)
         self._batch = Batch(max(piece_size, MAX_WIDTH))
@@ -70,6 +73,9 @@ class LlamaTarget:
         # Restored cells before this position are empty: no token looks at them, until a rewind.
         self._oldest = 0
         self._restored: Row | None = None
+        self._chooser = Chooser(context, self.vocabulary.size, self.shortens)
+        self._rows: Row | list[Shortlist] = []
+        self._whole: Row | None = None  # those of the last `decode`, evaluated again
         self._logits = Rows(self.vocabulary.size)
         self._hidden = Rows(self.embedding_width)
 
@@ -77,8 +83,21 @@ class LlamaTarget:
         """The context is freed; to forget positions does nothing until there is another one."""
         self._memory = None
 
-    def decode(self, tokens: Sequence[int], position: int, outputs: int) -> Row:
-        """Evaluate `tokens` at `position`...; logits [outputs, vocabulary] of the last `outputs`.
+    @overload
+    def decode(
+        self, tokens: Sequence[int], position: int, outputs: int, short: Literal[False] = False
+    ) -> Row: ...
+
+    @overload
+    def decode(
+        self, tokens: Sequence[int], position: int, outputs: int, short: bool
+    ) -> Row | list[Shortlist]: ...
+
+    def decode(
+        self, tokens: Sequence[int], position: int, outputs: int, short: bool = False
+    ) -> Row | list[Shortlist]:
+        """Evaluate `tokens` at `position`...; logits [outputs, vocabulary] of the last `outputs`,
+        or a shortlist of each where `short` says that one will do, and the device can choose.
 
         The rows are llama.cpp's own memory, valid until the next call.
         """
@@ -88,11 +107,34 @@ class LlamaTarget:
             batch.positions[i] = position + i
             batch.outputs[i] = i >= n - outputs
         batch.struct.n_tokens = n
-        evaluate(self.context, batch)
-        self._ring.add(position + n)
         self._first_output = n - outputs
-        self._restored = None
+        self._restored = self._whole = None
+        short = self._chooser.turn(short) if outputs else False
+        self._evaluate()
+        found = self._chooser.read(n - outputs, outputs, self._again) if short else []
+        self._rows = found or self._whole_rows(outputs, again=short)
+        return self._rows
+
+    def _evaluate(self) -> None:
+        evaluate(self.context, self._batch)
+        last = self._batch.struct.n_tokens - 1
+        self._ring.add(self._batch.positions[last] + 1)
+
+    def _whole_rows(self, outputs: int, again: bool) -> Row:
+        """All logits of the last `decode`; `again`: it is evaluated once more for them."""
+        if again:
+            self._chooser.turn(False)
+            self.keep(self._batch.positions[0])
+            self._evaluate()
         return self._logits.at(llama_cpp.llama_get_logits(self.context), outputs)
+
+    def _again(self, output: int) -> Row:
+        """All logits of an output of the last `decode`, which gave shortlists."""
+        if self._whole is None:
+            self._chooser.rest()
+            self._whole = self._whole_rows(len(self._rows), again=True)
+        row: Row = self._whole[output]
+        return row
 
     def hidden(self, row: int) -> Row:
         """Final hidden state [embedding_width] of output `row` of the last `decode`."""
@@ -145,16 +187,23 @@ class LlamaTarget:
     def save(self, complete: bool) -> SavedTarget | None:
         """What a later `rewind` to here would miss; None where it cannot be had.
 
-        `complete`: also the rows of the last `decode`, which had one output.
+        `complete`: also the rows of the last `decode`, which had one output, unless that is a
+        shortlist that leaves something open.
         """
         state = window_cells.save(self.context) if self._window else None
         if state is None:
             return None
         if not complete:
             return SavedTarget(state)
-        logits = self._logits.at(llama_cpp.llama_get_logits(self.context), 1)
+        row = self._rows[0]
+        if isinstance(row, Shortlist):
+            if row.sure < DECIDED:
+                return SavedTarget(state)
+            row = replace(row, whole=gone)
+        else:
+            row = row.copy()
         hidden = self.hidden(0).copy() if self.gives_hidden else None
-        return SavedTarget(state, logits[0].copy(), hidden)
+        return SavedTarget(state, row, hidden)
 
     def restore(self, saved: SavedTarget, length: int) -> bool:
         """Go back to the `length` positions at which `saved` was taken, which were kept since.

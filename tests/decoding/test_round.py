@@ -32,7 +32,7 @@ class ScriptedTarget:
         rng = np.random.default_rng([len(tokens), *tokens[-3:]])
         return (self.sharpness * rng.normal(size=VOCABULARY)).astype(np.float32)
 
-    def decode(self, tokens, position, outputs):
+    def decode(self, tokens, position, outputs, short=False):
         assert position == len(self.cache), "evaluated behind a hole or over live positions"
         self.widths.append(len(tokens))
         self.rows = []
@@ -68,7 +68,7 @@ class ScriptedDrafter:
         assert hidden[0] == position, "the hidden state must be that of the token before"
         self.tokens = list(self.target.cache)
 
-    def step(self, token):
+    def step(self, token, short=False):
         self.tokens.append(token)
         row = self.target.row_after(self.tokens)
         blur = np.random.default_rng(len(self.tokens)).normal(size=VOCABULARY)

@@ -137,7 +137,7 @@ class ScriptedDrafter:
     def begin(self, hidden, position):
         self.at = position - self.first
 
-    def step(self, token):
+    def step(self, token, short=False):
         self.at += 1
         row = np.zeros(self.size, np.float32)
         known = self.at < len(self.ids) and self.random.random() >= self.wrong
@@ -549,10 +549,10 @@ def test_auto_says_whether_drafts_pay(monkeypatch, four, use):
         now += 0.001 * (1 + (four - 1) * (len(tokens) - 1) / 3)
         return decode(tokens, *rest)
 
-    def draft(token):
+    def draft(token, *rest):
         nonlocal now
         now += 0.00005
-        return step(token)
+        return step(token, *rest)
 
     monkeypatch.setattr(engine.pair.target, "decode", verify)
     monkeypatch.setattr(engine.pair.drafter, "step", draft)
@@ -664,7 +664,7 @@ class FailingDrafter:
     def begin(self, hidden, position):
         self.drafter.begin(hidden, position)
 
-    def step(self, token):
+    def step(self, token, short=False):
         self.steps += 1
         if self.steps <= self.good:
             return self.drafter.step(token)

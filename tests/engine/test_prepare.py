@@ -54,7 +54,7 @@ class Chat:
         engine.cache.rewind(0)
         engine.cache.shelf._kept.clear()
 
-    def decode(self, tokens, position, outputs):
+    def decode(self, tokens, position, outputs, short=False):
         if threading.current_thread() is threading.main_thread():
             self.in_front += len(tokens)
         else:

@@ -22,7 +22,7 @@ class CountingTarget:
     def __init__(self, window=1000):
         self.cache, self.evaluated, self.window = [], 0, window
 
-    def decode(self, tokens, position, outputs):
+    def decode(self, tokens, position, outputs, short=False):
         assert position == len(self.cache)
         self.cache += tokens
         self.evaluated += len(tokens)

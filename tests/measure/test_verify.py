@@ -344,7 +344,7 @@ def test_drafts_accepted_by_mistake_are_found_and_are_no_near_tie(tiny, monkeypa
 def test_a_drafter_that_fails_gives_no_verdict():
     engine = load(TINY, LoadOptions(context=2048, threads=1))
     step = engine.pair.drafter.step
-    engine.pair.drafter.step = lambda token: np.full_like(step(token), np.nan)
+    engine.pair.drafter.step = lambda token, short: np.full_like(step(token), np.nan)
     with pytest.raises(
         BadPair, match="cannot be measured here: The drafter computed no usable numbers"
     ):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gemma_mtp.api import End, Message, Request, Sampling
 from gemma_mtp.decoding.draft_length import LONGEST
 from gemma_mtp.decoding.row_probe import ROWS, probe_rows, row_after, smooth_start
@@ -151,7 +153,7 @@ def _explain(
         row = engine.cache.last_row
         if common:
             row = row_after(target, common, prompt.end, width)
-        if row is not None:
+        if isinstance(row, np.ndarray):
             rows.append(capped(row, target.softcap))
     engine.cache.rewind(0)
     position, seed = prompt.end + at, plain.seed
