@@ -74,10 +74,6 @@ class Run:
     seconds: float
 
     @property
-    def mean_length(self) -> float:
-        return self.tokens / self.rounds
-
-    @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds
 

@@ -55,11 +55,6 @@ class Shape:
         """Layers whose cache grows with the context."""
         return sum(map(self.is_full, range(self.owners)))
 
-    def kv_bytes_per_token(self, kind: str = "f16") -> float:
-        """What the growing layers keep of one token: keys and values."""
-        values = 2 * self.growing_layers * self.kv_heads_full * self.head_full
-        return values * KV_TYPES[kind].bytes
-
     def kv_bytes_per_cell(self, kind: str = "f16") -> float:
         """What the sliding layers keep in one of their cells."""
         sliding = self.owners - self.growing_layers

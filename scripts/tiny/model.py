@@ -211,11 +211,6 @@ def target_hidden(
     return hidden, Memory(sliding=caches["S"], full=caches["F"])
 
 
-def target_logits(weights: Weights, hidden: torch.Tensor, shape: TargetShape) -> torch.Tensor:
-    """Logits of hidden states that come out of `target_hidden`."""
-    return soft_cap(linear(hidden, weights["token_embd.weight"]).float(), shape.softcap)
-
-
 # ---- drafter -------------------------------------------------------------------------------
 
 

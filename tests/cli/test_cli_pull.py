@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.fakes import FakeEnvironment, Outcome, invoke
 from support.hub_server import Hub, Stored
-from support.pulls import real_pair
+from support.pulls import catalogue_of, real_pair
 
 from gemma_mtp import paths
 from gemma_mtp.cli.app import main
@@ -21,17 +21,14 @@ from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.positionals import Words, read_words
 from gemma_mtp.cli.pull_view import JsonView, PullView, Rate, ready_line
 from gemma_mtp.models import check_cache
-from gemma_mtp.models.catalogue import Catalogue, load_catalogue
+from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import PullNote, PullProgress, PullReady, PullSilence, PullWait
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 from gemma_mtp.text import duration
 
-CATALOGUE = """
-[sampling]
-temperature = 1.0
-
+BUILT_IN = """
 [[model]]
 name = "tiny"
 title = "Built in"
@@ -39,34 +36,17 @@ parameters = "1M"
 context_length = 4096
 [[model.source]]
 builtin = true
-drafter = {{ file = "tiny-drafter.gguf", quantization = "Q8_0" }}
-targets = [{{ tag = "default", file = "tiny-target.gguf", quantization = "Q4_0" }}]
-
-[[model]]
-name = "12b"
-title = "A small one"
-parameters = "1M"
-context_length = 4096
-[[model.source]]
-repo = "org/pair"
-revision = "0123456789abcdef0123456789abcdef01234567"
-qat = true
-drafter = {{ file = "mtp-target.gguf", quantization = "Q4_0", bytes = {d.size}, sha256 = "{d.sha256}" }}
-targets = [
-  {{ tag = "qat", file = "target.gguf", quantization = "Q4_0", bytes = {t.size}, sha256 = "{t.sha256}" }}
-]
-"""  # noqa: E501
+drafter = { file = "tiny-drafter.gguf", quantization = "Q8_0" }
+targets = [{ tag = "default", file = "tiny-target.gguf", quantization = "Q4_0" }]
+"""
 
 
 @pytest.fixture
 def env(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     """The real world, with a catalogue of one pair that is on the hub of this test."""
     real = real_pair(tmp_path / "real")
-    hub.files = {"target.gguf": Stored.of(real["target"]),
-                 "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
     there = Environment()
-    files = {"t": hub.files["target.gguf"], "d": hub.files["mtp-target.gguf"]}
-    there.__dict__["catalogue"] = Catalogue(CATALOGUE.format(**files))
+    there.__dict__["catalogue"] = catalogue_of(hub, **real, more=BUILT_IN)
     return there
 
 
@@ -285,9 +265,9 @@ def test_for_scripts_the_warning_is_an_event(
 
 
 def test_nothing_is_said_about_a_model_that_is_here(env: Environment) -> None:
-    known = env.catalogue.entries[1]
+    known = env.catalogue.entries[0]
     large = replace(known, shape=load_catalogue().entries[-1].shape)
-    env.catalogue.entries[1] = env.catalogue._found["12b"] = large
+    env.catalogue.entries[0] = env.catalogue._found["12b"] = large
     env.__dict__["machine"] = lambda: Machine(int(5e8), int(8e9), cores=4)
     assert "12b does not fit in memory" in pull(env, "12b").stderr
     assert pull(env, "12b").stderr == "12b is ready: gemma-mtp chat 12b\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.pairs import TINY
 
 from gemma_mtp.api import End, LoadOptions, Message, Request
 from gemma_mtp.decoding.transcript import Transcript, of_tokens
@@ -12,7 +13,6 @@ from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
 from gemma_mtp.llama import load_pair
-from tests.support.pairs import TINY
 
 LONG = "Tell me a long story about a dog and a cat who went to the sea. " * 12
 

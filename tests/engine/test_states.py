@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.pairs import TINY
 
 from gemma_mtp.api import End, Keeping, LoadOptions, Message, Request
 from gemma_mtp.decoding.transcript import Transcript
@@ -18,7 +19,6 @@ from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.engine.prompt_cache import NEGLIGIBLE
 from gemma_mtp.models import chat_states
 from gemma_mtp.models.chat_states import ChatStates
-from tests.support.pairs import TINY
 
 LONG = "Tell me a long story about a dog and a cat who went to the sea. " * 12
 KEEP = Keeping("chat-1", 10**9)

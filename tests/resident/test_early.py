@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.engines import status, wait_until
+from support.pairs import TINY
 
 from gemma_mtp import paths
 from gemma_mtp.api import LoadOptions
@@ -17,7 +18,6 @@ from gemma_mtp.resident.attach import attach
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.sockets import connect, is_running
 from gemma_mtp.settings import Options
-from tests.support.pairs import TINY
 
 
 @pytest.fixture(autouse=True)

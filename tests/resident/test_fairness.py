@@ -5,24 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from support.engines import wait_until
+from support.fakes import Script
+from support.scripted_resident import NEVER, Engine, request, said
 
 from gemma_mtp.api import End, Event, Message, Progress, Request, TextDelta, Waiting
 from gemma_mtp.resident.client import EngineDied, ResidentPair
-from tests.resident.test_turns import NEVER, Engine, request, said
-from tests.support.fakes import Script
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    with TemporaryDirectory() as short:
-        running = Engine(Path(short))
-        yield running
-        running.close()
 
 
 class Asking:

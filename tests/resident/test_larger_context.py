@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
+from support.fakes import FakeEngine, Script
+from support.scripted_resident import FILES, NEVER, Engine, request, said
 
 from gemma_mtp.api import DEFAULT_CONTEXT, DeviceShare, Loading, LoadOptions, Placement
 from gemma_mtp.errors import DoesNotFit, UsageError
 from gemma_mtp.resident.client import ResidentPair
-from tests.resident.test_turns import FILES, NEVER, Engine, request, said
-from tests.support.fakes import FakeEngine, Script
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    with TemporaryDirectory() as short:
-        running = Engine(Path(short))
-        yield running
-        running.close()
 
 
 def test_a_smaller_context_or_none_uses_what_is_loaded(engine: Engine) -> None:

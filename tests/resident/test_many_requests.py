@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from support.engines import status, wait_until
+from support.pairs import TINY
 
 from gemma_mtp.api import End, LoadOptions, Message, Request, TextDelta
 from gemma_mtp.resident.client import ResidentPair
-from tests.support.pairs import TINY
 
 CLIENTS, EACH = 8, 25
 CONTEXTS = (1024, 2048)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.engines import status, wait_until
+from support.pairs import TINY
 
 from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
 from gemma_mtp.resident.attach import attach
@@ -23,7 +24,6 @@ from gemma_mtp.resident.identity import SOCKET
 from gemma_mtp.resident.keep import BUILD_SERVERS
 from gemma_mtp.resident.sockets import connect, is_running
 from gemma_mtp.settings import Options
-from tests.support.pairs import TINY
 
 NEVER = threading.Event()
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 import pytest
 from support.engines import status, wait_until
 from support.fakes import FakeEngine, invoke
-from test_turns import Engine, request, said
+from support.pairs import TINY
+from support.scripted_resident import Engine, request, said
 
 from gemma_mtp.api import LoadOptions, TextDelta
 from gemma_mtp.resident import line, outbox
@@ -26,7 +26,6 @@ from gemma_mtp.resident.outbox import Outbox
 from gemma_mtp.resident.sockets import is_running
 from gemma_mtp.resident.start import connect_or_start, kill
 from gemma_mtp.resident.wire import Connection, Disconnected, Unread
-from tests.support.pairs import TINY
 
 NEVER = threading.Event()
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
@@ -87,13 +86,6 @@ def test_one_that_hangs_in_the_middle_of_a_reply_is_noticed(
     with pytest.raises(EngineSilent):
         list(events)
     assert kill(engine_home) == pid
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    running = Engine(tmp_path)
-    yield running
-    running.close()
 
 
 def test_one_that_has_nothing_to_say_says_that_it_is_there(

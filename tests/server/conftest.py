@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from support.server_process import Server, server_process
 from support.serving import FakeEngines, serving
 
 from gemma_mtp.models.catalogue import load_catalogue
@@ -47,6 +48,13 @@ def home() -> Iterator[Path]:
             os.environ.pop(HOME_VARIABLE)
             if before is not None:
                 os.environ[HOME_VARIABLE] = before
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    """A server in a process of its own, until the file's tests are done."""
+    with server_process(home) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.server_process import Server, server_process
+from support.server_process import Server
 
 pytestmark = pytest.mark.slow
 QUIET = ("--no-git", "--yes", "--no-check-update", "--no-show-model-warnings", "--no-pretty")
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with server_process(home) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

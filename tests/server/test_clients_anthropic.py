@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +15,11 @@ from support.server_process import (  # noqa: E402
     STORY,
     Server,
     assert_stops,
-    server_process,
 )
 
 SAID: Any = [{"role": "user", "content": STORY}]
 OPTIONS = {"seed": SEED, "exact": False, **ENDLESS}
 LONG: dict[str, Any] = {"model": "tiny", "messages": SAID, "extra_body": OPTIONS}
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with server_process(home) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,19 +16,12 @@ from support.server_process import (  # noqa: E402
     STORY,
     Server,
     assert_stops,
-    server_process,
 )
 
 SAID = [{"role": "user", "content": STORY}]
 OPTIONS = {"seed": SEED, "exact": False, **ENDLESS}
 LONG: dict[str, Any] = {"model": "tiny", "messages": SAID, "options": OPTIONS}
 SHORT = {**LONG, "options": {**OPTIONS, "num_predict": SOME}}
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with server_process(home) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,17 +16,10 @@ from support.server_process import (  # noqa: E402
     STORY,
     Server,
     assert_stops,
-    server_process,
 )
 
 SAID: Any = [{"role": "user", "content": STORY}]
 LONG = {"model": "tiny", "messages": SAID, "seed": SEED, "extra_body": {"exact": False, **ENDLESS}}
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with server_process(home) as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,22 +6,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.server_process import Server, server_process
+from support.server_process import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 PYTHON = [code for kind, code in BLOCKS if kind == "python"]
 CURL = [line for kind, code in BLOCKS for line in code.splitlines() if line.startswith("curl ")]
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with server_process(home) as running:
-        yield running
 
 
 def here(text: str, server: Server) -> str:

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from ollama import Client, ResponseError
 from server.conftest import wait_until
-from support.hub_server import Hub, Stored
-from support.pulls import real_pair
+from support.hub_server import Hub
+from support.pulls import catalogue_of, real_pair
 from support.serving import serving
 
 from gemma_mtp import paths
@@ -26,22 +26,6 @@ from gemma_mtp.server.engines import Engines
 from gemma_mtp.settings import Options
 
 PADDING = bytes(3 << 20)  # after a file's header, so that it does not come in one piece
-CATALOGUE = """
-[sampling]
-
-[[model]]
-name = "12b"
-title = "A small one"
-parameters = "1M"
-context_length = 4096
-[[model.source]]
-repo = "org/pair"
-revision = "0123456789abcdef0123456789abcdef01234567"
-drafter = {{ file = "mtp-target.gguf", quantization = "Q4_0", bytes = {d.size}, sha256 = "{d.sha256}" }}
-targets = [
-  {{ tag = "qat", file = "target.gguf", quantization = "Q4_0", bytes = {t.size}, sha256 = "{t.sha256}" }}
-]
-"""  # noqa: E501
 
 
 @pytest.fixture
@@ -51,10 +35,8 @@ def served(hub: Hub, tmp_path: Path) -> Engines:
 
 
 def engines_of(hub: Hub, real: dict[str, bytes]) -> Engines:
-    hub.files = {"target.gguf": Stored.of(real["target"] + PADDING),
-                 "mtp-target.gguf": Stored.of(real["drafter"])}  # fmt: skip
-    text = CATALOGUE.format(t=hub.files["target.gguf"], d=hub.files["mtp-target.gguf"])
-    return Engines(Store(Catalogue(text)), Options())
+    catalogue = catalogue_of(hub, real["target"] + PADDING, real["drafter"])
+    return Engines(Store(catalogue), Options())
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import httpx
-
-from tests.support.serving import FakeEngines, serving
+from support.serving import FakeEngines, serving
 
 BODY = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]}
 

@@ -12,7 +12,7 @@ from support.hub_server import KAGGLE, REPO, REVISION, Hub, Stored
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.models.catalogue import Entry, RemoteFile, load_catalogue
+from gemma_mtp.models.catalogue import Catalogue, Entry, RemoteFile, load_catalogue
 from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pair_record import UNFINISHED, ready_files
@@ -25,6 +25,26 @@ CONTENTS = {  # headers of a pair, and more bytes than these need
     "target.gguf": writer.contents(*writer.target()) + bytes(range(256)) * 12_000 + b"target",
     "mtp-target.gguf": writer.contents(*writer.drafter()) + b"drafter " * 10_000,
 }
+
+
+CATALOGUE = """
+[sampling]
+temperature = 1.0
+
+[[model]]
+name = "12b"
+title = "A small one"
+parameters = "1M"
+context_length = 4096
+[[model.source]]
+repo = "org/pair"
+revision = "0123456789abcdef0123456789abcdef01234567"
+qat = true
+drafter = {{ file = "mtp-target.gguf", quantization = "Q4_0", bytes = {d.size}, sha256 = "{d.sha256}" }}
+targets = [
+  {{ tag = "qat", file = "target.gguf", quantization = "Q4_0", bytes = {t.size}, sha256 = "{t.sha256}" }}
+]
+"""  # noqa: E501
 
 
 def sha256(data: bytes) -> str:
@@ -50,6 +70,14 @@ ENTRY = Entry(
     builtin=False,
     spellings=("12b",),
 )
+
+
+def catalogue_of(hub: Hub, target: bytes, drafter: bytes, more: str = "") -> Catalogue:
+    """A catalogue of a pair with these contents, 12b, which is all that is on the hub, and `more`
+    entries."""
+    hub.files = {"target.gguf": Stored.of(target), "mtp-target.gguf": Stored.of(drafter)}
+    entry = CATALOGUE.format(t=hub.files["target.gguf"], d=hub.files["mtp-target.gguf"])
+    return Catalogue(entry + more)
 
 
 def store_with_official_drafter(hub: Hub, tmp_path: Path) -> Store:
