@@ -52,7 +52,14 @@ def quantize(
     wanted = kind_of(kind, like)
     header = work.read_source(paths.expanded(file).absolute())
     work.refuse_same(header, wanted)
-    final = _out(header, wanted, out, force)
+    final = _out(header, wanted, out)
+
+    def check() -> None:
+        if final.exists() and not force:
+            again = f"gemma-mtp quantize {shlex.quote(str(header.path))} {wanted.name}"
+            raise UsageError(f"{final} exists already.", f"{again} -o OTHER.gguf, or --force.")
+
+    check()  # before anything is read, and again when another command may have ended
     with stoppable(raising=False) as stop:
         view = StepView(stop, as_json=as_json, quiet=quiet)
         try:
@@ -63,7 +70,8 @@ def quantize(
                 bytes=expected,
                 memory=memory,
             )
-            work.quantize(header, final, wanted, expected, view, "name a file elsewhere with -o")
+            elsewhere = "name a file elsewhere with -o"
+            work.quantize(header, final, wanted, expected, view, elsewhere, check)
         finally:
             view.end()
     size = final.stat().st_size
@@ -89,7 +97,7 @@ def kind_of(typed: str | None, like: str | None, default: str = "") -> Kind:
     return read_kind(word)
 
 
-def _out(header: Header, kind: Kind, out: Path | None, force: bool) -> Path:
+def _out(header: Header, kind: Kind, out: Path | None) -> Path:
     """The file to write. Raises UsageError where it is not to be written."""
     from gemma_mtp import paths
     from gemma_mtp.models import gguf_names
@@ -105,7 +113,4 @@ def _out(header: Header, kind: Kind, out: Path | None, force: bool) -> Path:
         raise UsageError(f"{final.name} does not end in .gguf.", "Names of models do.")
     if final.exists() and any(final.samefile(part) for part in header.files or (header.path,)):
         raise UsageError("FILE and OUT are the same file.", "Name another one with -o.")
-    if final.exists() and not force:
-        again = f"gemma-mtp quantize {shlex.quote(str(header.path))} {kind.name}"
-        raise UsageError(f"{final} exists already.", f"{again} -o OTHER.gguf, or --force.")
     return final

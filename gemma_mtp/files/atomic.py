@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from gemma_mtp.files.folder_lock import is_free, try_lock
+
 ABANDONED = 3600.0  # seconds; nobody writes such a file for so long, so its writer was killed
+MOMENT = 1.0  # seconds after which a file is held by its writer, if there still is one
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -38,13 +41,14 @@ def write(
     try:
         descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
         with open(descriptor, "wb") as file:
+            try_lock(descriptor)
             file.writelines(parts)
             file.flush()
-            os.fsync(file.fileno())
-        if wanted():
-            temporary.replace(place)
-        else:
-            temporary.unlink()
+            os.fsync(descriptor)
+            if os.name == "posix":  # where an open file can be renamed, and is held until then
+                _named(temporary, place, wanted())
+        if os.name != "posix":
+            _named(temporary, place, wanted())
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -54,6 +58,13 @@ def write(
             old.unlink()
 
 
+def _named(temporary: Path, place: Path, wanted: bool) -> None:
+    if wanted:
+        temporary.replace(place)
+    else:
+        temporary.unlink()
+
+
 def abandoned(folder: Path, beginning: str = "") -> list[Path]:
     """What writers of files whose names begin so left in a folder when they were killed."""
     found: list[Path] = []
@@ -61,6 +72,7 @@ def abandoned(folder: Path, beginning: str = "") -> list[Path]:
         for name in os.listdir(folder):
             if name.startswith(beginning) and name.endswith(".tmp"):
                 path = folder / name
-                if time.time() - path.stat().st_mtime > ABANDONED:
+                age = time.time() - path.stat().st_mtime
+                if age > ABANDONED or (age > MOMENT and is_free(path)):
                     found.append(path)
     return found

@@ -79,6 +79,10 @@ if sys.platform == "win32":
             return False
         return True
 
+    def is_free(path: Path) -> bool:
+        """Nothing is known of files that are being written."""
+        return False
+
 else:
     import fcntl
 
@@ -89,4 +93,18 @@ else:
         except OSError as error:
             # Some network file systems know no locks; two pulls at once are rare enough there.
             return error.errno not in BUSY
+        return True
+
+    def is_free(path: Path) -> bool:
+        """Whether no process holds a file as `try_lock` does; False where that cannot be told."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
         return True

@@ -53,13 +53,18 @@ def copies_of(folder: Path) -> list[Path]:
 
 
 def unneeded() -> list[tuple[Path, str]]:
-    """Folders of copies whose originals are gone or changed, and why each is of no use."""
-    found = [(copy, *_origin(copy)) for copy in _copies()]
-    return [
-        (copy, f"converted from {Path(path).name or 'a file'}, which is gone or has changed")
-        for copy, path, state in found
-        if not path or state_of(Path(path)) != state
-    ]
+    """Folders of copies whose originals are gone or changed, and what killed writers left; and why
+    each is of no use."""
+    found: list[tuple[Path, str]] = []
+    for copy in _copies():
+        path, state = _origin(copy)
+        left = atomic.abandoned(copy)
+        if path and state_of(Path(path)) == state:
+            found += [(part, f"left by a conversion of {Path(path).name}") for part in left]
+        elif len(left) == len([*copy.glob("*.tmp")]):  # nobody writes there just now
+            name = Path(path).name or "a file"
+            found.append((copy, f"converted from {name}, which is gone or has changed"))
+    return found
 
 
 def _convert(target: Path, drafter: Path) -> Path:

@@ -78,6 +78,37 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(home: Path) -> None:
 
 
 @posix
+def test_what_a_killed_writer_left_goes_at_once_and_what_a_living_one_writes_stays(
+    home: Path,
+) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+from gemma_mtp.files import atomic
+def parts():
+    yield b"begun"
+    print("writing", flush=True)
+    time.sleep(600)
+atomic.write(Path(sys.argv[1]), parts(), private=False)
+"""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, str(home / "file")], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    (part,) = home.glob("file.*.tmp")
+    soon = time.time() - 2 * atomic.MOMENT
+    os.utime(part, (soon, soon))
+    atomic.write_text(home / "file", "text")
+    assert part.exists()
+    writer.kill()
+    writer.communicate()
+    os.utime(part, (soon, soon))
+    atomic.write_text(home / "file", "text")
+    assert [path.name for path in home.iterdir()] == ["file"]
+
+
+@posix
 def test_a_log_that_cannot_be_written_says_nothing(home: Path) -> None:
     """In a process of its own: a file that grows no further, and llama.cpp that logs on."""
     program = """

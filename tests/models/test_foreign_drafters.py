@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Samplin
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.engine.engine import load
 from gemma_mtp.errors import BadPair, GemmaMtpError
+from gemma_mtp.files import atomic
 from gemma_mtp.models import converted_drafter, drafter_offer, gguf, pair_check
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.gguf_header import NUMBERS
@@ -318,3 +323,35 @@ def test_prune_removes_copies_of_what_is_gone(tmp_path: Path) -> None:
     assert [leftover.path for leftover in leftovers(shop)] == [made.parent]
     assert invoke("prune", "--yes", env=Environment()).status == 0
     assert not made.parent.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of files")
+def test_a_conversion_that_was_killed_leaves_nothing_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_converter(tmp_path / "theirs.gguf")
+    program = """
+import os, signal, sys
+from gemma_mtp.files import atomic
+from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.models.store import Store
+named = atomic._named
+def killed(temporary, place, wanted):
+    if place.suffix == ".gguf":
+        os.kill(os.getpid(), signal.SIGKILL)
+    named(temporary, place, wanted)
+atomic._named = killed
+Store(load_catalogue()).resolve(sys.argv[1])
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "model.gguf")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (part,) = (paths.cache_dir() / "converted").rglob("*.tmp")
+    shop = Store(load_catalogue())
+    assert leftovers(shop) == []  # it may be at work
+    monkeypatch.setattr(atomic, "MOMENT", 0.0)
+    assert [leftover.path for leftover in leftovers(shop)] == [part.parent]
+    made = resolve(tmp_path / "model.gguf").drafter
+    assert made is not None
+    assert {path.name for path in made.parent.iterdir()} == {made.name, converted_drafter.ORIGIN}
+    part.touch()
+    assert [leftover.path for leftover in leftovers(shop)] == [part]

@@ -5,6 +5,7 @@ The commands `quantize` and `convert` call it. Knows headers, and the process th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,10 +100,10 @@ def expected_bytes(header: Header, kind: Kind) -> int:
 
 def quantize(
     header: Header, out: Path, kind: Kind, expected: int, progress: Progress,
-    elsewhere: str = disk.ELSEWHERE,
+    elsewhere: str = disk.ELSEWHERE, begin: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Write the model as `out`, which is not there before it is whole. `elsewhere`: how to have it
-    in another folder.
+    in another folder. `begin` is called once nobody else can write it, and may raise.
 
     Raises GemmaMtpError where the disk has no room for the `expected` bytes or refuses them, and
     Cancelled when `progress` says so.
@@ -116,4 +117,5 @@ def quantize(
         if {name: tensor.shape for name, tensor in found.tensors.items()} != tensors:
             raise BadPair(f"{out.name} has not the tensors of {header.path.name}.")
 
-    run_step("quantizing", words, out, expected, progress, check, elsewhere=elsewhere)
+    run_step("quantizing", words, out, expected, progress, check, elsewhere=elsewhere,
+             begin=begin)  # fmt: skip

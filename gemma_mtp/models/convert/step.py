@@ -40,17 +40,20 @@ def run_step(
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
     elsewhere: str = disk.ELSEWHERE,
+    begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `words`, in which the path `unfinished(out)` stands for the file, and give it its name
     when `check` has raised nothing.
 
     `expected`: bytes it will have, about. Raises Cancelled when `progress` says so, GemmaMtpError
     for a step that fails and for what the disk refuses. What a failed one said is kept as `log`;
-    `env` is added to its environment. `elsewhere`: how to have the file in another folder.
+    `env` is added to its environment. `elsewhere`: how to have the file in another folder. `begin`
+    is called when nobody else can write the file any more, and may raise.
     """
     temporary = unfinished(out)
     try:
         with _alone(temporary, out) as held:
+            begin()
             command = [*CHILD, str(temporary), *words]
             said = _run(doing, command, out, expected, progress, env or {}, held)
             if said is not None:

@@ -131,3 +131,21 @@ def test_where_the_file_cannot_be_written_another_place_is_advised(
     assert status == 1
     assert "name a file elsewhere with -o" in said
     assert "GEMMA_MTP_HOME" not in said
+
+
+def test_a_file_that_another_command_finishes_meanwhile_stays(
+    pair: PairFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, expected_bytes = tmp_path / "made.gguf", quantize.expected_bytes
+
+    def slow(*asked: object) -> int:
+        made.write_text("by another command")
+        return expected_bytes(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(quantize, "expected_bytes", slow)
+    status, _, said = run("quantize", pair.target, "Q8_0", "-o", made)
+    assert (status, f"{made} exists already." in said) == (2, True)
+    assert made.read_text() == "by another command"
+    assert not list(tmp_path.glob("*.unfinished"))
+    assert run("quantize", pair.target, "Q8_0", "-o", made, "--force")[0] == 0
+    assert matrices(made) == {"Q8_0"}
