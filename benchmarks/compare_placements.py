@@ -6,9 +6,10 @@ No card is needed, and no weights: benchmarks/hollow/devices.cpp gives llama.cpp
 compute nothing, and the files have headers only. LLAMA_CPP is the folder of its source, of the
 installed version (vendor/llama.cpp in llama-cpp-python's source distribution); a C++ compiler is
 needed. All sizes, contexts, cache types and placements: whole, parted, experts apart, on one device
-and on two. `--backend` takes devices as those of Vulkan, Metal (MTL) or RPC instead of CUDA.
-`--write` keeps the figures, which tests/models/test_reserved.py compares with the estimate.
-Printed: the least and the most by which an estimate is more than what is reserved.
+and on two, and some of these with longer pieces of a prompt. `--backend` takes devices as those of
+Vulkan, Metal (MTL) or RPC instead of CUDA. `--write` keeps the figures, which
+tests/models/test_reserved.py compares with the estimate. Printed: the least and the most by which
+an estimate is more than what is reserved.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import llama_cpp
 
+from gemma_mtp.decoding.device_trials import LONGER_PIECES
 from gemma_mtp.models import gguf
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.gguf_writer import head, padded, size_of
@@ -84,6 +86,10 @@ def plans(entry: Entry, weights: Weights, backend: str) -> Iterator[tuple[Plan, 
                     for count in (1, 2) if flash else (1,):
                         if counts := divided(plan, count):
                             yield plan, counts
+                    if kv_type == "f16" and context < CONTEXTS[-1]:
+                        for piece in LONGER_PIECES:
+                            longer = replace(plan, wanted=replace(wanted, piece=piece))
+                            yield longer, [layers]
 
 
 def divided(plan: Plan, count: int) -> list[int]:
@@ -104,7 +110,10 @@ def line(plan: Plan, counts: list[int], drafter: int) -> str:
     wanted = plan.wanted
     kind, flash = KV_TYPES[wanted.kv_type].number, int(wanted.flash_attention)
     layers = ",".join(map(str, counts))
-    return f"{plan.layers} {plan.kept} {wanted.context} {kind} {flash} {layers} {drafter}"
+    return (
+        f"{plan.layers} {plan.kept} {wanted.context} {kind} {flash} {wanted.piece} {layers} "
+        f"{drafter}"
+    )
 
 
 def compare(
@@ -123,8 +132,8 @@ def compare(
         lines.append(line(plan, counts, drafter))
         found.append({
             "context": plan.wanted.context, "kv_type": plan.wanted.kv_type,
-            "flash_attention": plan.wanted.flash_attention, "layers": plan.layers,
-            "kept": plan.kept, "counts": counts,
+            "flash_attention": plan.wanted.flash_attention, "piece": plan.wanted.piece,
+            "layers": plan.layers, "kept": plan.kept, "counts": counts,
             "estimated": [share.bytes for share in placement.gpus],
         })  # fmt: skip
     command = [program, *files, "3", backend]

@@ -5,10 +5,10 @@
 // Registers COUNT devices with llama.cpp, loads both files without their weights (`no_alloc`), and
 // writes for each placement what llama.cpp would reserve on each device: bytes for the model, the
 // context, and to compute in. A placement is a line: layers on devices, layers whose experts are
-// not, context, number of the KV cache's type, 1 for flash attention, layers of each device joined
-// by commas, and the number of the drafter's device, -1 for the CPU. Devices take memory by the
-// rules of that backend; all but RPC's compute long prompts for layers that they do not have. All
-// work in turns. What Metal maps of a file is not shown: nothing is read.
+// not, context, number of the KV cache's type, 1 for flash attention, tokens evaluated at once,
+// layers of each device joined by commas, and the number of the drafter's device, -1 for the CPU.
+// Devices take memory by the rules of that backend; all but RPC's compute long prompts for layers
+// that they do not have. All work in turns. What Metal maps of a file is not shown: nothing is read.
 // Built and used by benchmarks/compare_placements.py.
 
 #include "ggml-backend-impl.h"
@@ -26,8 +26,8 @@
 
 static std::string backend;
 static bool is(const char * name) { return backend == name; }
-static const int TOKENS_AT_ONCE = 512, ROWS = 9;  // GPU_PIECE and MAX_WIDTH of gemma_mtp.api
-static const int64_t WORTH_A_COPY = 32;           // rows from which a card reads weights elsewhere
+static const int ROWS = 9;               // MAX_WIDTH of gemma_mtp.api
+static const int64_t WORTH_A_COPY = 32;  // rows from which a card reads weights elsewhere
 
 struct Hollow {
     std::string name;
@@ -190,9 +190,9 @@ int main(int, char ** argv) {
     llama_log_set(only_errors, nullptr);
     add_devices(atoi(argv[3]));
     llama_backend_init();
-    int layers, kept, tokens, type, flash, drafter_on;
+    int layers, kept, tokens, type, flash, piece, drafter_on;
     char divided[256];
-    while (scanf("%d %d %d %d %d %255s %d", &layers, &kept, &tokens, &type, &flash, divided, &drafter_on) == 7) {
+    while (scanf("%d %d %d %d %d %d %255s %d", &layers, &kept, &tokens, &type, &flash, &piece, divided, &drafter_on) == 8) {
         std::vector<float> shares(llama_max_devices() + 1, 0);
         std::vector<ggml_backend_dev_t> used;
         for (char * part = strtok(divided, ","); part; part = strtok(nullptr, ",")) {
@@ -208,7 +208,7 @@ int main(int, char ** argv) {
 
         auto params = llama_context_default_params();
         params.n_ctx = tokens;
-        params.n_batch = params.n_ubatch = TOKENS_AT_ONCE;
+        params.n_batch = params.n_ubatch = piece;
         params.n_outputs_max = params.n_outputs_max_per_seq = ROWS;
         params.type_k = params.type_v = (ggml_type) type;
         params.swa_full = false;

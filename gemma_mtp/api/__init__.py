@@ -4,9 +4,12 @@ Lines go down as a `Request`, events come up; nothing here knows llama.cpp or a 
 """
 
 from gemma_mtp.api.device_options import (
+    CPU_PIECE,
     DECIDED,
+    GPU_PIECE,
     ON_CPU_OPTIONS,
     SHORTLIST,
+    TRYING_SECONDS,
     DeviceChoice,
     DeviceOptions,
     Duel,
@@ -35,9 +38,7 @@ from gemma_mtp.api.messages import (
     Turn,
 )
 from gemma_mtp.api.pair import (
-    CPU_PIECE,
     DEFAULT_CONTEXT,
-    GPU_PIECE,
     MAX_WIDTH,
     ROOM_TO_REPLY,
     SHELF_BYTES,

@@ -6,10 +6,13 @@ alone nothing is measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from gemma_mtp.api.pair import CPU_PIECE, GPU_PIECE
+# Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
+# moment on a CPU. The size must not depend on timing from one load to the next: pieces of another
+# size give other last bits, and exact mode another text.
+GPU_PIECE, CPU_PIECE = 512, 64
+TRYING_SECONDS = 30  # that what is fastest may be looked for, when a pair is loaded the first time
 
 # Tokens of a shortlist, and up to which top-k it is used: between these two lie the tokens that may
 # be tied at its end. Gemma's own top-k is 64.
@@ -38,10 +41,6 @@ class DeviceOptions:
             return ()
         return (self.piece, self.flash_attention, self.shortlist)
 
-    def but(self, **changes: Any) -> DeviceOptions:
-        """The same with one thing changed."""
-        return replace(self, **changes)
-
 
 @dataclass(frozen=True)
 class Duel:
@@ -63,5 +62,31 @@ class DeviceChoice:
     options: DeviceOptions
     duels: tuple[Duel, ...] = ()
 
+    @property
+    def in_words(self) -> str:
+        """What was chosen and by how much it is faster, "" where nothing was measured."""
+        won = [duel for duel in self.duels if duel.won]
+        words = ", ".join(map(_in_words, won))
+        usual = f"{self.options.piece} tokens of a prompt at once, nothing that was tried is faster"
+        return words or (usual if self.duels else "")
+
+
+def _in_words(duel: Duel) -> str:
+    tried, against = duel.tried, duel.against
+    if tried.piece != against.piece:
+        what = f"{tried.piece} tokens of a prompt at once instead of {against.piece}"
+    elif tried.flash_attention != against.flash_attention:
+        what = f"{'with' if tried.flash_attention else 'no'} flash attention"
+    else:
+        what = "candidates chosen there"
+    gains = {"reads": duel.reading, "writes": duel.writing}
+    told = [f"{does} {gain:.2f} times as fast" for does, gain in gains.items() if _shows(gain)]
+    return f"{what} ({' and '.join(told)})"
+
+
+def _shows(gain: float) -> bool:
+    return not 0.98 < gain < 1.02
+
 
 ON_CPU_OPTIONS = DeviceOptions(CPU_PIECE)
+ON_CPU_CHOICE = DeviceChoice(ON_CPU_OPTIONS)

@@ -19,7 +19,8 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Loading:
-    """The pair is loaded before the reply; `fraction` of it is done, from 0 to 1."""
+    """The pair is loaded before the reply; `fraction` of it is done, from 0 to 1. From 1 to 2 it
+    is loaded, and what is fastest on its GPU is tried, which is done once."""
 
     type: ClassVar = "loading"
     fraction: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from gemma_mtp.api.device_options import ON_CPU_CHOICE, DeviceChoice
 from gemma_mtp.api.messages import Message
 from gemma_mtp.api.placement import ON_CPU, Placement
 from gemma_mtp.api.preset import Preset
@@ -13,10 +14,6 @@ from gemma_mtp.settings import MAX_DRAFT, Options, Sampling
 DEFAULT_CONTEXT = 8192
 ROOM_TO_REPLY = 256  # tokens that a context should have free after what it is made larger for
 
-# Tokens evaluated at once. A long piece is faster on a GPU; a short one lets Ctrl-C land within a
-# moment on a CPU. The size must not depend on timing: pieces of another size give other last bits,
-# and exact mode another text.
-GPU_PIECE, CPU_PIECE = 512, 64
 MAX_WIDTH = MAX_DRAFT + 1  # rows that one round checks at the most
 
 
@@ -100,6 +97,7 @@ class PairInfo:
     `drafter_of` is the model that the drafter was made for, where that is another one.
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
+    `device_choice` says how it is evaluated where that differs by device, and why.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -122,6 +120,7 @@ class PairInfo:
     drafter_choice: str = ""
     placement: Placement = ON_CPU
     exact_holds: bool = True
+    device_choice: DeviceChoice = ON_CPU_CHOICE
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

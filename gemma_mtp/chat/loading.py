@@ -48,12 +48,12 @@ def load(
 def loaded(begin: Callable[[Callable[[float], bool]], Pair], printer: Printer) -> Pair:
     """The pair that `begin` loads, which is given what takes note of its progress. Where a GPU has
     a part in it, what is where is said once, when it has been loaded."""
-    is_new = False
+    most = 0.0
     with stoppable() as cancel:
 
         def progress(fraction: float) -> bool:
-            nonlocal is_new
-            is_new = is_new or fraction > 0
+            nonlocal most
+            most = max(most, fraction)
             printer.loading(fraction)
             return not cancel.is_set()
 
@@ -65,9 +65,11 @@ def loaded(begin: Callable[[Callable[[float], bool]], Pair], printer: Printer) -
     info = engine.info
     for warning in info.warnings:
         printer.line(warning)
-    if is_new and info.placement.gpus:
+    if most > 0 and info.placement.gpus:
         words = info.placement.in_words(bool(info.drafter_parameters))
         printer.line(f"{words[:1].upper()}{words[1:]}.", dim=True)
+    if most > 1 and (chosen := info.device_choice.in_words):
+        printer.line(f"Fastest there: {chosen}.", dim=True)
     return engine
 
 

@@ -115,7 +115,7 @@ def _facts(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _how(status: dict[str, Any]) -> list[tuple[str, str]]:
     """How the model is loaded."""
-    from gemma_mtp.api import Placement, from_json
+    from gemma_mtp.api import DeviceChoice, Placement, from_json
 
     info, options = status["info"], status["options"]
     threads = counted(info["threads"], "thread")
@@ -132,6 +132,9 @@ def _how(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("context", counted(info["context_size"], "token")),
         ("runs on", f"{placed}; {threads}" if placement.gpus else f"CPU, {threads}"),
     ]
+    choice: DeviceChoice = from_json(DeviceChoice, info["device_choice"])
+    if words := choice.in_words:
+        facts.append(("fastest", words))
     return [*facts, ("options", " ".join(chosen))] if chosen else facts
 
 
@@ -149,7 +152,9 @@ def _memory(status: dict[str, Any]) -> str:
 def _now(status: dict[str, Any]) -> str:
     busy, loading = status["busy_for"], status["loading"]
     if loading:
-        return f"is loaded for {busy}, {percent(loading['done'])}"
+        tries = loading["done"] > 1
+        doing = "what is fastest on the GPU is tried" if tries else percent(loading["done"])
+        return f"is loaded for {busy}, {doing}"
     return f"writes a reply for {busy}" if busy else "nothing to do"
 
 

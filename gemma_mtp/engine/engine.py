@@ -19,6 +19,7 @@ from gemma_mtp.decoding.trial import Trial
 from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
+from gemma_mtp.engine.device_choice import OnDevice, settle
 from gemma_mtp.engine.drafting import Drafting
 from gemma_mtp.engine.exactness import is_exact
 from gemma_mtp.engine.grammar import Grammars
@@ -54,20 +55,25 @@ def load(
     states: States | None = None,
     placement: Placement | None = None,
     two_drafters: TwoDrafters | None = None,
+    on_device: OnDevice | None = None,
 ) -> Engine:
     """Load a pair; `progress` gets 0..1 and answers whether to go on. `memory` keeps costs, and
     `states` what was read of conversations, from one run of the program to the next. `placement`
     says what goes to which device; None leaves that to llama.cpp. With `two_drafters` a second
-    drafter of the pair is tried, too.
+    drafter of the pair is tried, too. A part on a GPU is evaluated as `on_device` knows or finds
+    out, in which case `progress` gets 1..2 as well.
 
     Raises BadPair, DoesNotFit, Cancelled.
     """
     renderer = head_start(files.target)
     try:
         tried = files if two_drafters else replace(files, rival=None)
-        pair = load_pair(tried, options, progress, placement)
+        known = on_device.known.options if on_device and on_device.known else None
+        pair = load_pair(tried, options, progress, placement, known)
         try:
             if pair.info.placement.gpus:
+                if on_device is not None:
+                    settle(pair, on_device, progress)
                 pair.info = replace(pair.info, exact_holds=is_exact(pair.target))
             stopped = lambda: not progress(1.0)  # noqa: E731
             return Engine(pair, memory, renderer, stopped, states, two_drafters)
@@ -131,7 +137,8 @@ class Engine:
         target, size = self.pair.target, self.pair.info.context_size
         cells = target.ring_size, target.piece_size, size > LARGE_CONTEXT
         info = self.pair.info
-        return KeptStates(self._states, size, (info.gpu_layers, *info.placement.key, *cells))
+        where = info.gpu_layers, *info.placement.key, *info.device_choice.options.key
+        return KeptStates(self._states, size, (*where, *cells))
 
     def enlarge(self, context: int) -> None:
         """Have a context of at least so many tokens, without loading the weights again.
@@ -145,22 +152,22 @@ class Engine:
         self._stop_preparing()
         self.cache.settle()
         self._using_cache = None  # one that was abandoned
-        alike = self.pair.attends_alike(context)
-        kept = self.cache.lift()
+        alike, device = self.pair.attends_alike(context), self.pair.device
+        before, kept = self.info, self.cache.lift()
         try:
             self.pair.enlarge(context)
         except (DoesNotFit, UsageError):
             self.cache.put_back(kept)
             raise
-        if alike:
+        self._heed_size()
+        if alike and self.pair.device == device:
             self.cache.put_back(kept)
             self.cache.states = self._kept_states()
         else:
             self.cache = PromptCache(self.pair.target, self._kept_states())
             if self._memory:
-                self._memory.keep(self.info, self._book)
+                self._memory.keep(before, self._book)
             self._begin_learning()
-        self._heed_size()
 
     def _heed_size(self) -> None:
         found = self.pair.info
@@ -170,6 +177,7 @@ class Engine:
             target_kv_bytes=found.target_kv_bytes,
             drafter_kv_bytes=found.drafter_kv_bytes,
             placement=found.placement,
+            device_choice=found.device_choice,
         )
         self.prompts.context_size = found.context_size
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import llama_cpp
 
-from gemma_mtp.api import MAX_WIDTH, LoadOptions
+from gemma_mtp.api import MAX_WIDTH, DeviceOptions, LoadOptions
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.llama.log import log
 from gemma_mtp.settings import KV_TYPES
@@ -18,10 +18,13 @@ from gemma_mtp.settings import KV_TYPES
 LARGE_CONTEXT = 32_768
 
 
-def flash_attention(options: LoadOptions, on_cpu: bool, context: int) -> Any:
-    """llama.cpp's setting: as the user says; off on a CPU, where it is the slower way to attend to
-    16-bit keys with several tokens at once, and what makes a lone row differ from others."""
+def flash_attention(options: LoadOptions, on_cpu: bool, context: int, device: DeviceOptions) -> Any:
+    """llama.cpp's setting: as the user says, else as was chosen for the device; off on a CPU, where
+    it is the slower way to attend to 16-bit keys with several tokens at once, and what makes a lone
+    row differ from others."""
     wanted = options.flash_attn
+    if wanted == "auto" and device.flash_attention is not None:
+        wanted = "on" if device.flash_attention else "off"
     plain = options.kv_type in ("f16", "f32")
     if wanted == "auto" and on_cpu and plain and context <= LARGE_CONTEXT:
         wanted = "off"
@@ -33,9 +36,11 @@ def flash_attention(options: LoadOptions, on_cpu: bool, context: int) -> Any:
 
 
 def context_params(
-    options: LoadOptions, threads: int, piece: int, context: int, on_cpu: bool
+    options: LoadOptions, threads: int, device: DeviceOptions, context: int, on_cpu: bool
 ) -> Any:
-    """Parameters of a context of so many tokens that evaluates up to `piece` of them at once."""
+    """Parameters of a context of so many tokens that evaluates up to `device.piece` of them at
+    once."""
+    piece = device.piece
     params = llama_cpp.llama_context_default_params()
     params.n_batch = params.n_ubatch = max(piece, MAX_WIDTH) if piece > 1 else 1
     # By default room for n_batch rows of 262k logits would be reserved.
@@ -45,7 +50,7 @@ def context_params(
     params.swa_full = False
     params.no_perf = True
     params.n_ctx = context
-    params.flash_attn_type = flash_attention(options, on_cpu, context)
+    params.flash_attn_type = flash_attention(options, on_cpu, context, device)
     return params
 
 

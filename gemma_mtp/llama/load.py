@@ -14,10 +14,10 @@ from typing import Any
 import llama_cpp
 
 from gemma_mtp.api import (
-    CPU_PIECE,
     DEFAULT_CONTEXT,
-    GPU_PIECE,
     ON_CPU,
+    DeviceChoice,
+    DeviceOptions,
     LoadOptions,
     PairFiles,
     PairInfo,
@@ -33,6 +33,7 @@ from gemma_mtp.llama.loaded_pair import (
     drafter_context,
     refuse_untrained,
     target_context,
+    usual_options,
 )
 from gemma_mtp.llama.log import attach as attach_log
 from gemma_mtp.llama.log import log
@@ -52,9 +53,11 @@ def load_pair(
     options: LoadOptions,
     progress: Callable[[float], bool] = lambda fraction: True,
     placement: Placement | None = None,
+    device: DeviceOptions | None = None,
 ) -> LoadedPair:
     """Load target and drafter; `progress` is told 0..1 and answers whether to go on. Without a
-    `placement` all layers, or as many as the options say, go where llama.cpp puts them.
+    `placement` all layers, or as many as the options say, go where llama.cpp puts them. `device`
+    says how a pair on GPUs is evaluated.
 
     Raises BadPair when llama.cpp refuses a file, DoesNotFit when there is no memory for it,
     UsageError when the options ask for what this file or machine does not have, Cancelled when
@@ -67,24 +70,25 @@ def load_pair(
     missing = library.mtp_missing()
     place, drafters_place = _places(options, placement)
     layers = place.layers
+    device = device or usual_options(layers)
     log.taken()
     drafter, rival, drafter_kv, parameters = None, None, 0, 0
     with ExitStack() as undo:  # what was loaded is freed where something fails
         # The target is nearly all of the bytes, so the drafter's progress is the last bit of it.
         target, target_kv, threads = _load_target(
-            files.target, options, place, lambda f: progress(0.95 * f), undo
+            files.target, options, place, device, lambda f: progress(0.95 * f), undo
         )
         if files.drafter is not None and not missing:
             model = _load_drafter(
                 files.drafter, drafters_place, target, lambda f: progress(0.95 + 0.05 * f), undo
             )
-            context, drafter_kv = drafter_context(model, options, threads, layers, target)
+            context, drafter_kv = drafter_context(model, options, threads, layers, target, device)
             undo.callback(lambda: llama_cpp.llama_free(context))
             drafter = LlamaDrafter(model, context, target.embedding_width)
             parameters = llama_cpp.llama_model_n_params(drafter.model)
         buffers = log.taken()
         if files.rival is not None and drafter is not None:
-            rival = _load_rival(files.rival, options, drafters_place, layers, target, undo)
+            rival = _load_rival(files.rival, options, drafters_place, layers, target, device, undo)
         give_back_memory()
         progress(1.0)
         undo.pop_all()
@@ -110,6 +114,7 @@ def load_pair(
         context_limit=llama_cpp.llama_model_n_ctx_train(target.model),
         drafter_of=files.drafter_of if drafter else "",
         placement=measured(placement or ON_CPU, buffers),
+        device_choice=DeviceChoice(device),
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
     return LoadedPair(target, drafter, template, info, options, weights, rival)
@@ -140,6 +145,7 @@ def _load_target(
     path: Path,
     options: LoadOptions,
     place: ModelPlace,
+    device: DeviceOptions,
     progress: Callable[[float], bool],
     undo: ExitStack,
 ) -> tuple[LlamaTarget, int, int]:
@@ -151,10 +157,9 @@ def _load_target(
     trained = llama_cpp.llama_model_n_ctx_train(model)
     size = options.context or min(DEFAULT_CONTEXT, trained)
     refuse_untrained(model, size)
-    piece = GPU_PIECE if place.layers else CPU_PIECE
-    context, kv_bytes = target_context(model, options, threads, place.layers, size, piece)
+    context, kv_bytes = target_context(model, options, threads, place.layers, size, device)
     undo.callback(lambda: llama_cpp.llama_free(context))
-    return LlamaTarget(model, context, piece, softcap_of(model)), kv_bytes, threads
+    return LlamaTarget(model, context, softcap_of(model)), kv_bytes, threads
 
 
 def _load_drafter(
@@ -176,6 +181,7 @@ def _load_rival(
     place: ModelPlace,
     layers: int,
     target: LlamaTarget,
+    device: DeviceOptions,
     undo: ExitStack,
 ) -> LlamaDrafter | None:
     """A second drafter to compare the first one with; None where it cannot be had, as for want of
@@ -183,7 +189,7 @@ def _load_rival(
     with suppress(BadPair, DoesNotFit), ExitStack() as own:
         model = _load_drafter(path, place, target, lambda fraction: True, own)
         threads = llama_cpp.llama_n_threads(target.context)
-        context, _ = drafter_context(model, options, threads, layers, target)
+        context, _ = drafter_context(model, options, threads, layers, target, device)
         own.callback(lambda: llama_cpp.llama_free(context))
         log.taken()
         undo.push(own.pop_all())

@@ -10,7 +10,13 @@ from typing import Any
 
 import llama_cpp
 
-from gemma_mtp.api import LoadOptions, PairInfo
+from gemma_mtp.api import (
+    ON_CPU_OPTIONS,
+    DeviceChoice,
+    DeviceOptions,
+    LoadOptions,
+    PairInfo,
+)
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama.context import context_params, flash_attention, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
@@ -60,45 +66,68 @@ class LoadedPair:
         parameters = llama_cpp.llama_model_n_params(self.drafter.model)
         self.info = replace(self.info, drafter_parameters=parameters)
 
+    @property
+    def device(self) -> DeviceOptions:
+        """How it is evaluated where that differs by device."""
+        return self.info.device_choice.options
+
     def attends_alike(self, size: int) -> bool:
         """Whether a context of `size` tokens computes as this one does: what the cache holds is
         the same bits then."""
         now, then = (
-            flash_attention(self.options, not self.info.gpu_layers, tokens)
+            flash_attention(self.options, not self.info.gpu_layers, tokens, self.device)
             for tokens in (self.info.context_size, size)
         )
         return bool(now == then)
 
     def enlarge(self, size: int) -> None:
-        """Make the contexts anew, for `size` tokens; models stay, and the cache is empty.
+        """Make the contexts anew, for `size` tokens; models stay, and the cache is empty. What was
+        chosen for the device is given up where only that lacks the room.
 
         Raises UsageError for more than the model was trained for, and DoesNotFit: then they are as
         before. BadPair where even these cannot be had again; the pair can only be closed then.
         """
         refuse_untrained(self.target.model, size)
+        usual = usual_options(self.info.gpu_layers)
+        try:
+            self._make_anew(size, self.device)
+        except DoesNotFit:
+            if self.device == usual:
+                raise
+            self._make_anew(size, usual)
+            self.info = replace(self.info, device_choice=DeviceChoice(usual))
+
+    def use(self, device: DeviceOptions) -> None:
+        """Evaluate so from now on; where that is new, the contexts are made anew, and the cache is
+        empty. Raises DoesNotFit and BadPair as `enlarge` does."""
+        if device != self.device:
+            self._make_anew(self.info.context_size, device)
+            self.info = replace(self.info, device_choice=DeviceChoice(device))
+
+    def _make_anew(self, size: int, device: DeviceOptions) -> None:
         before = self.info.context_size
         self._free_contexts()  # first: there need not be room for both
         try:
-            self._make_contexts(size)
+            self._make_contexts(size, device)
         except DoesNotFit:
             self._free_contexts()
             try:
-                self._make_contexts(before)
+                self._make_contexts(before, self.device)
             except DoesNotFit as error:
                 raise BadPair(f"The context cannot be made again: {error}") from error
             raise
 
-    def _make_contexts(self, size: int) -> None:
+    def _make_contexts(self, size: int, device: DeviceOptions) -> None:
         layers, target = self.info.gpu_layers, self.target
         log.taken()  # of contexts that are gone
         context, target_kv = target_context(
-            target.model, self.options, self.threads, layers, size, target.piece_size
+            target.model, self.options, self.threads, layers, size, device
         )
         target.use_context(context)
         drafter_kv = 0
         for drafter in self._drafters:
             own, drafter_kv = drafter_context(
-                drafter.model, self.options, self.threads, layers, target
+                drafter.model, self.options, self.threads, layers, target, device
             )
             drafter.use_context(own)
         self.info = replace(
@@ -138,20 +167,31 @@ def refuse_untrained(model: Any, size: int) -> None:
         raise UsageError(f"A context of {size} tokens is more than this model's {trained}.")
 
 
+def usual_options(layers: int) -> DeviceOptions:
+    """Those with which nothing was measured, with so many layers on GPUs."""
+    return DeviceOptions() if layers else ON_CPU_OPTIONS
+
+
 def target_context(
-    model: Any, options: LoadOptions, threads: int, layers: int, size: int, piece: int
+    model: Any, options: LoadOptions, threads: int, layers: int, size: int, device: DeviceOptions
 ) -> tuple[Any, int]:
     """A context for the target, and the bytes of its KV cache."""
-    params = context_params(options, threads, piece, size, on_cpu=not layers)
+    params = context_params(options, threads, device, size, on_cpu=not layers)
     return new_context(model, params, "target")
 
 
 def drafter_context(
-    model: Any, options: LoadOptions, threads: int, layers: int, target: LlamaTarget
+    model: Any,
+    options: LoadOptions,
+    threads: int,
+    layers: int,
+    target: LlamaTarget,
+    device: DeviceOptions,
 ) -> tuple[Any, int]:
     """A context for the drafter, which reads the target's cache, and the bytes of one of its own;
     both hand out hidden states from now on."""
-    params = context_params(options, threads, 1, target.context_size, on_cpu=not layers)
+    one = replace(device, piece=1)
+    params = context_params(options, threads, one, target.context_size, on_cpu=not layers)
     params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
     params.ctx_other = target.context
     context, kv_bytes = new_context(model, params, "drafter")

@@ -49,26 +49,26 @@ class SavedCache:
 class LlamaTarget:
     """The target model with its KV cache; positions are 0-based tokens of the one sequence."""
 
-    def __init__(self, model: Any, context: Any, piece_size: int, softcap: float = 0.0) -> None:
+    def __init__(self, model: Any, context: Any, softcap: float = 0.0) -> None:
         """`softcap`: the logits are not capped yet; `decoding.sampler` does it."""
         self.model, self.softcap = model, softcap
         self.vocabulary = Vocabulary(model)
-        self.piece_size = piece_size
         self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
         self.gives_hidden = False
         self.shortens = False  # whether it gives shortlists where these are enough
         self.model_bytes: int = llama_cpp.llama_model_size(model)
         self._window: int = llama_cpp.llama_model_n_swa(model)
-        self._batch = Batch(max(piece_size, MAX_WIDTH))
         self.use_context(context)
 
     def use_context(self, context: Any) -> None:
         """Evaluate in this context from now on, of which the cache is empty."""
         self.context = context
         self.context_size: int = llama_cpp.llama_n_ctx(context)
+        self.piece_size: int = llama_cpp.llama_n_ubatch(context)
+        self._batch = Batch(self.piece_size)
         self._memory = llama_cpp.llama_get_memory(context)
         # As llama.cpp sizes the cache of the sliding-window layers.
-        cells = min(self.context_size, self._window + llama_cpp.llama_n_ubatch(context))
+        cells = min(self.context_size, self._window + self.piece_size)
         self._ring = Ring(-(-cells // 256) * 256)
         # Restored cells before this position are empty: no token looks at them, until a rewind.
         self._oldest = 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gemma_mtp import __version__
-from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
+from gemma_mtp.api import LoadOptions, PairFiles, PairInfo, to_json
 from gemma_mtp.models.gguf import Header, read_header
 from gemma_mtp.models.machine import cpu_name
 
@@ -37,6 +37,7 @@ def conditions(
         "placement": info.placement.in_words(bool(info.drafter_parameters)),
         "kv_type": options.kv_type,
         "flash_attention": options.flash_attn,
+        "device_choice": to_json(info.device_choice),
     }
     return {
         "model": files.called,

@@ -10,9 +10,19 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, PairFiles
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, PairFiles, to_json
 from gemma_mtp.errors import BadPair, GemmaMtpError, ModelNotAvailable
-from gemma_mtp.models import gguf, inventory, last_used, pair_check, placed, presets, speeds, tried
+from gemma_mtp.models import (
+    device_choices,
+    gguf,
+    inventory,
+    last_used,
+    pair_check,
+    placed,
+    presets,
+    speeds,
+    tried,
+)
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.fit import judge
 from gemma_mtp.models.hyperparameters import shape_of
@@ -174,7 +184,10 @@ def _needed(
         here = machine()
         if here.gpus:
             weights = replace(from_headers(header), drafter=drafter)
-            return found | placed.of(shape, weights, Wanted(context), here)
+            found |= placed.of(shape, weights, Wanted(context), here)
+            paths = [file.path for file in files if file.role != "mmproj"]
+            if choice := device_choices.latest(paths):
+                found["device_choice"] = to_json(choice)
     return found
 
 

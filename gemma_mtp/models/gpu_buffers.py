@@ -1,7 +1,7 @@
 """What llama.cpp reserves on a GPU to compute in, beside weights and cache.
 
 `placement_plan` asks. Upper bounds, held against what llama.cpp reserves for hundreds of placements
-of each size. All sizes in bytes, for pieces of GPU_PIECE tokens.
+of each size. All sizes in bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from gemma_mtp.models.memory import MIB
 from gemma_mtp.models.shape import Shape, padded
 from gemma_mtp.settings import KV_TYPES
 
-FLOAT = 4 * GPU_PIECE  # one number for each token of a piece
 SMALL = 2 * MIB  # token ids, positions, and matrices that rotate quantized keys
 IN_TURNS = 4  # copies of what goes in, where several GPUs work at once (GGML_SCHED_MAX_COPIES)
 WITHOUT_LIMIT = 1 << 62
@@ -29,7 +28,7 @@ class Rules:
     in 16 bits of a layer's quantized cache where it `unpacks`, and reserves one for any cache where
     it `copies`, with `scratch` for what groups of threads find out about one piece. `maps`: of
     weights that are all there the file itself is mapped, with what lies between them. What is
-    larger than a `block` lies alone, so that nothing else can take its place later.
+    as large as a `block` lies alone, so that nothing else can take its place later.
     """
 
     helps: bool = True
@@ -66,13 +65,20 @@ def rules_of(names: Sequence[str]) -> Rules:
 
 @dataclass(frozen=True)
 class Buffers:
-    """Of a target of this shape and its drafter, with such a cache, on devices with such rules."""
+    """Of a target of this shape and its drafter, with such a cache, on devices with such rules.
+    `piece`: tokens that are evaluated at once."""
 
     shape: Shape
     context: int
     kv_type: str = "f16"
     flash_attention: bool = True
     rules: Rules = CUDA
+    piece: int = GPU_PIECE
+
+    @property
+    def _float(self) -> int:
+        """One number for each token of a piece."""
+        return 4 * self.piece
 
     def kv(self, layer: int) -> int:
         """Keys and values of one layer."""
@@ -81,7 +87,7 @@ class Buffers:
     def _kv(self, layer: int, kind: str) -> int:
         transposed = not self.flash_attention
         shape = self.shape
-        return int(shape.layer_kv_bytes(layer, self.context, GPU_PIECE, kind, transposed))
+        return int(shape.layer_kv_bytes(layer, self.context, self.piece, kind, transposed))
 
     @cached_property
     def compute(self) -> int:
@@ -97,15 +103,17 @@ class Buffers:
         cache = max((self.kv(layer) for layer in behind), default=0)
         held = self._activations + largest
         read = self._attention + self._unpacked + cache
-        read += FLOAT * (self._queries + 2 * shape.width)
+        row = self._queries + 2 * shape.width
+        read += self._float * row
         if experts:
-            held += FLOAT * (3 * self._widest + 4 * shape.width)
+            held += self._float * (3 * self._widest + 4 * shape.width)
             read += largest // 2
         if shape.experts and behind:
             # A cache smaller than the experts lies where they would have to be whole.
-            beside = FLOAT * 2 * self._queries
+            beside = self._float * 2 * self._queries
             read += largest if cache + beside <= largest else beside // 2
-        return self._masks + max(held, read) + SMALL
+        longer = bool(behind) and self.flash_attention and self.piece > GPU_PIECE
+        return self._masks + max(held, read) + (self._float * row if longer else 0) + SMALL
 
     def read_elsewhere(self, first: int) -> int:
         """For GPUs with layers from `first` on that read the cache of earlier ones, which is not
@@ -119,13 +127,13 @@ class Buffers:
     @property
     def in_turns(self) -> int:
         """More on each of several GPUs that hold all layers between them."""
-        rows = IN_TURNS * FLOAT * (2 * self.shape.width + self._slices)
+        rows = IN_TURNS * self._float * (2 * self.shape.width + self._slices)
         return (IN_TURNS - 1) * self._masks + rows
 
     @property
     def on_cpu(self) -> int:
         """In the machine's memory: what goes in."""
-        return self._masks + FLOAT * (3 * self.shape.width + self._slices) + SMALL
+        return self._masks + self._float * (3 * self.shape.width + self._slices) + SMALL
 
     @property
     def drafter(self) -> int:
@@ -137,13 +145,13 @@ class Buffers:
     def _masks(self) -> int:
         """Which cells a token may look at; without flash attention also where values go."""
         shape, cells = self.shape, padded(self.context)
-        cells += padded(min(cells, shape.window + GPU_PIECE))
+        cells += padded(min(cells, shape.window + self.piece))
         if self.flash_attention:
-            return 2 * GPU_PIECE * cells
+            return 2 * self.piece * cells
         wide = max(
             shape.kv_heads_full * shape.head_full, shape.kv_heads_sliding * shape.head_sliding
         )
-        return FLOAT * (cells + 4 * wide)
+        return self._float * (cells + 4 * wide)
 
     @property
     def _queries(self) -> int:
@@ -164,18 +172,18 @@ class Buffers:
         """A layer's feed-forward part, with what waits for it."""
         shape = self.shape
         more = self._slices + 5120 if self._slices else 12 * shape.experts
-        return FLOAT * (3 * self._widest + self._queries + 2 * shape.width + more)
+        return self._float * (3 * self._widest + self._queries + 2 * shape.width + more)
 
     @property
     def _attention(self) -> int:
         """Without flash attention every token's score for every cell."""
         shape = self.shape
-        read = FLOAT * (2 * self._queries + 4 * shape.width + 2 * self._slices)
+        read = self._float * (2 * self._queries + 4 * shape.width + 2 * self._slices)
         if self.flash_attention:
             return read
-        scores = FLOAT * shape.heads * padded(self.context)
-        alone = scores if scores > self.rules.block else 0
-        return read + scores + alone + FLOAT * 2 * shape.width
+        scores = self._float * shape.heads * padded(self.context)
+        alone = scores if scores >= self.rules.block else 0
+        return read + scores + alone + self._float * 2 * shape.width
 
     @property
     def _unpacked(self) -> int:
@@ -190,4 +198,4 @@ class Buffers:
 
     @property
     def _logits(self) -> int:
-        return 4 * MAX_WIDTH * self.shape.vocabulary + FLOAT * 2 * self.shape.width
+        return 4 * MAX_WIDTH * self.shape.vocabulary + self._float * 2 * self.shape.width

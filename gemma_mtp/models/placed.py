@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from gemma_mtp.api import DeviceChoice, from_json
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pace import without_drafter
 from gemma_mtp.models.placement import Wanted, choose
@@ -39,6 +40,9 @@ def facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for a person: labels, which may be empty, each with words."""
     if "placed" in found:
         yield "placement", found["placed"]
+    if "device_choice" in found:
+        choice: DeviceChoice = from_json(DeviceChoice, found["device_choice"])
+        yield "fastest", f"{choice.in_words}, when it was loaded there"
     if plain := found.get("without_drafter"):
         more = f"{plain['layers']} layers"
         if plain["cpu_experts"]:

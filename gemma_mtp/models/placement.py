@@ -18,7 +18,7 @@ from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.weights import Weights
 from gemma_mtp.text import byte_size
 
-__all__ = ["MARGIN_LEAST", "Wanted", "choose", "room"]
+__all__ = ["MARGIN_LEAST", "Wanted", "choose", "room", "still_fits"]
 
 MARGIN_SHARE, MARGIN_LEAST = 1 / 24, 256 * memory.MIB
 """Of all of a device's memory, and bytes: left for the screen, other programs, and what a GPU's
@@ -51,6 +51,27 @@ def choose(
             "Take a smaller model or a shorter context; gemma-mtp doctor says what fits.",
         )
     return placement
+
+
+def still_fits(
+    shape: Shape,
+    weights: Weights,
+    devices: Sequence[Device],
+    wanted: Wanted,
+    placement: Placement,
+    machine: Machine | None = None,
+) -> bool:
+    """Whether there is room for `wanted`, such as a longer piece, without moving anything of a
+    placement, of which a part is on GPUs."""
+    by_name = {device.name: device for device in devices}
+    gpus = [by_name[share.name] for share in placement.gpus if share.name in by_name]
+    if len(gpus) < len(placement.gpus):
+        return False
+    plan = Plan(shape, weights, wanted, placement.layers, placement.cpu_experts, _rules(gpus))
+    needed = plan.divided(gpus, [share.layers for share in placement.gpus])
+    rooms = _rooms(gpus, wanted.gpu_memory)
+    held = all(share.bytes <= size for share, size in zip(needed.gpus, rooms, strict=True))
+    return held and _leaves_memory(needed, gpus, machine)
 
 
 def room(device: Device) -> int:

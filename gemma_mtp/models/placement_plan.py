@@ -28,7 +28,8 @@ BALANCE_STEPS = 12  # halvings; finer than the size of a layer
 class Wanted:
     """What is to be placed. None leaves the choice to `choose`: `gpu_layers` (the output counts as
     one; -1 for all) and `cpu_experts`, the number of layers whose experts stay in the machine's
-    memory. `gpu_memory`: bytes to use on all GPUs together at the most."""
+    memory. `gpu_memory`: bytes to use on all GPUs together at the most. `piece`: tokens of a prompt
+    that are evaluated at once."""
 
     context: int
     kv_type: str = "f16"
@@ -36,6 +37,7 @@ class Wanted:
     gpu_layers: int | None = None
     cpu_experts: int | None = None
     gpu_memory: int | None = None
+    piece: int = GPU_PIECE
 
 
 @dataclass(frozen=True)
@@ -166,12 +168,12 @@ class Plan:
     def _buffers(self) -> Buffers:
         wanted = self.wanted
         flash = wanted.flash_attention
-        return Buffers(self.shape, wanted.context, wanted.kv_type, flash, self.rules)
+        return Buffers(self.shape, wanted.context, wanted.kv_type, flash, self.rules, wanted.piece)
 
     @cached_property
     def _beside(self) -> int:
         """Bytes of the machine's own memory."""
-        weights, guess = self.weights, self._estimate(GPU_PIECE)
+        weights, guess = self.weights, self._estimate(self.wanted.piece)
         behind = range(min(self._first, self.shape.layers))
         size = guess.program + guess.snapshot + self._buffers.on_cpu
         size += 0 if self._is_mapped else weights.tables

@@ -53,8 +53,9 @@ class CostMemory:
             json_file.keep(self._path(info), {**self._full_key(info), "costs": costs})
 
     def _full_key(self, info: PairInfo) -> dict[str, Any]:
-        placement = {"placement": key} if (key := info.placement.key) else {}
-        return {**self._key, "gpu_layers": info.gpu_layers, **placement}
+        more = {"placement": info.placement.key, "device": info.device_choice.options.key}
+        known = {name: key for name, key in more.items() if key}
+        return {**self._key, "gpu_layers": info.gpu_layers, **known}
 
     def _path(self, info: PairInfo) -> Path:
         key = json.dumps(self._full_key(info), sort_keys=True)

@@ -11,15 +11,17 @@ from functools import partial
 
 from gemma_mtp.api import LoadOptions, PairFiles, Placement
 from gemma_mtp.engine import engine
+from gemma_mtp.engine.device_choice import OnDevice
 from gemma_mtp.engine.two_drafters import TwoDrafters
+from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.llama import devices, features, versions
 from gemma_mtp.models import machine, tried
 from gemma_mtp.models.chat_states import ChatStates
 from gemma_mtp.models.saved_costs import CostMemory
 from gemma_mtp.models.temporary_pair import is_temporary
 from gemma_mtp.paths import cache_dir, state_dir
+from gemma_mtp.resident import choices, placing
 from gemma_mtp.resident.failures import what_helps
-from gemma_mtp.resident.placing import first_that_fits, placements, why_on_cpu
 
 
 def load(
@@ -40,23 +42,40 @@ def load(
     memory = costs(files=files)
     kept = None if is_temporary(files.target) else memory
     graphics = [device[1] for device in devices() if device[2] != "cpu"]
-    states = None if kept is None else ChatStates(files, options, "/".join([version, *graphics]))
+    library = "/".join([version, *graphics])
+    states = None if kept is None else ChatStates(files, options, library)
     logged = replace(options, log_file=state_dir() / "llama.log")
-    gpus = machine.this_machine().gpus
+    here = machine.this_machine()
+    gpus = here.gpus
 
     def load_as(placement: Placement | None) -> engine.Engine:
+        if placement is None or not placement.gpus:
+            return load_with(placement, None)
+        assert sizes is not None
+        own = choices.of(files, options, library, sizes, here, placement)
+        try:
+            return load_with(placement, own)
+        except DoesNotFit:
+            if own.known is None or not own.known.options.key:
+                raise
+            return load_with(placement, own.usual)
+
+    def load_with(placement: Placement | None, on_device: OnDevice | None) -> engine.Engine:
         two = None
         if files.rival is not None:
             other = replace(files, drafter=files.rival)
             two = TwoDrafters(files, partial(tried.remember, files), costs(files=other))
         return engine.load(
-            files, logged, progress, kept, states, placement=placement, two_drafters=two
+            *(files, logged, progress, kept, states, placement),
+            two_drafters=two,
+            on_device=on_device,
         )
 
     with what_helps():
-        tries = placements(files, options, gpus) if gpus else iter([None])
-        found, said = first_that_fits(tries, load_as, files.drafter is not None)
-    if said := said or why_on_cpu(found.info.placement, options, gpus):
+        sizes = placing.asked(files, options) if gpus else None
+        tries = placing.placements(files, options, gpus, sizes) if gpus else iter([None])
+        found, said = placing.first_that_fits(tries, load_as, files.drafter is not None)
+    if said := said or placing.why_on_cpu(found.info.placement, options, gpus):
         found.info = replace(found.info, warnings=(*found.info.warnings, said))
     if score is not None:
         found.info = replace(found.info, drafter_choice=score.said(*asked.drafter_names))

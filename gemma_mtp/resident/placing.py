@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from gemma_mtp.api import DEFAULT_CONTEXT, LoadOptions, PairFiles, Placement
+from gemma_mtp.api import DEFAULT_CONTEXT, DeviceOptions, LoadOptions, PairFiles, Placement
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.models import gguf, pace
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.machine import Device, Machine
-from gemma_mtp.models.placement import Wanted, choose
+from gemma_mtp.models.placement import Wanted, choose, still_fits
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.weights import Weights, from_headers
 from gemma_mtp.text import byte_size
@@ -30,12 +30,16 @@ Loaded = TypeVar("Loaded")
 Tried = TypeVar("Tried", Placement, Placement | None)
 
 
+Asked = tuple[Shape, Weights, Wanted]
+"""What is to be placed, and how."""
+
+
 def placements(
-    files: PairFiles, options: LoadOptions, gpus: Sequence[Device]
+    files: PairFiles, options: LoadOptions, gpus: Sequence[Device], found: Asked | None = None
 ) -> Iterator[Placement]:
-    """What to try, in this order. Raises DoesNotFit for layers that were asked for and are more
-    than the memory that may be used."""
-    shape, weights, wanted = _asked(files, options)
+    """What to try, in this order. `found` is what `asked` found, if it was asked before. Raises
+    DoesNotFit for layers that were asked for and are more than the memory that may be used."""
+    shape, weights, wanted = found or asked(files, options)
     placement = choose(shape, weights, gpus, wanted)
     yield placement
     for _ in range(TRIES - 1 if options.gpu_layers is None else 0):
@@ -46,6 +50,15 @@ def placements(
         yield placement
     if options.gpu_layers is None:
         yield choose(shape, weights, gpus, replace(wanted, gpu_layers=0, gpu_memory=None))
+
+
+def has_room(found: Asked, here: Machine, placement: Placement, device: DeviceOptions) -> bool:
+    """Whether a pair in this placement has room with such options of its devices; `here`: what was
+    free before it was loaded."""
+    shape, weights, wanted = found
+    flash = wanted.flash_attention and device.flash_attention is not False
+    changed = replace(wanted, piece=device.piece, flash_attention=flash)
+    return still_fits(shape, weights, here.gpus, changed, placement, here)
 
 
 def why_on_cpu(placement: Placement, options: LoadOptions, gpus: Sequence[Device]) -> str:
@@ -68,7 +81,7 @@ def without_drafter(
     place. Raises DoesNotFit."""
     if not loaded.gpus or files.drafter is None:
         return None
-    shape, weights, wanted = _asked(files, options)
+    shape, weights, wanted = asked(files, options)
     before = {gpu.name: gpu.free for gpu in loaded.gpus}  # less is free now
     gpus = tuple(replace(gpu, free=before.get(gpu.name, gpu.free)) for gpu in here.gpus)
     here = replace(here, gpus=gpus)
@@ -76,7 +89,8 @@ def without_drafter(
     return pace.without_drafter(shape, weights, placement, wanted, here)
 
 
-def _asked(files: PairFiles, options: LoadOptions) -> tuple[Shape, Weights, Wanted]:
+def asked(files: PairFiles, options: LoadOptions) -> Asked:
+    """What the headers of the files and the options say."""
     header = gguf.read_header(files.target)
     drafter = gguf.read_header(files.drafter) if files.drafter else None
     shape, weights = shape_of(header), from_headers(header, drafter)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.api import (
+    TRYING_SECONDS,
     End,
     Event,
     Loading,
@@ -107,8 +108,11 @@ class Printer:
         self._thought_since, self._thought_tokens = None, 0
 
     def loading(self, fraction: float) -> None:
-        """Progress of loading a pair."""
-        if self._clock() - self._since > PATIENCE:
+        """Progress of loading a pair, or of what comes once behind that (`api.Loading`)."""
+        if fraction > 1:
+            words = f"trying what is fastest on this GPU, once, {TRYING_SECONDS} s at the most"
+            self.progress(fraction - 1, words)
+        elif self._clock() - self._since > PATIENCE:
             self.progress(fraction, f"loading {percent(fraction)}")
 
     def progress(self, share: float, words: str | Parts) -> None:

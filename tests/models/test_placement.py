@@ -12,7 +12,7 @@ from gemma_mtp.api.placement import Placement
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.machine import Device, Machine
-from gemma_mtp.models.placement import Wanted, choose, room
+from gemma_mtp.models.placement import Wanted, choose, room, still_fits
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.weights import Weights, from_shape
 
@@ -218,3 +218,37 @@ def test_what_the_whole_machine_cannot_hold_is_refused() -> None:
         choose(*model("31b"), cards(6), Wanted(8192), Machine(6 * GIB, 8 * GIB, 4))
     with pytest.raises(DoesNotFit, match=r"needs \d+\.\d GB of memory, and the machine has"):
         choose(*model("31b"), (), Wanted(8192), Machine(6 * GIB, 8 * GIB, 4))
+
+
+def test_a_longer_piece_is_for_room_that_is_left() -> None:
+    """Where it has room, a placement that was made for it is the same one; where it has none, that
+    would have moved something."""
+    seen = set()
+    for name in MODELS:
+        shape, weights = model(name)
+        for gpus, machine in MACHINES.values():
+            try:
+                placement = choose(shape, weights, gpus, Wanted(8192), machine)
+                longer = choose(shape, weights, gpus, Wanted(8192, piece=2048), machine)
+            except DoesNotFit:
+                continue
+            if not placement.gpus:
+                continue
+            wanted = Wanted(8192, piece=2048)
+            roomy = still_fits(shape, weights, gpus, wanted, placement, machine)
+            assert still_fits(shape, weights, gpus, Wanted(8192), placement, machine)
+            if len(placement.gpus) == 1:
+                assert roomy == (longer.key == placement.key), (name, gpus)
+            seen.add(roomy)
+    assert seen == {True, False}
+
+
+def test_a_limit_counts_for_a_longer_piece_too_and_a_device_that_is_gone_has_no_room() -> None:
+    shape, weights = model("e2b")
+    gpus = cards(24)
+    placement = choose(shape, weights, gpus, Wanted(8192))
+    taken = sum(share.bytes for share in placement.gpus)
+    for piece, limit, roomy in ((2048, None, True), (512, taken, True), (2048, taken, False)):
+        wanted = Wanted(8192, gpu_memory=limit, piece=piece)
+        assert still_fits(shape, weights, gpus, wanted, placement) == roomy
+    assert not still_fits(shape, weights, (), Wanted(8192), placement)

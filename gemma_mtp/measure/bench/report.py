@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gemma_mtp.api import Placement, Stats
+from gemma_mtp.api import DeviceChoice, Placement, Stats, from_json
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.conclusion import conclusion
@@ -141,8 +141,11 @@ def _conditions(bench: Bench) -> list[str]:
     plan = bench.plan
     texts = ", ".join(dict.fromkeys(run.text for run in bench.results.runs))
     second = f"{plan.repeat} x {plan.tokens} tokens, temperature {plan.temperature:g}: {texts}"
-    first = loaded(bench.conditions)
-    return [first, second] if texts else [first]
+    found = [loaded(bench.conditions)]
+    choice: DeviceChoice = from_json(DeviceChoice, bench.conditions["settings"]["device_choice"])
+    if choice.in_words:
+        found.append(f"fastest there: {choice.in_words}")
+    return [*found, second] if texts else found
 
 
 def loaded(conditions: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gemma_mtp import __version__
+from gemma_mtp.api import to_json
 from gemma_mtp.measure.bench.report import costs_json, plain_step, results_json
 from gemma_mtp.measure.bench.report_runs import Measured, in_words
 from gemma_mtp.measure.bench.results import Results
@@ -74,6 +75,7 @@ def about_pair(files: PairFiles, info: PairInfo, options: LoadOptions, name: str
         "cpu_experts": placement.cpu_experts,
         "kv_type": options.kv_type,
         "flash_attention": options.flash_attn,
+        "device_choice": to_json(info.device_choice),
     }
 
 
