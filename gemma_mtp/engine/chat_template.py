@@ -1,7 +1,6 @@
-"""Turns to prompt text to token ids: the chat template of a model file, and what it must not do.
+"""Turns to prompt text: the chat template of a model file, and what it must not do.
 
-Knows neither llama.cpp nor the engine: a tokenizer is a function handed in. What a person or a
-model wrote never becomes a control token, and each prompt starts with exactly one <bos>.
+`prompts` asks for it. Knows neither llama.cpp nor the engine; `prompt_tokens` goes on from here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from gemma_mtp.engine.template_rendering import Failure, LocalRenderer, Renderer
 from gemma_mtp.engine.template_sheet import Sheet
 from gemma_mtp.engine.tool_declarations import DECLARATION
 from gemma_mtp.engine.tool_prompt import (
-    INSIDE_MARKER,
     THOUGHT_BEGINS,
     THOUGHT_CLOSES,
     THOUGHT_OPENS,
@@ -31,9 +29,6 @@ from gemma_mtp.engine.tool_prompt import (
 )
 from gemma_mtp.errors import BadPair
 
-Tokenize = Callable[[str, bool], list[int]]
-"""(text, special) -> ids, never adding <bos> or <eos>; `special`: control tokens are parsed."""
-
 # Templates that have been read and found harmless, which may therefore run in this process: the
 # built-in pair's, and the two that llama.cpp ships for Gemma 4. SHA-256 of the text without the
 # white space around it.
@@ -44,8 +39,6 @@ HARMLESS = {
 }
 
 LONGEST_SOURCE = 1 << 20  # characters; the longest known template has 17,000
-
-PART = 1 << 12  # characters with control tokens that are tokenized at once
 
 THINKING = "enable_thinking"  # the variable by which Gemma 4's templates are told to think
 
@@ -67,8 +60,6 @@ FALLBACK = """\
 # no template can know beforehand.
 _MARK = "\u2003\ue000{key}.{number}\ue001\u2003"
 _MARK_PARTS = re.compile("[\u2003\ue000\ue001]")
-
-_MARK_LIKE = re.compile(r"<[^\s<>]{1,40}>")
 
 
 class ChatTemplate:
@@ -249,46 +240,6 @@ def turn_after(messages: Sequence[Message]) -> list[Message]:
     Some templates append words to the prompt of a new turn that its history does not have.
     """
     return [*messages, Message.text("assistant", "."), Message.text("user", ".")]
-
-
-def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int]:
-    """Token ids of a prompt, with exactly one `bos_id` in front (none if it is negative).
-
-    What was generated as tokens that are known keeps them, so that a cache filled meanwhile fits.
-    All other content is tokenized as plain text and cannot end its turn or open another.
-    """
-    ids: list[int] = [bos_id] if bos_id >= 0 else []
-    for piece in pieces:
-        if piece.message is None:
-            found = _ids_with_control(piece.text, tokenize)
-        elif piece.ids:
-            found = list(piece.ids)
-        else:
-            found = _plain_ids(piece.text, tokenize)
-        start = 0
-        while start < len(found) and found[start] == bos_id:
-            start += 1
-        ids += found[start:]
-    return ids
-
-
-def _ids_with_control(text: str, tokenize: Tokenize) -> list[int]:
-    """The text in parts that each begin with a control token, at which tokens end in any case."""
-    if len(text) <= PART:
-        return tokenize(text, True)
-    ids: list[int] = []
-    start = 0
-    for mark in _MARK_LIKE.finditer(text, PART):
-        found = mark.start() - start >= PART and tokenize(mark[0], True)
-        if found and len(found) == 1 and found != tokenize(mark[0], False):
-            ids += tokenize(text[start : mark.start()], True)
-            start = mark.start()
-    return ids + tokenize(text[start:], True)
-
-
-def _plain_ids(text: str, tokenize: Tokenize) -> list[int]:
-    """`special` off is not enough: llama.cpp still finds user-defined tokens such as <|channel>."""
-    return [i for part in INSIDE_MARKER.split(text) if part for i in tokenize(part, False)]
 
 
 def _without_system(turns: list[Message]) -> list[Message]:

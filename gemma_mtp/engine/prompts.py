@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from gemma_mtp.api import Message, Request
 from gemma_mtp.decoding.transcript import Position, Transcript, of_tokens
-from gemma_mtp.engine.chat_template import ChatTemplate, encode_prompt, turn_after
+from gemma_mtp.engine.chat_template import ChatTemplate, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
+from gemma_mtp.engine.prompt_tokens import encode_prompt
 from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.tool_prompt import Piece
 from gemma_mtp.errors import BadPair, UsageError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.api import (
@@ -24,7 +24,6 @@ from gemma_mtp.api import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    ToolResult,
     Waiting,
 )
 from gemma_mtp.errors import GemmaMtpError
@@ -41,15 +40,12 @@ from gemma_mtp.text import counted, percent
 if TYPE_CHECKING:
     from rich.style import Style
 
-    from gemma_mtp.api import Turn
     from gemma_mtp.terminal.markdown.rows import Rows
     from gemma_mtp.terminal.markdown.stream import Markdown
 
 PATIENCE = 0.3  # seconds; progress that is over sooner would only flicker
 STATUS_INTERVAL = 0.1  # seconds between two status lines, so that the figures can be read
 BAR, LEAST_FOR_BAR = 20, 60  # columns of a bar, and of a window that has room for it
-REPLAYED = 5  # turns that are shown again when a conversation goes on
-REPLAYED_LINES = 12  # of a message in them; attached files can be long
 
 Part = Literal["", "thought", "answer"]
 
@@ -95,7 +91,6 @@ class Printer:
         self._flow: Markdown | Rows | Raw = Raw()
         self._thought_since: float | None = None  # while a thought is kept off the screen
         self._thought_tokens = 0
-        self.said = ""  # the answer so far
         self._growing = ""  # the call that is being written
         # In a chat thoughts stand with the answer; in `run` they are a note.
         self._chat = screen.text is screen.notes
@@ -104,7 +99,6 @@ class Printer:
         """Something that may take long starts now."""
         self._since = self._clock()
         self._part = ""
-        self.said = ""
         self._thought_since, self._thought_tokens = None, 0
 
     def loading(self, fraction: float) -> None:
@@ -159,8 +153,6 @@ class Printer:
         if event.thought and self.view.thoughts != "show":
             self._keep_thought()
             return
-        if not event.thought:
-            self.said += event.text
         if not (self._thoughts_shown if event.thought else self._answers):
             return
         part: Part = "thought" if event.thought else "answer"
@@ -266,33 +258,6 @@ class Printer:
         """A message that was not typed at the prompt, as if it had been."""
         self.screen.write(PROMPT + text.replace("\n", f"\n{CONTINUED}") + "\n", dim=dim, note=True)
 
-    def replay(self, turns: Sequence[Turn]) -> None:
-        """Show the last turns of an earlier conversation again."""
-        above = len(turns) - REPLAYED
-        if above > 0:
-            self.line(f"{counted(above, 'earlier message')} above", dim=True)
-        for turn in turns[-REPLAYED:]:
-            self.message(_shortened(turn.user.content), dim=True)
-            self._replay_reply(turn)
-
-    def _replay_reply(self, turn: Turn) -> None:
-        if turn.thought and self.view.thoughts != "hide":
-            self.line(f"thought, {counted(len(turn.thought.split()), 'word')}", dim=True)
-        if not turn.replies:
-            return
-        for message in turn.replies:
-            if message.content:
-                self._part, self._flow = "answer", self._new_flow("answer")
-                self._put(self._flow.feed(message.content))
-                self.finish()
-            for part in message.parts:
-                if isinstance(part, ToolCall):
-                    self.call(part)
-                elif isinstance(part, ToolResult):
-                    self.result(part.text)
-        if turn.reason != "stop":
-            self.line("stopped" if turn.reason == "cancelled" else _ENDED, dim=True)
-
     def call(self, call: ToolCall, *, whole: bool = False) -> None:
         """A call of a tool, on a line of its own; a long argument is cut, unless `whole`."""
         line, _ = call_line(call, len(call.arguments)) if whole else call_line(call)
@@ -313,18 +278,6 @@ class Printer:
         """The one line below a reply."""
         width = self.screen.width if self.screen.notes_shown else 1000
         self.line(fit(reply_parts(end), width), dim=True)
-
-
-_ENDED = "not complete"
-
-
-def _shortened(text: str) -> str:
-    """The first lines of a long message."""
-    lines = text.split("\n")
-    if len(lines) <= REPLAYED_LINES:
-        return text
-    more = counted(len(lines) - REPLAYED_LINES + 1, "more line")
-    return "\n".join([*lines[: REPLAYED_LINES - 1], f"({more})"])
 
 
 def write_reply(

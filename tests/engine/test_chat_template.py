@@ -15,10 +15,10 @@ from gemma_mtp.engine.chat_template import (
     HARMLESS,
     ChatTemplate,
     Piece,
-    encode_prompt,
     open_thought,
     turn_after,
 )
+from gemma_mtp.engine.prompt_tokens import encode_prompt
 from gemma_mtp.engine.template_rendering import LocalRenderer
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models.gguf import read_header

@@ -11,8 +11,8 @@ import pytest
 from support.pairs import TINY
 
 from gemma_mtp.api import End, LoadOptions, Message, Request
-from gemma_mtp.engine.chat_template import PART, Piece, encode_prompt
 from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.prompt_tokens import PART, Piece, encode_prompt
 from gemma_mtp.errors import DoesNotFit
 
 MESSAGES = (

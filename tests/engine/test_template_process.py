@@ -12,7 +12,8 @@ import pytest
 
 from gemma_mtp.api import Message
 from gemma_mtp.engine import template_process
-from gemma_mtp.engine.chat_template import ChatTemplate, encode_prompt
+from gemma_mtp.engine.chat_template import ChatTemplate
+from gemma_mtp.engine.prompt_tokens import encode_prompt
 from gemma_mtp.engine.template_process import RendererProcess
 from gemma_mtp.errors import BadPair, Cancelled, ExitStatus
 

@@ -17,6 +17,7 @@ from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
 from gemma_mtp.terminal import tables
+from gemma_mtp.terminal.earlier import show_earlier
 from gemma_mtp.text import counted, moment, one_line
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def take_up(chat: Chat, saved: Saved) -> None:
     if saved.gaps:
         chat.say(saved.gaps)
     short = (Message.text("user", shortened(turn.user.content)) for turn in turns)
-    chat.printer.replay([replace(turn, user=user) for turn, user in zip(turns, short, strict=True)])
+    shown = [replace(turn, user=user) for turn, user in zip(turns, short, strict=True)]
+    show_earlier(chat.printer, shown)
     _leave_out(chat, min(saved.skipped, len(turns) - 1))
     if waiting:
         hand_back(chat, waiting)
