@@ -45,6 +45,7 @@ def ladders(chooses_attention: bool) -> list[Ladder]:
     found: list[Ladder] = [[{"piece": piece} for piece in LONGER_PIECES]]
     if chooses_attention:
         found.append([{"flash_attention": False}])
+    found.append([{"shortlist": True}])
     return found
 
 
@@ -90,6 +91,8 @@ def _wins(challenger: _Timed, holder: _Timed) -> bool:
     longer = options.piece > holder[0].piece
     if longer and options.piece * timing.reading > LONGEST_PIECE:
         return False
+    if options == replace(holder[0], shortlist=options.shortlist):
+        return writing >= MARGIN  # a prompt is read as before
     return float(reading**READING * writing ** (1 - READING)) >= MARGIN
 
 

@@ -141,7 +141,8 @@ class _Stopwatch:
         for at in range(0, len(tokens), target.piece_size):
             self._go_on()
             piece = tokens[at : at + target.piece_size]
-            target.decode(piece, at, 1 if at + len(piece) == len(tokens) else 0)
+            last = at + len(piece) == len(tokens)
+            target.decode(piece, at, 1 if last else 0, True)
         return perf_counter() - begun
 
     def _writing(self) -> float:

@@ -11,6 +11,7 @@ import llama_cpp
 
 from gemma_mtp.api import MAX_WIDTH, DeviceOptions, LoadOptions
 from gemma_mtp.errors import DoesNotFit
+from gemma_mtp.llama import shortlist
 from gemma_mtp.llama.log import log
 from gemma_mtp.settings import KV_TYPES
 
@@ -54,11 +55,13 @@ def context_params(
     return params
 
 
-def new_context(model: Any, params: Any, whose: str) -> tuple[Any, int]:
-    """The context, and the bytes of its KV cache, which `log` counts with those of each device."""
+def new_context(model: Any, params: Any, whose: str, shortlists: bool) -> tuple[Any, int]:
+    """The context, which gives `shortlists` where it is asked for them, and the bytes of its KV
+    cache, which `log` counts with those of each device."""
     before = log.kv_bytes
     log.forget()
-    context = llama_cpp.llama_init_from_model(model, params)
+    make = shortlist.context if shortlists else llama_cpp.llama_init_from_model
+    context = make(model, params)
     if not context:
         raise DoesNotFit(
             f"llama.cpp could not make the {whose}'s context of {params.n_ctx} tokens: {log.why()}"

@@ -25,7 +25,6 @@ class LlamaDrafter:
         self._batch.outputs[0] = 1
         vocab = llama_cpp.llama_model_get_vocab(model)
         self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(vocab)
-        self.shortens = False  # whether it gives shortlists where these are enough
         self._bytes = embedding_width * 4
         assert self._batch.embedding is not None
         self._input = ctypes.addressof(self._batch.embedding)
@@ -34,7 +33,7 @@ class LlamaDrafter:
     def use_context(self, context: Any) -> None:
         """Draft in this context from now on."""
         self.context = context
-        self._chooser = Chooser(context, self._vocabulary_size, self.shortens)
+        self.chooser = Chooser(context, self._vocabulary_size)
         self._logits = Rows(self._vocabulary_size)
 
     def begin(self, hidden: Row, position: int) -> None:
@@ -47,11 +46,11 @@ class LlamaDrafter:
         """Logits [vocabulary] for the token after `token`, or a shortlist where `short` says that
         one will do, and the device can choose; valid until the next call."""
         self._batch.tokens[0] = token
-        short = self._chooser.turn(short)
+        short = self.chooser.turn(short)
         evaluate(self.context, self._batch)
-        found = self._chooser.read(0, 1, gone) if short else []
+        found = self.chooser.read(0, 1, gone) if short else []
         if short and not found:
-            self._chooser.turn(False)
+            self.chooser.turn(False)
             evaluate(self.context, self._batch)
         row = found[0] if found else self._logits.row(llama_cpp.llama_get_logits(self.context))
         hidden = ext.llama_get_embeddings_nextn_ith(self.context, 0)

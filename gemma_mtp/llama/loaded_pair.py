@@ -142,6 +142,7 @@ class LoadedPair:
         """The drafters' before the target's, which they read."""
         for part in self._parts:
             llama_cpp.llama_free(part.context)
+            part.chooser.close()
             part.context = None
         self.target.lose_memory()
         give_back_memory()
@@ -177,7 +178,7 @@ def target_context(
 ) -> tuple[Any, int]:
     """A context for the target, and the bytes of its KV cache."""
     params = context_params(options, threads, device, size, on_cpu=not layers)
-    return new_context(model, params, "target")
+    return new_context(model, params, "target", bool(device.shortlist))
 
 
 def drafter_context(
@@ -194,7 +195,7 @@ def drafter_context(
     params = context_params(options, threads, one, target.context_size, on_cpu=not layers)
     params.ctx_type = llama_cpp.LLAMA_CONTEXT_TYPE_MTP
     params.ctx_other = target.context
-    context, kv_bytes = new_context(model, params, "drafter")
+    context, kv_bytes = new_context(model, params, "drafter", bool(device.shortlist))
     ext.llama_set_embeddings_nextn(target.context, True, True)
     target.gives_hidden = True
     ext.llama_set_embeddings_nextn(context, True, True)

@@ -8,6 +8,7 @@ a token is chosen.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -56,14 +57,34 @@ class Shortlist:
         return self.ids.nbytes + self.logits.nbytes
 
 
-class Chooser:
-    """Has the device choose for one context, where that is `wanted` and it can."""
+def context(model: Any, params: Any) -> Any:
+    """A context that a `Chooser` can have shortlists of, with room for them from the start; None
+    where llama.cpp cannot make it. It is as any where a shortlist would be the whole row."""
+    vocabulary = llama_cpp.llama_model_get_vocab(model)
+    if llama_cpp.llama_vocab_n_tokens(vocabulary) <= SHORTLIST:
+        return llama_cpp.llama_init_from_model(model, params)
+    chain = _sampler()
+    config = llama_cpp.llama_sampler_seq_config(SEQUENCE, ctypes.cast(chain, ctypes.c_void_p))
+    params.samplers, params.n_samplers = ctypes.pointer(config), 1
+    made = llama_cpp.llama_init_from_model(model, params)
+    if made:
+        _made_with[made] = chain
+    else:
+        llama_cpp.llama_sampler_free(chain)
+    return made
 
-    def __init__(self, context: Any, size: int, wanted: bool) -> None:
+
+_made_with: dict[Any, Any] = {}  # samplers of contexts for which there is no `Chooser` yet
+
+
+class Chooser:
+    """Has the device choose for one context, where that was made for it and the device can."""
+
+    def __init__(self, context: Any, size: int) -> None:
         """`size`: tokens of the vocabulary."""
         self._context = context
-        self._possible = wanted and size > SHORTLIST
-        self._chain: Any = None
+        self._chain = _made_with.pop(context, None)
+        self._possible = self._chain is not None
         self._resting = 0
         self._checked = False
         self._logits, self._ids = Rows(size), Rows(size)
@@ -99,9 +120,14 @@ class Chooser:
     def _switch(self, on: bool) -> None:
         new = _sampler() if on else None
         llama_cpp.llama_set_sampler(self._context, SEQUENCE, new)
+        self.close()
+        self._chain = new
+
+    def close(self) -> None:
+        """The sampler is used no more."""
         if self._chain is not None:
             llama_cpp.llama_sampler_free(self._chain)
-        self._chain = new
+            self._chain = None
 
 
 def _sampler() -> Any:

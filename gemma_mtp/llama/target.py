@@ -55,7 +55,6 @@ class LlamaTarget:
         self.vocabulary = Vocabulary(model)
         self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
         self.gives_hidden = False
-        self.shortens = False  # whether it gives shortlists where these are enough
         self.model_bytes: int = llama_cpp.llama_model_size(model)
         self._window: int = llama_cpp.llama_model_n_swa(model)
         self.use_context(context)
@@ -73,7 +72,7 @@ class LlamaTarget:
         # Restored cells before this position are empty: no token looks at them, until a rewind.
         self._oldest = 0
         self._restored: Row | None = None
-        self._chooser = Chooser(context, self.vocabulary.size, self.shortens)
+        self.chooser = Chooser(context, self.vocabulary.size)
         self._rows: Row | list[Shortlist] = []
         self._whole: Row | None = None  # those of the last `decode`, evaluated again
         self._logits = Rows(self.vocabulary.size)
@@ -109,9 +108,9 @@ class LlamaTarget:
         batch.struct.n_tokens = n
         self._first_output = n - outputs
         self._restored = self._whole = None
-        short = self._chooser.turn(short) if outputs else False
+        short = self.chooser.turn(short) if outputs else False
         self._evaluate()
-        found = self._chooser.read(n - outputs, outputs, self._again) if short else []
+        found = self.chooser.read(n - outputs, outputs, self._again) if short else []
         self._rows = found or self._whole_rows(outputs, again=short)
         return self._rows
 
@@ -123,7 +122,7 @@ class LlamaTarget:
     def _whole_rows(self, outputs: int, again: bool) -> Row:
         """All logits of the last `decode`; `again`: it is evaluated once more for them."""
         if again:
-            self._chooser.turn(False)
+            self.chooser.turn(False)
             self.keep(self._batch.positions[0])
             self._evaluate()
         return self._logits.at(llama_cpp.llama_get_logits(self.context), outputs)
@@ -131,7 +130,7 @@ class LlamaTarget:
     def _again(self, output: int) -> Row:
         """All logits of an output of the last `decode`, which gave shortlists."""
         if self._whole is None:
-            self._chooser.rest()
+            self.chooser.rest()
             self._whole = self._whole_rows(len(self._rows), again=True)
         row: Row = self._whole[output]
         return row

@@ -26,7 +26,8 @@ class Rules:
 
     `helps`: long prompts are read there for layers that are elsewhere. Flash attention makes a copy
     in 16 bits of a layer's quantized cache where it `unpacks`, and reserves one for any cache where
-    it `copies`, with `scratch` for what groups of threads find out about one piece. `maps`: of
+    it `copies`, with `scratch` for what groups of threads find out about one piece. To choose the
+    candidates of a row takes `choosing` numbers for each token of the vocabulary. `maps`: of
     weights that are all there the file itself is mapped, with what lies between them. What is
     as large as a `block` lies alone, so that nothing else can take its place later.
     """
@@ -35,6 +36,7 @@ class Rules:
     unpacks: bool = False
     copies: bool = False
     scratch: int = 0  # times heads, times the size of a head and two numbers
+    choosing: int = 0
     maps: bool = False
     block: int = WITHOUT_LIMIT  # bytes
 
@@ -45,7 +47,7 @@ RULES = {
     # What it computes in besides is none of llama.cpp's buffers, and in the margin, as CUDA's pool.
     "Vulkan": Rules(block=1 << 30),
     # ggml_backend_metal_buffer_type_get_alloc_size; the scratch of 32 tokens for 32 groups each
-    "MTL": Rules(copies=True, scratch=4 * 32 * 32, maps=True),
+    "MTL": Rules(copies=True, scratch=4 * 32 * 32, choosing=2, maps=True),
 }
 """By the beginning of a device's name."""
 
@@ -58,6 +60,7 @@ def rules_of(names: Sequence[str]) -> Rules:
         unpacks=any(rules.unpacks for rules in found),
         copies=any(rules.copies for rules in found),
         scratch=max((rules.scratch for rules in found), default=0),
+        choosing=max((rules.choosing for rules in found), default=0),
         maps=any(rules.maps for rules in found),
         block=min((rules.block for rules in found), default=WITHOUT_LIMIT),
     )
@@ -66,7 +69,7 @@ def rules_of(names: Sequence[str]) -> Rules:
 @dataclass(frozen=True)
 class Buffers:
     """Of a target of this shape and its drafter, with such a cache, on devices with such rules.
-    `piece`: tokens that are evaluated at once."""
+    `piece`: tokens that are evaluated at once. `shortlist`: candidates are chosen there."""
 
     shape: Shape
     context: int
@@ -74,6 +77,7 @@ class Buffers:
     flash_attention: bool = True
     rules: Rules = CUDA
     piece: int = GPU_PIECE
+    shortlist: bool = False
 
     @property
     def _float(self) -> int:
@@ -132,14 +136,17 @@ class Buffers:
 
     @property
     def on_cpu(self) -> int:
-        """In the machine's memory: what goes in."""
-        return self._masks + self._float * (3 * self.shape.width + self._slices) + SMALL
+        """In the machine's memory: what goes in. With shortlists llama.cpp keeps room for four
+        numbers a token in every row that it hands out, else for one."""
+        more = 3 * 4 * (MAX_WIDTH + 1) * self.shape.vocabulary if self.shortlist else 0
+        goes_in = self._float * (3 * self.shape.width + self._slices)
+        return self._masks + goes_in + more + SMALL
 
     @property
     def drafter(self) -> int:
         """For the drafter, which evaluates one row at a time."""
         scores = 0 if self.flash_attention else 8 * self.shape.heads * padded(self.context)
-        return 4 * self.shape.vocabulary + scores + self._unpacked + SMALL
+        return self._rows(1) + scores + self._unpacked + SMALL
 
     @property
     def _masks(self) -> int:
@@ -198,4 +205,12 @@ class Buffers:
 
     @property
     def _logits(self) -> int:
-        return 4 * MAX_WIDTH * self.shape.vocabulary + self._float * 2 * self.shape.width
+        return self._rows(MAX_WIDTH) + self._float * 2 * self.shape.width
+
+    def _rows(self, count: int) -> int:
+        """So many rows of logits. To choose candidates takes a copy of them with one row more, and
+        what a device needs for each row."""
+        numbers = count
+        if self.shortlist:
+            numbers += count + 1 + count * self.rules.choosing
+        return 4 * numbers * self.shape.vocabulary

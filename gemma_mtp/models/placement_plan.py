@@ -29,7 +29,7 @@ class Wanted:
     """What is to be placed. None leaves the choice to `choose`: `gpu_layers` (the output counts as
     one; -1 for all) and `cpu_experts`, the number of layers whose experts stay in the machine's
     memory. `gpu_memory`: bytes to use on all GPUs together at the most. `piece`: tokens of a prompt
-    that are evaluated at once."""
+    that are evaluated at once. `shortlist`: candidates are chosen on the GPUs."""
 
     context: int
     kv_type: str = "f16"
@@ -38,6 +38,7 @@ class Wanted:
     cpu_experts: int | None = None
     gpu_memory: int | None = None
     piece: int = GPU_PIECE
+    shortlist: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ class Plan:
     def _buffers(self) -> Buffers:
         wanted = self.wanted
         flash = wanted.flash_attention
-        return Buffers(self.shape, wanted.context, wanted.kv_type, flash, self.rules, wanted.piece)
+        what = wanted.context, wanted.kv_type, flash, self.rules, wanted.piece, wanted.shortlist
+        return Buffers(self.shape, *what)
 
     @cached_property
     def _beside(self) -> int:

@@ -57,7 +57,9 @@ def has_room(found: Asked, here: Machine, placement: Placement, device: DeviceOp
     free before it was loaded."""
     shape, weights, wanted = found
     flash = wanted.flash_attention and device.flash_attention is not False
-    changed = replace(wanted, piece=device.piece, flash_attention=flash)
+    changed = replace(
+        wanted, piece=device.piece, flash_attention=flash, shortlist=bool(device.shortlist)
+    )
     return still_fits(shape, weights, here.gpus, changed, placement, here)
 
 

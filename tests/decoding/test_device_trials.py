@@ -16,7 +16,7 @@ NOTHING_LEFT = 10**6  # trials
 
 class Device:
     """A device of which `reading` and `writing` are known, as factors of the usual seconds, for
-    what its options have: ("piece", 1024) or ("flash_attention", False)."""
+    what its options have: a piece, flash attention or none, a "list" or a "row"."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Device:
         busy = self.slowdown(len(self.timed))
         self.timed.append(options)
         reading, writing = self.token * busy, 0.05 * busy
-        for key in (options.piece, options.flash_attention):
+        for key in (options.piece, options.flash_attention, "list" if options.shortlist else "row"):
             reading *= self.reading.get(key, 1.0)
             writing *= self.writing.get(key, 1.0)
         return Timing(reading, writing)
@@ -52,6 +52,12 @@ def test_where_all_are_alike_the_usual_ones_stay() -> None:
     choice = Device().choice()
     assert choice.options == START
     assert not any(duel.won for duel in choice.duels)
+
+
+def test_candidates_are_chosen_there_where_writing_gains_by_it_whatever_reading_seems_to() -> None:
+    choice = Device(writing={"list": 0.95}, reading={"list": 1.2}).choice()
+    assert choice.options == DeviceOptions(shortlist=True)
+    assert not Device(writing={"list": 0.98}, reading={"list": 0.5}).choice().options.shortlist
 
 
 def test_longer_pieces_are_tried_as_long_as_they_are_faster() -> None:
@@ -98,7 +104,7 @@ def test_reading_counts_a_third_and_writing_two_thirds(
     device = Device(reading={False: reading}, writing={False: writing})
     choice = device.choice()
     assert (choice.options.flash_attention is False) == wins
-    (duel,) = (duel for duel in choice.duels if duel.tried.flash_attention is False)
+    duel = next(duel for duel in choice.duels if duel.tried.flash_attention is False)
     assert (duel.reading, duel.writing) == pytest.approx((1 / reading, 1 / writing))
     assert duel.won == wins
 

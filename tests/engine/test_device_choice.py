@@ -103,10 +103,10 @@ def test_a_context_that_cannot_be_made_is_out_and_the_one_before_stays(
 ) -> None:
     real = loaded_pair.new_context
 
-    def no_room(model: object, params: object, whose: str) -> object:
+    def no_room(model: object, params: object, whose: str, shortlists: bool) -> object:
         if params.n_ubatch == 256:  # type: ignore[attr-defined]
             raise DoesNotFit("no memory")
-        return real(model, params, whose)
+        return real(model, params, whose, shortlists)
 
     monkeypatch.setattr(loaded_pair, "new_context", no_room)
     monkeypatch.setattr(device_choice, "ladders", lambda _: [[{"piece": 256}]])
@@ -176,10 +176,10 @@ def test_a_larger_context_without_room_for_a_longer_piece_has_the_usual_one(
     text(engine)
     real = loaded_pair.new_context
 
-    def no_room(model: object, params: object, whose: str) -> object:
+    def no_room(model: object, params: object, whose: str, shortlists: bool) -> object:
         if params.n_ubatch == 256 and params.n_ctx > OPTIONS.context:  # type: ignore
             raise DoesNotFit("no memory")
-        return real(model, params, whose)
+        return real(model, params, whose, shortlists)
 
     monkeypatch.setattr(loaded_pair, "new_context", no_room)
     engine.enlarge(2048)

@@ -35,9 +35,7 @@ WHOLE = [
 
 def opened(short):
     engine = load(TINY, LoadOptions(context=1024, threads=1))
-    for part in (engine.pair.target, engine.pair.drafter):
-        part.shortens = short
-        part.use_context(part.context)
+    engine.pair.use(replace(engine.pair.device, shortlist=short))
     return engine
 
 

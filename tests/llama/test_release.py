@@ -116,3 +116,25 @@ def test_the_window_of_the_cache_is_written_in_the_layout_that_is_read(pair) -> 
     assert whole is not None
     assert np.array_equal(window_cells.window_of(whole, len(state)), state)
     assert list(window_cells._State(state).cells["position"]) == list(range(len(tokens)))
+
+
+def test_the_largest_logits_of_each_row_can_be_chosen_by_the_backend(pair) -> None:
+    """In rows as far apart as whole ones, and no logits but theirs are copied."""
+    target, context = pair.target, pair.target.context
+    target.rewind(0)
+    rows = target.decode([2, 5, 7], 0, 3)[:3].copy()
+    target.rewind(0)
+    chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+    llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_k(9))
+    assert llama_cpp.llama_set_sampler(context, 0, chain)
+    target.decode([2, 5, 7], 0, 3)
+    for i, row in enumerate(rows):
+        assert llama_cpp.llama_get_sampled_candidates_count_ith(context, i) == 9
+        ids = llama_cpp.llama_get_sampled_candidates_ith(context, i)[:9]
+        assert set(ids) == set(np.argsort(-row)[:9].tolist())
+        logits = llama_cpp.llama_get_sampled_logits_ith(context, i)[:9]
+        assert logits == row[ids].tolist()
+    llama_cpp.llama_set_sampler(context, 0, None)
+    llama_cpp.llama_sampler_free(chain)
+    target.rewind(0)
+    assert (target.decode([2, 5, 7], 0, 3)[:3] == rows).all()
