@@ -28,6 +28,9 @@ from pathlib import Path
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.pull.pair import pull
 asked = json.loads(sys.argv[1])
+if asked["repo"].startswith("kaggle:"):
+    from kagglesdk import kaggle_env
+    kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.LOCAL] = asked["url"]
 target, drafter = (RemoteFile(name, "Q4_0", sha, size) for name, (size, sha) in asked["files"])
 entry = Entry("x", "x", asked["repo"], asked["revision"], target, drafter, ("x",))
 pull(entry, Path(asked["folder"]), lambda event: print("on", flush=True))
@@ -38,7 +41,8 @@ def env(hub: Hub, home: Path) -> dict[str, str]:
     """This hub, and nothing of the machine's own caches, tokens and proxies."""
     return {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf"), "HOME": str(home),
             "GEMMA_MTP_HOME": str(home), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1",
-            "HF_HUB_DISABLE_TELEMETRY": "1", ollama_registry.VARIABLE: hub.url}  # fmt: skip
+            "HF_HUB_DISABLE_TELEMETRY": "1", "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            ollama_registry.VARIABLE: hub.url}  # fmt: skip
 
 
 class Pull:
@@ -46,9 +50,10 @@ class Pull:
 
     def __init__(self, hub: Hub, home: Path, place: str = "the hub") -> None:
         entry = entry_at(place)
-        files = [(name, (s.size, s.sha256)) for name, s in hub.files.items()]
+        is_kaggle = place == "Kaggle"  # which states no sha256
+        files = [(n, (s.size, "" if is_kaggle else s.sha256)) for n, s in hub.files.items()]
         asked = {"repo": entry.repo, "revision": entry.revision, "files": files,
-                 "folder": str(home / "x")}  # fmt: skip
+                 "folder": str(home / "x"), "url": hub.url}  # fmt: skip
         command = [sys.executable, "-c", CLIENT, json.dumps(asked)]
         self.process = subprocess.Popen(command, env=env(hub, home), stdout=subprocess.PIPE)
 
@@ -77,6 +82,7 @@ def killed_often(
     target = headers[0] + b"".join(draw.randbytes(1 << 20) for _ in range(size >> 20))
     contents = {"target.gguf": target, "mtp-target.gguf": headers[1] + draw.randbytes(100_000)}
     hub = Hub(dict(contents))
+    hub.versions = [[*contents]]
     hub.faults.rate = rate
     whole = size / (4 * rate)  # seconds, with four connections
     killed = 0

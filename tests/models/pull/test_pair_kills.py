@@ -19,8 +19,10 @@ from support.pulls import real_pair
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 
 
-@pytest.mark.parametrize("place", ["the hub", "Ollama's registry"])
+@pytest.mark.parametrize("place", ["the hub", "Ollama's registry", "Kaggle"])
 def test_a_few_kills(tmp_path: Path, place: str) -> None:
+    if place == "Kaggle":
+        pytest.importorskip("kagglesdk")
     size = 24 << 20 if place == "the hub" else 8 << 20
     assert killed_often(tmp_path, size, 3, 4e6, 1, place) < 0.2
 
