@@ -59,9 +59,9 @@ def load_pair(
     `placement` all layers, or as many as the options say, go where llama.cpp puts them. `device`
     says how a pair on GPUs is evaluated.
 
-    Raises BadPair when llama.cpp refuses a file, DoesNotFit when there is no memory for it,
-    UsageError when the options ask for what this file or machine does not have, Cancelled when
-    `progress` says no.
+    Raises ModelNotAvailable for a file that is gone, BadPair when llama.cpp refuses one, DoesNotFit
+    when there is no memory for it, UsageError when the options ask for what this file or machine
+    does not have, Cancelled when `progress` says no.
     """
     options.check()
     log.open(options.log_file, options.verbose)

@@ -13,7 +13,7 @@ from typing import Any
 
 import llama_cpp
 
-from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit
+from gemma_mtp.errors import BadPair, Cancelled, DoesNotFit, ModelNotAvailable
 from gemma_mtp.llama.log import log
 from gemma_mtp.llama.overrides import (
     Overrides,
@@ -48,6 +48,10 @@ def load_model(
         if model:
             llama_cpp.llama_model_free(model)
         raise Cancelled("Loading was stopped.")
+    if not model and not path.is_file():
+        raise ModelNotAvailable(
+            f"{path} is not there any more; it was removed meanwhile.", "gemma-mtp list"
+        )
     if not model:
         why = log.why()
         kind = DoesNotFit if NO_ROOM.search(why) else BadPair

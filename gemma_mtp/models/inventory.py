@@ -165,7 +165,7 @@ def remove_folder(folder: Path, name: str) -> None:
     """
 
     def busy() -> None:
-        raise UsageError(f"{name} is just being pulled.", "Stop the pull first, with Ctrl-C.")
+        raise UsageError(f"{name} is just being pulled or made.", "Stop that first, with Ctrl-C.")
 
     linked = folder.is_symlink()
     try:

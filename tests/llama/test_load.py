@@ -18,7 +18,7 @@ from gemma_mtp.api import CPU_PIECE, LoadOptions
 from gemma_mtp.chat import loading
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.engine import engine
-from gemma_mtp.errors import BadPair, ExitStatus, UsageError
+from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.llama.log import Log
 from gemma_mtp.settings import KV_TYPES, Options
 from gemma_mtp.terminal.render import Printer
@@ -105,6 +105,19 @@ def test_the_reason_is_llama_cpp_s_first_word_not_its_last(tmp_path: Path) -> No
     target[0]["tokenizer.ggml.merges"] = 7
     with pytest.raises(BadPair, match=r"invalid gguf type for tokenizer\.ggml\.merges$"):
         engine.load(written(tmp_path, target, drafter), SMALL)
+
+
+@pytest.mark.parametrize("gone", ["model.gguf", "mtp.gguf"])
+def test_a_file_that_is_removed_before_it_is_loaded_is_said_to_be_gone(
+    tmp_path: Path, gone: str
+) -> None:
+    assert TINY.drafter is not None
+    files = replace(TINY, target=tmp_path / "model.gguf", drafter=tmp_path / "mtp.gguf")
+    for path, source in ((files.target, TINY.target), (files.drafter, TINY.drafter)):
+        if path is not None and path.name != gone:
+            path.symlink_to(source)
+    with pytest.raises(ModelNotAvailable, match=f"{gone} is not there any more"):
+        engine.load(files, LoadOptions(context=512))
 
 
 def test_a_reason_is_told_once() -> None:
