@@ -3,6 +3,7 @@
     python benchmarks/software_devices.py build FOLDER [--archive FILE]
     python benchmarks/software_devices.py rpc FOLDER [--pairs tiny dense experts] [--tokens 32]
     python benchmarks/software_devices.py vulkan FOLDER [--pairs tiny] [--tokens 8]
+    python benchmarks/software_devices.py rpc FOLDER --options [--pairs tiny]
     python benchmarks/software_devices.py vanish FOLDER
     python benchmarks/software_devices.py tests FOLDER
 
@@ -13,6 +14,8 @@ backend on this machine (devices/rpc_worker.py), which llama.cpp takes for graph
 uses Mesa's lavapipe. Each placement of a pair writes the same replies as the CPU: where a text
 differs, the rule of `gemma-mtp verify` says whether that is a near-tie. Printed besides: bytes by
 device, as estimated and as llama.cpp announced, and whether rows of all widths are the same bits.
+With `--options` prompts are long, and a pair is placed in whole and in part, with each of the
+options that are chosen by measurement, and with those that were chosen.
 `vanish` kills a worker amid a reply of the engine that stays. `tests` runs the tests of
 tests/devices on two workers. Ends with status 1 for an error.
 """
@@ -44,6 +47,8 @@ BUILD = ("-DGGML_RPC=ON", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release"
          *(f"-DLLAMA_BUILD_{part}=OFF" for part in ("COMMON", "TESTS", "TOOLS", "EXAMPLES",
                                                      "SERVER", "APP")))  # fmt: skip
 CONTEXT, PROMPT = 1024, "Tell me about rivers, lakes and the sea."
+LONG_CONTEXT, LONG_PROMPT = 4096, PROMPT * 150  # more than the longest piece
+TRIED = ("all", "some", "all experts apart")  # placements with options that are measured
 MEMORY = 2 << 30  # bytes that each worker says to have
 WIDEST = 8  # rows of a round, at which others are compared
 DEVICE_TESTS = "tests/devices"
@@ -156,7 +161,7 @@ def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
         yield PairFiles(name, *paths)
 
 
-def ways(files: Any, gpus: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+def ways(files: Any, gpus: tuple[Any, ...], context: int = CONTEXT) -> Iterator[tuple[str, Any]]:
     """Placements of a pair by name."""
     from gemma_mtp.api import LoadOptions
     from gemma_mtp.models.gguf import describe, read_header
@@ -167,7 +172,7 @@ def ways(files: Any, gpus: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     one = gpus[:1]
 
     def chosen(devices: tuple[Any, ...], **options: Any) -> Any:
-        return next(placements(files, LoadOptions(context=CONTEXT, **options), devices))
+        return next(placements(files, LoadOptions(context=context, **options), devices))
 
     whole = chosen(one, gpu_layers=-1, cpu_experts=0)
     yield "all", whole
@@ -195,8 +200,8 @@ def _parted(whole: Any, gpus: tuple[Any, ...]) -> Any:
     return replace(whole, gpus=(first, second), drafter=gpus[1].name)
 
 
-def check(names: list[str], tokens: int) -> int:
-    """Compare, print, and count errors."""
+def check(names: list[str], tokens: int, options: bool) -> int:
+    """Compare, print, and count errors; `options`: those that are measured."""
     from gemma_mtp.models.machine import this_machine
 
     gpus = this_machine().gpus
@@ -206,8 +211,45 @@ def check(names: list[str], tokens: int) -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as scratch:
         for files in pairs(names, Path(scratch)):
-            wrong += check_pair(files, gpus, tokens)
+            wrong += (check_options if options else check_pair)(files, gpus, tokens)
     return wrong
+
+
+def check_options(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
+    """One pair in some placements, with options of its devices."""
+    from gemma_mtp.api import ON_CPU, LoadOptions
+    from gemma_mtp.engine.engine import load
+
+    options = LoadOptions(context=LONG_CONTEXT, threads=1, log_file=Path(os.devnull))
+    wrong = 0
+    with closing(load(files, options, placement=ON_CPU)) as cpu:
+        plain = {asked: written(cpu, asked) for asked in requests(tokens, LONG_PROMPT)}
+        for name, placement in ways(files, gpus, LONG_CONTEXT):
+            for words, on_device in settings() if name in TRIED else ():
+                begun = time.monotonic()
+                with closing(
+                    load(files, options, placement=placement, on_device=on_device)
+                ) as there:
+                    took = time.monotonic() - begun
+                    texts = [same(cpu, there, asked, end) for asked, end in plain.items()]
+                    wrong += sum("WRONG" in text for text in texts)
+                    chosen = there.info.device_choice
+                    print(f"{files.name:8} {name:19} {words}; loaded in {took:.0f} s")
+                    for duel in chosen.duels:
+                        print(f"{'':28} {duel}")
+                    print(f"{'':28} {chosen.options}: {'; '.join(texts)}", flush=True)
+    return wrong
+
+
+def settings() -> Iterator[tuple[str, Any]]:
+    """What is known of the options of a device: each in turn, and nothing."""
+    from gemma_mtp.api import DeviceChoice, DeviceOptions
+    from gemma_mtp.engine.device_choice import OnDevice
+
+    for piece, flash in ((1024, None), (2048, None), (512, False), (2048, False)):
+        forced = DeviceChoice(DeviceOptions(piece, flash))
+        yield "forced", OnDevice(forced, lambda options: True)
+    yield "chosen", OnDevice(None, lambda options: True)
 
 
 def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
@@ -249,10 +291,10 @@ def rows_by_width(engine: Any) -> str:
     return f"differ at widths {off}" if off else "same bits"
 
 
-def requests(tokens: int) -> list[Any]:
+def requests(tokens: int, text: str = PROMPT) -> list[Any]:
     from gemma_mtp.api import Message, Request, Sampling
 
-    prompt = (Message.text("user", PROMPT),)
+    prompt = (Message.text("user", text),)
     return [
         Request(prompt, Sampling(temperature=t), seed=1, exact=True, draft=k, max_tokens=tokens,
                 ignore_end=True)
@@ -337,6 +379,7 @@ def main() -> int:
     parser.add_argument("--archive", type=Path, help="llama-cpp-python's source archive")
     parser.add_argument("--pairs", nargs="*", default=["tiny", "dense", "experts"])
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--options", action="store_true", help="with those that are measured")
     args = parser.parse_args()
     if args.what == "build":
         args.folder.mkdir(parents=True, exist_ok=True)
@@ -345,9 +388,9 @@ def main() -> int:
     if args.what == "vanish":
         return vanish(args.folder)
     if args.what == "check":  # the process that finds the devices
-        return int(check(args.pairs, args.tokens) > 0)
+        return int(check(args.pairs, args.tokens, args.options) > 0)
     words = [str(Path(__file__)), "check", str(args.folder), "--tokens", str(args.tokens)]
-    words += ["--pairs", *args.pairs]
+    words += ["--pairs", *args.pairs, *(["--options"] if args.options else [])]
     if args.what == "tests":
         words = ["-m", "pytest", "-p", "no:cacheprovider", "-rs", str(HERE.parent / DEVICE_TESTS)]
     with workers(args.folder, 0 if args.what == "vulkan" else 2) as (_, addresses):

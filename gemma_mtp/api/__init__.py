@@ -7,6 +7,7 @@ from gemma_mtp.api.device_options import (
     CPU_PIECE,
     DECIDED,
     GPU_PIECE,
+    ON_CPU_CHOICE,
     ON_CPU_OPTIONS,
     SHORTLIST,
     TRYING_SECONDS,

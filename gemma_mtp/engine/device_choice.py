@@ -37,7 +37,7 @@ PROMPTS = (2048, 1024, 512)  # tokens of the prompt that is timed; the longest t
 LONGEST_READ = TRYING_SECONDS / 4  # seconds that reading it once may take
 ENOUGH = 1.0  # seconds; what is over sooner is timed again, since a stall would show
 MOST = 3  # times that a prompt is read
-WIDTH, STEPS = 4, 5  # rows of a round, as three drafts make it, and timings of each width
+WIDTH, STEPS = 4, 9  # rows of a round, as three drafts make it, and timings of each width
 SPARE = 2 * MAX_WIDTH  # cells that stay free for the rounds behind the prompt
 
 

@@ -104,7 +104,8 @@ class Printer:
     def loading(self, fraction: float) -> None:
         """Progress of loading a pair, or of what comes once behind that (`api.Loading`)."""
         if fraction > 1:
-            words = f"trying what is fastest on this GPU, once, {TRYING_SECONDS} s at the most"
+            limit = f"at most {TRYING_SECONDS} s"
+            words = [(3, "trying what is fastest on this GPU"), (2, "once"), (1, limit)]
             self.progress(fraction - 1, words)
         elif self._clock() - self._since > PATIENCE:
             self.progress(fraction, f"loading {percent(fraction)}")

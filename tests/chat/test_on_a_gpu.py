@@ -9,7 +9,7 @@ import pytest
 from support.fakes import FakeEngine
 from support.talk import Talk
 
-from gemma_mtp.api import DeviceShare, PairInfo, Placement
+from gemma_mtp.api import DeviceChoice, DeviceOptions, DeviceShare, Duel, PairInfo, Placement
 from gemma_mtp.chat.loading import INEXACT, loaded
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.models.machine import Device, Machine
@@ -34,6 +34,37 @@ def test_what_is_where_is_said_when_it_was_loaded_and_not_again(is_new: bool) ->
     loaded(begin, Printer(Screen(output, errors)))
     assert (LINE in errors.getvalue()) == is_new
     assert not output.getvalue()
+
+
+@pytest.mark.parametrize("tried", [True, False])
+def test_what_is_fastest_is_said_when_it_was_tried(tried: bool) -> None:
+    errors = io.StringIO()
+    longer, plain = DeviceOptions(2048), DeviceOptions(2048, flash_attention=False)
+    duels = (
+        Duel(longer, DeviceOptions(), 1.84, 1.01, True),
+        Duel(plain, longer, 0.95, 1.2, True),
+    )
+
+    def begin(progress: Callable[[float], bool]) -> FakeEngine:
+        assert progress(1.0)
+        assert progress(1.5 if tried else 1.0)
+        engine = FakeEngine()
+        engine.placement, engine.device_choice = PARTED, DeviceChoice(plain, duels)
+        return engine
+
+    loaded(begin, Printer(Screen(io.StringIO(), errors)))
+    said = (
+        "Fastest there: 2048 tokens of a prompt at once instead of 512 (reads 1.84 times as fast), "
+        "no flash attention (reads 0.95 times as fast and writes 1.20 times as fast)."
+    )
+    assert (said in errors.getvalue()) == tried
+
+
+def test_where_nothing_is_faster_that_is_said_and_where_nothing_was_tried_nothing_is() -> None:
+    lost = Duel(DeviceOptions(1024), DeviceOptions(), 1.0, 1.0, False)
+    words = DeviceChoice(DeviceOptions(), (lost,)).in_words
+    assert words == "512 tokens of a prompt at once, nothing that was tried is faster"
+    assert DeviceChoice(DeviceOptions()).in_words == ""
 
 
 @pytest.mark.parametrize("holds", [True, False])

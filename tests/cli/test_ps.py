@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gemma_mtp.api import DeviceShare, LoadOptions, PairInfo, Placement, to_json
+from gemma_mtp.api import (
+    DeviceChoice,
+    DeviceOptions,
+    DeviceShare,
+    Duel,
+    LoadOptions,
+    PairInfo,
+    Placement,
+    to_json,
+)
 from gemma_mtp.cli.engine import _facts
 
 IDLE = {
@@ -27,6 +36,15 @@ ON_GPU = to_json(
 )
 
 
+LONGER = DeviceOptions(1024)
+CHOSEN = to_json(
+    PairInfo(
+        *("e2b", 8192, 2, 5, 0, 0, 1, 1),
+        device_choice=DeviceChoice(LONGER, (Duel(LONGER, DeviceOptions(), 1.5, 1.0, True),)),
+    )
+)
+
+
 @pytest.mark.parametrize(
     ("changed", "label", "words"),
     [
@@ -34,6 +52,10 @@ ON_GPU = to_json(
         ({}, "runs on", "CPU, 2 threads"),
         ({"info": ON_GPU}, "runs on",
          "5 of 36 layers and the drafter on the GPU, 7.6 of 8.0 GB; 2 threads"),
+        ({"info": CHOSEN}, "fastest",
+         "1024 tokens of a prompt at once instead of 512 (reads 1.50 times as fast)"),
+        ({"busy_for": "gemma-mtp run", "loading": {"model": "31b", "done": 1.4}}, "now",
+         "is loaded for gemma-mtp run, what is fastest on the GPU is tried"),
         ({}, "memory", "4.3 GB (model files 2.6 GB, context 60 MB)"),
         ({}, "used by", "nobody"),
         ({"clients": ["gemma-mtp chat"] * 2 + ["gemma-mtp serve"]}, "used by",

@@ -15,7 +15,9 @@ from gemma_mtp.api import (
     LoadOptions,
     PairFiles,
     Placement,
+    to_json,
 )
+from gemma_mtp.models import device_choices, placed
 from gemma_mtp.models.device_choices import DeviceChoices
 
 HERE = Placement(20, 49, (DeviceShare("CUDA0", 20, 7, 8),), drafter="CUDA0")
@@ -58,6 +60,25 @@ def test_what_takes_its_time_otherwise_is_measured_anew(files: PairFiles) -> Non
         assert memory(files, options).recall(HERE) is None
     files.target.write_bytes(b"other weights")
     assert memory(files).recall(HERE) is None
+
+
+def test_show_has_what_was_chosen_last_for_these_files(
+    files: PairFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_choices, "folder", lambda: tmp_path / "devices")
+    assert files.drafter is not None
+    both = [files.drafter, files.target]
+    assert device_choices.latest(both) is None
+    memory(files).keep(HERE, DeviceChoice(DeviceOptions()))
+    assert device_choices.latest(both) is None, "nothing was measured"
+    memory(files).keep(replace(HERE, cpu_experts=3), CHOICE)
+    assert device_choices.latest(both) == CHOICE
+    assert device_choices.latest([files.target]) is None
+    ((label, words),) = placed.facts({"device_choice": to_json(CHOICE)})
+    assert (label, words) == ("fastest", f"{CHOICE.in_words}, when it was loaded there")
+    for kept in (tmp_path / "devices").iterdir():
+        kept.write_text('{"files": 7}')
+    assert device_choices.latest(both) is None
 
 
 def test_damage_means_another_try(files: PairFiles) -> None:

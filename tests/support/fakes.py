@@ -23,6 +23,8 @@ from typing import Any
 
 from gemma_mtp.api import (
     ON_CPU,
+    ON_CPU_CHOICE,
+    DeviceChoice,
     End,
     Event,
     FinishReason,
@@ -100,6 +102,7 @@ class FakeEngine:
     drafter_of: str = ""
     placement: Placement = ON_CPU
     exact_holds: bool = True
+    device_choice: DeviceChoice = ON_CPU_CHOICE
 
     @property
     def info(self) -> PairInfo:
@@ -111,6 +114,7 @@ class FakeEngine:
             "drafter_of": self.drafter_of,
             "placement": self.placement,
             "exact_holds": self.exact_holds,
+            "device_choice": self.device_choice,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 

@@ -341,6 +341,9 @@ def test_loading_shows_a_bar_where_there_is_room_and_leaves_nothing_behind(width
     if bar:
         cells = window.emulator.buffer[0]
         assert [x for x in range(20) if cells[x].fg == "green"] == list(range(10))
+    printer.loading(1.5)
+    more = " · once · at most 30 s" if bar else ""
+    assert window.rows == [f"{bar}trying what is fastest on this GPU{more}"]
     printer.finish()
     assert window.rows == []
 
