@@ -96,6 +96,11 @@ class Message:
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
     @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
     def calls(self) -> tuple[ToolCall, ...]:
         """The tools it calls, in order."""
         return tuple(part for part in self.parts if isinstance(part, ToolCall))

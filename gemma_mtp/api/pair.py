@@ -31,6 +31,8 @@ SHELF_BYTES, SHELF_SHARE = 512 << 20, 8
 class PairFiles:
     """A pair on disk; of a split model, the first part.
 
+    `encoder` is the GGUF with the image encoder ("mmproj"); without one no pictures are read.
+
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
     the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
     about the choice of these files, where it is not obvious. `published` is what else came with the
@@ -53,6 +55,7 @@ class PairFiles:
     rival_of: str = ""
     published: Preset = Preset()
     preset: Preset | None = None
+    encoder: Path | None = None
 
     @property
     def called(self) -> str:
@@ -100,6 +103,7 @@ class PairInfo:
     `drafter_of` is the model that the drafter was made for, where that is another one.
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
+    `images`: it reads pictures.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -122,6 +126,7 @@ class PairInfo:
     drafter_choice: str = ""
     placement: Placement = ON_CPU
     exact_holds: bool = True
+    images: bool = False
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

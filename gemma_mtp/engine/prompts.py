@@ -17,6 +17,8 @@ from gemma_mtp.engine.tool_prompt import Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
 
+NO_ENCODER = "There is a picture in this message, and this model has no image encoder here."
+
 
 class Prompts:
     """Writes prompts as this pair was trained with."""
@@ -27,6 +29,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
+        self._name, self._reads_images = pair.info.name, pair.info.images
         self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
@@ -48,6 +51,8 @@ class Prompts:
         self, request: Request, size: int, cancelled: Callable[[], bool] = never
     ) -> list[Piece]:
         request.check()
+        if not self._reads_images and any(message.images for message in request.messages):
+            raise UsageError(NO_ENCODER, f"gemma-mtp pull {self._name} gets it.")
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(

@@ -109,6 +109,7 @@ def load_pair(
         context_limit=llama_cpp.llama_model_n_ctx_train(target.model),
         drafter_of=files.drafter_of if drafter else "",
         placement=measured(placement or ON_CPU, buffers),
+        images=files.encoder is not None,
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
     return LoadedPair(target, drafter, template, info, options, weights, rival)
