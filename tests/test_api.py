@@ -244,7 +244,7 @@ def test_parts_and_events_say_what_they_are() -> None:
         "role": "user",
         "parts": [
             {"type": "text", "text": "Hi"},
-            {"type": "image", "data": "iVBORwD/", "media_type": "image/png"},
+            {"type": "image", "data": "iVBORwD/", "media_type": "image/png", "name": ""},
         ],
         "tokens": [],
     }

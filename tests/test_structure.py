@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {*BASE, "files", "paths", "decoding", "llama"},
     "conversations": {*BASE, "files"},
     "resident": {*BASE, "files", "paths", "llama", "engine", "models"},
-    "server": {*BASE, "models", "resident"},
+    "server": {*BASE, "files", "models", "resident"},
     "batch": {*BASE, "files", "server", "tools"},
     "remote": {*BASE},
     "tools": {*BASE, "files", "paths"},

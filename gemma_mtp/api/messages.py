@@ -20,11 +20,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture in a message: the bytes of its file, and their media type such as image/png."""
+    """A picture in a message: the bytes of its file, and their media type such as image/png.
+
+    `name` is what the file is called, for whoever is shown the message; "" where it has none.
+    """
 
     type: ClassVar = "image"
     data: bytes
     media_type: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
