@@ -103,7 +103,7 @@ class PairInfo:
     `drafter_of` is the model that the drafter was made for, where that is another one.
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
-    `images`: it reads pictures.
+    `images`: it reads pictures; `encoder_bytes` is what reading them takes, 0 before the first one.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -127,6 +127,7 @@ class PairInfo:
     placement: Placement = ON_CPU
     exact_holds: bool = True
     images: bool = False
+    encoder_bytes: int = 0
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

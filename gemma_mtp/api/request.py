@@ -15,6 +15,7 @@ from gemma_mtp.api.messages import (
     ToolCall,
     ToolResult,
 )
+from gemma_mtp.api.pictures import check_picture, named
 from gemma_mtp.api.tools import Tool, ToolChoice, check_tools
 from gemma_mtp.errors import UsageError
 from gemma_mtp.setting import check, setting
@@ -105,6 +106,8 @@ class Request(ReplySettings):
             raise UsageError("prompt must be a text.")
         for message in self.messages:
             _check_message(message)
+        for name, image in named(image for m in self.messages for image in m.images):
+            check_picture(image.data, name)
         check_tools(self.tools, self.tool_choice)
         check(self.sampling)
         check(self)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from math import inf
 
-from gemma_mtp.api import Message, Thought, Tool
+from gemma_mtp.api import Image, Message, Text, Thought, Tool
 from gemma_mtp.engine.template_rendering import Failure, LocalRenderer, Renderer, TooSlow, never
 from gemma_mtp.engine.template_sheet import Sheet
 from gemma_mtp.engine.tool_declarations import DECLARATION
@@ -178,6 +178,8 @@ class ChatTemplate:
         # The template takes messages apart, so that the marks did not survive: give it the real
         # ones.
         if pieces is None:
+            if any(turn.images for turn in turns):
+                raise Failure("it takes messages apart, so that pictures have no place")
             return [Piece(self._run(sheet, sheet.texts, think, cancelled))]
         size = sum(len(piece.text) for piece in pieces)
         if size > sheet.longest:
@@ -251,14 +253,18 @@ def turn_after(messages: Sequence[Message]) -> list[Message]:
     return [*messages, Message.text("assistant", "."), Message.text("user", ".")]
 
 
-def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int]:
-    """Token ids of a prompt, with exactly one `bos_id` in front (none if it is negative).
+def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int | Image]:
+    """Token ids of a prompt, with exactly one `bos_id` in front (none if it is negative), and the
+    pictures among them.
 
     What was generated as tokens that are known keeps them, so that a cache filled meanwhile fits.
     All other content is tokenized as plain text and cannot end its turn or open another.
     """
-    ids: list[int] = [bos_id] if bos_id >= 0 else []
+    ids: list[int | Image] = [bos_id] if bos_id >= 0 else []
     for piece in pieces:
+        if piece.image is not None:
+            ids.append(piece.image)
+            continue
         if piece.message is None:
             found = _ids_with_control(piece.text, tokenize)
         elif piece.ids:
@@ -297,10 +303,16 @@ def _without_system(turns: list[Message]) -> list[Message]:
     rest = [turn for turn in turns if turn.role != "system"]
     for number, turn in enumerate(rest):
         if turn.role == "user":
-            content = f"{system}\n\n{turn.content}" if system else turn.content
-            rest[number] = Message.text("user", content)
+            rest[number] = _after(system, turn) if system else turn
             return rest
     return [Message.text("user", system), *rest]
+
+
+def _after(text: str, turn: Message) -> Message:
+    """The turn with a text in front of what it says."""
+    first, *others = turn.parts or (Text(""),)
+    said = [Text(f"{text}\n\n{first.text}")] if isinstance(first, Text) else [Text(text), first]
+    return Message(turn.role, (*said, *others))
 
 
 def _renderer(source: str, renderer: Renderer | None) -> Renderer:

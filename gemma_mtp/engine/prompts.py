@@ -5,11 +5,13 @@ The engine has one `Prompts` for the pair it has loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
-from gemma_mtp.api import Message, Request
-from gemma_mtp.decoding.transcript import Position, Transcript, of_tokens
+from gemma_mtp.api import Image, Message, Request
+from gemma_mtp.api.pictures import named
+from gemma_mtp.decoding.transcript import Position, Segment, Tokens, Transcript
 from gemma_mtp.engine.chat_template import ChatTemplate, encode_prompt, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
 from gemma_mtp.engine.template_rendering import Renderer, never
@@ -29,7 +31,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
-        self._name, self._reads_images = pair.info.name, pair.info.images
+        self._name, self._encoder = pair.info.name, pair.encoder
         self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
@@ -51,7 +53,7 @@ class Prompts:
         self, request: Request, size: int, cancelled: Callable[[], bool] = never
     ) -> list[Piece]:
         request.check()
-        if not self._reads_images and any(message.images for message in request.messages):
+        if self._encoder is None and any(message.images for message in request.messages):
             raise UsageError(NO_ENCODER, f"gemma-mtp pull {self._name} gets it.")
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
@@ -69,11 +71,26 @@ class Prompts:
         return request.thinks and request.prompt is None and not self._template.has_thoughts
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
-        """The prompt as segments: text is one of tokens. Raises UsageError where there are none."""
-        ids = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
-        if not ids:
+        """The prompt as segments: tokens, and pictures among them.
+
+        Raises UsageError where there are none, and for a picture that cannot be read; BadPair for
+        an image encoder that cannot be used.
+        """
+        found = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
+        if not found:
             raise UsageError("The prompt is empty.")
-        return of_tokens(ids)
+        return Transcript(self._segments(found))
+
+    def _segments(self, prompt: Sequence[int | Image]) -> Iterator[Segment]:
+        names = named(part for part in prompt if isinstance(part, Image))
+        for is_token, parts in groupby(prompt, lambda part: isinstance(part, int)):
+            if is_token:
+                yield Tokens(tuple(part for part in parts if isinstance(part, int)))
+                continue
+            for _ in parts:
+                name, image = next(names)
+                assert self._encoder is not None  # asked before
+                yield self._encoder.picture(image.data, name)
 
     def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
         """The prompt of a request. Raises what `pieces` raises."""

@@ -16,6 +16,7 @@ from gemma_mtp.llama.context import context_params, flash_attention, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import Buffers, log
+from gemma_mtp.llama.media import ImageEncoder
 from gemma_mtp.llama.placing import measured
 from gemma_mtp.llama.target import LlamaTarget
 
@@ -35,9 +36,11 @@ class LoadedPair:
     options: LoadOptions
     weights: Buffers
     rival: LlamaDrafter | None = None
+    encoder: ImageEncoder | None = None
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
+        self._at_once = self.target.piece_size  # positions that one batch may have
 
     def use_threads(self, count: int) -> None:
         """Evaluate with so many threads from now on, the drafter too."""
@@ -76,22 +79,30 @@ class LoadedPair:
         before. BadPair where even these cannot be had again; the pair can only be closed then.
         """
         refuse_untrained(self.target.model, size)
-        before = self.info.context_size
+        self._remake_contexts(size, self._at_once)
+
+    def widen(self, at_once: int) -> None:
+        """Make the contexts anew, so that one batch may have `at_once` positions; the cache is
+        empty. Raises DoesNotFit and BadPair as `enlarge` does."""
+        self._remake_contexts(self.info.context_size, at_once)
+
+    def _remake_contexts(self, size: int, at_once: int) -> None:
+        before = self.info.context_size, self._at_once
         self._free_contexts()  # first: there need not be room for both
         try:
-            self._make_contexts(size)
+            self._make_contexts(size, at_once)
         except DoesNotFit:
             self._free_contexts()
             try:
-                self._make_contexts(before)
+                self._make_contexts(*before)
             except DoesNotFit as error:
                 raise BadPair(f"The context cannot be made again: {error}") from error
             raise
 
-    def _make_contexts(self, size: int) -> None:
-        layers, target = self.info.gpu_layers, self.target
+    def _make_contexts(self, size: int, at_once: int) -> None:
+        layers, target, self._at_once = self.info.gpu_layers, self.target, at_once
         context, target_kv = target_context(
-            target.model, self.options, self.threads, layers, size, target.piece_size
+            target.model, self.options, self.threads, layers, size, at_once
         )
         target.use_context(context)
         drafter_kv = 0
@@ -126,6 +137,8 @@ class LoadedPair:
 
     def close(self) -> None:
         """Free contexts before models."""
+        if self.encoder is not None:
+            self.encoder.close()
         self._free_contexts()
         for part in self._parts:
             llama_cpp.llama_model_free(part.model)

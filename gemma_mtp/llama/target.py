@@ -5,13 +5,16 @@ Knows where cells lie and what is left after a rewind; nothing of sampling, roun
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
+import numpy as np
 
 from gemma_mtp.api import MAX_WIDTH
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.llama import window_cells
 from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
@@ -93,6 +96,39 @@ class LlamaTarget:
         self._first_output = n - outputs
         self._restored = None
         return self._logits.at(llama_cpp.llama_get_logits(self.context), outputs)
+
+    def decode_picture(self, rows: Row, position: int, outputs: int, at_once: bool) -> Row:
+        """As `decode`, of `rows` that stand for a picture, [positions, embedding width]; `at_once`
+        if each of them looks at all others. Raises GemmaMtpError where the context has no room for
+        as many at once."""
+        n = len(rows)
+        size = n if at_once else self.piece_size
+        if size > self.most_at_once:  # llama.cpp would end the process
+            raise GemmaMtpError(f"A picture of {n} positions cannot be evaluated at once.")
+        batch = Batch(size, rows.shape[1])
+        batch.struct.token = None  # type: ignore[assignment]
+        assert batch.embedding is not None
+        llama_cpp.llama_set_causal_attn(self.context, not at_once)
+        try:
+            for start in range(0, n, size):
+                part = np.ascontiguousarray(rows[start : start + size])
+                ctypes.memmove(batch.embedding, part.ctypes.data, part.nbytes)
+                for i in range(len(part)):
+                    batch.positions[i] = position + start + i
+                    batch.outputs[i] = start + i >= n - outputs
+                batch.struct.n_tokens = len(part)
+                evaluate(self.context, batch)
+                self._ring.add(position + start + len(part))
+        finally:
+            llama_cpp.llama_set_causal_attn(self.context, True)
+        self._first_output = len(part) - outputs
+        self._restored = None
+        return self._logits.at(llama_cpp.llama_get_logits(self.context), outputs)
+
+    @property
+    def most_at_once(self) -> int:
+        """Positions that this context evaluates in one batch."""
+        return int(llama_cpp.llama_n_ubatch(self.context))
 
     def hidden(self, row: int) -> Row:
         """Final hidden state [embedding_width] of output `row` of the last `decode`."""

@@ -1,0 +1,103 @@
+"""What the first bytes of a picture's file say: its kind and its size.
+
+Read before anybody decodes it: a small file may claim billions of pixels. `Request.check` asks it,
+and whoever attaches a file may. Pure.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+
+from gemma_mtp.api.messages import Image
+from gemma_mtp.errors import UsageError
+
+MOST_PIXELS = 1 << 26
+"""As many as 8192 x 8192: more than most cameras give. Decoding takes some ten bytes for each."""
+
+READ = "PNG, JPEG, GIF or BMP"  # what llama.cpp decodes
+_BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif",
+               b"GIF89a": "gif", b"BM": "bmp"}  # fmt: skip
+_OTHERS = {b"RIFF....WEBP": "WebP", b"....ftypavif": "AVIF", b"....ftyphei": "HEIC",
+           b"....ftypmif1": "HEIC", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF",
+           b"<svg": "SVG", b"<?xml": "SVG"}  # fmt: skip
+_NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of a JPEG from 0xC0 to 0xCF that say nothing of its size
+
+
+def kind_of(data: bytes) -> str:
+    """png, jpeg, gif or bmp; "" for all that cannot be read here."""
+    return next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), "")
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels, as the file says; None where it does not."""
+    try:
+        size = {"png": _png, "jpeg": _jpeg, "gif": _gif, "bmp": _bmp}[kind_of(data)](data)
+    except (KeyError, struct.error, IndexError):
+        return None
+    return size if min(size) > 0 else None
+
+
+def named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
+    """The pictures of a request, and what to call each in a sentence."""
+    found = list(images)
+    for number, image in enumerate(found, 1):
+        yield "The picture" if len(found) == 1 else f"Picture {number} of {len(found)}", image
+
+
+def check_picture(data: bytes, name: str) -> None:
+    """Raise UsageError, with a sentence about `name`, for what is no picture that can be read."""
+    if not kind_of(data):
+        raise UsageError(f"{name} is {_what(data)}.", f"Make it a {READ} file.")
+    size = size_of(data)
+    if size is None:
+        raise UsageError(f"{name} is damaged: its file does not say how large it is.")
+    if size[0] * size[1] > MOST_PIXELS:
+        raise UsageError(
+            f"{name} has {size[0]} x {size[1]} pixels, and {MOST_PIXELS} are the most.",
+            "Make it smaller first; the model sees it much smaller in any case.",
+        )
+
+
+def _what(data: bytes) -> str:
+    if not data:
+        return "an empty file"
+    for pattern, kind in _OTHERS.items():
+        if all(want in (46, byte) for want, byte in zip(pattern, data, strict=False)):
+            return f"a {kind} file, which cannot be read here"
+    return f"no {READ} file"
+
+
+def _png(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _gif(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
+
+
+def _bmp(data: bytes) -> tuple[int, int]:
+    (header,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
+    return width, abs(height)  # below 0: the first row is the upper one
+
+
+def _jpeg(data: bytes) -> tuple[int, int]:
+    """That of the first frame. Segments say how long they are."""
+    at = 2
+    while True:
+        at = data.index(b"\xff", at) if b"\xff" in data[at:] else len(data)
+        while data[at] == 0xFF:
+            at += 1
+        marker = data[at]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
+            height, width = struct.unpack_from(">HH", data, at + 4)
+            return width, height
+        at += 1 if marker in (0, 1) or 0xD0 <= marker <= 0xD9 else 1 + _length(data, at + 1)
+
+
+def _length(data: bytes, at: int) -> int:
+    (length,) = struct.unpack_from(">H", data, at)
+    return max(int(length), 2)
