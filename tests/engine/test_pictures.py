@@ -1,4 +1,4 @@
-"""Pictures in a prompt: read as llama.cpp's own programs read them, and with all that holds of text:
+"""Pictures in a prompt: read as by the programs of llama.cpp, and with all that holds of text:
 drafts, a cache, exact mode, snapshots and states on the disk."""
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def test_what_is_no_picture_is_refused(engine: Engine, data: bytes, said: str) -
 
 def test_which_picture_is_refused_is_said(engine: Engine) -> None:
     for data in (DAMAGED, b"Hello."):
-        with pytest.raises(UsageError, match="^Picture 2 of 2 is "):
+        with pytest.raises(UsageError, match=r"^Picture 2 of 2 is "):
             reply(engine, ask(says("What is ", CAT), says("and ", data, "?")))
 
 
@@ -298,7 +298,7 @@ def test_an_encoder_of_another_model_is_refused_and_text_goes_on(tmp_path: Path)
     other = write_encoder(tmp_path / "mmproj.gguf", 512)
     for path in (other, TINY.target, tmp_path / "gone.gguf"):
         engine = new_engine(replace(TINY, encoder=path))
-        with pytest.raises(BadPair, match="llama.cpp cannot load the image encoder"):
+        with pytest.raises(BadPair, match=r"llama\.cpp cannot load the image encoder"):
             reply(engine, ask(ASKED))
         reply(engine, ask(says("Hello."), max_tokens=3))
         engine.close()
