@@ -15,24 +15,24 @@ from gemma_mtp.errors import UsageError
 MOST_PIXELS = 1 << 26
 """As many as 8192 x 8192: more than most cameras give. Decoding takes some ten bytes for each."""
 
-READ = "PNG, JPEG, GIF or BMP"  # what llama.cpp decodes
-_BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif",
-               b"GIF89a": "gif", b"BM": "bmp"}  # fmt: skip
-_OTHERS = {b"RIFF....WEBP": "WebP", b"....ftypavif": "AVIF", b"....ftyphei": "HEIC",
-           b"....ftypmif1": "HEIC", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF",
-           b"<svg": "SVG", b"<?xml": "SVG"}  # fmt: skip
+KINDS = "PNG, JPEG, GIF and BMP are."  # what llama.cpp decodes
+_BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg",
+               b"GIF87a": "image/gif", b"GIF89a": "image/gif", b"BM": "image/bmp"}  # fmt: skip
+WEBP = "image/webp"
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of a JPEG from 0xC0 to 0xCF that say nothing of its size
 
 
 def kind_of(data: bytes) -> str:
-    """png, jpeg, gif or bmp; "" for all that cannot be read here."""
+    """The media type, such as image/png; "" for what is no picture of a known kind."""
+    if data[8:12] == b"WEBP" and data.startswith(b"RIFF"):
+        return WEBP
     return next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), "")
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
     """Width and height in pixels, as the file says; None where it does not."""
     try:
-        size = {"png": _png, "jpeg": _jpeg, "gif": _gif, "bmp": _bmp}[kind_of(data)](data)
+        size = _SIZES[kind_of(data)](data)
     except (KeyError, struct.error, IndexError):
         return None
     return size if min(size) > 0 else None
@@ -42,13 +42,17 @@ def named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
     """The pictures of a request, and what to call each in a sentence."""
     found = list(images)
     for number, image in enumerate(found, 1):
-        yield "The picture" if len(found) == 1 else f"Picture {number} of {len(found)}", image
+        place = "The picture" if len(found) == 1 else f"Picture {number} of {len(found)}"
+        yield image.name or place, image
 
 
 def check_picture(data: bytes, name: str) -> None:
     """Raise UsageError, with a sentence about `name`, for what is no picture that can be read."""
-    if not kind_of(data):
-        raise UsageError(f"{name} is {_what(data)}.", f"Make it a {READ} file.")
+    kind = kind_of(data)
+    if kind == WEBP:
+        raise UsageError(f"{name} is a WebP picture, which cannot be read here.", KINDS)
+    if not kind:
+        raise UsageError(f"{name} is no picture that can be read here.", KINDS)
     size = size_of(data)
     if size is None:
         raise UsageError(f"{name} is damaged: its file does not say how large it is.")
@@ -57,15 +61,6 @@ def check_picture(data: bytes, name: str) -> None:
             f"{name} has {size[0]} x {size[1]} pixels, and {MOST_PIXELS} are the most.",
             "Make it smaller first; the model sees it much smaller in any case.",
         )
-
-
-def _what(data: bytes) -> str:
-    if not data:
-        return "an empty file"
-    for pattern, kind in _OTHERS.items():
-        if all(want in (46, byte) for want, byte in zip(pattern, data, strict=False)):
-            return f"a {kind} file, which cannot be read here"
-    return f"no {READ} file"
 
 
 def _png(data: bytes) -> tuple[int, int]:
@@ -101,3 +96,6 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 def _length(data: bytes, at: int) -> int:
     (length,) = struct.unpack_from(">H", data, at)
     return max(int(length), 2)
+
+
+_SIZES = {"image/png": _png, "image/jpeg": _jpeg, "image/gif": _gif, "image/bmp": _bmp}
