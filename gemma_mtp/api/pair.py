@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp.api.messages import Message
@@ -31,7 +31,8 @@ SHELF_BYTES, SHELF_SHARE = 512 << 20, 8
 class PairFiles:
     """A pair on disk; of a split model, the first part.
 
-    `encoder` is the GGUF with the image encoder ("mmproj"); without one no pictures are read.
+    `encoder` is the GGUF with the image encoder ("mmproj"); without one no pictures are read, and
+    `no_encoder` says what brings one.
 
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
     the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
@@ -56,6 +57,7 @@ class PairFiles:
     published: Preset = Preset()
     preset: Preset | None = None
     encoder: Path | None = None
+    no_encoder: str = field(default="", compare=False)
 
     @property
     def called(self) -> str:
