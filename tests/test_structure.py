@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("conversations", "resident", "server", "batch", "remote", "tools"),
         *("terminal", "measure", "chat"),
     },
-    "library": {*BASE, "models", "paths", "resident", "remote"},
+    "library": {*BASE, "files", "models", "paths", "resident", "remote"},
     "__main__": {"cli"},
     "__init__": {"library"},
 }

@@ -24,7 +24,7 @@ from gemma_mtp.api import (
     ToolCallDelta,
 )
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.library.asked import REPLY, Said, messages_of, read
+from gemma_mtp.library.asked import REPLY, Picture, Said, messages_of, read, shown
 from gemma_mtp.library.forms import Function, adapter, declared, result, schema_of
 from gemma_mtp.settings import Options
 
@@ -109,37 +109,38 @@ class Model:
     @overload
     def chat(
         self, said: Said | Sequence[Said], *, schema: type[T],
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        tools: Sequence[Function | Tool] = (), images: Sequence[Picture] = (), **settings: Any,
     ) -> Reply[T]: ...  # fmt: skip
     @overload
     def chat(
         self, said: Said | Sequence[Said], *, schema: Mapping[str, Any] | None = None,
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        tools: Sequence[Function | Tool] = (), images: Sequence[Picture] = (), **settings: Any,
     ) -> Reply[Any]: ...  # fmt: skip
     def chat(
         self, said: Said | Sequence[Said], *, schema: Any = None,
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        tools: Sequence[Function | Tool] = (), images: Sequence[Picture] = (), **settings: Any,
     ) -> Reply[Any]:  # fmt: skip
         """The reply to a text or a conversation.
 
-        `schema`: a JSON Schema, or a type such as a dataclass, whose form the text has. Functions
-        among the `tools` are run when the model calls them, and told what came of it. `settings`
-        are those of `gemma-mtp run`. Raises GemmaMtpError.
+        `schema`: a JSON Schema, or a type such as a dataclass, whose form the text has. `images`
+        are shown with the last message: paths of pictures, or their bytes. Functions among the
+        `tools` are run when the model calls them, and told what came of it. `settings` are those of
+        `gemma-mtp run`. Raises GemmaMtpError.
         """
-        stream = self.stream(said, schema=schema, tools=tools, **settings)
+        stream = self.stream(said, schema=schema, tools=tools, images=images, **settings)
         for _ in stream:
             pass
         return stream.reply
 
     def stream(
         self, said: Said | Sequence[Said], *, schema: Any = None,
-        tools: Sequence[Function | Tool] = (), **settings: Any,
+        tools: Sequence[Function | Tool] = (), images: Sequence[Picture] = (), **settings: Any,
     ) -> Stream[Any]:  # fmt: skip
         """As `chat`, piece by piece. Who stops reading stops the reply."""
         self._check_open()
         options = self._options.with_values(**read(settings, REPLY))
         request = replace(
-            Request.of(messages_of(said, options.system, self._opening), options),
+            Request.of(messages_of(shown(said, images), options.system, self._opening), options),
             grammar=None
             if schema is None
             else Grammar("json_schema", json.dumps(schema_of(schema))),

@@ -100,6 +100,7 @@ class FakeEngine:
     drafter_of: str = ""
     placement: Placement = ON_CPU
     exact_holds: bool = True
+    images: bool = True
 
     @property
     def info(self) -> PairInfo:
@@ -111,6 +112,7 @@ class FakeEngine:
             "drafter_of": self.drafter_of,
             "placement": self.placement,
             "exact_holds": self.exact_holds,
+            "images": self.images,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 
@@ -143,11 +145,11 @@ class FakeEngine:
         self.prepared.append(request)
 
     def count(self, request: Request) -> int:
-        """A token for each word, and four more for each message."""
+        """A token for each word, four more for each message, and a hundred for each picture."""
         request.check()
         if request.prompt is not None:
             return len(request.prompt.split())
-        return sum(len(m.content.split()) + 4 for m in request.messages)
+        return sum(len(m.content.split()) + 4 + 100 * len(m.images) for m in request.messages)
 
     def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
         prompt = self.count(request)
