@@ -311,8 +311,9 @@ def _without_system(turns: list[Message]) -> list[Message]:
 def _after(text: str, turn: Message) -> Message:
     """The turn with a text in front of what it says."""
     first, *others = turn.parts or (Text(""),)
-    said = [Text(f"{text}\n\n{first.text}")] if isinstance(first, Text) else [Text(text), first]
-    return Message(turn.role, (*said, *others))
+    if isinstance(first, Text):
+        return Message(turn.role, (Text(f"{text}\n\n{first.text}"), *others))
+    return Message(turn.role, (Text(f"{text}\n\n"), *turn.parts))
 
 
 def _renderer(source: str, renderer: Renderer | None) -> Renderer:

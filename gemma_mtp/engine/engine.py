@@ -176,8 +176,11 @@ class Engine:
         kept = self.cache.lift()
         try:
             self.pair.widen(encoder.most)
-        finally:
+        except DoesNotFit as error:
             self.cache.put_back(kept)
+            hint = "A shorter context, or fewer tokens for a picture (--image-tokens), takes less."
+            raise DoesNotFit(f"There is no memory to read a picture: {error}", hint) from error
+        self.cache.put_back(kept)
         self.cache.states = self._kept_states()
         self._heed_size()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.encoder import picture, png, write_encoder
 from support.own_route import MARKER, OwnRoute
-from support.pairs import TINY
+from support.pairs import TINY, with_template
 
 from gemma_mtp.api import (
     End,
@@ -26,7 +26,8 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine, load
-from gemma_mtp.errors import BadPair, UsageError
+from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
+from gemma_mtp.llama.loaded_pair import LoadedPair
 from gemma_mtp.llama.media import ImageEncoder
 
 WIDTH = 448  # of the built-in target's embeddings
@@ -251,6 +252,63 @@ def test_a_chat_with_pictures_is_kept_on_the_disk(files: PairFiles, fresh: Engin
     engine.close()
     assert end.stats.cached_tokens > first.stats.prompt_tokens - 5
     assert end.token_ids == reply(fresh, later).token_ids
+
+
+def test_a_longer_context_keeps_a_chat_with_pictures(engine: Engine, fresh: Engine) -> None:
+    first = reply(engine, ask(ASKED))
+    engine.enlarge(4096)
+    later = ask(ASKED, first.message, says("And this? ", DOG))
+    end = reply(engine, later)
+    assert end.stats.cached_tokens > first.stats.prompt_tokens - 5
+    assert end.token_ids == reply(fresh, later).token_ids
+
+
+def test_without_memory_for_a_picture_text_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = reply(engine, ask(says("Hello.")))
+    whole, make = engine.pair.target.most_at_once, LoadedPair._make_contexts
+
+    def narrow(pair: LoadedPair, size: int, at_once: int) -> None:
+        if at_once > whole:
+            raise DoesNotFit("no memory")
+        make(pair, size, at_once)
+
+    monkeypatch.setattr(LoadedPair, "_make_contexts", narrow)
+    with pytest.raises(DoesNotFit, match="There is no memory to read a picture") as refused:
+        reply(engine, ask(ASKED))
+    assert "--image-tokens" in refused.value.hint
+    end = reply(engine, ask(says("Hello."), told.message, says("Well?")))
+    assert end.stats.cached_tokens > 0
+
+
+def test_a_template_without_a_system_turn_keeps_the_picture(tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "mmproj.gguf", WIDTH)
+    source = (
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('') }}"
+        "{% endif %}<|turn>{{ m.role }}\n{{ m.content | trim }}<turn|>\n{% endfor %}<|turn>model\n"
+    )
+    engine = new_engine(replace(with_template(tmp_path, source), encoder=encoder))
+    system = Message.text("system", "Be brief.")
+    for said in (says(CAT, " What?"), says("What is ", CAT)):
+        pieces = engine.prompts.pieces(ask(system, said))
+        text = "".join("(cat)" if piece.image else piece.text for piece in pieces)
+        assert "user\nBe brief.\n\n" in text
+        assert "<|image>(cat)<image|>" in text
+        assert engine.prompts.of(ask(system, said)).has_others
+    engine.close()
+
+
+def test_a_template_that_takes_messages_apart_has_no_place_for_pictures(tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "mmproj.gguf", WIDTH)
+    source = (
+        "{{ bos_token }}{% for m in messages %}{{ m.content[:3] }}{{ m.content[3:] | upper }}"
+        "{% endfor %}"
+    )
+    engine = new_engine(replace(with_template(tmp_path, source), encoder=encoder))
+    with pytest.raises(BadPair, match="pictures have no place"):
+        engine.count(ask(says("What is ", CAT, "? Tell me.")))
+    engine.close()
 
 
 # --- what is refused -------------------------------------------------------------------------

@@ -171,6 +171,7 @@ def _named(name: str) -> dict[str, Any]:
 def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
     name, info = status["model"], from_json(PairInfo, status["info"])
     size = status["file_bytes"] + info.target_kv_bytes + info.drafter_kv_bytes
+    size += info.encoder_bytes
     left = status["seconds_left"]
     until = FOREVER if left is None else timedelta(seconds=max(left, 0.0))
     files: tuple[StoredFile, ...] = ()
