@@ -106,6 +106,7 @@ class PairInfo:
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
     `images`: it reads pictures; `encoder_bytes` is what reading them takes, 0 before the first one.
+    `no_images` says what helps where it does not.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -130,6 +131,7 @@ class PairInfo:
     exact_holds: bool = True
     images: bool = False
     encoder_bytes: int = 0
+    no_images: str = ""
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.pictures import NO_ENCODER
 from gemma_mtp.errors import ModelNotAvailable
-from gemma_mtp.terminal.console import agreed, can_ask
+from gemma_mtp.terminal.console import agreed, can_ask, say
 from gemma_mtp.text import byte_size
 
 if TYPE_CHECKING:
@@ -37,4 +37,5 @@ def with_encoder(env: Environment, files: PairFiles, options: Options) -> PairFi
 def _agreed(env: Environment, files: PairFiles, problem: str) -> bool:
     entry = env.store.find(files.name)
     size = entry.encoder.total if entry is not None and entry.encoder is not None else None
-    return agreed(f"{problem} Pull it now{f' ({byte_size(size)})' if size else ''}?", default=True)
+    say(problem)
+    return agreed(f"Pull it now{f' ({byte_size(size)})' if size else ''}?", default=True)

@@ -31,7 +31,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
-        self._name, self._encoder = pair.info.name, pair.encoder
+        self._encoder, self._no_images = pair.encoder, pair.info.no_images
         self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
@@ -54,7 +54,7 @@ class Prompts:
     ) -> list[Piece]:
         request.check()
         if self._encoder is None and any(message.images for message in request.messages):
-            raise UsageError(NO_ENCODER, f"gemma-mtp pull {self._name} gets it.")
+            raise UsageError(NO_ENCODER, self._no_images)
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(

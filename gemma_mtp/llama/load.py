@@ -112,6 +112,7 @@ def load_pair(
         drafter_of=files.drafter_of if drafter else "",
         placement=measured(placement or ON_CPU, buffers),
         images=files.encoder is not None,
+        no_images=files.no_encoder,
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
     encoder = None

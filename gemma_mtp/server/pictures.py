@@ -20,7 +20,7 @@ KINDS = ("image_url", "input_image", "image")
 """What a part of a message that holds a picture is called in OpenAI's two dialects, and by
 Anthropic."""
 
-ELSEWHERE = "is an address: a picture must be in the request, as data:image/png;base64,..."
+ELSEWHERE = "is an address elsewhere: a picture must be in the request itself, in base64"
 
 
 def picture_of(part: dict[str, Any], field: str) -> Image:
@@ -64,7 +64,7 @@ def _of_source(source: Any, field: str) -> Image:
 
 def _of_url(url: Any, field: str) -> Image:
     if not isinstance(url, str):
-        raise Unsupported(field, "must be the address of a picture, as data:image/png;base64,...")
+        raise Unsupported(field, "must be a picture as a data: address")
     scheme, _, rest = url.partition(":")
     if scheme.lower() != "data":
         raise Unsupported(field, ELSEWHERE)

@@ -102,7 +102,7 @@ def test_base64_may_have_line_ends_and_a_data_address_may_have_none(
 
 
 OF_OPENAI = "/v1/chat/completions", "messages.0.content.0.image_url.url "
-FETCH = "is an address: a picture must be in the request, as data:image/png;base64,..."
+FETCH = "is an address elsewhere: a picture must be in the request itself, in base64"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ FETCH = "is an address: a picture must be in the request, as data:image/png;base
         ({"url": "data:image/png;base64,####"}, "is no base64"),
         ({"url": "data:image/png;base64,aGVsbG8="}, "is no picture that can be read here."),
         ({"url": address(webp())}, "is a WebP picture, which cannot be read here. PNG, JPEG, GIF"),
-        ({}, "must be the address of a picture"),
+        ({}, "must be a picture as a data: address"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_name(
