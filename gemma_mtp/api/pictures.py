@@ -19,6 +19,7 @@ KINDS = "PNG, JPEG, GIF and BMP are."  # what llama.cpp decodes
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg",
                b"GIF87a": "image/gif", b"GIF89a": "image/gif", b"BM": "image/bmp"}  # fmt: skip
 WEBP = "image/webp"
+_EXIF, _IMAGE_BEGINS, _ORIENTATION = 0xE1, 0xDA, 0x112
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of a JPEG from 0xC0 to 0xCF that say nothing of its size
 
 
@@ -36,6 +37,14 @@ def size_of(data: bytes) -> tuple[int, int] | None:
     except (KeyError, struct.error, IndexError):
         return None
     return size if min(size) > 0 else None
+
+
+def turn_of(data: bytes) -> int:
+    """How a camera was held, as EXIF numbers it from 1 to 8; 1 is upright, or not known."""
+    try:
+        return _orientation(data) if kind_of(data) == "image/jpeg" else 1
+    except (struct.error, IndexError):
+        return 1
 
 
 def named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
@@ -80,17 +89,45 @@ def _bmp(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
-    """That of the first frame. Segments say how long they are."""
+    """That of the first frame."""
+    for marker, at in _segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            return width, height
+    raise IndexError
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """The segments of a JPEG: their markers, and where each says how long it is. Raises IndexError
+    or struct.error where the file ends too early."""
     at = 2
-    while True:
-        at = data.index(b"\xff", at) if b"\xff" in data[at:] else len(data)
+    while (at := data.find(b"\xff", at)) >= 0:
         while data[at] == 0xFF:
             at += 1
-        marker = data[at]
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
-            height, width = struct.unpack_from(">HH", data, at + 4)
-            return width, height
-        at += 1 if marker in (0, 1) or 0xD0 <= marker <= 0xD9 else 1 + _length(data, at + 1)
+        marker, at = data[at], at + 1
+        if marker > 1 and not 0xD0 <= marker <= 0xD9:  # the others have no length
+            yield marker, at
+            at += _length(data, at)
+
+
+def _orientation(data: bytes) -> int:
+    """What the first directory of the EXIF segment says under the tag 0x112, in front of the
+    picture itself; a segment of EXIF is a TIFF file but for its first ten bytes."""
+    for marker, at in _segments(data):
+        if marker == _IMAGE_BEGINS:
+            return 1
+        tiff = data[at + 8 : at + _length(data, at)]
+        if marker != _EXIF or data[at + 2 : at + 8] != b"Exif\0\0":
+            continue
+        order = "<" if tiff.startswith(b"II") else ">"
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
+            if tag == _ORIENTATION:
+                return int(value) if 1 <= value <= 8 else 1
+        return 1
+    return 1
 
 
 def _length(data: bytes, at: int) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from gemma_mtp.api.pictures import turn_of
 from gemma_mtp.errors import BadPair, GemmaMtpError, NoEngine, UsageError
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.devices import devices, handle
@@ -151,6 +152,7 @@ class ImageEncoder:
         bitmap = mtmd.mtmd_helper_bitmap_init_from_buf(context, buffer, len(data), False, options)
         if not bitmap:
             raise UsageError(f"{name} is damaged, or of a kind that cannot be read here.")
+        bitmap = _upright(bitmap, turn_of(data))
         chunks = mtmd.mtmd_input_chunks_init()
         try:
             marker = mtmd.mtmd_default_marker()
@@ -203,6 +205,26 @@ def _images_of(chunks: Any) -> Iterator[Any]:
         chunk = mtmd.mtmd_input_chunks_get(chunks, number)
         if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE:
             yield chunk
+
+
+def _upright(bitmap: Any, turn: int) -> Any:
+    """The picture as it was seen by who held the camera, in place of `bitmap`."""
+    if turn == 1:
+        return bitmap
+    mtmd = _mtmd()
+    size = int(mtmd.mtmd_bitmap_get_ny(bitmap)), int(mtmd.mtmd_bitmap_get_nx(bitmap)), 3
+    start = ctypes.cast(mtmd.mtmd_bitmap_get_data(bitmap), ctypes.POINTER(ctypes.c_uint8))
+    pixels = np.ctypeslib.as_array(start, shape=size)
+    if turn in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    if turn in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    if turn >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    pixels = pixels.copy()
+    mtmd.mtmd_bitmap_free(bitmap)
+    raw = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+    return mtmd.mtmd_bitmap_init(pixels.shape[1], pixels.shape[0], raw)
 
 
 _FOLDER = "MTMD_CPP_LIB"  # by which llama-cpp-python is told where libmtmd lies

@@ -3,12 +3,13 @@ drafts, a cache, exact mode, snapshots and states on the disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.encoder import picture, png, write_encoder
 from support.own_route import MARKER, OwnRoute
 from support.pairs import TINY, with_template
@@ -27,6 +28,7 @@ from gemma_mtp.api import (
 from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
+from gemma_mtp.llama import media
 from gemma_mtp.llama.loaded_pair import LoadedPair
 from gemma_mtp.llama.media import ImageEncoder
 
@@ -309,6 +311,36 @@ def test_a_template_that_takes_messages_apart_has_no_place_for_pictures(tmp_path
     with pytest.raises(BadPair, match="pictures have no place"):
         engine.count(ask(says("What is ", CAT, "? Tell me.")))
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("turn", "upright"),
+    [
+        (2, lambda p: p[:, ::-1]),
+        (3, lambda p: np.rot90(p, 2)),
+        (4, lambda p: p[::-1]),
+        (5, lambda p: p.transpose(1, 0, 2)),
+        (6, lambda p: np.rot90(p, -1)),
+        (7, lambda p: np.rot90(p.transpose(1, 0, 2), 2)),
+        (8, lambda p: np.rot90(p)),
+    ],
+)
+def test_a_photograph_is_seen_upright(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    turn: int,
+    upright: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> None:
+    encoder = engine.pair.encoder
+    assert encoder is not None
+    seen = np.random.default_rng(1).integers(0, 255, (96, 132, 3)).astype(np.uint8)
+    turned = upright(seen)
+    wanted = encoder.rows(
+        encoder.picture(png(turned.tobytes(), turned.shape[1], turned.shape[0]), "")
+    )
+    monkeypatch.setattr(media, "turn_of", lambda data: turn)
+    found = encoder.rows(encoder.picture(png(seen.tobytes(), 132, 96), ""))
+    assert np.array_equal(found, wanted)
 
 
 # --- what is refused -------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.drawn import bmp, gif, jpeg, png, webp
 
 from gemma_mtp.api import Image
+from gemma_mtp.api.pictures import turn_of
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import pictures
 
@@ -32,6 +34,20 @@ def test_a_beginning_of_any_length_does_no_harm(whole: bytes) -> None:
     for end in range(len(whole)):
         pictures.kind_of(whole[:end])
         assert pictures.size_of(whole[:end]) in (None, (5, 5))
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("turn", [1, 3, 6, 8])
+def test_how_the_camera_was_held(order: Literal["little", "big"], turn: int) -> None:
+    data = jpeg(40, 30, turn, order)
+    assert turn_of(data) == turn
+    assert pictures.size_of(data) == (40, 30)
+    for end in range(len(data)):
+        assert turn_of(data[:end]) in (1, turn)
+
+
+def test_how_no_camera_was_held() -> None:
+    assert turn_of(jpeg(40, 30, 77)) == turn_of(jpeg(40, 30)) == turn_of(png()) == 1
 
 
 def test_segments_that_never_end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from typing import Literal
 
 
 def png(width: int = 4, height: int = 3, colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
@@ -17,9 +18,19 @@ def png(width: int = 4, height: int = 3, colour: tuple[int, int, int] = (200, 30
     )
 
 
-def jpeg(width: int, height: int) -> bytes:
-    """The beginning of a JPEG file, up to where its size stands."""
+def jpeg(
+    width: int, height: int, turn: int = 0, order: Literal["little", "big"] = "little"
+) -> bytes:
+    """The beginning of a JPEG file, up to where its size stands; with a `turn`, EXIF says how the
+    camera was held, and something else before that."""
     about = b"\xff\xe1\0\x08Exif\0\0"  # a segment that has to be passed over
+    if turn:
+        mark = b"II*\0" if order == "little" else b"MM\0*"
+        entries = [0x10F.to_bytes(2, order) + (2).to_bytes(2, order) + bytes(8)]
+        entries += [0x112.to_bytes(2, order) + (3).to_bytes(2, order) + (1).to_bytes(4, order)]
+        entries[1] += turn.to_bytes(2, order) + bytes(2)
+        exif = mark + (8).to_bytes(4, order) + (2).to_bytes(2, order) + b"".join(entries)
+        about = b"\xff\xe1" + (len(exif) + 8).to_bytes(2) + b"Exif\0\0" + exif
     frame = b"\xff\xff\xc2\0\x11\x08" + height.to_bytes(2) + width.to_bytes(2)
     return b"\xff\xd8" + about + b"\xff\xc4\0\x04ab" + frame + bytes(10)
 
