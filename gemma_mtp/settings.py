@@ -170,6 +170,13 @@ class LoadOptions:
     )
     kv_type: str = loading("f16", "Type of the KV cache.", choices=tuple(KV_TYPES))
     flash_attn: str = loading("auto", "Flash attention.", choices=("auto", "on", "off"))
+    image_tokens: int = loading(
+        280,
+        "Most tokens that a picture takes: more show small writing, and take longer.",
+        int,
+        least=70,
+        most=1120,
+    )
     verbose: bool = False
     log_file: Path | None = None
 

@@ -96,7 +96,7 @@ def test_all_of_it_is_immutable(value: Any) -> None:
             "messages must hold messages of parts; Message.text makes one of a text.",
         ),
         (Message("user", ("Hi",)), "A part of a message must be one of api.Part, not 'Hi'."),  # type: ignore[arg-type]
-        (Message("user", (Text("What is this?"), PICTURE)), "Images are not supported yet."),
+        (Message("assistant", (PICTURE,)), "Only the user shows pictures, not the assistant."),
         (Message("user", (Audio(b"", "audio/wav"),)), "Audio recordings are not supported yet."),
         (
             replace(CALLED, role="user"),
@@ -244,7 +244,7 @@ def test_parts_and_events_say_what_they_are() -> None:
         "role": "user",
         "parts": [
             {"type": "text", "text": "Hi"},
-            {"type": "image", "data": "iVBORwD/", "media_type": "image/png"},
+            {"type": "image", "data": "iVBORwD/", "media_type": "image/png", "name": ""},
         ],
         "tokens": [],
     }

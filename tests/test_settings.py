@@ -38,6 +38,7 @@ GOOD |= {
     "ctx": "512",
     "repeat_penalty": "1.5",
     "gpu_memory": "6GB",
+    "image_tokens": "560",
 }
 every = pytest.mark.parametrize("known", PARAMETERS.values(), ids=PARAMETERS)
 

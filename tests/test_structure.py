@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {*BASE, "files", "paths", "decoding", "llama"},
     "conversations": {*BASE, "files"},
     "resident": {*BASE, "files", "paths", "llama", "engine", "models"},
-    "server": {*BASE, "models", "resident"},
+    "server": {*BASE, "files", "models", "resident"},
     "batch": {*BASE, "files", "server", "tools"},
     "remote": {*BASE},
     "tools": {*BASE, "files", "paths"},
@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("conversations", "resident", "server", "batch", "remote", "tools"),
         *("terminal", "measure", "chat"),
     },
-    "library": {*BASE, "models", "paths", "resident", "remote"},
+    "library": {*BASE, "files", "models", "paths", "resident", "remote"},
     "__main__": {"cli"},
     "__init__": {"library"},
 }

@@ -20,11 +20,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture in a message: the bytes of its file, and their media type such as image/png."""
+    """A picture in a message: the bytes of its file, and their media type such as image/png.
+
+    `name` is what the file is called, for whoever is shown the message; "" where it has none.
+    """
 
     type: ClassVar = "image"
     data: bytes
     media_type: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ class Message:
     def content(self) -> str:
         """The text in it, without whatever else it holds."""
         return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:

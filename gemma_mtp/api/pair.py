@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gemma_mtp.api.device_options import ON_CPU_CHOICE, DeviceChoice
@@ -28,6 +28,9 @@ SHELF_BYTES, SHELF_SHARE = 512 << 20, 8
 class PairFiles:
     """A pair on disk; of a split model, the first part.
 
+    `encoder` is the GGUF with the image encoder ("mmproj"); without one no pictures are read, and
+    `no_encoder` says what brings one.
+
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
     the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
     about the choice of these files, where it is not obvious. `published` is what else came with the
@@ -50,6 +53,8 @@ class PairFiles:
     rival_of: str = ""
     published: Preset = Preset()
     preset: Preset | None = None
+    encoder: Path | None = None
+    no_encoder: str = field(default="", compare=False)
 
     @property
     def called(self) -> str:
@@ -98,6 +103,8 @@ class PairInfo:
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
     `device_choice` says how it is evaluated where that differs by device, and why.
+    `images`: it reads pictures; `encoder_bytes` is what reading them takes, 0 before the first one.
+    `no_images` says what helps where it does not.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -121,6 +128,9 @@ class PairInfo:
     placement: Placement = ON_CPU
     exact_holds: bool = True
     device_choice: DeviceChoice = ON_CPU_CHOICE
+    images: bool = False
+    encoder_bytes: int = 0
+    no_images: str = ""
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

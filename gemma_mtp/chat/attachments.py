@@ -1,4 +1,4 @@
-"""Text files that go along with a message: found, read, refused, and put into the text.
+"""Files that go along with a message, texts and pictures: found, read and refused.
 
 Knows the disk, but neither engine nor terminal.
 """
@@ -8,24 +8,34 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from gemma_mtp.conversations.attachments import Attachment
+from gemma_mtp.api import Image
+from gemma_mtp.conversations.attachments import Attached, Attachment
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import reading
+from gemma_mtp.files import pictures, reading
 from gemma_mtp.files.reading import Say
 from gemma_mtp.text import clean
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
-NO_IMAGES = "{} is an image, and images are not supported yet."
+T = TypeVar("T")
+ONLY_NAMED = "Of {} only the name is sent: {}"
 MARKS = ".,;:!?)\"'"  # what may follow a path in a sentence
 
 
 def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
-    """All files that the paths and patterns name, for what is sent at once: UsageError names each
-    that cannot be read. `say` gets a sentence about what has to be waited for."""
-    found, errors = read_each(words, say)
+    """All text files that the paths and patterns name, for what is sent at once: UsageError names
+    each that cannot be read. `say` gets a sentence about what has to be waited for."""
+    found, errors = read_each(words, say, read_file)
+    if errors:
+        raise as_one(errors)
+    return found
+
+
+def read_pictures(words: Sequence[str], say: Say) -> list[Image]:
+    """The same for pictures."""
+    found, errors = read_each(words, say, pictures.read)
     if errors:
         raise as_one(errors)
     return found
@@ -36,9 +46,11 @@ def as_one(errors: Sequence[UsageError]) -> UsageError:
     return UsageError(" ".join(map(str, errors)), errors[0].hint)
 
 
-def read_each(words: Sequence[str], say: Say) -> tuple[list[Attachment], list[UsageError]]:
+def read_each(
+    words: Sequence[str], say: Say, read: Callable[[Path, Say], T]
+) -> tuple[list[T], list[UsageError]]:
     """The files that can be read, and an error for each that cannot."""
-    found: dict[Path, Attachment] = {}
+    found: dict[Path, T] = {}
     errors = []
     for word in words:
         try:
@@ -48,16 +60,26 @@ def read_each(words: Sequence[str], say: Say) -> tuple[list[Attachment], list[Us
             continue
         for path in (each for each in paths if each not in found):
             try:
-                found[path] = read_file(path, say)
+                found[path] = read(path, say)
             except UsageError as error:
                 errors.append(error)
     return [*found.values()], errors
 
 
+def read_any(path: Path, say: Say) -> Attached:
+    """A picture or a text file, as the name tells."""
+    return pictures.read(path, say) if is_picture(path.name) else read_file(path, say)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is named as pictures are."""
+    return name.lower().endswith(pictures.SUFFIXES)
+
+
 def read_file(path: Path, say: Say) -> Attachment:
     """One text file, or what comes through a named pipe."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise UsageError(NO_IMAGES.format(path), "Only text files can be attached.")
+    if is_picture(path.name):
+        raise UsageError(f"{path} is a picture.", "--image FILE shows it to the model.")
     try:
         data = reading.read_file(path, say)
     except OSError as error:
@@ -110,28 +132,39 @@ def _named(word: str) -> list[Path]:
     return found
 
 
-def refuse_image(text: str) -> None:
-    """Raise UsageError for a prompt that is nothing but the paths of pictures, as when they are
-    dragged into the window: it would be answered by their names."""
-    if not text.strip().strip("'\"").lower().endswith(IMAGE_SUFFIXES):
-        return
+def only_pictures(text: str) -> list[str]:
+    """The paths, where a text is nothing but those of pictures, as when they are dragged into the
+    window; else none."""
+    if not is_picture(text.strip().strip("'\"")):
+        return []
     words = [word.strip("'\"") for word in split_words(text.strip())]
-    if all(word.lower().endswith(IMAGE_SUFFIXES) for word in words):
-        raise UsageError(NO_IMAGES.format(words[0]), "With words around it, it is sent as text.")
+    return words if all(map(is_picture, words)) else []
 
 
-def tell_of_images(text: str, say: Say) -> None:
-    """Say which files that a message names are pictures, of which only the name is sent."""
-    found = dict.fromkeys(_images_in(text))
-    if found:
-        say(f"Images are not supported yet: of {' and '.join(found)}, only the name is sent.")
+def refuse_picture(text: str) -> None:
+    """Raise UsageError for a prompt that is nothing but the paths of pictures: it would be answered
+    by their names."""
+    if words := only_pictures(text):
+        flags = " ".join(f"--image {shlex.quote(word)}" for word in words)
+        raise UsageError(f"{words[0]} is a picture.", f"{flags} shows it to the model.")
 
 
-def _images_in(text: str) -> Iterator[str]:
+def tell_of_pictures(text: str, say: Say) -> None:
+    """Say which files that a prompt names are pictures, of which only the name is sent."""
+    if found := pictures_in(text):
+        say(ONLY_NAMED.format(" and ".join(found), "--image FILE shows a picture to the model."))
+
+
+def pictures_in(text: str) -> list[str]:
+    """The pictures here that a text names by their paths, each once."""
+    return [*dict.fromkeys(_pictures_in(text))]
+
+
+def _pictures_in(text: str) -> Iterator[str]:
     for line in text.split("\n"):
-        if any(suffix in line.lower() for suffix in IMAGE_SUFFIXES):
+        if any(suffix in line.lower() for suffix in pictures.SUFFIXES):
             words = (word.rstrip(MARKS).lstrip("(\"'") for word in split_words(line))
-            yield from (w for w in words if w.lower().endswith(IMAGE_SUFFIXES) and is_file(w))
+            yield from (word for word in words if is_picture(word) and is_file(word))
 
 
 def is_file(word: str) -> bool:

@@ -17,7 +17,7 @@ from gemma_mtp.chat.keeping import keeping
 from gemma_mtp.chat.loading import load
 from gemma_mtp.chat.parameters import in_chat_words
 from gemma_mtp.chat.tools import Tools, meet
-from gemma_mtp.conversations.attachments import Attachment
+from gemma_mtp.conversations.attachments import Attached
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError, NotCounted
@@ -78,7 +78,7 @@ class Chat:
         self.record = Record(env.archive(), printer.line)
         self.tools = Tools()
         self.form: Grammar | None = None  # what answers have to look like
-        self.attached: list[Attachment] = []
+        self.attached: list[Attached] = []
         self.unsent = ""  # text that the next input line starts with
         self.open = True
         self.files: PairFiles | None = None

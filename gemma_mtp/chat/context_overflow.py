@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from gemma_mtp.api import Stats, Turn
-from gemma_mtp.conversations.attachments import compose, named, shortened
+from gemma_mtp.conversations.attachments import compose, named, shown
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.overflow import is_filling, quoted, turns_to_drop
 from gemma_mtp.errors import GemmaMtpError, NotCounted
@@ -142,7 +142,7 @@ def _made_larger(chat: Chat, size: int) -> bool:
 
 
 def _named_oldest(turns: tuple[Turn, ...]) -> str:
-    said = quoted([shortened(turn.user.content) for turn in turns])
+    said = quoted([shown(turn.user) for turn in turns])
     return (
         f"the oldest exchange, {said}"
         if len(turns) == 1

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import Message
-from gemma_mtp.chat.attachments import refuse_image, tell_of_images
+from gemma_mtp.chat.attachments import ONLY_NAMED, only_pictures, pictures_in, read_pictures
+from gemma_mtp.chat.pictures import attach_pictures
 from gemma_mtp.chat.reply import write_turn
-from gemma_mtp.conversations.attachments import compose
+from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import clean
 
@@ -19,22 +19,37 @@ if TYPE_CHECKING:
 
 
 def send(chat: Chat, text: str) -> None:
-    """Send a message with all that is attached; without a word in reply it is handed back."""
+    """Send a message with all that is attached; without a word in reply it is handed back. The
+    pictures that it names go along."""
     text = clean(text)
     if not text.strip() and not chat.attached:
         return
+    before = chat.attached[:]
     try:
-        refuse_image(text)
+        said = _with_named_pictures(chat, text)
     except UsageError as error:
         chat.failed(error, "")
         hand_back(chat, text)
         return
-    tell_of_images(text, chat.note)
-    message = Message.text("user", compose(chat.attached, text))
-    if write_turn(chat, chat.conversation.asking(message)):
+    if write_turn(chat, chat.conversation.asking(message_of(chat.attached, said))):
         chat.attached.clear()
     else:
+        chat.attached[:] = before
         hand_back(chat, text)
+
+
+def _with_named_pictures(chat: Chat, text: str) -> str:
+    """Attach the pictures that a message names; returns what is left to say, nothing of one that
+    is only paths. Raises UsageError where those cannot be shown."""
+    if paths := only_pictures(text):
+        attach_pictures(chat, read_pictures(paths, chat.note))
+        return ""
+    for path in pictures_in(text):
+        try:
+            attach_pictures(chat, read_pictures([path], chat.note))
+        except UsageError as error:
+            chat.note(f"{ONLY_NAMED.format(path, error)} {error.hint}".rstrip())
+    return text
 
 
 def hand_back(chat: Chat, text: str) -> None:

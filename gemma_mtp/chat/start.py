@@ -11,20 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gemma_mtp.api import PairFiles
+from gemma_mtp.api import Image, PairFiles
 from gemma_mtp.chat import toolbar, verbs
-from gemma_mtp.chat.attachments import as_one, read_each
+from gemma_mtp.chat.attachments import as_one, read_any, read_each
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.environment import Environment
 from gemma_mtp.chat.keeping import offer_to_keep
 from gemma_mtp.chat.loading import introduce, what_mtp_does
 from gemma_mtp.chat.loop import converse
+from gemma_mtp.chat.pictures import attach_pictures
 from gemma_mtp.chat.tools import meet
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.conversations.archive import Saved
-from gemma_mtp.conversations.attachments import Attachment
+from gemma_mtp.conversations.attachments import Attached, Attachment
 from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.files import pictures
 from gemma_mtp.files.reading import Say, piped_text
 from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import is_terminal
@@ -44,6 +46,7 @@ class Beginning:
     model: str | None = None
     prompt: str | None = None
     files: Sequence[Path] = ()
+    images: Sequence[Path] = ()
     resume: bool = False
     latest: bool = False
     system: str | None = None
@@ -76,7 +79,7 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
 
 
 def _begin(
-    chat: Chat, beginning: Beginning, context: list[Attachment], files: PairFiles | None
+    chat: Chat, beginning: Beginning, context: list[Attached], files: PairFiles | None
 ) -> None:
     saved = _saved(chat, beginning)
     if beginning.resume and saved is None:
@@ -95,8 +98,10 @@ def _begin(
         take_up(chat, saved)
         if beginning.system is not None:
             chat.conversation = replace(chat.conversation, system=beginning.system)
-    if context:
-        attach_all(chat, context)
+    if texts := [one for one in context if isinstance(one, Attachment)]:
+        attach_all(chat, texts)
+    if images := [one for one in context if isinstance(one, Image)]:
+        attach_pictures(chat, images)
     converse(chat, beginning.prompt)
     offer_to_keep(chat)
 
@@ -105,12 +110,14 @@ def _files(env: Environment, model: str | None, options: Options) -> PairFiles:
     return env.resolve_or_offer(model, options.drafter, options)
 
 
-def _context(beginning: Beginning, say: Say) -> list[Attachment]:
+def _context(beginning: Beginning, say: Say) -> list[Attached]:
     """What goes along with the first message: files, and what was piped in.
 
     A prompt is sent at once and needs all of them; without one, what cannot be read is named.
     """
-    found, errors = read_each([str(path) for path in beginning.files], say)
+    found, errors = read_each([str(path) for path in beginning.files], say, read_any)
+    shown, more = read_each([str(path) for path in beginning.images], say, pictures.read)
+    found, errors = [*found, *shown], [*errors, *more]
     if errors and (beginning.prompt is not None or not found):
         raise as_one(errors)
     for error in errors:

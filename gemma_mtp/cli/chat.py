@@ -12,6 +12,7 @@ import typer
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
     Files,
+    Images,
     Model,
     NamedModel,
     NamedPrompt,
@@ -24,6 +25,7 @@ from gemma_mtp.settings import Options
 from gemma_mtp.terminal.console import can_talk, is_terminal, note
 
 if TYPE_CHECKING:
+    from gemma_mtp.api import Image
     from gemma_mtp.cli.environment import Environment
 
 
@@ -36,6 +38,7 @@ def chat(
     named: NamedModel = None,
     asked: NamedPrompt = None,
     file: Files = None,
+    image: Images = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
     ] = False,
@@ -64,13 +67,14 @@ def chat(
             "--resume needs a terminal, to pick a conversation on.",
             "--continue takes the latest one.",
         )
-    if not talks and is_terminal(sys.stdin) and words.prompt is None and not file:
+    if not talks and is_terminal(sys.stdin) and words.prompt is None and not (file or image):
         raise UsageError(
             "The output is no terminal, which a chat needs.",
             'gemma-mtp run "Why is the sky blue?" writes one answer anywhere.',
         )
     if talks:
-        beginning = {"files": file or [], "resume": resume, "latest": latest}
+        beginning: dict[str, Any] = {"files": file or [], "images": image or []}
+        beginning |= {"resume": resume, "latest": latest}
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
         if context.params["mcp"] is None:
@@ -80,6 +84,7 @@ def chat(
     from gemma_mtp.cli.answer import Report, answer_once
 
     more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
+    more["images"] = read_images(image)
     if latest:
         from gemma_mtp.cli.continued import Continued
 
@@ -128,10 +133,17 @@ def talk(
 
 def with_files(prompt: str | None, files: list[Path] | None) -> str | None:
     """The prompt with the text of files before it, as one message; says what of it is not sent."""
-    from gemma_mtp.chat.attachments import read_files, tell_of_images
+    from gemma_mtp.chat.attachments import read_files, tell_of_pictures
     from gemma_mtp.conversations.attachments import compose
 
-    tell_of_images(prompt or "", note)
+    tell_of_pictures(prompt or "", note)
     return (
         compose(read_files([str(file) for file in files], note), prompt or "") if files else prompt
     )
+
+
+def read_images(files: list[Path] | None) -> list[Image]:
+    """The pictures that go along. Raises UsageError that names each that cannot be read."""
+    from gemma_mtp.chat.attachments import read_pictures
+
+    return read_pictures([str(file) for file in files], note) if files else []

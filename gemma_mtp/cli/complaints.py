@@ -48,8 +48,7 @@ OPTIONS = {
     "--stream": "Replies are always written as they come; leave it out.",
     "--draft-max": "A fixed draft length: gemma-mtp run --draft 3",
     "--spec-type": "MTP is always on; without it: gemma-mtp run --draft off",
-    "--mmproj": "Images are not supported yet; leave it out.",
-    "--image": "Images are not supported yet; leave it out.",
+    "--mmproj": "An mmproj-*.gguf in the folder of the model file is used by itself.",
     "--cache-type-k": "The type of the whole KV cache: gemma-mtp run --kv-type q8_0",
 }
 """Options of others that have no place here, and why."""

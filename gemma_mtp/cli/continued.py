@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import End, Message, Request
 from gemma_mtp.chat.keeping import keeping
+from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError, UsageError
@@ -44,12 +45,14 @@ class Continued:
         self.model, self._saved_by = saved.model, saved.model
         note(f"This goes on with: {saved.title}")
 
-    def request(self, text: str, model: str, options: Options) -> Request:
-        """What `model` gets, with `text` as the last message. One that had got no reply when the
-        chat ended goes before it."""
+    def request(self, said: Message, model: str, options: Options) -> Request:
+        """What `model` gets, with what is `said` as the last message. One that had got no reply
+        when the chat ended goes before it."""
         before = self._before if model == self._saved_by else self._before.without_tokens()
-        whole = "\n\n".join(part for part in (self._waiting, text) if part)
-        self.model, self._draft = model, before.asking(Message.text("user", whole))
+        earlier = self._waiting or Message("user", ())
+        whole = "\n\n".join(filter(None, (earlier.content, said.content)))
+        message = message_of((*earlier.images, *said.images), whole)
+        self.model, self._draft = model, before.asking(message)
         return Request.of(self._draft.messages(), options, keeping(self._record, options))
 
     @contextmanager

@@ -146,7 +146,9 @@ def _memory(status: dict[str, Any]) -> str:
         return byte_size(whole)
     cache = info["target_kv_bytes"] + info["drafter_kv_bytes"]
     files, context = byte_size(status["file_bytes"]), byte_size(cache)
-    return f"{byte_size(whole)} (model files {files}, context {context})"
+    encoder = info.get("encoder_bytes", 0)
+    pictures = f", reading pictures {byte_size(encoder)}" if encoder else ""
+    return f"{byte_size(whole)} (model files {files}, context {context}{pictures})"
 
 
 def _now(status: dict[str, Any]) -> str:

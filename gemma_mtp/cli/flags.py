@@ -30,6 +30,10 @@ Files = Annotated[
     list[Path] | None,
     Option("--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."),
 ]
+Images = Annotated[
+    list[Path] | None,
+    Option("--image", metavar="FILE", help="Show the model this picture (repeatable)."),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Model = Annotated[
     str | None,
@@ -74,6 +78,7 @@ OTHER_NAMES = {
     "system_prompt": "system",
     "system_prompt_file": "system_file",
     "files": "file",
+    **dict.fromkeys(("images", "img", "picture"), "image"),
     "nothink": "no_think",
     "nowordwrap": "no_wordwrap",
     "model_draft": "drafter",

@@ -54,12 +54,15 @@ def pull(
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Take files that differ from the pinned sha256.")
     ] = False,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Leave out the image encoder.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each event.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
-    """Download a model and its drafter.
+    """Download a model, its drafter and its image encoder.
 
     From then on it is the model used when none is named.
     """
@@ -78,8 +81,9 @@ def pull(
             return ExitStatus.OK
         doubt = ""
     request = PullRequest(
-        revision, offline, tuple(reuse or ()), allow_changed, to=to, source=source, update=update
-    )
+        revision, offline, tuple(reuse or ()), allow_changed, to=to, source=source, update=update,
+        images=not no_images,
+    )  # fmt: skip
     return show_pull(context.obj, model, request, doubt, as_json=as_json, quiet=quiet)
 
 

@@ -1,4 +1,5 @@
-"""Text files inside the text of a message: put in, named, and taken out again. Pure.
+"""Files in a message: texts inside its text, pictures beside it; put in, named, and taken out
+again. Pure.
 
 Used by the chat, and by what names, lists and exports conversations.
 """
@@ -9,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gemma_mtp.api import Image, Message, Part, Text
+from gemma_mtp.files.pictures import described
 from gemma_mtp.text import counted
 
 _BLOCK = re.compile(r'<file name="([^"\n]*)">\n(.*?)\n</file>\n*', re.DOTALL)
@@ -22,13 +25,33 @@ class Attachment:
     text: str
 
 
-def compose(attachments: Sequence[Attachment], text: str) -> str:
-    """The message that is sent: files first, then what was typed."""
-    blocks = [f'<file name="{a.name}">\n{a.text}\n</file>' for a in attachments]
+Attached = Attachment | Image
+"""What goes along with a message."""
+
+
+def message_of(attached: Sequence[Attached], text: str) -> Message:
+    """The message that is sent: pictures first, as Gemma was trained with, then the text."""
+    pictures = [one for one in attached if isinstance(one, Image)]
+    whole = compose(attached, text)
+    parts: tuple[Part, ...] = (*pictures, *([Text(whole)] if whole or not pictures else []))
+    return Message("user", parts)
+
+
+def compose(attached: Sequence[Attached], text: str) -> str:
+    """The text of the message: files first, then what was typed."""
+    blocks = [
+        f'<file name="{a.name}">\n{a.text}\n</file>' for a in attached if isinstance(a, Attachment)
+    ]
     return "\n\n".join([*blocks, text] if text.strip() else blocks)
 
 
-def named(attachments: Sequence[Attachment], limit: int = 3) -> str:
+def shown(message: Message) -> str:
+    """A message as it is shown again: pictures and files are only named."""
+    names = " ".join(map(described, message.images))
+    return "\n".join(filter(None, (names, shortened(message.content))))
+
+
+def named(attachments: Sequence[Attached], limit: int = 3) -> str:
     """Their names in a line."""
     names = [one.name for one in attachments[:limit]]
     more = len(attachments) - len(names)

@@ -62,8 +62,8 @@ def _plain(turn: Turn) -> Turn:
     return replace(turn, replies=tuple(reply.without_tokens() for reply in turn.replies))
 
 
-def unanswered(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], str]:
+def unanswered(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], Message | None]:
     """Turns of a chat that was killed: those with a reply, and the message that got no word."""
     if turns and not any(reply.content or reply.calls for reply in turns[-1].replies):
-        return turns[:-1], turns[-1].user.content
-    return turns, ""
+        return turns[:-1], turns[-1].user
+    return turns, None

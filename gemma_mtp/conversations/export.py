@@ -13,9 +13,9 @@ The JSON is one object, and keys are only ever added:
     messages             only where the reply is more than one text: all that the assistant and its
                          tools said, in order; each has `role` and `parts`
   and one of the user that is more than text has
-    parts                in order; each has `type`: text, image, audio, thought, tool_call (with id,
-                         name, and arguments as the text of a JSON object) or tool_result (with the
-                         id of its call, and text)
+    parts                in order; each has `type`: text, image (with data in base64, media_type
+                         and name), audio, thought, tool_call (with id, name, and arguments as the
+                         text of a JSON object) or tool_result (with the id of its call, and text)
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gemma_mtp.api import Message, Part, Text, Thought, ToolCall, ToolResult, Turn, to_json
+from gemma_mtp.api import Image, Message, Part, Text, Thought, ToolCall, ToolResult, Turn, to_json
 from gemma_mtp.conversations.calls import arguments_of
 from gemma_mtp.conversations.tables import Saved
+from gemma_mtp.files.pictures import described
 from gemma_mtp.text import json_text
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -109,7 +110,7 @@ def _answer(turn: Turn) -> list[str]:
 def _readable(message: Message) -> str:
     """Its text; what else it holds is only named."""
     parts = (
-        part.text if isinstance(part, Text) else f"*({part.type.replace('_', ' ')})*"
+        part.text if isinstance(part, Text) else f"*{_plain(_named(part))}*"
         for part in message.parts
     )
     return "\n\n".join(text for text in parts if text)
@@ -128,7 +129,12 @@ def _readable_part(part: Part) -> str:
         return f"*Calls {_plain(part.name)}{ended}:*\n\n{_fenced(given, 'json')}"
     if isinstance(part, ToolResult):
         return _quote(f"*Result:*\n\n{_fenced(part.text)}")
-    return f"*({part.type})*"
+    return f"*{_plain(_named(part))}*"
+
+
+def _named(part: Part) -> str:
+    """What is not text, in words."""
+    return described(part) if isinstance(part, Image) else f"({part.type.replace('_', ' ')})"
 
 
 def _thought(text: str) -> str:

@@ -115,6 +115,8 @@ def _messages(text: str) -> tuple[Message, ...]:
 def calls_in(text: str) -> str:
     """Names and arguments of the calls in stored messages, and what the tools said; "" where they
     cannot be read."""
+    if '"tool_' not in text:  # pictures alone, which take long to read
+        return ""
     try:
         parts = [part for message in _messages(text) for part in message.parts]
     except (ValueError, TypeError, AttributeError, RecursionError, UsageError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from gemma_mtp.api import Turn
-from gemma_mtp.conversations.attachments import taken_apart
+from gemma_mtp.conversations.attachments import shown, taken_apart
 from gemma_mtp.conversations.rows import storable
 from gemma_mtp.text import one_line
 
@@ -28,7 +28,7 @@ def first_said(turns: Sequence[Turn]) -> str:
     here, come before it."""
     typed = (turn for turn in turns if (turn.reason, turn.seed, turn.stats) != ("stop", None, None))
     first = next(typed, turns[0] if turns else None)
-    return first.user.content if first else ""
+    return (first.user.content or shown(first.user)) if first else ""
 
 
 def _question(text: str) -> str:

@@ -8,7 +8,7 @@ chose, and whoever needs the history, the cached tokens or the ids of a reply lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple, Protocol
@@ -94,6 +94,18 @@ class Transcript:
         """Hold what `other` does, all of it cached."""
         self.ids, self._others = [*other.ids], [*other._others]
         self.end = self.cached = other.end
+
+    @property
+    def has_others(self) -> bool:
+        """Whether some segments have no tokens."""
+        return bool(self._others)
+
+    def segments(self, start: Position = 0) -> Iterator[Segment]:
+        """What stands at the positions from `start` on, of which none may be within a picture."""
+        while start < self.end:
+            segment = self.piece(start, self.end)
+            yield segment
+            start += segment.positions
 
     def tokens(self, start: Position, end: Position | None = None) -> list[int]:
         """The token ids at the positions from `start` to before `end`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from math import inf
 
-from gemma_mtp.api import Message, Thought, Tool
+from gemma_mtp.api import Message, Text, Thought, Tool
 from gemma_mtp.engine.template_rendering import Failure, LocalRenderer, Renderer, TooSlow, never
 from gemma_mtp.engine.template_sheet import Sheet
 from gemma_mtp.engine.tool_declarations import DECLARATION
@@ -169,6 +169,8 @@ class ChatTemplate:
         # The template takes messages apart, so that the marks did not survive: give it the real
         # ones.
         if pieces is None:
+            if any(turn.images for turn in turns):
+                raise Failure("it takes messages apart, so that pictures have no place")
             return [Piece(self._run(sheet, sheet.texts, think, cancelled))]
         size = sum(len(piece.text) for piece in pieces)
         if size > sheet.longest:
@@ -248,10 +250,17 @@ def _without_system(turns: list[Message]) -> list[Message]:
     rest = [turn for turn in turns if turn.role != "system"]
     for number, turn in enumerate(rest):
         if turn.role == "user":
-            content = f"{system}\n\n{turn.content}" if system else turn.content
-            rest[number] = Message.text("user", content)
+            rest[number] = _after(system, turn) if system else turn
             return rest
     return [Message.text("user", system), *rest]
+
+
+def _after(text: str, turn: Message) -> Message:
+    """The turn with a text in front of what it says."""
+    first, *others = turn.parts or (Text(""),)
+    if isinstance(first, Text):
+        return Message(turn.role, (Text(f"{text}\n\n{first.text}"), *others))
+    return Message(turn.role, (Text(f"{text}\n\n"), *turn.parts))
 
 
 def _renderer(source: str, renderer: Renderer | None) -> Renderer:

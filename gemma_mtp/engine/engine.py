@@ -15,6 +15,7 @@ from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.plain_steps import PlainSteps
 from gemma_mtp.decoding.sampler import Sampler
+from gemma_mtp.decoding.transcript import Transcript
 from gemma_mtp.decoding.trial import Trial
 from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
@@ -103,7 +104,7 @@ class Engine:
         self.info: PairInfo = pair.info
         self.prompts = Prompts(pair, renderer, cancelled)
         self._states = states
-        self.cache = PromptCache(pair.target, self._kept_states())
+        self.cache = PromptCache(pair.target, self._kept_states(), pair.encoder)
         self.grammars = Grammars(pair.target.vocabulary)
         self.background = Background()
         self._memory = memory
@@ -138,7 +139,8 @@ class Engine:
         cells = target.ring_size, target.piece_size, size > LARGE_CONTEXT
         info = self.pair.info
         where = info.gpu_layers, *info.placement.key, *info.device_choice.options.key
-        return KeptStates(self._states, size, (*where, *cells))
+        encoder = self.pair.encoder
+        return KeptStates(self._states, size, (*where, *cells), encoder and encoder.identity)
 
     def enlarge(self, context: int) -> None:
         """Have a context of at least so many tokens, without loading the weights again.
@@ -164,10 +166,29 @@ class Engine:
             self.cache.put_back(kept)
             self.cache.states = self._kept_states()
         else:
-            self.cache = PromptCache(self.pair.target, self._kept_states())
+            self.cache = PromptCache(self.pair.target, self._kept_states(), self.pair.encoder)
             if self._memory:
                 self._memory.keep(before, self._book)
             self._begin_learning()
+
+    def make_ready(self, prompt: Transcript) -> None:
+        """Make the contexts anew, once, if `prompt` has pictures that have to be evaluated at once
+        and are larger than a piece; the cache holds what it did. Raises what `enlarge` raises."""
+        encoder, target = self.pair.encoder, self.pair.target
+        if encoder is None or not prompt.has_others:
+            return
+        if not encoder.attends_both_ways or encoder.most <= target.most_at_once:
+            return
+        kept = self.cache.lift()
+        try:
+            self.pair.widen(encoder.most)
+        except DoesNotFit as error:
+            self.cache.put_back(kept)
+            hint = "A shorter context, or fewer tokens for a picture (--image-tokens), takes less."
+            raise DoesNotFit(f"There is no memory to read a picture: {error}", hint) from error
+        self.cache.put_back(kept)
+        self.cache.states = self._kept_states()
+        self._heed_size()
 
     def _heed_size(self) -> None:
         found = self.pair.info
@@ -193,7 +214,13 @@ class Engine:
         self._stop_preparing()
         yield from self._settling(reply.events())
         size = self.cache.state_bytes
-        self.info = replace(self.info, exact_slowdown=self._exact_slowdown(), state_bytes=size)
+        encoder = self.pair.encoder
+        self.info = replace(
+            self.info,
+            exact_slowdown=self._exact_slowdown(),
+            state_bytes=size,
+            encoder_bytes=encoder.nbytes if encoder else 0,
+        )
         if request.keep is not None:
             self.background.start(self._settling(self._at_rest()))
 
@@ -256,6 +283,7 @@ class Engine:
         """What `prepare` evaluates. That begins with rendering, as templates may be slow."""
         expected = self.prompts.expected(request)
         if expected.end + SPARE_CELLS < self.info.context_size:
+            self.make_ready(expected)
             pieces = self.cache.prepare(expected, request.is_exact, request.keep)
             yield from self.threads.in_pieces(pieces, expected, request.is_exact)
         yield from self._at_rest()

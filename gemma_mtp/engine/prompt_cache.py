@@ -9,6 +9,7 @@ texts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
 from gemma_mtp.engine.states import KeptStates
+from gemma_mtp.llama.media import ImageEncoder, Picture
 
 if TYPE_CHECKING:
     from gemma_mtp.llama.target import LlamaTarget
@@ -46,14 +48,21 @@ Wanted = Literal["row", "shortlist", "nothing"]
 class PromptCache:
     """The one sequence in the cache, the transcript of it, and copies of other conversations."""
 
-    def __init__(self, target: LlamaTarget, states: KeptStates | None = None) -> None:
-        self.target = target
+    def __init__(
+        self,
+        target: LlamaTarget,
+        states: KeptStates | None = None,
+        encoder: ImageEncoder | None = None,
+    ) -> None:
+        """`encoder` reads the pictures of prompts that have some."""
+        self.target, self.encoder = target, encoder
         self.states = states or KeptStates()
         self.keeping: Keeping | None = None  # how what is in the cache is kept on the disk
         self.transcript = Transcript()
         self.last_row: Row | Shortlist | None = None
         self.expected = Transcript()  # what a later prompt will begin with
         self.snapshots = self._no_snapshots()
+        self._ring = target.ring_size  # in which what is cached was evaluated
         self.shelf = Shelf(max(SHELF_BYTES, target.model_bytes // SHELF_SHARE))
 
     def _no_snapshots(self) -> Snapshots:
@@ -93,10 +102,18 @@ class PromptCache:
             self._remember(done == max(cached, expected), done == lasting)
             ends = (end for end in (expected, lasting, total) if end > done)
             piece = prompt.piece(done, min(done + self.target.piece_size, *ends))
-            assert isinstance(piece, Tokens), "Request.check refuses what cannot be evaluated yet"
             last = done + piece.positions == total
-            outputs = int(last and wanted != "nothing")
-            rows = self.target.decode(piece.ids, done, outputs, wanted == "shortlist")
+            outputs, short = int(last and wanted != "nothing"), wanted == "shortlist"
+            if isinstance(piece, Tokens):
+                rows = self.target.decode(piece.ids, done, outputs, short)
+            else:
+                assert isinstance(piece, Picture)
+                assert self.encoder is not None
+                seen = self.encoder.rows(piece)
+                yield Prefill(done, total, cached)  # that may have taken seconds
+                at_once = self.encoder.attends_both_ways
+                rows = self.target.decode_picture(seen, done, outputs, at_once)
+                piece = replace(piece, data=b"")
             transcript.extend(piece)
             transcript.cached = transcript.end
             if outputs:
@@ -126,9 +143,10 @@ class PromptCache:
         They are fewer where the cache has lost what it needs to go on from there.
         """
         if length < self.transcript.end:
+            self._forget(length)
+            length = self.transcript.end  # less, where a picture would have been cut
             if self.target.can_rewind(length):
                 self.target.rewind(length)
-                self._forget(length)
             else:
                 self._restore(length)
         return self.transcript.end
@@ -160,6 +178,7 @@ class PromptCache:
 
     def put_back(self, lifted: Shelved | None) -> None:
         """Have in the cache, which was made anew, what `lift` gave."""
+        self._ring = self.target.ring_size
         if lifted is not None:
             self._take_up(lifted)
 
@@ -196,7 +215,8 @@ class PromptCache:
         saved = self.target.save_cache()
         if saved is None:
             return None
-        return Shelved(self.transcript.copy(), saved, self.snapshots.copy(), self.expected.copy())
+        others = self.snapshots.copy(), self.expected.copy(), self._ring
+        return Shelved(self.transcript.copy(), saved, *others)
 
     def _keep(self, copy: Shelved | None) -> None:
         if copy is not None and self.keeping is not None:
@@ -206,6 +226,7 @@ class PromptCache:
         if self.target.restore_cache(other.saved, other.transcript.end):
             self.transcript.become(other.transcript)
             self.snapshots, self.expected = other.snapshots, other.expected
+            self._ring = other.ring or self._ring
         else:
             self.target.rewind(0)
             self._forget(0)
@@ -214,6 +235,8 @@ class PromptCache:
         self, prompt: Transcript, exact: bool, lasting: Position, wanted: Wanted
     ) -> Position:
         """Keep what is cached of `prompt`; returns how many positions that is."""
+        if exact and not self._is_of_this_ring:
+            self.rewind(0)
         shared, total = self.transcript.shared(prompt), prompt.end
         newest = self.snapshots.cut(shared)
         again = newest is not None and newest.length == lasting <= shared
@@ -256,4 +279,13 @@ class PromptCache:
 
     def _forget(self, length: Position) -> None:
         self.transcript.truncate(length)
-        self.snapshots.cut(length)
+        self.snapshots.cut(self.transcript.end)
+        if not self.transcript.end:
+            self._ring = self.target.ring_size
+
+    @property
+    def _is_of_this_ring(self) -> bool:
+        """Whether what is cached has the bits that evaluating it anew would give: before the
+        contexts were made anew, the window may have gone around a ring of another size."""
+        ring = self.target.ring_size
+        return self._ring == ring or self.transcript.end <= min(self._ring, ring)

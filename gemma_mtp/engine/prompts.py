@@ -5,11 +5,13 @@ The engine has one `Prompts` for the pair it has loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
-from gemma_mtp.api import Message, Request
-from gemma_mtp.decoding.transcript import Position, Transcript, of_tokens
+from gemma_mtp.api import Image, Message, Request
+from gemma_mtp.api.pictures import named
+from gemma_mtp.decoding.transcript import Position, Segment, Tokens, Transcript
 from gemma_mtp.engine.chat_template import ChatTemplate, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
 from gemma_mtp.engine.prompt_tokens import encode_prompt
@@ -17,6 +19,8 @@ from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.tool_prompt import Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
+
+NO_ENCODER = "There is a picture in this message, and this model has no image encoder here."
 
 
 class Prompts:
@@ -28,6 +32,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
+        self._encoder, self._no_images = pair.encoder, pair.info.no_images
         self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
@@ -49,6 +54,8 @@ class Prompts:
         self, request: Request, size: int, cancelled: Callable[[], bool] = never
     ) -> list[Piece]:
         request.check()
+        if self._encoder is None and any(message.images for message in request.messages):
+            raise UsageError(NO_ENCODER, self._no_images)
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(
@@ -65,11 +72,26 @@ class Prompts:
         return request.thinks and request.prompt is None and not self._template.has_thoughts
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
-        """The prompt as segments: text is one of tokens. Raises UsageError where there are none."""
-        ids = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
-        if not ids:
+        """The prompt as segments: tokens, and pictures among them.
+
+        Raises UsageError where there are none, and for a picture that cannot be read; BadPair for
+        an image encoder that cannot be used.
+        """
+        found = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
+        if not found:
             raise UsageError("The prompt is empty.")
-        return of_tokens(ids)
+        return Transcript(self._segments(found))
+
+    def _segments(self, prompt: Sequence[int | Image]) -> Iterator[Segment]:
+        names = named(part for part in prompt if isinstance(part, Image))
+        for is_token, parts in groupby(prompt, lambda part: isinstance(part, int)):
+            if is_token:
+                yield Tokens(tuple(part for part in parts if isinstance(part, int)))
+                continue
+            for _ in parts:
+                name, image = next(names)
+                assert self._encoder is not None  # asked before
+                yield self._encoder.picture(image.data, name)
 
     def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
         """The prompt of a request. Raises what `pieces` raises."""

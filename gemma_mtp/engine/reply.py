@@ -123,6 +123,7 @@ class Reply:
                 size=size,
             )
         self.stats = replace(self.stats, prompt_tokens=prompt.end)
+        self.engine.make_ready(prompt)
         yield from self._prefill(prompt, lasting)
         if self.transcript.end < prompt.end:
             yield self._end("cancelled")

@@ -22,12 +22,13 @@ MOST = 64  # conversations; whoever has more open will hardly notice
 @dataclass(frozen=True)
 class Shelved:
     """A conversation, what the cache held of it, where it may go back to, and what was expected of
-    its next prompt."""
+    its next prompt. It was evaluated where the sliding window had a ring of `ring` cells."""
 
     transcript: Transcript
     saved: SavedCache
     snapshots: Snapshots
     expected: Transcript = field(default_factory=Transcript)
+    ring: int = 0
 
     @property
     def nbytes(self) -> int:

@@ -7,15 +7,17 @@ loads the pair says how states are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
 
 from gemma_mtp.api import Keeping
-from gemma_mtp.decoding.transcript import Transcript, of_tokens
+from gemma_mtp.decoding.transcript import Segment, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelved
 from gemma_mtp.engine.snapshots import Snapshot, Snapshots
+from gemma_mtp.llama.media import Picture
 from gemma_mtp.llama.shortlist import Shortlist
 from gemma_mtp.llama.target import SavedCache, SavedTarget
 
@@ -44,9 +46,15 @@ class KeptStates:
     """
 
     def __init__(
-        self, states: States | None = None, context_size: int = 0, layout: Sequence[object] = ()
+        self,
+        states: States | None = None,
+        context_size: int = 0,
+        layout: Sequence[object] = (),
+        encoder: object = None,
     ) -> None:
+        """`encoder` tells what read the pictures from all others: a plain value."""
         self._states, self._context_size, self._layout = states, context_size, [*layout]
+        self._encoder = encoder
         self._known: dict[str, Transcript] = {}  # conversations, as they are on the disk
 
     def find(self, keep: Keeping | None, prompt: Transcript, least: int) -> Shelved | None:
@@ -67,12 +75,14 @@ class KeptStates:
     def _look(self, name: str) -> Transcript | None:
         assert self._states is not None
         about = self._states.about(name)
-        return _ids(about) if about and self._fits(about) else None
+        return _transcript(about.get("ids")) if about and self._fits(about) else None
 
     def _fits(self, about: dict[str, Any]) -> bool:
-        ids = _ids(about)
-        fits = ids is not None and ids.end < self._context_size
-        return fits and about.get("layout") == self._layout
+        known = _transcript(about.get("ids"))
+        if known is None or known.end >= self._context_size:
+            return False
+        same_eyes = not known.has_others or about.get("encoder") == self._encoder
+        return same_eyes and about.get("layout") == self._layout
 
     def is_kept(self, keep: Keeping | None, transcript: Transcript, grown: int = 0) -> bool:
         """Whether there is nothing to keep: the state on the disk lacks no more than `grown`
@@ -85,12 +95,13 @@ class KeptStates:
         return known.shared(transcript) == known.end >= transcript.end - grown
 
     def keep(self, keep: Keeping, shelved: Shelved) -> None:
-        """Have a copy of the cache written, if it is all of tokens and not too large."""
+        """Have a copy of the cache written, if it is not too large."""
         assert self._states is not None
-        if shelved.nbytes > keep.limit or len(shelved.transcript.ids) != shelved.transcript.end:
+        if shelved.nbytes > keep.limit:
             return
         about, parts = _packed(shelved)
-        self._states.keep(keep, {**about, "layout": self._layout}, parts)
+        about |= {"layout": self._layout, "encoder": self._encoder}
+        self._states.keep(keep, about, parts)
         self._known[keep.name] = shelved.transcript
 
     def close(self) -> None:
@@ -111,11 +122,12 @@ def _packed(shelved: Shelved) -> tuple[dict[str, Any], list[memoryview]]:
         arrays += [each.saved.window, *rows]
     shared = shelved.expected.shared(shelved.transcript)
     about = {
-        "ids": shelved.transcript.ids,
-        "expected": [shared, *shelved.expected.ids[shared:]],
+        "ids": _listed(shelved.transcript.segments()),
+        "expected": [shared, *_listed(shelved.expected.segments(shared))],
         "window": shelved.saved.window,
         "snapshots": snapshots,
         "room": shelved.snapshots.limit,
+        "ring": shelved.ring,
     }
     return about, [np.ascontiguousarray(array).data.cast("B") for array in arrays]
 
@@ -128,12 +140,13 @@ def _unpacked(about: dict[str, Any], parts: list[memoryview]) -> Shelved | None:
         snapshots = Snapshots(int(about["room"]))
         snapshots.extend(_snapshots(about["snapshots"], arrays))
         shared, *rest = about["expected"]
-        return Shelved(
-            of_tokens(about["ids"]),
-            SavedCache(cells, int(about["window"])),
-            snapshots,
-            of_tokens([*about["ids"][:shared], *rest]),
-        )
+        transcript = Transcript(_segments(about["ids"]))
+        expected = transcript.copy()
+        expected.truncate(shared)
+        for segment in _segments(rest):
+            expected.extend(segment)
+        saved = SavedCache(cells, int(about["window"]))
+        return Shelved(transcript, saved, snapshots, expected, int(about.get("ring", 0)))
     except (KeyError, TypeError, ValueError, StopIteration):
         return None
 
@@ -150,8 +163,32 @@ def _snapshots(found: list[list[int]], arrays: Iterator[np.ndarray[Any, Any]]) -
     return snapshots
 
 
-def _ids(about: dict[str, Any]) -> Transcript | None:
-    ids = about.get("ids")
-    if not isinstance(ids, list) or not all(type(id) is int for id in ids):
+def _listed(segments: Iterable[Segment]) -> list[object]:
+    """Segments as JSON: tokens are numbers, and a picture its digest and positions."""
+    found: list[object] = []
+    for segment in segments:
+        if isinstance(segment, Tokens):
+            found += segment.ids
+        else:
+            assert isinstance(segment, Picture)
+            found.append([segment.digest, segment.positions])
+    return found
+
+
+def _segments(listed: Sequence[Any]) -> Iterator[Segment]:
+    """What `_listed` listed. Raises TypeError and ValueError for anything else."""
+    for kind, parts in groupby(listed, type):
+        if kind is int:
+            yield Tokens(tuple(parts))
+            continue
+        for digest, positions in parts:
+            if type(digest) is not str or type(positions) is not int:
+                raise ValueError("no picture")
+            yield Picture(digest, positions)
+
+
+def _transcript(listed: Any) -> Transcript | None:
+    try:
+        return Transcript(_segments(listed))
+    except (TypeError, ValueError):
         return None
-    return of_tokens(ids)

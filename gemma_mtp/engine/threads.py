@@ -16,7 +16,7 @@ from gemma_mtp.api import MAX_WIDTH, PairInfo, Prefill
 from gemma_mtp.decoding.costs import CostBook
 from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.thread_count import ThreadController
-from gemma_mtp.decoding.transcript import Position, Transcript
+from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.llama.threads import FreeProcessors
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Threads:
             started, given = perf_counter(), process_time()
             event = next(pieces)
             seconds = perf_counter() - started
+            if not isinstance(prompt.piece(done, event.done), Tokens):
+                continue  # a picture tells nothing of what tokens cost
             self.reading.record(event.done - done, seconds, process_time() - given)
 
 

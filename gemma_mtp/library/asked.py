@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
-from gemma_mtp.api import Message
+from gemma_mtp.api import Image, Message, Text
 from gemma_mtp.errors import UsageError
+from gemma_mtp.files import pictures
 from gemma_mtp.setting import Setting
 from gemma_mtp.settings import PARAMETER_NAMES, SETTINGS, find
 
 Said = str | Mapping[str, Any] | Message
 """A text of the user's, a dict with role and content, or a message that a reply came with."""
+Picture = str | Path | bytes | Image
+"""The file of a picture, or its contents."""
 
 OPENING = {**PARAMETER_NAMES, **{name: SETTINGS[name] for name in ("system", "keep_alive")}}
 """Settings that a model is opened with."""
@@ -43,6 +47,30 @@ def messages_of(
     head = 1 if found[:1] and found[0].role == "system" else 0
     goes_on = tuple(found[head : head + len(opening)]) == opening
     return (*found[:head], *(() if goes_on else opening), *found[head:])
+
+
+def shown(said: Said | Sequence[Said], images: Sequence[Picture]) -> Said | Sequence[Said]:
+    """What is said, with pictures in front of the last message, which has to be the user's. Raises
+    UsageError."""
+    if not images:
+        return said
+    one = isinstance(said, str) or not isinstance(said, Sequence)
+    *before, last = cast(Sequence[Said], [said] if one else said) or [""]
+    message = message_of(last)
+    if message.role != "user":
+        raise UsageError("images belong to a message of the user, and the last one is none.")
+    texts = tuple(part for part in message.parts if part != Text(""))
+    return [*before, Message("user", (*map(_picture, images), *texts))]
+
+
+def _picture(given: Picture) -> Image:
+    if isinstance(given, Image):
+        return given
+    if isinstance(given, bytes):
+        return pictures.picture(given)
+    if not isinstance(given, str | Path):
+        raise UsageError(f"An image is the path of a file or its bytes, not {given!r:.60}.")
+    return pictures.read(Path(given).expanduser(), lambda text: None)
 
 
 def message_of(said: Said) -> Message:

@@ -25,7 +25,7 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import library
-from gemma_mtp.llama.devices import has_gpu
+from gemma_mtp.llama.devices import devices, has_gpu
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import give_back_memory
 from gemma_mtp.llama.loaded_pair import (
@@ -37,6 +37,7 @@ from gemma_mtp.llama.loaded_pair import (
 )
 from gemma_mtp.llama.log import attach as attach_log
 from gemma_mtp.llama.log import log
+from gemma_mtp.llama.media import ImageEncoder
 from gemma_mtp.llama.model_file import load_model
 from gemma_mtp.llama.overrides import TARGET_OVERRIDES, drafter_overrides, softcap_of
 from gemma_mtp.llama.placing import ModelPlace, drafter_place, measured, target_place
@@ -115,9 +116,22 @@ def load_pair(
         drafter_of=files.drafter_of if drafter else "",
         placement=measured(placement or ON_CPU, buffers),
         device_choice=DeviceChoice(device),
+        images=files.encoder is not None,
+        no_images=files.no_encoder,
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
-    return LoadedPair(target, drafter, template, info, options, weights, rival)
+    encoder = None
+    if files.encoder is not None:
+        gpus = _gpus(placement, layers)
+        encoder = ImageEncoder(files.encoder, target.model, threads, options.image_tokens, gpus)
+    return LoadedPair(target, drafter, template, info, options, weights, rival, encoder)
+
+
+def _gpus(placement: Placement | None, layers: int) -> list[str]:
+    """The devices that the target has layers on."""
+    if placement is not None:
+        return [share.name for share in placement.gpus]
+    return [name for name, _, kind, *_ in devices() if kind != "cpu"] if layers else []
 
 
 def _places(options: LoadOptions, placement: Placement | None) -> tuple[ModelPlace, ModelPlace]:
@@ -159,7 +173,7 @@ def _load_target(
     refuse_untrained(model, size)
     context, kv_bytes = target_context(model, options, threads, place.layers, size, device)
     undo.callback(lambda: llama_cpp.llama_free(context))
-    return LlamaTarget(model, context, softcap_of(model)), kv_bytes, threads
+    return LlamaTarget(model, context, device.piece, softcap_of(model)), kv_bytes, threads
 
 
 def _load_drafter(

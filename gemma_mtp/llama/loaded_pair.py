@@ -22,6 +22,7 @@ from gemma_mtp.llama.context import context_params, flash_attention, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import Buffers, log
+from gemma_mtp.llama.media import ImageEncoder
 from gemma_mtp.llama.placing import measured
 from gemma_mtp.llama.target import LlamaTarget
 
@@ -41,9 +42,11 @@ class LoadedPair:
     options: LoadOptions
     weights: Buffers
     rival: LlamaDrafter | None = None
+    encoder: ImageEncoder | None = None
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
+        self._at_once = 0  # positions that one batch has to have room for
 
     def use_threads(self, count: int) -> None:
         """Evaluate with so many threads from now on, the drafter too."""
@@ -90,40 +93,46 @@ class LoadedPair:
         refuse_untrained(self.target.model, size)
         usual = usual_options(self.info.gpu_layers)
         try:
-            self._make_anew(size, self.device)
+            self._make_anew(size, self.device, self._at_once)
         except DoesNotFit:
             if self.device == usual:
                 raise
-            self._make_anew(size, usual)
+            self._make_anew(size, usual, self._at_once)
             self.info = replace(self.info, device_choice=DeviceChoice(usual))
 
     def use(self, device: DeviceOptions) -> None:
         """Evaluate so from now on; where that is new, the contexts are made anew, and the cache is
         empty. Raises DoesNotFit and BadPair as `enlarge` does."""
         if device != self.device:
-            self._make_anew(self.info.context_size, device)
+            self._make_anew(self.info.context_size, device, self._at_once)
             self.info = replace(self.info, device_choice=DeviceChoice(device))
 
-    def _make_anew(self, size: int, device: DeviceOptions) -> None:
-        before = self.info.context_size
+    def widen(self, at_once: int) -> None:
+        """Make the contexts anew, so that one batch may have `at_once` positions; the cache is
+        empty. Raises DoesNotFit and BadPair as `enlarge` does."""
+        self._make_anew(self.info.context_size, self.device, at_once)
+
+    def _make_anew(self, size: int, device: DeviceOptions, at_once: int) -> None:
+        before = self.info.context_size, self.device, self._at_once
         self._free_contexts()  # first: there need not be room for both
         try:
-            self._make_contexts(size, device)
+            self._make_contexts(size, device, at_once)
         except DoesNotFit:
             self._free_contexts()
             try:
-                self._make_contexts(before, self.device)
+                self._make_contexts(*before)
             except DoesNotFit as error:
                 raise BadPair(f"The context cannot be made again: {error}") from error
             raise
 
-    def _make_contexts(self, size: int, device: DeviceOptions) -> None:
-        layers, target = self.info.gpu_layers, self.target
+    def _make_contexts(self, size: int, device: DeviceOptions, at_once: int) -> None:
+        layers, target, self._at_once = self.info.gpu_layers, self.target, at_once
         log.taken()  # of contexts that are gone
+        wide = replace(device, piece=max(device.piece, at_once))
         context, target_kv = target_context(
-            target.model, self.options, self.threads, layers, size, device
+            target.model, self.options, self.threads, layers, size, wide
         )
-        target.use_context(context)
+        target.use_context(context, device.piece)
         drafter_kv = 0
         for drafter in self._drafters:
             own, drafter_kv = drafter_context(
@@ -157,6 +166,8 @@ class LoadedPair:
 
     def close(self) -> None:
         """Free contexts before models."""
+        if self.encoder is not None:
+            self.encoder.close()
         self._free_contexts()
         for part in self._parts:
             llama_cpp.llama_model_free(part.model)

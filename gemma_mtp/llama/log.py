@@ -92,9 +92,9 @@ class Log:
 
 log = Log()
 # ctypes frees a callback that nothing refers to, and llama.cpp would call into freed memory.
-_log_callback = llama_cpp.llama_log_callback(log.write)
+log_callback = llama_cpp.llama_log_callback(log.write)
 
 
 def attach() -> None:
     """Send llama.cpp's lines to `log` from now on."""
-    llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(log_callback, ctypes.c_void_p(0))

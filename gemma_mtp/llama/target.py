@@ -5,13 +5,16 @@ Knows where cells lie and what is left after a rewind; nothing of sampling, roun
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 import llama_cpp
+import numpy as np
 
 from gemma_mtp.api import DECIDED, MAX_WIDTH
+from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.llama import window_cells
 from gemma_mtp.llama.batch import Batch, Row, Rows, evaluate
 from gemma_mtp.llama.library import ext
@@ -49,25 +52,26 @@ class SavedCache:
 class LlamaTarget:
     """The target model with its KV cache; positions are 0-based tokens of the one sequence."""
 
-    def __init__(self, model: Any, context: Any, softcap: float = 0.0) -> None:
-        """`softcap`: the logits are not capped yet; `decoding.sampler` does it."""
+    def __init__(self, model: Any, context: Any, piece_size: int, softcap: float = 0.0) -> None:
+        """`piece_size`: tokens of a prompt that are evaluated at once; the context may have room
+        for more. `softcap`: the logits are not capped yet; `decoding.sampler` does it."""
         self.model, self.softcap = model, softcap
         self.vocabulary = Vocabulary(model)
         self.embedding_width: int = llama_cpp.llama_model_n_embd_out(model)
         self.gives_hidden = False
         self.model_bytes: int = llama_cpp.llama_model_size(model)
         self._window: int = llama_cpp.llama_model_n_swa(model)
-        self.use_context(context)
+        self.use_context(context, piece_size)
 
-    def use_context(self, context: Any) -> None:
+    def use_context(self, context: Any, piece_size: int) -> None:
         """Evaluate in this context from now on, of which the cache is empty."""
         self.context = context
         self.context_size: int = llama_cpp.llama_n_ctx(context)
-        self.piece_size: int = llama_cpp.llama_n_ubatch(context)
-        self._batch = Batch(self.piece_size)
+        self.piece_size = min(piece_size, self.most_at_once)
+        self._batch = Batch(max(self.piece_size, MAX_WIDTH))
         self._memory = llama_cpp.llama_get_memory(context)
         # As llama.cpp sizes the cache of the sliding-window layers.
-        cells = min(self.context_size, self._window + self.piece_size)
+        cells = min(self.context_size, self._window + self.most_at_once)
         self._ring = Ring(-(-cells // 256) * 256)
         # Restored cells before this position are empty: no token looks at them, until a rewind.
         self._oldest = 0
@@ -134,6 +138,42 @@ class LlamaTarget:
             self._whole = self._whole_rows(len(self._rows), again=True)
         row: Row = self._whole[output]
         return row
+
+    def decode_picture(self, rows: Row, position: int, outputs: int, at_once: bool) -> Row:
+        """As `decode`, of `rows` that stand for a picture, [positions, embedding width]; `at_once`
+        if each of them looks at all others. Raises GemmaMtpError where the context has no room for
+        as many at once."""
+        n = len(rows)
+        size = n if at_once else self.piece_size
+        if size > self.most_at_once:  # llama.cpp would end the process
+            raise GemmaMtpError(f"A picture of {n} positions cannot be evaluated at once.")
+        batch = Batch(size, rows.shape[1])
+        batch.struct.token = None  # type: ignore[assignment]
+        assert batch.embedding is not None
+        if outputs:
+            self.chooser.turn(False)
+        llama_cpp.llama_set_causal_attn(self.context, not at_once)
+        try:
+            for start in range(0, n, size):
+                part = np.ascontiguousarray(rows[start : start + size])
+                ctypes.memmove(batch.embedding, part.ctypes.data, part.nbytes)
+                for i in range(len(part)):
+                    batch.positions[i] = position + start + i
+                    batch.outputs[i] = start + i >= n - outputs
+                batch.struct.n_tokens = len(part)
+                evaluate(self.context, batch)
+                self._ring.add(position + start + len(part))
+        finally:
+            llama_cpp.llama_set_causal_attn(self.context, True)
+        self._first_output = len(part) - outputs
+        self._restored = self._whole = None
+        self._rows = self._whole_rows(outputs, again=False)
+        return self._rows
+
+    @property
+    def most_at_once(self) -> int:
+        """Positions that this context evaluates in one batch."""
+        return int(llama_cpp.llama_n_ubatch(self.context))
 
     def hidden(self, row: int) -> Row:
         """Final hidden state [embedding_width] of output `row` of the last `decode`."""

@@ -81,9 +81,10 @@ class DrafterRepo:
 @dataclass(frozen=True)
 class Entry:
     """A pair with a name. `default`: what the bare size name stands for. `drafter_alone`: only the
-    drafter is meant, for a target that is here from elsewhere.
+    drafter is meant, for a target that is here from elsewhere. `encoder`: that of images, None
+    where none is known or wanted; `asked_encoder`: the place that it is from was asked for one.
 
-    ValueError when both files have one name.
+    ValueError when two files have one name.
     """
 
     name: str
@@ -99,13 +100,14 @@ class Entry:
     default: bool = False
     builtin: bool = False
     tag: str = ""
-    mmproj: RemoteFile | None = None
+    encoder: RemoteFile | None = None
     shape: Shape | None = None
     drafter_shape: DrafterShape | None = None
     draft_range: tuple[int, int] = (0, 7)
     original: Original | None = None
     own: bool = False  # from the user's file
     drafter_alone: bool = False
+    asked_encoder: bool = False
     sampling: Sampling = Sampling()  # what is recommended
     published: Preset = Preset()  # what else came with it from where it was pulled
 
@@ -114,6 +116,9 @@ class Entry:
         for part in self.target.parts:
             if part.path.casefold() in drafter:
                 raise ValueError(f"{names.shown(part.path)} is both target and drafter")
+        own = {*drafter, *(part.path.casefold() for part in self.target.parts)}
+        if self.encoder is not None and self.encoder.path.casefold() in own:
+            raise ValueError(f"{names.shown(self.encoder.path)} is an encoder and something else")
 
     @property
     def size(self) -> str:
@@ -123,8 +128,9 @@ class Entry:
     @property
     def bytes(self) -> int | None:
         """What a pull fetches, or None when a size is not known."""
-        target, drafter = self.target.total, self.drafter.total
-        return None if target is None or drafter is None else target + drafter
+        files = (self.target, self.drafter, *([self.encoder] if self.encoder else []))
+        sizes = [file.total for file in files]
+        return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 class Catalogue:
@@ -243,7 +249,7 @@ def _of_source(source: dict[str, Any]) -> dict[str, Any]:
         "qat": source.get("qat", False),
         "builtin": source.get("builtin", False),
         "drafter": _file(source["drafter"], source),
-        "mmproj": _file(source["mmproj"], source) if "mmproj" in source else None,
+        "encoder": _file(source["mmproj"], source) if "mmproj" in source else None,
     }
 
 

@@ -78,8 +78,8 @@ def is_file(store: Store, model: str) -> bool:
 
 
 def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
-    """A model that is not here: what is pinned. A pull leaves the image encoder out."""
-    named = [("target", entry.target), ("drafter", entry.drafter), ("mmproj", entry.mmproj)]
+    """A model that is not here: what is pinned."""
+    named = [("target", entry.target), ("drafter", entry.drafter), ("encoder", entry.encoder)]
     files = [_pinned(role, part) for role, file in named if file for part in file.parts]
     about = _catalogued(entry, "not on this machine")
     return {**about, "files": files, **_verdict(entry, machine)}
@@ -120,7 +120,8 @@ def _whose_drafter(asked: PairFiles) -> dict[str, Any]:
     """Whose drafter it has, if that is not its own, and why that one of two."""
     pair, score = tried.settled(asked)
     choice = score.said(*asked.drafter_names) if score else ""
-    return {"drafter_of": pair.drafter_of, "drafter_choice": choice}
+    lacking = {"no_encoder": pair.no_encoder} if pair.no_encoder else {}
+    return {"drafter_of": pair.drafter_of, "drafter_choice": choice, **lacking}
 
 
 def _catalogued(entry: Entry, state: str) -> dict[str, Any]:
@@ -237,6 +238,8 @@ def _use_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         size = f"{byte_size(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
         verdict = f"; {memory['words']}" if "words" in memory else ""
         yield "memory", size + verdict
+        if pictures := sum(f["bytes"] or 0 for f in found["files"] if f["role"] == "encoder"):
+            yield "", f"{byte_size(pictures)} more once a picture is read"
     yield from placed.facts(found)
     if speed := found.get("speed"):
         gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""
@@ -251,7 +254,7 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         count, origin = file["bytes"], file.get("origin")
         exactly = f" ({count:,} bytes)" if count and count >= 1000 else ""
         size = f"{byte_size(count)}{exactly}" if count else "size not known"
-        size += "; for pictures, and not pulled yet" * (file["role"] == "mmproj")
+        size += "; for pictures" * (file["role"] == "encoder")
         yield file["role"], file["path"]
         yield "", size + (f", from {origin}" if origin not in (None, "", "hub") else "")
         if file["sha256"] or checked is not None:
@@ -262,6 +265,8 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "chosen", found["drafter_choice"]
     if found.get("no_drafter"):
         yield "drafter", f"none: {found['no_drafter']}"
+    if found.get("no_encoder"):
+        yield "encoder", f"none, so that no pictures are read. {found['no_encoder']}"
     if checked is not None:
         pinned = all(file["sha256"] for file in found["files"])
         yield "checked", "all files are as pulled" if pinned else "read; nothing to compare with"

@@ -90,7 +90,7 @@ def _second(
 
 def _alone(known: Entry, why: str) -> Offer:
     name = f"{ALONE}{known.name}"
-    alone = replace(known, name=name, spellings=(name,), drafter_alone=True)
+    alone = replace(known, name=name, spellings=(name,), encoder=None, drafter_alone=True)
     return Offer(alone, known.name, why)
 
 

@@ -68,6 +68,7 @@ def for_llama_server(
     if draft:
         words += ["-md", str(files.drafter), "--spec-type", "draft-mtp"]
         words += ["--spec-draft-n-max", str(draft)]
+    words += ["--mmproj", str(files.encoder)] if files.encoder else []
     words += [*_llama_loading(options, draft), *_llama_sampling(options)]
     words += ["--alias", files.called, "--host", host, "--port", str(port)]
     notes = [*_lookup(draft), *_exact(options), *_sent_by_clients(options)]

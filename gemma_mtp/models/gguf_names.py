@@ -7,11 +7,12 @@ is, its header says. Reads no file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 # Precision hardly changes what a drafter proposes, but how long it takes to propose it.
 QUICKEST_DRAFTERS = ("Q4_0", "Q8_0", "BF16", "F16")
+ENCODERS = ("F16", "BF16", "Q8_0", "F32")  # of images, in the order in which they are preferred
 LARGEST_DRAFTER = 1500 << 20  # bytes; that of 31B takes 1 GB in 16 bits, the smallest target 2.3 GB
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)")  # as llama.cpp writes and expects them
@@ -21,7 +22,7 @@ _QUANT = re.compile(rf"(?:^|(?<=[-_. ]))({_BITS})(?=([-_]q\d+emb|[-_]it|[-_]mtp)
 _QAT = re.compile(r"(?<![a-z])qat(?![a-z])", re.IGNORECASE)
 _WORDS = re.compile(r"[-_. ]+")
 ROLES = ("mtp", "assistant", "draft", "drafter")
-_NO_NAME = (*ROLES, "qat", "i1", "google", *(f"q{bits}emb" for bits in (4, 5, 6, 8)))
+_NO_NAME = (*ROLES, "mmproj", "qat", "i1", "google", *(f"q{bits}emb" for bits in (4, 5, 6, 8)))
 # What comes beside models and is none: encoders of pictures, statistics, adapters, vocabularies,
 # and drafters of kinds that Gemma 4's own llama.cpp support does not cover.
 _ENCODERS = ("mmproj",)
@@ -100,6 +101,23 @@ def drafter_rank(path: str) -> int:
     found = quantization(path).upper()
     known = found in QUICKEST_DRAFTERS
     return QUICKEST_DRAFTERS.index(found) if known else len(QUICKEST_DRAFTERS)
+
+
+def best_encoder(target: str, encoders: Collection[str]) -> str:
+    """The image encoder for the target at this path: one beside it or at the root, with its name
+    or with none, in the precision that is quickest; "" where there is none.
+
+    Of those in 16 bits F16 comes first: all devices compute with it.
+    """
+    name, folder = model(target), PurePosixPath(target).parent
+
+    def rank(path: str) -> tuple[bool, bool, int, str]:
+        beside = "/" not in path or PurePosixPath(path).parent == folder
+        kind = quantization(path).upper()
+        known = ENCODERS.index(kind) if kind in ENCODERS else len(ENCODERS)
+        return model(path) not in ("", name), not beside, known, path
+
+    return min((path for path in encoders if not part_number(path)), key=rank, default="")
 
 
 def _is_mtp(path: str) -> bool:

@@ -147,20 +147,29 @@ def entry_of(record: PairRecord) -> Entry | None:
     )
     if not (names_source(record.name) and target and drafter):
         return None
+    encoders = [_remote(file) for file in record.files if file.role == "encoder"]
     try:
-        if ollama_names.is_ollama_name(record.name):
-            return ollama_names.make_entry(
-                record.name, record.revision, target, drafter, preset_of("", record.published)
-            )
-        if kaggle_names.is_kaggle_name(record.name):
-            return kaggle_names.make_entry(record.name, record.revision, target, drafter)
-        if local_names.is_local(record.name):
-            return local_names.make_entry(
-                record.name, record.repo, record.revision, target, drafter
-            )
-        entry = make_entry(record.repo, record.revision, target, drafter)
+        entry = _of_parts(record, target, drafter)
+        if entry is None:
+            return None
+        encoder = encoders[0] if encoders else None
+        return replace(entry, encoder=encoder, asked_encoder=record.asked_encoder)
     except (ValueError, UsageError):
         return None
+
+
+def _of_parts(
+    record: PairRecord, target: Sequence[RemoteFile], drafter: Sequence[RemoteFile]
+) -> Entry | None:
+    if ollama_names.is_ollama_name(record.name):
+        return ollama_names.make_entry(
+            record.name, record.revision, target, drafter, preset_of("", record.published)
+        )
+    if kaggle_names.is_kaggle_name(record.name):
+        return kaggle_names.make_entry(record.name, record.revision, target, drafter)
+    if local_names.is_local(record.name):
+        return local_names.make_entry(record.name, record.repo, record.revision, target, drafter)
+    entry = make_entry(record.repo, record.revision, target, drafter)
     return entry if _NAME.fullmatch(entry.name.removeprefix(PREFIX)) else None
 
 

@@ -113,7 +113,9 @@ def find(store: Store, name: str) -> StoredPair:
 
 def of_files(pair: PairFiles) -> StoredPair:
     """A pair of files that the user named."""
-    parts = ((role, part) for role, path in _both(pair) for part in gguf.read_header(path).files)
+    parts = (
+        (role, part) for role, path in _files_of(pair) for part in gguf.read_header(path).files
+    )
     files = _stored(parts)
     size = sum(file.bytes for file in files)
     return StoredPair(pair.name, "", size, True, False, "", last_used.when(pair.name), files)
@@ -229,13 +231,13 @@ def bytes_on_disk(path: Path) -> int:
 
 def _builtin(store: Store, entry: Entry) -> StoredPair:
     pair = store.files(entry)
-    files = _stored(_both(pair)) if pair else ()
+    files = _stored(_files_of(pair)) if pair else ()
     size, when = sum(file.bytes for file in files), last_used.when(entry.name)
     return StoredPair(entry.name, entry.tag, size, True, True, "built in", when, files, None, entry)
 
 
-def _both(pair: PairFiles) -> list[tuple[str, Path]]:
-    named = (("target", pair.target), ("drafter", pair.drafter))
+def _files_of(pair: PairFiles) -> list[tuple[str, Path]]:
+    named = (("target", pair.target), ("drafter", pair.drafter), ("encoder", pair.encoder))
     return [(role, path) for role, path in named if path]
 
 
@@ -252,7 +254,7 @@ def _origin(path: Path) -> str:
 
 
 def _recorded(folder: Path, record: PairRecord) -> tuple[StoredFile, ...]:
-    files = sorted(record.files, key=lambda file: file.role != "target")
+    files = sorted(record.files, key=lambda file: (file.role != "target", file.role == "encoder"))
     return tuple(
         StoredFile(f.role, folder / f.path, f.bytes, f.sha256, f.repo or f.origin) for f in files
     )

@@ -8,14 +8,14 @@ the files came there.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import atomic, bounded, disk, names
-from gemma_mtp.files.schema import Misfit, anything, rows, table, text, whole
+from gemma_mtp.files.schema import Misfit, anything, rows, table, text, truth, whole
 from gemma_mtp.models.catalogue import Entry, RemoteFile
 from gemma_mtp.models.catalogue_schema import MOST_BYTES
 from gemma_mtp.models.preset_data import preset_of
@@ -53,14 +53,20 @@ def _preset(value: Any, where: str) -> Any:
 
 _PAIR = table(
     {"files": rows(_FILE, most=500)},
-    {"name": text(300), "repo": text(200), "revision": text(100), "published": _preset},
+    {
+        "name": text(300),
+        "repo": text(200),
+        "revision": text(100),
+        "published": _preset,
+        "asked_encoder": truth,
+    },
     others=True,
 )
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One file that was verified: one part of a target or a drafter.
+    """One file that was verified: a part of a target or a drafter, or an image encoder.
 
     `pinned`: what the catalogue asked for, if that was another sha256. `time`: of the last change
     when it was verified, in ns; 0 where nothing was noted. `origin`: "hub", or who had it already.
@@ -96,21 +102,28 @@ class FileRecord:
 @dataclass(frozen=True)
 class PairRecord:
     """A pair: its name, where it comes from, its files, and the settings that came with it, where
-    some did, as `preset_data` has them."""
+    some did, as `preset_data` has them. `asked_encoder` as that of `Entry`."""
 
     name: str
     repo: str
     revision: str
     files: tuple[FileRecord, ...]
     published: dict[str, Any] = field(default_factory=dict)
+    asked_encoder: bool = False
 
     def is_about(self, entry: Entry) -> bool:
-        """It names the files that `entry` does; where the entry knows no sha256, any will do."""
-        asked = {file.path: file.asked for file in self.files}
-        return all(
-            file.path in asked and file.sha256 in ("", asked[file.path])
-            for file in pair_files(entry)
-        )
+        """It names the target and the drafter that `entry` does; where the entry knows no sha256,
+        any will do."""
+        return all(map(self.names, needed_files(entry)))
+
+    def is_whole(self, entry: Entry) -> bool:
+        """It names all files that `entry` does, the image encoder included."""
+        return all(map(self.names, pair_files(entry)))
+
+    def names(self, file: RemoteFile) -> bool:
+        """Whether it is about this very file."""
+        asked = {each.path: each.asked for each in self.files}
+        return file.path in asked and file.sha256 in ("", asked[file.path])
 
 
 def read_record(folder: Path) -> PairRecord | None:
@@ -134,7 +147,8 @@ def _read(path: Path) -> PairRecord | None:
             for file in data["files"]
         )  # fmt: skip
         name, repo, revision = (data.get(key, "") for key in ("name", "repo", "revision"))
-        return PairRecord(name, repo, revision, files, data.get("published", {}))
+        asked = data.get("asked_encoder", False)
+        return PairRecord(name, repo, revision, files, data.get("published", {}), asked)
     except (OSError, ValueError):
         return None
 
@@ -157,21 +171,39 @@ def mark_unfinished(folder: Path) -> None:
 
 
 def ready_files(entry: Entry, folder: Path) -> PairFiles | None:
-    """The pair in `folder`, if a pull of exactly this entry was completed there."""
+    """The pair in `folder`, if a pull of exactly this entry was completed there; it may have gone
+    without the image encoder."""
     record = read_record(folder)
     if record is None or not record.is_about(entry):
         return None
     sizes = {file.path: file.bytes for file in record.files}
-    if any(disk.size_of(folder / f.path) != sizes[f.path] for f in pair_files(entry)):
+
+    def is_here(file: RemoteFile) -> bool:
+        return disk.size_of(folder / file.path) == sizes[file.path]
+
+    if not all(map(is_here, needed_files(entry))):
         return None
     target, drafter = (folder / file.path for file in (entry.target, entry.drafter))
-    return PairFiles(entry.name, target, drafter, published=entry.published)
+    found = PairFiles(entry.name, target, drafter, published=entry.published)
+    if entry.encoder is None or not record.names(entry.encoder) or not is_here(entry.encoder):
+        return found
+    return replace(found, encoder=folder / entry.encoder.path)
 
 
 def pair_files(entry: Entry) -> tuple[RemoteFile, ...]:
-    """All files of a pair, or of its drafter alone. The drafter comes first, as it is small: what
-    is wrong with access or network shows early."""
-    return *entry.drafter.parts, *(() if entry.drafter_alone else entry.target.parts)
+    """All files of a pair, or its drafter alone. The drafter comes first, as it is small: what is
+    wrong with access or network shows early."""
+    encoder = entry.encoder.parts if entry.encoder else ()
+    return *entry.drafter.parts, *encoder, *_target_files(entry)
+
+
+def needed_files(entry: Entry) -> tuple[RemoteFile, ...]:
+    """Those without which there is no pair."""
+    return *entry.drafter.parts, *_target_files(entry)
+
+
+def _target_files(entry: Entry) -> tuple[RemoteFile, ...]:
+    return () if entry.drafter_alone else entry.target.parts
 
 
 def modified_at(path: Path) -> int:

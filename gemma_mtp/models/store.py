@@ -30,6 +30,7 @@ from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
 from gemma_mtp.models.drafter_search import UNCONVERTED, Found, find_drafter, find_rival
+from gemma_mtp.models.encoder_check import encoder_near, what_brings_encoder
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
@@ -208,7 +209,8 @@ class Store:
 
     def _of_model(self, model: str, drafter: Path | None) -> PairFiles:
         found = self._named(model, drafter)
-        pair = replace(found, sampling=self.recommended(found.name))
+        lacking = "" if found.encoder else what_brings_encoder(found.name, self.catalogue)
+        pair = replace(found, sampling=self.recommended(found.name), no_encoder=lacking)
         self._drafters.pop(pair.name, None)
         if drafter is not None:
             drafter = _absolute(drafter)
@@ -244,9 +246,9 @@ class Store:
                 check_once(model)
         target = gguf_names.parts_of(model)[0]  # the first part, whichever was named
         found = find_drafter(target, self.catalogue) if look_around else Found(None)
-        name = str(target)  # its path is a name, too
+        name, encoder = str(target), encoder_near(target)  # its path is a name, too
         if found.drafter is None:
-            return PairFiles(name, target, None, found.why_none)
+            return PairFiles(name, target, None, found.why_none, encoder=encoder)
         said = f"Its drafter is that of {found.drafter_of}." if found.drafter_of else ""
         return PairFiles(
             *(name, target, found.drafter),
@@ -254,6 +256,7 @@ class Store:
             drafter_of=found.drafter_of,
             rival=found.rival,
             rival_of=found.rival_of,
+            encoder=encoder,
         )
 
     def _repository(self, name: str) -> PairFiles:
@@ -281,6 +284,8 @@ class Store:
         except BadPair as error:
             error.hint = mend  # a pull hashes the files, and fetches what is wrong
             raise
+        if local_names.is_local(entry.name):  # a person may have put one there
+            files = replace(files, encoder=encoder_near(files.target))
         if files.drafter is None or not files.drafter_of:
             return files
         names = entry.name, entry.target.path

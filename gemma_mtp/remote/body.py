@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
-from gemma_mtp.api import Grammar, Message, Request, Sampling, Thought, Tool, ToolCall, ToolResult
+from gemma_mtp.api import (
+    Grammar,
+    Image,
+    Message,
+    Part,
+    Request,
+    Sampling,
+    Thought,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 from gemma_mtp.errors import UsageError
 from gemma_mtp.remote.server import Kind, Model
 from gemma_mtp.settings import EFFORTS
@@ -78,12 +90,22 @@ def _said(message: Message, kind: Kind) -> list[dict[str, Any]]:
     if results:
         return [{"role": "tool", "tool_call_id": r.id, "content": r.text} for r in results]
     said: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        said["content"] = [*map(_part, message.parts)]
     if message.calls:
         said |= {"content": message.content or None, "tool_calls": [*map(_call, message.calls)]}
         thought = "".join(part.text for part in message.parts if isinstance(part, Thought))
         if thought and kind != "other":  # OpenAI's own service has no such field
             said["reasoning" if kind == "ollama" else "reasoning_content"] = thought
     return [said]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    """A part of a message that shows pictures."""
+    if isinstance(part, Image):
+        url = f"data:{part.media_type};base64,{b64encode(part.data).decode()}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "text", "text": getattr(part, "text", "")}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

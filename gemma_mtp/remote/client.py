@@ -48,6 +48,7 @@ class RemotePair:
             target_parameters=0,
             drafter_parameters=0,
             server=server.address,
+            images=True,  # which the server knows, and says of a request
         )
 
     @property

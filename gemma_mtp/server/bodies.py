@@ -32,7 +32,7 @@ YET_TO_COME = {
     "tools": "cannot be used with a prompt: a chat takes them",
     "functions": "cannot be used: tools take their place",
     "function_call": "cannot be used: tool_choice takes its place",
-    "images": "cannot be used: pictures are not supported yet",
+    "images": "cannot stand there: they belong into messages",
 }
 """What is said about fields that many programs send."""
 

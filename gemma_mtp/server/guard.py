@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gemma_mtp.server.errors import Refused, body
 from gemma_mtp.server.record import Record
 
-MOST_BYTES = 32 << 20  # of a body; the longest context is about a megabyte of text
+MOST_BYTES = 64 << 20  # of a body; pictures are long, the longest context is a megabyte of text
 BODY_SECONDS = 30.0  # in which a body must have come; it is on this machine, or nearly
 APPS = ("app", "file", "tauri", "vscode-file", "vscode-webview")
 """Schemes of programs with a browser inside. No web page can have one: a page in a file has the

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gemma_mtp.api import Message, Part, Text, Thought
+from gemma_mtp.api import Image, Message, Part, Text, Thought
+from gemma_mtp.server import pictures
 from gemma_mtp.server.errors import Unsupported
 
 Content = str | list[dict[str, Any]] | None
@@ -33,6 +34,36 @@ def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[
         raise Unsupported(field, "must be a text or a list of parts")
     parts = [(_object(part, f"{field}.{n}"), f"{field}.{n}") for n, part in enumerate(content)]
     return [_text(part, name) for part, name in parts if str(part.get("type")) not in dropped]
+
+
+def parts_of(content: Content, field: str) -> tuple[Part, ...]:
+    """What a message of the user says: texts, each on lines of its own, and pictures.
+
+    Raises Unsupported for what is neither.
+    """
+    if not isinstance(content, list):
+        return (Text(text_of(content, field)),)
+    return tuple(beside(part_of(part, f"{field}.{n}") for n, part in enumerate(content)))
+
+
+def part_of(part: Any, field: str, role: str = "user") -> Text | Image:
+    """A part of what the user says, or of what another role does, which shows no pictures. Raises
+    as `parts_of` does."""
+    found = _object(part, field)
+    if role == "user" and str(found.get("type")) in pictures.KINDS:
+        return pictures.picture_of(found, field)
+    return Text(_text(found, field))
+
+
+def beside(parts: Iterable[Part]) -> list[Part]:
+    """The parts; texts beside each other are one, each on lines of its own."""
+    found: list[Part] = []
+    for part in parts:
+        if isinstance(part, Text) and found and isinstance(before := found[-1], Text):
+            found[-1] = Text(joined((before.text, part.text)))
+        else:
+            found.append(part)
+    return found
 
 
 def _object(part: Any, field: str) -> dict[str, Any]:
@@ -90,4 +121,6 @@ def _text(part: dict[str, Any], field: str) -> str:
         return str(part["text"])
     if any(tool in kind for tool in _TOOLS):
         raise Unsupported(f"{field}.type", f"is {kind}: tool calls are not supported yet")
-    raise Unsupported(f"{field}.type", f"is {kind}: only text is supported yet")
+    if kind in pictures.KINDS:
+        raise Unsupported(f"{field}.type", f"is {kind}: pictures belong to what the user says")
+    raise Unsupported(f"{field}.type", f"is {kind}: only text and pictures are supported yet")

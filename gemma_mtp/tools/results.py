@@ -34,7 +34,7 @@ def _text(block: Any) -> str:
     if block.type == "text":
         return str(block.text)
     if block.type in NOT_SHOWN:
-        return f"({NOT_SHOWN[block.type]}, {block.mime_type}: not supported yet)"
+        return f"({NOT_SHOWN[block.type]}, {block.mime_type}: results of tools are shown as text)"
     if block.type == "resource_link":
         return f"{block.name}: {block.uri}"
     if block.type == "resource":

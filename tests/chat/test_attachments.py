@@ -1,14 +1,15 @@
-"""Files of which some cannot be read, and pictures that a message only talks about."""
+"""Files of which some cannot be read, and pictures in messages that name them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from support.drawn import png
 from support.fakes import invoke
 from support.talk import BACK, Talk
 
-NOTED = "Images are not supported yet: of {}, only the name is sent.\n"
+NOTED = "Of {} only the name is sent: --image FILE shows a picture to the model.\n"
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.txt", "b.txt", "my notes.txt"):
         (tmp_path / name).write_text(f"This is {name}.\n")
     for name in ("pic.png", "cat.jpg", "a shot.png"):
-        (tmp_path / name).write_bytes(b"\x89PNG\0")
+        (tmp_path / name).write_bytes(png(640, 480))
     monkeypatch.chdir(tmp_path)
 
 
@@ -28,16 +29,15 @@ def answer(talk: Talk, line: str) -> str:
 def test_what_can_be_read_is_attached_and_the_others_are_named() -> None:
     talk = Talk()
     assert answer(talk, "/file a.txt nope.txt no.txt pic.png *.md b.txt").split("\n") == [
+        "attached: [picture pic.png 640x480], 100 tokens of 8192",
         "attached: a.txt, 3 tokens of 8192",
         "attached: b.txt, 3 tokens of 8192",
         "nope.txt cannot be read: No such file or directory.",
         "no.txt cannot be read: No such file or directory.",
-        "pic.png is an image, and images are not supported yet.",
-        "Only text files can be attached.",
         "No file matches *.md.",
         "",
     ]
-    assert [one.name for one in talk.chat.attached] == ["a.txt", "b.txt"]
+    assert [one.name for one in talk.chat.attached] == ["pic.png", "a.txt", "b.txt"]
 
 
 def test_a_message_of_files_is_sent_whole_or_not_at_all() -> None:
@@ -69,19 +69,23 @@ def test_one_answer_is_not_written_without_all_files(arguments: tuple[str, ...])
 @pytest.mark.parametrize(
     ("message", "named"),
     [
-        ("How do I convert ./pic.png to JPEG", "./pic.png"),
-        ("What is in pic.png?", "pic.png"),
-        ("Is (pic.png) larger than 'cat.jpg', or not?", "pic.png and cat.jpg"),
-        ("Don't open\n'a shot.png'", "a shot.png"),
+        ("How do I convert ./pic.png to JPEG", ["./pic.png"]),
+        ("What is in pic.png?", ["pic.png"]),
+        ("Is (pic.png) larger than 'cat.jpg', or not?", ["pic.png", "cat.jpg"]),
+        ("Don't open\n'a shot.png'", ["a shot.png"]),
     ],
 )
-def test_a_message_about_a_picture_is_sent(message: str, named: str) -> None:
+def test_the_pictures_that_a_message_names_are_shown(message: str, named: list[str]) -> None:
     talk = Talk()
-    assert answer(talk, message).startswith(f"{NOTED.format(named)}Hello there.\n")
-    assert talk.said[0] == ("user", message)
+    chips = [f"attached: [picture {Path(n).name} 640x480], 100 tokens of 8192\n" for n in named[:1]]
+    assert answer(talk, message).startswith("".join(chips))
+    sent = talk.engine.requests[0].messages[-1]
+    assert sent.content == message
+    assert len(sent.images) == 1  # all are the same file
+    assert not talk.chat.attached
     outcome = invoke("run", "tiny", message)
     assert (outcome.status, outcome.stdout) == (0, "Hello there.\n")
-    assert outcome.stderr == f"gemma-mtp: {NOTED.format(named)}"
+    assert outcome.stderr == f"gemma-mtp: {NOTED.format(' and '.join(named))}"
 
 
 def test_a_picture_that_is_not_here_is_talk() -> None:
@@ -92,12 +96,19 @@ def test_a_picture_that_is_not_here_is_talk() -> None:
 @pytest.mark.parametrize(
     "message", ["./pic.png", "'a shot.png'", "a shot.png", "a\\ shot.png ", "pic.png cat.jpg"]
 )
-def test_nothing_but_pictures_is_refused_with_the_way_to_send_it(message: str) -> None:
+def test_nothing_but_pictures_is_shown_in_a_chat_and_needs_a_flag_elsewhere(message: str) -> None:
     talk = Talk()
-    shown = answer(talk, message)
-    assert " is an image, and images are not supported yet.\n" in shown
-    assert shown.endswith(f"\nWith words around it, it is sent as text.\n{BACK}")
-    assert not talk.engine.requests
+    assert "attached: [picture " in answer(talk, message)
+    [sent] = talk.engine.requests[0].messages
+    assert [part.type for part in sent.parts] == ["image"]
     outcome = invoke("run", "tiny", message)
     assert (outcome.status, outcome.stdout) == (2, "")
-    assert outcome.stderr.endswith("\n  With words around it, it is sent as text.\n")
+    assert " is a picture.\n  --image " in outcome.stderr
+
+
+def test_nothing_but_a_picture_that_is_not_here_comes_back() -> None:
+    talk = Talk()
+    assert answer(talk, "nope.png") == (
+        f"nope.png cannot be read: No such file or directory.\n{BACK}"
+    )
+    assert not talk.engine.requests

@@ -140,12 +140,6 @@ def test_after_a_reply_that_was_broken_off_the_cache_stays_for_going_on() -> Non
     assert talk.engine.prepared[-1] is not None
 
 
-def test_a_picture_is_refused() -> None:
-    talk = Talk()
-    assert "images are not supported yet" in talk.run("~/cat.png")
-    assert not talk.engine.requests
-
-
 class Interrupting(io.StringIO):
     """A screen on which someone presses Ctrl-C (`times`) as soon as `text` appears."""
 

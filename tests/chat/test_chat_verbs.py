@@ -615,7 +615,7 @@ def _write_to(pipe: Path) -> None:
     ("name", "data", "said"),
     [
         ("x.bin", b"a\0b", "is not text: it holds zero bytes."),
-        ("x.png", b"PNG", "is an image, and images are not supported yet."),
+        ("x.png", b"PNG", "is no picture that can be read here."),
         ("missing.txt", None, "cannot be read: No such file or directory."),
         ("*.txt", None, "No file matches"),
         ("x" * 300, None, "cannot be read: File name too long."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.drawn import png
 from support.talk import BACK, Talk
 
 from gemma_mtp.chat import verbs
@@ -115,7 +116,8 @@ ANSWERS = {
     "/run e2b": "There is no command /run. /model NAME switches to another model.\n>>> ",
     "/stop": "There is no command /stop. Ctrl-C stops a reply",
     "/format json": "Answers are JSON.\n",
-    "/image pic.png": "There is no command /image. /file attaches text files; images",
+    "/image pic.png": "attached: [picture pic.png 4x3], 100 tokens of 8192\n",
+    "/audio a.wav": "There is no command /audio. /file attaches text files and pictures; sound",
     # Slips of the fingers.
     "/claer": "There is no command /claer; did you mean /clear?\n",
     "/regne": "There is no command /regne; did you mean /regen?\n",
@@ -144,14 +146,14 @@ SENT = {
     "Help": f"/help lists the commands.\n{REPLY}",
     "exit the loop": REPLY,
     "How do I convert ./pic.png to JPEG": (
-        f"Images are not supported yet: of ./pic.png, only the name is sent.\n{REPLY}"
+        f"attached: [picture pic.png 4x3], 100 tokens of 8192\n{REPLY}"
     ),
 }
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pic.png").write_bytes(b"\x89PNG\0")
+    (tmp_path / "pic.png").write_bytes(png())
     monkeypatch.chdir(tmp_path)
 
 

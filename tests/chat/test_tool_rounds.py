@@ -169,7 +169,7 @@ def test_control_characters_of_a_call_do_not_reach_the_screen(bench: Bench) -> N
 def test_what_cannot_be_used_is_said_to_the_model(bench: Bench) -> None:
     expected = {
         ("fail", "{}"): "Error executing tool fail",
-        ("picture", "{}"): "(a picture, image/png: not supported yet)",
+        ("picture", "{}"): "(a picture, image/png: results of tools are shown as text)",
         ("nosuch", "{}"): "Error: there is no tool nosuch.",
         ("add", '{"a": "x"}'): "Error executing tool add: 2 validation errors",
     }

@@ -225,7 +225,7 @@ def test_files(start: Start, tmp_path: Path) -> None:
     me.sees("/file", "a.txt, 3 tokens", "b.txt, 3 tokens")
     me.sees(f"/file {tmp_path}/missing.txt", "missing.txt cannot be read: No such file")
     me.sees(f"/file {tmp_path}/*.md", "No file matches")
-    me.sees(f"/file {tmp_path}/c.png", "is an image, and images are not supported yet.")
+    me.sees(f"/file {tmp_path}/c.png", "c.png is no picture that can be read here.")
     me.sees("/file", "a.txt, 3 tokens", "b.txt, 3 tokens")
     me.sees("/file none", "Nothing is attached.")
     me.sees("/read", "/read needs a path.")

@@ -292,7 +292,7 @@ def test_no_speculation_is_said() -> None:
         (["run", "31b", "hi"], 4, "gemma-mtp: 31b is not on this machine.\n  gemma-mtp pull 31b"),
         (["run", "tinny"], 4, 'gemma-mtp: There is no model called "tinny".\n  Did you mean tiny?'),
         (["run", "tell", "me", "more"], 4, 'gemma-mtp: There is no model called "tell".'),
-        (["run", "cat.png"], 2, "gemma-mtp: cat.png is an image, and images are not supported"),
+        (["run", "cat.png"], 2, "gemma-mtp: cat.png is a picture.\n  --image cat.png shows it"),
         (["run", "hi", "--tempreature", "1"], 2, "gemma-mtp: There is no option --tempreature."),
         (["rum"], 2, "gemma-mtp: There is no command"),
         (["pull", "--to", "a", "--from", "b"], 2, "gemma-mtp: --to and --from cannot"),

@@ -147,7 +147,7 @@ def test_show_what_is_pinned_of_a_model_that_is_not_here() -> None:
     found = json.loads(invoke("show", "gemma4:12b", "--json").stdout)
     assert found["state"] == "not on this machine"
     roles = {file["role"]: file for file in found["files"]}
-    assert roles["mmproj"]["bytes"] == 175115840
+    assert roles["encoder"]["bytes"] == 175115840
     assert roles["target"]["sha256"] == entry("12b").target.sha256
     assert found["memory"]["verdict"] == "does not fit"
 
@@ -361,7 +361,7 @@ def test_a_missing_model_is_pulled_when_somebody_says_so(
 ) -> None:
     env, said = offer(monkeypatch, answer)
     assert env.pulled == ["12b"]
-    assert said == "12b is not on this machine. Pull it now (7.0 GB)? [Y/n] "
+    assert said == "12b is not on this machine. Pull it now (7.1 GB)? [Y/n] "
 
 
 @pytest.mark.parametrize("answer", ["n\n", "what\n", ""])
@@ -377,7 +377,7 @@ def test_enter_does_not_pull_what_does_not_fit(
 ) -> None:
     env, said = offer(monkeypatch, answer, SMALL)
     assert env.pulled == pulled
-    assert said == f"{DOUBT}\n12b is not on this machine. Pull it now (7.0 GB)? [y/N] "
+    assert said == f"{DOUBT}\n12b is not on this machine. Pull it now (7.1 GB)? [y/N] "
 
 
 @pytest.mark.parametrize("command", ["run", "bench", "verify"])

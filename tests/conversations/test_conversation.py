@@ -50,6 +50,6 @@ def test_tokens_are_forgotten_texts_are_not() -> None:
 
 def test_a_message_that_got_no_reply() -> None:
     turns = (turn("a", "A"), turn("b"))
-    assert unanswered(turns) == (turns[:1], "b")
-    assert unanswered(turns[:1]) == (turns[:1], "")
-    assert unanswered(()) == ((), "")
+    assert unanswered(turns) == (turns[:1], turns[1].user)
+    assert unanswered(turns[:1]) == (turns[:1], None)
+    assert unanswered(()) == ((), None)

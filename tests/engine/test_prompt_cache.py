@@ -15,6 +15,7 @@ class CountingTarget:
     """Counts what it evaluates; can go back by `window` tokens, or to a saved state."""
 
     piece_size = 4
+    ring_size = 1 << 20
     in_order = True
     model_bytes = 0
     can_restore = True

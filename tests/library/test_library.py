@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from support.drawn import png
 from support.fakes import FakeEngine, Script
 from support.serving import FakeEngines, serving
 
 import gemma_mtp
 from gemma_mtp import GemmaMtpError
-from gemma_mtp.api import ToolChoice
+from gemma_mtp.api import Image, Message, Text, ToolChoice
 from gemma_mtp.library import Model, Tool
 from gemma_mtp.library.forms import declared, schema_of
 from gemma_mtp.models import presets
@@ -269,3 +270,24 @@ def test_a_preset_opens_with_its_settings_and_begins_each_conversation_once(
         found.chat([*reply.messages, "more"])
     said = [m.content for m in engine.requests[-1].messages]
     assert said == ["Arr.", "Hi", "Ahoy", "hello", "Aye.", "more"]
+
+
+def test_pictures_are_shown_with_the_last_message(tmp_path: Path) -> None:
+    data = png(4, 3)
+    (tmp_path / "cat.png").write_bytes(data)
+    gemma, engine = model()
+    named = Image(data, "image/png", str(tmp_path / "cat.png"))
+    first = gemma.chat("What?", images=[tmp_path / "cat.png"])
+    assert engine.requests[-1].messages == (Message("user", (named, Text("What?"))),)
+    gemma.chat([*first.messages, ""], images=[data, named])
+    last = engine.requests[-1].messages[-1]
+    assert last == Message("user", (Image(data, "image/png"), named))
+    for images, said in (
+        ([b"text"], "This is no picture"),
+        (["nope.png"], "nope.png cannot be read"),
+        ([7], "An image is the path of a file or its bytes, not 7"),
+    ):
+        with pytest.raises(GemmaMtpError, match=said):
+            gemma.chat("What?", images=images)
+    with pytest.raises(GemmaMtpError, match="images belong to a message of the user"):
+        gemma.chat(first.messages, images=[data])

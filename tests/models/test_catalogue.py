@@ -109,8 +109,8 @@ def test_recommended_sampling_is_the_programs_default() -> None:
 
 def test_context_and_download_sizes() -> None:
     sizes = {entry.name: (entry.context_length, entry.bytes) for entry in KNOWN.entries}
-    assert sizes["e2b"] == (131072, 2620370976 + 59235648)
-    assert sizes["12b"] == (262144, 6716356800 + 253708800)
+    assert sizes["e2b"] == (131072, 2620370976 + 59235648 + 985654080)
+    assert sizes["12b"] == (262144, 6716356800 + 253708800 + 175115840)
     assert sizes["12b:q8_0"] == (262144, None)
 
 
@@ -155,13 +155,16 @@ def test_every_model_states_what_the_fit_needs(entry: catalogue.Entry) -> None:
         assert not entry.shape.is_full(end - 2)
 
 
-def test_image_encoders_are_pinned_where_they_are_known() -> None:
-    encoders = {e.name: e.mmproj for e in REMOTE if e.mmproj}
-    assert list(encoders) == ["e2b", "e4b", "12b", "26b", "31b"]
-    for encoder in encoders.values():
+def test_an_image_encoder_is_pinned_for_each_target() -> None:
+    """Trained with the target: QAT weights and the others have encoders of their own."""
+    encoders = {(e.repo, e.encoder) for e in REMOTE}
+    assert len(encoders) == len({e.repo for e in REMOTE})
+    for _, encoder in encoders:
+        assert encoder is not None
         assert re.fullmatch(r"[0-9a-f]{64}", encoder.sha256)
         assert encoder.bytes
-    assert len({encoder.sha256 for encoder in encoders.values()}) == len(encoders)
+        assert encoder.quantization == "F16"
+    assert len({encoder.sha256 for _, encoder in encoders if encoder}) == len(encoders)
 
 
 OWN = f"""

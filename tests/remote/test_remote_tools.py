@@ -7,11 +7,13 @@ import threading
 from typing import Any
 
 import pytest
+from support.drawn import address, gif
 from support.openai_server import OpenAIServer, piece, running
 
 from gemma_mtp.api import (
     End,
     Event,
+    Image,
     Message,
     Request,
     Text,
@@ -188,6 +190,18 @@ def test_arguments_that_are_no_object(finish: str) -> None:
     else:
         assert json.loads(end.message.calls[0].arguments) == {"text": half}
         assert "called weather with arguments that are no JSON object" in end.warning
+
+
+def test_pictures_are_sent_in_openai_s_form() -> None:
+    server = OpenAIServer()
+    server.stream = [piece("A cat.", finish="stop")]
+    with running(server):
+        request = Request((Message("user", (Image(gif(1, 1), "image/gif"), Text("What?"))),))
+        found = Server(server.address)
+        [*RemotePair(found, found.models()[0]).reply(request, threading.Event())]
+    image = {"type": "image_url", "image_url": {"url": address(gif(1, 1), "image/gif")}}
+    text = {"type": "text", "text": "What?"}
+    assert server.last["messages"] == [{"role": "user", "content": [image, text]}]
 
 
 def test_a_server_without_tools_says_so() -> None:

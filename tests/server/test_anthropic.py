@@ -331,7 +331,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "42"}
         ({"mcp_servers": [{"name": "a"}]}, "mcp_servers"),
         (
             {"messages": [{"role": "user", "content": [IMAGE]}]},
-            "messages.0.content.0.type is i",
+            "messages.0.content.0.source.data is no picture",
         ),
         ({"messages": [{"role": "user", "content": [RESULT]}]}, 'for the call "t"'),
         ({"messages": [{"role": "user", "content": [CALL]}]}, "is tool_use, which is nothing"),

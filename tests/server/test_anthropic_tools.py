@@ -234,14 +234,6 @@ def test_clearing_old_results_is_passed_over_and_named(engines: FakeEngines, url
     assert engines.record().passed_over == ("context_management.edits.1",)
 
 
-def test_a_picture_in_a_result_is_refused(url: str) -> None:
-    picture = {"type": "image", "source": {"type": "base64", "data": "", "media_type": "image/png"}}
-    said = [*ASK, {"role": "assistant", "content": [used("a")]},
-            {"role": "user", "content": [result([picture])]}]  # fmt: skip
-    response = httpx.post(f"{url}/v1/messages", json=body(messages=said), timeout=30)
-    assert "messages.2.content.0.content.0.type is image" in refusal(response)
-
-
 def test_a_call_that_a_limit_cuts_says_so(engines: FakeEngines, url: str) -> None:
     engines.say(Script("one two three", calls=CALLS))
     sent = body(tools=[WEATHER], max_tokens=2)

@@ -214,7 +214,7 @@ def test_a_client_that_writes_all_of_a_long_body_first_reads_why_it_is_refused()
         asking.request("POST", PATH, body=b"x" * (guard.MOST_BYTES + (20 << 20)))
         answer = asking.getresponse()
         assert answer.status == 413
-        assert b"longer than 32 MB" in answer.read()
+        assert b"longer than 64 MB" in answer.read()
         asking.request("GET", "/health")  # the rest of the body is out of the way
         assert asking.getresponse().status == 200
 

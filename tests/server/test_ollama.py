@@ -213,7 +213,6 @@ def test_options_that_are_refused_by_name(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("images", ["aGVsbG8="]),
         ("suffix", "}"),
         ("template", "{{ .Prompt }}"),
         ("context", [1, 2, 3]),
@@ -234,7 +233,10 @@ def test_fields_that_would_change_the_reply_are_refused_by_name(
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ({"role": "user", "content": "?", "images": ["aGVsbG8="]}, "messages.1.images are not"),
+        (
+            {"role": "user", "content": "?", "images": ["aGVsbG8="]},
+            "messages.1.images.0 is no picture",
+        ),
         ({"role": "boss", "content": "Go."}, "messages.1.role must be "),
     ],
 )

@@ -226,7 +226,7 @@ CALL = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{
         ({"tool_choice": "required"}, "tool_choice"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
-        ({"input": [{"role": "user", "content": [IMAGE]}]}, "input.0.content.0.type"),
+        ({"input": [{"role": "user", "content": [IMAGE]}]}, "input.0.content.0.image_url"),
         ({"input": [{**CALL, "call_id": None}]}, "input.0.call_id"),
         ({"input": [{**CALL, "name": 1}]}, "input.0.name"),
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "input.0.call_id"),

@@ -103,6 +103,7 @@ class FakeEngine:
     placement: Placement = ON_CPU
     exact_holds: bool = True
     device_choice: DeviceChoice = ON_CPU_CHOICE
+    images: bool = True
 
     @property
     def info(self) -> PairInfo:
@@ -115,6 +116,7 @@ class FakeEngine:
             "placement": self.placement,
             "exact_holds": self.exact_holds,
             "device_choice": self.device_choice,
+            "images": self.images,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 
@@ -147,11 +149,11 @@ class FakeEngine:
         self.prepared.append(request)
 
     def count(self, request: Request) -> int:
-        """A token for each word, and four more for each message."""
+        """A token for each word, four more for each message, and a hundred for each picture."""
         request.check()
         if request.prompt is not None:
             return len(request.prompt.split())
-        return sum(len(m.content.split()) + 4 for m in request.messages)
+        return sum(len(m.content.split()) + 4 + 100 * len(m.images) for m in request.messages)
 
     def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
         prompt = self.count(request)

@@ -12,14 +12,14 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import Message
 from gemma_mtp.chat.keeping import offer_to_keep
+from gemma_mtp.chat.pictures import attach_again
 from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
 from gemma_mtp.chat.verbs.registry import Group, choose, unknown_word, verb
 from gemma_mtp.chat.verbs.replies import last_turn
-from gemma_mtp.conversations.attachments import shortened
+from gemma_mtp.conversations.attachments import message_of, shown
 from gemma_mtp.conversations.export import as_json, as_markdown
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import atomic, private
@@ -54,12 +54,13 @@ def clear(chat: Chat, rest: str) -> None:
 @verb("undo", group=Group.CONVERSATION, summary="take back the last message and its reply")
 def undo(chat: Chat, rest: str) -> None:
     """Takes the last message and its reply out of the conversation, here and in what is saved. Up
-    arrow brings the message back to the line."""
+    arrow brings the message back to the line; its pictures stay attached."""
     turn = last_turn(chat)
     chat.conversation = chat.conversation.without_last()
     chat.record.save(chat.conversation, chat.model)
-    said = one_line(shortened(turn.user.content), 40)
+    said = one_line(shown(turn.user), 40)
     chat.note(f'Taken back: "{said}" and its reply.')
+    attach_again(chat, turn.user)
     if not chat.conversation.turns:
         chat.note("The conversation is empty now, and /chats does not list it.")
 
@@ -71,14 +72,16 @@ def undo(chat: Chat, rest: str) -> None:
 )
 def edit(chat: Chat, rest: str) -> None:
     """Opens the last message in your editor ($VISUAL or $EDITOR). Saved and closed, it is sent in
-    place of the old one and gets a reply of its own; unchanged or empty, nothing happens."""
+    place of the old one, with its pictures, and gets a reply of its own; unchanged or empty,
+    nothing happens."""
     turn = last_turn(chat)
     text = chat.console.edit(turn.user.content)
     if text is None or not text.strip():
         chat.note("Nothing was changed.")
         return
-    chat.printer.message(shortened(text))
-    if not write_turn(chat, chat.conversation.without_last().asking(Message.text("user", text))):
+    message = message_of(turn.user.images, text)
+    chat.printer.message(shown(message))
+    if not write_turn(chat, chat.conversation.without_last().asking(message)):
         hand_back(chat, text)
 
 

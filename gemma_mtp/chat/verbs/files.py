@@ -1,18 +1,31 @@
-"""Verbs that put text files into messages; the files are read by `chat.attachments`."""
+"""Verbs that put files into messages, texts and pictures; `chat.attachments` reads them."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.attachments import read_each, read_files, split_words
+from gemma_mtp.api import Image
+from gemma_mtp.chat.attachments import (
+    is_file,
+    is_picture,
+    read_any,
+    read_each,
+    read_files,
+    read_pictures,
+    split_words,
+)
+from gemma_mtp.chat.pictures import attach_pictures, in_words
 from gemma_mtp.chat.sending import send
 from gemma_mtp.chat.verbs.registry import Group, verb
-from gemma_mtp.conversations.attachments import Attachment, compose
+from gemma_mtp.conversations.attachments import Attached, Attachment, compose
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
+
+_WORD = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|\\.|[^\s\\"'])+""")  # as a shell has them
 
 
 @verb(
@@ -21,18 +34,23 @@ if TYPE_CHECKING:
     argument="[PATH...]",
     words=None,
     paths=True,
-    summary="attach text files to the next message",
+    summary="attach files to the next message",
     example="/file notes.md src/*.py",
 )
 def attach(chat: Chat, rest: str) -> None:
-    """Attaches text files to the next message; patterns such as src/*.py and ~ work. Says how many
-    tokens each has, and names what cannot be read: pictures and other binary files, too. Without a
+    """Attaches text files and pictures to the next message; patterns such as src/*.py and ~ work.
+    Says how many tokens each has, and names what cannot be read: other binary files, too. Without a
     path it lists what is attached; /file none takes it away."""
     if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
-        found, errors = read_each(split_words(rest), chat.note)
-        attach_all(chat, found)
+        found, errors = read_each(split_words(rest), chat.note, read_any)
+        if images := [one for one in found if isinstance(one, Image)]:
+            try:
+                attach_pictures(chat, images)
+            except UsageError as refused:
+                errors.append(refused)
+        attach_all(chat, [one for one in found if isinstance(one, Attachment)])
         for error in errors:
             chat.failed(error, "")
         return
@@ -42,6 +60,43 @@ def attach(chat: Chat, rest: str) -> None:
         _warn_if_too_long(chat)
     else:
         chat.note("Nothing is attached.")
+
+
+@verb(
+    *("image", "img", "picture", "photo"),
+    group=Group.FILES,
+    argument="[PATH... [TEXT]]",
+    words=None,
+    paths=True,
+    summary="show the model pictures, with a question or with the next message",
+    example="/image cat.png What is this?",
+)
+def image(chat: Chat, rest: str) -> None:
+    """Attaches pictures to the next message, or sends them at once with the text behind them. A
+    path that is dropped onto the window or typed in a message does the same. PNG, JPEG, GIF and BMP
+    can be read, by a model whose image encoder is here. /image none takes away what is attached."""
+    if not rest or rest.lower() == "none":
+        attach(chat, rest)
+        return
+    paths, text = _paths_and_text(rest)
+    attach_pictures(chat, read_pictures(paths, chat.note))
+    _warn_if_too_long(chat)
+    if text:
+        send(chat, text)
+
+
+def _paths_and_text(rest: str) -> tuple[list[str], str]:
+    """The paths of pictures that a line begins with, and what comes after them."""
+    if is_file(rest):
+        return [rest], ""
+    paths, at = list[str](), 0
+    while word := _WORD.match(rest, at):
+        path = split_words(word[0].strip())[0]
+        if paths and not is_picture(path):
+            break
+        paths.append(path)
+        at = word.end()
+    return paths, rest[at:].strip()
 
 
 @verb(
@@ -90,14 +145,16 @@ def detach_all(chat: Chat) -> None:
 def _attach(chat: Chat, found: list[Attachment]) -> None:
     described = [_described(chat, one) for one in found]  # raises for what is far too long
     known = {one.name for one in found}
-    chat.attached[:] = [*(one for one in chat.attached if one.name not in known), *found]
+    others = [one for one in chat.attached if isinstance(one, Image) or one.name not in known]
+    chat.attached[:] = [*others, *found]
     for line in described:
         chat.note(f"attached: {line}")
 
 
 def _warn_if_too_long(chat: Chat) -> None:
     """At once, not when the message has been written."""
-    tokens = sum(chat.tokens(compose([one], "")) or 0 for one in chat.attached)
+    texts = [one for one in chat.attached if isinstance(one, Attachment)]
+    tokens = sum(chat.tokens(compose([one], "")) or 0 for one in texts)
     size = chat.engine.info.context_size
     if tokens >= size > 0:
         chat.say(
@@ -106,7 +163,9 @@ def _warn_if_too_long(chat: Chat) -> None:
         )
 
 
-def _described(chat: Chat, one: Attachment) -> str:
+def _described(chat: Chat, one: Attached) -> str:
+    if isinstance(one, Image):
+        return in_words(chat, one)
     size, tokens = chat.engine.info.context_size, chat.tokens(one.text)
     if tokens is None:
         return f"{one.name}, {counted(len(one.text), 'character')}"

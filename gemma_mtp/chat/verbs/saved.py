@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import Message, Stats
 from gemma_mtp.chat.context_overflow import warn_when_filling
 from gemma_mtp.chat.keeping import offer_to_keep
+from gemma_mtp.chat.pictures import attach_again
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import change
-from gemma_mtp.conversations.attachments import shortened
+from gemma_mtp.conversations.attachments import shown
 from gemma_mtp.conversations.conversation import Conversation, unanswered
 from gemma_mtp.conversations.overflow import is_filling
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, UsageError
@@ -209,12 +210,13 @@ def take_up(chat: Chat, saved: Saved) -> None:
     chat.record.tell()
     if saved.gaps:
         chat.say(saved.gaps)
-    short = (Message.text("user", shortened(turn.user.content)) for turn in turns)
-    shown = [replace(turn, user=user) for turn, user in zip(turns, short, strict=True)]
-    show_earlier(chat.printer, shown)
+    short = (Message.text("user", shown(turn.user)) for turn in turns)
+    earlier = [replace(turn, user=user) for turn, user in zip(turns, short, strict=True)]
+    show_earlier(chat.printer, earlier)
     _leave_out(chat, min(saved.skipped, len(turns) - 1))
     if waiting:
-        hand_back(chat, waiting)
+        attach_again(chat, waiting)
+        hand_back(chat, waiting.content)
 
 
 def _leave_out(chat: Chat, skipped: int) -> None:

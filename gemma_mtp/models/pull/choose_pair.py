@@ -10,7 +10,7 @@ not here. Asks the hub for a listing, and for the beginning of a file.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -66,7 +66,22 @@ def look_up(name: str, revision: str | None, catalogue: Catalogue, on_event: OnE
 
     listing = Listing(repo, files, first_values)
     target, drafter = pair_of(listing, quantization, catalogue, on_event)
-    return hub_names.make_entry(repo, files[0].commit, target, drafter)
+    entry = hub_names.make_entry(repo, files[0].commit, target, drafter)
+    return with_encoder(entry, files, on_event)
+
+
+def with_encoder(entry: Entry, files: Sequence[HubFile], on_event: OnEvent) -> Entry:
+    """The pair with the image encoder that is among these files, if one is; says which."""
+    known = {file.path: file for file in files if not names.objection(file.path)}
+    encoders = [path for path in known if gguf_names.is_encoder(path)]
+    path = gguf_names.best_encoder(entry.target.path, encoders)
+    entry = replace(entry, asked_encoder=True)
+    if not path:
+        return entry
+    found = known[path]
+    on_event(PullNote(f"{path}: its image encoder."))
+    encoder = RemoteFile(path, _quantization(found), found.sha256, found.bytes)
+    return replace(entry, encoder=encoder)
 
 
 def pair_of(

@@ -14,7 +14,7 @@ class PullProgress:
     """`done` of `total` bytes of one file were fetched, or read to verify it; `sha256` "" where it
     is not known before.
 
-    `pair_done` and `pair_total` count the bytes of both files that are here and will be.
+    `pair_done` and `pair_total` count the bytes of all files that are here and will be.
     `beginning`: only the header is fetched for now; `total` are the bytes asked for so far.
     """
 
@@ -53,12 +53,14 @@ class PullSilence:
 
 @dataclass(frozen=True)
 class PullReady:
-    """A pair is complete: its name, and where its files are; or it came with the program."""
+    """A pair is complete: its name, and where its files are, `encoder` "" without one; or it came
+    with the program."""
 
     name: str
     target: str
     drafter: str
     builtin: bool = False
+    encoder: str = ""
 
 
 PullEvent = PullProgress | PullNote | PullWait | PullSilence | PullReady

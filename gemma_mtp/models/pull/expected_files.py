@@ -20,7 +20,7 @@ from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.kaggle_library import KaggleBlob
 from gemma_mtp.models.pull.ollama_registry import LayerBlob
 from gemma_mtp.models.pull.options import PullOptions
-from gemma_mtp.models.pull.other_drafters import UnusableDrafter
+from gemma_mtp.models.pull.other_drafters import UnusableDrafter, UnusableEncoder
 
 
 @dataclass
@@ -48,6 +48,7 @@ class WantedFile:
         file = self.file
         pinned = file.sha256 if file.sha256 != self.sha256 else ""
         role = "target" if file in entry.target.parts else "drafter"
+        role = "encoder" if file == entry.encoder else role
         return FileRecord(
             role, file.path, self.bytes or 0, self.sha256, file.quantization, pinned, self.origin,
             repo=file.repo, revision=file.revision,
@@ -60,7 +61,7 @@ def expect(
     """All files of the pair: as a folder states them, else the hub, else the catalogue.
 
     Raises HubError when a sha256 is not the pinned one, or when the hub refuses; UnusableDrafter
-    where that is about the drafter.
+    or UnusableEncoder where that is about one of them.
     """
     found = []
     unreachable: HubError | None = None
@@ -78,15 +79,20 @@ def expect(
                 _ask_hub(wanted, entry, revision, options, on_event)
             except HubError as error:
                 if not isinstance(error.__cause__, TransientError):
-                    if file in entry.drafter.parts:
-                        raise UnusableDrafter(error) from error
-                    raise
+                    raise _about(file, entry, error) from error
                 # The file may be on this machine nevertheless.
                 unreachable = wanted.unreachable = error
         if not file.repo:
             revision = wanted.commit or revision  # all from one commit
         found.append(wanted)
     return found
+
+
+def _about(file: RemoteFile, entry: Entry, error: HubError) -> Exception:
+    """The error about this file, as what can be done without it."""
+    if file in entry.drafter.parts:
+        return UnusableDrafter(error)
+    return UnusableEncoder(error) if file == entry.encoder else error
 
 
 def _take_stated(wanted: WantedFile, options: PullOptions, on_event: OnEvent) -> None:

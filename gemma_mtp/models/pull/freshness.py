@@ -12,14 +12,14 @@ from gemma_mtp.models.pull.events import OnEvent
 
 
 def changed(entry: Entry, on_event: OnEvent) -> tuple[str, ...]:
-    """Which of "target" and "drafter" the place that they came from has in other contents now, or
-    no longer. Raises HubError."""
+    """Which of "target", "drafter" and "encoder" the place that they came from has in other
+    contents now, or no longer. Raises HubError."""
     if kaggle_names.is_kaggle_name(entry.name):
         return _of_other_version(entry, on_event)
     published = _published(entry, on_event)
     return tuple(
         role
-        for role, file in (("target", entry.target), ("drafter", entry.drafter))
+        for role, file in _files(entry)
         if any(_is_other(part, published) for part in file.parts)
     )
 
@@ -29,8 +29,12 @@ def _of_other_version(entry: Entry, on_event: OnEvent) -> tuple[str, ...]:
     about = kaggle_names.read(entry.name)
     if about.version is not None or kaggle.newest(about, on_event) <= int(entry.revision):
         return ()
-    both = (("target", entry.target), ("drafter", entry.drafter))
-    return tuple(role for role, file in both if not file.repo)
+    return tuple(role for role, file in _files(entry) if not file.repo)
+
+
+def _files(entry: Entry) -> list[tuple[str, RemoteFile]]:
+    named = (("target", entry.target), ("drafter", entry.drafter), ("encoder", entry.encoder))
+    return [(role, file) for role, file in named if file is not None]
 
 
 def _published(entry: Entry, on_event: OnEvent) -> dict[str, str]:

@@ -20,7 +20,7 @@ from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.kaggle_names import KaggleName
 from gemma_mtp.models.pair_check import TARGET_ARCH, is_drafter_arch
 from gemma_mtp.models.pull import hub, kaggle_library, retry
-from gemma_mtp.models.pull.choose_pair import Listing, pair_of
+from gemma_mtp.models.pull.choose_pair import Listing, pair_of, with_encoder
 from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.hub_responses import HubFile
 from gemma_mtp.models.pull.kaggle_library import KaggleBlob
@@ -60,7 +60,9 @@ def look_up(name: str, catalogue: Catalogue, on_event: OnEvent, anew: bool, offl
     }
     listing = Listing(about.bare, there, lambda file: _beginning(about, file, on_event), drafters)
     target, drafter = pair_of(listing, about.quantization, catalogue, on_event)
-    return kaggle_names.make_entry(name, str(version), target, drafter)
+    entry = kaggle_names.make_entry(name, str(version), target, drafter)
+    others = [replace(file, path=kaggle_names.name_here(file.path)) for file in files]
+    return with_encoder(entry, others, on_event)
 
 
 def newest(about: KaggleName, on_event: OnEvent) -> int:

@@ -116,7 +116,17 @@ def look_up(
     drafter, why = _drafter(about, manifest, first, catalogue, on_event)
     published = _published(about, manifest, on_event)
     on_event(PullNote(f"{drafter[0].path}: {why}"))
-    return ollama_names.make_entry(name, manifest.digest, target, drafter, published)
+    entry = ollama_names.make_entry(name, manifest.digest, target, drafter, published)
+    return with_encoder(entry, manifest, on_event)
+
+
+def with_encoder(entry: Entry, manifest: Manifest, on_event: OnEvent) -> Entry:
+    """The pair with the model's image encoder, which Ollama calls a projector, if it has one."""
+    layers, entry = manifest.of("projector"), replace(entry, asked_encoder=True)
+    if len(layers) != 1:
+        return entry
+    on_event(PullNote(f"encoder.gguf: the image encoder of {entry.name}."))
+    return replace(entry, encoder=_file("encoder.gguf", layers[0]))
 
 
 def ask(about: OllamaName, on_event: OnEvent) -> Manifest:

@@ -23,7 +23,7 @@ LEFT_OUT = ("num_gpu", "num_thread", "draft", "keep_alive")
 UNSET = {"num_predict": (-1, -2), "seed": (-1,), "draft_num_predict": (-1, 0)}
 """Values by which Ollama says that nothing is set."""
 _TEMPLATE = "its template (that of the file is used)"
-OTHERS = {"template": _TEMPLATE, "prompt": _TEMPLATE, "projector": "its image encoder"}
+OTHERS = {"template": _TEMPLATE, "prompt": _TEMPLATE}
 """Kinds of layers that are not taken over, in words."""
 _MARK = re.compile(r"<\|?[a-z_]+\|?>")  # what ends a turn; llama.cpp knows it from the file
 _NAMES = {

@@ -22,12 +22,20 @@ Others = Callable[[Mapping[str, Any], tuple[str, ...], OnEvent], Iterator[tuple[
 """What to try for a target with this metadata and these names, and why each may be taken."""
 
 
-class UnusableDrafter(Exception):
-    """Only the drafter cannot be had or used, as `error` says; another one may do."""
+class Unusable(Exception):
+    """Only one file of a pair cannot be had or used, as `error` says."""
 
     def __init__(self, error: GemmaMtpError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class UnusableDrafter(Unusable):
+    """The drafter; another one may do."""
+
+
+class UnusableEncoder(Unusable):
+    """The image encoder; a pair can do without."""
 
 
 def others_in(catalogue: Catalogue) -> Others:

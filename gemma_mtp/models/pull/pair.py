@@ -1,4 +1,4 @@
-"""Gets a pair, both files as one unit: verified, resumable, and ready only when complete.
+"""Gets a pair, its files as one unit: verified, resumable, and ready only when complete.
 
 `pull.request` calls it. Decides in which order things happen, and whether the files belong
 together; leaves what to expect to `expected_files` and how each file comes to `arriving`. Of a
@@ -19,6 +19,7 @@ from gemma_mtp.files import disk
 from gemma_mtp.files.folder_lock import LOCK, locked
 from gemma_mtp.models import foreign_drafter, gguf, pair_check, pair_record
 from gemma_mtp.models.catalogue import Entry, RemoteFile
+from gemma_mtp.models.encoder_check import check_encoder
 from gemma_mtp.models.pair_record import FileRecord, PairRecord, read_record
 from gemma_mtp.models.preset_data import data_of
 from gemma_mtp.models.pull import beginnings, verify
@@ -27,7 +28,8 @@ from gemma_mtp.models.pull.events import OnEvent, PullNote
 from gemma_mtp.models.pull.expected_files import WantedFile, blob_of, expect
 from gemma_mtp.models.pull.official_drafter import beginning
 from gemma_mtp.models.pull.options import PullOptions
-from gemma_mtp.models.pull.other_drafters import UnusableDrafter
+from gemma_mtp.models.pull.other_drafters import UnusableDrafter, UnusableEncoder
+from gemma_mtp.text import byte_size
 
 AS_PUBLISHED = "It is as it was published: another quantization or repository may do."
 NOT_COMPARED = "It is published so or was damaged on its way: pull again, or choose another one."
@@ -36,7 +38,7 @@ NOT_COMPARED = "It is published so or was damaged on its way: pull again, or cho
 def pull(
     entry: Entry, folder: Path, on_event: OnEvent, options: PullOptions | None = None
 ) -> PairFiles:
-    """Fetch and verify both files; returns at once when they are already there, as they were
+    """Fetch and verify all files; returns at once when they are already there, as they were
     verified. What was damaged since is fetched again.
 
     Raises HubError for what the hub or the network refuse, BadPair for files that do not belong
@@ -62,7 +64,13 @@ def _run(
 ) -> PairFiles:
     """Leaves no folder behind if nothing at all was fetched."""
     try:
-        return _with_some_drafter(_Pull(entry, folder, revision, on_event, options))
+        try:
+            return _with_some_drafter(_Pull(entry, folder, revision, on_event, options))
+        except UnusableEncoder as fault:
+            why = str(fault.error).rstrip(".")
+            on_event(PullNote(f"{why}. It is left out, so that no pictures can be read."))
+            entry = replace(entry, encoder=None)
+            return _with_some_drafter(_Pull(entry, folder, revision, on_event, options))
     except BaseException:
         with contextlib.suppress(OSError):
             _remove_empty(folder)
@@ -121,7 +129,7 @@ class _Pull:
 
     def run(self) -> PairFiles:
         entry, folder, record = self.entry, self.folder, read_record(self.folder)
-        claimed = record and record.is_about(entry) and record.revision in ("", self.revision)
+        claimed = record and record.is_whole(entry) and record.revision in ("", self.revision)
         if record and claimed and verify.verify_again(entry, folder, record, self.on_event):
             self._check_pair()
             return self._pair()
@@ -133,12 +141,23 @@ class _Pull:
         missing = [wanted for wanted in self.wanted if wanted.staged is None]
         here = sum(disk.bytes_taken(self.files.path(wanted, ".partial")) for wanted in missing)
         room = sum(wanted.bytes or 0 for wanted in missing) - here
+        self._tell_of_encoder(missing, room)
         disk.require_room(folder, max(room, 0), entry.name)
         if missing and all(wanted.blob and wanted.bytes for wanted in missing):
             self._check_headers()
         for wanted in missing:
+            if wanted.unreachable is not None and wanted.file == entry.encoder:
+                raise UnusableEncoder(wanted.unreachable)
             wanted.staged = wanted.staged or self.files.fetched(wanted)
         return self._commit()
+
+    def _tell_of_encoder(self, missing: list[WantedFile], room: int) -> None:
+        """How much of what is fetched is for pictures, which not everybody needs."""
+        for wanted in missing:
+            if wanted.file == self.entry.encoder and wanted.bytes and wanted.blob:
+                size, all = byte_size(wanted.bytes), byte_size(max(room, 0))
+                self.on_event(PullNote(f"To download: {all}; {size} of it are the image encoder, "
+                                       "which --no-images leaves out."))  # fmt: skip
 
     # --- before the weights ------------------------------------------------------------------
 
@@ -153,6 +172,18 @@ class _Pull:
                 foreign_drafter.check(target, self._early_header(self.entry.drafter, "drafter"))
         except BadPair as error:
             raise UnusableDrafter(error) from error
+        if self.entry.encoder is not None:
+            with self._encoder_only(), self._forgetting(self.entry.encoder):
+                check_encoder(target, self._early_header(self.entry.encoder, ""))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _encoder_only() -> Iterator[None]:
+        """What is wrong with the image encoder is no reason to go without the pair."""
+        try:
+            yield
+        except BadPair as error:
+            raise UnusableEncoder(error) from error
 
     def metadata(self) -> Mapping[str, Any]:
         """What the target says of itself, whether its header was read already or not."""
@@ -206,7 +237,7 @@ class _Pull:
     # --- the end -----------------------------------------------------------------------------
 
     def _commit(self) -> PairFiles:
-        """Both are verified: give them their names, and say so last."""
+        """All are verified: give them their names, and say so last."""
         self._check_pair()
         (self.folder / pair_record.RECORD).unlink(missing_ok=True)
         files = []
@@ -227,6 +258,9 @@ class _Pull:
             ours = self._early_target() if self.entry.drafter_alone else None
             ours = ours or self._header(self.entry.target)
             foreign_drafter.check(ours, self._header(self.entry.drafter))
+            if self.entry.encoder is not None:
+                with self._encoder_only():
+                    check_encoder(ours, self._header(self.entry.encoder))
 
     def _header(self, file: RemoteFile) -> gguf.Header:
         staged = {w.file.path: w.staged for w in self.wanted}
@@ -235,8 +269,11 @@ class _Pull:
 
     def _pair(self) -> PairFiles:
         target, drafter = (self.folder / f.path for f in (self.entry.target, self.entry.drafter))
-        return PairFiles(self.entry.name, target, drafter)
+        encoder = self.folder / self.entry.encoder.path if self.entry.encoder else None
+        return PairFiles(self.entry.name, target, drafter, encoder=encoder)
 
     def _record(self, files: Iterable[FileRecord]) -> PairRecord:
         entry, published = self.entry, data_of(self.entry.published)
-        return PairRecord(entry.name, entry.repo, self.revision, tuple(files), published)
+        return PairRecord(
+            entry.name, entry.repo, self.revision, tuple(files), published, entry.asked_encoder
+        )

@@ -24,9 +24,10 @@ from gemma_mtp.errors import (
 from gemma_mtp.models import drafter_offer, hub_names, kaggle_names, local_names, ollama_names
 from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.pair_record import PairRecord, pair_files, read_record, ready_files
-from gemma_mtp.models.pull import kaggle, ollama_registry
-from gemma_mtp.models.pull.choose_pair import look_up
+from gemma_mtp.models.pull import hub, kaggle, ollama_registry
+from gemma_mtp.models.pull.choose_pair import look_up, with_encoder
 from gemma_mtp.models.pull.events import OnEvent, PullNote, PullReady
+from gemma_mtp.models.pull.hub_errors import TransientError
 from gemma_mtp.models.pull.official_drafter import OWN_DRAFTER
 from gemma_mtp.models.pull.options import PullOptions
 from gemma_mtp.models.pull.other_drafters import others_in
@@ -38,11 +39,13 @@ from gemma_mtp.models.typed_names import nearest_of_ours, refuse_other_family
 @dataclass(frozen=True)
 class PullRequest(PullOptions):
     """`to`: make a folder to carry away; `source`: take from such a folder; `update`: what was
-    pulled from a repository or a registry is taken as it is published now."""
+    pulled from a repository or a registry is taken as it is published now; not `images`: the image
+    encoder is left out."""
 
     to: Path | None = None
     source: Path | None = None
     update: bool = False
+    images: bool = True
 
 
 def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEvent) -> str:
@@ -68,6 +71,8 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
     if looks_like_path(meant.name) and paths.expanded(meant.name).is_file():
         return _drafter_for(meant.name, request, store, on_event)
     entry = _find(meant.name, request, store, on_event)
+    if not request.images:
+        entry = replace(entry, encoder=None, asked_encoder=False)
     if hub_names.names_source(entry.name):  # the catalogue's are pinned, both
         request = replace(request, others=others_in(store.catalogue))
     if entry.builtin:
@@ -83,7 +88,8 @@ def fulfil(name: str | None, request: PullRequest, store: Store, on_event: OnEve
 
 
 def _ready(entry: Entry, files: PairFiles, on_event: OnEvent) -> str:
-    on_event(PullReady(entry.name, str(files.target), str(files.drafter), entry.builtin))
+    encoder = str(files.encoder or "")
+    on_event(PullReady(entry.name, str(files.target), str(files.drafter), entry.builtin, encoder))
     return entry.name
 
 
@@ -102,7 +108,7 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
                          f"gemma-mtp convert FOLDER_OR_REPO --name {bare}")  # fmt: skip
     here = hub_names.find_pulled(name, paths.models_dir())
     if here is not None and not request.update and request.revision in (None, here.revision):
-        return here
+        return _with_encoder(here, request, on_event)
     refuse_other_family(name, store.catalogue)
     try:
         return _looked_up(name, request, store.catalogue, on_event)
@@ -112,6 +118,25 @@ def _find(name: str, request: PullRequest, store: Store, on_event: OnEvent) -> E
         if near and not any(command in error.hint for command in helps):
             error.hint = f"The same model with its drafter: gemma-mtp pull {near.name}"
         raise
+
+
+def _with_encoder(here: Entry, request: PullRequest, on_event: OnEvent) -> Entry:
+    """A pair that was pulled without an image encoder, with the one that was published with it; as
+    it is where that cannot be asked."""
+    asks = request.images and not request.offline and request.source is None
+    if here.encoder is not None or here.asked_encoder or not asks or hub.is_offline():
+        return here
+    try:
+        if ollama_names.is_ollama_name(here.name):
+            manifest = ollama_registry.ask(ollama_names.read(here.name), on_event)
+            same = manifest.digest == here.revision
+            return ollama_registry.with_encoder(here, manifest, on_event) if same else here
+        if kaggle_names.is_kaggle_name(here.name):
+            return here
+        files = hub.list_files(here.repo, here.revision)
+        return with_encoder(here, files, on_event)
+    except (GemmaMtpError, TransientError):
+        return here
 
 
 def _looked_up(name: str, request: PullRequest, catalogue: Catalogue, on_event: OnEvent) -> Entry:
@@ -184,11 +209,11 @@ def _fill_folder(
 ) -> PairFiles:
     """Fill a folder to be carried: from the pair that is here, else from the hub."""
     own, options = store.folder(entry), replace(request, symlinks=False)
-    if ready_files(entry, own) is not None and request.revision is None:
+    record = read_record(own)
+    whole = record is not None and record.is_whole(entry)
+    if whole and ready_files(entry, own) is not None and request.revision is None:
         # Its files were checked, or allowed to differ, when the pair was pulled.
-        options = replace(
-            options, reuse=(*request.reuse, own), stated=read_record(own), allow_changed=True
-        )
+        options = replace(options, reuse=(*request.reuse, own), stated=record, allow_changed=True)
     return pull(entry, paths.expanded(to).absolute() / own.name, on_event, options)
 
 
@@ -226,7 +251,8 @@ def _carried(
         entry = hub_names.entry_of(record) or store.catalogue.find(record.name)
         if entry is not None and _is_named(entry, name, store):
             found = True
-            yield entry, record, folder
+            carries_encoder = entry.encoder is not None and record.names(entry.encoder)
+            yield entry if carries_encoder else replace(entry, encoder=None), record, folder
     if not found:
         raise ModelNotAvailable(
             f"{source} does not hold {name or 'a pair'} that was pulled with --to.",

@@ -32,6 +32,8 @@ def ready_as_verified(entry: Entry, folder: Path, revision: str) -> PairFiles | 
     ready, record = ready_files(entry, folder), read_record(folder)
     if ready is None or record is None or record.revision not in ("", revision):
         return None
+    if entry.encoder is not None and ready.encoder is None:  # it was pulled without
+        return None
     return (
         ready
         if all(f.is_unchanged(folder) for f in record.files) and _loads(entry, ready)

@@ -1,20 +1,23 @@
-"""Messages as Anthropic's clients send them: text or blocks, among them thoughts, calls of tools,
-and results."""
+"""Messages as Anthropic's clients send them: text or blocks, among them pictures, thoughts, calls
+of tools, and results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gemma_mtp.api import Message, Part, Text, Thought, ToolResult
+from gemma_mtp.api import Image, Message, Part, Thought, ToolResult
+from gemma_mtp.server import pictures
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.server.messages import Content, joined, text_of
+from gemma_mtp.server.messages import Content, beside, part_of, text_of
 from gemma_mtp.server.tools import call
 
 FAILED = "Error: "
 """What the model reads before a result that is an error and does not say so itself."""
+
+BELOW = "(The result is the picture below.)"
 
 
 class Said(BaseModel):
@@ -29,7 +32,7 @@ class Said(BaseModel):
 def read(said: Sequence[Said]) -> list[Message]:
     """Our messages: the results in one of the user's are a message of their own, before the rest.
 
-    Raises Unsupported for what is neither text nor a call or its result.
+    Raises Unsupported for what is neither text nor a picture, a call or its result.
     """
     return [
         message
@@ -41,13 +44,15 @@ def read(said: Sequence[Said]) -> list[Message]:
 def _messages(said: Said, field: str) -> list[Message]:
     if said.content is None or isinstance(said.content, str):
         return [Message.text(said.role, said.content or "")]
-    found = [
-        _part(block, f"{field}.{number}", said.role)
+    blocks = [
+        (block, f"{field}.{number}")
         for number, block in enumerate(said.content)
         if not _says_nothing(block)
     ]
+    found = [_part(block, at, said.role) for block, at in blocks]
     results = tuple(part for part in found if isinstance(part, ToolResult))
-    rest = tuple(_joined(part for part in found if not isinstance(part, ToolResult)))
+    shown = [image for block, at in blocks for image in _shown(block, at)]
+    rest = (*shown, *beside(part for part in found if not isinstance(part, ToolResult)))
     messages = [Message("tool", results)] if results else []
     return [*messages, Message(said.role, rest)] if rest or not results else messages
 
@@ -56,17 +61,6 @@ def _says_nothing(block: dict[str, Any]) -> bool:
     """Whether it is a thought that only Anthropic could read, or one that a client did not get."""
     kind = block.get("type")
     return kind == "redacted_thinking" or (kind == "thinking" and not block.get("thinking"))
-
-
-def _joined(parts: Iterable[Part]) -> list[Part]:
-    """The parts; texts beside each other are one, each on lines of its own."""
-    found: list[Part] = []
-    for part in parts:
-        if isinstance(part, Text) and found and isinstance(before := found[-1], Text):
-            found[-1] = Text(joined((before.text, part.text)))
-        else:
-            found.append(part)
-    return found
 
 
 def _part(block: dict[str, Any], field: str, role: str) -> Part:
@@ -79,7 +73,20 @@ def _part(block: dict[str, Any], field: str, role: str) -> Part:
         return _result(block, field)
     if kind in ("thinking", "tool_use", "tool_result"):
         raise Unsupported(f"{field}.type", f"is {kind}, which is nothing that the {role} says")
-    return Text(text_of([block], field.rpartition(".")[0]))
+    return part_of(block, field, role)
+
+
+def _shown(block: dict[str, Any], field: str) -> list[Image]:
+    """The pictures in a result of a tool, which the model is shown as if the user did: its template
+    has no place for them in a result."""
+    content = block.get("content")
+    if block.get("type") != "tool_result" or not isinstance(content, list):
+        return []
+    return [
+        pictures.picture_of(part, f"{field}.content.{number}")
+        for number, part in enumerate(content)
+        if isinstance(part, dict) and part.get("type") in pictures.KINDS
+    ]
 
 
 def _result(block: dict[str, Any], field: str) -> ToolResult:
@@ -88,6 +95,6 @@ def _result(block: dict[str, Any], field: str) -> ToolResult:
         raise Unsupported(f"{field}.tool_use_id", "must say which call this is the result of")
     if not isinstance(content, str | list | None):
         raise Unsupported(f"{field}.content", "must be a text or a list of blocks")
-    text = text_of(content, f"{field}.content")
+    text = text_of(content, f"{field}.content", pictures.KINDS) or BELOW * bool(content)
     says_so = not block.get("is_error") or "error" in text.lower()
     return ToolResult(name, text if says_so else FAILED + text)

@@ -49,9 +49,12 @@ def knows_thinking(header: Header) -> bool:
     return not template.strip() or THINKING in template
 
 
-def capabilities(header: Header) -> list[str]:
-    """What can be asked of the model, in the words that clients look for."""
+def capabilities(header: Header, images: bool) -> list[str]:
+    """What can be asked of the model, in the words that clients look for; `images`: there is an
+    image encoder for it."""
     found = ["completion"]
+    if images:
+        found.append("vision")
     if knows_thinking(header):
         found.append("thinking")
     if TOOLS.search(template_of(header)):

@@ -21,7 +21,7 @@ from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.forms import of_ollama
-from gemma_mtp.server.ollama.messages import Said, read
+from gemma_mtp.server.ollama.messages import Said, read, shown
 from gemma_mtp.server.openai.tools import TOOLS, offered
 from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.setting import seconds_of
@@ -110,7 +110,6 @@ class Asking(Body):
     format: str | dict[str, Any] | None = None
 
     NEUTRAL: ClassVar = {
-        "images": ([],),
         "suffix": ("",),
         "template": ("",),
         "context": ([],),
@@ -160,6 +159,8 @@ class ChatBody(Asking):
     messages: list[Said] | None = None
     tools: list[dict[str, Any]] | None = Field(None, description=TOOLS)
 
+    NEUTRAL: ClassVar = {**Asking.NEUTRAL, "images": ([],)}  # which belong into the messages
+
     @property
     def is_empty(self) -> bool:
         """Whether the model is only to be loaded, or unloaded."""
@@ -176,6 +177,7 @@ class GenerateBody(Asking):
 
     prompt: str | None = None
     system: str | None = None
+    images: list[Any] | None = None
     raw: bool = False
 
     NEUTRAL: ClassVar = {**Asking.NEUTRAL, "tools": ([],)}
@@ -183,15 +185,17 @@ class GenerateBody(Asking):
     @property
     def is_empty(self) -> bool:
         """Whether the model is only to be loaded, or unloaded."""
-        return not self.prompt
+        return not self.prompt and not self.images
 
     def read(self) -> Asked:
         if self.raw:
             if self.system:
                 raise Unsupported("system", "has no place in a prompt that is raw")
+            if self.images:
+                raise Unsupported("images", "have no place in a prompt that is raw")
             return self.asked(prompt=self.prompt)
         system = [Message.text("system", self.system)] if self.system else []
-        return self.asked([*system, Message.text("user", self.prompt or "")])
+        return self.asked([*system, shown(self.prompt or "", self.images, "images")])
 
 
 def seconds(value: float | str) -> float:

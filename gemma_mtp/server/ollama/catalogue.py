@@ -83,7 +83,7 @@ def show(http: Request, body: Named) -> dict[str, Any]:
         "template": about.template_of(header),
         "details": {**about.details(header), "parent_model": parent},
         "model_info": info,
-        "capabilities": about.capabilities(header),
+        "capabilities": about.capabilities(header, files.encoder is not None),
         "modified_at": about.modified_at(files.target),
     }
     if options.system:
@@ -150,7 +150,7 @@ def _listed(item: StoredPair) -> dict[str, Any] | None:
             "size": item.bytes,
             "digest": about.digest(item.files),
             "details": about.details(header),
-            "capabilities": about.capabilities(header),
+            "capabilities": about.capabilities(header, _reads_images(item)),
         }
     except (OSError, GemmaMtpError):
         return None
@@ -160,6 +160,10 @@ def _target(item: StoredPair) -> Path:
     return next(file.path for file in item.files if file.role == "target")
 
 
+def _reads_images(item: StoredPair) -> bool:
+    return any(file.role == "encoder" for file in item.files)
+
+
 def _named(name: str) -> dict[str, Any]:
     return {"name": shown(name), "model": shown(name)}
 
@@ -167,6 +171,7 @@ def _named(name: str) -> dict[str, Any]:
 def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
     name, info = status["model"], from_json(PairInfo, status["info"])
     size = status["file_bytes"] + info.target_kv_bytes + info.drafter_kv_bytes
+    size += info.encoder_bytes
     left = status["seconds_left"]
     until = FOREVER if left is None else timedelta(seconds=max(left, 0.0))
     files: tuple[StoredFile, ...] = ()

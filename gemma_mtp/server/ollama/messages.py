@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gemma_mtp.api import Message, Text, Thought, ToolCall, ToolResult
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.pictures import of_base64
 from gemma_mtp.server.tools import call
 
 
@@ -30,9 +31,16 @@ class Said(BaseModel):
 
 
 def read(said: Sequence[Said]) -> list[Message]:
-    """Our messages. Raises Unsupported for what is neither text nor a call or its result."""
+    """Our messages. Raises Unsupported for what is neither text nor a picture, a call or its
+    result."""
     reader = _Reader()
     return [reader.message(each, f"messages.{number}") for number, each in enumerate(said)]
+
+
+def shown(text: str, images: Sequence[Any] | None, field: str) -> Message:
+    """What the user says, behind the pictures that go along, each in base64. Raises Refused."""
+    found = [of_base64(data, f"{field}.{number}") for number, data in enumerate(images or ())]
+    return Message("user", (*found, *([Text(text)] if text or not found else [])))
 
 
 class _Reader:
@@ -43,11 +51,13 @@ class _Reader:
         self._waiting: list[ToolCall] = []  # calls whose results have not come
 
     def message(self, said: Said, field: str) -> Message:
-        if said.images:
-            raise Unsupported(f"{field}.images", "are not supported yet")
+        if said.images and said.role != "user":
+            raise Unsupported(f"{field}.images", "belong to what the user says")
         text = said.content or ""
         if said.role == "tool":
             return Message("tool", (ToolResult(self._called(said, field).id, text),))
+        if said.role == "user":
+            return shown(text, said.images, f"{field}.images")
         if said.role != "assistant":
             return Message.text(said.role, text)
         calls = [

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gemma_mtp.api import Message, Text, Thought, ToolCall
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.server.messages import Content, text_of
+from gemma_mtp.server.messages import Content, parts_of, text_of
 from gemma_mtp.server.tools import call, result
 
 
@@ -28,13 +28,16 @@ class Said(BaseModel):
 
 
 def read(said: Sequence[Said], field: str = "messages") -> tuple[Message, ...]:
-    """Our messages. Raises Unsupported for what is neither text nor a call or its result."""
+    """Our messages. Raises Unsupported for what is neither text nor a picture, a call or its
+    result."""
     return tuple(_message(each, f"{field}.{number}") for number, each in enumerate(said))
 
 
 def _message(said: Said, field: str) -> Message:
     if said.role == "tool":
         return result(said.tool_call_id, said.content, field, "tool_call_id", "content")
+    if said.role == "user":
+        return Message("user", parts_of(said.content, f"{field}.content"))
     text = text_of(said.content, f"{field}.content")
     if said.role == "assistant":
         return _answer(said, text, field)

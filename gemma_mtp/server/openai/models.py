@@ -43,6 +43,7 @@ def model(http: Request, model: str) -> dict[str, Any]:
 
 
 def _model(served: Engines, name: str) -> dict[str, Any]:
+    """`capabilities` are in llama-server's words."""
     files = served.find(name)
     created = int(Path(files.target).stat().st_mtime)
     return {
@@ -52,6 +53,7 @@ def _model(served: Engines, name: str) -> dict[str, Any]:
         "owned_by": "gemma-mtp",
         "type": "model",
         "display_name": files.called,
+        "capabilities": ["completion", *(["multimodal"] if files.encoder else [])],
         "default": files.called == _default(served),
         "created_at": datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
     }

@@ -12,7 +12,7 @@ from gemma_mtp.api import Message, Role, Thought
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.forms import of_openai
-from gemma_mtp.server.messages import text_of
+from gemma_mtp.server.messages import parts_of, text_of
 from gemma_mtp.server.openai.tools import FUNCTION, ToolsBody
 from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.server.tools import call, result
@@ -128,4 +128,6 @@ def _said(item: dict[str, Any], field: str) -> Message:
         raise Unsupported(f"{field}.role", f"is {role}: it must be one of {', '.join(_ROLES)}")
     if item.get("content") is None:
         raise Unsupported(f"{field}.content", "is missing")
+    if role == "user":
+        return Message("user", parts_of(item.get("content"), f"{field}.content"))
     return Message.text(_ROLES[role], text_of(item.get("content"), f"{field}.content"))

@@ -1,0 +1,90 @@
+"""Whether an image encoder belongs to a target, from their headers; and the one that lies beside a
+target that the user named by its file.
+
+`store` and pulls ask. An encoder is what llama.cpp calls mmproj: it turns a picture into embeddings
+of the target's width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gemma_mtp.errors import BadPair, GemmaMtpError
+from gemma_mtp.models import gguf, gguf_names, hub_names, local_names
+from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.check_cache import remembered
+from gemma_mtp.models.gguf_header import Header
+from gemma_mtp.models.header_keys import refuse
+from gemma_mtp.models.pair_check import TARGET_ARCH
+
+ENCODER_ARCH = "clip"
+KINDS = ("gemma4v", "gemma4uv")
+"""What Gemma 4's encoders are called: a transformer, and that of 12B, which is hardly one."""
+EXAMPLE = "e2b"  # the smallest model of the catalogue that reads pictures
+WRONG_ENCODER = "Use the mmproj file that was published together with this target."
+
+
+def check_encoder(target: Header, encoder: Header) -> None:
+    """Raise `BadPair` unless the encoder is one of Gemma 4 for targets of this width."""
+    metadata = encoder.metadata
+    if encoder.architecture != ENCODER_ARCH or metadata.get("clip.has_vision_encoder") is not True:
+        raise refuse(encoder, "is no image encoder (mmproj).", WRONG_ENCODER)
+    kind = metadata.get("clip.vision.projector_type", metadata.get("clip.projector_type"))
+    if kind not in KINDS:
+        what = f"is an image encoder of the kind {str(kind)[:40]!r}, not Gemma 4's."
+        raise refuse(encoder, what, WRONG_ENCODER)
+    ours = target.metadata.get(f"{TARGET_ARCH}.embedding_length")
+    theirs = metadata.get("clip.vision.projection_dim")
+    if ours != theirs:
+        why = f"it is made for width {theirs}, the target has {ours}"
+        raise BadPair(
+            f"{encoder.path.name} does not belong to {target.path.name}: {why}.", WRONG_ENCODER
+        )
+
+
+def what_brings_encoder(name: str, catalogue: Catalogue) -> str:
+    """What helps where the model of this name has no image encoder here, as a hint."""
+    if hub_names.names_source(name) and not local_names.is_local(name):
+        return f"gemma-mtp pull {name}"
+    entry = catalogue.find(name)
+    if entry is None:
+        return "Its mmproj-*.gguf is looked for in the folder of the model file."
+    if entry.encoder is None:
+        return f"{EXAMPLE} has one: gemma-mtp pull {EXAMPLE}"
+    return f"gemma-mtp pull {entry.name}"
+
+
+def encoder_near(target: Path) -> Path | None:
+    """The image encoder in the folder of a target, or, where that is named after a quantization,
+    in the one above it. What does not fit is passed over."""
+    folder = target.parent
+    above = [folder.parent] if gguf_names.quantization(folder.name) == folder.name != "" else []
+    near = [path for place in (folder, *above) for path in _encoders_in(place)]
+    if not near:
+        return None
+    found = remembered([target, *near], lambda: _fitting(target, near), "encoder")
+    return Path(found) if found else None
+
+
+def _fitting(target: Path, near: list[Path]) -> str:
+    ours, left = gguf.read_header(target), {path.name: path for path in reversed(near)}
+    while name := gguf_names.best_encoder(target.name, list(left)):
+        path = left.pop(name)
+        try:
+            check_encoder(ours, gguf.read_header(path))
+            return str(path)
+        except GemmaMtpError:
+            continue
+    return ""
+
+
+def _encoders_in(folder: Path) -> list[Path]:
+    try:
+        names = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [
+        path
+        for path in names
+        if path.suffix.lower() == ".gguf" and gguf_names.is_encoder(path.name) and path.is_file()
+    ]

@@ -1,0 +1,90 @@
+"""What the first bytes of a picture say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from support.drawn import bmp, gif, jpeg, png, webp
+
+from gemma_mtp.api import Image
+from gemma_mtp.api.pictures import turn_of
+from gemma_mtp.errors import UsageError
+from gemma_mtp.files import pictures
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "size"),
+    [
+        (png(640, 480), "image/png", (640, 480)),
+        (jpeg(4032, 3024), "image/jpeg", (4032, 3024)),
+        (gif(10, 20), "image/gif", (10, 20)),
+        (bmp(7, 9), "image/bmp", (7, 9)),
+        (bmp(7, -9), "image/bmp", (7, 9)),
+    ],
+)
+def test_kind_and_size(data: bytes, kind: str, size: tuple[int, int]) -> None:
+    assert pictures.picture(data, "a.b") == Image(data, kind, "a.b")
+    assert pictures.size_of(data) == size
+
+
+@pytest.mark.parametrize("whole", [png(5, 5), jpeg(5, 5), gif(5, 5), bmp(5, 5)])
+def test_a_beginning_of_any_length_does_no_harm(whole: bytes) -> None:
+    for end in range(len(whole)):
+        pictures.kind_of(whole[:end])
+        assert pictures.size_of(whole[:end]) in (None, (5, 5))
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("turn", [1, 3, 6, 8])
+def test_how_the_camera_was_held(order: Literal["little", "big"], turn: int) -> None:
+    data = jpeg(40, 30, turn, order)
+    assert turn_of(data) == turn
+    assert pictures.size_of(data) == (40, 30)
+    for end in range(len(data)):
+        assert turn_of(data[:end]) in (1, turn)
+
+
+def test_how_no_camera_was_held() -> None:
+    assert turn_of(jpeg(40, 30, 77)) == turn_of(jpeg(40, 30)) == turn_of(png()) == 1
+
+
+def test_segments_that_never_end() -> None:
+    assert pictures.size_of(b"\xff\xd8\xff" + b"\xff" * 1000) is None
+    assert pictures.size_of(b"\xff\xd8\xff\xe0\0\0" * 100) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "cat.png is no picture that can be read here."),
+        (b"<svg/>", "cat.png is no picture that can be read here."),
+        (webp(), "cat.png is a WebP picture, which cannot be read here."),
+    ],
+)
+def test_what_is_none(data: bytes, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        pictures.picture(data, "cat.png")
+    assert (str(error.value), error.value.hint) == (said, pictures.KINDS)
+
+
+def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "LARGEST", 20)
+    with pytest.raises(UsageError, match=r"a\.png has \d+ bytes: 20 bytes are the most"):
+        pictures.picture(png(), "a.png")
+
+
+def test_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    found = pictures.read(tmp_path / "a.png", print)
+    assert (found.media_type, found.name) == ("image/png", str(tmp_path / "a.png"))
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        pictures.read(tmp_path / "b.png", print)
+
+
+def test_in_words() -> None:
+    assert pictures.described(Image(png(640, 480), "image/png", "/tmp/cat.png")) == (
+        "[picture cat.png 640x480]"
+    )
+    assert pictures.described(Image(b"\xff\xd8\xff", "image/jpeg")) == "[picture 3 bytes]"
