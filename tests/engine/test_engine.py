@@ -81,13 +81,6 @@ def finish(engine: Engine, request: Request, fresh: bool = True) -> End:
 
 
 @pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, OPTIONS)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope="module")
 def random_engine(tmp_path_factory):
     engine = load(random_pair(tmp_path_factory.mktemp("pair")), OPTIONS)
     yield engine
