@@ -47,7 +47,7 @@ BUILD = ("-DGGML_RPC=ON", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release"
          *(f"-DLLAMA_BUILD_{part}=OFF" for part in ("COMMON", "TESTS", "TOOLS", "EXAMPLES",
                                                      "SERVER", "APP")))  # fmt: skip
 CONTEXT, PROMPT = 1024, "Tell me about rivers, lakes and the sea."
-LONG_CONTEXT, LONG_PROMPT = 4096, PROMPT * 150  # more than the longest piece
+LONG_CONTEXT, LONG_PROMPT = 4096, 1100  # tokens; more than a piece of 1,024 holds
 TRIED = ("all", "some", "all experts apart")  # placements with options that are measured
 MEMORY = 2 << 30  # bytes that each worker says to have
 WIDEST = 8  # rows of a round, at which others are compared
@@ -223,7 +223,7 @@ def check_options(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
     options = LoadOptions(context=LONG_CONTEXT, threads=1, log_file=Path(os.devnull))
     wrong = 0
     with closing(load(files, options, placement=ON_CPU)) as cpu:
-        plain = {asked: written(cpu, asked) for asked in requests(tokens, LONG_PROMPT)}
+        plain = {asked: written(cpu, asked) for asked in requests(tokens, long_text(cpu))}
         for name, placement in ways(files, gpus, LONG_CONTEXT):
             for words, on_device in settings() if name in TRIED else ():
                 begun = time.monotonic()
@@ -239,6 +239,14 @@ def check_options(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
                         print(f"{'':28} {duel}")
                     print(f"{'':28} {chosen.options}: {'; '.join(texts)}", flush=True)
     return wrong
+
+
+def long_text(engine: Any) -> str:
+    """A message of about LONG_PROMPT tokens."""
+    from gemma_mtp.api import Message, Request
+
+    length = len(engine.prompt(Request((Message.text("user", PROMPT * 8),))))
+    return PROMPT * (8 * LONG_PROMPT // length + 1)
 
 
 def settings() -> Iterator[tuple[str, Any]]:
