@@ -161,18 +161,23 @@ def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
         yield PairFiles(name, *paths)
 
 
-def ways(files: Any, gpus: tuple[Any, ...], context: int = CONTEXT) -> Iterator[tuple[str, Any]]:
-    """Placements of a pair by name."""
+def ways(
+    files: Any, gpus: tuple[Any, ...], context: int = CONTEXT, shortlists: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Placements of a pair by name; `shortlists`: with room to choose candidates there."""
     from gemma_mtp.api import LoadOptions
     from gemma_mtp.models.gguf import describe, read_header
-    from gemma_mtp.resident.placing import placements
+    from gemma_mtp.resident.placing import asked, placements
 
     header = read_header(files.target)
     layers = describe(header).layers
     one = gpus[:1]
 
     def chosen(devices: tuple[Any, ...], **options: Any) -> Any:
-        return next(placements(files, LoadOptions(context=context, **options), devices))
+        wished = LoadOptions(context=context, **options)
+        shape, weights, wanted = asked(files, wished)
+        found = shape, weights, replace(wanted, shortlist=shortlists)
+        return next(placements(files, wished, devices, found))
 
     whole = chosen(one, gpu_layers=-1, cpu_experts=0)
     yield "all", whole
@@ -251,13 +256,21 @@ def long_text(engine: Any) -> str:
 
 def settings() -> Iterator[tuple[str, Any]]:
     """What is known of the options of a device: each in turn, and nothing."""
-    from gemma_mtp.api import DeviceChoice, DeviceOptions
+    from gemma_mtp.api import DeviceOptions
     from gemma_mtp.engine.device_choice import OnDevice
 
     for piece, flash in ((1024, None), (2048, None), (512, False), (2048, False)):
-        forced = DeviceChoice(DeviceOptions(piece, flash))
-        yield "forced", OnDevice(forced, lambda options: True)
+        yield "forced", forced(DeviceOptions(piece, flash))
+    yield "forced", forced(DeviceOptions(shortlist=True))
     yield "chosen", OnDevice(None, lambda options: True)
+
+
+def forced(options: Any) -> Any:
+    """As if these had been chosen before."""
+    from gemma_mtp.api import DeviceChoice
+    from gemma_mtp.engine.device_choice import OnDevice
+
+    return OnDevice(DeviceChoice(options), lambda options: True)
 
 
 def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
