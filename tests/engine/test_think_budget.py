@@ -133,8 +133,8 @@ def wants(engine, monkeypatch, token_of) -> None:
     """Let the target want what `token_of` says, above all that it wants itself."""
     decode = engine.pair.target.decode
 
-    def changed(tokens, position, outputs):
-        rows = decode(tokens, position, outputs)
+    def changed(tokens, position, outputs, *more):
+        rows = decode(tokens, position, outputs, *more)
         for at, row in enumerate(rows[:outputs]):
             row[token_of(position + at)] += 1000
         return rows
