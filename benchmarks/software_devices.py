@@ -47,7 +47,7 @@ BUILD = ("-DGGML_RPC=ON", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release"
          *(f"-DLLAMA_BUILD_{part}=OFF" for part in ("COMMON", "TESTS", "TOOLS", "EXAMPLES",
                                                      "SERVER", "APP")))  # fmt: skip
 CONTEXT, PROMPT = 1024, "Tell me about rivers, lakes and the sea."
-LONG_CONTEXT, LONG_PROMPT = 4096, PROMPT * 150  # more than the longest piece
+LONG_CONTEXT, LONG_PROMPT = 4096, 1100  # tokens; more than a piece of 1,024 holds
 TRIED = ("all", "some", "all experts apart")  # placements with options that are measured
 MEMORY = 2 << 30  # bytes that each worker says to have
 WIDEST = 8  # rows of a round, at which others are compared
@@ -161,18 +161,23 @@ def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
         yield PairFiles(name, *paths)
 
 
-def ways(files: Any, gpus: tuple[Any, ...], context: int = CONTEXT) -> Iterator[tuple[str, Any]]:
-    """Placements of a pair by name."""
+def ways(
+    files: Any, gpus: tuple[Any, ...], context: int = CONTEXT, shortlists: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Placements of a pair by name; `shortlists`: with room to choose candidates there."""
     from gemma_mtp.api import LoadOptions
     from gemma_mtp.models.gguf import describe, read_header
-    from gemma_mtp.resident.placing import placements
+    from gemma_mtp.resident.placing import asked, placements
 
     header = read_header(files.target)
     layers = describe(header).layers
     one = gpus[:1]
 
     def chosen(devices: tuple[Any, ...], **options: Any) -> Any:
-        return next(placements(files, LoadOptions(context=context, **options), devices))
+        wished = LoadOptions(context=context, **options)
+        shape, weights, wanted = asked(files, wished)
+        found = shape, weights, replace(wanted, shortlist=shortlists)
+        return next(placements(files, wished, devices, found))
 
     whole = chosen(one, gpu_layers=-1, cpu_experts=0)
     yield "all", whole
@@ -223,7 +228,7 @@ def check_options(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
     options = LoadOptions(context=LONG_CONTEXT, threads=1, log_file=Path(os.devnull))
     wrong = 0
     with closing(load(files, options, placement=ON_CPU)) as cpu:
-        plain = {asked: written(cpu, asked) for asked in requests(tokens, LONG_PROMPT)}
+        plain = {asked: written(cpu, asked) for asked in requests(tokens, long_text(cpu))}
         for name, placement in ways(files, gpus, LONG_CONTEXT):
             for words, on_device in settings() if name in TRIED else ():
                 begun = time.monotonic()
@@ -241,15 +246,31 @@ def check_options(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
     return wrong
 
 
+def long_text(engine: Any) -> str:
+    """A message of about LONG_PROMPT tokens."""
+    from gemma_mtp.api import Message, Request
+
+    length = len(engine.prompt(Request((Message.text("user", PROMPT * 8),))))
+    return PROMPT * (8 * LONG_PROMPT // length + 1)
+
+
 def settings() -> Iterator[tuple[str, Any]]:
     """What is known of the options of a device: each in turn, and nothing."""
-    from gemma_mtp.api import DeviceChoice, DeviceOptions
+    from gemma_mtp.api import DeviceOptions
     from gemma_mtp.engine.device_choice import OnDevice
 
     for piece, flash in ((1024, None), (2048, None), (512, False), (2048, False)):
-        forced = DeviceChoice(DeviceOptions(piece, flash))
-        yield "forced", OnDevice(forced, lambda options: True)
+        yield "forced", forced(DeviceOptions(piece, flash))
+    yield "forced", forced(DeviceOptions(shortlist=True))
     yield "chosen", OnDevice(None, lambda options: True)
+
+
+def forced(options: Any) -> Any:
+    """As if these had been chosen before."""
+    from gemma_mtp.api import DeviceChoice
+    from gemma_mtp.engine.device_choice import OnDevice
+
+    return OnDevice(DeviceChoice(options), lambda options: True)
 
 
 def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:

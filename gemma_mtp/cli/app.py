@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from shutil import get_terminal_size
 from typing import Annotated, Any
 
@@ -150,16 +151,23 @@ def _main(words: list[str], env: Environment) -> int:
 
 
 def _run(words: list[str], env: Environment) -> int:
-    command: Any = typer.main.get_command(app)
     # typer makes no help narrower than 50 columns by itself.
     columns = get_terminal_size().columns
     narrow = {"terminal_width": max(columns - 1, NARROWEST)} if columns < NARROW else {}
-    _in_plain_words(command, bool(narrow))
+    command = _commands(bool(narrow))
     if completion.is_asked():
         completion.prepare(command, env)
     words = switched(words)
     status = command.main(words, "gemma-mtp", standalone_mode=False, obj=env, **narrow)
     return int(status or 0)
+
+
+@cache
+def _commands(narrow: bool) -> Any:
+    """All commands as they are parsed, with their help for a window that is `narrow` or not."""
+    command = typer.main.get_command(app)
+    _in_plain_words(command, narrow)
+    return command
 
 
 def _in_plain_words(command: Any, narrow: bool) -> None:

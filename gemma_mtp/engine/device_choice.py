@@ -124,7 +124,9 @@ class _Stopwatch:
         """Tokens to read, 0 where even a few would take too long."""
         room = self._pair.info.context_size - SPARE
         few = self._text[: min(GPU_PIECE, room)]
-        seconds = min(self._read(few) for _ in range(2)) / len(few)
+        if self._read(few) > LONGEST_READ:
+            return 0
+        seconds = self._read(few) / len(few)  # the first time has the device get ready
         fitting = (n for n in PROMPTS if n <= room and n * seconds <= LONGEST_READ)
         return next(fitting, 0)
 

@@ -16,7 +16,7 @@ import pytest
 import software_devices
 from support.pairs import TINY
 
-from gemma_mtp.api import ON_CPU, LoadOptions, Placement
+from gemma_mtp.api import ON_CPU, DeviceOptions, LoadOptions, Placement
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.models.machine import Device, this_machine
 from gemma_mtp.resident import pairs
@@ -26,6 +26,7 @@ OPTIONS = LoadOptions(context=software_devices.CONTEXT, threads=1, log_file=Path
 TOKENS = 24  # of each reply
 LESS, MORE = 0.003, 32 << 20  # share of what is taken, and bytes, by which an estimate may differ
 PLACEMENTS = ("all", "some", "one", "none", "drafter beside", "two devices")
+WITH_SHORTLISTS = ("all", "some", "drafter beside", "two devices")
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +43,21 @@ def cpu(gpus: tuple[Device, ...]) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture(scope="module", params=PLACEMENTS)
+@pytest.fixture(
+    scope="module",
+    params=[*((name, False) for name in PLACEMENTS), *((name, True) for name in WITH_SHORTLISTS)],
+    ids=lambda param: param[0] + (" with shortlists" if param[1] else ""),
+)
 def placed(
     request: pytest.FixtureRequest, gpus: tuple[Device, ...]
 ) -> Iterator[tuple[Placement, Engine]]:
     """A placement as it was planned, and the pair that was loaded so."""
-    placement = dict(software_devices.ways(TINY, gpus)).get(request.param)
+    name, shortlists = request.param
+    placement = dict(software_devices.ways(TINY, gpus, shortlists=shortlists)).get(name)
     if placement is None:
         pytest.skip("one GPU alone is here")
-    with closing(load(TINY, OPTIONS, placement=placement)) as engine:
+    on_device = software_devices.forced(DeviceOptions(shortlist=shortlists))
+    with closing(load(TINY, OPTIONS, placement=placement, on_device=on_device)) as engine:
         yield placement, engine
 
 

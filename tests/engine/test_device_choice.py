@@ -6,6 +6,8 @@ The processor stands in for a GPU; what counts as one is not asked here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 from support.pairs import TINY
@@ -26,6 +28,7 @@ from gemma_mtp.engine.device_choice import OnDevice, chooses_attention, settle
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.errors import Cancelled, DoesNotFit
 from gemma_mtp.llama import LoadedPair, load_pair, loaded_pair
+from gemma_mtp.models.saved_costs import CostMemory
 
 OPTIONS = LoadOptions(context=1024, threads=1)
 LONG = DeviceOptions(256, flash_attention=True)
@@ -145,7 +148,7 @@ def test_a_device_that_is_slow_is_not_tried_on_for_long(
     monkeypatch.setattr(device_choice, "perf_counter", lambda: now)
     settle(pair, OnDevice(None, lambda options: True), lambda share: True)
     assert pair.info.device_choice == DeviceChoice(ON_CPU_OPTIONS)
-    assert now <= 2 * GPU_PIECE
+    assert now <= GPU_PIECE
 
 
 def test_no_trace_is_left_in_what_is_written_next() -> None:
@@ -189,6 +192,16 @@ def test_a_larger_context_without_room_for_a_longer_piece_has_the_usual_one(
     assert text(engine) == text(fresh)
     engine.close()
     fresh.close()
+
+
+def test_costs_and_states_of_chats_are_those_of_the_options(tmp_path: Path) -> None:
+    found = []
+    for device in (None, LONG, DeviceOptions(256)):
+        engine = Engine(load_pair(TINY, OPTIONS, device=device))
+        costs = CostMemory(tmp_path, TINY, OPTIONS, "1")
+        found.append((costs._path(engine.info), engine._kept_states()._layout))
+        engine.close()
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in combinations(found, 2))
 
 
 def test_on_the_cpu_alone_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,13 +81,6 @@ def finish(engine: Engine, request: Request, fresh: bool = True) -> End:
 
 
 @pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, OPTIONS)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope="module")
 def random_engine(tmp_path_factory):
     engine = load(random_pair(tmp_path_factory.mktemp("pair")), OPTIONS)
     yield engine
@@ -797,9 +790,9 @@ def test_exact_mode_never_evaluates_a_lone_row(engine, monkeypatch, tokens):
     target, widths = engine.pair.target, []
     decode = target.decode
 
-    def spy(tokens, position, outputs):
+    def spy(tokens, position, outputs, *more):
         widths.append((len(tokens), outputs))
-        return decode(tokens, position, outputs)
+        return decode(tokens, position, outputs, *more)
 
     monkeypatch.setattr(engine.drafting, "auto", AutoDraft())  # knows nothing yet
     monkeypatch.setattr(engine, "_plain_steps", {})
@@ -847,8 +840,8 @@ def test_whether_exact_mode_holds_is_looked_at_where_a_gpu_computes(monkeypatch)
         pair.info = replace(pair.info, placement=card)
         return pair
 
-    def differing(self, tokens, position, outputs):
-        return decode(self, tokens, position, outputs) + np.float32(len(tokens) == 9)
+    def differing(self, tokens, *more):
+        return decode(self, tokens, *more) + np.float32(len(tokens) == 9)
 
     monkeypatch.setattr("gemma_mtp.engine.engine.load_pair", pretended)
     for holds, function in ((True, decode), (False, differing)):

@@ -6,10 +6,8 @@ import json
 import re
 
 import pytest
-from support.pairs import TINY
 
-from gemma_mtp.api import Grammar, LoadOptions, Message, Request, Sampling
-from gemma_mtp.engine.engine import load
+from gemma_mtp.api import Grammar, Message, Request, Sampling
 from gemma_mtp.errors import UsageError
 
 PERSON = {
@@ -23,13 +21,6 @@ PERSON = {
     "additionalProperties": False,
 }
 SCHEMA = Grammar("json_schema", json.dumps(PERSON))
-
-
-@pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, LoadOptions(context=2048))
-    yield engine
-    engine.close()
 
 
 def write(engine, grammar, seed=1, **more):

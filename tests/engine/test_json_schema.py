@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.pairs import TINY
 from support.schemas import complaints, random_answer
 
-from gemma_mtp.api import Grammar, LoadOptions
-from gemma_mtp.engine.engine import load
+from gemma_mtp.api import Grammar
 from gemma_mtp.errors import UsageError
 
 CAT = {"properties": {"kind": {"const": "cat"}, "lives": {"type": "integer", "maximum": 9}}}
@@ -139,13 +137,6 @@ ENFORCED = {
     "lengths as floats": {"type": "string", "maxLength": 3.0},
     "all": True,
 }
-
-
-@pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, LoadOptions(context=512))
-    yield engine
-    engine.close()
 
 
 @pytest.mark.parametrize("what", ENFORCED)

@@ -18,21 +18,12 @@ from support.models import (
     PlainDecimal,
     Reasoning,
 )
-from support.pairs import TINY
 from support.schemas import complaints, random_answer
 
-from gemma_mtp.api import Grammar, LoadOptions, Message, Request, Sampling
-from gemma_mtp.engine.engine import load
+from gemma_mtp.api import Grammar, Message, Request, Sampling
 
 LOOSE = (Money, PlainDecimal)
 """Whose schemas, as pydantic makes them, allow texts that are no numbers, or more digits."""
-
-
-@pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, LoadOptions(context=1024))
-    yield engine
-    engine.close()
 
 
 @pytest.mark.parametrize("helper", ["ollama", "openai"])

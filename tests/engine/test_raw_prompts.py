@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
-from support.pairs import TINY
 
-from gemma_mtp.api import End, LoadOptions, Message, Request
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.api import End, Message, Request
+from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.prompt_tokens import PART, Piece, encode_prompt
 from gemma_mtp.errors import DoesNotFit
 
@@ -21,13 +19,6 @@ MESSAGES = (
     Message.text("assistant", "2 + 3 is 5."),
     Message.text("user", "Count from 1 to 20."),
 )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    engine = load(TINY, LoadOptions(context=2048, threads=1))
-    yield engine
-    engine.close()
 
 
 def rendered(engine: Engine, messages: tuple[Message, ...] = MESSAGES) -> str:

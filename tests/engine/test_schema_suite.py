@@ -29,13 +29,6 @@ DRAFTS = (0, 1, 3, 7, "auto")
 ENOUGH = 300  # schemas that have to be enforced
 
 
-@pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, LoadOptions(context=2048))
-    yield engine
-    engine.close()
-
-
 def schemas(count: int) -> dict[str, object]:
     """Made at random, the same ones each time."""
     return {f"random {i}": random_schema(random.Random(i)) for i in range(count)}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.pairs import TINY
 
 from gemma_mtp.api import End, Grammar, LoadOptions, Message, Request, Sampling
 from gemma_mtp.engine.detokenizer import Channel
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
 from gemma_mtp.errors import UsageError
 
 OPTIONS = LoadOptions(context=2048, threads=1)
@@ -18,13 +17,6 @@ QUESTION = Request((Message.text("user", "What is 7 + 5?"),), Sampling(0.0), see
 STORY = replace(
     QUESTION, messages=(Message.text("user", "Tell me a story about a robot."),), think=True
 )
-
-
-@pytest.fixture(scope="module")
-def engine():
-    found = load(TINY, OPTIONS)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +133,8 @@ def wants(engine, monkeypatch, token_of) -> None:
     """Let the target want what `token_of` says, above all that it wants itself."""
     decode = engine.pair.target.decode
 
-    def changed(tokens, position, outputs):
-        rows = decode(tokens, position, outputs)
+    def changed(tokens, position, outputs, *more):
+        rows = decode(tokens, position, outputs, *more)
         for at, row in enumerate(rows[:outputs]):
             row[token_of(position + at)] += 1000
         return rows

@@ -9,19 +9,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from support.pairs import TINY
 
-from gemma_mtp.api import End, LoadOptions, Message, Request, Sampling
-from gemma_mtp.engine.engine import load
+from gemma_mtp.api import End, Message, Request, Sampling
 
 GREEDY = Sampling(temperature=0.0)
-
-
-@pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, LoadOptions(context=2048))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,9 @@ import random
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
-from support.pairs import TINY
 
-from gemma_mtp.api import LoadOptions, Tool, ToolChoice
+from gemma_mtp.api import Tool, ToolChoice
 from gemma_mtp.engine.detokenizer import ReplyText
-from gemma_mtp.engine.engine import load
 from gemma_mtp.engine.tool_calls import Expected, ReplyParts
 
 LONGEST = 400  # tokens of a call; one that is longer was not bounded
@@ -80,13 +78,6 @@ def random_object(rng: random.Random, depth: int = 0):
         "required": [name for name in names if rng.random() < 0.5],
         **rng.choice([{}, {"additionalProperties": False}, {"description": "Something"}]),
     }
-
-
-@pytest.fixture(scope="module")
-def engine():
-    engine = load(TINY, LoadOptions(context=256))
-    yield engine
-    engine.close()
 
 
 def sampled(engine, matcher, rng):

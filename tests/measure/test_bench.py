@@ -8,12 +8,12 @@ from threading import Event
 import pytest
 from support.bench_engine import GROUPS, STEEP, CurveEngine, runs
 
-from gemma_mtp.api import DeviceShare, Placement
+from gemma_mtp.api import DeviceChoice, DeviceOptions, DeviceShare, Duel, Placement, to_json
 from gemma_mtp.decoding.costs import Costs
 from gemma_mtp.errors import BadPair, DoesNotFit
 from gemma_mtp.measure.bench.break_even import break_even, round_cost
 from gemma_mtp.measure.bench.conclusion import conclusion
-from gemma_mtp.measure.bench.report import Bench, notes
+from gemma_mtp.measure.bench.report import Bench, loaded, notes
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import TEXTS, Plan, affordable, measure, warm_up
 
@@ -239,3 +239,17 @@ def test_whether_the_drafter_is_worth_the_layers_whose_place_it_takes(gain, word
         "Without the drafter there would be room for 39 of 49 layers on the GPU, 5.0 of 6.0 GB: "
         f"by estimate {gain:.2f} times the speed of plain decoding, {words}."
     )
+
+
+def test_what_was_chosen_by_measurement_on_a_gpu_is_said():
+    longer = DeviceOptions(1024)
+    choice = DeviceChoice(longer, (Duel(longer, DeviceOptions(), 1.5, 1.0, True),))
+    settings = {"threads": 2, "gpu_layers": 49, "placement": "all 49 layers on the GPU"}
+    conditions = {"model": "12b", "files": [{"weights": "Q4_0"}]}
+    for chosen, words in (
+        (choice, ["fastest there: 1024 tokens of a prompt at once instead of 512"
+                  " (reads 1.50 times as fast)"]),
+        (DeviceChoice(DeviceOptions()), []),
+    ):  # fmt: skip
+        about = {**conditions, "settings": {**settings, "device_choice": to_json(chosen)}}
+        assert loaded(about) == ["12b (Q4_0), 2 threads, all 49 layers on the GPU", *words]

@@ -377,6 +377,27 @@ def test_a_list_leaves_nothing_behind_at_the_bottom_of_the_screen(start: Start) 
     assert typist.all[:-1] == ["A conversation above.", *rest, ">>> /set", "got: '/set'", ">>>"]
 
 
+@SIZES
+@pytest.mark.parametrize("key", [ESCAPE, CTRL_G])
+@pytest.mark.parametrize("chosen_one", [False, True])
+def test_a_list_is_closed_and_the_line_is_as_it_was_typed(
+    start: Start, columns: int, rows: int, key: str, chosen_one: bool
+) -> None:
+    typist = start(columns, rows)
+    typist.ready()
+    typist.keys("/s", TAB)
+    typist.until(" /show  what is known")
+    if chosen_one:
+        typist.keys(TAB, TAB)
+        typist.until(lambda: typist.line() == ">>> /seed")
+    typist.keys(key)
+    # The list covers the rows below the line, the bar among them; then the bar is back.
+    typist.until(lambda: typist.last == "/save  /seed  /set  /show")
+    assert typist.lines == ["A conversation above.", ">>> /s", "/save  /seed  /set  /show"]
+    typist.keys("how", ENTER)
+    typist.until("got: '/show'")
+
+
 def test_paths(start: Start, tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "my notes.md").write_text("")

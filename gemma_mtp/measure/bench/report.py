@@ -141,19 +141,20 @@ def _conditions(bench: Bench) -> list[str]:
     plan = bench.plan
     texts = ", ".join(dict.fromkeys(run.text for run in bench.results.runs))
     second = f"{plan.repeat} x {plan.tokens} tokens, temperature {plan.temperature:g}: {texts}"
-    found = [loaded(bench.conditions)]
-    choice: DeviceChoice = from_json(DeviceChoice, bench.conditions["settings"]["device_choice"])
-    if choice.in_words:
-        found.append(f"fastest there: {choice.in_words}")
-    return [*found, second] if texts else found
+    first = loaded(bench.conditions)
+    return [*first, second] if texts else first
 
 
-def loaded(conditions: Mapping[str, Any]) -> str:
-    """The pair, its weights and where it computes."""
+def loaded(conditions: Mapping[str, Any]) -> list[str]:
+    """The pair, its weights and where it computes; and what was chosen by measurement there."""
     weights, settings = conditions["files"][0]["weights"], conditions["settings"]
     threads = counted(settings["threads"], "thread")
     found = f"{Path(conditions['model']).name} ({weights}), {threads}"
-    return f"{found}, {settings['placement']}" if settings["gpu_layers"] else found
+    if not settings["gpu_layers"]:
+        return [found]
+    lines = [f"{found}, {settings['placement']}"]
+    choice: DeviceChoice = from_json(DeviceChoice, settings["device_choice"])
+    return [*lines, f"fastest there: {choice.in_words}"] if choice.in_words else lines
 
 
 def table(results: Results) -> Table:

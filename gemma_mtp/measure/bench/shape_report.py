@@ -59,7 +59,7 @@ def blocks(bench: ShapeBench) -> list[Block]:
 def _conditions(bench: ShapeBench) -> list[str]:
     first, plan = report.loaded(bench.conditions), bench.plan
     second = f"{plan.repeat} x {plan.tokens} tokens at each draft length"
-    return [first, second] if any(at.runs for at in bench.rates) else [first]
+    return [*first, second] if any(at.runs for at in bench.rates) else first
 
 
 def _costs_in_words(bench: ShapeBench) -> list[str]:

@@ -58,7 +58,7 @@ def test_ctrl_c_ends_a_pull_at_once_even_when_nothing_comes(tmp_path: Path) -> N
     )
     try:
         deadline = time.monotonic() + 20
-        while not hub.sent["mtp-m.gguf"] and time.monotonic() < deadline:
+        while not hub.sent["m-Q4_0.gguf"] and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
