@@ -130,7 +130,7 @@ class Reply:
     def _prefill(self, prompt: Transcript, lasting: Position) -> Iterator[Prefill]:
         started = perf_counter()
         keep, exact = self.request.keep, self.request.is_exact
-        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep)
+        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep, self.cancel.is_set)
         for event in self.engine.threads.in_pieces(pieces, prompt, exact):
             self.stats = replace(
                 self.stats,
