@@ -46,6 +46,10 @@ class Environment(Protocol):
         """As `resolve`, but offers to pull a pair that is not here, or a drafter for a file without
         one, and says what may go wrong."""
 
+    def with_encoder(self, files: PairFiles, options: Options) -> PairFiles:
+        """The pair with its image encoder, which is offered where it is not here. Raises
+        ModelNotAvailable where there is none."""
+
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:

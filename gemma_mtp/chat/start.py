@@ -60,7 +60,7 @@ def start(env: Environment, beginning: Beginning, options: Options) -> None:
     take_terminal()
     again = beginning.resume or beginning.latest
     # Whether to pull a model is asked before the keyboard becomes the chat's.
-    files = None if again else _files(env, beginning.model, options)
+    files = None if again else _files(env, beginning.model, options, beginning)
     with cbreak_mode(printer.screen.typed):
         from gemma_mtp.terminal.prompt.chat_console import ChatConsole
 
@@ -87,7 +87,7 @@ def _begin(
     named = beginning.model or (saved.model if saved else None)
     if files is None:
         with cooked_mode():
-            files = _files(chat.env, named, chat.options)
+            files = _files(chat.env, named, chat.options, beginning)
     chat.use(files, remember=beginning.model is not None)
     _header(chat)
     if mtp := what_mtp_does(chat.env, chat.engine, chat.options):
@@ -106,8 +106,11 @@ def _begin(
     offer_to_keep(chat)
 
 
-def _files(env: Environment, model: str | None, options: Options) -> PairFiles:
-    return env.resolve_or_offer(model, options.drafter, options)
+def _files(
+    env: Environment, model: str | None, options: Options, beginning: Beginning
+) -> PairFiles:
+    files = env.resolve_or_offer(model, options.drafter, options)
+    return env.with_encoder(files, options) if beginning.images else files
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attached]:

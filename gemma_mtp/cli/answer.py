@@ -27,7 +27,6 @@ from gemma_mtp.api import (
 from gemma_mtp.chat.loading import introduce, load
 from gemma_mtp.cli import tools
 from gemma_mtp.cli.events import Lines
-from gemma_mtp.cli.fetch_encoder import with_encoder
 from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files.reading import piped_text
@@ -82,7 +81,7 @@ def answer_once(
     named = model or (continued.model if continued else None) or None
     files = env.resolve_or_offer(named, options.drafter, options)
     if images:
-        files = with_encoder(env, files, options)
+        files = env.with_encoder(files, options)
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text and not images:

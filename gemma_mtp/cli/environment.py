@@ -58,6 +58,12 @@ class Environment:
 
         return resolve_or_offer(self, model, drafter, options)
 
+    def with_encoder(self, files: PairFiles, options: Options) -> PairFiles:
+        """The pair with its image encoder, which is pulled if somebody at a terminal says so."""
+        from gemma_mtp.cli.fetch_encoder import with_encoder
+
+        return with_encoder(self, files, options)
+
     def words(
         self, typed: Sequence[str], command: str, named: str | None, prompt: str | None
     ) -> Words:

@@ -8,7 +8,7 @@ texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,7 @@ from gemma_mtp.decoding.transcript import Position, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
 from gemma_mtp.engine.states import KeptStates
+from gemma_mtp.engine.template_rendering import never
 from gemma_mtp.llama.media import ImageEncoder, Picture
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class PromptCache:
         lasting: Position | None = None,
         keep: Keeping | None = None,
         wanted: Wanted = "row",
+        stopped: Callable[[], bool] = never,
     ) -> Iterator[Prefill]:
         """Evaluate what is new of `prompt` piece by piece; then `last_row` holds its last logits,
         as far as they are `wanted`.
@@ -89,7 +91,8 @@ class PromptCache:
         its end by default). The same prompt again starts from it, so that the same seed gives the
         same text: evaluated in other pieces, the rows would have other last bits.
         `keep`: how the conversation is kept on the disk, and found there.
-        May be abandoned between pieces: the transcript holds what the cache does.
+        May be abandoned between pieces: the transcript holds what the cache does. `stopped` says so
+        while a picture is encoded.
         """
         self._turn_to(prompt, keep)
         transcript, total = self.transcript, prompt.end
@@ -109,8 +112,10 @@ class PromptCache:
             else:
                 assert isinstance(piece, Picture)
                 assert self.encoder is not None
-                seen = self.encoder.rows(piece)
+                seen = self.encoder.rows(piece, stopped)
                 yield Prefill(done, total, cached)  # that may have taken seconds
+                if seen is None:
+                    continue
                 at_once = self.encoder.attends_both_ways
                 rows = self.target.decode_picture(seen, done, outputs, at_once)
                 piece = replace(piece, data=b"")

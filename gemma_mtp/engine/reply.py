@@ -136,7 +136,7 @@ class Reply:
         sampler = Sampler(self.request.sampling, self.seed)
         short = self._is_free and sampler.takes_shortlists
         wanted: Wanted = "shortlist" if short else "row"
-        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep, wanted)
+        pieces = self.engine.cache.prefill(prompt, exact, lasting, keep, wanted, self.cancel.is_set)
         for event in self.engine.threads.in_pieces(pieces, prompt, exact):
             self.stats = replace(
                 self.stats,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -30,6 +30,7 @@ from gemma_mtp.llama.log import log, log_callback
 KEPT_BYTES = 64 << 20  # of rows of pictures that were read; a picture has 2 to 6 MB
 KEPT_SIZES = 4096  # pictures of which the number of positions is remembered
 BYTES_PER_POSITION = 1 << 20  # of memory that a GPU should have free for what is computed
+STEPS_AT_ONCE = 32  # of the encoder; a layer has some 40
 FEWEST = 70  # positions that a picture takes by llama.cpp's rule, however small it is
 
 # A folder that is not there. Where libmtmd cannot decode a file it would have ffmpeg try it as a
@@ -66,6 +67,10 @@ class ImageEncoder:
         self._loading = Lock()
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._kept: OrderedDict[str, Row] = OrderedDict()
+        self._stopped: Callable[[], bool] = lambda: False
+        self._steps = 0  # of the encoder, with the picture at hand
+        # ctypes frees a callback that nothing refers to.
+        self._on_step = llama_cpp.ggml_backend_sched_eval_callback(self._go_on)
         self.nbytes = 0  # that it takes now; 0 until it is loaded
 
     @property
@@ -98,14 +103,18 @@ class ImageEncoder:
                 self._sizes.popitem(last=False)
         return Picture(digest, positions, data)
 
-    def rows(self, picture: Picture) -> Row:
-        """What stands for a picture in the target: [positions, width of its embeddings].
+    def rows(self, picture: Picture, stopped: Callable[[], bool] = lambda: False) -> Row | None:
+        """What stands for a picture in the target: [positions, width of its embeddings]; None where
+        `stopped` said so meanwhile.
 
         Raises GemmaMtpError where it cannot be computed.
         """
         rows = self._kept.pop(picture.digest, None)
         if rows is None:
+            self._stopped, self._steps = stopped, 0
             rows = self._encoded(picture)
+            if stopped():
+                return None
         self._kept[picture.digest] = rows
         while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > KEPT_BYTES:
             self._kept.popitem(last=False)
@@ -116,6 +125,14 @@ class ImageEncoder:
         if self._context is not None:
             _mtmd().mtmd_free(self._context)
         self._context, self.nbytes = None, 0
+
+    def _go_on(self, _tensor: object, asks: bool, _data: object) -> bool:
+        """llama.cpp asks before each step whether to stop behind it, and there, whether to go on.
+        Where it stops is always the same: what it computes between stops may show in last bits."""
+        if not asks:
+            return not self._stopped()
+        self._steps += 1
+        return self._steps % STEPS_AT_ONCE == 0
 
     def _encoded(self, picture: Picture) -> Row:
         try:
@@ -179,6 +196,7 @@ class ImageEncoder:
         params.use_gpu = params.device is not None
         params.n_threads, params.print_timings, params.warmup = self._threads, False, False
         params.image_min_tokens, params.image_max_tokens = min(FEWEST, self.most // 4), self.most
+        params.cb_eval = self._on_step
         log.forget()
         context = mtmd.mtmd_init_from_file(os.fsencode(self.path), self._model, params)
         if not context:

@@ -141,6 +141,7 @@ def for_vllm(name: str, original: Original, options: Options, host: str, port: i
 def for_ollama(files: PairFiles, options: Options, draft: int) -> Exported:
     """A Modelfile; `draft` 0 leaves the drafter out."""
     lines = [f"FROM {part}" for part in gguf_names.parts_of(files.target)]
+    lines += [f"FROM {files.encoder}"] if files.encoder else []
     if files.drafter and draft:
         lines += [f"DRAFT {part}" for part in gguf_names.parts_of(files.drafter)]
         lines.append(f"PARAMETER draft_num_predict {draft}")

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
+from support.drawn import png
 from support.mcp_config import write_config
 from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 
@@ -219,6 +220,7 @@ def test_files(start: Start, tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"This is {name}.\n")
     (tmp_path / "c.png").write_bytes(b"\x89PNG\0")
+    (tmp_path / "d.png").write_bytes(png())
     me = start()
     me.sees("hi", "Hello there.")
     me.sees(f"/file {tmp_path}/*.txt", "attached:", "a.txt, 3 tokens of 8192", "b.txt, 3 tokens")
@@ -228,6 +230,8 @@ def test_files(start: Start, tmp_path: Path) -> None:
     me.sees(f"/file {tmp_path}/c.png", "c.png is no picture that can be read here.")
     me.sees("/file", "a.txt, 3 tokens", "b.txt, 3 tokens")
     me.sees("/file none", "Nothing is attached.")
+    me.sees(f"/image {tmp_path}/d.png", "attached: [picture d.png 4x3], 100 tokens of 8192")
+    me.sees("/image none", "Nothing is attached.")
     me.sees("/read", "/read needs a path.")
     me.sees(f"/read {tmp_path}/missing.txt", "cannot be read")
     me.sees(f"/file {tmp_path}/b.txt", "attached:")

@@ -149,3 +149,21 @@ def test_else_one_sentence_says_what_helps(
 def test_a_pair_with_one_or_elsewhere_is_taken_as_it_is(offered: Any) -> None:
     for pair in (replace(PAIR, encoder=Path("e")), replace(PAIR, no_encoder="")):
         assert offered(Offering(pair), "") == (pair, "")
+
+
+def test_a_chat_that_begins_with_a_picture_is_offered_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `run`, before anything is loaded."""
+    from gemma_mtp.chat.start import Beginning, _files
+
+    env = FakeEnvironment(FakeEngine())
+    asked: list[str] = []
+
+    def with_encoder(files: PairFiles, options: Options) -> PairFiles:
+        asked.append(files.name)
+        return files
+
+    monkeypatch.setattr(env, "with_encoder", with_encoder)
+    _files(env, "tiny", Options(), Beginning())
+    assert not asked
+    _files(env, "tiny", Options(), Beginning(images=[Path("cat.png")]))
+    assert asked == ["tiny"]

@@ -3,6 +3,7 @@ drafts, a cache, exact mode, snapshots and states on the disk."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,9 @@ from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine, load
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import media
+from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.loaded_pair import LoadedPair
-from gemma_mtp.llama.media import ImageEncoder
+from gemma_mtp.llama.media import ImageEncoder, Picture
 
 WIDTH = 448  # of the built-in target's embeddings
 CAT, DOG = picture(200, 150), picture(120, 90, seed=5)
@@ -141,6 +143,29 @@ def test_a_picture_is_encoded_once(engine: Engine, monkeypatch: pytest.MonkeyPat
     reply(engine, ask(says("What is ", CAT, "?")))
     monkeypatch.setattr(ImageEncoder, "_encode", lambda *args: 1 / 0)
     reply(engine, ask(says("Now, what is ", CAT, "? And ", CAT, "?")))
+
+
+def test_a_reply_is_stopped_while_a_picture_is_encoded(
+    engine: Engine, fresh: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel = threading.Event()
+    encode = ImageEncoder._encode
+
+    def stop(self: ImageEncoder, seen: Picture) -> Row:
+        cancel.set()
+        return encode(self, seen)
+
+    monkeypatch.setattr(ImageEncoder, "_encode", stop)
+    request = ask(says("What is ", CAT, "?"))
+    *_, end = engine.reply(request, cancel)
+    assert isinstance(end, End)
+    assert (end.reason, end.token_ids) == ("cancelled", ())
+    encoder = engine.pair.encoder
+    assert encoder is not None
+    steps = encoder._steps
+    monkeypatch.undo()
+    assert reply(engine, request).token_ids == reply(fresh, request).token_ids
+    assert 0 < steps < encoder._steps
 
 
 def test_a_rewind_never_leaves_half_a_picture(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def test_llama_server_gets_both_files_and_drafts_as_a_pair() -> None:
     assert (found["--host"], found["--port"]) == ("127.0.0.1", "8080")
     assert "-ngl" not in found
     assert "-t" not in found
+
+
+def test_the_image_encoder_goes_along() -> None:
+    seeing = replace(PAIR, encoder=Path("/m/mmproj.gguf"))
+    assert flags(llama(Options(), files=seeing).command)["--mmproj"] == "/m/mmproj.gguf"
+    assert "--mmproj" not in llama(Options()).command
+    assert ollama(files=seeing)[:2] == ["FROM /m/my target.gguf", "FROM /m/mmproj.gguf"]
 
 
 def test_llama_server_samples_in_the_same_order_and_thinks_only_if_told_to() -> None:
