@@ -55,7 +55,7 @@ class Rows:
         if address != self._address or rows > len(self._view):
             numbers = (ctypes.c_float * (rows * self.width)).from_address(address)
             self._address = address
-            self._view = np.frombuffer(numbers, np.float32).reshape(rows, self.width)
+            self._view = np.frombuffer(memoryview(numbers), np.float32).reshape(rows, self.width)
         return self._view
 
     def row(self, pointer: Any) -> Row:
