@@ -51,11 +51,10 @@ class Rows:
 
     def at(self, pointer: Any, rows: int) -> NDArray[Any]:
         """[rows, width] numbers of the kind that is pointed to, or more rows."""
-        address = ctypes.addressof(pointer.contents)
+        address = ctypes.cast(pointer, ctypes.c_void_p).value or 0
         if address != self._address or rows > len(self._view):
-            numbers = (ctypes.c_float * (rows * self.width)).from_address(address)
-            self._address = address
-            self._view = np.frombuffer(memoryview(numbers), np.float32).reshape(rows, self.width)
+            array = np.ctypeslib.as_array(pointer, shape=(rows, self.width))
+            self._address, self._view = address, array
         return self._view
 
     def row(self, pointer: Any) -> Row:
