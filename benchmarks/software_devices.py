@@ -2,7 +2,8 @@
 
     python benchmarks/software_devices.py build FOLDER [--archive FILE]
     python benchmarks/software_devices.py rpc FOLDER [--pairs tiny dense experts] [--tokens 32]
-    python benchmarks/software_devices.py vulkan FOLDER [--pairs tiny] [--tokens 8]
+    python benchmarks/software_devices.py vulkan FOLDER [--pairs tiny] [--tokens 8] [--layers 6]
+        [--flash-attn off]
     python benchmarks/software_devices.py rpc FOLDER --options [--pairs tiny]
     python benchmarks/software_devices.py vanish FOLDER
     python benchmarks/software_devices.py tests FOLDER
@@ -133,7 +134,7 @@ def surroundings(folder: Path, addresses: list[str]) -> dict[str, str]:
 # What the process does that finds the devices.
 
 
-def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
+def pairs(names: list[str], scratch: Path, layers: int) -> Iterator[Any]:
     """The built-in pair, and small ones with random weights: dense, and with experts."""
     from gemma_mtp.api import PairFiles
     from gemma_mtp.models.catalogue import load_catalogue
@@ -141,7 +142,7 @@ def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
     from gemma_mtp.models.store import Store
 
     catalogue = load_catalogue()
-    small: dict[str, Any] = {"layers": 12, "width": 512, "vocabulary": 32_768}
+    small: dict[str, Any] = {"layers": layers, "width": 512, "vocabulary": 32_768}
     changed = {
         "dense": ("12b", {**small, "feed_forward": 2048}),
         "experts": ("26b", {**small, "experts": 16, "experts_used": 4}),
@@ -162,7 +163,11 @@ def pairs(names: list[str], scratch: Path) -> Iterator[Any]:
 
 
 def ways(
-    files: Any, gpus: tuple[Any, ...], context: int = CONTEXT, shortlists: bool = False
+    files: Any,
+    gpus: tuple[Any, ...],
+    context: int = CONTEXT,
+    shortlists: bool = False,
+    flash_attn: str = "auto",
 ) -> Iterator[tuple[str, Any]]:
     """Placements of a pair by name; `shortlists`: with room to choose candidates there."""
     from gemma_mtp.api import LoadOptions
@@ -174,7 +179,7 @@ def ways(
     one = gpus[:1]
 
     def chosen(devices: tuple[Any, ...], **options: Any) -> Any:
-        wished = LoadOptions(context=context, **options)
+        wished = LoadOptions(context=context, flash_attn=flash_attn, **options)
         shape, weights, wanted = asked(files, wished)
         found = shape, weights, replace(wanted, shortlist=shortlists)
         return next(placements(files, wished, devices, found))
@@ -205,7 +210,7 @@ def _parted(whole: Any, gpus: tuple[Any, ...]) -> Any:
     return replace(whole, gpus=(first, second), drafter=gpus[1].name)
 
 
-def check(names: list[str], tokens: int, options: bool) -> int:
+def check(names: list[str], tokens: int, options: bool, layers: int, flash_attn: str) -> int:
     """Compare, print, and count errors; `options`: those that are measured."""
     from gemma_mtp.models.machine import this_machine
 
@@ -215,8 +220,11 @@ def check(names: list[str], tokens: int, options: bool) -> int:
     print("device", *(f"{gpu.name} ({gpu.description})" for gpu in gpus))
     wrong = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for files in pairs(names, Path(scratch)):
-            wrong += (check_options if options else check_pair)(files, gpus, tokens)
+        for files in pairs(names, Path(scratch), layers):
+            if options:
+                wrong += check_options(files, gpus, tokens)
+            else:
+                wrong += check_pair(files, gpus, tokens, flash_attn)
     return wrong
 
 
@@ -273,16 +281,18 @@ def forced(options: Any) -> Any:
     return OnDevice(DeviceChoice(options), lambda options: True)
 
 
-def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
+def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int, flash_attn: str) -> int:
     """One pair in all placements."""
     from gemma_mtp.api import ON_CPU, LoadOptions
     from gemma_mtp.engine.engine import load
 
-    options = LoadOptions(context=CONTEXT, threads=1, log_file=Path(os.devnull))
+    options = LoadOptions(
+        context=CONTEXT, threads=1, flash_attn=flash_attn, log_file=Path(os.devnull)
+    )
     wrong = 0
     with closing(load(files, options, placement=ON_CPU)) as cpu:
         plain = {asked: written(cpu, asked) for asked in requests(tokens)}
-        for name, placement in ways(files, gpus):
+        for name, placement in ways(files, gpus, flash_attn=flash_attn):
             begun = time.monotonic()
             with closing(load(files, options, placement=placement)) as there:
                 texts = [same(cpu, there, asked, end) for asked, end in plain.items()]
@@ -400,6 +410,8 @@ def main() -> int:
     parser.add_argument("--archive", type=Path, help="llama-cpp-python's source archive")
     parser.add_argument("--pairs", nargs="*", default=["tiny", "dense", "experts"])
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--layers", type=int, default=12, help="of dense and experts")
+    parser.add_argument("--flash-attn", choices=("auto", "on", "off"), default="auto")
     parser.add_argument("--options", action="store_true", help="with those that are measured")
     args = parser.parse_args()
     if args.what == "build":
@@ -409,8 +421,9 @@ def main() -> int:
     if args.what == "vanish":
         return vanish(args.folder)
     if args.what == "check":  # the process that finds the devices
-        return int(check(args.pairs, args.tokens, args.options) > 0)
+        return int(check(args.pairs, args.tokens, args.options, args.layers, args.flash_attn) > 0)
     words = [str(Path(__file__)), "check", str(args.folder), "--tokens", str(args.tokens)]
+    words += ["--layers", str(args.layers), "--flash-attn", args.flash_attn]
     words += ["--pairs", *args.pairs, *(["--options"] if args.options else [])]
     if args.what == "tests":
         words = ["-m", "pytest", "-p", "no:cacheprovider", "-rs", str(HERE.parent / DEVICE_TESTS)]

@@ -38,6 +38,15 @@ CURVES = (
     Curve("GPU cliff", (1.0, 1.05, 1.1, 1.15, 1.9, 1.95, 2.0, 2.05), 0.08, 0.01),
 )
 
+# Cards that take some 4 milliseconds for a plain step, and a quarter to three quarters of that more
+# where a graph has to be built first.
+KINDS = (("dense", 0.02, 0.08), ("experts", 0.12, 0.08), ("steep", 0.25, 0.12))
+FAST = tuple(
+    Curve(f"{name}, {rebuild}", _line(slope), draft_step, rebuild)
+    for rebuild in (0.25, 0.5, 0.75)
+    for name, slope, draft_step in KINDS
+)
+
 # Where drafting does not pay, at the rates at which drafts are accepted in `LOSING_TEXTS`.
 BUILT_IN = Curve(
     "built-in", (1.00, 1.65, 2.29, 3.05, 3.73, 4.70, 5.24, 5.42), 0.33, 0.6, deciding=0.12

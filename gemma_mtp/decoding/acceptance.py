@@ -65,12 +65,16 @@ class Acceptance:
         self._positions = [_Rate() for _ in range(longest)]
         self._pooled = [_Rate() for _ in prior.by_confidence]
         self._buckets = [[_Rate() for _ in prior.by_confidence] for _ in range(longest)]
+        # What was asked since the last `record`: a round asks for the same again with each draft.
+        self._known: dict[tuple[int, float, float], float] = {}
+        self._known_by_position: dict[float, list[float]] = {}
 
     def record(self, confidences: Sequence[float], matched: int) -> None:
         """Of these drafts the first `matched` agreed with the target; the one after them, if there
         is one, did not, and what lies behind it was not judged."""
         for rate in self._positions:
             rate.fade(POSITION_MEMORY)
+        self._forget()
         at_position = self.by_position(len(confidences))
         for i, confidence in enumerate(confidences[: matched + 1]):
             informed = self._by_confidence(i, confidence)
@@ -83,25 +87,36 @@ class Acceptance:
             for rate in (self._pooled[bucket], self._buckets[i][bucket]):
                 rate.fade(self._prior.memory)
                 rate.record(i < matched)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_by_position.clear()
 
     def by_position(self, longest: int, optimism: float = 0.0) -> list[float]:
         """Chance of each position; one without data is like the one before it.
 
         `optimism`: so many successes are counted in addition, which matters where little is known.
         """
-        chances: list[float] = []
-        guess, weight = self._prior.by_position, GUESS_WEIGHT
-        for rate in self._positions[:longest]:
-            guess, weight = rate.towards(guess, weight, optimism), NEIGHBOUR_WEIGHT
-            chances.append(guess)
-        return chances
+        chances = self._known_by_position.get(optimism)
+        if chances is None:
+            chances = self._known_by_position[optimism] = []
+            guess, weight = self._prior.by_position, GUESS_WEIGHT
+            for rate in self._positions:
+                guess, weight = rate.towards(guess, weight, optimism), NEIGHBOUR_WEIGHT
+                chances.append(guess)
+        return chances[:longest]
 
     def of(self, position: int, confidence: float, optimism: float = 0.0) -> float:
         """Chance of a draft at `position` (0 is the first) of which the drafter is this sure."""
-        informed = self._by_confidence(position, confidence, optimism)
-        at_position = self.by_position(position + 1, optimism)[-1]
-        trust = (1 + tanh(self._evidence / 2)) / 2  # the logistic function, without overflow
-        return trust * informed + (1 - trust) * at_position
+        key = position, confidence, optimism
+        chance = self._known.get(key)
+        if chance is None:
+            informed = self._by_confidence(position, confidence, optimism)
+            at_position = self.by_position(position + 1, optimism)[-1]
+            trust = (1 + tanh(self._evidence / 2)) / 2  # the logistic function, without overflow
+            chance = self._known[key] = trust * informed + (1 - trust) * at_position
+        return chance
 
     def _by_confidence(self, position: int, confidence: float, optimism: float = 0.0) -> float:
         bucket = bisect_right(self._prior.bounds, confidence)

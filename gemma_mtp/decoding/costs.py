@@ -142,6 +142,9 @@ class CostCurve:
             self._rebuilds.append(min(seconds - self.verify(width), cheapest))
             if len(self._rebuilds) >= FEWEST_REBUILDS:
                 self.rebuild = max(median(self._rebuilds), 0.0)
+        elif self._rebuilds:
+            cheapest = min(self.verify(w) for w in self._widths)
+            self._time_roughly(width, math.log(max(seconds - min(self._rebuilds), cheapest)))
         else:
             self._time_roughly(width, cost)
 
@@ -163,7 +166,8 @@ class CostCurve:
 
     def _time_roughly(self, width: int, cost: float) -> None:
         """Better than nothing: a width that is too dear even so need not be timed any further. Of
-        two such timings the smaller is believed, since one may be a stall."""
+        two such timings the smaller is believed, since one may be a stall, or the first may have
+        been when nothing was known of rebuilds."""
         known = self._widths.get(width)
         if known is None:
             known = self._widths[width] = _Width(cost, self._level, self._rounds)

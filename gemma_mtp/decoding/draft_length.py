@@ -23,7 +23,7 @@ from gemma_mtp.decoding.acceptance import Acceptance
 from gemma_mtp.decoding.allowance import Allowance
 from gemma_mtp.decoding.costs import FROM_MEMORY, CostBook, CostCurve, Guess
 from gemma_mtp.decoding.draft_policy import Choice, DraftPolicy, drafter_of
-from gemma_mtp.decoding.draft_value import DraftValue, cheapest_widths
+from gemma_mtp.decoding.draft_value import DraftValue, change_costs, cheapest_widths
 from gemma_mtp.decoding.drafters import Source
 from gemma_mtp.decoding.outcome import Proposal, Round
 from gemma_mtp.decoding.rest import Rest
@@ -85,7 +85,9 @@ class AutoDraft(DraftPolicy):
         self._optimistic_rounds -= 1
         self._optimism, self._probed = 0.0, None
         self._limit, self._min_width = min(limit, LONGEST), min_width
-        widths = cheapest_widths(self.curve, self._limit, min_width, self._last_width)
+        rate = self._rate_lately(self.curve.verify(min_width))
+        changes = change_costs(self.curve, self._at_best, rate, self._last_width)
+        widths = cheapest_widths(self.curve, self._limit, min_width, changes)
         self._value = DraftValue(widths, self.curve.draft_step, self._rate_lately(widths[0][0]))
         if limit < 1 or not self._comparable:
             return 0
@@ -226,11 +228,8 @@ class AutoDraft(DraftPolicy):
         """The width of this round, if it is to be one that times a width."""
         if self._first_drafts_due and not any(self._offered.values()):
             return None
-        chances = self._chances([])
-        each = zip_longest(chances, *self._offered.values(), fillvalue=0.0)
-        at_best = [max(position) for position in each]
         outlook = Outlook(
-            *(self.curve, self._value.rate, chances, at_best),
+            *(self.curve, self._value.rate, self._chances([]), self._at_best),
             *(self._draft_step, self._min_width, self._guess),
         )
         return self.width_probes.next(outlook, self._min_width, self._limit + 1, self.allowance)
@@ -253,6 +252,12 @@ class AutoDraft(DraftPolicy):
         """Tokens per second reached lately, and at least those of plain rounds."""
         lately = self._tokens / self._seconds if self._seconds else 0.0
         return max(1 / plain, lately)
+
+    @property
+    def _at_best(self) -> list[float]:
+        """P1, P2, ... of drafts or of what was offered last, whichever is likelier."""
+        each = zip_longest(self._chances([]), *self._offered.values(), fillvalue=0.0)
+        return [max(position) for position in each]
 
     def _chances(self, confidences: Sequence[float]) -> list[float]:
         """P1, P2, ... of a draft: by confidence for what is drafted, by position for the rest;

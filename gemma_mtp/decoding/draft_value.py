@@ -13,12 +13,15 @@ brought otherwise (Dinkelbach, 1967, on ratios). Knows only numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
 
 from gemma_mtp.decoding.costs import CostCurve
+
+THERE_AND_BACK = 2  # builds of a graph
+STAY = 16  # rounds of one width over which the build of its graph is spread
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,39 @@ class DraftValue:
 
 
 def cheapest_widths(
-    curve: CostCurve, longest: int, min_width: int, last_width: int
+    curve: CostCurve, longest: int, min_width: int, changes: Mapping[int, float]
 ) -> list[tuple[float, int]]:
     """For 0 to `longest` drafts the seconds of verifying them and the width that takes the least,
-    at least `min_width`: a wider one may well be cheaper. Infinite where none was timed."""
-    # A change of width costs once, a width stays for a while.
-    change = curve.rebuild / 2
+    at least `min_width`: a wider one may well be cheaper, with `changes` of width reckoned in.
+    Infinite where none was timed."""
     prices: list[tuple[float, int]] = []
     cheapest, width = inf, 0
     for wider in range(max(longest + 1, min_width), 0, -1):
-        if wider >= min_width and (cost := curve.verify(wider)) <= cheapest:
+        cost = curve.verify(wider) + changes.get(wider, 0.0)
+        if wider >= min_width and cost <= cheapest:
             cheapest, width = cost, wider
-        prices.append((cheapest + (change if width != last_width else 0.0), width))
+        prices.append((cheapest, width))
     return prices[::-1]
+
+
+def change_costs(
+    curve: CostCurve, chances: Sequence[float], rate: float, last_width: int
+) -> dict[int, float]:
+    """Seconds that a round of each width costs because the one before was `last_width` wide.
+
+    Where a width is worth less in the long run, as drafts are accepted with these chances in
+    general, it is left again, so that the graph is built there and back. Where it is worth more it
+    stays for a while.
+    """
+    tokens = list(accumulate(chances, initial=0.0))
+
+    def in_the_long_run(width: int) -> float:
+        drafts = min(width - 1, len(chances))
+        return tokens[drafts] - rate * (curve.verify(width) + drafts * curve.draft_step)
+
+    here = in_the_long_run(last_width) if last_width in curve else -inf
+    return {
+        width: curve.rebuild * (THERE_AND_BACK if in_the_long_run(width) < here else 1 / STAY)
+        for width in curve.widths
+        if width != last_width
+    }

@@ -139,8 +139,8 @@ def _sampler() -> Any:
 
 def in_order(ids: NDArray[np.int32], logits: Row, again: Again) -> list[Shortlist]:
     """Shortlists of rows [n, SHORTLIST], in whatever order the device left their tokens."""
-    order = np.lexsort((ids, -logits))
-    sorted_ids = np.take_along_axis(ids, order, 1).astype(np.int64)
-    sorted_logits = np.take_along_axis(logits, order, 1)
-    pairs = zip(sorted_ids, sorted_logits, strict=True)
-    return [Shortlist(*pair, partial(again, i)) for i, pair in enumerate(pairs)]
+    found = []
+    for i, (own, values) in enumerate(zip(ids, logits, strict=True)):
+        order = np.lexsort((own, -values))
+        found.append(Shortlist(own[order].astype(np.int64), values[order], partial(again, i)))
+    return found

@@ -213,3 +213,15 @@ def test_a_damaged_or_unwritable_memory_is_no_error(tmp_path, pair):
     blocked = CostMemory(file / "below a file", pair, LoadOptions(), "1")
     blocked.keep(info(), measured())
     assert blocked.recall(info()).curves == {}
+
+
+def test_what_building_a_graph_takes_is_not_counted_for_a_width_that_was_timed_once():
+    """Else, where that takes long, a width is given up that would pay."""
+    curve = CostCurve()
+    for _ in range(3):
+        curve.verified(1, 1.0, changed=False)
+    curve.verified(1, 1.75, changed=True)
+    curve.verified(4, 2.5, changed=True)
+    assert curve.verify(4) == pytest.approx(1.75)
+    curve.verified(8, 1.2, changed=True)  # was built quicker than ever; no width is the cheapest so
+    assert curve.verify(8) == pytest.approx(1.0)

@@ -136,9 +136,36 @@ def test_it_finds_the_cheap_width_beyond_the_dear_ones():
 
 def test_a_short_draft_is_padded_to_a_cheaper_width():
     policy = knowing(GROUPS_OF_FOUR)
-    Machine(GROUPS_OF_FOUR).play(policy, 1000, uninformed(0.9))
+    machine = Machine(GROUPS_OF_FOUR).play(policy, 1000, uninformed(0.9))
     policy.begin(SOURCES, 8, 1, 100)
+    while policy.trying:  # that round would time some width, whatever is drafted
+        machine.round(policy, uninformed(0.9), 1, 1.0)
+        policy.begin(SOURCES, 8, 1, 100)
     assert policy.verify([0.99, 0.99]) == (2, 4)
+
+
+@pytest.mark.parametrize("kind", [uninformed, informed])
+@pytest.mark.parametrize("rebuild", [0.25, 0.6])
+def test_where_a_graph_takes_long_to_build_the_width_stays(rebuild, kind):
+    """A fast card: the first round of a width takes a quarter of a plain step longer, or more."""
+    runs = [Machine(SMOOTH, s, rebuild=rebuild) for s in range(4)]
+    for machine in runs:
+        machine.play(knowing(SMOOTH), 2000, kind(0.75))
+        widths = [r.width for r in machine.rounds]
+        assert np.mean([a != b for a, b in pairwise(widths)]) < 0.1
+    assert np.mean([m.rate for m in runs]) > 0.95 * best_fixed(SMOOTH, kind(0.75), rebuild=rebuild)
+
+
+def test_a_short_draft_is_padded_where_building_another_graph_would_take_longer():
+    policy = knowing(SMOOTH)
+    machine = Machine(SMOOTH, rebuild=0.6).play(policy, 1000, uninformed(0.9))
+    policy.begin(SOURCES, 8, 1, 100)
+    while policy.trying:
+        machine.round(policy, uninformed(0.9), 1, 1.0)
+        policy.begin(SOURCES, 8, 1, 100)
+    kept, width = policy.verify([0.99])
+    assert kept == 1
+    assert width == machine.rounds[-1].width > 2
 
 
 def test_it_stops_drafting_when_nothing_pays_and_looks_again_now_and_then():

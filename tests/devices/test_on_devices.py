@@ -91,6 +91,18 @@ def test_a_small_pair_goes_to_the_gpu_by_itself(gpus: tuple[Device, ...]) -> Non
         assert engine.info.placement.drafter == engine.info.placement.gpus[0].name
 
 
+def test_options_are_chosen_once_and_kept(
+    gpus: tuple[Device, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
+    choices = []
+    for _ in range(2):
+        with closing(pairs.load(TINY, OPTIONS, lambda share: True)) as engine:
+            choices.append(engine.info.device_choice)
+    assert choices[0].duels  # each has timings that no second try would give again
+    assert choices[1] == choices[0]
+
+
 def test_a_device_that_vanishes_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     if not os.environ.get("SOFTWARE_DEVICES"):
         pytest.skip("no device is made of software here")

@@ -15,14 +15,17 @@ from support.bench_engine import TINY, CurveEngine
 from support.fakes import invoke
 
 from gemma_mtp import paths
+from gemma_mtp.api import DeviceChoice, DeviceOptions, Duel, to_json
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.measure.bench.limit import Limit
 from gemma_mtp.measure.bench.report_page import about_machine, as_json, page
 from gemma_mtp.measure.bench.report_runs import PLAN, Measured, measure_pair
 from gemma_mtp.models.machine import Device, Machine
 
+LONGER = DeviceOptions(2048)
+CHOICE = DeviceChoice(LONGER, (Duel(LONGER, DeviceOptions(), 1.5, 1.0, won=True),))
 ABOUT = {"model": "e2b", "random_weights": False, "weights": "Q4_0", "parameters": 5 * 10**9,
-         "gpu_layers": 36, "cpu_experts": 0}  # fmt: skip
+         "gpu_layers": 36, "cpu_experts": 0, "device_choice": to_json(CHOICE)}  # fmt: skip
 
 
 class Clock:
@@ -62,6 +65,7 @@ def test_each_chance_has_its_column_and_the_drafters_own_drafts_theirs() -> None
     assert "| 3 | 17.0 (0.85) | 31.3 (1.56) | 24.9 (1.24) |" in shown
     assert "| auto / best fixed |" in shown
     assert "**e2b, Q4_0**, 36 layers on the GPU" in shown
+    assert f"\nFastest there: {CHOICE.in_words}.\n" in shown
     text = shown.partition("```json\n")[2].removesuffix("\n```")
     assert [at["acceptance"] for at in json.loads(text)["pairs"][0]["at"]] == [0.5, 0.9, None]
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gemma_mtp import __version__
-from gemma_mtp.api import to_json
+from gemma_mtp.api import DeviceChoice, from_json, to_json
 from gemma_mtp.measure.bench.report import costs_json, plain_step, results_json
 from gemma_mtp.measure.bench.report_runs import Measured, in_words
 from gemma_mtp.measure.bench.results import Results
@@ -136,7 +136,12 @@ def _pair_lines(pair: Measured) -> list[str]:
         lines.append(_row([draft, *(_cell(pair.by_acceptance[at], draft) for at in columns)]))
     best = (pair.by_acceptance[at].auto_vs_best for at in columns)
     lines.append(_row(["auto / best fixed", *("-" if b is None else f"{b:.2f}" for b in best)]))
-    return [*lines, "", *_costs_in_words(pair), *pair.skipped]
+    return [*lines, "", *_choice_in_words(about), *_costs_in_words(pair), *pair.skipped]
+
+
+def _choice_in_words(about: Mapping[str, Any]) -> list[str]:
+    choice: DeviceChoice = from_json(DeviceChoice, about["device_choice"])
+    return [f"Fastest there: {choice.in_words}."] if choice.in_words else []
 
 
 def _cell(results: Results, draft: str) -> str:
