@@ -212,7 +212,7 @@ def test_an_error_outside_of_everything_hands_the_line_back(
 ) -> None:
     talk = Talk()
     with monkeypatch.context() as patched:
-        patched.setattr("gemma_mtp.chat.sending.compose", broken)
+        patched.setattr("gemma_mtp.chat.sending.message_of", broken)
         shown = talk.run("hi")
     assert shown == f">>> hi\nThis failed: the tokenizer broke\n{BACK}"
     assert talk.offered == ["", "hi"]
