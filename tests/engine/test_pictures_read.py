@@ -16,6 +16,7 @@ from support.own_route import MARKER, OwnRoute
 from support.pairs import TINY, with_template
 
 from gemma_mtp.api import (
+    DeviceOptions,
     End,
     Image,
     Keeping,
@@ -296,10 +297,10 @@ def test_without_memory_for_a_picture_text_goes_on(
     told = reply(engine, ask(says("Hello.")))
     whole, make = engine.pair.target.most_at_once, LoadedPair._make_contexts
 
-    def narrow(pair: LoadedPair, size: int, at_once: int) -> None:
+    def narrow(pair: LoadedPair, size: int, device: DeviceOptions, at_once: int) -> None:
         if at_once > whole:
             raise DoesNotFit("no memory")
-        make(pair, size, at_once)
+        make(pair, size, device, at_once)
 
     monkeypatch.setattr(LoadedPair, "_make_contexts", narrow)
     with pytest.raises(DoesNotFit, match="There is no memory to read a picture") as refused:

@@ -139,7 +139,7 @@ def test_a_pipe_into_chat_is_answered_like_run(home: dict[str, str]) -> None:
         (["run", "tiny", "word " * 9000], 5, "8192"),
         (["run", "tiny", "hi", "--max-tokens", "1", "--fail-on-length"], 3, ""),
         (["run", "tiny", "hi", "--draft", "17"], 2, "16"),
-        (["run", "tiny", "photo.png"], 2, "mages"),
+        (["run", "tiny", "photo.png"], 2, "--image photo.png"),
     ],
 )
 def test_mistakes_end_with_their_status_and_one_sentence(
