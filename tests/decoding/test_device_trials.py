@@ -69,6 +69,14 @@ def test_longer_pieces_are_tried_as_long_as_they_are_faster() -> None:
     assert not any(options.piece == 2048 for options in whole.timed)
 
 
+def test_what_a_longer_piece_seems_to_gain_in_writing_is_noise_and_what_it_costs_there_counts() -> (
+    None
+):
+    assert Device(writing={1024: 0.5}, reading={1024: 1.15}).choice().options.piece == 512
+    assert Device(writing={1024: 1.2}, reading={1024: 0.8}).choice().options.piece == 512
+    assert Device(writing={1024: 1.02}, reading={1024: 0.8}).choice().options.piece == 1024
+
+
 def test_a_piece_that_ctrl_c_would_wait_for_too_long_is_not_taken() -> None:
     slow = LONGEST_PIECE / 1024 / 0.5
     assert Device(reading={1024: 0.49}, token=slow).choice().options.piece == 1024
