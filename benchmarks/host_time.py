@@ -11,7 +11,8 @@ text, events. So a processor that waits has its caches to itself, as beside a re
 Printed is the time of a round less that of the device, in microseconds: of the tenth of all rounds
 that other programs disturbed least, for each draft length, without anything, held to a JSON schema,
 and with tools offered. Drafts are accepted by chance (0.75). A digest says whether two versions
-write the same tokens; there the drafts are judged.
+write the same tokens; there the drafts are judged. With --shortlists the card chooses the 128
+likeliest tokens of each row, and their logits are all that comes; the digest is the same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import ctypes
 import json
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter, sleep
@@ -32,6 +34,7 @@ import numpy as np
 from llama_cpp import llama_cpp_ext
 
 from gemma_mtp.api import (
+    SHORTLIST,
     DraftSetting,
     End,
     Grammar,
@@ -82,7 +85,15 @@ class Card:
         self._hidden = (ctypes.c_float * (WIDEST * target.embedding_width))()
         self._pointers = [ctypes.cast(a, ctypes.POINTER(ctypes.c_float)) for a in
                           (self._rows, self._hidden)]  # fmt: skip
+        self._best = np.argsort(-self._bank, axis=1)[:, :SHORTLIST].astype(np.int32)
+        self._short = np.zeros((WIDEST, self._width), np.float32)
+        self._ids = np.zeros((WIDEST, self._width), np.int32)
         llama_cpp.llama_decode = self._decode
+        llama_cpp.llama_get_sampled_candidates_count_ith = lambda context, row: SHORTLIST
+        llama_cpp.llama_get_sampled_logits_ith = self._shortlists
+        llama_cpp.llama_get_sampled_candidates_ith = lambda context, row: np.ctypeslib.as_ctypes(
+            self._ids
+        )
         llama_cpp.llama_get_logits = self._logits
         llama_cpp_ext.llama_get_embeddings_nextn_ith = lambda context, row: self._pointers[1]
 
@@ -95,7 +106,9 @@ class Card:
         rows = min(batch.n_tokens, WIDEST)
         for i in range(rows):  # what comes after a position is the same for target and drafter
             place = batch.pos[batch.n_tokens - rows + i] if context == self._target else self._at()
+            best = self._best[place % ROWS]
             self._view[i] = self._bank[place % ROWS]
+            self._ids[i, :SHORTLIST], self._short[i, :SHORTLIST] = best, self._view[i, best]
         step, draft, row = self._seconds
         seconds = step + row * (rows - 1) if context == self._target else draft
         self._last = batch.pos[batch.n_tokens - 1]
@@ -112,6 +125,10 @@ class Card:
         while perf_counter() < self._ready:
             sleep(0)  # others may run Python meanwhile, as while a real call waits
         return self._pointers[0]
+
+    def _shortlists(self, context: Any, row: int) -> Any:
+        self._logits(context)
+        return np.ctypeslib.as_ctypes(self._short)
 
 
 def reply(
@@ -145,11 +162,13 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=4.0, help="milliseconds of a plain step")
     parser.add_argument("--row", type=float, default=0.1, help="of each row more")
     parser.add_argument("--draft", type=float, default=0.3, help="of a draft step")
+    parser.add_argument("--shortlists", action="store_true", help="the card chooses candidates")
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     target, drafter = args.files
     engine = load(PairFiles("pair", target, drafter), LoadOptions(threads=1, context=2048))
+    engine.pair.use(replace(engine.pair.device, shortlist=args.shortlists))
     engine.plain_steps(1).is_due = lambda rounds, position: False  # type: ignore[method-assign]
     card = Card(engine, args)
     for kind, more in KINDS.items():
