@@ -16,18 +16,27 @@ MOST_PIXELS = 1 << 26
 """As many as 8192 x 8192: more than most cameras give. Decoding takes some ten bytes for each."""
 
 KINDS = "PNG, JPEG, GIF and BMP are."  # what llama.cpp decodes
+SAVE = "Save it as one of these first."
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg",
                b"GIF87a": "image/gif", b"GIF89a": "image/gif", b"BM": "image/bmp"}  # fmt: skip
-WEBP = "image/webp"
+_OTHERS = {b"%PDF": "a PDF document", b"II*\0": "a TIFF picture", b"MM\0*": "a TIFF picture"}
+_FORMS = {b"WEBP": "a WebP picture", b"heic": "a HEIC picture", b"heix": "a HEIC picture",
+          b"mif1": "a HEIC picture", b"avif": "an AVIF picture"}  # fmt: skip
+"""What files of other kinds are called, by their first bytes, and by those from 8 to 11."""
 _EXIF, _IMAGE_BEGINS, _ORIENTATION = 0xE1, 0xDA, 0x112
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of a JPEG from 0xC0 to 0xCF that say nothing of its size
 
 
 def kind_of(data: bytes) -> str:
     """The media type, such as image/png; "" for what is no picture of a known kind."""
-    if data[8:12] == b"WEBP" and data.startswith(b"RIFF"):
-        return WEBP
     return next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), "")
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is called that people take for a picture that can be read; "" if not known."""
+    if data.startswith(b"RIFF") or data[4:8] == b"ftyp":
+        return _FORMS.get(data[8:12], "")
+    return next((name for start, name in _OTHERS.items() if data.startswith(start)), "")
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
@@ -57,10 +66,9 @@ def named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
 
 def check_picture(data: bytes, name: str) -> None:
     """Raise UsageError, with a sentence about `name`, for what is no picture that can be read."""
-    kind = kind_of(data)
-    if kind == WEBP:
-        raise UsageError(f"{name} is a WebP picture, which cannot be read here.", KINDS)
-    if not kind:
+    if not kind_of(data):
+        if other := _other_kind(data):
+            raise UsageError(f"{name} is {other}, which cannot be read here.", f"{KINDS} {SAVE}")
         raise UsageError(f"{name} is no picture that can be read here.", KINDS)
     size = size_of(data)
     if size is None:

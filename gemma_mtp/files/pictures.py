@@ -15,7 +15,9 @@ from gemma_mtp.files.reading import Say
 from gemma_mtp.text import byte_size
 
 LARGEST = 16 << 20  # bytes of one picture; photographs have a third of that
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".heic", ".heif", ".avif",
+            ".tif", ".tiff")  # fmt: skip
+"""How files are named that people mean as pictures; `picture` says which of them cannot be read."""
 UNNAMED = "This"  # what a picture without a name is called
 
 __all__ = ["KINDS", "LARGEST", "SUFFIXES", "UNNAMED", "described", "kind_of", "picture", "read",

@@ -60,13 +60,32 @@ def test_segments_that_never_end() -> None:
     [
         (b"", "cat.png is no picture that can be read here."),
         (b"<svg/>", "cat.png is no picture that can be read here."),
-        (webp(), "cat.png is a WebP picture, which cannot be read here."),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "cat.png is no picture that can be read here."),
     ],
 )
 def test_what_is_none(data: bytes, said: str) -> None:
     with pytest.raises(UsageError) as error:
         pictures.picture(data, "cat.png")
     assert (str(error.value), error.value.hint) == (said, pictures.KINDS)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (webp(), "a WebP picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(8), "a HEIC picture"),
+        (b"\0\0\0\x18ftypmif1" + bytes(8), "a HEIC picture"),
+        (b"\0\0\0\x18ftypavif" + bytes(8), "an AVIF picture"),
+        (b"II*\0" + bytes(8), "a TIFF picture"),
+        (b"%PDF-1.4\n", "a PDF document"),
+    ],
+)
+def test_what_phones_scanners_and_web_pages_give_is_called_by_its_name(
+    data: bytes, kind: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^it is {kind}, which cannot be read here") as error:
+        pictures.picture(data, "it")
+    assert error.value.hint == f"{pictures.KINDS} Save it as one of these first."
 
 
 def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
