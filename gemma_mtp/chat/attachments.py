@@ -21,7 +21,10 @@ from gemma_mtp.text import clean
 
 T = TypeVar("T")
 ONLY_NAMED = "Of {} only the name is sent: {}"
+NOT_HERE = "it is no file on this machine."
 MARKS = ".,;:!?)\"'"  # what may follow a path in a sentence
+_WORDS = re.compile(r""""[^"]+"|'[^']+'|(?:\\.|\S)+""")
+_SEPARATOR = re.compile(r"[/\\]")
 
 
 def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
@@ -119,7 +122,7 @@ def _matching(word: str) -> list[Path]:
 
 
 def _named(word: str) -> list[Path]:
-    path = Path(word).expanduser()
+    path = reading.named_path(word)
     if path.is_dir():
         raise UsageError(f"{word} is a folder.", f"{word.rstrip('/')}/* names the files in it.")
     if path.exists() or not re.search(r"[*?\[]", word):
@@ -167,9 +170,19 @@ def _pictures_in(text: str) -> Iterator[str]:
             yield from (word for word in words if is_picture(word) and is_file(word))
 
 
+def pictures_missing(text: str) -> list[str]:
+    """What a line names as pictures are named, by a path or an address, that is no file here. Code
+    of several lines names many, and means none of them."""
+    if "\n" in text:
+        return []
+    words = [word.rstrip(MARKS).lstrip("(\"'") for word in _WORDS.findall(text)]
+    found = (word for word in words if is_picture(word) and _SEPARATOR.search(word))
+    return [*dict.fromkeys(word for word in found if not is_file(word))]
+
+
 def is_file(word: str) -> bool:
     """Whether a word is the path of a file here, whatever else it may be."""
     try:
-        return Path(word).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
+        return reading.named_path(word).is_file()
+    except (OSError, ValueError, RuntimeError, UsageError):
         return False

@@ -29,6 +29,8 @@ def feed(chat: Chat, line: str) -> None:
         if text.lower() in verbs.ASKING:
             chat.note("/help lists the commands.")
         send(chat, text)
+    elif chat.attached:
+        chat.note("What is attached goes along with the next message; /file lists it.")
 
 
 def _leave_or_send(chat: Chat, text: str) -> None:

@@ -18,6 +18,8 @@ from gemma_mtp.text import counted
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
 
+UNSEEN = "There are pictures in this conversation, and {} has no image encoder here."
+WAY_OUT = "/model NAME takes a model that has one, /new begins without them."
 NO_ENCODER = "{} has no image encoder here, so it cannot read pictures."
 
 
@@ -40,6 +42,9 @@ def attach_pictures(chat: Chat, pictures: Sequence[Image]) -> None:
     chat.attached += fresh.values()
     for line in lines:
         chat.note(f"attached: {line}")
+    for image in pictures:
+        if image.data in seen:
+            chat.note(f"{described(image)} is attached already.")
 
 
 def attach_again(chat: Chat, message: Message) -> None:
@@ -50,6 +55,14 @@ def attach_again(chat: Chat, message: Message) -> None:
     if again:
         names = " ".join(map(described, again))
         chat.note(f"Attached to the next message: {names}; /image none takes that away.")
+
+
+def tell_of_unseen(chat: Chat) -> None:
+    """Say so where pictures were shown earlier, and the model that has just come cannot read them:
+    no message can be sent then."""
+    earlier = any(message.images for message in chat.conversation.messages())
+    if earlier and not chat.engine.info.images:
+        chat.note(f"{UNSEEN.format(chat.model)} {WAY_OUT}")
 
 
 def in_words(chat: Chat, image: Image) -> str:

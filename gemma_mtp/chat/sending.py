@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.attachments import ONLY_NAMED, only_pictures, pictures_in, read_pictures
+from gemma_mtp.chat.attachments import (
+    NOT_HERE,
+    ONLY_NAMED,
+    only_pictures,
+    pictures_in,
+    pictures_missing,
+    read_pictures,
+)
 from gemma_mtp.chat.pictures import attach_pictures
 from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.conversations.attachments import message_of
@@ -49,6 +56,8 @@ def _with_named_pictures(chat: Chat, text: str) -> str:
             attach_pictures(chat, read_pictures([path], chat.note))
         except UsageError as error:
             chat.note(f"{ONLY_NAMED.format(path, error)} {error.hint}".rstrip())
+    if missing := pictures_missing(text):
+        chat.note(ONLY_NAMED.format(" and ".join(missing), NOT_HERE))
     return text
 
 

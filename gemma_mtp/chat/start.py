@@ -45,8 +45,8 @@ class Beginning:
 
     model: str | None = None
     prompt: str | None = None
-    files: Sequence[Path] = ()
-    images: Sequence[Path] = ()
+    files: Sequence[str] = ()
+    images: Sequence[str] = ()
     resume: bool = False
     latest: bool = False
     system: str | None = None
@@ -118,8 +118,8 @@ def _context(beginning: Beginning, say: Say) -> list[Attached]:
 
     A prompt is sent at once and needs all of them; without one, what cannot be read is named.
     """
-    found, errors = read_each([str(path) for path in beginning.files], say, read_any)
-    shown, more = read_each([str(path) for path in beginning.images], say, pictures.read)
+    found, errors = read_each(beginning.files, say, read_any)
+    shown, more = read_each(beginning.images, say, pictures.read)
     found, errors = [*found, *shown], [*errors, *more]
     if errors and (beginning.prompt is not None or not found):
         raise as_one(errors)

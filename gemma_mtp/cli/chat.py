@@ -131,19 +131,17 @@ def talk(
     return ExitStatus.OK
 
 
-def with_files(prompt: str | None, files: list[Path] | None) -> str | None:
+def with_files(prompt: str | None, files: list[str] | None) -> str | None:
     """The prompt with the text of files before it, as one message; says what of it is not sent."""
     from gemma_mtp.chat.attachments import read_files, tell_of_pictures
     from gemma_mtp.conversations.attachments import compose
 
     tell_of_pictures(prompt or "", note)
-    return (
-        compose(read_files([str(file) for file in files], note), prompt or "") if files else prompt
-    )
+    return compose(read_files(files, note), prompt or "") if files else prompt
 
 
-def read_images(files: list[Path] | None) -> list[Image]:
+def read_images(files: list[str] | None) -> list[Image]:
     """The pictures that go along. Raises UsageError that names each that cannot be read."""
     from gemma_mtp.chat.attachments import read_pictures
 
-    return read_pictures([str(file) for file in files], note) if files else []
+    return read_pictures(files, note) if files else []

@@ -27,11 +27,11 @@ Drafter = Annotated[
     Path | None, Option("--drafter", metavar="PATH", help="Use this GGUF file as the drafter.")
 ]
 Files = Annotated[
-    list[Path] | None,
+    list[str] | None,
     Option("--file", "-f", metavar="FILE", help="Send this text file along (repeatable)."),
 ]
 Images = Annotated[
-    list[Path] | None,
+    list[str] | None,
     Option("--image", metavar="FILE", help="Show the model this picture (repeatable)."),
 ]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]

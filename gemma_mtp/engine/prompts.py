@@ -20,7 +20,7 @@ from gemma_mtp.engine.tool_prompt import Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
 
-NO_ENCODER = "There is a picture in this message, and this model has no image encoder here."
+NO_ENCODER = "There is a picture in {} message, and this model has no image encoder here."
 
 
 class Prompts:
@@ -55,7 +55,8 @@ class Prompts:
     ) -> list[Piece]:
         request.check()
         if self._encoder is None and any(message.images for message in request.messages):
-            raise UsageError(NO_ENCODER, self._no_images)
+            which = "this" if request.messages[-1].images else "an earlier"
+            raise UsageError(NO_ENCODER.format(which), self._no_images)
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(

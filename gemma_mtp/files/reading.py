@@ -13,7 +13,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+from gemma_mtp.api.pictures import kind_of
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import clean
 
@@ -22,6 +25,20 @@ PATIENCE = 1.0  # seconds without a byte, after which it is said what is waited 
 PIECE = 1 << 16  # bytes
 
 Say = Callable[[str], None]
+
+
+def named_path(word: str) -> Path:
+    """The path that a person typed, dropped or pasted; desktops write file:// addresses.
+
+    Raises UsageError for what names no file of this machine, RuntimeError for ~ of nobody.
+    """
+    if not word.strip():
+        raise UsageError("The name of a file is missing: it is empty.")
+    if word.startswith(("http://", "https://")):
+        raise UsageError(f"{word} is an address, not a file.", "Download it first.")
+    if word.startswith("file:"):
+        return Path(url2pathname(urlsplit(word).path))
+    return Path(word).expanduser()
 
 
 def read_file(path: Path, say: Say) -> bytes:
@@ -124,6 +141,8 @@ def piped_text(stream: TextIO | None, say: Say, *, prompted: bool) -> str:
     except OSError:  # a descriptor that was closed or cannot be read
         return ""
     text = data.decode("utf-8", "replace")
+    if "\0" in text and kind_of(data):
+        raise UsageError("What was piped in is a picture.", "--image FILE shows one, from a file.")
     if "\0" in text:
         raise UsageError(
             "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."

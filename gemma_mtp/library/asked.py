@@ -9,6 +9,7 @@ from typing import Any, cast
 from gemma_mtp.api import Image, Message, Text
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import pictures
+from gemma_mtp.files.reading import named_path
 from gemma_mtp.setting import Setting
 from gemma_mtp.settings import PARAMETER_NAMES, SETTINGS, find
 
@@ -70,7 +71,7 @@ def _picture(given: Picture) -> Image:
         return pictures.picture(given)
     if not isinstance(given, str | Path):
         raise UsageError(f"An image is the path of a file or its bytes, not {given!r:.60}.")
-    return pictures.read(Path(given).expanduser(), lambda text: None)
+    return pictures.read(named_path(str(given)), lambda text: None)
 
 
 def message_of(said: Said) -> Message:

@@ -21,6 +21,7 @@ KINDS = ("image_url", "input_image", "image")
 Anthropic."""
 
 ELSEWHERE = "is an address elsewhere: a picture must be in the request itself, in base64"
+NO_DATA = "is no data: address: one begins with data:image/png;base64, and the picture follows"
 
 
 def picture_of(part: dict[str, Any], field: str) -> Image:
@@ -65,7 +66,9 @@ def _of_source(source: Any, field: str) -> Image:
 def _of_url(url: Any, field: str) -> Image:
     if not isinstance(url, str):
         raise Unsupported(field, "must be a picture as a data: address")
-    scheme, _, rest = url.partition(":")
+    scheme, colon, rest = url.partition(":")
+    if not colon:
+        raise Unsupported(field, NO_DATA)
     if scheme.lower() != "data":
         raise Unsupported(field, ELSEWHERE)
     about, comma, data = rest.partition(",")

@@ -73,7 +73,7 @@ def test_paths_come_before_the_text(typed: str, paths: list[str], text: str) -> 
 def test_what_is_attached_is_listed_and_taken_away() -> None:
     talk = Talk()
     answer(talk, "/image cat.png")
-    answer(talk, "/image cat.png")  # once is enough
+    assert answer(talk, "/image cat.png") == f"{CAT} is attached already.\n"
     assert answer(talk, "/image") == f"{CAT}, 100 tokens of 8192\n"
     assert answer(talk, "/image none") == "Nothing is attached.\n"
     answer(talk, "Hello?")
@@ -93,6 +93,56 @@ def test_what_cannot_be_read_is_named(line: str, said: str) -> None:
     assert answer(talk, line).startswith(said)
     assert not talk.engine.requests
     assert not talk.chat.attached
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("What is in ./no.png?", "./no.png"),
+        ('Look at "/tmp/my shots/a.JPG", and at ~/b.heic.', "/tmp/my shots/a.JPG and ~/b.heic"),
+        ("C:\\Users\\me\\cat.png what?", "C:\\Users\\me\\cat.png"),
+        ("https://example.org/cat.png what?", "https://example.org/cat.png"),
+    ],
+)
+def test_a_path_that_leads_to_no_picture_is_told(line: str, named: str) -> None:
+    talk = Talk()
+    assert answer(talk, line).startswith(
+        f"Of {named} only the name is sent: it is no file on this machine.\n"
+    )
+    assert sent(talk).parts == (Text(line),)
+
+
+@pytest.mark.parametrize("line", ["From in.png to out.jpg?", '"""a\nlogo = img/logo.png"""'])
+def test_names_and_code_are_talk(line: str) -> None:
+    assert answer(Talk(), line).startswith("Hello there.\n")
+
+
+def test_desktops_write_addresses_of_files() -> None:
+    talk = Talk()
+    for path in (Path("a dog.png").absolute(), Path("cat.png").absolute()):
+        assert answer(talk, path.as_uri()).startswith(f"attached: [picture {path.name} ")
+    assert answer(talk, f"/image {path.as_uri()} What?").startswith(ATTACHED)
+    assert answer(talk, f"What is in {path.as_uri()}?").startswith(ATTACHED)
+    assert answer(talk, "/image https://example.org/cat.png") == (
+        "https://example.org/cat.png is an address, not a file.\nDownload it first.\n"
+    )
+
+
+def test_an_empty_line_says_what_becomes_of_the_picture() -> None:
+    talk = Talk()
+    assert answer(talk, "") == ""
+    answer(talk, "/image cat.png")
+    assert "goes along with the next message" in answer(talk, "")
+    assert not talk.engine.requests
+
+
+def test_a_model_that_cannot_read_what_was_shown_says_so_at_once() -> None:
+    talk = Talk()
+    answer(talk, "/image cat.png What is this?")
+    assert "There are pictures" not in answer(talk, "/model tiny")
+    talk.engine.images = False
+    said = "There are pictures in this conversation, and tiny has no image encoder here. /model"
+    assert said in answer(talk, "/model tiny")
 
 
 def test_a_message_that_names_what_cannot_be_read_is_sent_without_it() -> None:

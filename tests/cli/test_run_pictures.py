@@ -62,6 +62,9 @@ def test_a_picture_needs_no_prompt() -> None:
     [
         (["--image", "nope.png"], 2, "nope.png cannot be read: No such file or directory."),
         (["--image", "notes.md"], 2, "notes.md is no picture that can be read here.\n  PNG,"),
+        (["--image", ""], 2, "The name of a file is missing: it is empty."),
+        (["--image", "https://a.org/b.png"], 2, "https://a.org/b.png is an address, not a file."),
+        (["-f", "https://a.org/b.txt"], 2, "https://a.org/b.txt is an address, not a file."),
         (["--image", "-"], 2, "- cannot be read: No such file or directory."),
         (["-f", "cat.png"], 2, "cat.png is a picture.\n  --image FILE shows it to the model."),
         (["--batch", "b.jsonl", "--image", "cat.png"], 2, "With --batch, the prompts are those"),
@@ -72,6 +75,20 @@ def test_what_cannot_be_shown(words: list[str], status: int, said: str) -> None:
     outcome = invoke("run", "tiny", *([] if "--batch" in words else ["What?"]), *words)
     assert (outcome.status, outcome.stdout) == (status, "")
     assert outcome.stderr.startswith(f"gemma-mtp: {said}")
+
+
+def test_an_address_of_a_file_is_one() -> None:
+    assert (
+        sent("run", "tiny", "--image", Path("cat.png").absolute().as_uri()).images[0].data == DATA
+    )
+
+
+def test_a_picture_that_is_piped_in_is_no_prompt() -> None:
+    outcome = invoke("run", "tiny", "What?", stdin=DATA)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        "gemma-mtp: What was piped in is a picture.\n  --image FILE shows one, from a file.\n"
+    )
 
 
 def test_a_line_of_a_batch_has_it_as_openai_writes_it() -> None:

@@ -403,8 +403,10 @@ def test_which_picture_is_refused_is_said(engine: Engine) -> None:
 def test_a_pair_without_an_encoder_says_how_to_get_it() -> None:
     engine = new_engine(replace(TINY, no_encoder="gemma-mtp pull tiny"))
     assert not engine.info.images
-    with pytest.raises(UsageError, match="no image encoder here") as refused:
+    with pytest.raises(UsageError, match=r"in this message.* no image encoder here") as refused:
         engine.count(ask(ASKED))
+    with pytest.raises(UsageError, match="in an earlier message"):
+        engine.count(ask(ASKED, Message.text("assistant", "A cat."), says("And now?")))
     assert refused.value.hint == "gemma-mtp pull tiny"
     engine.close()
 

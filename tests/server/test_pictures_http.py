@@ -110,7 +110,8 @@ FETCH = "is an address elsewhere: a picture must be in the request itself, in ba
     [
         ({"url": "https://example.org/cat.png"}, FETCH),
         ({"url": "file:///etc/passwd"}, FETCH),
-        ({"url": "cat.png"}, FETCH),
+        ({"url": "cat.png"}, "is no data: address: one begins with data:image/png;base64,"),
+        ({"url": base64_of(png())}, "is no data: address: one begins with data:image/png;base64,"),
         ({"url": "data:image/png;base64"}, "is no data: address"),
         ({"url": "data:image/png;base64,####"}, "is no base64"),
         ({"url": "data:image/png;base64,aGVsbG8="}, "is no picture that can be read here."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Preset
 from gemma_mtp.chat.loading import introduce
+from gemma_mtp.chat.pictures import tell_of_unseen
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError
@@ -56,6 +57,7 @@ def model(chat: Chat, rest: str) -> None:
     size = chat.engine.info.context_size
     name = files.called
     chat.note(f"{name} is loaded, context {size}." if size else f"{name} answers now.")
+    tell_of_unseen(chat)
     if chat.conversation.system != system and chat.conversation.turns:
         chat.note("The system prompt is another one from here on; /system shows it.")
     introduce(chat.env, chat.engine, chat.options, chat.printer, named=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import Message, Stats
 from gemma_mtp.chat.context_overflow import warn_when_filling
 from gemma_mtp.chat.keeping import offer_to_keep
-from gemma_mtp.chat.pictures import attach_again
+from gemma_mtp.chat.pictures import attach_again, tell_of_unseen
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import change
@@ -213,6 +213,7 @@ def take_up(chat: Chat, saved: Saved) -> None:
     short = (Message.text("user", shown(turn.user)) for turn in turns)
     earlier = [replace(turn, user=user) for turn, user in zip(turns, short, strict=True)]
     show_earlier(chat.printer, earlier)
+    tell_of_unseen(chat)
     _leave_out(chat, min(saved.skipped, len(turns) - 1))
     if waiting:
         attach_again(chat, waiting)
