@@ -44,9 +44,9 @@ def test_a_healthy_machine() -> None:
     lines = outcome.stdout.splitlines()
     assert lines[0] == "hub  answers"
     assert lines[2] == "model  download    needs  context  pace            verdict"
-    row = "e2b      2.7 GB   3.0 GB     128k  about 15 tok/s  runs well: 6.0 GB are free"
+    row = "e2b      3.7 GB   3.0 GB     128k  about 15 tok/s  runs well: 6.0 GB are free"
     assert lines[3] == row
-    assert lines[7].startswith("31b     17.6 GB")
+    assert lines[7].startswith("31b     18.8 GB")
     assert "does not fit: needs 19.9 GB, 6.0 GB are free" in lines[7]
     assert lines[-2:] == ["  gemma-mtp pull e4b", "  gemma-mtp chat e4b --ctx 32768"]
     assert all(len(line) <= 100 for line in lines)

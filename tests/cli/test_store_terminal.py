@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 def test_a_model_that_is_not_here_is_pulled_and_then_chats(open_terminal: Open) -> None:
     chat = open_terminal("chat", "31b")
-    chat.until("31b is not on this machine. Pull it now (17.6 GB)? [y/N]")
+    chat.until("31b is not on this machine. Pull it now (18.8 GB)? [y/N]")
     chat.keys("y", ENTER)
     chat.until("31b is ready.")  # and nothing to type, since it begins by itself
     chat.say("hi")

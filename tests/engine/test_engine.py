@@ -767,9 +767,11 @@ def test_synthetic_acceptance_is_met_on_any_weights(random_engine):
 def test_measuring_costs_leaves_cache_and_text_alone(engine):
     first = finish(engine, ask(seed=1, max_tokens=40))
     held = list(engine.cache.tokens)
-    costs = engine.measure_costs(max_width=5, repeats=2)
+    # The least of three: other programs may disturb one of them.
+    measured = [engine.measure_costs(max_width=5, repeats=2) for _ in range(3)]
+    costs = measured[-1]
     assert set(costs.verify) == {1, 2, 3, 4, 5}
-    assert 0 < costs.draft_step < costs.verify[5]
+    assert 0 < min(c.draft_step for c in measured) < min(c.verify[5] for c in measured)
     assert engine.cache.tokens == held
     assert costs.position == len(held)
     again = finish(engine, ask(seed=1, max_tokens=40), fresh=False)
