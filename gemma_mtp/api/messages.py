@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from gemma_mtp.api.stats import FinishReason, Stats
@@ -26,7 +26,7 @@ class Image:
     """
 
     type: ClassVar = "image"
-    data: bytes
+    data: bytes = field(repr=False)  # megabytes, where a program prints a reply
     media_type: str
     name: str = ""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from gemma_mtp.api import Grammar, Message, PairInfo, Request, Role, Tool, ToolChoice
 from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.files import pictures
+from gemma_mtp.files.reading import named_path
 from gemma_mtp.setting import settings_of
 from gemma_mtp.settings import SETTINGS, ReplySettings, Sampling
 from gemma_mtp.text import json_text, suggestion
@@ -54,7 +56,7 @@ class Plain:
         given = {name: value for name, value in self.data.items() if value is not None}
         for name in given.keys() - _SETTINGS.keys() - _READ.keys():
             raise _unknown(name)
-        messages = _messages(given)
+        messages = _with_pictures(_messages(given), given)
         if "system" in given and any(message.role == "system" for message in messages):
             raise UsageError("system is given twice, by itself and among the messages.")
         values = tuple((_SETTINGS[name], v) for name, v in given.items() if name in _SETTINGS)
@@ -102,6 +104,19 @@ def _messages(given: dict[str, Any]) -> tuple[Message, ...]:
     if not given["prompt"].strip():
         raise UsageError("The prompt is empty.")
     return (Message.text("user", given["prompt"]),)
+
+
+def _with_pictures(messages: tuple[Message, ...], given: dict[str, Any]) -> tuple[Message, ...]:
+    """The pictures whose paths a line has are shown with its last message."""
+    paths = _list("images", given.get("images", []))
+    if not all(isinstance(path, str) for path in paths):
+        raise UsageError("images must be paths of files.")
+    if not paths:
+        return messages
+    if not messages or messages[-1].role != "user":
+        raise UsageError("images belong to a message of the user, and the last one is none.")
+    images = [pictures.read(named_path(path), lambda text: None) for path in paths]
+    return (*messages[:-1], Message("user", (*images, *messages[-1].parts)))
 
 
 def _message(said: Any) -> Message:
@@ -166,4 +181,6 @@ _FORMS: dict[str, Callable[[Any], Grammar]] = {
     "choices": _of_choices,
     "grammar": _of_grammar,
 }
-_READ = dict.fromkeys(("prompt", "messages", "custom_id", "model", "tools", "tool_choice", *_FORMS))
+_READ = dict.fromkeys(
+    ("prompt", "messages", "images", "custom_id", "model", "tools", "tool_choice", *_FORMS)
+)

@@ -48,9 +48,9 @@ def read_file(path: Path, say: Say) -> bytes:
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise UsageError(f"{path} is a folder, not a file with a text in it.")
+        raise UsageError(f"{path} is a folder, not a file.")
     if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        raise UsageError(f"{path} is a device, not a file with a text in it.")
+        raise UsageError(f"{path} is a device, not a file.")
     # A pipe that nobody writes to yet would otherwise not even open.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb", buffering=0) as file:

@@ -55,6 +55,8 @@ def shown(said: Said | Sequence[Said], images: Sequence[Picture]) -> Said | Sequ
     UsageError."""
     if not images:
         return said
+    if isinstance(images, str | bytes) or not isinstance(images, Sequence):
+        raise UsageError('images must be a list, as in images=["cat.png"].')
     one = isinstance(said, str) or not isinstance(said, Sequence)
     *before, last = cast(Sequence[Said], [said] if one else said) or [""]
     message = message_of(last)

@@ -102,6 +102,25 @@ def test_a_line_of_a_batch_has_it_as_openai_writes_it() -> None:
     assert engine.requests[-1].messages[-1].parts == (Image(DATA, "image/png"), Text("What?"))
 
 
+def test_a_plain_line_of_a_batch_names_files() -> None:
+    lines: list[dict[str, object]] = [
+        {"prompt": "What?", "images": ["cat.png"]},
+        {"prompt": "What?", "images": "cat.png"},
+        {"prompt": "What?", "images": ["nope.png"]},
+        {"messages": [{"role": "assistant", "content": "A cat."}], "images": ["cat.png"]},
+    ]
+    Path("b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    engine = FakeEngine()
+    outcome = invoke("run", "tiny", "--batch", "b.jsonl", env=FakeEnvironment(engine))
+    assert [request.messages[-1].parts for request in engine.requests] == [(CAT, Text("What?"))]
+    answers = map(json.loads, outcome.stdout.splitlines())
+    assert [answer["error"]["message"] for answer in answers if "error" in answer] == [
+        "images must be a list.",
+        "nope.png cannot be read: No such file or directory.",
+        "images belong to a message of the user, and the last one is none.",
+    ]
+
+
 # --- without an encoder --------------------------------------------------------------------------
 
 

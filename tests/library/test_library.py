@@ -289,5 +289,9 @@ def test_pictures_are_shown_with_the_last_message(tmp_path: Path) -> None:
     ):
         with pytest.raises(GemmaMtpError, match=said):
             gemma.chat("What?", images=images)
+    for one in ("cat.png", data):
+        with pytest.raises(GemmaMtpError, match="images must be a list"):
+            gemma.chat("What?", images=one)  # type: ignore[arg-type]
+    assert len(repr(first)) < 3000  # what is printed has no bytes of pictures
     with pytest.raises(GemmaMtpError, match="images belong to a message of the user"):
         gemma.chat(first.messages, images=[data])
