@@ -36,8 +36,10 @@ def wanted(format: str | None, choices: str | None, grammar: Path | None) -> Gra
             "--format, --choices and --grammar do not go together.", "Use one of them."
         )
     if choices is not None:
-        listed = [choice.strip() for choice in choices.split(",")]
-        return Grammar("choices", json_text([choice for choice in listed if choice]))
+        listed = [choice.strip() for choice in choices.split(",") if choice.strip()]
+        if not listed:
+            raise UsageError("--choices needs at least one text.", "--choices yes,no")
+        return Grammar("choices", json_text(listed))
     if grammar is not None:
         return Grammar.written(read_text(grammar, note))
     return None if format is None else form_of(format, note, "--format")

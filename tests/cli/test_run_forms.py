@@ -38,6 +38,7 @@ def test_the_forms(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--choices", " ,"], "--choices needs at least one text."),
         (["--format", "json", "--choices", "a,b"], "do not go together"),
         (["--format", "missing.json"], "missing.json cannot be read"),
         (["--grammar", "/dev/null"], "is a device"),
