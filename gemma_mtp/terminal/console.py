@@ -85,9 +85,10 @@ def note(text: str) -> None:
 
 def ask(question: str) -> str | None:
     """What is typed in answer, without the spaces around it; None for Ctrl-D."""
-    print("\n".join(wrapped(question, window(sys.stderr)[0])), end=" ", file=sys.stderr, flush=True)
+    shown = "\n".join(wrapped(question, window(sys.stderr)[0]))
     line = ""
     try:
+        print(shown, end=" ", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
     finally:
         if not line:  # after Ctrl-C and Ctrl-D the cursor still stands behind the question
