@@ -21,6 +21,7 @@ ENCODER_ARCH = "clip"
 KINDS = ("gemma4v", "gemma4uv")
 """What Gemma 4's encoders are called: a transformer, and that of 12B, which is hardly one."""
 EXAMPLE = "e2b"  # the smallest model of the catalogue that reads pictures
+BESIDE = "Its mmproj-*.gguf is looked for in the folder of the model file."
 WRONG_ENCODER = "Use the mmproj file that was published together with this target."
 
 
@@ -42,13 +43,13 @@ def check_encoder(target: Header, encoder: Header) -> None:
         )
 
 
-def what_brings_encoder(name: str, catalogue: Catalogue) -> str:
+def what_brings_encoder(name: str, target: Path, catalogue: Catalogue) -> str:
     """What helps where the model of this name has no image encoder here, as a hint."""
     if hub_names.names_source(name) and not local_names.is_local(name):
         return f"gemma-mtp pull {name}"
     entry = catalogue.find(name)
     if entry is None:
-        return "Its mmproj-*.gguf is looked for in the folder of the model file."
+        return why_none_near(target) or BESIDE
     if entry.encoder is None:
         return f"{EXAMPLE} has one: gemma-mtp pull {EXAMPLE}"
     return f"gemma-mtp pull {entry.name}"
@@ -57,13 +58,32 @@ def what_brings_encoder(name: str, catalogue: Catalogue) -> str:
 def encoder_near(target: Path) -> Path | None:
     """The image encoder in the folder of a target, or, where that is named after a quantization,
     in the one above it. What does not fit is passed over."""
-    folder = target.parent
-    above = [folder.parent] if gguf_names.quantization(folder.name) == folder.name != "" else []
-    near = [path for place in (folder, *above) for path in _encoders_in(place)]
-    if not near:
+    if not (near := _near(target)):
         return None
     found = remembered([target, *near], lambda: _fitting(target, near), "encoder")
     return Path(found) if found else None
+
+
+def why_none_near(target: Path) -> str:
+    """What is wrong with the image encoder that lies there and was passed over; "" for none."""
+    near = {path.name: path for path in reversed(_near(target))}
+    if not (name := gguf_names.best_encoder(target.name, list(near))):
+        return ""
+    return remembered([target, near[name]], lambda: _problem(target, near[name]), "no encoder")
+
+
+def _near(target: Path) -> list[Path]:
+    folder = target.parent
+    above = [folder.parent] if gguf_names.quantization(folder.name) == folder.name != "" else []
+    return [path for place in (folder, *above) for path in _encoders_in(place)]
+
+
+def _problem(target: Path, encoder: Path) -> str:
+    try:
+        check_encoder(gguf.read_header(target), gguf.read_header(encoder))
+    except GemmaMtpError as error:
+        return f"{error} {error.hint}".strip()
+    return ""
 
 
 def _fitting(target: Path, near: list[Path]) -> str:

@@ -209,7 +209,9 @@ class Store:
 
     def _of_model(self, model: str, drafter: Path | None) -> PairFiles:
         found = self._named(model, drafter)
-        lacking = "" if found.encoder else what_brings_encoder(found.name, self.catalogue)
+        lacking = (
+            "" if found.encoder else what_brings_encoder(found.name, found.target, self.catalogue)
+        )
         pair = replace(found, sampling=self.recommended(found.name), no_encoder=lacking)
         self._drafters.pop(pair.name, None)
         if drafter is not None:
