@@ -13,6 +13,7 @@ from gemma_mtp.errors import BadPair, GemmaMtpError
 from gemma_mtp.models import gguf, gguf_names, hub_names, local_names
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.check_cache import remembered
+from gemma_mtp.models.encoder_rules import check_encoder_keys, check_encoder_tensors
 from gemma_mtp.models.gguf_header import Header
 from gemma_mtp.models.header_keys import refuse
 from gemma_mtp.models.pair_check import TARGET_ARCH
@@ -30,7 +31,8 @@ def check_encoder(target: Header, encoder: Header) -> None:
     metadata = encoder.metadata
     if encoder.architecture != ENCODER_ARCH or metadata.get("clip.has_vision_encoder") is not True:
         raise refuse(encoder, "is no image encoder (mmproj).", WRONG_ENCODER)
-    kind = metadata.get("clip.vision.projector_type", metadata.get("clip.projector_type"))
+    # In this order llama.cpp asks for it.
+    kind = metadata.get("clip.projector_type") or metadata.get("clip.vision.projector_type")
     if kind not in KINDS:
         what = f"is an image encoder of the kind {str(kind)[:40]!r}, not Gemma 4's."
         raise refuse(encoder, what, WRONG_ENCODER)
@@ -41,6 +43,8 @@ def check_encoder(target: Header, encoder: Header) -> None:
         raise BadPair(
             f"{encoder.path.name} does not belong to {target.path.name}: {why}.", WRONG_ENCODER
         )
+    check_encoder_keys(encoder)
+    check_encoder_tensors(encoder, str(kind))
 
 
 def what_brings_encoder(name: str, target: Path, catalogue: Catalogue) -> str:
@@ -84,6 +88,12 @@ def _problem(target: Path, encoder: Path) -> str:
     except GemmaMtpError as error:
         return f"{error} {error.hint}".strip()
     return ""
+
+
+def fits(target: Path, encoder: Path) -> bool:
+    """Whether llama.cpp can load this encoder for the target."""
+    check = lambda: _problem(target, encoder)  # noqa: E731
+    return encoder.is_file() and not remembered([target, encoder], check, "no encoder")
 
 
 def _fitting(target: Path, near: list[Path]) -> str:

@@ -30,7 +30,7 @@ from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
 from gemma_mtp.models.drafter_search import UNCONVERTED, Found, find_drafter, find_rival
-from gemma_mtp.models.encoder_check import encoder_near, what_brings_encoder
+from gemma_mtp.models.encoder_check import encoder_near, fits, what_brings_encoder
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
@@ -288,6 +288,8 @@ class Store:
             raise
         if local_names.is_local(entry.name):  # a person may have put one there
             files = replace(files, encoder=encoder_near(files.target))
+        elif files.encoder and not fits(files.target, files.encoder):
+            files = replace(files, encoder=None)
         if files.drafter is None or not files.drafter_of:
             return files
         names = entry.name, entry.target.path

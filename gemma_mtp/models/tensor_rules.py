@@ -109,7 +109,7 @@ def check_target_tensors(header: Header, hyper: Hyperparameters) -> None:
     output = header.tensors.get("output.weight")
     whole = _whole(header, hyper)
     whole["nvfp4_output"] = int(output is not None and output.type == "NVFP4")
-    known = set(_check(header, TARGET, whole))
+    known = set(check_rules(header, TARGET, whole))
     for layer in range(hyper.layers):
         block = f"blk.{layer}."
         sizes = whole | _of_layer(hyper, layer)
@@ -119,18 +119,18 @@ def check_target_tensors(header: Header, hyper: Hyperparameters) -> None:
             ("pairwise", "ffn_gate_up_exps"),
         ):
             sizes[flag] = int(f"{block}{name}.weight" in header.tensors)
-        found = set(_check(header, TARGET_LAYER, sizes, block))
-        known |= found | set(_check(header, _scales(block, found), sizes, block))
+        found = set(check_rules(header, TARGET_LAYER, sizes, block))
+        known |= found | set(check_rules(header, _scales(block, found), sizes, block))
     _refuse_unknown(header, known)
 
 
 def check_drafter_tensors(header: Header, hyper: Hyperparameters) -> None:
     """Raise `BadPair` for a tensor that a drafter lacks, has in excess, or in a wrong form."""
     whole = _whole(header, hyper)
-    known = set(_check(header, DRAFTER, whole))
+    known = set(check_rules(header, DRAFTER, whole))
     for layer in range(hyper.layers):
         sizes = whole | _of_layer(hyper, layer)
-        known |= set(_check(header, DRAFTER_LAYER, sizes, f"blk.{layer}."))
+        known |= set(check_rules(header, DRAFTER_LAYER, sizes, f"blk.{layer}."))
     _refuse_unknown(header, known)
 
 
@@ -217,7 +217,7 @@ def _scales(block: str, found: set[str]) -> tuple[Rule, ...]:
     )
 
 
-def _check(
+def check_rules(
     header: Header, rules: tuple[Rule, ...], sizes: dict[str, int], block: str = ""
 ) -> Iterator[str]:
     """Names of the tensors that are there and fit their rule."""

@@ -119,6 +119,16 @@ def store(hub: Hub, tmp_path: Path, encoder: bytes) -> Store:
     return Store(load_catalogue())
 
 
+def test_one_that_was_changed_since_is_not_used(store: Store) -> None:
+    """llama.cpp might end the process over it."""
+    name = fulfil("hf:org/pair", PullRequest(), store, Events().append)
+    place = store.resolve(name).encoder
+    assert place is not None
+    place.write_bytes(place.read_bytes().replace(b"patch_size", b"patch_sizf"))
+    files = store.resolve(name)
+    assert (files.encoder, files.no_encoder) == (None, f"gemma-mtp pull {name}")
+
+
 def test_that_of_a_repository_comes_along(hub: Hub, store: Store) -> None:
     events = Events()
     name = fulfil("hf:org/pair", PullRequest(), store, events.append)

@@ -1,0 +1,97 @@
+"""What llama.cpp would end the process over is refused by an encoder's header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.encoder import write_encoder
+from support.pairs import TINY
+
+from gemma_mtp.errors import BadPair
+from gemma_mtp.models import gguf
+from gemma_mtp.models.encoder_check import check_encoder, encoder_near, fits
+from gemma_mtp.models.gguf_header import Header, TensorInfo
+
+WIDTH = 448  # of the built-in target's embeddings
+TARGET = gguf.read_header(TINY.target)
+WRONG: list[tuple[str, str, object]] = [
+    ("general.name", "u32", 3),
+    ("clip.has_audio_encoder", "u32", 1),
+    ("clip.has_gen_audio_encoder", "bool", True),
+    ("clip.use_gelu", "str", "yes"),
+    ("clip.use_silu", "bool", True),
+    ("clip.minicpmv_version", "u32", 3),
+    ("clip.projector_type", "str", "mlp"),
+    ("clip.vision.patch_size", "f32", 4.0),
+    ("clip.vision.patch_size", "u32", 3),
+    ("clip.vision.embedding_length", "u32", 7),
+    ("clip.vision.attention.layer_norm_epsilon", "f32", float("nan")),
+    ("clip.vision.image_std", "[f32]", [1.0, 1.0]),
+    ("clip.vision.image_std", "[f32]", [1.0, 0.0, 1.0]),
+    ("clip.vision.image_mean", "[f64]", [0.0, 0.0, 0.0]),
+    ("clip.vision.projector.scale_factor", "u32", 0),
+]
+OF_A_TRANSFORMER: list[tuple[str, str, object]] = [
+    ("clip.vision.attention.head_count", "u32", 0),
+    ("clip.vision.attention.head_count", "u32", 5),
+    ("clip.vision.attention.head_count_kv", "u32", 1),
+    ("clip.vision.feed_forward_length", "u32", 31),
+    ("clip.vision.block_count", "u32", 2),
+]
+
+
+def header(folder: Path, kind: str) -> Header:
+    return gguf.read_header(write_encoder(folder / "mmproj.gguf", WIDTH, kind))
+
+
+@pytest.mark.parametrize("kind", ["gemma4v", "gemma4uv"])
+def test_keys_of_another_type_or_beyond_their_range(tmp_path: Path, kind: str) -> None:
+    sound = header(tmp_path, kind)
+    check_encoder(TARGET, sound)
+    for name, found, value in WRONG + (OF_A_TRANSFORMER if kind == "gemma4v" else []):
+        metadata, types = sound.metadata | {name: value}, sound.types | {name: found}
+        with pytest.raises(BadPair):
+            check_encoder(TARGET, replace(sound, metadata=metadata, types=types))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: replace(tensor, shape=(*tensor.shape[:-1], tensor.shape[-1] * 2 + 1)),
+        lambda tensor: replace(tensor, shape=(tensor.shape[0] * 2, *tensor.shape[1:])),
+        lambda tensor: replace(tensor, type="Q8_K"),
+        None,
+    ],
+)
+@pytest.mark.parametrize("kind", ["gemma4v", "gemma4uv"])
+def test_each_tensor_is_there_in_its_form(
+    tmp_path: Path, kind: str, change: Callable[[TensorInfo], TensorInfo] | None
+) -> None:
+    sound = header(tmp_path, kind)
+    for name, tensor in sound.tensors.items():
+        others = {key: value for key, value in sound.tensors.items() if key != name}
+        changed = {name: change(tensor)} if change else {}
+        with pytest.raises(BadPair):
+            check_encoder(TARGET, replace(sound, tensors=others | changed))
+
+
+def test_too_few_places_for_a_long_picture(tmp_path: Path) -> None:
+    sound = header(tmp_path, "gemma4v")
+    name = "v.position_embd.weight"
+    short = replace(sound.tensors[name], shape=(24, 1024, 2))
+    with pytest.raises(BadPair, match="too few places"):
+        check_encoder(TARGET, replace(sound, tensors=sound.tensors | {name: short}))
+
+
+def test_a_bad_one_beside_a_model_is_passed_over(tmp_path: Path, home: Path) -> None:
+    target = tmp_path / "target.gguf"
+    target.symlink_to(TINY.target)
+    place = write_encoder(tmp_path / "mmproj-F16.gguf", WIDTH)
+    assert encoder_near(target) == place
+    place.write_bytes(place.read_bytes().replace(b"vision.patch_size", b"vision.patch_sizf"))
+    assert encoder_near(target) is None
+    assert not fits(target, place)
+    assert not fits(target, tmp_path / "gone.gguf")
