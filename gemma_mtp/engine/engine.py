@@ -171,17 +171,18 @@ class Engine:
                 self._memory.keep(before, self._book)
             self._begin_learning()
 
-    def make_ready(self, prompt: Transcript) -> None:
-        """Make the contexts anew, once, if `prompt` has pictures that have to be evaluated at once
-        and are larger than a piece; the cache holds what it did. Raises what `enlarge` raises."""
-        encoder, target = self.pair.encoder, self.pair.target
-        if encoder is None or not prompt.has_others:
+    def make_ready(self, prompt: Transcript, exact: bool) -> None:
+        """Make the contexts anew if `prompt` has pictures that have to be evaluated at once and are
+        larger than a piece; and again for an `exact` one without, which must not show that there
+        were pictures before. The cache holds what it did. Raises what `enlarge` raises."""
+        at_once = self._at_once(prompt)
+        if at_once <= self.pair.target.most_at_once and (at_once or not exact):
             return
-        if not encoder.attends_both_ways or encoder.most <= target.most_at_once:
+        if at_once == self.pair.at_once:
             return
         kept = self.cache.lift()
         try:
-            self.pair.widen(encoder.most)
+            self.pair.widen(at_once)
         except DoesNotFit as error:
             self.cache.put_back(kept)
             hint = "A shorter context, or fewer tokens for a picture (--image-tokens), takes less."
@@ -189,6 +190,13 @@ class Engine:
         self.cache.put_back(kept)
         self.cache.states = self._kept_states()
         self._heed_size()
+
+    def _at_once(self, prompt: Transcript) -> int:
+        """Positions that one batch has to have room for; 0 where pieces will do."""
+        encoder = self.pair.encoder
+        if encoder is None or not prompt.has_others or not encoder.attends_both_ways:
+            return 0
+        return encoder.most
 
     def _heed_size(self) -> None:
         found = self.pair.info
@@ -283,7 +291,7 @@ class Engine:
         """What `prepare` evaluates. That begins with rendering, as templates may be slow."""
         expected = self.prompts.expected(request)
         if expected.end + SPARE_CELLS < self.info.context_size:
-            self.make_ready(expected)
+            self.make_ready(expected, request.is_exact)
             pieces = self.cache.prepare(expected, request.is_exact, request.keep)
             yield from self.threads.in_pieces(pieces, expected, request.is_exact)
         yield from self._at_rest()

@@ -123,7 +123,7 @@ class Reply:
                 size=size,
             )
         self.stats = replace(self.stats, prompt_tokens=prompt.end)
-        self.engine.make_ready(prompt)
+        self.engine.make_ready(prompt, self.request.is_exact)
         yield from self._prefill(prompt, lasting)
         if self.transcript.end < prompt.end:
             yield self._end("cancelled")

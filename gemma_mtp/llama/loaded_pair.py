@@ -46,7 +46,7 @@ class LoadedPair:
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
-        self._at_once = 0  # positions that one batch has to have room for
+        self.at_once = 0  # positions that one batch has to have room for; 0 for a piece
 
     def use_threads(self, count: int) -> None:
         """Evaluate with so many threads from now on, the drafter too."""
@@ -93,27 +93,27 @@ class LoadedPair:
         refuse_untrained(self.target.model, size)
         usual = usual_options(self.info.gpu_layers)
         try:
-            self._make_anew(size, self.device, self._at_once)
+            self._make_anew(size, self.device, self.at_once)
         except DoesNotFit:
             if self.device == usual:
                 raise
-            self._make_anew(size, usual, self._at_once)
+            self._make_anew(size, usual, self.at_once)
             self.info = replace(self.info, device_choice=DeviceChoice(usual))
 
     def use(self, device: DeviceOptions) -> None:
         """Evaluate so from now on; where that is new, the contexts are made anew, and the cache is
         empty. Raises DoesNotFit and BadPair as `enlarge` does."""
         if device != self.device:
-            self._make_anew(self.info.context_size, device, self._at_once)
+            self._make_anew(self.info.context_size, device, self.at_once)
             self.info = replace(self.info, device_choice=DeviceChoice(device))
 
     def widen(self, at_once: int) -> None:
-        """Make the contexts anew, so that one batch may have `at_once` positions; the cache is
-        empty. Raises DoesNotFit and BadPair as `enlarge` does."""
+        """Make the contexts anew, so that one batch may have `at_once` positions, or as many as a
+        piece where that is more; the cache is empty. Raises DoesNotFit and BadPair as `enlarge` does."""
         self._make_anew(self.info.context_size, self.device, at_once)
 
     def _make_anew(self, size: int, device: DeviceOptions, at_once: int) -> None:
-        before = self.info.context_size, self.device, self._at_once
+        before = self.info.context_size, self.device, self.at_once
         self._free_contexts()  # first: there need not be room for both
         try:
             self._make_contexts(size, device, at_once)
@@ -126,7 +126,7 @@ class LoadedPair:
             raise
 
     def _make_contexts(self, size: int, device: DeviceOptions, at_once: int) -> None:
-        layers, target, self._at_once = self.info.gpu_layers, self.target, at_once
+        layers, target, self.at_once = self.info.gpu_layers, self.target, at_once
         log.taken()  # of contexts that are gone
         wide = replace(device, piece=max(device.piece, at_once))
         context, target_kv = target_context(

@@ -194,6 +194,22 @@ def test_a_text_before_the_first_picture_is_kept_and_exact_mode_holds(
     assert reply(engine, later).stats.cached_tokens > 0
 
 
+def test_in_exact_mode_a_text_does_not_show_that_there_was_a_picture_before(
+    engine: Engine, fresh: Engine
+) -> None:
+    """To its last bits: for a picture the sliding window has a larger ring."""
+    story, rows = ask(says(STORY * 2), max_tokens=1), []
+    reply(engine, ask(ASKED))
+    for each in (engine, fresh):
+        reply(each, story)
+        assert each.cache.last_row is not None
+        rows.append(np.array(each.cache.last_row))
+    assert np.array_equal(*rows)
+    again = reply(engine, ask(ASKED))
+    assert again.stats.cached_tokens == again.stats.prompt_tokens - 1  # from the shelf
+    assert again.token_ids == reply(fresh, ask(ASKED)).token_ids
+
+
 def test_a_short_text_before_the_first_picture_is_kept_in_exact_mode_too(engine: Engine) -> None:
     told = reply(engine, ask(says("Hello.")))
     end = reply(engine, ask(says("Hello."), told.message, ASKED))
