@@ -46,7 +46,7 @@ class LoadedPair:
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads
-        self.at_once = 0  # positions that one batch has to have room for; 0 for a piece
+        self.at_once = 0  # positions for which a batch has to have room, if more than a piece
 
     def use_threads(self, count: int) -> None:
         """Evaluate with so many threads from now on, the drafter too."""
@@ -109,7 +109,8 @@ class LoadedPair:
 
     def widen(self, at_once: int) -> None:
         """Make the contexts anew, so that one batch may have `at_once` positions, or as many as a
-        piece where that is more; the cache is empty. Raises DoesNotFit and BadPair as `enlarge` does."""
+        piece has where that is more; the cache is empty. Raises DoesNotFit and BadPair as `enlarge`
+        does."""
         self._make_anew(self.info.context_size, self.device, at_once)
 
     def _make_anew(self, size: int, device: DeviceOptions, at_once: int) -> None:
