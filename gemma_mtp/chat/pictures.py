@@ -67,6 +67,8 @@ def tell_of_unseen(chat: Chat) -> None:
 
 def in_words(chat: Chat, image: Image) -> str:
     """A picture, and how much of the context it takes where that is known."""
+    if not chat.engine.info.images:
+        return described(image)
     try:
         empty, whole = (Request((Message("user", parts),)) for parts in ((), (image,)))
         tokens = chat.engine.count(whole) - chat.engine.count(empty)

@@ -128,6 +128,25 @@ def test_desktops_write_addresses_of_files() -> None:
     )
 
 
+def test_of_several_those_that_can_be_read_are_attached_and_a_question_needs_all() -> None:
+    talk = Talk()
+    shown = answer(talk, "/image cat.png old.webp")
+    assert shown.startswith(f"{ATTACHED}old.webp is a WebP picture")
+    assert talk.chat.attached == [PICTURE]
+    answer(talk, "/image none")
+    assert answer(talk, "/image cat.png nope.png What?").startswith("nope.png cannot be read")
+    assert not talk.chat.attached
+    assert not talk.engine.requests
+
+
+def test_what_is_attached_is_listed_without_an_encoder_too() -> None:
+    talk = Talk()
+    answer(talk, "/image cat.png")
+    talk.engine.images = False
+    answer(talk, "/model tiny")
+    assert answer(talk, "/image") == f"{CAT}\n"
+
+
 def test_an_empty_line_says_what_becomes_of_the_picture() -> None:
     talk = Talk()
     assert answer(talk, "") == ""

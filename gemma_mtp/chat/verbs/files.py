@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Image
 from gemma_mtp.chat.attachments import (
+    as_one,
     is_file,
     is_picture,
     read_any,
     read_each,
     read_files,
-    read_pictures,
     split_words,
 )
 from gemma_mtp.chat.pictures import attach_pictures, in_words
@@ -20,6 +20,7 @@ from gemma_mtp.chat.sending import send
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import Attached, Attachment, compose
 from gemma_mtp.errors import UsageError
+from gemma_mtp.files import pictures
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def image(chat: Chat, rest: str) -> None:
         attach(chat, rest)
         return
     paths, text = _paths_and_text(rest)
-    attach_pictures(chat, read_pictures(paths, chat.note))
+    found, errors = read_each(paths, chat.note, pictures.read)
+    if errors and (text or not found):  # a question is about all of them
+        raise as_one(errors)
+    attach_pictures(chat, found)
+    for error in errors:
+        chat.failed(error, "")
     _warn_if_too_long(chat)
     if text:
         send(chat, text)
