@@ -112,6 +112,8 @@ class LlamaTarget:
         batch.struct.n_tokens = n
         self._first_output = n - outputs
         self._restored = self._whole = None
+        # To evaluate it again must not change where the cells lie.
+        short = short and self._ring.widest(position, n, kept=0) == n
         short = self.chooser.turn(short) if outputs else False
         self._evaluate()
         found = self.chooser.read(n - outputs, outputs, self._again) if short else []

@@ -144,6 +144,18 @@ def test_a_shortlist_that_does_not_tell_is_followed_by_whole_rows(
     assert len(given) > 20
 
 
+def test_what_is_evaluated_again_leaves_the_cells_in_order(whole, short, monkeypatch):
+    """Around the end of the sliding window's ring, too; a prompt may end there, and a round."""
+    monkeypatch.setattr(shortlist, "REST", 1)
+    monkeypatch.setattr(Shortlist, "sure", 0)
+    size = whole.cache.target.ring_size
+    for length in range(size - 8, size + 24, 4):
+        prompt = "<bos>" + " the" * (length - 1)
+        asked = replace(ASKED, messages=(), prompt=prompt, max_tokens=30)
+        assert same(written(short, asked), written(whole, asked))
+        assert short.cache.target.in_order
+
+
 def test_with_a_device_that_cannot_choose_rows_are_whole(whole, short, monkeypatch):
     def other():
         """A chain of a sampler that no device has."""
