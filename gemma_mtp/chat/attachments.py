@@ -24,6 +24,7 @@ ONLY_NAMED = "Of {} only the name is sent: {}"
 NOT_HERE = "it is no file on this machine."
 MARKS = ".,;:!?)\"'"  # what may follow a path in a sentence
 _WORDS = re.compile(r""""[^"]+"|'[^']+'|(?:\\.|\S)+""")
+_OF_WINDOWS = re.compile(r"(?<!\S)[A-Za-z]:\\\S*")
 _SEPARATOR = re.compile(r"[/\\]")
 
 
@@ -104,6 +105,7 @@ def split_words(rest: str) -> list[str]:
     that is here."""
     if is_file(rest):
         return [rest]
+    rest = _OF_WINDOWS.sub(lambda path: path[0].replace("\\", "\\\\"), rest)
     try:
         return shlex.split(rest, posix=os.name != "nt")
     except ValueError:  # a quote that is not closed, as in don't.txt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import stat
 from collections.abc import Callable, Iterator
@@ -38,7 +39,10 @@ def named_path(word: str) -> Path:
         raise UsageError(f"{word} is an address, not a file.", "Download it first.")
     if word.startswith("file:"):
         return Path(url2pathname(urlsplit(word).path))
-    return Path(word).expanduser()
+    path = Path(word).expanduser()
+    if re.match(r"[A-Za-z]:\\", word) and os.name != "nt" and not path.exists():
+        raise UsageError(f"{word} is a path of Windows.", "In WSL, C: is /mnt/c.")
+    return path
 
 
 def read_file(path: Path, say: Say) -> bytes:

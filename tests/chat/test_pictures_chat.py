@@ -64,6 +64,10 @@ def test_with_a_text_it_is_sent_at_once_behind_files() -> None:
         ("a\\ dog.png what?", ["a dog.png"], "what?"),
         ('"a dog.png" cat.png  don\'t  know', ["a dog.png", "cat.png"], "don't  know"),
         ("picture what?", ["picture"], "what?"),
+        ("a dog.png what is this?", ["a dog.png"], "what is this?"),
+        ("cat.png a\\ dog.png what?", ["cat.png", "a dog.png"], "what?"),
+        ('"a dog.png', ["a dog.png"], ""),
+        ("C:\\me\\cat.png what?", ["C:\\me\\cat.png"], "what?"),
     ],
 )
 def test_paths_come_before_the_text(typed: str, paths: list[str], text: str) -> None:
@@ -84,6 +88,8 @@ def test_what_is_attached_is_listed_and_taken_away() -> None:
     ("line", "said"),
     [
         ("/image nope.png", "nope.png cannot be read: No such file or directory.\n"),
+        ("C:\\me\\a.png", "C:\\me\\a.png is a path of Windows.\nIn WSL, C: is /mnt/c.\n"),
+        ("/image C:\\me\\a.png", "C:\\me\\a.png is a path of Windows.\nIn WSL, C: is /mnt/c.\n"),
         ("/image notes.md", "notes.md is no picture that can be read here.\nPNG, JPEG, GIF"),
         ("/image old.webp What?", "old.webp is a WebP picture, which cannot be read here.\n"),
     ],

@@ -93,16 +93,16 @@ def image(chat: Chat, rest: str) -> None:
 
 def _paths_and_text(rest: str) -> tuple[list[str], str]:
     """The paths of pictures that a line begins with, and what comes after them."""
-    if is_file(rest):
-        return [rest], ""
-    paths, at = list[str](), 0
+    ends = (word.end() for word in reversed([*re.finditer(r"\S+", rest)]))
+    at = next((end for end in ends if is_file(rest[:end])), 0)  # blanks need no quotes
+    paths = [rest[:at]] if at else []
     while word := _WORD.match(rest, at):
         path = split_words(word[0].strip())[0]
         if paths and not is_picture(path):
             break
         paths.append(path)
         at = word.end()
-    return paths, rest[at:].strip()
+    return paths or [rest.strip("\"'")], rest[at:].strip() if paths else ""
 
 
 @verb(
