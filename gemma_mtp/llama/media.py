@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import llama_cpp
@@ -64,7 +64,7 @@ class ImageEncoder:
         self._size = path.stat().st_size if path.is_file() else 0  # loading says what is missing
         self._model, self._threads, self._gpus = model, threads, gpus
         self._context: Any = None
-        self._loading = Lock()
+        self._using = RLock()  # one thread may count positions while another frees it
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._kept: OrderedDict[str, Row] = OrderedDict()
         self._stopped: Callable[[], bool] = lambda: False
@@ -122,9 +122,10 @@ class ImageEncoder:
 
     def close(self) -> None:
         """Free it; it is loaded again when it is needed."""
-        if self._context is not None:
-            _mtmd().mtmd_free(self._context)
-        self._context, self.nbytes = None, 0
+        with self._using:
+            if self._context is not None:
+                _mtmd().mtmd_free(self._context)
+            self._context, self.nbytes = None, 0
 
     def _go_on(self, _tensor: object, asks: bool, _data: object) -> bool:
         """llama.cpp asks before each step whether to stop behind it, and there, whether to go on.
@@ -161,6 +162,17 @@ class ImageEncoder:
     @contextmanager
     def _chunks(self, data: bytes, name: str) -> Iterator[Any]:
         """A picture as libmtmd has it, decoded and resized, between the marks around it."""
+        mtmd = _mtmd()
+        chunks = mtmd.mtmd_input_chunks_init()
+        try:
+            with self._using:
+                self._cut(data, name, chunks)
+            yield chunks
+        finally:
+            mtmd.mtmd_input_chunks_free(chunks)
+
+    def _cut(self, data: bytes, name: str, chunks: Any) -> None:
+        """Put a picture into `chunks`, which need neither its file nor the encoder afterwards."""
         mtmd, context = _mtmd(), self._load()
         options = mtmd.mtmd_helper_init_opt_default()
         options.video_params.ffmpeg_bin_dir = _NO_FFMPEG
@@ -170,20 +182,17 @@ class ImageEncoder:
         if not bitmap:
             raise UsageError(f"{name} is damaged, or of a kind that cannot be read here.")
         bitmap = _upright(bitmap, turn_of(data))
-        chunks = mtmd.mtmd_input_chunks_init()
         try:
             marker = mtmd.mtmd_default_marker()
             text = mtmd.mtmd_input_text(marker, len(marker), False, True)
             bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
             if mtmd.mtmd_tokenize(context, chunks, ctypes.byref(text), bitmaps, 1) != 0:
                 raise UsageError(f"{name} cannot be read: {log.why()}.")
-            yield chunks
         finally:
-            mtmd.mtmd_input_chunks_free(chunks)
             mtmd.mtmd_bitmap_free(bitmap)
 
     def _load(self) -> Any:
-        with self._loading:
+        with self._using:
             if self._context is None:
                 self._context = self._loaded()
                 self.nbytes = self._size

@@ -392,6 +392,26 @@ def test_a_photograph_is_seen_upright(
     assert np.array_equal(found, wanted)
 
 
+def test_an_encoder_is_not_freed_while_another_thread_counts_positions(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is freed and loaded again where a GPU turns out to be too small."""
+    encoder = engine.pair.encoder
+    assert encoder is not None
+    freeing = threading.Thread(target=encoder.close)
+
+    def seen(bitmap: object, turn: int) -> object:
+        freeing.start()
+        freeing.join(0.1)
+        assert encoder.is_loaded
+        return bitmap
+
+    monkeypatch.setattr(media, "_upright", seen)
+    assert encoder.picture(CAT, "").positions > 0
+    freeing.join()
+    assert not encoder.is_loaded
+
+
 # --- what is refused -------------------------------------------------------------------------
 
 DAMAGED = CAT[:60] + bytes(len(CAT) - 60)
