@@ -123,7 +123,9 @@ def _message(said: Any) -> Message:
     if not isinstance(said, dict) or said.keys() != {"role", "content"}:
         raise UsageError("Each of the messages must have role and content, and nothing else.")
     if said["role"] not in _ROLES or not isinstance(said["content"], str):
-        raise UsageError(f"role must be one of {', '.join(_ROLES)}, and content a text.")
+        hint = "Pictures are images of the line, a list of paths."
+        says = f"role must be one of {', '.join(_ROLES)}, and content a text."
+        raise UsageError(says, hint if isinstance(said["content"], list) else "")
     return Message.text(said["role"], said["content"])
 
 

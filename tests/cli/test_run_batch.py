@@ -128,6 +128,7 @@ def test_tools_of_a_line_and_of_all(batch: Batch, tmp_path: Path) -> None:
         ({"messages": []}, "messages must hold at least one message."),
         ({"messages": [{"role": "user"}]}, "must have role and content"),
         ({"messages": [{"role": "cook", "content": "a"}]}, "role must be one of system, user"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "content a text. Pictures are images"),
         ({"prompt": "a", "sed": 1}, 'There is no field "sed". Did you mean seed?'),
         ({"prompt": "a", "ctx": 512}, "ctx is for all lines."),
         ({"prompt": "a", "num_predict": 0}, "num_predict must be a whole number of at least 1"),
