@@ -27,7 +27,8 @@ from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.rows import Row
 from gemma_mtp.decoding.sampler import Sampler, filtered
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 
 DRAFTS = 3
 TEMPERATURES = (0.7, 1.0)

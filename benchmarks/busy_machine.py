@@ -36,7 +36,8 @@ from gemma_mtp.api import (
     Sampling,
     TextDelta,
 )
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.llama.threads import usable_threads
 
 TEXT = "The sea is wide, and the small boat goes from one island to the next. "

@@ -18,7 +18,7 @@ from threading import Event
 
 from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.decoding.costs import CostBook
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.bench.runs import TEXTS, Plan, measure, warm_up
 from gemma_mtp.measure.draft_lengths import read_drafts

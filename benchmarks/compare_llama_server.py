@@ -203,7 +203,7 @@ class Ours:
 
     def __init__(self, args: argparse.Namespace) -> None:
         from gemma_mtp.api import LoadOptions, PairFiles
-        from gemma_mtp.engine.engine import load
+        from gemma_mtp.engine.loading import load
 
         self.acceptance = args.acceptance
         self.engine = load(

@@ -32,7 +32,7 @@ from gemma_mtp.decoding.draft_length import AutoDraft  # noqa: E402
 from gemma_mtp.decoding.forced import Forced  # noqa: E402
 from gemma_mtp.decoding.outcome import Round  # noqa: E402
 from gemma_mtp.decoding.round import Speculator  # noqa: E402
-from gemma_mtp.engine import engine  # noqa: E402
+from gemma_mtp.engine import loading  # noqa: E402
 
 STEP = 0.01  # seconds that a plain step is taken to need
 SIGMAS = (0.0, 0.3)  # noise on the drafter's weights
@@ -57,7 +57,7 @@ class Charged(AutoDraft):
 
 def tokens_a_step(pair: PairFiles, curve: Curve, forced: bool, seeds: int) -> float:
     """Of the replies with these seeds, after one that warms up."""
-    loaded = engine.load(pair, LoadOptions(context=2048))
+    loaded = loading.load(pair, LoadOptions(context=2048))
     policy = loaded.drafting.auto = Charged(curve)
     written = 0
     with _costs(curve, forced):

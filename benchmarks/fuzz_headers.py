@@ -31,7 +31,7 @@ from support.gguf_writer import INT32, Metadata, Tensors, Typed  # noqa: E402
 from support.loadable_pair import ONES, TOKENS, Parts, pair, written  # noqa: E402
 
 from gemma_mtp.api import LoadOptions, Message, PairFiles, Request, Sampling  # noqa: E402
-from gemma_mtp.engine import engine  # noqa: E402
+from gemma_mtp.engine import loading  # noqa: E402
 from gemma_mtp.errors import GemmaMtpError  # noqa: E402
 from gemma_mtp.models import gguf, pair_check  # noqa: E402
 from gemma_mtp.models.gguf_writer import SIZES  # noqa: E402
@@ -213,7 +213,7 @@ def use(target: Path, drafter: Path, chance: random.Random) -> str:
     options = LoadOptions(threads=1, kv_type=kind, flash_attn=flash)
     loaded = None
     try:
-        loaded = engine.load(PairFiles("fuzz", target, drafter), options)
+        loaded = loading.load(PairFiles("fuzz", target, drafter), options)
         messages = (Message.text("user", "a ab c"),)
         request = Request(messages, Sampling(), seed=1, draft=2, max_tokens=4)
         list(loaded.reply(request))

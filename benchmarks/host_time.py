@@ -46,7 +46,8 @@ from gemma_mtp.api import (
     Sampling,
     Tool,
 )
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 
 DRAFTS: tuple[DraftSetting, ...] = (0, 1, 2, 3, 7, "auto")
 ACCEPTANCE, TENTH = 0.75, 10

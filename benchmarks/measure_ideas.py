@@ -28,7 +28,8 @@ from weakened import Tempered, weakened_pair
 
 from gemma_mtp.api import LoadOptions, PairFiles, Sampling
 from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.models.store import BUILTIN_FOLDER
 
 WIDTH, DRAFTS = 4, 3

@@ -32,7 +32,8 @@ from gemma_mtp.api import (
     Request,
     Sampling,
 )
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.models.store import BUILTIN_FOLDER
 
 DRAFTS: tuple[DraftSetting, ...] = (0, 3, "auto")

@@ -22,7 +22,8 @@ from gemma_mtp.api import LoadOptions, Sampling
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.proposer import DraftTemperature, Proposer
 from gemma_mtp.decoding.sampler import Sampler
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 
 DRAFTERS = {"built-in": 0.0, "weaker": 0.25, "weak": 0.35}  # noise on the weights
 TEMPERATURES = (0.0, 0.7, 1.0)

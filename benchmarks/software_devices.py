@@ -231,7 +231,7 @@ def check(names: list[str], tokens: int, options: bool, layers: int, flash_attn:
 def check_options(files: Any, gpus: tuple[Any, ...], tokens: int) -> int:
     """One pair in some placements, with options of its devices."""
     from gemma_mtp.api import ON_CPU, LoadOptions
-    from gemma_mtp.engine.engine import load
+    from gemma_mtp.engine.loading import load
 
     options = LoadOptions(context=LONG_CONTEXT, threads=1, log_file=Path(os.devnull))
     wrong = 0
@@ -284,7 +284,7 @@ def forced(options: Any) -> Any:
 def check_pair(files: Any, gpus: tuple[Any, ...], tokens: int, flash_attn: str) -> int:
     """One pair in all placements."""
     from gemma_mtp.api import ON_CPU, LoadOptions
-    from gemma_mtp.engine.engine import load
+    from gemma_mtp.engine.loading import load
 
     options = LoadOptions(
         context=CONTEXT, threads=1, flash_attn=flash_attn, log_file=Path(os.devnull)

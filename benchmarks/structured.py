@@ -34,7 +34,8 @@ from gemma_mtp.api import (  # noqa: E402
     ToolChoice,
 )
 from gemma_mtp.decoding.forced import Forced  # noqa: E402
-from gemma_mtp.engine import engine  # noqa: E402
+from gemma_mtp.engine import loading  # noqa: E402
+from gemma_mtp.engine.engine import Engine  # noqa: E402
 
 PERSON = {
     "type": "object",
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--calls", action="store_true")
     args = parser.parse_args()
     pair = PairFiles("pair", *args.files) if args.files else TINY
-    loaded = engine.load(pair, LoadOptions(context=2048))
+    loaded = loading.load(pair, LoadOptions(context=2048))
     try:
         totals = {way: Stats() for way in WAYS}
         for seed in range(-1, args.seeds):  # the first one warms up
@@ -94,7 +95,7 @@ def main() -> None:
         loaded.close()
 
 
-def _write(loaded: engine.Engine, way: str, seed: int, args: argparse.Namespace) -> End:
+def _write(loaded: Engine, way: str, seed: int, args: argparse.Namespace) -> End:
     draft, held = WAYS[way]
     schema = json.dumps(PERSON)
     tools = (Tool("keep", "Keeps what is known of a person.", schema),) if args.calls else ()

@@ -20,9 +20,9 @@ from gemma_mtp.errors import ExitStatus
 from gemma_mtp.files.config_file import KEYS
 from gemma_mtp.measure.bench import published
 from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.paths import HOME_VARIABLE
 from gemma_mtp.resident.keep import BUILD_SERVERS
-from gemma_mtp.settings import SETTINGS
 from gemma_mtp.terminal.figures import MEANINGS
 
 ROOT = Path(__file__).parents[1]

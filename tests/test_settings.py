@@ -23,8 +23,9 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.files import config_file
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
+from gemma_mtp.options import PARAMETERS, SETTINGS, Options
 from gemma_mtp.setting import Setting
-from gemma_mtp.settings import PARAMETERS, SETTINGS, Options, ReplySettings
+from gemma_mtp.settings import ReplySettings
 
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 GOOD: dict[str, str] = {
@@ -141,7 +142,7 @@ def test_the_default_is_a_value(known: Setting) -> None:
     [("num_ctx", "context"), ("num_predict", "max_tokens"), ("NUM-GPU", "gpu_layers")],
 )
 def test_names_of_ollama_are_known(name: str, field: str) -> None:
-    from gemma_mtp.settings import find
+    from gemma_mtp.options import find
 
     assert find(name).field == field
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "gemma_mtp"
 
-BASE = {"api", "errors", "setting", "settings", "text"}
+BASE = {"api", "errors", "options", "setting", "settings", "text"}
 """What every package may know: what goes in and comes out, what can be set and what can go wrong,
 text made safe."""
 
@@ -17,9 +17,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "text": set(),
     "paths": {"errors"},
-    "api": {"errors", "setting", "settings", "text"},
+    "api": {"errors", "options", "setting", "settings", "text"},
     "setting": {"errors", "text"},
     "settings": {"errors", "setting", "text"},
+    "options": {"errors", "setting", "settings", "text"},
     "files": {*BASE},
     "decoding": {*BASE},
     "llama": {*BASE, "files"},

@@ -9,7 +9,8 @@ from gemma_mtp.api.device_options import ON_CPU_CHOICE, DeviceChoice
 from gemma_mtp.api.messages import Message
 from gemma_mtp.api.placement import ON_CPU, Placement
 from gemma_mtp.api.preset import Preset
-from gemma_mtp.settings import MAX_DRAFT, Options, Sampling
+from gemma_mtp.options import Options
+from gemma_mtp.settings import MAX_DRAFT, Sampling
 
 DEFAULT_CONTEXT = 8192
 ROOM_TO_REPLY = 256  # tokens that a context should have free after what it is made larger for

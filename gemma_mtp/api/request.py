@@ -18,8 +18,9 @@ from gemma_mtp.api.messages import (
 from gemma_mtp.api.pictures import check_picture, named
 from gemma_mtp.api.tools import Tool, ToolChoice, check_tools
 from gemma_mtp.errors import UsageError
+from gemma_mtp.options import Options
 from gemma_mtp.setting import check, setting
-from gemma_mtp.settings import Options, ReplySettings, Sampling
+from gemma_mtp.settings import ReplySettings, Sampling
 
 GrammarKind = Literal["json", "json_schema", "choices", "lark", "gbnf"]
 """json: any object; json_schema: `text` is a JSON Schema; choices: a JSON list of texts; lark and

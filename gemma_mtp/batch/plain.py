@@ -10,8 +10,9 @@ from gemma_mtp.api import Grammar, Message, PairInfo, Request, Role, Tool, ToolC
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import pictures
 from gemma_mtp.files.reading import named_path
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.setting import settings_of
-from gemma_mtp.settings import SETTINGS, ReplySettings, Sampling
+from gemma_mtp.settings import ReplySettings, Sampling
 from gemma_mtp.text import json_text, suggestion
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from gemma_mtp.api import End, Event, Grammar, PairFiles, Replies, Request, Stat
 from gemma_mtp.batch.answers import Answers, Verdict, verdict
 from gemma_mtp.batch.lines import Line
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
+from gemma_mtp.options import Options
 from gemma_mtp.server.errors import Refused
 from gemma_mtp.server.tools import AUTO
-from gemma_mtp.settings import Options
 
 PAUSE = 1.0  # seconds before a line is tried again of which something else than the line failed
 

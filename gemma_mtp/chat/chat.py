@@ -21,7 +21,8 @@ from gemma_mtp.conversations.attachments import Attached
 from gemma_mtp.conversations.conversation import Conversation
 from gemma_mtp.conversations.record import Record
 from gemma_mtp.errors import GemmaMtpError, NotCounted
-from gemma_mtp.settings import Options, View
+from gemma_mtp.options import Options
+from gemma_mtp.settings import View
 from gemma_mtp.terminal.render import Printer
 
 if TYPE_CHECKING:

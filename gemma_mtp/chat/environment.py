@@ -14,7 +14,7 @@ from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive
     from gemma_mtp.models.machine import Machine
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 class Environment(Protocol):

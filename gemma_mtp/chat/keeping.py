@@ -15,7 +15,7 @@ from gemma_mtp.text import byte_size
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
     from gemma_mtp.conversations.record import Record
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 LONG = 2000  # tokens; a shorter chat is read again in a moment
 GB = 1_000_000_000  # bytes

@@ -17,7 +17,7 @@ from gemma_mtp.text import counted
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.chat.environment import Environment
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
     from gemma_mtp.terminal.render import Printer
 
 Pair = TypeVar("Pair", bound=Replies)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.models.machine import Machine
     from gemma_mtp.models.store import Store
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 def here(store: Store) -> Iterator[tuple[str, str]]:

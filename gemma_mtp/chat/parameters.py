@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import UsageError
+from gemma_mtp.options import PARAMETERS, Options
 from gemma_mtp.setting import Setting
-from gemma_mtp.settings import PARAMETERS, Options
 
 _FLAG = re.compile(rf"--({'|'.join(name.replace('_', '-') for name in PARAMETERS)})(?![\w-])")
 RANDOM = (["random"], ["-1"])  # words for no seed of one's own; llama.cpp's is -1

@@ -19,7 +19,7 @@ from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 FORCED = 3  # drafts a round where auto would use none, so that there is something to see
 WATCHABLE = 3.0  # seconds; what was over sooner is shown more slowly

@@ -34,7 +34,7 @@ from gemma_mtp.terminal.render import write_reply
 
 if TYPE_CHECKING:
     from gemma_mtp.chat.chat import Chat
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 def write_turn(chat: Chat, draft: Conversation, options: Options | None = None) -> bool:

@@ -28,7 +28,7 @@ from gemma_mtp.conversations.attachments import Attached, Attachment
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import pictures
 from gemma_mtp.files.reading import Say, piped_text
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import is_terminal
 from gemma_mtp.terminal.prompt.completion import Completion, paths
 from gemma_mtp.terminal.render import Printer

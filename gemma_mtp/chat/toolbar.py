@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemma_mtp.settings import PARAMETERS
+from gemma_mtp.options import PARAMETERS
 from gemma_mtp.terminal.figures import Parts
 from gemma_mtp.text import number
 

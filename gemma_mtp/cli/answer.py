@@ -31,7 +31,8 @@ from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
 from gemma_mtp.files.reading import piped_text
 from gemma_mtp.models.larger_context import larger_context
-from gemma_mtp.settings import Options, View
+from gemma_mtp.options import Options
+from gemma_mtp.settings import View
 from gemma_mtp.terminal.console import note
 from gemma_mtp.terminal.figures import no_answer
 from gemma_mtp.terminal.interrupts import stoppable

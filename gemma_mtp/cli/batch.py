@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from gemma_mtp.errors import ExitStatus, ModelNotAvailable, UsageError
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import note
 from gemma_mtp.text import counted, duration, number, percent
 

@@ -21,7 +21,8 @@ import typer
 from gemma_mtp.cli.flags import Json, Model, flag_of, takes_options
 from gemma_mtp.errors import ExitStatus, NotPulled, UsageError
 from gemma_mtp.measure.draft_lengths import read_drafts
-from gemma_mtp.settings import SETTINGS, LoadOptions, Options
+from gemma_mtp.options import SETTINGS, Options
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import json_text, percent
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from gemma_mtp.cli.bench_shape import CONTEXT, made_pair, shape_entry
-from gemma_mtp.settings import LoadOptions, Options
+from gemma_mtp.options import Options
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 from gemma_mtp.cli.bench import WIDEST_LINE
 from gemma_mtp.errors import BadPair, DoesNotFit, ModelNotAvailable
-from gemma_mtp.settings import LoadOptions, Options
+from gemma_mtp.options import Options
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import byte_size, json_text, percent
 
 if TYPE_CHECKING:

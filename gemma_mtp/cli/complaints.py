@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp.cli.positionals import is_model, quoted
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.settings import SETTINGS
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.text import nearest
 
 if TYPE_CHECKING:

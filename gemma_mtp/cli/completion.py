@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Context
 
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.settings import SETTINGS
+from gemma_mtp.options import SETTINGS
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment

@@ -16,7 +16,7 @@ import typer
 
 from gemma_mtp.cli.flags import OTHER_NAMES, Json, of_variables
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, UsageError
-from gemma_mtp.settings import Options, find
+from gemma_mtp.options import Options, find
 from gemma_mtp.terminal.console import is_terminal, note
 from gemma_mtp.text import json_text
 

@@ -20,7 +20,7 @@ from gemma_mtp.terminal.console import note
 
 if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 class Continued:

@@ -114,7 +114,7 @@ def _typed(system: str | None, settings: list[str], drafter: Path | None) -> dic
     """What the command line says, as a file of a preset does. Raises UsageError."""
     from gemma_mtp import paths
     from gemma_mtp.models.preset_data import NAMES
-    from gemma_mtp.settings import find
+    from gemma_mtp.options import find
 
     found: dict[str, Any] = {} if system is None else {"system": system}
     for word in settings:

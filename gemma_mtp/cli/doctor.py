@@ -12,7 +12,7 @@ import typer
 
 from gemma_mtp.cli.flags import Json
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, NoEngine
-from gemma_mtp.settings import SETTINGS
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.terminal.console import ask, can_ask
 from gemma_mtp.text import byte_size, json_text, number, thousands
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from gemma_mtp.errors import GemmaMtpError
-from gemma_mtp.settings import SETTINGS
+from gemma_mtp.options import SETTINGS
 
 ANSWERING = ("run", "chat")  # commands that want an engine
 OTHERS = {"--help", "-h"}  # words that make another command of it

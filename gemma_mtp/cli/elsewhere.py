@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles, Replies, Stats
     from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.options import Options
     from gemma_mtp.remote.server import Model, Server
-    from gemma_mtp.settings import Options
 
 
 def environment_of(here: Environment, options: Options, typed: dict[str, Any]) -> Environment:

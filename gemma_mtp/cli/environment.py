@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemma_mtp.models.pull.events import OnEvent
     from gemma_mtp.models.pull.request import PullRequest
     from gemma_mtp.models.store import Store
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 class Environment:

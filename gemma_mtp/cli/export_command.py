@@ -11,7 +11,8 @@ import typer
 from gemma_mtp.cli.find_pair import say_what_is_meant
 from gemma_mtp.cli.flags import Json, read_options, takes_options
 from gemma_mtp.errors import ExitStatus, ModelNotAvailable, UsageError
-from gemma_mtp.settings import LoadOptions, Options, ReplySettings, Sampling
+from gemma_mtp.options import Options
+from gemma_mtp.settings import LoadOptions, ReplySettings, Sampling
 from gemma_mtp.terminal.console import note
 from gemma_mtp.text import json_text
 

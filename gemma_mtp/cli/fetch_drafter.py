@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
     from gemma_mtp.models.drafter_offer import Offer
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 def with_drafter(env: Environment, files: PairFiles, options: Options) -> PairFiles:

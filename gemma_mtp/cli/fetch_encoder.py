@@ -12,7 +12,7 @@ from gemma_mtp.text import byte_size
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
-    from gemma_mtp.settings import Options
+    from gemma_mtp.options import Options
 
 
 def with_encoder(env: Environment, files: PairFiles, options: Options) -> PairFiles:

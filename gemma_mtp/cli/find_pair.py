@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.cli.fetch_drafter import with_drafter
 from gemma_mtp.errors import NotPulled
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import agreed, can_ask, note, say
 from gemma_mtp.text import byte_size
 

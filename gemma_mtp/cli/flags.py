@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from gemma_mtp.options import CHAT_SETTINGS, SETTINGS, Options
 from gemma_mtp.paths import config_file
 from gemma_mtp.setting import SWITCH, Setting, settings_of
-from gemma_mtp.settings import CHAT_SETTINGS, EFFORTS, SETTINGS, Options
+from gemma_mtp.settings import EFFORTS
 from gemma_mtp.terminal.console import note
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from gemma_mtp.cli.flags import (
     takes_options,
 )
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import can_talk
 
 

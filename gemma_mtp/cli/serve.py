@@ -14,7 +14,8 @@ import typer
 
 from gemma_mtp.cli.flags import Model, takes_options
 from gemma_mtp.errors import ExitStatus, UsageError
-from gemma_mtp.settings import KEEP_ALIVE, Elsewhere, LoadOptions, Options, View
+from gemma_mtp.options import Options
+from gemma_mtp.settings import KEEP_ALIVE, Elsewhere, LoadOptions, View
 from gemma_mtp.terminal.console import note, say
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from gemma_mtp.cli.bench import WIDEST_LINE
 from gemma_mtp.cli.flags import Json, Model, takes_options
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
 from gemma_mtp.measure.draft_lengths import draft_setting, read_drafts
-from gemma_mtp.settings import LoadOptions, Options
+from gemma_mtp.options import Options
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Event as Flag
 from typing import TypeVar
 
-from gemma_mtp.api import End, Event, LoadOptions, PairFiles, PairInfo, Placement, Prefill, Request
+from gemma_mtp.api import End, Event, PairInfo, Prefill, Request
 from gemma_mtp.decoding.costs import CostBook, Costs
 from gemma_mtp.decoding.drafters import DraftModel
 from gemma_mtp.decoding.plain_steps import PlainSteps
@@ -20,15 +20,12 @@ from gemma_mtp.decoding.trial import Trial
 from gemma_mtp.engine.background import Background, Pause
 from gemma_mtp.engine.cost_measuring import measure_costs
 from gemma_mtp.engine.detokenizer import Channel, ReplyText
-from gemma_mtp.engine.device_choice import OnDevice, settle
 from gemma_mtp.engine.drafting import Drafting
-from gemma_mtp.engine.exactness import is_exact
 from gemma_mtp.engine.grammar import Grammars
 from gemma_mtp.engine.prompt_cache import PromptCache
 from gemma_mtp.engine.prompts import Prompts
 from gemma_mtp.engine.reply import SPARE_CELLS, Reply
 from gemma_mtp.engine.states import KeptStates, States
-from gemma_mtp.engine.template_process import head_start
 from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.threads import Threads
 from gemma_mtp.engine.tool_calls import CallMarks
@@ -36,7 +33,7 @@ from gemma_mtp.engine.tool_notation import MARK
 from gemma_mtp.engine.tool_prompt import CALL_CLOSES, CALL_OPENS, TOOL_MARKS
 from gemma_mtp.engine.two_drafters import Memory, TwoDrafters
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
-from gemma_mtp.llama import LoadedPair, load_pair
+from gemma_mtp.llama import LoadedPair
 from gemma_mtp.llama.context import LARGE_CONTEXT
 
 # Seconds without a request after which a conversation is kept on the disk, and tokens by which it
@@ -46,45 +43,6 @@ REST, WORTH_WRITING = 20.0, 64
 OVERTAKEN = "This reply cannot go on: the model was used for something else meanwhile."
 
 Step = TypeVar("Step")
-
-
-def load(
-    files: PairFiles,
-    options: LoadOptions,
-    progress: Callable[[float], bool] = lambda f: True,
-    memory: Memory | None = None,
-    states: States | None = None,
-    placement: Placement | None = None,
-    two_drafters: TwoDrafters | None = None,
-    on_device: OnDevice | None = None,
-) -> Engine:
-    """Load a pair; `progress` gets 0..1 and answers whether to go on. `memory` keeps costs, and
-    `states` what was read of conversations, from one run of the program to the next. `placement`
-    says what goes to which device; None leaves that to llama.cpp. With `two_drafters` a second
-    drafter of the pair is tried, too. A part on a GPU is evaluated as `on_device` knows or finds
-    out, in which case `progress` gets 1..2 as well.
-
-    Raises BadPair, DoesNotFit, Cancelled.
-    """
-    renderer = head_start(files.target)
-    try:
-        tried = files if two_drafters else replace(files, rival=None)
-        known = on_device.known.options if on_device and on_device.known else None
-        pair = load_pair(tried, options, progress, placement, known)
-        try:
-            if pair.info.placement.gpus:
-                if on_device is not None:
-                    settle(pair, on_device, progress)
-                pair.info = replace(pair.info, exact_holds=is_exact(pair.target))
-            stopped = lambda: not progress(1.0)  # noqa: E731
-            return Engine(pair, memory, renderer, stopped, states, two_drafters)
-        except BaseException:
-            pair.close()
-            raise
-    except BaseException:
-        if renderer is not None:
-            renderer.close()
-        raise
 
 
 class Engine:

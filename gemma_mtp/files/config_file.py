@@ -13,8 +13,8 @@ from typing import Any
 
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import atomic, bounded, places
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.setting import Setting
-from gemma_mtp.settings import SETTINGS
 from gemma_mtp.text import suggestion
 
 LONGEST_LINE = 16_000  # characters; a system prompt may be one

@@ -10,8 +10,8 @@ from gemma_mtp.api import Image, Message, Text
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import pictures
 from gemma_mtp.files.reading import named_path
+from gemma_mtp.options import PARAMETER_NAMES, SETTINGS, find
 from gemma_mtp.setting import Setting
-from gemma_mtp.settings import PARAMETER_NAMES, SETTINGS, find
 
 Said = str | Mapping[str, Any] | Message
 """A text of the user's, a dict with role and content, or a message that a reply came with."""

@@ -26,7 +26,7 @@ from gemma_mtp.api import (
 from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.library.asked import REPLY, Picture, Said, messages_of, read, shown
 from gemma_mtp.library.forms import Function, adapter, choice_of, declared, form_of, result
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 T = TypeVar("T")
 CALLS = 16  # replies in a row that call functions; then the last one is handed back as it is

@@ -10,7 +10,7 @@ from gemma_mtp.errors import UsageError
 from gemma_mtp.library.asked import OPENING, read
 from gemma_mtp.library.forms import log
 from gemma_mtp.library.model import Model
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 
 def open(

@@ -5,7 +5,8 @@ They are kept as they were written, since results are listed under these words.
 
 from __future__ import annotations
 
-from gemma_mtp.settings import SETTINGS, DraftSetting
+from gemma_mtp.options import SETTINGS
+from gemma_mtp.settings import DraftSetting
 
 
 def draft_setting(word: str) -> DraftSetting:

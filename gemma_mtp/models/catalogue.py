@@ -21,7 +21,7 @@ from gemma_mtp.errors import GemmaMtpError, UsageError
 from gemma_mtp.files import bounded, names, places
 from gemma_mtp.models import catalogue_schema, gguf_names, shape
 from gemma_mtp.models.shape import DrafterShape, Shape
-from gemma_mtp.settings import SETTINGS
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.text import nearest
 
 

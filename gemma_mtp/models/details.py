@@ -33,7 +33,8 @@ from gemma_mtp.models.placement import Wanted
 from gemma_mtp.models.preset_data import data_of, preset_of, told
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.models.weights import from_headers
-from gemma_mtp.settings import Options, Sampling
+from gemma_mtp.options import Options
+from gemma_mtp.settings import Sampling
 from gemma_mtp.text import byte_size, moment, percent, thousands
 
 

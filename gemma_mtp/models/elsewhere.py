@@ -13,7 +13,7 @@ from gemma_mtp.api import DEFAULT_CONTEXT, PairFiles
 from gemma_mtp.models import gguf_names
 from gemma_mtp.models.catalogue import Original
 from gemma_mtp.models.modelfile import quoted
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.text import counted, json_text
 
 USUAL_DRAFT = 3  # tokens; llama.cpp's own default, where nothing is known of this machine

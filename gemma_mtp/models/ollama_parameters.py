@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import MAX_DRAFT, PARAMETER_NAMES, SETTINGS
+from gemma_mtp.options import PARAMETER_NAMES, SETTINGS
+from gemma_mtp.settings import MAX_DRAFT
 from gemma_mtp.text import suggestion
 
 WHOLE_CONTEXT = 2**20  # tokens that repeat_last_n -1 looks back at: no context is longer

@@ -11,7 +11,7 @@ from typing import Any
 
 from gemma_mtp.api import Message, Preset
 from gemma_mtp.errors import UsageError
-from gemma_mtp.settings import PARAMETERS, SETTINGS, Options, whole
+from gemma_mtp.options import PARAMETERS, SETTINGS, Options, whole
 from gemma_mtp.text import clean, counted
 
 KEYS = {**PARAMETERS, **{name: SETTINGS[name] for name in ("system", "keep_alive")}}

@@ -34,7 +34,7 @@ from gemma_mtp.models.encoder_check import encoder_near, fits, what_brings_encod
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.text import suggestion
 
 BUILTIN = "tiny"

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from gemma_mtp.api import LoadOptions, PairFiles, Replies
 from gemma_mtp.files.reading import Say
+from gemma_mtp.options import Options
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import NoEngine, engine_folder, place
 from gemma_mtp.resident.keep import tell_once, usual
 from gemma_mtp.resident.line import ask
 from gemma_mtp.resident.start import ran_before
-from gemma_mtp.settings import Options
 
 
 def attach(

@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 
 from gemma_mtp.files.reading import Say
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.paths import state_dir
-from gemma_mtp.settings import KEEP_ALIVE, SETTINGS
+from gemma_mtp.settings import KEEP_ALIVE
 from gemma_mtp.text import counted
 
 TOLD = "engine/told"  # in the state folder: that an engine stays was said once

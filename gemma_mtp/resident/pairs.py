@@ -10,8 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from gemma_mtp.api import LoadOptions, PairFiles, Placement
-from gemma_mtp.engine import engine
+from gemma_mtp.engine import loading
 from gemma_mtp.engine.device_choice import OnDevice
+from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.two_drafters import TwoDrafters
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.llama import devices, features, versions
@@ -30,7 +31,7 @@ def load(
     progress: Callable[[float], bool],
     *,
     measuring: bool = False,
-) -> engine.Engine:
+) -> Engine:
     """With the drafter that was kept where two were tried; `measuring` leaves a trial of two out,
     which takes time. Raises BadPair, DoesNotFit, Cancelled, UsageError."""
     # Another build or another processor has other kernels.
@@ -48,7 +49,7 @@ def load(
     here = machine.this_machine()
     gpus = here.gpus
 
-    def load_as(placement: Placement | None) -> engine.Engine:
+    def load_as(placement: Placement | None) -> Engine:
         if placement is None or not placement.gpus:
             return load_with(placement, None)
         assert sizes is not None
@@ -60,12 +61,12 @@ def load(
                 raise
             return load_with(placement, own.usual)
 
-    def load_with(placement: Placement | None, on_device: OnDevice | None) -> engine.Engine:
+    def load_with(placement: Placement | None, on_device: OnDevice | None) -> Engine:
         two = None
         if files.rival is not None:
             other = replace(files, drafter=files.rival)
             two = TwoDrafters(files, partial(tried.remember, files), costs(files=other))
-        return engine.load(
+        return loading.load(
             *(files, logged, progress, kept, states, placement),
             two_drafters=two,
             on_device=on_device,

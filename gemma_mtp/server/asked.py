@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gemma_mtp.api import Grammar, Message, Request, Text, Tool, ToolChoice, ToolResult
+from gemma_mtp.options import SETTINGS, Options
 from gemma_mtp.server.messages import in_turns
 from gemma_mtp.server.tools import AUTO, check_results
-from gemma_mtp.settings import SETTINGS, Options
 from gemma_mtp.text import clean
 
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from gemma_mtp.api import Grammar, Message, Tool, ToolChoice
+from gemma_mtp.options import PARAMETERS, SETTINGS
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.thoughts import Thoughts
 from gemma_mtp.server.tools import AUTO
-from gemma_mtp.settings import PARAMETERS, SETTINGS
 from gemma_mtp.text import json_text
 
 OURS = (

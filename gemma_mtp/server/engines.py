@@ -17,6 +17,7 @@ from gemma_mtp.models import presets
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.models.machine import has_gpu, this_machine
 from gemma_mtp.models.store import Store, looks_like_path
+from gemma_mtp.options import Options
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.identity import engine_folder, place
 from gemma_mtp.resident.line import ask
@@ -26,7 +27,7 @@ from gemma_mtp.server.record import Record
 from gemma_mtp.server.remembered import Remembered
 from gemma_mtp.server.reply import Opened, Reply
 from gemma_mtp.server.threads import in_thread
-from gemma_mtp.settings import KEEP_ALIVE, Options
+from gemma_mtp.settings import KEEP_ALIVE
 
 MOST_WAITING = 64  # requests; more would wait longer than clients do
 LATEST = ":latest"  # Ollama's clients write it behind every name

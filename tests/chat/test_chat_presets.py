@@ -11,7 +11,7 @@ from gemma_mtp import paths
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.models import presets
 from gemma_mtp.models.presets import kept_of
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 FIRST = [
     {"role": "user", "content": "Hi"},

@@ -6,7 +6,8 @@ import pytest
 from support.fakes import FakeEngine, FakeEnvironment
 
 from gemma_mtp.chat.loading import what_mtp_does
-from gemma_mtp.settings import MAX_DRAFT, Options
+from gemma_mtp.options import Options
+from gemma_mtp.settings import MAX_DRAFT
 
 
 class Known(FakeEnvironment):

@@ -14,8 +14,8 @@ from gemma_mtp import paths
 from gemma_mtp.cli.flags import flag_of
 from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.files import config_file
+from gemma_mtp.options import CHAT_SETTINGS, TASTE, Options
 from gemma_mtp.setting import Setting
-from gemma_mtp.settings import CHAT_SETTINGS, TASTE, Options
 
 Open = Callable[..., Terminal]
 OTHER = {

@@ -9,7 +9,7 @@ from support.fakes import FakeConsole, FakeEnvironment, invoke
 from support.openai_server import OpenAIServer, piece, running
 
 from gemma_mtp.cli.elsewhere import ServerEnvironment
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 SAID = [piece("Hello"), piece(" there"), piece(finish="stop")]
 

@@ -19,7 +19,7 @@ from gemma_mtp.cli.fetch_encoder import with_encoder
 from gemma_mtp.errors import ModelNotAvailable
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 DATA = png(8, 6)
 

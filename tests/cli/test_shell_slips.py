@@ -19,7 +19,7 @@ from gemma_mtp.api import LoadOptions, PairFiles, Replies
 from gemma_mtp.cli.app import app
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.errors import BadPair
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 FIRST_SIX = "tiny, e2b, e4b, 12b, 26b, 31b"
 
@@ -194,7 +194,7 @@ def test_where_llama_cpp_refuses_a_file_its_log_is_a_flag_away(
     def refuse(*_: object, **__: object) -> None:
         raise BadPair("llama.cpp cannot load tiny-target.gguf: bad magic.")
 
-    monkeypatch.setattr("gemma_mtp.engine.engine.load", refuse)
+    monkeypatch.setattr("gemma_mtp.engine.loading.load", refuse)
     outcome = invoke("run", "tiny", "hi", env=Environment())
     assert (outcome.status, outcome.stdout) == (6, "")
     assert outcome.stderr.endswith("bad magic.\n  llama.cpp's whole log comes with --verbose.\n")

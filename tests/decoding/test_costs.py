@@ -7,7 +7,7 @@ import pytest
 from gemma_mtp.api import LoadOptions, PairFiles, PairInfo
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.costs import CostBook, CostCurve, Costs
-from gemma_mtp.engine import engine
+from gemma_mtp.engine import loading
 from gemma_mtp.models import machine
 from gemma_mtp.models.saved_costs import CostMemory
 
@@ -186,7 +186,7 @@ def test_another_processor_or_build_is_measured_anew(tmp_path, monkeypatch, pair
         seen.append(memory)
         return SimpleNamespace(info=info())
 
-    monkeypatch.setattr(engine, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     monkeypatch.setenv("GEMMA_MTP_HOME", str(tmp_path))
     for name in ("one processor", "another", "one processor"):
         monkeypatch.setattr(machine, "cpu_name", lambda name=name: name)

@@ -17,7 +17,8 @@ import software_devices
 from support.pairs import TINY
 
 from gemma_mtp.api import ON_CPU, DeviceOptions, LoadOptions, Placement
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.models.machine import Device, this_machine
 from gemma_mtp.resident import pairs
 

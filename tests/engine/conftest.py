@@ -8,7 +8,8 @@ import pytest
 from support.pairs import TINY
 
 from gemma_mtp.api import LoadOptions
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 
 
 @pytest.fixture(scope="module")

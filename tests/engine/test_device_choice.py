@@ -25,7 +25,8 @@ from gemma_mtp.api import (
 )
 from gemma_mtp.engine import device_choice
 from gemma_mtp.engine.device_choice import OnDevice, chooses_attention, settle
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import Cancelled, DoesNotFit
 from gemma_mtp.llama import LoadedPair, load_pair, loaded_pair
 from gemma_mtp.models.saved_costs import CostMemory

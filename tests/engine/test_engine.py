@@ -41,7 +41,8 @@ from gemma_mtp.decoding.round import Speculator
 from gemma_mtp.decoding.sampler import Sampler
 from gemma_mtp.engine import template_process
 from gemma_mtp.engine.drafting import Drafting
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import (
     BadPair,
     Cancelled,
@@ -845,7 +846,7 @@ def test_whether_exact_mode_holds_is_looked_at_where_a_gpu_computes(monkeypatch)
     def differing(self, tokens, *more):
         return decode(self, tokens, *more) + np.float32(len(tokens) == 9)
 
-    monkeypatch.setattr("gemma_mtp.engine.engine.load_pair", pretended)
+    monkeypatch.setattr("gemma_mtp.engine.loading.load_pair", pretended)
     for holds, function in ((True, decode), (False, differing)):
         monkeypatch.setattr(LlamaTarget, "decode", function)
         engine = load(TINY, LoadOptions(context=512, threads=1))

@@ -9,7 +9,8 @@ import pytest
 from support.pairs import TINY
 
 from gemma_mtp.api import End, LoadOptions, Message, Request
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import context as contexts
 

@@ -9,7 +9,8 @@ import pytest
 from support.pairs import TINY, with_template
 
 from gemma_mtp.api import End, LoadOptions, Message, Request
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.engine.reply import NO_THOUGHTS
 
 PLAIN = (

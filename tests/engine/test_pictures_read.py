@@ -29,7 +29,8 @@ from gemma_mtp.api import (
     Text,
 )
 from gemma_mtp.decoding.transcript import Tokens
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
 from gemma_mtp.llama import media
 from gemma_mtp.llama.batch import Row

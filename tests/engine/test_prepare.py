@@ -16,7 +16,7 @@ from gemma_mtp.chat.loop import converse
 from gemma_mtp.engine.chat_template import FALLBACK
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.llama import load_pair
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 

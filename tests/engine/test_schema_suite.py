@@ -22,7 +22,7 @@ from support.pairs import TINY, random_pair
 from support.schemas import complaints, random_answer, random_schema, suite
 
 from gemma_mtp.api import Grammar, LoadOptions, Message, PairFiles, Request, Sampling
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import UsageError
 
 DRAFTS = (0, 1, 3, 7, "auto")

@@ -12,7 +12,7 @@ from support.pairs import TINY
 
 from gemma_mtp.api import Grammar, LoadOptions, Message, Request, Sampling
 from gemma_mtp.engine import states
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.llama import shortlist
 from gemma_mtp.llama.shortlist import Shortlist
 from gemma_mtp.measure.replies import reply_from_empty_cache

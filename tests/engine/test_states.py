@@ -15,7 +15,8 @@ from support.pairs import TINY
 from gemma_mtp.api import End, Keeping, LoadOptions, Message, Request
 from gemma_mtp.decoding.transcript import Transcript
 from gemma_mtp.engine import engine as engine_module
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.engine.prompt_cache import NEGLIGIBLE
 from gemma_mtp.models import chat_states
 from gemma_mtp.models.chat_states import ChatStates

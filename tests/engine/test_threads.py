@@ -14,7 +14,8 @@ from support.pairs import TINY
 from test_engine import STORY, endless, finish
 
 from gemma_mtp.api import CPU_PIECE, LoadOptions, Sampling
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.engine.threads import EqualRows
 from gemma_mtp.llama import threads
 from gemma_mtp.llama.threads import FreeProcessors

@@ -27,8 +27,9 @@ from gemma_mtp.api import (
     from_json,
     to_json,
 )
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.held import Held
+from gemma_mtp.engine.loading import load
 from gemma_mtp.llama import load_pair
 
 DATA = Path(__file__).parents[1] / "data" / "templates"

@@ -16,7 +16,8 @@ from gemma_mtp.decoding.drafter_score import ENOUGH, Score
 from gemma_mtp.decoding.outcome import Proposal, Round
 from gemma_mtp.decoding.plain_steps import Step
 from gemma_mtp.engine.counting import with_round
-from gemma_mtp.engine.engine import Engine, load
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.engine.two_drafters import TwoDrafters
 from gemma_mtp.models import tried
 from gemma_mtp.resident import pairs

@@ -114,7 +114,7 @@ def test_a_log_that_cannot_be_written_says_nothing(home: Path) -> None:
     program = """
 import resource, signal, sys
 from pathlib import Path
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.api import LoadOptions
 from gemma_mtp.cli.environment import Environment
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -22,7 +22,7 @@ from gemma_mtp.api import Image, Message, Text, ToolChoice
 from gemma_mtp.library import Model, Tool
 from gemma_mtp.library.forms import declared, schema_of
 from gemma_mtp.models import presets
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,10 +17,11 @@ from support.pairs import TINY
 from gemma_mtp.api import CPU_PIECE, LoadOptions
 from gemma_mtp.chat import loading
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.engine import engine
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair, ExitStatus, ModelNotAvailable, UsageError
 from gemma_mtp.llama.log import Log
-from gemma_mtp.settings import KV_TYPES, Options
+from gemma_mtp.options import Options
+from gemma_mtp.settings import KV_TYPES
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 
@@ -30,7 +31,7 @@ SMALL = LoadOptions(context=512, threads=1)
 def test_marks_that_are_not_one_token_are_named(tmp_path: Path) -> None:
     target, drafter = pair()
     target[0]["tokenizer.ggml.token_type"] = Typed(INT32, [min(kind, 1) for kind in KINDS])
-    loaded = engine.load(written(tmp_path, target, drafter), SMALL)
+    loaded = load(written(tmp_path, target, drafter), SMALL)
     (said,) = loaded.info.warnings
     assert "<|turn> is ordinary text" in said
     loaded.close()
@@ -42,7 +43,7 @@ def test_a_file_without_a_template_needs_gemma_4_s_own_marks(tmp_path: Path) -> 
     swapped = {"<|turn>": "<|start|>", "<turn|>": "<|stop|>"}
     for metadata, _ in (target, drafter):
         metadata["tokenizer.ggml.tokens"] = [swapped.get(token, token) for token in TOKENS]
-    loaded = engine.load(written(tmp_path, target, drafter), SMALL)
+    loaded = load(written(tmp_path, target, drafter), SMALL)
     assert "<|turn>, <turn|> are ordinary text" in loaded.info.warnings[0]
     loaded.close()
 
@@ -52,7 +53,7 @@ def test_a_vocabulary_without_an_end_is_named(tmp_path: Path) -> None:
     del target[0]["tokenizer.ggml.eos_token_id"], target[0]["tokenizer.chat_template"]
     ends = {"<eos>": "<end>", "<turn|>": "<stop|>"}
     target[0]["tokenizer.ggml.tokens"] = [ends.get(token, token) for token in TOKENS]
-    loaded = engine.load(written(tmp_path, target, drafter), SMALL)
+    loaded = load(written(tmp_path, target, drafter), SMALL)
     assert "no token that ends a reply" in loaded.info.warnings[-1]
     loaded.close()
 
@@ -71,7 +72,7 @@ def test_warnings_are_shown_once_a_pair_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KV_TYPES)
 def test_every_kv_type_that_is_offered_can_be_loaded(kind: str) -> None:
-    loaded = engine.load(TINY, LoadOptions(kv_type=kind, context=256, threads=1))
+    loaded = load(TINY, LoadOptions(kv_type=kind, context=256, threads=1))
     assert loaded.info.target_kv_bytes > 0
     loaded.close()
 
@@ -83,12 +84,12 @@ def test_layers_on_a_gpu_that_is_not_there_are_refused_at_once(
     monkeypatch.setattr("llama_cpp.llama_supports_gpu_offload", lambda: True)
     monkeypatch.setattr("gemma_mtp.llama.load.has_gpu", lambda: False)
     with pytest.raises(UsageError, match=r"gpu_layers is 20, .* finds no GPU") as caught:
-        engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
+        load(TINY, LoadOptions(context=256, threads=1, gpu_layers=20))
     assert caught.value.status == ExitStatus.USAGE
     with pytest.raises(UsageError, match="gpu_layers is all, "):
-        engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=-1))
+        load(TINY, LoadOptions(context=256, threads=1, gpu_layers=-1))
     for layers in (0, None):
-        loaded = engine.load(TINY, LoadOptions(context=256, threads=1, gpu_layers=layers))
+        loaded = load(TINY, LoadOptions(context=256, threads=1, gpu_layers=layers))
         assert loaded.info.gpu_layers == 0
         assert loaded.pair.target.piece_size == CPU_PIECE
         loaded.close()
@@ -100,11 +101,11 @@ def test_the_reason_is_llama_cpp_s_first_word_not_its_last(tmp_path: Path) -> No
     with pytest.raises(
         BadPair, match=r"key general\.name has wrong type u32 but expected type str"
     ):
-        engine.load(written(tmp_path, target, drafter), SMALL)
+        load(written(tmp_path, target, drafter), SMALL)
     target[0]["general.name"] = "sound"
     target[0]["tokenizer.ggml.merges"] = 7
     with pytest.raises(BadPair, match=r"invalid gguf type for tokenizer\.ggml\.merges$"):
-        engine.load(written(tmp_path, target, drafter), SMALL)
+        load(written(tmp_path, target, drafter), SMALL)
 
 
 @pytest.mark.parametrize("gone", ["model.gguf", "mtp.gguf"])
@@ -117,7 +118,7 @@ def test_a_file_that_is_removed_before_it_is_loaded_is_said_to_be_gone(
         if path is not None and path.name != gone:
             path.symlink_to(source)
     with pytest.raises(ModelNotAvailable, match=f"{gone} is not there any more"):
-        engine.load(files, LoadOptions(context=512))
+        load(files, LoadOptions(context=512))
 
 
 def test_a_reason_is_told_once() -> None:
@@ -135,4 +136,4 @@ def test_a_reason_is_told_once() -> None:
 def test_a_file_whose_name_is_no_utf8_is_loaded(tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"caf\xe9.gguf")
     shutil.copyfile(TINY.target, odd)
-    engine.load(replace(TINY, target=odd), LoadOptions(context=256, threads=1)).close()
+    load(replace(TINY, target=odd), LoadOptions(context=256, threads=1)).close()

@@ -17,7 +17,7 @@ from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.row_probe import ROWS, probe_rows, row_after, same_rows, smooth_start
 from gemma_mtp.decoding.sampler import Sampler, filtered, gumbel
 from gemma_mtp.engine import reply
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair, Cancelled
 from gemma_mtp.measure.verify.comparison import Comparison, Plan, Probe, compare, probe
 from gemma_mtp.measure.verify.difference import Difference, first_difference, judge

@@ -17,7 +17,7 @@ from gemma_mtp import paths
 from gemma_mtp.api import LoadOptions, PairFiles
 from gemma_mtp.cli.environment import Environment
 from gemma_mtp.decoding.drafter_score import Score
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.models import gguf, store, tried
 from gemma_mtp.models.catalogue import Catalogue, load_catalogue
 from gemma_mtp.models.hyperparameters import shape_of

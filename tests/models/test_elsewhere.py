@@ -13,7 +13,7 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.errors import UsageError
 from gemma_mtp.models import elsewhere
 from gemma_mtp.models.catalogue import load_catalogue
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 PAIR = PairFiles("12b", Path("/m/my target.gguf"), Path("/m/my drafter.gguf"))
 PLAIN = PairFiles("mine", Path("/m/mine.gguf"), None)

@@ -22,7 +22,7 @@ from support.pulls import Events
 from gemma_mtp import paths
 from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request, Sampling
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair, GemmaMtpError
 from gemma_mtp.files import atomic
 from gemma_mtp.models import converted_drafter, drafter_offer, gguf, pair_check

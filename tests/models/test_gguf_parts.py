@@ -10,7 +10,7 @@ from support import gguf_writer as writer
 from support.pairs import TINY
 
 from gemma_mtp.api import End, LoadOptions, Message, PairFiles, Request
-from gemma_mtp.engine.engine import load
+from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair
 from gemma_mtp.measure import provenance
 from gemma_mtp.models import gguf, pair_check

@@ -15,7 +15,8 @@ from support.gguf_writer import INT32, Metadata, Tensors, Typed
 from support.loadable_pair import KINDS, ONES, TOKENS, pair, written
 
 from gemma_mtp.api import End, Event, LoadOptions, Message, PairFiles, Request, Sampling
-from gemma_mtp.engine import engine
+from gemma_mtp.engine import loading
+from gemma_mtp.engine.engine import Engine
 from gemma_mtp.errors import BadPair
 from gemma_mtp.llama.overrides import DEFAULT_SOFTCAP
 from gemma_mtp.models import gguf, hyperparameters, pair_check
@@ -24,11 +25,11 @@ ROOT = Path(__file__).parents[2]
 Change = Callable[[Metadata, Tensors], object]
 
 
-def load(files: PairFiles) -> engine.Engine:
-    return engine.load(files, LoadOptions(context=512, threads=1))
+def load(files: PairFiles) -> Engine:
+    return loading.load(files, LoadOptions(context=512, threads=1))
 
 
-def reply(loaded: engine.Engine) -> list[Event]:
+def reply(loaded: Engine) -> list[Event]:
     messages = (Message.text("user", "a ab c"),)
     return list(loaded.reply(Request(messages, Sampling(), seed=1, draft=2, max_tokens=4)))
 

@@ -11,7 +11,7 @@ from gemma_mtp.errors import ModelNotAvailable, NotPulled, UsageError
 from gemma_mtp.models import inventory, presets, store
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.presets import Kept, kept_of
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 DATA = {
     "from": "tiny",

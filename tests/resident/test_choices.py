@@ -13,7 +13,7 @@ from support.pairs import TINY
 
 from gemma_mtp import paths
 from gemma_mtp.api import ON_CPU, DeviceChoice, DeviceOptions, LoadOptions
-from gemma_mtp.engine import engine
+from gemma_mtp.engine import loading
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.models import machine
 from gemma_mtp.models.machine import Device, Machine
@@ -25,7 +25,7 @@ LONGER = DeviceChoice(DeviceOptions(2048))
 
 
 class Loads:
-    """Stands in for `engine.load`: what it was asked for, one load after the other."""
+    """Stands in for `loading.load`: what it was asked for, one load after the other."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -42,7 +42,7 @@ class Loads:
 def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loads:
     found = Loads()
     monkeypatch.setenv(paths.HOME_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(engine, "load", found)
+    monkeypatch.setattr(loading, "load", found)
     return found
 
 

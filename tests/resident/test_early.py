@@ -13,11 +13,11 @@ from support.pairs import TINY
 from gemma_mtp import paths
 from gemma_mtp.api import LoadOptions
 from gemma_mtp.cli.early import start_engine
+from gemma_mtp.options import Options
 from gemma_mtp.resident import keep, start
 from gemma_mtp.resident.attach import attach
 from gemma_mtp.resident.client import ResidentPair
 from gemma_mtp.resident.sockets import connect, is_running
-from gemma_mtp.settings import Options
 
 
 @pytest.fixture(autouse=True)

@@ -18,12 +18,12 @@ from support.engines import status, wait_until
 from support.pairs import TINY
 
 from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
+from gemma_mtp.options import Options
 from gemma_mtp.resident.attach import attach
 from gemma_mtp.resident.client import EngineDied, ResidentPair
 from gemma_mtp.resident.identity import SOCKET
 from gemma_mtp.resident.keep import BUILD_SERVERS
 from gemma_mtp.resident.sockets import connect, is_running
-from gemma_mtp.settings import Options
 
 NEVER = threading.Event()
 

@@ -16,11 +16,11 @@ from support.serving import FakeEngines, serving
 
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
+from gemma_mtp.options import Options
 from gemma_mtp.paths import HOME_VARIABLE
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.settings import Options
 
 PATIENCE = 30.0  # seconds that a loaded machine may take
 

@@ -19,12 +19,12 @@ from support.serving import FakeEngines, serving
 
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
+from gemma_mtp.options import Options
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server import streams
 from gemma_mtp.server.anthropic.replies import SIGNATURE
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.settings import Options
 
 ASK: list[Any] = [{"role": "user", "content": "Name three fruits."}]
 SUM: list[Any] = [{"role": "user", "content": "What is 17 plus 25?"}]

@@ -12,10 +12,11 @@ from ollama import Client
 from openai import BadRequestError, OpenAI
 from support.serving import FakeEngines, serving
 
+from gemma_mtp.options import Options
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.openai.chat import ChatBody
 from gemma_mtp.server.thoughts import thoughts
-from gemma_mtp.settings import EFFORTS, Options
+from gemma_mtp.settings import EFFORTS
 
 STORY = "Tell me a story about a robot."
 SAID: list[Any] = [{"role": "user", "content": STORY}]

@@ -19,10 +19,10 @@ from support.serving import serving
 from gemma_mtp.models import last_used
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import BUILTIN_FOLDER, Store
+from gemma_mtp.options import Options
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.settings import Options
 
 ASK = [{"role": "user", "content": "Name three fruits."}]
 FEW: dict[str, Any] = {"num_predict": 8, "seed": 1}

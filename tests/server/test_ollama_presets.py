@@ -16,9 +16,9 @@ from gemma_mtp.api import PairFiles
 from gemma_mtp.models import presets
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
+from gemma_mtp.options import Options
 from gemma_mtp.paths import HOME_VARIABLE
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.settings import Options
 
 ASK = [{"role": "user", "content": "Who are you?"}]
 FIRST = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy"}]

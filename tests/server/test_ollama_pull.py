@@ -20,10 +20,10 @@ from gemma_mtp import paths
 from gemma_mtp.models.catalogue import Catalogue
 from gemma_mtp.models.pair_record import UNFINISHED
 from gemma_mtp.models.store import BUILTIN_FOLDER, Store
+from gemma_mtp.options import Options
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.settings import Options
 
 PADDING = bytes(3 << 20)  # after a file's header, so that it does not come in one piece
 

@@ -22,8 +22,8 @@ from support.serving import serving
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.gguf import describe, read_header
 from gemma_mtp.models.store import BUILTIN_FOLDER, Store
+from gemma_mtp.options import Options
 from gemma_mtp.server.engines import Engines
-from gemma_mtp.settings import Options
 
 DATA, WHAT = picture(200, 160), "What is this?"
 TOKENS = range(100, 400)  # that the picture and the words may take together

@@ -6,11 +6,11 @@ import pytest
 
 from gemma_mtp.api import Message, Text, Thought, Tool, ToolCall, ToolChoice, ToolResult
 from gemma_mtp.errors import UsageError
+from gemma_mtp.options import Options
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.errors import Unsupported
 from gemma_mtp.server.messages import in_turns
 from gemma_mtp.server.tools import as_object, declared
-from gemma_mtp.settings import Options
 
 ASKED = Message.text("user", "What is the weather?")
 CALL = ToolCall("call_1", "weather", '{"city": "Oslo"}')

@@ -60,7 +60,7 @@ from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pull.events import OnEvent, PullProgress
 from gemma_mtp.models.pull.request import PullRequest
 from gemma_mtp.models.store import BUILTIN_FOLDER
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 

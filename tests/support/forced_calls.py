@@ -11,7 +11,7 @@ from dataclasses import replace
 from gemma_mtp.api import Event, LoadOptions, PairFiles, Replies, Request, ToolChoice
 from gemma_mtp.cli.app import main
 from gemma_mtp.cli.environment import Environment
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 
 class Forced:

@@ -16,6 +16,7 @@ from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Request
 from gemma_mtp.errors import ModelNotAvailable, NotPulled
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.store import BUILTIN_FOLDER, Store
+from gemma_mtp.options import Options
 from gemma_mtp.server.app import make_app
 from gemma_mtp.server.connections import Patient
 from gemma_mtp.server.engines import Engines
@@ -23,7 +24,6 @@ from gemma_mtp.server.guard import Rules
 from gemma_mtp.server.ports import listen
 from gemma_mtp.server.record import Record
 from gemma_mtp.server.remembered import Remembered
-from gemma_mtp.settings import Options
 
 
 class FakePair:

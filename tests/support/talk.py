@@ -10,7 +10,7 @@ from support.fakes import FakeConsole, FakeEngine, FakeEnvironment, Script
 from gemma_mtp.chat.chat import Chat
 from gemma_mtp.chat.loop import converse
 from gemma_mtp.conversations.archive import Saved
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 from gemma_mtp.terminal.render import Printer
 from gemma_mtp.terminal.screen import Screen
 

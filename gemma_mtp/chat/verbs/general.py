@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.chat.verbs.others import meant, unknown
 from gemma_mtp.chat.verbs.registry import Group, Verb, find, listed, verb
 from gemma_mtp.chat.verbs.set import SETTINGS
-from gemma_mtp.settings import PARAMETER_NAMES
+from gemma_mtp.options import PARAMETER_NAMES
 from gemma_mtp.terminal.figures import MEANINGS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gemma_mtp.chat.verbs.model import SHOWN
 from gemma_mtp.chat.verbs.registry import VERBS
 from gemma_mtp.chat.verbs.set import SETTINGS
-from gemma_mtp.settings import PARAMETER_NAMES
+from gemma_mtp.options import PARAMETER_NAMES
 from gemma_mtp.text import distance, nearest
 
 LEAVING = ("exit", "quit", "bye", "q", ":q", ":q!", ":wq", r"\q", ".exit", ".quit", "exit()",

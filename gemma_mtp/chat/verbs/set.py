@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemma_mtp import settings
+from gemma_mtp import options
 from gemma_mtp.chat import parameters
 from gemma_mtp.chat.form import form_of
 from gemma_mtp.chat.verbs.registry import Group, verb
@@ -24,8 +24,8 @@ from gemma_mtp.chat.verbs.settings import (
     think,
 )
 from gemma_mtp.errors import UsageError
+from gemma_mtp.options import PARAMETER_NAMES, PARAMETERS, TASTE
 from gemma_mtp.setting import NONE, Setting
-from gemma_mtp.settings import PARAMETER_NAMES, PARAMETERS, TASTE
 from gemma_mtp.text import one_line, suggestion
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ ELSEWHERE = {
     "drafter": "gemma-mtp chat MODEL --drafter FILE",
 }
 """What a chat is begun with, and how."""
-KEEP = settings.SETTINGS["keep_alive"]
+KEEP = options.SETTINGS["keep_alive"]
 
 
 @dataclass(frozen=True)

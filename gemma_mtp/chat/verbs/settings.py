@@ -10,8 +10,9 @@ from gemma_mtp.chat.attachments import split_words
 from gemma_mtp.chat.loading import INEXACT
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.errors import GemmaMtpError, UsageError
+from gemma_mtp.options import PARAMETERS, SETTINGS, Options, find
 from gemma_mtp.setting import SWITCH
-from gemma_mtp.settings import EFFORTS, PARAMETERS, SETTINGS, Options, find
+from gemma_mtp.settings import EFFORTS
 from gemma_mtp.terminal.prompt.quotes import unquoted
 from gemma_mtp.text import clean, counted
 

@@ -14,7 +14,7 @@ from gemma_mtp.api import Message, Preset
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import bounded
 from gemma_mtp.models.preset_data import KEYS, messages_of, settled
-from gemma_mtp.settings import SETTINGS, find
+from gemma_mtp.options import SETTINGS, find
 
 LONGEST_TEXT = 32 << 10  # bytes of a layer that is taken over; the record of a pair takes 128 KiB
 MOST_STOPS, LONGEST_STOP = 16, 200  # texts, and characters of one

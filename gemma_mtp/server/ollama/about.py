@@ -14,8 +14,9 @@ from gemma_mtp.models import gguf
 from gemma_mtp.models.gguf import Header
 from gemma_mtp.models.gguf_header import Count
 from gemma_mtp.models.inventory import StoredFile
+from gemma_mtp.options import Options
 from gemma_mtp.setting import settings_of
-from gemma_mtp.settings import Options, Sampling
+from gemma_mtp.settings import Sampling
 
 TEMPLATE = "tokenizer.chat_template"
 THINKING = "enable_thinking"  # the variable by which Gemma 4's templates are told to think

@@ -17,6 +17,7 @@ from gemma_mtp.api import Message
 from gemma_mtp.errors import UsageError
 from gemma_mtp.models import ollama_parameters
 from gemma_mtp.models.ollama_parameters import no_limit
+from gemma_mtp.options import SETTINGS
 from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import Body
 from gemma_mtp.server.errors import Refused, Unsupported
@@ -25,7 +26,6 @@ from gemma_mtp.server.ollama.messages import Said, read, shown
 from gemma_mtp.server.openai.tools import TOOLS, offered
 from gemma_mtp.server.thoughts import thoughts
 from gemma_mtp.setting import seconds_of
-from gemma_mtp.settings import SETTINGS
 
 MOST_LAYERS = int(SETTINGS["gpu_layers"].most or 0)
 LONGEST_STAY = float(SETTINGS["keep_alive"].most or 0)  # seconds

@@ -22,7 +22,7 @@ from gemma_mtp.models.gguf_parser import first_values
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 TARGET, DRAFTER = writer.contents(*writer.target()), writer.contents(*writer.drafter())
 OFFICIAL = "org/official-GGUF"

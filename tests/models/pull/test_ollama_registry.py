@@ -18,7 +18,7 @@ from gemma_mtp.models import ollama_names
 from gemma_mtp.models.pull import hub_responses, ollama_registry
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 TARGET, DRAFTER = writer.contents(*writer.target()), writer.contents(*writer.drafter())
 PARAMS = json.dumps(

@@ -29,7 +29,7 @@ from gemma_mtp.models.pair_record import (
 )
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 CARRIED: dict[str, Any] = {
     "name": "hf:o/r", "repo": "o/r", "revision": "main",

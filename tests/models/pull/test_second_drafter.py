@@ -20,7 +20,7 @@ from gemma_mtp.models.gguf import read_header
 from gemma_mtp.models.hyperparameters import shape_of
 from gemma_mtp.models.pull.request import PullRequest, fulfil
 from gemma_mtp.models.store import Store
-from gemma_mtp.settings import Options
+from gemma_mtp.options import Options
 
 METADATA, TENSORS = writer.drafter()
 TARGET, PLAIN = writer.contents(*writer.target()), writer.contents(METADATA, TENSORS)
