@@ -45,7 +45,7 @@ KEYS = (
     Key("clip.vision.image_grid_pinpoints", "[i32]"),
     Key("clip.vision.image_mean", "[f32]"),
     Key("clip.vision.image_std", "[f32]"),
-    Key("clip.audio.num_mel_bins", "u32", 1, 256),
+    Key("clip.audio.num_mel_bins", "u32", 1, MAX_SIZE),
 )
 # Of the part for pictures and of that for sounds, which is loaded as well; under "clip.PART.".
 PART_KEYS = (
@@ -75,7 +75,7 @@ LAYER = (
     *(Rule(f"attn_{part}.weight", "width width") for part in ("q", "k", "v", "out")),
     *(Rule(f"ffn_{part}.weight", "width wide") for part in ("up", "gate")),
     Rule("ffn_down.weight", "wide width"),
-    *(Rule(f"{scale}.weight", "width", optional=True) for scale in ("ls1", "ls2", "out_scale")),
+    *(Rule(f"{scale}.weight", "width", optional=True) for scale in ("ls1", "ls2")),
     *(Rule(f"{norm}.bias", "width", optional=True) for norm in ("ln1", "ln2")),
     *(Rule(f"attn_{part}.bias", "width", optional=True) for part in ("q", "k", "v", "out")),
     *(Rule(f"ffn_{part}.bias", "wide", optional=True) for part in ("up", "gate")),
@@ -114,7 +114,7 @@ def check_encoder_keys(header: Header) -> None:
 def check_encoder_tensors(header: Header, kind: str) -> None:
     """Raise `BadPair` for a tensor that the part for pictures lacks, or has in a wrong form.
     `check_encoder_keys` was asked before."""
-    sizes = _sizes(header)
+    sizes = _sizes(header, kind)
     if kind == UNIFIED:
         _check(header, WITHOUT_LAYERS, sizes)
         return
@@ -127,7 +127,11 @@ def check_encoder_tensors(header: Header, kind: str) -> None:
         raise refuse(header, "has patches in a type that no kernel can use.")
     sizes["head"] = width // heads
     for layer in range(_of(header, "block_count")):
-        _check(header, LAYER, sizes, f"v.blk.{layer}.")
+        block = f"v.blk.{layer}."
+        _check(header, LAYER, sizes, block)
+        scale = header.tensors.get(f"{block}out_scale.weight")
+        if scale is not None and scale.shape not in ((1,), (sizes["width"],)):
+            raise refuse(header, f"has a tensor {block}out_scale.weight of an unusable shape.")
     limits = [name for name in header.tensors if name.endswith(LIMITS)]
     _check(header, tuple(Rule(name, "one") for name in limits if not name.startswith("a.")), sizes)
 
@@ -140,12 +144,13 @@ def _check(header: Header, rules: tuple[Rule, ...], sizes: dict[str, int], block
         raise refuse(header, f"has a tensor {found[0]!r}, which is not of Gemma 4's encoders.")
 
 
-def _sizes(header: Header) -> dict[str, int]:
+def _sizes(header: Header, kind: str) -> dict[str, int]:
     merge = header.metadata.get("clip.vision.projector.scale_factor", 3)  # as llama.cpp has it
     side = _of(header, "patch_size")
     table = header.tensors.get("v.position_embd.weight")
     places = table.shape[1] if table is not None and len(table.shape) > 1 else 0
-    if places < MOST_POSITIONS * merge:
+    # A transformer merges what it has read; that of 12B reads parts of that size at once.
+    if places < MOST_POSITIONS * (1 if kind == UNIFIED else merge):
         raise refuse(header, "has too few places for the parts of a picture.")
     return {
         "one": 1,

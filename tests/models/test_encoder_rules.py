@@ -95,3 +95,31 @@ def test_a_bad_one_beside_a_model_is_passed_over(tmp_path: Path, home: Path) -> 
     assert encoder_near(target) is None
     assert not fits(target, place)
     assert not fits(target, tmp_path / "gone.gguf")
+
+
+def test_what_real_encoders_have_besides_is_taken(tmp_path: Path) -> None:
+    sounds: dict[str, object] = {
+        "clip.has_audio_encoder": True,
+        "clip.audio.projector_type": "gemma4ua",
+        "clip.audio.num_mel_bins": 640,
+        "clip.audio.attention.layer_norm_epsilon": 1e-6,
+        "clip.audio.embedding_length": 640,
+        "clip.audio.projection_dim": WIDTH,
+        **{f"clip.audio.{n}": 0 for n in ("feed_forward_length", "block_count")},
+        "clip.audio.attention.head_count": 0,
+    }
+    types = {
+        name: {bool: "bool", str: "str", int: "u32", float: "f32"}[type(value)]
+        for name, value in sounds.items()
+    }
+    unified = header(tmp_path, "gemma4uv")
+    assert unified.tensors["v.position_embd.weight"].shape == (WIDTH, 1120, 2)
+    both = replace(unified, metadata=unified.metadata | sounds, types=unified.types | types)
+    check_encoder(TARGET, both)
+
+    sound = header(tmp_path, "gemma4v")
+    norm = sound.tensors["v.blk.0.ln1.weight"]
+    scale = replace(norm, shape=(1,))
+    check_encoder(
+        TARGET, replace(sound, tensors=sound.tensors | {"v.blk.0.out_scale.weight": scale})
+    )

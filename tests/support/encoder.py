@@ -18,6 +18,7 @@ PATCH, POOLED = 4, 3  # pixels of a side of a patch, and patches of a side that 
 SIDE = PATCH * POOLED  # pixels of a side of what one token stands for
 WIDTH, HEADS, LAYERS, FEED_FORWARD = 24, 2, 1, 32
 PLACES = 4096  # patches of a side that a picture may have
+UNIFIED_PLACES = 1120  # the same, of parts of SIDE pixels: as many as 12B's encoder has
 F32 = 0  # number of a type of ggml's
 
 Shapes = dict[str, tuple[int, ...]]
@@ -86,7 +87,7 @@ def _unified(target_width: int) -> Shapes:
     shapes: Shapes = {
         "v.patch_embd.weight": (inputs, target_width),
         "v.patch_embd.bias": (target_width,),
-        "v.position_embd.weight": (target_width, PLACES, 2),
+        "v.position_embd.weight": (target_width, UNIFIED_PLACES, 2),
         "mm.input_projection.weight": (target_width, target_width),
     }
     for norm, width in ((1, inputs), (2, target_width), (3, target_width)):
