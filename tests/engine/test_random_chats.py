@@ -1,0 +1,199 @@
+"""Whatever was said, cached, cut, kept or prepared before: a reply is what a fresh engine writes.
+
+Three chats take turns with one engine, with texts and pictures, grammars, penalties and budgets for
+thoughts; now and then the context grows, the engine is closed and opened again, or a reply is
+abandoned. All in exact mode, where equal means the same tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.encoder import picture, write_encoder
+from support.pairs import TINY
+
+from gemma_mtp.api import (
+    DraftSetting,
+    End,
+    Grammar,
+    Image,
+    Keeping,
+    LoadOptions,
+    Message,
+    Request,
+    Sampling,
+    Text,
+)
+from gemma_mtp.engine.engine import Engine
+from gemma_mtp.engine.loading import load
+
+WIDTH = 448  # of the built-in target's embeddings
+STEPS, CONTEXT, LONGEST, ROOM = 40, 2048, 3500, 130
+WORDS = (
+    "the",
+    "sea",
+    "river",
+    "lake",
+    "dog",
+    "cat",
+    "runs",
+    "over",
+    "green",
+    "hills",
+    "and",
+    "ships",
+)
+SAMPLINGS = (
+    Sampling(0.0),
+    Sampling(0.8),
+    Sampling(1.0, top_k=0),
+    Sampling(0.7, repeat_penalty=1.2),
+    Sampling(1.0, top_k=120),
+)
+DRAFTS: tuple[DraftSetting, ...] = ("auto", 0, 1, 3, 8)
+LISTS = Grammar("lark", "start: /([a-z ]{3,20}, )+/")
+
+
+class Disk:
+    """States of chats, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[str, list[bytes]]] = {}
+
+    def about(self, name: str) -> Any:
+        return json.loads(self.kept[name][0]) if name in self.kept else None
+
+    def read(self, name: str) -> Any:
+        about = self.about(name)
+        return about and (about, [memoryview(part) for part in self.kept[name][1]])
+
+    def keep(self, keeping: Keeping, about: Any, parts: Any) -> None:
+        self.kept[keeping.name] = json.dumps(about), [bytes(part) for part in parts]
+
+    def close(self) -> None:
+        pass
+
+
+class Chats:
+    """Three chats with one engine, of which each step is chosen by chance."""
+
+    def __init__(self, seed: int, encoder: Path, shortlists: bool) -> None:
+        self.random, self.shortlists = random.Random(seed), shortlists
+        kind = self.random.choice(["gemma4v", "gemma4uv"])
+        self.files = replace(TINY, encoder=write_encoder(encoder, WIDTH, kind))
+        choice = self.random.choice
+        self.pictures = [
+            picture(choice([40, 200, 600]), choice([30, 150, 700]), seed=n) for n in range(4)
+        ]
+        self.chats: list[list[Message]] = [[], [], []]
+        self.context, self.disk = CONTEXT, Disk()
+        self.engine = self.opened(self.disk)
+
+    def opened(self, disk: Disk | None = None) -> Engine:
+        options = LoadOptions(context=self.context, threads=1)
+        engine = load(self.files, options, states=disk)
+        if self.shortlists:
+            engine.pair.use(replace(engine.pair.device, shortlist=True))
+            engine._heed_size()
+            engine.cache.states = engine._kept_states()
+        return engine
+
+    def steps(self) -> Iterator[tuple[Request, list[int], list[int]]]:
+        """Requests, the tokens of their replies, and those of a fresh engine."""
+        for _ in range(STEPS):
+            chance, number = self.random.random(), self.random.randrange(3)
+            if chance < 0.08:
+                self.engine.close()
+                self.engine = self.opened(self.disk)
+            elif chance < 0.12 and self.context < LONGEST:
+                self.context += 512
+                self.engine.enlarge(self.context)
+            else:
+                self._disturb(number, chance)
+                yield from self._reply(number)
+
+    def _disturb(self, number: int, chance: float) -> None:
+        """Cut the chat somewhere, or have what comes next prepared."""
+        chat = self.chats[number]
+        if chance < 0.25 and chat:
+            del chat[self.random.randrange(0, len(chat), 2) :]
+        if chance < 0.4 and chat:
+            keep = Keeping(f"chat {number}", 10**9)
+            self.engine.prepare(Request(tuple(chat), SAMPLINGS[0], exact=True, keep=keep))
+            if self.random.random() < 0.6:
+                self.engine.background.wait()
+
+    def _reply(self, number: int) -> Iterator[tuple[Request, list[int], list[int]]]:
+        request = self._request(number)
+        if self.engine.count(request) + ROOM > self.context:
+            self.chats[number] = []
+            return
+        if self.random.random() < 0.1:
+            abandoned = self.engine.reply(request)
+            for _ in range(self.random.randint(1, 6)):
+                next(abandoned, None)
+            abandoned.close()  # type: ignore[attr-defined]
+        end = _end(self.engine, request)
+        fresh = self.opened()
+        draft = self.random.choice([0, request.draft])
+        expected = _end(fresh, replace(request, draft=draft, keep=None))
+        fresh.close()
+        yield request, list(end.token_ids), list(expected.token_ids)
+        self.chats[number] = [*request.messages, end.message]
+
+    def _request(self, number: int) -> Request:
+        choice, more = self.random.choice, dict[str, Any]()
+        kind = self.random.random()
+        if kind < 0.12:
+            more["grammar"] = LISTS
+        elif kind < 0.2:
+            more["think_budget"] = choice([0, 5])
+        elif kind < 0.27:
+            more["stop"] = ("e",)
+        return Request(
+            (*self.chats[number], self._said()),
+            choice(SAMPLINGS),
+            seed=self.random.randrange(5),
+            draft=choice(DRAFTS),
+            exact=True,
+            max_tokens=choice([5, 40, 120]),
+            ignore_end=True,
+            keep=choice([None, Keeping(f"chat {number}", 10**9)]),
+            **more,
+        )
+
+    def _said(self) -> Message:
+        choice, parts = self.random.choice, list[Text | Image]()
+        for _ in range(self.random.randint(1, 3)):
+            words = (choice(WORDS) for _ in range(choice([1, 5, 30, 200])))
+            seen = self.random.random() < 0.4
+            parts.append(Image(choice(self.pictures), "") if seen else Text(" ".join(words)))
+        return Message("user", (*parts, Text("What?")))
+
+
+def _end(engine: Engine, request: Request) -> End:
+    *_, end = engine.reply(request)
+    assert isinstance(end, End)
+    return end
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shortlists", [False, True])
+@pytest.mark.parametrize("seed", [2, 12])
+def test_a_reply_is_what_a_fresh_engine_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, shortlists: bool
+) -> None:
+    monkeypatch.setattr("gemma_mtp.engine.engine.REST", 0)  # seconds before a chat is kept
+    chats = Chats(seed, tmp_path / "mmproj.gguf", shortlists)
+    compared = 0
+    for request, tokens, expected in chats.steps():
+        assert tokens == expected, request
+        compared += 1
+    assert compared > STEPS / 2
+    chats.engine.close()
