@@ -14,8 +14,6 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from gemma_mtp.api.pictures import kind_of
 from gemma_mtp.errors import UsageError
@@ -38,6 +36,9 @@ def named_path(word: str) -> Path:
     if word.startswith(("http://", "https://")):
         raise UsageError(f"{word} is an address, not a file.", "Download it first.")
     if word.startswith("file:"):
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname  # which takes its time to import
+
         return Path(url2pathname(urlsplit(word).path))
     path = Path(word).expanduser()
     if re.match(r"[A-Za-z]:\\", word) and os.name != "nt" and not path.exists():
