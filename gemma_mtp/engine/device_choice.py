@@ -1,6 +1,6 @@
 """Finds out, once, with which options a pair of which a part is on a GPU is fastest there.
 
-`engine.load` asks, right after such a pair was loaded for the first time; the cache is empty before
+`loading` asks, right after such a pair was loaded for the first time; the cache is empty before
 and afterwards. What is tried and what wins is decided in `decoding.device_trials`. Whoever loads
 the pair says which options have room on its devices, and keeps what was chosen.
 """

@@ -1,6 +1,6 @@
 """Whether exact mode holds on the devices of a pair, of which GPUs may round as they like.
 
-`engine` asks once, when a pair of which a part is on a GPU was loaded.
+`loading` asks once, when a pair of which a part is on a GPU was loaded.
 """
 
 from __future__ import annotations
