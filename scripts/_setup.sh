@@ -77,6 +77,7 @@ machine() {
         [ -e "$system$file" ] && readlink -f "$system$file"
     done
     grep -h '^Model' "$system"/proc/driver/nvidia/gpus/*/information 2>/dev/null
+    cat "$system/proc/driver/nvidia/version" 2>/dev/null
     printf '%s\n' "${VULKAN_SDK:-}${CUDACXX:-}"
 }
 

@@ -262,7 +262,7 @@ def test_a_compiler_that_comes_later_is_noticed(checkout: Checkout) -> None:
     err = checkout.chat()[2]
     assert "built for the CPU meanwhile: to use NVIDIA GeForce RTX 3060, CUDA's compiler" in err
     assert re.search(r"\n  /.* -m pip install --force-reinstall --extra-index-url http", err)
-    assert "https://developer.nvidia.com/cuda-downloads" in err
+    assert "install the CUDA toolkit 12 from https://developer.nvidia.com/" in err
     assert checkout.chat()[2] == ""
     checkout.machine.nvcc()
     assert "with CUDA 12.4" in checkout.chat()[2]
@@ -277,6 +277,18 @@ def test_another_card_is_noticed(card: Checkout) -> None:
     card.machine.nvidia("NVIDIA GeForce RTX 4090, 8.9")
     assert "RTX 4090" in card.chat()[2]
     assert "=89-real]" in card.calls()[2]
+
+
+def test_a_driver_that_answers_again_is_noticed(card: Checkout) -> None:
+    """After an update it does not, until the machine was started anew."""
+    version = "proc/driver/nvidia/version"
+    card.machine.file(version, "NVRM version: 550.54\n")
+    card.machine.tool("nvidia-smi", status=18)
+    assert "built for the CPU, since no driver answers for an NVIDIA card." in card.chat()[2]
+    card.machine.nvidia("NVIDIA GeForce RTX 3060, 8.6")
+    card.machine.file(version, "NVRM version: 550.90\n")
+    assert "with CUDA 12.4" in card.chat()[2]
+    assert card.calls()[1].endswith(f"[{CUDA}]")
 
 
 def test_a_card_that_is_gone_leaves_the_cpus_build(card: Checkout) -> None:

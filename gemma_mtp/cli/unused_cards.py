@@ -42,7 +42,7 @@ def unused_cards(
         # What is built into a processor is often no faster than the processor itself.
         problem = f"This llama.cpp cannot use {card.name}." if card.is_worth_it else ""
         yield Finding(
-            "GPU", f"{card.name}, not used: llama.cpp was built without it", problem, hint
+            "GPU", f"{card.name}, not used: this llama.cpp was not built for it", problem, hint
         )
 
 
@@ -74,13 +74,19 @@ def _closed(system: System) -> Path | None:
     return next((file for file in files if not os.access(file, os.R_OK | os.W_OK)), None)
 
 
+def _without_driver(option: str, until: str) -> str:
+    return (
+        "Its driver does not answer: install it, or start the machine anew after an update,"
+        f" {until} (in a container: start that with {option}); then run gemma-mtp doctor again."
+    )
+
+
 def _mended(card: Card, system: System, release: str, offline: bool) -> str:
     """The commands after which it is used."""
     if card.maker == "NVIDIA" and not driven_by_nvidia(system):
-        return (
-            "NVIDIA's driver does not answer: install it, or start the machine anew after an "
-            "update, until nvidia-smi lists the card; then run gemma-mtp doctor again."
-        )
+        return _without_driver("--gpus all", "until nvidia-smi lists the card")
+    if card.maker in ("AMD", "Intel") and not system.first(DEVICE_FILES[0]):
+        return _without_driver("--device /dev/dri", "until /dev/dri/renderD128 is there")
     choice, here = choose(system), Installation()
     lines: list[str] = []
     if choice.build.kind != "CPU":

@@ -81,14 +81,13 @@ def _pci(system: System) -> list[Card]:
     devices = sorted((system.root / "sys/bus/pci/devices").glob("*"))
     makers = {device: maker for device in devices if (maker := _maker(device))}
     names = _pci_names(system) if makers else {}
-    return [
-        Card(
-            f"{maker} {names[device.name]}" if device.name in names else f"an {maker} card",
-            maker,
-            _is_integrated(device, maker),
-        )
-        for device, maker in makers.items()
-    ]
+    found = []
+    for device, maker in makers.items():
+        integrated = _is_integrated(device, maker)
+        unnamed = f"{maker}'s graphics in the processor" if integrated else f"an {maker} card"
+        name = f"{maker} {names[device.name]}" if device.name in names else unnamed
+        found.append(Card(name, maker, integrated))
+    return found
 
 
 def _maker(device: Path) -> str:

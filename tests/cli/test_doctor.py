@@ -121,11 +121,11 @@ def test_a_card_that_this_build_cannot_use_is_named_with_the_command_that_mends_
     machine.pci("0x8086", "0000:00:02.0")
     card, built_in = unused(machine)
     name = "NVIDIA GeForce RTX 4090"
-    assert card.value == f"{name}, not used: llama.cpp was built without it"
+    assert card.value == f"{name}, not used: this llama.cpp was not built for it"
     assert card.problem == f"This llama.cpp cannot use {name}."
     assert card.hint.startswith(f"Build it for {name} with CUDA 12.4 (minutes):\n  CMAKE_ARGS=")
     assert "-DCMAKE_CUDA_ARCHITECTURES=89-real" in card.hint
-    assert built_in.value.startswith("an Intel card, not used")
+    assert built_in.value.startswith("Intel's graphics in the processor, not used")
     assert (built_in.problem, built_in.hint) == ("", "")  # said once, and no loss
 
 
@@ -149,11 +149,14 @@ def test_a_card_beside_one_that_is_used(machine: Machine) -> None:
     assert unused(machine, "Vulkan", sees_one=True) == []
 
 
-def test_no_build_helps_a_card_without_its_driver(machine: Machine) -> None:
-    machine.pci("0x10de")
+@pytest.mark.parametrize("maker", ["0x10de", "0x1002"])
+def test_no_build_helps_a_card_without_its_driver(maker: str, machine: Machine) -> None:
+    machine.pci(maker)
     machine.nvcc()
+    machine.vulkan()
     (said,) = unused(machine)
-    assert "driver" in said.hint
+    assert "driver does not answer" in said.hint
+    assert "in a container" in said.hint
     assert "CMAKE_ARGS" not in said.hint
 
 

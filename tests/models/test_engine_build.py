@@ -128,25 +128,67 @@ def a_silent_driver(machine: Machine) -> None:
     machine.nvcc()
 
 
+def a_card_without_a_driver(machine: Machine) -> None:
+    machine.pci("0x10de")
+    machine.nvcc()
+
+
 def a_screen(machine: Machine) -> None:
     machine.pci("0x1234")
     machine.file("dev/dri/renderD128")
     machine.vulkan()
 
 
-@pytest.mark.parametrize("made", [no_cards, a_card_of_the_host, a_silent_driver, a_screen])
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (no_cards, "since no graphics card was found that it can use"),
+        (a_screen, "since no graphics card was found that it can use"),
+        (a_card_of_the_host, "since no driver answers for an AMD card"),
+        (a_silent_driver, "since no driver answers for an NVIDIA card"),
+        (a_card_without_a_driver, "since no driver answers for an NVIDIA card"),
+    ],
+)
 def test_compilers_without_a_card_change_nothing(
-    made: Callable[[Machine], None], machine: Machine
+    made: Callable[[Machine], None], why: str, machine: Machine
 ) -> None:
     made(machine)
     found = choose(System(machine.root))
     assert (found.build.kind, found.build.arguments, found.lacks) == ("CPU", "", ())
-    assert "no graphics card" in found.build.reason
+    assert found.build.reason == f"the CPU, {why}"
+
+
+def test_graphics_of_a_processor_are_nothing_to_wait_for(machine: Machine) -> None:
+    machine.pci("0x8086", "0000:00:02.0")
+    machine.file("dev/dri/renderD128")
+    assert choose(System(machine.root)).build.reason == (
+        "the CPU; Intel's graphics in the processor would often be no faster"
+    )
 
 
 def an_old_compiler(machine: Machine) -> None:
-    machine.nvidia("NVIDIA GeForce RTX 5070, 12.0")
+    machine.nvidia("NVIDIA GeForce RTX 5070, 12.0", cuda="13.0")
     machine.nvcc("11.8", "60 70 75 80 86 89 90")
+
+
+def a_compiler_that_dropped_the_card(machine: Machine) -> None:
+    machine.nvidia("NVIDIA GeForce GTX 1070, 6.1", cuda="13.0")
+    machine.nvcc("13.0", "75 80 86 89 90 100 120")
+
+
+def a_compiler_that_is_newer_than_the_driver(machine: Machine) -> None:
+    machine.nvidia(RTX, cuda="12.4")
+    machine.nvcc("13.0", "75 80 86 89 90 100 120")
+
+
+def an_old_card_where_packages_are_new(machine: Machine) -> None:
+    machine.nvidia("NVIDIA GeForce GTX 1070, 6.1", cuda="13.0")
+    machine.file("etc/os-release", "ID=arch\n")
+
+
+def radeon_on_debian_12(machine: Machine) -> None:
+    machine.radeon()
+    machine.file("etc/os-release", "ID=debian\nVERSION_CODENAME=bookworm\n")
 
 
 def old_headers(machine: Machine) -> None:
@@ -168,9 +210,32 @@ def no_compiler(machine: Machine) -> None:
         ),
         (
             an_old_compiler,
-            "the CPU meanwhile: to use NVIDIA GeForce RTX 5070, CUDA's compiler here (11.8) is of "
-            "the wrong age",
+            "the CPU meanwhile: to use NVIDIA GeForce RTX 5070, CUDA's compiler here (11.8) is too "
+            "old",
             "install the CUDA toolkit from https://developer.nvidia.com/cuda-downloads",
+        ),
+        (
+            a_compiler_that_dropped_the_card,
+            "the CPU meanwhile: to use NVIDIA GeForce GTX 1070, CUDA's compiler here (13.0) is too "
+            "new",
+            "install the CUDA toolkit 12 from https://developer.nvidia.com/cuda-toolkit-archive",
+        ),
+        (
+            a_compiler_that_is_newer_than_the_driver,
+            "the CPU meanwhile: to use NVIDIA GeForce RTX 3060, CUDA's compiler here (13.0) is too "
+            "new for the driver, which knows CUDA 12.4",
+            "install the CUDA toolkit 12 from https://developer.nvidia.com/cuda-toolkit-archive",
+        ),
+        (
+            an_old_card_where_packages_are_new,
+            "the CPU meanwhile: to use NVIDIA GeForce GTX 1070, CUDA's compiler (nvcc) is missing",
+            "install the CUDA toolkit 12 from https://developer.nvidia.com/cuda-toolkit-archive",
+        ),
+        (
+            radeon_on_debian_12,
+            "the CPU meanwhile: to use AMD Radeon RX 7600, Vulkan's shader compiler (glslc) is "
+            "missing",
+            "install the Vulkan SDK from https://vulkan.lunarg.com",
         ),
         (
             Machine.radeon,
@@ -182,7 +247,7 @@ def no_compiler(machine: Machine) -> None:
             old_headers,
             "the CPU meanwhile: to use AMD Radeon RX 7600, Vulkan's headers here (1.3.239) are too "
             "old",
-            "sudo apt install libvulkan-dev glslc spirv-headers",
+            "install the Vulkan SDK from https://vulkan.lunarg.com",
         ),
     ],
 )
@@ -246,7 +311,7 @@ def test_two_ways_out_for_a_driver_without_a_compiler(
         f"{wheels.INDEX}/cu122 --only-binary llama-cpp-python llama-cpp-python==0.3.36 "
         "nvidia-cuda-runtime-cu12 nvidia-cublas-cu12",
         "Or build it for the card, with CUDA:",
-        "  install the CUDA toolkit from https://developer.nvidia.com/cuda-downloads",
+        "  install the CUDA toolkit 12 from https://developer.nvidia.com/cuda-toolkit-archive",
         f'  CMAKE_ARGS="-DGGML_CUDA=on" {tmp_path}/bin/python -m pip install --no-deps '
         "--no-cache-dir --force-reinstall --no-binary llama-cpp-python llama-cpp-python==0.3.36",
     ]
@@ -274,17 +339,15 @@ def test_without_a_network_nothing_is_claimed(
 ) -> None:
     machine.radeon()
     asked = pages(monkeypatch, vulkan=RELEASE)
-    assert (
-        "may be ready to install; its index was not asked"
-        in (advised(machine, tmp_path, ask=False)[0])
-    )
+    may = "A build with Vulkan may be ready to install"
+    assert advised(machine, tmp_path, ask=False)[0] == f"{may}; its index was not asked:"
     assert asked == []
 
     def unreachable(url: str, timeout: float) -> None:
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    assert "may be ready to install" in advised(machine, tmp_path)[0]
+    assert advised(machine, tmp_path)[0] == f"{may}; its index did not answer:"
 
 
 # --- how it was installed --------------------------------------------------------------------

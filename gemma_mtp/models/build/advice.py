@@ -36,6 +36,7 @@ def _build(lack: Lack, where: Installation, release: str) -> str:
 def _ready(lack: Lack, where: Installation, release: str, ask: bool) -> list[str]:
     """A build to install, if the index has one; where it cannot be asked, the likeliest."""
     unsure: Wheel | None = None
+    why = "did not answer" if ask else "was not asked"
     for wheel in lack.wheels:
         there = wheels.has(wheel, release) if ask else None
         if there:
@@ -46,5 +47,5 @@ def _ready(lack: Lack, where: Installation, release: str, ask: bool) -> list[str
             ask = False  # who did not answer once would make us wait for each
     if unsure is None:
         return []
-    said = f"A build with {lack.kind} may be ready to install; its index was not asked:"
+    said = f"A build with {lack.kind} may be ready to install; its index {why}:"
     return [said, f"  {where.ready(unsure, release)}"]

@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from gemma_mtp.models.build import wheels
+from gemma_mtp.models.build import remedies, wheels
 from gemma_mtp.models.build.system import System
 from gemma_mtp.models.build.wheels import Wheel
 from gemma_mtp.models.cards import Card, cards, driven_by_nvidia
@@ -19,22 +19,6 @@ CUDA_FOLDERS = ("usr/local/cuda/bin", "opt/cuda/bin", "usr/lib/nvidia-cuda-toolk
 ROCM_FOLDERS = ("opt/rocm/bin",)
 LIBRARIES = ("usr/lib", "usr/lib64", "usr/lib/*-linux-gnu", "usr/local/lib", "usr/local/lib64")
 OLDEST_VULKAN = (1, 3, 240)  # Debian 12 has 1.3.239, with which llama.cpp does not compile
-
-PACKAGES = {
-    ("CUDA", "apt"): "sudo apt install nvidia-cuda-toolkit",
-    ("CUDA", "pacman"): "sudo pacman -S cuda",
-    ("Vulkan", "apt"): "sudo apt install libvulkan-dev glslc spirv-headers",
-    ("Vulkan", "dnf"): "sudo dnf install vulkan-loader-devel glslc spirv-headers-devel",
-    ("Vulkan", "pacman"): "sudo pacman -S vulkan-headers vulkan-icd-loader shaderc spirv-headers",
-    ("Vulkan", "zypper"): "sudo zypper install vulkan-devel shaderc spirv-headers-devel",
-}  # fmt: skip
-"""What installs that which a build needs, by the program that installs packages."""
-ELSEWHERE = {
-    "CUDA": "install the CUDA toolkit from https://developer.nvidia.com/cuda-downloads",
-    "Vulkan": "install the Vulkan SDK from https://vulkan.lunarg.com",
-}
-OLDER_THAN_PACKAGES = (9, 0)
-"""Cards from here on are newer than the toolkits that some distributions have."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +61,19 @@ def choose(system: System | None = None) -> Choice:
         if isinstance(found, Build):
             return Choice(found, tuple(lacks))
         lacks += [found] if found else []
-    if not lacks:
-        return Choice(Build("CPU", "", "the CPU, since no graphics card was found that it can use"))
-    why = f"the CPU meanwhile: to use {lacks[0].card.name}, {lacks[0].missing}"
-    return Choice(Build("CPU", "", why), tuple(lacks))
+    return Choice(Build("CPU", "", f"the CPU{_why_no_card(lacks, system)}"), tuple(lacks))
+
+
+def _why_no_card(lacks: list[Lack], system: System) -> str:
+    """Why it is the CPU, as the rest of a sentence."""
+    if lacks and lacks[0].card.integrated:
+        return f"; {lacks[0].card.name} would often be no faster"
+    if lacks:
+        return f" meanwhile: to use {lacks[0].card.name}, {lacks[0].missing}"
+    silent = next((card for card in cards(system) if not card.integrated), None)
+    if silent:
+        return f", since no driver answers for {silent.name}"
+    return ", since no graphics card was found that it can use"
 
 
 def _cuda(system: System) -> Build | Lack | None:
@@ -89,16 +82,16 @@ def _cuda(system: System) -> Build | Lack | None:
         return None
     nvcc = os.environ.get("CUDACXX") or system.tool("nvcc", *CUDA_FOLDERS)
     wanted = sorted({card.capability for card in found if card.capability})
-    ready = tuple(wheels.for_cuda(_newest_cuda(system), wanted[0] if wanted else None))
+    driver = _newest_cuda(system)
+    ready = tuple(wheels.for_cuda(driver or remedies.SOME_CUDA, wanted[0] if wanted else None))
     if not nvcc:
-        remedy = _remedy(system, "CUDA", new=wanted[-1:] >= [OLDER_THAN_PACKAGES])
+        remedy = remedies.for_cuda(system, driver, wanted)
         return Lack(found[0], "CUDA", "CUDA's compiler (nvcc) is missing", remedy, ready)
     version = _version(system.ask(nvcc, "--version"), r"release (\d+)\.(\d+)")
     known = re.findall(r"compute_(\d+)(\d)\b", system.ask(nvcc, "--list-gpu-arch"))
-    unknown = [c for c in wanted if known and (str(c[0]), str(c[1])) not in known]
-    if unknown:
-        missing = f"CUDA's compiler here ({version or nvcc}) is of the wrong age"
-        return Lack(found[0], "CUDA", missing, ELSEWHERE["CUDA"], ready)
+    if wrong := _wrong_age(version, [(int(a), int(b)) for a, b in known], wanted, driver):
+        missing = f"CUDA's compiler here ({version or nvcc}) is too {wrong}"
+        return Lack(found[0], "CUDA", missing, remedies.cuda_toolkit(driver, wanted), ready)
     arguments = ["-DGGML_CUDA=on"]
     if wanted:
         arguments.append(
@@ -110,10 +103,23 @@ def _cuda(system: System) -> Build | Lack | None:
     return Build("CUDA", " ".join(arguments), reason)
 
 
-def _newest_cuda(system: System) -> tuple[int, int]:
+def _newest_cuda(system: System) -> tuple[int, int] | None:
     """The newest CUDA that NVIDIA's driver knows, as it says itself."""
     found = re.search(r"CUDA Version\s*:\s*(\d+)\.(\d+)", system.ask(system.tool("nvidia-smi")))
-    return (int(found[1]), int(found[2])) if found else (12, 4)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _wrong_age(
+    version: str,
+    known: list[tuple[int, int]],
+    wanted: list[tuple[int, int]],
+    driver: tuple[int, int] | None,
+) -> str:
+    """How a compiler that knows some cards is wrong, "old" or "new ..."; "" where it is not."""
+    if driver and version and int(version.partition(".")[0]) > driver[0]:
+        return f"new for the driver, which knows CUDA {driver[0]}.{driver[1]}"
+    unknown = [card for card in wanted if known and card not in known]
+    return ("new" if unknown[0] < min(known) else "old") if unknown else ""
 
 
 def _rocm(system: System) -> Build | None:
@@ -154,7 +160,7 @@ def _vulkan(system: System) -> Build | Lack | None:
     missing = missing_for_vulkan(system)
     if not missing:
         return Build("Vulkan", "-DGGML_VULKAN=on", f"{card.name} with Vulkan")
-    remedy = _remedy(system, "Vulkan", new=False)
+    remedy = remedies.for_vulkan(system, packages_are_old="too old" in missing)
     return Lack(card, "Vulkan", f"Vulkan's {missing}", remedy, (wheels.VULKAN,))
 
 
@@ -188,8 +194,3 @@ def _header_version(text: str) -> tuple[int, int, int]:
 def _version(text: str, pattern: str) -> str:
     found = re.search(pattern, text)
     return ".".join(found.groups()) if found else ""
-
-
-def _remedy(system: System, kind: str, new: bool) -> str:
-    packaged = None if new else PACKAGES.get((kind, system.packager))
-    return packaged or ELSEWHERE[kind]

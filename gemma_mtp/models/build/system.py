@@ -67,12 +67,18 @@ class System:
     @property
     def packager(self) -> str:
         """The program that installs packages here, such as "apt"; "" where it is not known."""
-        like = " ".join(
-            re.findall(r'^ID(?:_LIKE)?="?([^"\n]*)', "\n".join(self.read("etc/os-release")), re.M)
-        ).split()
+        like = " ".join(self._said(r'^ID(?:_LIKE)?="?([^"\n]*)')).split()
         known = {"debian": "apt", "ubuntu": "apt", "fedora": "dnf", "rhel": "dnf",
                  "arch": "pacman", "suse": "zypper", "opensuse": "zypper"}  # fmt: skip
         return next((known[name] for name in like if name in known), "")
+
+    @property
+    def codenames(self) -> set[str]:
+        """What this release is called, such as "bookworm"; also the one that it is made from."""
+        return {*self._said(r'^\w*CODENAME="?(\w+)')}
+
+    def _said(self, pattern: str) -> list[str]:
+        return re.findall(pattern, "\n".join(self.read("etc/os-release")), re.M)
 
 
 def platform_tag() -> str:
