@@ -49,10 +49,12 @@ class ResidentPair:
         options: LoadOptions,
         keep: float | None = None,
         party: str = "",
+        any_layers: bool = False,
     ) -> None:
         """`keep`: seconds that the pair stays loaded after a request, below 0 for good; None
         leaves that to those who say it. `party`: whom it is for, where that is one of several who
-        each may have several requests; they take turns."""
+        each may have several requests; they take turns. `any_layers`: a pair that is loaded is
+        used as it is, however many of its layers are on the GPU."""
         self._folder, self._files = folder, files.bare
         self._options = replace(options, verbose=False)  # who sees the log is no matter of loading
         name = " ".join(["gemma-mtp", *sys.argv[1:2]])
@@ -62,7 +64,7 @@ class ResidentPair:
             "keep_alive": keep,
             "verbose": options.verbose,
         }
-        self.party = party
+        self.party, self._any_layers = party, any_layers
         self._line: Line | None = None
         self._info: PairInfo | None = None
 
@@ -169,7 +171,12 @@ class ResidentPair:
         return self._line
 
     def _wanted(self) -> dict[str, Any]:
-        return {"op": "use", "files": to_json(self._files), "options": to_json(self._options)}
+        return {
+            "op": "use",
+            "files": to_json(self._files),
+            "options": to_json(self._options),
+            "any_layers": self._any_layers,
+        }
 
     def _connected(self) -> Line:
         """To an engine of this version of the program; one of another makes room for it."""

@@ -19,15 +19,23 @@ from gemma_mtp.resident.wire import Connection, Disconnected, Message
 
 @dataclass(frozen=True)
 class Wanted:
-    """A pair, and how it is to be loaded."""
+    """A pair, and how it is to be loaded. `any_layers`: where it is loaded, its layers may be on
+    whichever devices they are."""
 
     files: PairFiles
     options: LoadOptions
+    any_layers: bool = False
 
     @property
     def pair(self) -> Wanted:
         """What has to be loaded for it: a context can be made anew without that."""
-        return replace(self, options=replace(self.options, context=None))
+        return Wanted(self.files, replace(self.options, context=None))
+
+    def beside(self, loaded: Wanted | None) -> Wanted:
+        """The same, with the layers of the pair that is loaded where any will do."""
+        if not self.any_layers or loaded is None or loaded.files != self.files:
+            return self
+        return replace(self, options=replace(self.options, gpu_layers=loaded.options.gpu_layers))
 
 
 class Client:
@@ -106,7 +114,8 @@ def _take(client: Client, engine: Engine, message: Message) -> None:
             client.party = message.get("party") or client
         case "use":
             files = from_json(PairFiles, message["files"], "files")
-            client.wanted = Wanted(files, from_json(LoadOptions, message["options"], "options"))
+            options = from_json(LoadOptions, message["options"], "options")
+            client.wanted = Wanted(files, options, message["any_layers"] is True)
         case "cancel":
             engine.cancel(client)
         case "ping":

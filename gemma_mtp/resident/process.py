@@ -220,7 +220,7 @@ class Resident:
             pair = self._loaded_anew(client, client.wanted)
         self.journal.show(client)
         try:
-            self._enlarge(pair, client.wanted)
+            self._enlarge(pair, client.wanted.beside(self._loaded))
         except DoesNotFit:
             if not pair.info.placement.gpus or client.wanted.options.gpu_layers is not None:
                 raise
@@ -238,7 +238,9 @@ class Resident:
 
     def _has_pair_of(self, client: Client) -> bool:
         loaded, wanted = self._loaded, client.wanted
-        return loaded is not None and wanted is not None and loaded.pair == wanted.pair
+        if loaded is None or wanted is None:
+            return False
+        return loaded.pair == wanted.beside(loaded).pair
 
     def _enlarge(self, pair: Replies, wanted: Wanted) -> None:
         info = pair.info

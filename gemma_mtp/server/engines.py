@@ -101,7 +101,8 @@ class Engines:
 
     def connect(self, files: PairFiles, loading: LoadOptions, keep: float) -> ResidentPair:
         """A client of the resident engine; tests have another one."""
-        return ResidentPair(engine_folder(), files, loading, keep)
+        any_layers = loading.gpu_layers is None  # so that clients do not take turns in loading
+        return ResidentPair(engine_folder(), files, loading, keep, any_layers=any_layers)
 
     async def load(self, asked: Asked, cancel: threading.Event) -> None:
         """Have the model loaded, for requests to come. Raises as `reply` does."""

@@ -117,3 +117,18 @@ def test_other_options_of_loading_are_another_pair(engine: Engine) -> None:
     other.load(lambda fraction: True)
     assert len(engine.pairs) == 2
     assert other.info.context_size == 512
+
+
+def test_who_takes_any_layers_has_nothing_loaded_anew_for_others(engine: Engine) -> None:
+    """As programs that share a server: one of them asks for layers with each request."""
+    asks = engine.pair(context=1024, gpu_layers=3)
+    takes = engine.pair(context=2048, any_layers=True)
+    for pair in (asks, takes, asks, takes):
+        assert said(pair.reply(request(), NEVER)) == "One two three four."
+        assert takes.count(request())
+    assert [each.context for each in engine.pairs] == [2048]
+    assert engine.resident.status()["options"]["gpu_layers"] == 3
+    engine.pair(gpu_layers=4)
+    engine.pair("e2b", any_layers=True)
+    assert engine.resident.status()["options"]["gpu_layers"] is None  # of another model
+    assert len(engine.pairs) == 3

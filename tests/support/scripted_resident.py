@@ -71,10 +71,11 @@ class Engine:
         verbose: bool = False,
         party: str = "",
         gpu_layers: int | None = None,
+        any_layers: bool = False,
     ) -> ResidentPair:
         files = replace(FILES, name=name)
         options = LoadOptions(context=context, verbose=verbose, gpu_layers=gpu_layers)
-        pair = ResidentPair(self.folder, files, options, keep, party)
+        pair = ResidentPair(self.folder, files, options, keep, party, any_layers)
         pair.load(lambda fraction: True)
         return pair
 
