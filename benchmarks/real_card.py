@@ -50,7 +50,7 @@ ACCEPTANCE = 0.75  # what these heads say
 GRACE = 2.0  # seconds in which a program that was told to end does so
 LOADS = "import gemma_mtp.llama"  # whether what was built can be used
 SPLIT = ("26b",)  # measured with its experts on the CPU as well
-# Variables that are kept over a restart: seconds since the epoch, and whether it was built.
+# Variables that are kept over a restart: seconds since the epoch, and what came of the build.
 STARTED, BUILT = "REAL_CARD_STARTED", "REAL_CARD_BUILT"
 LAST_SECONDS = 10  # kept free for writing the report
 BUILD_SHARE, SERVER_BUILD_SHARE, TEST_SECONDS = 0.6, 0.2, 90
@@ -59,10 +59,12 @@ WITHOUT = ("TESTS", "EXAMPLES", "UI", "APP")  # parts of llama.cpp
 
 @dataclass
 class Session:
-    """What was found so far, and how much time is left."""
+    """What was found so far, and how much time is left. `machine`: on what it was found; None as
+    long as llama.cpp was not asked, which a driver that hangs would not answer at the end."""
 
     folder: Path
     end: float
+    machine: dict[str, Any] | None = None
     skipped: list[str] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
     pages: list[Any] = field(default_factory=list)
@@ -193,8 +195,9 @@ def with_libraries(site: Path) -> dict[str, str]:
     }
 
 
-def restarted_with(site: Path) -> None:
+def restarted_with(site: Path, session: Session) -> None:
     """Go on in this program with the llama.cpp that was built."""
+    os.environ[BUILT] = json.dumps({"found": session.found, "skipped": session.skipped})
     os.environ.update(with_libraries(site))
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
@@ -213,7 +216,8 @@ def suite(session: Session) -> None:
         status = session.run(f"tests-{name}", *command, seconds=seconds)
         *_, last = ["", *(session.folder / f"tests-{name}.log").read_text().splitlines()]
         said = {None: "not finished", 0: "passed"}.get(status, "failed")
-        session.found.setdefault("tests", {})[name] = f"{said} ({last.strip()})" if status else said
+        more = f" ({last.strip()})" if status != 0 and last.strip() else ""
+        session.found.setdefault("tests", {})[name] = said + more
 
 
 class Writers:
@@ -354,20 +358,32 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def look_at_machine(session: Session) -> None:
+    """What hardware and software this is, as llama.cpp and its drivers say."""
+    try:
+        from gemma_mtp.llama import versions
+        from gemma_mtp.measure.bench import report_page
+        from gemma_mtp.models.machine import this_machine
+
+        session.machine = report_page.about_machine(this_machine(), versions())
+    except Exception as error:  # such as no llama.cpp that can be loaded; why is in the logs
+        session.skip(f"the machine: {error}")
+
+
 def write_report(session: Session) -> None:
     """report.json and report.md in the folder, from what there is."""
-    from gemma_mtp.llama import versions
-    from gemma_mtp.measure.bench import report_page
-    from gemma_mtp.models.machine import this_machine
-
-    about = report_page.about_machine(this_machine(), versions())
-    extra = {**session.found, "skipped": session.skipped}
-    object_ = report_page.as_json(about, session.pages) | extra
-    (session.folder / "report.json").write_text(json.dumps(object_, indent=1))
-    table = report_page.page(about, session.pages).partition("```json")[0]
     servers = session.found.get("llama_server", {})
-    rows = summary(about, session.pages, servers)
-    lines = [f"build: {session.found['build']}"] if "build" in session.found else []
+    found: dict[str, Any] = {}
+    lines = []
+    if session.machine is not None:
+        from gemma_mtp.measure.bench import report_page
+
+        found = report_page.as_json(session.machine, session.pages)
+        lines += [*summary(session.machine, session.pages, servers), ""]
+        lines.append(report_page.page(session.machine, session.pages).partition("```json")[0])
+    found |= {**session.found, "skipped": session.skipped}
+    (session.folder / "report.json").write_text(json.dumps(found, indent=1))
+    lines += [f"build: {session.found['build']}"] if "build" in session.found else []
     lines += [f"tests of {name}: {said}" for name, said in session.found.get("tests", {}).items()]
     lines += [
         f"{name}, k = {draft}: llama-server's rounds take {row['ratio']:.3f} times as long as ours"
@@ -375,7 +391,7 @@ def write_report(session: Session) -> None:
         for draft, row in drafts.items()
     ]
     lines += [f"skipped: {sentence}" for sentence in session.skipped]
-    (session.folder / "report.md").write_text("\n".join([*rows, "", table, *lines, ""]))
+    (session.folder / "report.md").write_text("\n".join([*lines, ""]))
 
 
 def end_in_time(session: Session) -> None:
@@ -399,21 +415,28 @@ def main() -> int:
     session = Session(args.folder, started + 60 * args.minutes)
     end_in_time(session)
     writers = Writers(args.folder, args.sizes)
-    if args.archive and not os.environ.get(BUILT):
-        os.environ[BUILT] = "yes"
+    if BUILT in os.environ:
+        before = json.loads(os.environ[BUILT])
+        session.found, session.skipped = before["found"], before["skipped"]
+    elif args.archive:
         site = build(session, args.archive, with_server=args.server is None)
         writers.wait(session, until=session.left / 2)
         if site is not None:
-            restarted_with(site)
+            restarted_with(site, session)
+    look_at_machine(session)
     session.run("doctor", sys.executable, "-m", "gemma_mtp", "doctor", "--offline", seconds=60)
     if not args.no_tests:
         suite(session)
     writers.wait(session, until=session.left / 2)
+    from gemma_mtp.errors import Cancelled
+
     try:
         todo = jobs(session, args)
         for done, job in enumerate(todo):
             try:
                 job(session.left / (len(todo) - done))
+            except Cancelled:
+                session.skip(f"{job.args[1]}: not loaded in time.")
             except Exception as error:  # what was measured before must not be lost
                 session.skip(f"{job.args[1]}: {error}")
     except KeyboardInterrupt:

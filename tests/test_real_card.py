@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,9 +24,38 @@ def session(folder: Path, seconds: float) -> Session:
     return Session(folder, time() + real_card.LAST_SECONDS + seconds)
 
 
-def test_a_pair_is_measured_and_reported_within_the_time(tmp_path: Path) -> None:
-    command = [sys.executable, PROGRAM, tmp_path, "--pair", TINY.target, TINY.drafter]
-    env = {**os.environ, "GEMMA_MTP_HOME": str(tmp_path / "home")}
+def archive(folder: Path) -> Path:
+    """A source archive whose Python is that of the llama-cpp-python that is installed."""
+    import llama_cpp
+
+    source = folder / "llama_cpp_python-0.3.36"
+    (source / "vendor" / "llama.cpp").mkdir(parents=True)
+    package = Path(llama_cpp.__file__).parent
+    shutil.copytree(package, source / "llama_cpp", ignore=lambda *_: {"lib", "__pycache__"})
+    with tarfile.open(folder / "source.tar.gz", "w:gz") as packed:
+        packed.add(source, source.name)
+    return folder / "source.tar.gz"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries are named as on Linux")
+def test_all_stages_from_the_build_to_the_report_within_the_time(tmp_path: Path) -> None:
+    """With a compiler that hands out what is installed, and fails for llama-server."""
+    import llama_cpp
+
+    installed, folder, tools = (
+        Path(llama_cpp.__file__).parent / "lib", tmp_path / "card", tmp_path / "tools"
+    )  # fmt: skip
+    tools.mkdir()
+    compiler = tools / "cmake"
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$*" in *llama-server) exit 1 ;; esac\n'
+        f"mkdir -p {folder}/build/bin; cp -a {installed}/*.so* {folder}/build/bin\n"
+    )
+    compiler.chmod(0o755)
+    command = [sys.executable, PROGRAM, folder, "--pair", TINY.target, TINY.drafter]
+    command += ["--archive", archive(tmp_path)]
+    env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    env["GEMMA_MTP_HOME"] = str(tmp_path / "home")
     done = subprocess.run(
         [*command, "--minutes", "1", "--tokens", "16", "--no-tests"],
         env=env,
@@ -35,13 +65,39 @@ def test_a_pair_is_measured_and_reported_within_the_time(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "| draft | accepted 0.5 | accepted 0.75 | accepted 0.9 |" in done.stdout
-    assert "skipped: llama-server: it is not there." in done.stdout
     first, *_ = done.stdout.splitlines()
     assert first in (PROGRAM.parent.parent / "docs" / "speed.md").read_text()  # its place
-    found = json.loads((tmp_path / "report.json").read_text())
+    found = json.loads((folder / "report.json").read_text())
     assert [at["acceptance"] for at in found["pairs"][0]["at"]] == [0.5, 0.75, 0.9]
-    assert found["skipped"] == ["llama-server: it is not there."]
-    assert "MTP" in (tmp_path / "doctor.log").read_text()
+    assert found["build"]  # said before the program went on with what was built
+    assert found["skipped"] == [
+        "compile-server: ended with status 1 (compile-server.log).",
+        "llama-server: it is not there.",
+    ]
+    for sentence in found["skipped"]:
+        assert f"skipped: {sentence}" in done.stdout
+    assert "MTP" in (folder / "doctor.log").read_text()
+
+
+def test_where_nothing_can_be_built_or_loaded_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs() -> None:
+        raise AssertionError("no device may be asked at the end")
+
+    running = session(tmp_path, 100)
+    running.skip("compile: ended with status 1 (compile.log).")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "gemma_mtp.llama", None)  # as if it could not be imported
+        real_card.look_at_machine(running)
+    real_card.write_report(running)
+    compiled, machine = json.loads((tmp_path / "report.json").read_text())["skipped"]
+    assert "compile" in compiled
+    assert machine.startswith("the machine: ")
+    real_card.look_at_machine(running)
+    monkeypatch.setattr("gemma_mtp.models.machine.this_machine", hangs)
+    real_card.write_report(running)
+    assert json.loads((tmp_path / "report.json").read_text())["machine"]["cores"] > 0
 
 
 def test_a_program_that_takes_too_long_is_left_out_and_named(tmp_path: Path) -> None:
