@@ -37,12 +37,10 @@ class Environment(Protocol):
     def header_text(self, files: PairFiles, key: str) -> str:
         """A text of the target's header; "" where it has none."""
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""
 
-    def resolve_or_offer(
-        self, model: str | None, drafter: Path | None, options: Options | None = None
-    ) -> PairFiles:
+    def resolve_or_offer(self, model: str | None, options: Options) -> PairFiles:
         """As `resolve`, but offers to pull a pair that is not here, or a drafter for a file without
         one, and says what may go wrong."""
 

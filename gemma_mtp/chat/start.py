@@ -109,7 +109,7 @@ def _begin(
 def _files(
     env: Environment, model: str | None, options: Options, beginning: Beginning
 ) -> PairFiles:
-    files = env.resolve_or_offer(model, options.drafter, options)
+    files = env.resolve_or_offer(model, options)
     return env.with_encoder(files, options) if beginning.images else files
 
 

@@ -80,7 +80,7 @@ def answer_once(
     what was said in a conversation that is `continued`. `more`: other fields of the request, such
     as a grammar or tools."""
     named = model or (continued.model if continued else None) or None
-    files = env.resolve_or_offer(named, options.drafter, options)
+    files = env.resolve_or_offer(named, options)
     if images:
         files = env.with_encoder(files, options)
     stdin = None if no_stdin else sys.stdin
@@ -91,9 +91,7 @@ def answer_once(
     if named is None and not report.quiet:
         note(env.who_answers(files.called))
     options = files.fill(options)
-    printer = Printer(
-        Screen(sys.stdout, sys.stderr), answers=not report.is_data, view=options.part(View)
-    )
+    printer = Printer(answers=not report.is_data, view=options.part(View))
     started = perf_counter()
     with _told(report, printer.screen), closing(load(env, files, options, printer)) as engine:
         report = replace(report, model=files.called, load_seconds=perf_counter() - started)

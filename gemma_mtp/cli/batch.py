@@ -75,12 +75,11 @@ def answer_batch(env: Environment, model: str | None, options: Options, wanted: 
     from gemma_mtp.batch.work import ForAll, Work
     from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
     lines = read(_raw(wanted.batch), _plain)
     if not lines:
         raise UsageError(f"There is no line in {_named(wanted.batch)}.")
-    printer = Printer(Screen(sys.stdout, sys.stderr), answers=False)
+    printer = Printer(answers=False)
     with closing(_answers(wanted, lines, printer.screen)) as answers:
         view = _View(printer, wanted)
         files = _files(env, model, options, lines, wanted.quiet)
@@ -179,7 +178,7 @@ def _files(
         )
     try:
         first = next(iter(named), None)
-        files = env.resolve_or_offer(model or first, options.drafter, options)
+        files = env.resolve_or_offer(model or first, options)
     except ModelNotAvailable as error:
         if model is None and named:
             error.hint = f"{error.hint} A MODEL in the command answers all lines.".strip()

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gemma_mtp.cli.flags import Json, Model, flag_of, takes_options
+from gemma_mtp.cli.measuring import loaded, show, showing
 from gemma_mtp.errors import ExitStatus, NotPulled, UsageError
 from gemma_mtp.measure.draft_lengths import read_drafts
 from gemma_mtp.options import SETTINGS, Options
 from gemma_mtp.settings import LoadOptions
-from gemma_mtp.text import json_text, percent
 
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
@@ -40,7 +39,6 @@ NOT_WITH_SHAPE = ("model", "prompt_file", "temperature", "synthetic_acceptance",
 SHAPE_WHY = "whose weights are random and whose drafts are accepted at published rates"
 NOT_WITH_REPORT = ("prompt_file", "temperature", "synthetic_acceptance", "costs")
 REPORT_WHY = "which measures the same for everybody"
-WIDEST_LINE = 100  # columns; longer bars are no easier to read
 
 
 @takes_options(LoadOptions)
@@ -103,8 +101,7 @@ def bench(
             temperature if synthetic_acceptance is None else 0.0,
             synthetic_acceptance,
         )
-        show = partial(_print, as_json=as_json)
-        interrupted = _measure(context.obj, model, options, plan, costs, show)
+        interrupted = _measure(context.obj, model, options, plan, costs, as_json)
     return ExitStatus.INTERRUPTED if interrupted else ExitStatus.OK
 
 
@@ -169,30 +166,24 @@ def _measure(
     options: Options,
     plan: Plan,
     with_costs: bool,
-    show: Callable[[Bench], None],
+    as_json: bool,
 ) -> bool:
     """Load the pair, run the plan, or as much of it as there was time for, and show the results;
     whether it was stopped."""
-    from gemma_mtp.chat.loading import load
-    from gemma_mtp.cli.find_pair import resolve_or_offer
+    from gemma_mtp.measure.bench import report
     from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
-    printer = Printer(Screen(sys.stdout, sys.stderr))
+    printer = Printer()
     try:
-        files = resolve_or_offer(env, model, options.drafter)
+        files = env.resolve_or_offer(model, options)
     except NotPulled as error:
         size = error.name.partition(":")[0]
         error.hint += (
             f"\n  gemma-mtp bench --shape {size} measures a made-up one, without a download."
         )
         raise
-    with (
-        closing(load(env, files, options, printer, alone=True)) as loaded,
-        stoppable(False) as late,
-    ):
-        engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
+    with loaded(env, files, options, printer) as engine, stoppable(False) as late:
         if engine.info.plain_reason:
             printer.line(f"Plain decoding only is measured: {engine.info.plain_reason}")
             plan = replace(plan, drafts=("off",))
@@ -202,7 +193,8 @@ def _measure(
                 _run(engine, found, with_costs, cancel, printer)
         finally:
             printer.finish()
-        show(_bench(env, files, options, engine, found, cancel.is_set()))
+        bench = _bench(env, files, options, engine, found, cancel.is_set())
+        show(report.as_json(bench) if as_json else report.blocks(bench))
         return cancel.is_set() or late.is_set()
 
 
@@ -234,15 +226,8 @@ def _run(engine: Engine, found: _Found, with_costs: bool, cancel: Flag, printer:
         left = (monotonic() - started) / done * (total - done)
         printer.progress(done / total, f"run {done + 1} of {total}, {left:.0f} s left")
     if with_costs and not cancel.is_set():
-        found.costs = engine.measure_costs(progress=_progress(printer, cancel))
-
-
-def _progress(printer: Printer, cancel: Flag) -> Callable[[float], bool]:
-    def progress(fraction: float) -> bool:
-        printer.progress(fraction, f"timing widths {percent(fraction)}")
-        return not cancel.is_set()
-
-    return progress
+        timing = showing(printer, cancel, "timing widths")
+        found.costs = engine.measure_costs(progress=timing)
 
 
 def _bench(
@@ -263,19 +248,7 @@ def _bench(
     about = conditions(files, engine.info, loading, found.plan.as_json(), env.versions())
     toy = env.is_built_in(files.name)
     whose, alone = engine.info.drafter_of, None
-    if (loaded := engine.info.placement).gpus:
+    if (placement := engine.info.placement).gpus:
         here = replace(env.machine(), memory_speed=env.memory_speed())
-        alone = without_drafter(files, loading, loaded, here)
+        alone = without_drafter(files, loading, placement, here)
     return Bench(found.plan, results, found.costs, about, interrupted, toy, whose, alone)
-
-
-def _print(found: Bench, as_json: bool) -> None:
-    from gemma_mtp.measure.bench import report
-
-    if as_json:
-        print(json_text(report.as_json(found)))
-    else:
-        from gemma_mtp.terminal.tables import show
-
-        show(*report.blocks(found), widest=WIDEST_LINE)
-    sys.stdout.flush()

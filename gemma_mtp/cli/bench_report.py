@@ -6,13 +6,13 @@ Knows words, streams and Ctrl-C; what is measured is `measure/bench/report_runs`
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from gemma_mtp.cli.bench_shape import CONTEXT, made_pair, shape_entry
+from gemma_mtp.cli.measuring import loaded
 from gemma_mtp.options import Options
 from gemma_mtp.settings import LoadOptions
 from gemma_mtp.text import json_text
@@ -40,9 +40,8 @@ def measure_report(
     from gemma_mtp.measure.bench.report_runs import ACCEPTANCES, MINUTES, Measured, measure_pair
     from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
-    printer = Printer(Screen(sys.stdout, sys.stderr))
+    printer = Printer()
     options = options if options.context else options.with_values(context=CONTEXT)
     machine = report_page.about_machine(env.machine(), env.versions())
     with _pair(env, model, shape, options, printer) as (files, engine, name):
@@ -71,7 +70,6 @@ def _pair(
     env: Environment, model: str | None, shape: str | None, options: Options, printer: Printer
 ) -> Iterator[tuple[PairFiles, Engine, str]]:
     """The pair to measure, loaded, and its name."""
-    from gemma_mtp.chat.loading import load
     from gemma_mtp.terminal.interrupts import stoppable
 
     if shape is not None:
@@ -82,9 +80,9 @@ def _pair(
         ):
             yield files, engine, entry.name
         return
-    files = env.resolve_or_offer(model, options.drafter)
-    with closing(load(env, files, options, printer, alone=True)) as loaded:
-        yield files, cast("Engine", loaded), files.name
+    files = env.resolve_or_offer(model, options)
+    with loaded(env, files, options, printer) as engine:
+        yield files, engine, files.name
 
 
 def _shown(printer: Printer, limit: Limit) -> Callable[[float], None]:

@@ -6,19 +6,18 @@ what follows from it is `measure/bench/`'s.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Event as Flag
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from gemma_mtp.cli.bench import WIDEST_LINE
+from gemma_mtp.cli.measuring import loaded, show, showing
 from gemma_mtp.errors import BadPair, DoesNotFit, ModelNotAvailable
 from gemma_mtp.options import Options
 from gemma_mtp.settings import LoadOptions
-from gemma_mtp.text import byte_size, json_text, percent
+from gemma_mtp.text import byte_size
 
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
@@ -34,21 +33,21 @@ CONTEXT = 2048  # tokens; far more than the replies need, and costs hardly depen
 
 def measure_shape(env: Environment, name: str, options: Options, plan: Plan, as_json: bool) -> bool:
     """Make the pair, measure, remove it, and show the results; whether it was stopped."""
+    from gemma_mtp.measure.bench import shape_report
     from gemma_mtp.measure.bench.shape import ShapeBench
     from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
     entry = shape_entry(env, name)
     options = options if options.context else options.with_values(context=CONTEXT)
-    printer = Printer(Screen(sys.stdout, sys.stderr))
+    printer = Printer()
     assert entry.shape is not None
     bench = ShapeBench(entry.size, entry.shape, plan)
     with stoppable(False) as stop, made_pair(env, entry, options, printer, stop) as (files, engine):
         _measure(engine, bench, printer)
         _describe(env, files, options, engine, bench)
     bench.interrupted = bench.interrupted or stop.is_set()
-    _print(bench, as_json)
+    show(shape_report.as_json(bench) if as_json else shape_report.blocks(bench))
     return bench.interrupted
 
 
@@ -57,17 +56,15 @@ def made_pair(
     env: Environment, entry: Entry, options: Options, printer: Printer, stop: Flag
 ) -> Iterator[tuple[PairFiles, Engine]]:
     """A pair of this shape, made and loaded, and removed afterwards; `stop` ends the making."""
-    from gemma_mtp.chat.loading import load
     from gemma_mtp.models.temporary_pair import temporary_pair
 
     _require_memory(env, entry)
     printer.line(_announced(entry))
-    writing = _share(printer, stop, "making the pair")
+    writing = showing(printer, stop, "making the pair")
     with (
         temporary_pair(entry, writing) as files,
-        closing(load(env, files, options, printer, alone=True)) as loaded,
+        loaded(env, files, options, printer) as engine,
     ):
-        engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
         if engine.info.plain_reason:
             raise BadPair(f"Drafting cannot be measured: {engine.info.plain_reason}.")
         yield files, engine
@@ -120,7 +117,7 @@ def _measure(engine: Engine, bench: ShapeBench, printer: Printer) -> None:
             printer.screen.transient("warming up")
             # Costs are then timed behind this short reply, and not behind a longer text.
             if warm_up(engine, replace(bench.plan, drafts=("off",)), cancel):
-                timing = _share(printer, cancel, "timing rounds")
+                timing = showing(printer, cancel, "timing rounds")
                 bench.costs = engine.measure_costs(progress=timing)
             if not cancel.is_set():
                 started = monotonic()
@@ -141,24 +138,3 @@ def _describe(
     plan = replace(bench.plan, drafts=tuple(d for at in bench.rates for d in at.plan.drafts))
     about = conditions(files, engine.info, loading, plan.as_json(), env.versions())
     bench.conditions = about
-
-
-def _print(bench: ShapeBench, as_json: bool) -> None:
-    from gemma_mtp.measure.bench import shape_report
-    from gemma_mtp.terminal.tables import show
-
-    if as_json:
-        print(json_text(shape_report.as_json(bench)))
-    else:
-        show(*shape_report.blocks(bench), widest=WIDEST_LINE)
-    sys.stdout.flush()
-
-
-def _share(printer: Printer, cancel: Flag, words: str) -> Callable[[float], bool]:
-    """Shows how much of something is done, and answers whether to go on."""
-
-    def progress(fraction: float) -> bool:
-        printer.progress(fraction, f"{words} {percent(fraction)}")
-        return not cancel.is_set()
-
-    return progress

@@ -128,8 +128,7 @@ def delete(
         _tell(archive)
     if not as_json:
         for saved in found:
-            turns = f"{len(saved.turns)} turn{'s' * (len(saved.turns) != 1)}"
-            print(f"{saved.id:>4}  {saved.title}  ({turns})")
+            print(f"{saved.id:>4}  {saved.title}  ({counted(len(saved.turns), 'turn')})")
     if not yes and not as_json and can_ask():
         these = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
         yes = agreed(f"Delete {these}?", default=False)

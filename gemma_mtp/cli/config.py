@@ -143,7 +143,7 @@ def _in_force(env: Environment, written: dict[str, Any]) -> dict[str, InForce]:
 
     model, usual, preset = written.get("model"), Options(), dict[str, Any]()
     with suppress(GemmaMtpError):  # `chat` says why that model cannot be used
-        files = env.resolve(None, None)
+        files = env.resolve(None)
         model, usual = model or files.called, files.fill(usual)
         preset = dict(files.preset.values) if files.preset else preset
     found, told = {}, of_variables()

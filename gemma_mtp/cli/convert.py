@@ -250,8 +250,7 @@ def _events(view: StepView, as_json: bool, quiet: bool) -> OnEvent:
     """Who hears of downloads."""
     from gemma_mtp.cli.pull_view import JsonView, PullView
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
     if as_json:
         return JsonView(sys.stdout)
-    return PullView(Printer(Screen(sys.stdout, sys.stderr)), quiet)
+    return PullView(Printer(), quiet)

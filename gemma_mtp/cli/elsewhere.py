@@ -77,7 +77,7 @@ class ServerEnvironment(Environment):
         found = (m for m in self._models if m.name.removesuffix(":latest").lower() == wanted)
         return next(found, None)
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         from gemma_mtp.api import PairFiles
 
         names = [each.name for each in self._models]
@@ -94,10 +94,8 @@ class ServerEnvironment(Environment):
             raise ModelNotAvailable(f'{self._server.address} has no model "{model}".', hint)
         return PairFiles(found.name, Path(found.name), None)
 
-    def resolve_or_offer(
-        self, model: str | None, drafter: Path | None, options: Options | None = None
-    ) -> PairFiles:
-        return self.resolve(model, drafter)
+    def resolve_or_offer(self, model: str | None, options: Options) -> PairFiles:
+        return self.resolve(model)
 
     def attach(
         self, files: PairFiles, options: Options, progress: Callable[[float], bool]

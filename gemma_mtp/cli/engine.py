@@ -86,7 +86,7 @@ def _end() -> int:
 def _name(env: Environment, typed: str) -> str:
     """The name of the pair that is meant. Raises ModelNotAvailable for one that there is not."""
     try:
-        return env.resolve(typed, None).name
+        return env.resolve(typed).name
     except NotPulled:
         return typed
 

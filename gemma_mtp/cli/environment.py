@@ -47,16 +47,14 @@ class Environment:
         entry = self.catalogue.find(name)
         return entry is not None and entry.builtin
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         return self.store.resolve(model, drafter)
 
-    def resolve_or_offer(
-        self, model: str | None, drafter: Path | None, options: Options | None = None
-    ) -> PairFiles:
+    def resolve_or_offer(self, model: str | None, options: Options) -> PairFiles:
         """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
         from gemma_mtp.cli.find_pair import resolve_or_offer
 
-        return resolve_or_offer(self, model, drafter, options)
+        return resolve_or_offer(self, model, options)
 
     def with_encoder(self, files: PairFiles, options: Options) -> PairFiles:
         """The pair with its image encoder, which is pulled if somebody at a terminal says so."""

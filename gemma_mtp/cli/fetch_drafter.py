@@ -68,7 +68,7 @@ def _fetched(env: Environment, files: PairFiles) -> PairFiles:
 
     try:
         show_pull(env, files.name, goes_on=True)
-        return env.resolve(files.name, None)
+        return env.resolve(files.name)
     except Cancelled:
         raise
     except GemmaMtpError as error:

@@ -1,11 +1,10 @@
 """Finds the pair that a command is to load, and offers to pull one that is not here.
 
-Used by `chat`, `run`, `bench` and `verify`.
+The environment asks, for the commands that load one.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.cli.doctor import warning
@@ -20,27 +19,24 @@ if TYPE_CHECKING:
     from gemma_mtp.cli.environment import Environment
 
 
-def resolve_or_offer(
-    env: Environment, model: str | None, drafter: Path | None, options: Options | None = None
-) -> PairFiles:
+def resolve_or_offer(env: Environment, model: str | None, options: Options) -> PairFiles:
     """The pair to load; what is not here is pulled if somebody at a terminal or the options say so.
 
     Says what may go wrong: that another one is used than last time, or that memory is short.
     """
-    options = options or Options()
     if trouble := env.trouble():
         note(trouble)
     if model is not None:
         say_what_is_meant(env, model)
     try:
-        files = env.resolve(model, drafter)
+        files = env.resolve(model, options.drafter)
     except NotPulled as error:
         if not (options.yes or (can_ask() and _offer(env, error.name))):
             raise
         from gemma_mtp.cli.pull import show_pull
 
         show_pull(env, error.name, goes_on=True)
-        return env.resolve(model, drafter)
+        return env.resolve(model, options.drafter)
     if options.draft != 0 and (files.drafter is None or files.drafter_of):
         files = with_drafter(env, files, options)
     lost = "" if model else env.store.last_used_problem()

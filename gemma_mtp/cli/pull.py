@@ -105,10 +105,9 @@ def show_pull(
     from gemma_mtp.models.pull.events import PullNote, PullReady
     from gemma_mtp.models.pull.request import PullRequest
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
     request = request or PullRequest()
-    printer = Printer(Screen(sys.stdout, sys.stderr))
+    printer = Printer()
     view: JsonView | PullView = JsonView(sys.stdout) if as_json else PullView(printer, quiet)
     if doubt:
         view(PullNote(doubt))

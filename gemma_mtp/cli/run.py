@@ -74,8 +74,11 @@ def run(
     if as_json and as_jsonl:
         raise UsageError("--json and --jsonl do not go together.", "Use one of them.")
     if system_file is not None:
-        options = options.with_values(system=texts.system_of(system_file, context.params["system"]))
-    asked = words.prompt if prompt_file is None else texts.prompt_of(prompt_file, words.prompt)
+        system = texts.text_of(system_file, context.params["system"], "system prompt")
+        options = options.with_values(system=system)
+    asked = words.prompt
+    if prompt_file is not None:
+        asked = texts.text_of(prompt_file, asked, "prompt")
     form = grammar.wanted(format, choices, grammar_file)
     declared, choice = tools.wanted(tool_file, tool_choice)
     more = {"grammar": form, "tools": declared, "tool_choice": choice}

@@ -149,7 +149,7 @@ def _key(typed: str | None, file: Path | None) -> str:
             why = getattr(error, "strerror", "") or "it is no text"
             raise UsageError(f"--api-key-file {file} cannot be read: {why}.") from error
     else:
-        return os.environ.get("GEMMA_MTP_API_KEY", "")
+        return os.environ.get(KEY, "")
     if not typed:
         raise UsageError("The API key is empty.", "Leave it out to answer without one.")
     return typed
@@ -176,7 +176,7 @@ def _load(env: Environment, engines: Engines, options: Options) -> None:
 
 
 def _found(env: Environment, engines: Engines, options: Options) -> PairFiles:
-    files = env.resolve_or_offer(engines.default, options.drafter, options)
+    files = env.resolve_or_offer(engines.default, options)
     env.remember_used(files.called)
     return files
 

@@ -5,12 +5,10 @@ Ctrl-C is told to the step that runs, by the answer to its progress.
 
 from __future__ import annotations
 
-import sys
 from time import monotonic
 
 from gemma_mtp.terminal.interrupts import Stop
 from gemma_mtp.terminal.render import Printer
-from gemma_mtp.terminal.screen import Screen
 from gemma_mtp.text import byte_size, duration, json_text, percent
 
 INTERVAL = 0.5  # seconds between two lines of JSON about one step
@@ -22,7 +20,7 @@ class StepView:
 
     def __init__(self, stop: Stop, *, as_json: bool = False, quiet: bool = False) -> None:
         self._stop, self._as_json, self._quiet = stop, as_json, quiet
-        self._printer = Printer(Screen(sys.stdout, sys.stderr))
+        self._printer = Printer()
         self._doing: tuple[str, str] | None = None
         self._started = self._next = 0.0
 

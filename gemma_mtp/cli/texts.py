@@ -24,24 +24,14 @@ SystemFile = Annotated[
 ]
 
 
-def prompt_of(file: Path, typed: str | None) -> str:
-    """The text of --prompt-file. Raises UsageError."""
-    if typed is not None:
-        raise UsageError("The prompt is given twice.", "Leave one of them out.")
-    return _text(file, "prompt")
-
-
-def system_of(file: Path, typed: str | None) -> str:
-    """The text of --system-file. Raises UsageError."""
-    if typed is not None:
-        raise UsageError("The system prompt is given twice.", "Leave one of them out.")
-    return _text(file, "system prompt")
-
-
-def _text(file: Path, what: str) -> str:
+def text_of(file: Path, typed: str | None, what: str) -> str:
+    """The text of a file, which is the "prompt" or the "system prompt". Raises UsageError, also
+    where that was `typed` as well."""
     from gemma_mtp.chat.attachments import decoded
     from gemma_mtp.files import reading
 
+    if typed is not None:
+        raise UsageError(f"The {what} is given twice.", "Leave one of them out.")
     name = str(file)
     try:
         if file == DASH:

@@ -5,21 +5,18 @@ Knows words, streams and Ctrl-C; what is compared and what follows from it is `v
 
 from __future__ import annotations
 
-import sys
-from contextlib import closing
 from functools import partial
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma_mtp.cli.bench import WIDEST_LINE
 from gemma_mtp.cli.flags import Json, Model, takes_options
+from gemma_mtp.cli.measuring import loaded, show
 from gemma_mtp.errors import BadPair, ExitStatus, UsageError
 from gemma_mtp.measure.draft_lengths import draft_setting, read_drafts
 from gemma_mtp.options import Options
 from gemma_mtp.settings import LoadOptions
-from gemma_mtp.text import json_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +45,12 @@ def verify(
     Says how far that can be relied on. Ends with status 1 when the text changes by more than
     rounding explains.
     """
+    from gemma_mtp.measure.verify import report
+
     if not 1 <= tokens <= 2**20:
         raise UsageError(f"--tokens must be at least 1, not {tokens}.")
     receipt = _receipt(context.obj, model, options, _drafting(drafts), tokens)
-    _print(receipt, as_json)
+    show(report.as_json(receipt) if as_json else report.blocks(receipt))
     return ExitStatus.OK if receipt.ok else ExitStatus.ERROR
 
 
@@ -73,20 +72,16 @@ def _receipt(
     tokens: int,
 ) -> Receipt:
     """Load the pair and compare."""
-    from gemma_mtp.chat.loading import load
-    from gemma_mtp.cli.find_pair import resolve_or_offer
     from gemma_mtp.measure.provenance import conditions
     from gemma_mtp.measure.verify.comparison import Plan, probe
     from gemma_mtp.measure.verify.report import Receipt
     from gemma_mtp.measure.verify.texts import texts
     from gemma_mtp.terminal.interrupts import stoppable
     from gemma_mtp.terminal.render import Printer
-    from gemma_mtp.terminal.screen import Screen
 
-    printer = Printer(Screen(sys.stdout, sys.stderr))
-    files = resolve_or_offer(env, model, options.drafter)
-    with closing(load(env, files, options, printer, alone=True)) as loaded, stoppable() as cancel:
-        engine = cast("Engine", loaded)  # the real engine, of which a chat needs less
+    printer = Printer()
+    files = env.resolve_or_offer(model, options)
+    with loaded(env, files, options, printer) as engine, stoppable() as cancel:
         if engine.info.plain_reason:
             raise BadPair(f"There is nothing to verify: {engine.info.plain_reason}.")
         plan = Plan(drafts, texts(engine, tokens), tokens)
@@ -107,12 +102,12 @@ def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
     from gemma_mtp.files.checksum import sha256_of
     from gemma_mtp.models.gguf import read_header
 
-    def show(name: str, size: int, done: int) -> None:
+    def told(name: str, size: int, done: int) -> None:
         printer.progress(done / max(size, 1), f"hashing {name}")
 
     named = [path for path in (files.target, files.drafter) if path is not None]
     return {
-        path: sha256_of(path, partial(show, path.name, path.stat().st_size))
+        path: sha256_of(path, partial(told, path.name, path.stat().st_size))
         for model in named
         for path in read_header(model).files
     }
@@ -131,13 +126,3 @@ def _compare(engine: Engine, plan: Plan, cancel: Flag, printer: Printer) -> list
         )
 
     return list(compare(engine, plan, cancel, written))
-
-
-def _print(receipt: Receipt, as_json: bool) -> None:
-    from gemma_mtp.measure.verify import report
-    from gemma_mtp.terminal.tables import show
-
-    if as_json:
-        print(json_text(report.as_json(receipt)))
-    else:
-        show(*report.blocks(receipt), widest=WIDEST_LINE)

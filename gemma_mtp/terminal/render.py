@@ -6,6 +6,7 @@ leaves markup to `markdown`, cursor and columns to `screen`.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -71,17 +72,18 @@ class Raw:
 
 
 class Printer:
-    """Shows what happens on a `Screen`. `answers` off keeps the answer off it (`run --json`)."""
+    """Shows what happens on a `Screen`: standard output and error, if no other is given. `answers`
+    off keeps the answer off it (`run --json`)."""
 
     def __init__(
         self,
-        screen: Screen,
+        screen: Screen | None = None,
         *,
         answers: bool = True,
         clock: Callable[[], float] = time.monotonic,
         view: View | None = None,
     ) -> None:
-        self.screen = screen
+        self.screen = screen = screen or Screen(sys.stdout, sys.stderr)
         self.view = view or View()
         self._answers = answers
         self._clock = clock

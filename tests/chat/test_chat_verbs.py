@@ -707,7 +707,7 @@ def test_load_of_a_conversation_leads_to_resume() -> None:
     talk = Talk()
     talk.run("Hello", "/save rain")
 
-    def resolve(model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(model: str | None, drafter: Path | None = None) -> PairFiles:
         raise ModelNotAvailable(f'There is no model called "{model}".', "Known models: tiny.")
 
     talk.env.resolve = resolve  # type: ignore[method-assign]

@@ -594,7 +594,7 @@ def test_where_no_model_is_named_the_one_that_answers_is() -> None:
     assert invoke("chat", "hi").stderr == f"gemma-mtp: {toy}\n"
 
     class Used(FakeEnvironment):
-        def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+        def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
             return replace(super().resolve(model, drafter), name="e4b")
 
     there = Used()

@@ -27,7 +27,7 @@ class BenchEnvironment(FakeEnvironment):
     def __init__(self, engine=None):
         super().__init__(engine or CurveEngine())
 
-    def resolve(self, model, drafter):
+    def resolve(self, model, drafter=None):
         return PairFiles(model or "tiny", TINY.target, drafter or TINY.drafter)
 
 

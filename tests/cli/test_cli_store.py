@@ -22,6 +22,7 @@ from gemma_mtp.models import leftovers, presets, store
 from gemma_mtp.models.catalogue import Entry, load_catalogue
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.pair_record import RECORD, FileRecord, PairRecord, write_record
+from gemma_mtp.options import Options
 
 CATALOGUE = load_catalogue()
 
@@ -324,7 +325,7 @@ class Keyboard(io.StringIO):
 class Unpulled(FakeEnvironment):
     """12b is not here until it is pulled."""
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         if model not in self.pulled:
             raise NotPulled(str(model))
         return super().resolve(model, drafter)
@@ -343,7 +344,7 @@ def offer(
     notes = Keyboard()
     monkeypatch.setattr("sys.stderr", notes)
     try:
-        find_pair.resolve_or_offer(env, "12b", None)
+        find_pair.resolve_or_offer(env, "12b", Options())
     except NotPulled:
         return env, notes.getvalue()
     assert env.pulled == ["12b"]

@@ -128,7 +128,7 @@ def test_a_setting_goes_by_the_names_that_people_know(file: Path) -> None:
 class Used(FakeEnvironment):
     """The model used last has a sampling of its own."""
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         return PairFiles("12b", Path("t.gguf"), None, sampling=Sampling(temperature=0.25))
 
 

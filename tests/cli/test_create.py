@@ -18,7 +18,7 @@ from gemma_mtp.models import presets
 class Scripted(FakeEnvironment):
     """The store is the real one, the engine is not."""
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         return Environment.resolve(self, model, drafter)
 
 

@@ -131,7 +131,7 @@ class Offering:
         self.store, self.pair, self.brings = Store(load_catalogue()), pair, brings
         self.pulled: list[str] = []
 
-    def resolve(self, model: str, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str, drafter: Path | None = None) -> PairFiles:
         return replace(self.pair, encoder=Path("mmproj") if self.pulled and self.brings else None)
 
 

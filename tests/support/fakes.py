@@ -300,7 +300,7 @@ class FakeEnvironment(Environment):
     def archive(self) -> Archive:
         return Archive(self.home / "chats.sqlite")
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         if model == "31b" and model not in self.pulled:
             raise NotPulled("31b")
         if model == "nosuch":

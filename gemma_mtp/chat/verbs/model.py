@@ -41,7 +41,7 @@ def model(chat: Chat, rest: str) -> None:
     if said := chat.env.meant(rest):
         chat.note(said)
     try:
-        files = chat.env.resolve(rest, None)
+        files = chat.env.resolve(rest)
     except ModelNotAvailable as error:
         if not isinstance(error, NotPulled):
             error.hint = _saved_as(chat, rest) or error.hint

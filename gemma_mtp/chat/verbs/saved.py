@@ -130,7 +130,7 @@ def resume(chat: Chat, rest: str) -> None:
 
 def _load(chat: Chat, model: str) -> None:
     try:
-        chat.use(chat.env.resolve(model, None), remember=False)
+        chat.use(chat.env.resolve(model), remember=False)
     except ModelNotAvailable as error:
         if chat.loaded is None:
             raise

@@ -271,7 +271,7 @@ class There(Environment):
 
 def started(store: Store, own: Path, options: Options) -> PairFiles:
     """What a command loads."""
-    return There(store).resolve_or_offer(str(own), None, options)
+    return There(store).resolve_or_offer(str(own), options)
 
 
 @pytest.mark.parametrize(
