@@ -97,15 +97,15 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The hub every pull of this test asks, quick to try again and to lose patience."""
+    """The hub every pull of this test asks, quick to try again."""
     from huggingface_hub import close_session, constants
 
     hub = Hub(dict(CONTENTS))
     template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
-    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 30.0)
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 30.0)
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.002)
     monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
     monkeypatch.setattr(transfer, "SMALLEST_PIECE", 256 << 10)

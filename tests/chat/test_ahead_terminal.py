@@ -29,9 +29,15 @@ def sent(home: Path) -> list[str]:
     return [turn.user.content for turn in archive.read(latest).turns] if latest else []
 
 
+def held(home: Path, text: str, moment: str, **more: object) -> dict[str, object]:
+    """A reply that waits at that moment, until the file of this name is gone."""
+    (home / moment).touch()
+    return {"text": text, "hold": str(home), **more}
+
+
 def asked(open_terminal: Open, home: Path, *keys: str, **size: int) -> Terminal:
     """A chat that asks whether to leave something out; the keys were typed during the reply."""
-    long = {"text": "word " * 400, "delay": 0.02}
+    long = held(home, "word word then " + "word " * 400, "then")
     replies = script(home, {"text": "word " * 20}, long, {"text": "Aha."}, context=100)
     chat = open_terminal("chat", script=replies, **size)
     chat.say("hello")
@@ -39,6 +45,7 @@ def asked(open_terminal: Open, home: Path, *keys: str, **size: int) -> Terminal:
     chat.say("two two")
     chat.until("word word")
     chat.keys(*keys)
+    (home / "then").unlink()
     chat.until("Leave it out?")
     return chat
 
@@ -63,7 +70,7 @@ def test_it_does_not_answer_a_question(
 
 def stopped(open_terminal: Open, home: Path, *keys: str, vi: bool = False, **size: int) -> Terminal:
     """A chat that hands "count" back; the keys were typed while its prompt was read."""
-    slow = {"text": "Hm.", "prefill_delay": 0.5}
+    slow = held(home, "Hm.", "2", prefill_delay=0.2)
     options = ("--vi",) if vi else ()
     chat = open_terminal("chat", *options, script=script(home, slow, {"text": "Aha."}), **size)
     chat.say("count")
@@ -119,7 +126,7 @@ def test_it_is_typed_and_no_command_with_vi_keys(open_terminal: Open, tmp_path: 
 
 def test_it_stays_apart_when_the_message_fails_again(open_terminal: Open, tmp_path: Path) -> None:
     fails = {"error": "It does not work.", "prefill_delay": 0.0}
-    slow = {"text": "Hm.", "prefill_delay": 0.5}
+    slow = held(tmp_path, "Hm.", "2", prefill_delay=0.2)
     chat = open_terminal("chat", script=script(tmp_path, slow, fails, {"text": "Aha."}))
     chat.say("count")
     chat.until("reading prompt")
@@ -178,10 +185,13 @@ def test_it_is_seen_while_a_reply_is_written(
 
 
 def test_it_is_seen_while_the_model_loads(open_terminal: Open, tmp_path: Path) -> None:
-    chat = open_terminal("chat", script=script(tmp_path, {"text": "Aha."}, load=3.0))
+    (tmp_path / "loading").touch()
+    slow = script(tmp_path, {"text": "Aha."}, load=0.8, hold=str(tmp_path))
+    chat = open_terminal("chat", script=slow)
     chat.until("loading")
     chat.keys("hel", BACKSPACE, "llo", ENTER)
     chat.until(lambda: row_below(chat).startswith(">>> hello ⏎ (queued)"))
+    (tmp_path / "loading").unlink()
     chat.until("Aha.")
     chat.prompt()
     assert sent(tmp_path) == ["hello"]
@@ -190,7 +200,8 @@ def test_it_is_seen_while_the_model_loads(open_terminal: Open, tmp_path: Path) -
 def test_ctrl_c_stops_the_reply_and_leaves_what_was_typed(
     open_terminal: Open, tmp_path: Path
 ) -> None:
-    chat = open_terminal("chat", script=script(tmp_path, {"text": "word " * 400, "delay": 0.02}))
+    slow = held(tmp_path, "word word then on", "then")
+    chat = open_terminal("chat", script=script(tmp_path, slow))
     chat.say("count")
     chat.until("word word")
     chat.keys("half a thought")
@@ -216,7 +227,7 @@ def test_enter_before_the_chat_has_begun_sends(
 def test_a_paste_without_marks_is_one_message(
     open_terminal: Open, tmp_path: Path, columns: int, rows: int
 ) -> None:
-    slow = {"text": "one two three four", "delay": 0.2}
+    slow = held(tmp_path, "one two three four", "four")
     chat = open_terminal("chat", script=script(tmp_path, slow), columns=columns, rows=rows)
     chat.prompt()
     chat.keys("one\rtwo\rthree\r")
@@ -225,6 +236,7 @@ def test_a_paste_without_marks_is_one_message(
     chat.until("one two three")
     chat.keys("for x in y:\r  print(x)\r")
     chat.until(lambda: row_below(chat).startswith(">>> [pasted 2 lines]"))
+    (tmp_path / "four").unlink()
     chat.until(lambda: chat.above[-3:] == [">>> for x in y:", "...   print(x)", "..."])
     assert sent(tmp_path) == ["one\ntwo\nthree\nLook!"]
     chat.keys(CTRL_C)

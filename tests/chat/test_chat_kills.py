@@ -81,7 +81,10 @@ def _settings(phase: Phase, home: Path, editor: Path) -> dict[str, object]:
     first = NEW if phase.line == "/continue" else OLD
     new = {"text": " ".join(NEW), "delay": 0.001}
     if phase.waiting:
-        new["prefill_delay"] = 0.08
+        home.mkdir()
+        for tokens in ("4", "36"):  # of the prompts of 5 and of 38
+            (home / tokens).touch()
+        new |= {"prefill_delay": 0.1, "hold": str(home)}
     if phase.thinking:
         new["thought"] = " ".join(THOUGHT)
     scripts = [{"text": " ".join(first)}] * len(phase.before)

@@ -133,7 +133,8 @@ def test_binary_data_is_refused_before_anything_is_loaded(open_terminal: Open, h
 
 def test_a_kill_loses_nothing_that_was_on_the_screen(open_terminal: Open, home: Path) -> None:
     text = "one two three four five six seven eight"
-    chat = open_terminal("chat", script=script(home, text, delay=0.2))
+    (home / "four").touch()
+    chat = open_terminal("chat", script=script(home, text, hold=str(home)))
     chat.say("count")
     chat.until("one two three")
     os.kill(chat.pid, signal.SIGKILL)
@@ -148,7 +149,9 @@ def test_a_kill_loses_nothing_that_was_on_the_screen(open_terminal: Open, home: 
 
 
 def test_a_terminal_that_goes_away_loses_nothing(open_terminal: Open, home: Path) -> None:
-    chat = open_terminal("chat", script=script(home, "one two three four five", delay=0.2))
+    (home / "four").touch()
+    slow = script(home, "one two three four five", hold=str(home))
+    chat = open_terminal("chat", script=slow)
     chat.say("count")
     chat.until("one two three")
     os.kill(chat.pid, signal.SIGHUP)

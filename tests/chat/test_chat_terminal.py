@@ -42,8 +42,16 @@ def test_a_conversation(open_terminal: Open) -> None:
     assert chat.leave(CTRL_D) == 0
 
 
-def test_ctrl_c_stops_a_reply(open_terminal: Open) -> None:
-    chat = open_terminal("chat", "e2b", script=script("one two three four five six", delay=0.2))
+def holding(tmp_path: Path, *moments: str) -> str:
+    """What is held at these moments, until their files here are gone."""
+    for moment in moments:
+        (tmp_path / moment).touch()
+    return str(tmp_path)
+
+
+def test_ctrl_c_stops_a_reply(open_terminal: Open, tmp_path: Path) -> None:
+    slow = script("one two three four five six", hold=holding(tmp_path, "four"))
+    chat = open_terminal("chat", "e2b", script=slow)
     chat.say("count")
     chat.until("one two three")
     chat.keys(CTRL_C)
@@ -54,8 +62,9 @@ def test_ctrl_c_stops_a_reply(open_terminal: Open) -> None:
     assert chat.leave("/bye", ENTER) == 0
 
 
-def test_ctrl_c_while_the_prompt_is_read(open_terminal: Open) -> None:
-    chat = open_terminal("chat", script=script(prefill_delay=0.4))
+def test_ctrl_c_while_the_prompt_is_read(open_terminal: Open, tmp_path: Path) -> None:
+    slow = script(prefill_delay=0.2, hold=holding(tmp_path, "4"))
+    chat = open_terminal("chat", script=slow)
     chat.say("a b c d e f")
     chat.until("reading prompt 4/10")
     chat.keys(CTRL_C)
@@ -107,11 +116,15 @@ def test_ctrl_c_while_loading(open_terminal: Open) -> None:
     assert chat.lines == ["gemma-mtp: Loading was stopped."]
 
 
-def test_progress_leaves_nothing_behind(open_terminal: Open) -> None:
-    chat = open_terminal("chat", "e2b", rows=6, script=script(prefill_delay=0.3) | {"load": 1.0})
+def test_progress_leaves_nothing_behind(open_terminal: Open, tmp_path: Path) -> None:
+    hold = holding(tmp_path, "loading", "2")
+    slow = script(prefill_delay=0.2, hold=hold) | {"load": 1.0, "hold": hold}
+    chat = open_terminal("chat", "e2b", rows=6, script=slow)
     chat.until("loading")
+    (tmp_path / "loading").unlink()
     chat.say("hi")
     chat.until("reading prompt")
+    (tmp_path / "2").unlink()
     chat.until("Hello there.")
     chat.prompt()
     assert "loading" not in "\n".join([*chat.scrolled, *chat.lines])
@@ -125,17 +138,17 @@ WORDS = (
 
 @pytest.mark.parametrize(("columns", "rows"), [(40, 10), (80, 8), (33, 30)])
 def test_the_status_line_never_disturbs_the_text(
-    open_terminal: Open, columns: int, rows: int
+    open_terminal: Open, tmp_path: Path, columns: int, rows: int
 ) -> None:
     """What remains, scrollback included, is what a terminal shows of the text alone."""
-    chat = open_terminal(
-        "chat", "e2b", columns=columns, rows=rows, script=script(WORDS, delay=0.012)
-    )
+    slow = script(WORDS, delay=0.012, hold=holding(tmp_path, "done."))
+    chat = open_terminal("chat", "e2b", columns=columns, rows=rows, script=slow)
     for setting in ("markdown off", "nowordwrap"):
         chat.say(f"/set {setting}")
     chat.say("hi")
     chat.until(" tok/s · 1.4x plain")
     chat.until(lambda: "3 drafts" in chat.lines[-1] or "ctx" in chat.lines[-1] or columns < 50)
+    (tmp_path / "done.").unlink()
     chat.until("and is done.")
     chat.prompt()
     alone = Emulator(columns, 200)
@@ -256,9 +269,11 @@ def test_control_characters_in_a_reply_do_nothing(open_terminal: Open) -> None:
     chat.until("a\ufffd[2Jb\ufffdc\ufffdd")
 
 
-def test_run_on_a_terminal(open_terminal: Open) -> None:
-    run = open_terminal("run", "hi", script=script("one two three four", delay=0.3))
+def test_run_on_a_terminal(open_terminal: Open, tmp_path: Path) -> None:
+    slow = script("one two three four", delay=0.3, hold=holding(tmp_path, "four"))
+    run = open_terminal("run", "hi", script=slow)
     run.until(" tok/s · 33 % of drafts accepted")
+    (tmp_path / "four").unlink()
     assert run.leave() == 0
     assert " ".join(run.lines) == (
         "gemma-mtp: tiny, the built-in toy model, answers; gemma-mtp pull e2b fetches a real one. "
@@ -291,10 +306,13 @@ def test_a_first_message_of_two_lines(open_terminal: Open) -> None:
     assert chat.lines[start + 1 : start + 3] == ["... three", "Hello there."]
 
 
-def test_a_pull(open_terminal: Open) -> None:
-    pull = open_terminal("pull", "e2b", columns=60, script={"load": 1.6})
+def test_a_pull(open_terminal: Open, tmp_path: Path) -> None:
+    hold = holding(tmp_path, "fetching 20", "checking 40")
+    pull = open_terminal("pull", "e2b", columns=60, script={"load": 1.6, "hold": hold})
     pull.until("fetching e2b.gguf · 33 % · 21 of 63 MB")
+    (tmp_path / "fetching 20").unlink()
     pull.until("checking e2b.gguf · 67 %")
+    (tmp_path / "checking 40").unlink()
     assert pull.leave() == 0
     assert pull.lines == ["e2b is ready: gemma-mtp chat e2b"]
 

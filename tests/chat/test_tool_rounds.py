@@ -6,14 +6,14 @@ import json
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import mcp_server
+from support.engines import wait_until
 from support.fakes import Script
 from support.mcp_config import SERVER, write_config
 from support.talk import Talk
@@ -84,6 +84,16 @@ class Bench:
         turn = talk.chat.conversation.last
         assert turn is not None
         return [p.text for m in turn.replies for p in m.parts if isinstance(p, ToolResult)]
+
+
+def press_ctrl_c(when: Callable[[], object]) -> None:
+    """As soon as that holds."""
+
+    def press() -> None:
+        wait_until(lambda: bool(when()))
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
 
 
 @pytest.fixture
@@ -289,12 +299,7 @@ def test_ctrl_c_stops_a_tool_and_keeps_what_was_done(bench: Bench) -> None:
     talk = bench.talk(Script("", calls=calls), Script("Well."), real=True)
     talk.console.answers = [ALWAYS, YES]
 
-    def press() -> None:
-        while "sleep" not in bench.called:
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
-
-    threading.Thread(target=press).start()
+    press_ctrl_c(lambda: "sleep" in bench.called)
     shown = talk.run("go")
     assert "stopped; /continue goes on" in shown
     assert bench.results(talk) == ["3", tool_rounds.STOPPED]
@@ -350,15 +355,10 @@ def test_regen_calls_anew_and_retry_compares_the_last_reply_alone(bench: Bench) 
 
 
 def test_a_reply_that_broke_off_within_a_call_keeps_all_of_it(bench: Bench) -> None:
-    long = ("shout", json.dumps({"text": "a b c d e f"}))
+    long = ("shout", json.dumps({"text": "a b" + " c" * 1000}))
     talk = bench.talk(Script("Now.", calls=[long], delay=0.05), Script("Now. Done."))
 
-    def press() -> None:
-        while not talk.env.archive().list('{"text": "a b'):  # kept while it is written
-            time.sleep(0.005)
-        signal.raise_signal(signal.SIGINT)
-
-    threading.Thread(target=press).start()
+    press_ctrl_c(lambda: talk.env.archive().list('{"text": "a b'))  # kept while it is written
     shown = talk.run("go")
     assert 'shout({"text": "a b' in shown
     assert "The reply was cut, so nothing was run; /continue goes on." in shown

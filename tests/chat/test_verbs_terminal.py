@@ -204,9 +204,10 @@ def test_the_reply_to_the_clipboard(start: Start) -> None:
     me.leave("/exit", ENTER)
 
 
-def test_a_reply_that_was_stopped_goes_on(start: Start) -> None:
+def test_a_reply_that_was_stopped_goes_on(start: Start, tmp_path: Path) -> None:
     text = "one two three four five six"
-    me = start(replies=({"text": text, "delay": 0.2}, text))
+    (tmp_path / "four").touch()
+    me = start(replies=({"text": text, "hold": str(tmp_path)}, text))
     me.terminal.say("count")
     me.terminal.until("one two three")
     me.terminal.keys(CTRL_C)

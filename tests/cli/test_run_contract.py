@@ -39,7 +39,7 @@ def start(script: dict[str, Any], *arguments: str, **more: Any) -> subprocess.Po
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -179,7 +179,7 @@ def test_told_to_end_it_keeps_what_was_written(
     with start(script, "run", "tiny", "hi", *more) as process:
         wait_until(mark.exists)
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (status, b"")
     if more:
         last = json.loads(out.splitlines()[-1])
@@ -203,7 +203,7 @@ def test_told_to_end_it_ends_although_nobody_reads() -> None:
         process.stdout.read(1)
         wait_until(lambda: waiting_in(process.stdout.fileno()) > 60_000)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
 
 
 LONG = f"{'word' * 20} " * 1200  # more than a pipe holds
@@ -227,7 +227,7 @@ def test_notes_that_nobody_reads_hold_up_nothing(command: str) -> None:
     end, begin = full_pipe()
     with start({}, *command.split(), stderr=begin) as process:
         os.close(begin)
-        timer = threading.Timer(20, process.kill)
+        timer = threading.Timer(60, process.kill)
         timer.start()
         out, _ = process.communicate()
         timer.cancel()

@@ -184,11 +184,11 @@ def test_a_message_that_comes_meanwhile_waits_for_a_piece_and_no_longer(engine, 
 
     def until_wanted():
         begun.set()
-        engine.background._cancelled.wait(20)
+        engine.background._cancelled.wait(60)
 
     chat.on_piece = until_wanted
     engine.prepare(chat.request())
-    assert begun.wait(20)
+    assert begun.wait(60)
     end = chat.ask("And then?")
     assert chat.pieces == 1
     assert evaluated(end) > 100
@@ -229,7 +229,7 @@ def test_an_engine_can_be_closed_meanwhile(monkeypatch):
     begun = threading.Event()
     chat.on_piece = begun.set
     engine.prepare(chat.request())
-    assert begun.wait(20)
+    assert begun.wait(60)
     engine.close()
     assert threading.active_count() <= threads, "one may end that was still there before"
 
@@ -302,7 +302,7 @@ def test_a_slow_template_is_rendered_where_nobody_waits(monkeypatch):
 
     def slow(request):
         rendering.append(threading.current_thread())
-        assert ready.wait(20)
+        assert ready.wait(60)
         return prompt(request)
 
     monkeypatch.setattr(engine.prompts, "of", slow)

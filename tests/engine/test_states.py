@@ -3,13 +3,13 @@ only what is new is evaluated."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.engines import wait_until
 from support.pairs import TINY
 
 from gemma_mtp.api import End, Keeping, LoadOptions, Message, Request
@@ -76,8 +76,7 @@ class Talk:
     def read_ahead(self, engine: Engine) -> None:
         expected = engine.prompts.expected(self.request())
         engine.prepare(self.request())
-        while not is_read(engine.cache.transcript, expected):
-            time.sleep(0.001)
+        wait_until(lambda: is_read(engine.cache.transcript, expected))
 
 
 def is_read(transcript: Transcript, expected: Transcript) -> bool:

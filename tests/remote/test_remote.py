@@ -276,7 +276,7 @@ def test_a_line_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> N
     server.stream = [piece("so "), "data: ", *["x" * (1 << 16)] * 4000]
     with running(server), pytest.raises(GemmaMtpError, match="no server of models"):
         reply(server)
-    assert server.left.wait(10)
+    assert server.left.wait(60)
 
 
 def test_a_line_ends_where_json_does() -> None:
@@ -310,7 +310,7 @@ def test_stopping_leaves_the_server_at_once() -> None:
         *_, end = events
         assert end.reason == "cancelled"
         assert end.message.content.startswith("word ")
-        assert server.left.wait(10)
+        assert server.left.wait(60)
 
 
 def test_a_client_that_loses_interest_leaves_the_server() -> None:
@@ -320,7 +320,7 @@ def test_a_client_that_loses_interest_leaves_the_server() -> None:
         events = pair(server).reply(Request(ASKED), threading.Event())
         next(events)
         events.close()
-        assert server.left.wait(10)
+        assert server.left.wait(60)
 
 
 def test_counting() -> None:

@@ -36,7 +36,7 @@ class Asking:
         return [event.ahead for event in self.events if isinstance(event, Waiting)]
 
     def end(self) -> End:
-        self.thread.join(20)
+        self.thread.join(60)
         assert isinstance(self.events[-1], End)
         return self.events[-1]
 

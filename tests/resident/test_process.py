@@ -92,7 +92,7 @@ def test_at_a_terminal_the_engine_stays_but_not_on_a_build_server(
     assert open_terminal(*words, real=True, **variables).leave() == 0
     assert is_running(folder) == stays
     if stays:
-        assert 290 < status(folder)["seconds_left"] <= 300
+        assert 200 < status(folder)["seconds_left"] <= 300
 
 
 def test_what_is_typed_counts_more_than_the_variable_and_that_more_than_the_file(
@@ -192,7 +192,7 @@ def test_ps_and_stop(folder: Path) -> None:
     shown = " ".join(run("ps").stdout.split())
     for part in ("tiny", "512 tokens", "--ctx 512", "CPU, 1 thread", "used by nobody", "now no"):
         assert part in shown
-    assert re.search(r"stays (4:5|5:0)\d min", shown)
+    assert re.search(r"stays [345]:\d\d min", shown)
     assert json.loads(run("ps", "--json").stdout)["options"]["context"] == 512
     assert run("stop", "e2b").stdout == "e2b is not loaded, tiny is.\n"
     assert run("stop", "e3b").returncode == 4

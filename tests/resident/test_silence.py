@@ -31,8 +31,8 @@ NEVER = threading.Event()
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on an engine is soon taken to hang."""
     monkeypatch.setattr(line, "SILENCE", 0.1)
     monkeypatch.setattr(line, "PATIENCE", 0.3)
 
@@ -51,8 +51,10 @@ def pair_of(folder: Path) -> ResidentPair:
     return ResidentPair(folder, TINY, LoadOptions(threads=1), 300.0)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_an_engine_that_hangs_is_said_to_and_can_be_ended(frozen: Path) -> None:
+def test_an_engine_that_hangs_is_said_to_and_can_be_ended(
+    frozen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_patience(monkeypatch)
     for words in (["ps"], ["ps", "--json"], ["stop"]):
         outcome = invoke(*words)
         assert (outcome.status, outcome.stdout) == (1, "")
@@ -67,13 +69,13 @@ def test_an_engine_that_hangs_is_said_to_and_can_be_ended(frozen: Path) -> None:
     assert ended.stdout.startswith("The engine, process ")
     assert not is_running(frozen)
     assert invoke("stop", "--force").stdout == "No engine runs.\n"
+    monkeypatch.setattr(line, "SILENCE", 60.0)
     pair_of(frozen).load(lambda fraction: True)  # another one
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("stopped", [False, True])
 def test_one_that_hangs_in_the_middle_of_a_reply_is_noticed(
-    engine_home: Path, stopped: bool
+    engine_home: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     pair, cancel = pair_of(engine_home), threading.Event()
     pair.load(lambda fraction: True)
@@ -81,6 +83,7 @@ def test_one_that_hangs_in_the_middle_of_a_reply_is_noticed(
     events = pair.reply(request("Tell me a story."), cancel)
     next(event for event in events if isinstance(event, TextDelta))
     os.kill(pid, signal.SIGSTOP)
+    lose_patience(monkeypatch)
     if stopped:
         cancel.set()
     with pytest.raises(EngineSilent):
@@ -122,7 +125,7 @@ def test_one_that_has_nothing_to_say_says_that_it_is_there(
     wait_until(lambda: len(asked) > 3 or bool(done))  # each but the first follows an answer
     assert not done
     go_on.set()
-    user.join(20)
+    user.join(60)
     assert done == ["One two three four."]
 
 
@@ -147,7 +150,7 @@ def test_a_client_that_does_not_read_is_told_so_and_takes_no_more_room(
     reader = Connection(right)
     told: Any = None
     with suppress(Disconnected):
-        while last := reader.receive(20.0):
+        while last := reader.receive(60.0):
             told = last
     assert last is not None  # else it still waits
     assert "had not been read" in told["all"][-1]["error"]["text"]

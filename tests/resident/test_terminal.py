@@ -40,7 +40,7 @@ def test_closing_the_terminal_stops_the_reply_and_leaves_the_engine(
     assert chat.leave() == 128 + signal.SIGHUP
     wait_until(lambda: status(engine_home)["busy_for"] is None)
     assert status(engine_home)["pid"] == engine
-    assert not status(engine_home)["clients"]
+    wait_until(lambda: not status(engine_home)["clients"])
     assert last_saved().startswith(seen)
 
 
@@ -49,7 +49,7 @@ def test_ctrl_c_stops_the_reply_and_leaves_the_engine(chat: Any, engine_home: Pa
     begin_reply(chat)
     chat.keys("\x03")
     chat.prompt()
-    assert status(engine_home)["busy_for"] is None
+    wait_until(lambda: status(engine_home)["busy_for"] is None)
     chat.say("Hi")
     chat.until(lambda: chat.above[-1] == ">>>" and "stopped" not in chat.above[-2])
     assert status(engine_home)["pid"] == engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from support.engines import wait_until
@@ -50,8 +51,9 @@ def test_another_pair_takes_its_place(engine: Engine) -> None:
     assert [pair.name for pair in engine.pairs] == ["tiny", "e2b", "tiny"]
 
 
-def test_another_pair_waits_for_the_reply_in_progress(engine: Engine) -> None:
-    engine.scripts[:] = [Script("word " * 50, delay=0.005)]
+def test_another_pair_waits_for_the_reply_in_progress(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "two").touch()
+    engine.scripts[:] = [Script("one two three", hold=str(tmp_path))]
     events = engine.pair("tiny").reply(request(), NEVER)
     while not isinstance(next(events), TextDelta):
         pass
@@ -59,9 +61,10 @@ def test_another_pair_waits_for_the_reply_in_progress(engine: Engine) -> None:
     other.start()
     wait_until(lambda: len(engine.resident._jobs) == 1)
     assert not engine.pairs[0].closed
+    (tmp_path / "two").unlink()
     assert isinstance(end := list(events)[-1], End)
-    assert (end.reason, end.message.content) == ("stop", "word " * 50)
-    other.join(20)
+    assert (end.reason, end.message.content) == ("stop", "one two three")
+    other.join(60)
     assert [pair.name for pair in engine.pairs] == ["tiny", "e2b"]
 
 
@@ -147,7 +150,7 @@ def test_reading_ahead_has_no_answer_and_no_turn_to_wait_for(engine: Engine) -> 
     other.send({"op": "prepare", "request": to_json(request())})
     other.send({"op": "prepare", "request": "nonsense"})
     other.send({"op": "cancel"}, {"op": "status"})
-    answer = other.receive(20.0)
+    answer = other.receive(60.0)
     assert answer is not None
     assert answer["all"][0]["done"]["waiting"] == 0
     events.close()  # type: ignore[attr-defined]
@@ -196,7 +199,7 @@ def test_the_status_says_what_is_loaded_for_whom_and_who_waits_for_what(engine: 
     assert status["loading"] == {"model": "tiny", "done": 0.5}
     assert status["model"] is None
     engine.go_on.set()
-    thread.join(20)
+    thread.join(60)
     engine.scripts[:] = [Script("word " * 100_000, delay=0.005), Script("Done.")]
     events = pair.reply(request(), NEVER)
     while not isinstance(next(events), TextDelta):
@@ -215,7 +218,7 @@ def test_the_status_says_what_is_loaded_for_whom_and_who_waits_for_what(engine: 
     assert {each["name"] for each in status["queue"]} == {status["busy_for"]}
     events.close()  # type: ignore[attr-defined]
     for other in others:
-        other.join(20)
+        other.join(60)
     assert engine.resident.status()["waiting_for"] == {}
 
 
@@ -300,20 +303,22 @@ def test_the_process_ends_when_nothing_is_loaded_and_nobody_is_there(engine: Eng
     pair.close()
     wait_until(lambda: not engine.resident._clients)
     engine.pass_time(61.0)
-    engine.threads[1].join(20)
+    engine.threads[1].join(60)
     assert not engine.threads[1].is_alive()
 
 
-def test_stopping_waits_for_the_reply_in_progress(engine: Engine) -> None:
-    engine.scripts[:] = [Script("word " * 20, delay=0.005)]
+def test_stopping_waits_for_the_reply_in_progress(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "two").touch()
+    engine.scripts[:] = [Script("one two three", hold=str(tmp_path))]
     events = engine.pair().reply(request(), NEVER)
     while not isinstance(next(events), TextDelta):
         pass
     engine.resident.stop()
+    (tmp_path / "two").unlink()
     rest = list(events)
     assert isinstance(rest[-1], End)
     assert rest[-1].reason == "stop"
-    engine.threads[1].join(20)
+    engine.threads[1].join(60)
     assert engine.pairs[0].closed
 
 
@@ -357,20 +362,28 @@ def test_who_measures_has_an_idle_engine_unload(found: Engine) -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_who_measures_waits_for_a_busy_engine_or_leaves_it_alone(
-    found: Engine, waits: bool
+    found: Engine, waits: bool, tmp_path: Path
 ) -> None:
-    found.scripts[:] = [Script("word " * 50, delay=0.005)]
+    (tmp_path / "two").touch()
+    found.scripts[:] = [Script("one two three", hold=str(tmp_path))]
     notes: list[str] = []
     events = found.pair().reply(request(), NEVER)
     while not isinstance(next(events), TextDelta):
         pass
     reader = threading.Thread(target=lambda: list(events))
     reader.start()
-    make_room(notes.append, lambda busy: waits)
+
+    def answer(busy: object) -> bool:
+        if waits:
+            (tmp_path / "two").unlink()
+        return waits
+
+    make_room(notes.append, answer)
+    (tmp_path / "two").unlink(missing_ok=True)
     assert found.pairs[0].closed == waits
     assert ("unloaded" in notes[0]) == waits
     assert ("shares the machine" in notes[0]) != waits
-    reader.join(20)
+    reader.join(60)
     assert not reader.is_alive()
 
 
@@ -381,7 +394,7 @@ def test_a_client_that_speaks_nonsense_harms_nobody(engine: Engine) -> None:
         assert sock is not None
         sock.sendall(line)
         if line.startswith(b'{"op'):
-            told = Connection(sock).receive(20.0)
+            told = Connection(sock).receive(60.0)
             assert told is not None
             assert "error" in told["all"][0]
         sock.close()

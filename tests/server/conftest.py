@@ -22,7 +22,7 @@ from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server.engines import Engines
 
-PATIENCE = 30.0  # seconds that a loaded machine may take
+PATIENCE = 60.0  # seconds that a loaded machine may take
 
 
 def wait_until(holds: Callable[[], object]) -> None:

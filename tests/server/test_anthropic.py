@@ -15,7 +15,7 @@ import pytest
 from anthropic import Anthropic, APIStatusError, BadRequestError, NotFoundError
 from server.conftest import wait_until
 from support.fakes import Script
-from support.serving import FakeEngines, serving
+from support.serving import PATIENCE, FakeEngines, serving
 
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
@@ -132,12 +132,20 @@ def test_the_events_of_a_stream_come_in_their_order(raw: httpx.Client) -> None:
 
 
 def test_a_long_silence_is_filled_with_pings(
-    engines: FakeEngines, url: str, monkeypatch: pytest.MonkeyPatch
+    engines: FakeEngines, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(streams, "PING", 0.02)
-    engines.say(Script("One.", prefill_delay=0.1))
-    found = events(httpx.post(f"{url}/v1/messages", json=body(stream=True), timeout=30))
-    names = [name for name, _ in found]
+    word = tmp_path / "One."
+    word.touch()
+    engines.say(Script("One.", hold=str(tmp_path)))
+    names = []
+    asked = body(stream=True)
+    with httpx.stream("POST", f"{url}/v1/messages", json=asked, timeout=PATIENCE) as response:
+        for line in response.iter_lines():
+            if line.startswith("event: "):
+                names.append(line.removeprefix("event: "))
+            if names.count("ping") == 3:
+                word.unlink(missing_ok=True)
     until = names.index("content_block_start")
     assert names[0] == "message_start"
     assert names[1:until].count("ping") == until - 1 > 2

@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 from support.fakes import Script
-from support.serving import FakeEngines, body, chat, wait_until
+from support.serving import PATIENCE, FakeEngines, body, chat, leave, wait_until
 
 STORY = " ".join(f"word{n}" for n in range(400))
 
@@ -279,9 +279,9 @@ def test_a_slash_too_many_still_lists_the_models(url: str) -> None:
 @pytest.mark.parametrize(
     ("slow", "stream"),
     [
-        (Script(STORY, delay=0.02), False),
-        (Script(STORY, prefill_delay=20), False),
-        (Script(STORY, prefill_delay=20), True),
+        (Script(STORY, delay=0.2), False),
+        (Script(STORY, prefill_delay=600), False),
+        (Script(STORY, prefill_delay=600), True),
     ],
     ids=["writing", "prefill", "prefill-stream"],
 )
@@ -289,24 +289,23 @@ def test_a_client_that_leaves_stops_its_reply(
     engines: FakeEngines, url: str, slow: Script, stream: bool
 ) -> None:
     engines.say(slow)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{url}/v1/chat/completions", json=body(stream=stream), timeout=0.3)
-    assert engines.pairs[0].stopped.wait(10)
-    assert engines.pairs[0].closed.wait(10)
+    leave(f"{url}/v1/chat/completions", body(stream=stream), engines.has_begun)
+    assert engines.pairs[0].stopped.wait(PATIENCE)
+    assert engines.pairs[0].closed.wait(PATIENCE)
     assert engines.record().left
     assert engines.replies == set()
 
 
 def test_leaving_in_the_middle_of_a_stream(engines: FakeEngines, client: openai.OpenAI) -> None:
-    engines.say(Script(STORY, delay=0.01))
+    engines.say(Script(STORY, delay=0.1))
     stream = ask(client, stream=True)
     for _ in range(3):
         next(stream)
     stream.close()
-    assert engines.pairs[0].stopped.wait(10)
+    assert engines.pairs[0].stopped.wait(PATIENCE)
     assert engines.record().left
     end = engines.record().end
-    assert end is None or end.stats.completion_tokens < 100
+    assert end is None or end.stats.completion_tokens < 400
 
 
 def test_eight_clients_at_once(engines: FakeEngines, url: str, tmp_path: Path) -> None:
@@ -320,7 +319,7 @@ def test_eight_clients_at_once(engines: FakeEngines, url: str, tmp_path: Path) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert said == ["One two three."] * 8
     wait_until(lambda: engines.replies == set())
 

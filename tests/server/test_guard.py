@@ -239,7 +239,7 @@ def test_a_slow_reply_outlives_the_time_for_a_header(monkeypatch: pytest.MonkeyP
 @contextmanager
 def connection(url: str) -> Iterator[socket.socket]:
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as sock:
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
         yield sock
 
 

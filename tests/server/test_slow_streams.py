@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
 
 import httpx
 import openai
 import pytest
 from support.fakes import Script
-from support.serving import FakeEngines, body
+from support.serving import PATIENCE, FakeEngines, body
 
 from gemma_mtp.server import streams
 
 
-def lines(url: str, path: str = "/v1/chat/completions") -> list[str]:
+def lines(url: str, path: str = "/v1/chat/completions") -> Iterator[str]:
+    """Those of a stream that are not empty, as they come."""
     asked = body(stream=True)
-    with httpx.stream("POST", f"{url}{path}", json=asked, timeout=30) as reply:
+    with httpx.stream("POST", f"{url}{path}", json=asked, timeout=PATIENCE) as reply:
         assert reply.status_code == 200
-        return [line for line in reply.iter_lines() if line]
+        yield from filter(None, reply.iter_lines())
 
 
 @pytest.fixture
@@ -28,11 +31,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_stream_says_that_it_lives_while_the_prompt_is_read(
-    engines: FakeEngines, url: str
+    engines: FakeEngines, url: str, tmp_path: Path
 ) -> None:
-    engines.say(Script("One two.", prefill_delay=0.15))
-    said = lines(url)
-    assert said.count(": ping") >= 2
+    word = tmp_path / "One"
+    word.touch()
+    engines.say(Script("One two.", hold=str(tmp_path)))
+    said = []
+    for line in lines(url):
+        said.append(line)
+        if said.count(": ping") == 2:
+            word.unlink(missing_ok=True)
     assert said[-1] == "data: [DONE]"
     chunks = [line for line in said if line.startswith("data: {")]
     assert any('"finish_reason": "stop"' in chunk for chunk in chunks)
@@ -59,22 +67,25 @@ def test_an_error_that_is_long_in_coming_is_in_the_stream(
     engines: FakeEngines, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines.say(Script(error="The pair is broken."))
-    connect = engines.connect
+    connect, seen = engines.connect, Event()
 
     def slow(*asked: object) -> object:
         pair = connect(*asked)  # type: ignore[arg-type]
         reply = pair.reply
 
         def wait(*more: object) -> object:
-            time.sleep(0.3)
+            assert seen.wait(PATIENCE)
             return reply(*more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(pair, "reply", wait)
         return pair
 
     monkeypatch.setattr(engines, "connect", slow)
-    said = lines(url)
-    assert ": ping" in said
+    said = []
+    for line in lines(url):
+        said.append(line)
+        if line == ": ping":
+            seen.set()
     assert '"The pair is broken. Try something else."' in said[-1]
 
 

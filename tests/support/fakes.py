@@ -62,6 +62,7 @@ from gemma_mtp.models.pull.request import PullRequest
 from gemma_mtp.models.store import BUILTIN_FOLDER
 from gemma_mtp.options import Options
 
+_NEVER = threading.Event()
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 
 
@@ -69,7 +70,8 @@ NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is
     in seconds per token; the file `mark` is made after the first text. The reply waits before
-    each word of which there is a file in the folder `hold`. The end comes with `warning`. `calls`
+    each word of which there is a file in the folder `hold`, and when so many tokens of the prompt
+    are read as the name of a file there says. The end comes with `warning`. `calls`
     are the tools that it calls behind its text: name and arguments of each, under ids call_00,
     call_01 and so on, where the first digit is the number of the reply."""
 
@@ -174,14 +176,16 @@ class FakeEngine:
 
         for done in range(0, prompt + 1, max(prompt // 4, 1)):
             yield Prefill(done, prompt, 0)
+            held(script.hold, str(done), cancel)
             if cancelled(cancel, script.prefill_delay):
                 yield end("cancelled")
                 return
         pieces = [(piece, True) for piece in tokens(script.thought)]
         pieces += [(piece, False) for piece in tokens(_still_to_say(script.text, request))]
         for i, (piece, thinking) in enumerate(pieces):
-            while script.hold and Path(script.hold, piece.strip()).is_file():
-                time.sleep(0.005)
+            if held(script.hold, piece.strip(), cancel):
+                yield end("cancelled")
+                return
             (thought if thinking else said).append(piece)
             yield TextDelta(piece, drafted=i % 2 == 1, thought=thinking)
             if script.mark:
@@ -251,6 +255,13 @@ def cancelled(cancel: threading.Event, seconds: float) -> bool:
     return cancel.is_set()
 
 
+def held(folder: str, name: str, cancel: threading.Event = _NEVER) -> bool:
+    """Wait while there is a file of that name; whether cancelled meanwhile."""
+    while folder and Path(folder, name).is_file() and not cancel.is_set():
+        time.sleep(0.005)
+    return cancel.is_set()
+
+
 def tokens(text: str) -> list[str]:
     """Words with the space before them, and line ends of their own."""
     return re.findall(r"\n|[^\S\n]*\S+|[^\S\n]+", text)
@@ -293,6 +304,7 @@ class FakeEnvironment(Environment):
         self.used: list[str] = []
         self.pulled: list[str] = []
         self.load_steps: tuple[float, int] = (0.0, 4)
+        self.hold = ""  # as that of a Script: "loading" is when half of a pair is loaded
         self.configured: dict[str, Any] = {}
         self.wrong: list[Finding] = []
         self._history = history
@@ -323,6 +335,8 @@ class FakeEnvironment(Environment):
             time.sleep(seconds / steps)
             if not progress((i + 1) / steps):
                 raise Cancelled("Loading was stopped.")
+            if i == steps // 2:
+                held(self.hold, "loading")
         if files.name in self.broken:
             raise BadPair(self.broken[files.name], "Pull it again.")
         self.engine.closed = False
@@ -349,6 +363,7 @@ class FakeEnvironment(Environment):
         for verifying in (False, True):
             for done in range(0, 61, 20):
                 on_event(PullProgress(f"MTP/{name}.gguf", done << 20, 60 << 20, verifying))
+                held(self.hold, f"{'checking' if verifying else 'fetching'} {done}")
                 time.sleep(self.load_steps[0] / 8)
         self.pulled.append(name)
         return name
@@ -464,6 +479,7 @@ def from_json(script: str) -> FakeEnvironment:
     env = FakeEnvironment(engine, history, home)
     env.broken = asked.get("broken", {})
     env.load_steps = (asked.get("load", 0.0), 20)
+    env.hold = asked.get("hold", "")
     return env
 
 

@@ -30,6 +30,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 REPO = "org/pair"
 KAGGLE = "org/gemma-4/gguf/e2b"
 BLOCK = 64 << 10
+LONGEST_PAUSE = 0.05  # seconds between two blocks of a slow connection
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,15 @@ class Stored:
         """In base64, as Google's storage states it."""
         return base64.b64encode(hashlib.md5(self.data).digest()).decode()
 
-    def blocks(self, start: int, stop: int):
+    def blocks(self, start: int, stop: int, size: int = BLOCK):
         if self.path is None:
-            for at in range(start, stop, BLOCK):
-                yield self.data[at : min(at + BLOCK, stop)]
+            for at in range(start, stop, size):
+                yield self.data[at : min(at + size, stop)]
             return
         with open(self.path, "rb") as file:
             file.seek(start)
             while start < stop:
-                part = file.read(min(BLOCK, stop - start))
+                part = file.read(min(size, stop - start))
                 start += len(part)
                 yield part
 
@@ -404,8 +405,9 @@ class _CdnHandler(_Handler):
                 self.hub.sent[name] += self.connection.sendfile(file, start, stop - start)
             return
         left = faults.cut_every if faults.cuts > 0 else 0
-        for at, block in enumerate(stored.blocks(start, stop)):
-            if faults.corrupt and start + at * BLOCK >= faults.corrupt_from:
+        size = min(BLOCK, int(faults.rate * LONGEST_PAUSE) + 1) if faults.rate else BLOCK
+        for at, block in enumerate(stored.blocks(start, stop, size)):
+            if faults.corrupt and start + at * size >= faults.corrupt_from:
                 block = bytes(len(block))
             if faults.cut_every and faults.cuts > 0 and left <= 0:
                 faults.cuts -= 1

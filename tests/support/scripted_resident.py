@@ -85,7 +85,7 @@ class Engine:
 
     def close(self) -> None:
         self.resident.stop()
-        self.threads[1].join(10)
+        self.threads[1].join(60)
         self._listener.close()
 
 

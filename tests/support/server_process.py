@@ -92,12 +92,17 @@ def assert_stops(
 ) -> None:
     """The engine is idle soon after `leave` has read a piece of that long reply and gone.
 
-    Soon: in a quarter of the time that the reply would take, going by `write_some`.
+    Soon: in a quarter of the time that the reply would take, going by `write_some`; in one of a few
+    tries, since the machine may have been busy with something else.
     """
-    began = time.monotonic()
-    write_some()
-    some = time.monotonic() - began
-    leave()
-    left = time.monotonic()
-    wait_until(server.is_idle)
-    assert time.monotonic() - left < 4 * some
+
+    def is_soon() -> bool:
+        began = time.monotonic()
+        write_some()
+        some = time.monotonic() - began
+        leave()
+        left = time.monotonic()
+        wait_until(server.is_idle)
+        return time.monotonic() - left < 4 * some
+
+    assert any(is_soon() for _ in range(5))

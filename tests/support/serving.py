@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
@@ -24,6 +27,8 @@ from gemma_mtp.server.guard import Rules
 from gemma_mtp.server.ports import listen
 from gemma_mtp.server.record import Record
 from gemma_mtp.server.remembered import Remembered
+
+PATIENCE = 60.0  # seconds that a loaded machine may take
 
 
 class FakePair:
@@ -68,10 +73,12 @@ class FakeEngines(Engines):
     def __init__(self, served: Options | None = None, default: str | None = None) -> None:
         super().__init__(FakeModels(), served or Options(), default)
         self.records: list[Record] = []
+        self.under_way: Collection[object] = ()  # requests
         self.say()
 
     def say(self, *scripts: Script | str, context: int = 8192, limit: int = 0) -> None:
-        """Replies in turn, the last one again and again."""
+        """Replies in turn, the last one again and again. What was asked before is over by then."""
+        wait_until(lambda: not self.under_way)
         written = [s if isinstance(s, Script) else Script(s) for s in scripts]
         self.engine = FakeEngine(written or [Script()], context, limit)
         self.pairs: list[FakePair] = []
@@ -90,9 +97,13 @@ class FakeEngines(Engines):
         """What the engine was asked for last."""
         return self.engine.requests[-1]
 
+    def has_begun(self) -> bool:
+        """Whether the engine was asked for a reply."""
+        return bool(self.engine.requests)
+
     def record(self) -> Record:
-        """Of the latest request, once that is over."""
-        wait_until(lambda: bool(self.records))
+        """Of the latest request, once all are over."""
+        wait_until(lambda: bool(self.records) and not self.under_way)
         return self.records[-1]
 
 
@@ -125,12 +136,14 @@ def serving(
         app, log_config=None, lifespan="off", http=Patient, timeout_graceful_shutdown=1
     )
     server, sock = uvicorn.Server(config), listen("127.0.0.1", 0)
+    if isinstance(engines, FakeEngines):
+        engines.under_way = server.server_state.tasks
     thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
     thread.start()
     wait_until(lambda: server.started)
     yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     server.should_exit = True
-    thread.join(30)
+    thread.join(PATIENCE)
 
 
 def body(**more: object) -> dict[str, object]:
@@ -140,11 +153,20 @@ def body(**more: object) -> dict[str, object]:
 
 def chat(url: str, **more: object) -> httpx.Response:
     """Ask for a reply to a word."""
-    return httpx.post(f"{url}/v1/chat/completions", json=body(**more), timeout=30)
+    return httpx.post(f"{url}/v1/chat/completions", json=body(**more), timeout=PATIENCE)
+
+
+def leave(url: str, asked: object, begun: Callable[[], bool]) -> None:
+    """Send a request to that URL, and disconnect once `begun`, before it is answered."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=PATIENCE)
+    connection.request("POST", parts.path, json.dumps(asked))
+    wait_until(begun)
+    connection.close()
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.005)

@@ -26,7 +26,7 @@ from support.emulator import Emulator
 SUPPORT = Path(__file__).parent
 DRIVER = SUPPORT / "fakes.py"
 ROOT = SUPPORT.parents[1]
-PATIENCE = 20.0
+PATIENCE = 60.0  # seconds that a loaded machine may take
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
 CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
 ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"

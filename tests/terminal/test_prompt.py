@@ -325,7 +325,7 @@ def ahead() -> Iterator[tuple[TypeAhead, int]]:
 
 def typed(collector: TypeAhead) -> str:
     """What has come, as soon as something has."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with collector.paused():
             if data := collector.take():

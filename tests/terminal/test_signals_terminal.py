@@ -18,7 +18,13 @@ from gemma_mtp.conversations.archive import Archive
 
 Open = Callable[..., Terminal]
 SIGNALS = pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
-SLOW = {"text": "one two three four five six", "delay": 0.2}
+
+
+def slow(home: Path) -> dict[str, object]:
+    """A reply that stops after three words."""
+    (home / "four").touch()
+    reply = {"text": "one two three four five six", "hold": str(home)}
+    return {"scripts": [reply], "home": str(home)}
 
 
 def modes(chat: Terminal) -> tuple[int, int]:
@@ -58,7 +64,7 @@ def test_told_to_end_at_the_prompt(open_terminal: Open, told: signal.Signals) ->
 def test_told_to_end_during_a_reply(
     open_terminal: Open, tmp_path: Path, told: signal.Signals
 ) -> None:
-    chat = open_terminal("chat", script={"scripts": [SLOW], "home": str(tmp_path)})
+    chat = open_terminal("chat", script=slow(tmp_path))
     usual = modes(chat)
     chat.say("count")
     chat.until("one two")
@@ -96,7 +102,7 @@ def test_what_the_engine_learned_is_kept(open_terminal: Open, tmp_path: Path) ->
 
 
 def test_a_terminal_that_goes_away(open_terminal: Open, tmp_path: Path) -> None:
-    chat = open_terminal("chat", script={"scripts": [SLOW], "home": str(tmp_path)})
+    chat = open_terminal("chat", script=slow(tmp_path))
     chat.say("count")
     chat.until("one two")
     with open(os.devnull) as nothing:

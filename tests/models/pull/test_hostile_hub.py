@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,10 @@ from gemma_mtp.models.store import Store
 
 @pytest.fixture
 def impatient(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is to succeed."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
-    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.05)
+    """Where nothing is to succeed: what comes byte by byte is soon given up as a whole."""
+    monkeypatch.setattr("gemma_mtp.models.pull.hub.longest_answer", lambda: 0.15)
+    pace = partial(stalls.require_pace, seconds=0.05)
+    monkeypatch.setattr("gemma_mtp.models.pull.hub.require_pace", lambda chunks, _: pace(chunks))
     monkeypatch.setattr(stalls, "FIRST_REPORT", 0.03)
 
 
@@ -127,11 +127,17 @@ def test_a_listing_without_end(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("pause", [0.01, 30.0])
 @pytest.mark.usefixtures("impatient")
-def test_a_listing_that_comes_byte_by_byte_or_stalls(hub: Hub, pause: float) -> None:
+def test_a_listing_that_comes_byte_by_byte_or_stalls(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
     hub.faults.listing = itertools.repeat(b" ")
     hub.faults.drips, hub.faults.drip = "listing", pause
+    reason = "no whole answer came within"
+    if pause > 1:
+        reason = "nothing came for a while"
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.1)
+        monkeypatch.setattr("gemma_mtp.models.pull.hub.longest_answer", lambda: 60.0)
     error, events = look_up()
-    reason = "no whole answer came within" if pause < 1 else "nothing came for a while"
     assert f"{hub.url}/org/pair cannot be asked: {reason}" in str(error)
     assert "4 times in a row" in str(error)
     assert any(isinstance(event, PullSilence) and event.host in hub.url for event in events)

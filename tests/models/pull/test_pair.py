@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
+from support.engines import wait_until
 from support.hub_server import REVISION, Hub, Stored
 from support.pulls import CONTENTS, ENTRY, Events, check, failure, fetch, real_pair, sha256
 
@@ -104,7 +106,10 @@ def test_a_connection_that_is_cut_all_the_time(
     assert hub.addresses["target.gguf"] == 1  # the address stays good
 
 
-def test_a_connection_that_stalls(hub: Hub, entry: Entry, tmp_path: Path) -> None:
+def test_a_connection_that_stalls(
+    hub: Hub, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
     hub.faults.stalls = 2
     fetch(tmp_path, entry=entry)
 
@@ -382,18 +387,20 @@ def test_a_read_only_folder(hub: Hub, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_two_pulls_at_once_fetch_it_once(hub: Hub, tmp_path: Path) -> None:
-    hub.faults.rate = 2e6
+    hub.faults.rate = 1e5
     events = [Events(), Events(), Events()]
     threads = [threading.Thread(target=pull, args=(ENTRY, tmp_path, e.append)) for e in events]
     for thread in threads:
         thread.start()
+    wait_until(lambda: sum(bool(e.notes) for e in events) == 2)
+    hub.faults.rate = 0
     for thread in threads:
         thread.join()
     files = ready_files(ENTRY, tmp_path)
     assert files is not None
     check(files)
     assert hub.sent["target.gguf"] == SIZE
-    waited = [e for e in events if "Another pull of 12b is running; waiting for it." in e.notes]
+    waited = [e for e in events if e.notes == "Another pull of 12b is running; waiting for it."]
     assert len(waited) == 2
 
 
