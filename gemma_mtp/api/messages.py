@@ -73,6 +73,8 @@ class ToolResult:
     text: str
 
 
+Media = Image
+"""What goes along with a message beside its text."""
 Part = Text | Image | Audio | Thought | ToolCall | ToolResult
 
 
@@ -103,6 +105,11 @@ class Message:
     def images(self) -> tuple[Image, ...]:
         """The pictures in it, in order."""
         return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """What it has beside its text, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Media))
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:

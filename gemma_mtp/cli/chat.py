@@ -25,7 +25,7 @@ from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import can_talk, is_terminal, note
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import Image
+    from gemma_mtp.api import Media
     from gemma_mtp.cli.environment import Environment
 
 
@@ -84,7 +84,7 @@ def chat(
     from gemma_mtp.cli.answer import Report, answer_once
 
     more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
-    more["images"] = read_images(image)
+    more["media"] = read_media(images=image)
     if latest:
         from gemma_mtp.cli.continued import Continued
 
@@ -133,15 +133,18 @@ def talk(
 
 def with_files(prompt: str | None, files: list[str] | None) -> str | None:
     """The prompt with the text of files before it, as one message; says what of it is not sent."""
-    from gemma_mtp.chat.attachments import read_files, tell_of_pictures
+    from gemma_mtp.chat.attachments import read_files, tell_of_media
     from gemma_mtp.conversations.attachments import compose
 
-    tell_of_pictures(prompt or "", note)
+    tell_of_media(prompt or "", note)
     return compose(read_files(files, note), prompt or "") if files else prompt
 
 
-def read_images(files: list[str] | None) -> list[Image]:
-    """The pictures that go along. Raises UsageError that names each that cannot be read."""
-    from gemma_mtp.chat.attachments import read_pictures
+def read_media(**files: list[str] | None) -> list[Media]:
+    """The pictures that go along, of each kind by its key. Raises UsageError that names each that
+    cannot be read."""
+    from gemma_mtp.chat.attachments import read_media
+    from gemma_mtp.files.media import KINDS
 
-    return read_pictures(files, note) if files else []
+    found = [(kind, named) for kind in KINDS if (named := files[kind.key])]
+    return [part for kind, named in found for part in read_media(named, note, kind)]

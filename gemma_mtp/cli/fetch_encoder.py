@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemma_mtp.chat.pictures import NO_ENCODER
 from gemma_mtp.errors import ModelNotAvailable
+from gemma_mtp.files.media import PICTURE
 from gemma_mtp.terminal.console import agreed, can_ask, say
 from gemma_mtp.text import byte_size
 
@@ -21,7 +21,7 @@ def with_encoder(env: Environment, files: PairFiles, options: Options) -> PairFi
     itself."""
     if files.encoder is not None or not files.no_encoder:
         return files
-    problem = NO_ENCODER.format(files.called)
+    problem = PICTURE.lacking(files.called)
     pulls = files.no_encoder == f"gemma-mtp pull {files.name}"
     if not pulls or not (options.yes or (can_ask() and _agreed(env, files, problem))):
         raise ModelNotAvailable(problem, files.no_encoder)

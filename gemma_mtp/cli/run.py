@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gemma_mtp.cli import batch, grammar, texts, tools
-from gemma_mtp.cli.chat import read_images, talk, with_files, with_usable_tools
+from gemma_mtp.cli.chat import read_media, talk, with_files, with_usable_tools
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
     Files,
@@ -99,7 +99,7 @@ def run(
     return answer_once(
         env, words.model, with_files(asked, file), options,
         report=report, no_stdin=no_stdin or prompt_file == texts.DASH, more=more,
-        images=read_images(image),
+        media=read_media(images=image),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from gemma_mtp.api import (
     ToolChoice,
 )
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.library.asked import REPLY, Picture, Said, messages_of, read, shown
+from gemma_mtp.library.asked import REPLY, File, Said, messages_of, read, shown
 from gemma_mtp.library.forms import Function, adapter, choice_of, declared, form_of, result
 from gemma_mtp.options import Options
 
@@ -110,18 +110,18 @@ class Model:
     def chat(
         self, said: Said | Sequence[Said], *, schema: type[T], choices: None = None,
         tools: Sequence[Function | Tool] = (), tool_choice: Function | str = "auto",
-        images: Sequence[Picture] = (), **settings: Any,
+        images: Sequence[File] = (), **settings: Any,
     ) -> Reply[T]: ...  # fmt: skip
     @overload
     def chat(
         self, said: Said | Sequence[Said], *, schema: Mapping[str, Any] | None = None,
         choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
-        tool_choice: Function | str = "auto", images: Sequence[Picture] = (), **settings: Any,
+        tool_choice: Function | str = "auto", images: Sequence[File] = (), **settings: Any,
     ) -> Reply[Any]: ...  # fmt: skip
     def chat(
         self, said: Said | Sequence[Said], *, schema: Any = None,
         choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
-        tool_choice: Function | str = "auto", images: Sequence[Picture] = (), **settings: Any,
+        tool_choice: Function | str = "auto", images: Sequence[File] = (), **settings: Any,
     ) -> Reply[Any]:  # fmt: skip
         """The reply to a text or a conversation.
 
@@ -143,13 +143,15 @@ class Model:
     def stream(
         self, said: Said | Sequence[Said], *, schema: Any = None,
         choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
-        tool_choice: Function | str = "auto", images: Sequence[Picture] = (), **settings: Any,
+        tool_choice: Function | str = "auto", images: Sequence[File] = (), **settings: Any,
     ) -> Stream[Any]:  # fmt: skip
         """As `chat`, piece by piece. Who stops reading stops the reply."""
         self._check_open()
         options = self._options.with_values(**read(settings, REPLY))
         request = replace(
-            Request.of(messages_of(shown(said, images), options.system, self._opening), options),
+            Request.of(
+                messages_of(shown(said, images=images), options.system, self._opening), options
+            ),
             grammar=form_of(schema, choices),
             tools=tuple(tool if isinstance(tool, Tool) else declared(tool) for tool in tools),
             tool_choice=choice_of(tool_choice),

@@ -90,7 +90,7 @@ def _said(message: Message, kind: Kind) -> list[dict[str, Any]]:
     if results:
         return [{"role": "tool", "tool_call_id": r.id, "content": r.text} for r in results]
     said: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.images:
+    if message.media:
         said["content"] = [*map(_part, message.parts)]
     if message.calls:
         said |= {"content": message.content or None, "tool_calls": [*map(_call, message.calls)]}
@@ -101,7 +101,7 @@ def _said(message: Message, kind: Kind) -> list[dict[str, Any]]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    """A part of a message that shows pictures."""
+    """A part of a message that is more than text."""
     if isinstance(part, Image):
         url = f"data:{part.media_type};base64,{b64encode(part.data).decode()}"
         return {"type": "image_url", "image_url": {"url": url}}

@@ -285,7 +285,7 @@ def test_pictures_are_shown_with_the_last_message(tmp_path: Path) -> None:
     for images, said in (
         ([b"text"], "This is no picture"),
         (["nope.png"], "nope.png cannot be read"),
-        ([7], "An image is the path of a file or its bytes, not 7"),
+        ([7], "A picture is the path of a file or its bytes, not 7"),
     ):
         with pytest.raises(GemmaMtpError, match=said):
             gemma.chat("What?", images=images)

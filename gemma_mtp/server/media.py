@@ -11,77 +11,78 @@ from binascii import Error
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from gemma_mtp.api import Image
+from gemma_mtp.api import Media
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import pictures
+from gemma_mtp.files.media import PICTURE, UNNAMED, Kind
 from gemma_mtp.server.errors import Refused, Unsupported
 
-KINDS = ("image_url", "input_image", "image")
+PARTS = {"image_url": PICTURE, "input_image": PICTURE, "image": PICTURE}
 """What a part of a message that holds a picture is called in OpenAI's two dialects, and by
 Anthropic."""
 
-ELSEWHERE = "is an address elsewhere: a picture must be in the request itself, in base64"
+ELSEWHERE = "is an address elsewhere: a {} must be in the request itself, in base64"
 NO_DATA = "is no data: address: one begins with data:image/png;base64, and the picture follows"
 
 
-def picture_of(part: dict[str, Any], field: str) -> Image:
-    """The picture of a part of one of KINDS. Raises Refused."""
-    kind = str(part.get("type"))
-    if kind == "image":
-        return _of_source(part.get("source"), f"{field}.source")
+def media_of(part: dict[str, Any], field: str) -> Media:
+    """The picture of a part of one of PARTS. Raises Refused."""
+    name = str(part.get("type"))
+    kind = PARTS[name]
+    if name == "image":
+        return _of_source(part.get("source"), f"{field}.source", kind)
     held = part.get("image_url")
     if isinstance(held, dict):
-        return _of_url(held.get("url"), f"{field}.image_url.url")
+        return _of_url(held.get("url"), f"{field}.image_url.url", kind)
     if held is None and part.get("file_id") is not None:
         raise Unsupported(f"{field}.file_id", "names a file, and no files are kept here")
-    return _of_url(held, f"{field}.image_url")
+    return _of_url(held, f"{field}.image_url", kind)
 
 
-def of_base64(data: Any, field: str) -> Image:
-    """The picture that a text in base64 holds. Raises Refused."""
+def of_base64(data: Any, field: str, kind: Kind) -> Media:
+    """What a text in base64 holds. Raises Refused."""
     if not isinstance(data, str):
-        raise Unsupported(field, "must be a picture in base64")
+        raise Unsupported(field, f"must be a {kind.noun} in base64")
     if data.startswith("data:"):
-        return _of_url(data, field)
+        return _of_url(data, field, kind)
     if data.startswith(("http://", "https://")):
-        raise Unsupported(field, ELSEWHERE)
+        raise Unsupported(field, ELSEWHERE.format(kind.noun))
     try:
         found = b64decode("".join(data.split()), validate=True)
     except (Error, ValueError) as error:
         raise Unsupported(field, "is no base64") from error
-    return _picture(found, field)
+    return _made(found, field, kind)
 
 
-def _of_source(source: Any, field: str) -> Image:
+def _of_source(source: Any, field: str, kind: Kind) -> Media:
     """As Anthropic's clients send it."""
     if not isinstance(source, dict):
         raise Unsupported(field, "must be an object")
     if source.get("type") == "base64":
-        return of_base64(source.get("data"), f"{field}.data")
+        return of_base64(source.get("data"), f"{field}.data", kind)
     if source.get("type") == "url":
-        return _of_url(source.get("url"), f"{field}.url")
+        return _of_url(source.get("url"), f"{field}.url", kind)
     raise Unsupported(f"{field}.type", f"is {source.get('type')}: it must be base64")
 
 
-def _of_url(url: Any, field: str) -> Image:
+def _of_url(url: Any, field: str, kind: Kind) -> Media:
     if not isinstance(url, str):
-        raise Unsupported(field, "must be a picture as a data: address")
+        raise Unsupported(field, f"must be a {kind.noun} as a data: address")
     scheme, colon, rest = url.partition(":")
     if not colon:
         raise Unsupported(field, NO_DATA)
     if scheme.lower() != "data":
-        raise Unsupported(field, ELSEWHERE)
+        raise Unsupported(field, ELSEWHERE.format(kind.noun))
     about, comma, data = rest.partition(",")
     if not comma:
         raise Unsupported(field, "is no data: address, which has a comma before the data")
     if about.lower().endswith(";base64"):
-        return of_base64(data, field)
-    return _picture(unquote_to_bytes(data), field)
+        return of_base64(data, field, kind)
+    return _made(unquote_to_bytes(data), field, kind)
 
 
-def _picture(data: bytes, field: str) -> Image:
+def _made(data: bytes, field: str, kind: Kind) -> Media:
     try:
-        return pictures.picture(data)
+        return kind.made(data)
     except UsageError as error:
-        why = str(error).removeprefix(f"{pictures.UNNAMED} ")
+        why = str(error).removeprefix(f"{UNNAMED} ")
         raise Refused(400, f"{field} {why}", error.hint, field=field) from error

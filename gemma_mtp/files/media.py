@@ -1,0 +1,128 @@
+"""Pictures and recordings that a person or a program gives: a part of a message is made of them
+here, for all who take any.
+
+Knows nothing of what they hold; whether one can be decoded, the engine finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemma_mtp.api import Image, Media, Part
+from gemma_mtp.api.pictures import KINDS as PICTURES
+from gemma_mtp.api.pictures import check_picture, kind_of, size_of
+from gemma_mtp.errors import UsageError
+from gemma_mtp.files import reading
+from gemma_mtp.files.reading import Say
+from gemma_mtp.text import byte_size
+
+LARGEST = 16 << 20  # bytes of one file; photographs have a third of that
+UNNAMED = "This"  # what a file without a name is called
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Pictures, or another kind of what goes along with a message beside its text.
+
+    `noun` is one in words, `key` what programs call a list of them, which is also where `PairInfo`
+    says whether a model understands any; with an `encoder` of that name it can do what `can` says.
+    `suffixes`: how files are named that people mean as such; `check` says which of them cannot be
+    read. `known` is a sentence about those that can, `media_type` "" for the others; `measure` is
+    how large or how long one is, "" where its file does not say.
+    """
+
+    part: type[Media]
+    noun: str
+    key: str
+    flag: str
+    example: str
+    shows: str
+    encoder: str
+    can: str
+    suffixes: tuple[str, ...]
+    known: str
+    media_type: Callable[[bytes], str]
+    check: Callable[[bytes, str], None]
+    measure: Callable[[bytes], str]
+
+    def made(self, data: bytes, name: str = "") -> Media:
+        """The part of a message that these bytes are; `name` is what sentences call it.
+
+        Raises UsageError for what is no such file, or too large.
+        """
+        called = name or UNNAMED
+        if len(data) > LARGEST:
+            most = f"{byte_size(LARGEST)} are the most"
+            raise UsageError(f"{called} has {byte_size(len(data))}: {most} for a {self.noun}.")
+        self.check(data, called)
+        return self.part(data, self.media_type(data), name)
+
+    def read(self, path: Path, say: Say) -> Media:
+        """That in a file. Raises UsageError."""
+        try:
+            return self.made(reading.read_file(path, say), str(path))
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+    def lacking(self, model: str) -> str:
+        """A sentence where a model does not understand any."""
+        return f"{model} has no {self.encoder} here, so it cannot {self.can}."
+
+    @property
+    def hint(self) -> str:
+        """How one is given on the command line."""
+        return f"--{self.flag} FILE {self.shows}."
+
+
+def _pixels(data: bytes) -> str:
+    size = size_of(data)
+    return "{}x{}".format(*size) if size else ""
+
+
+PICTURE = Kind(
+    Image,
+    noun="picture",
+    key="images",
+    flag="image",
+    example="cat.png",
+    shows="shows it to the model",
+    encoder="image encoder",
+    can="read pictures",
+    suffixes=(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".heic", ".heif", ".avif", ".tif",
+              ".tiff"),
+    known=PICTURES,
+    media_type=kind_of,
+    check=check_picture,
+    measure=_pixels,
+)  # fmt: skip
+KINDS = (PICTURE,)
+
+
+def kind_of_name(name: str) -> Kind | None:
+    """What a file is by its name; None for what is neither."""
+    return next((kind for kind in KINDS if name.lower().endswith(kind.suffixes)), None)
+
+
+def kind_of_part(part: Media) -> Kind:
+    return next(kind for kind in KINDS if isinstance(part, kind.part))
+
+
+def kinds_in(parts: Iterable[Media]) -> list[Kind]:
+    """Those of which there are some."""
+    found = [*parts]
+    return [kind for kind in KINDS if any(isinstance(part, kind.part) for part in found)]
+
+
+def placed(media: Iterable[Media], texts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts of a message: pictures come before its text, as Gemma was trained with."""
+    return (*media, *texts)
+
+
+def described(part: Media) -> str:
+    """A picture in a line of text: [picture cat.png 640x480]."""
+    kind = kind_of_part(part)
+    shown = kind.measure(part.data) or byte_size(len(part.data))
+    name = Path(part.name).name
+    return f"[{kind.noun} {f'{name} ' if name else ''}{shown}]"
