@@ -104,8 +104,8 @@ class PairInfo:
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
     `device_choice` says how it is evaluated where that differs by device, and why.
-    `images`: it reads pictures; `encoder_bytes` is what reading them takes, 0 before the first one.
-    `no_images` says what helps where it does not.
+    `images`: it reads pictures; `audio`: it reads recordings. `encoder_bytes` is what reading them
+    takes, 0 before the first one. `no_images` and `no_audio` say what helps where it does not.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -132,6 +132,8 @@ class PairInfo:
     images: bool = False
     encoder_bytes: int = 0
     no_images: str = ""
+    audio: bool = False
+    no_audio: str = ""
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

@@ -7,9 +7,8 @@ and whoever attaches a file may. Pure.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from gemma_mtp.api.messages import Image
 from gemma_mtp.errors import UsageError
 
 MOST_PIXELS = 1 << 26
@@ -54,14 +53,6 @@ def turn_of(data: bytes) -> int:
         return _orientation(data) if kind_of(data) == "image/jpeg" else 1
     except (struct.error, IndexError):
         return 1
-
-
-def named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
-    """The pictures of a request, and what to call each in a sentence."""
-    found = list(images)
-    for number, image in enumerate(found, 1):
-        place = "The picture" if len(found) == 1 else f"Picture {number} of {len(found)}"
-        yield image.name or place, image
 
 
 def check_picture(data: bytes, name: str) -> None:

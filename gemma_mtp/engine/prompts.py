@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from gemma_mtp.api import Image, Message, Request
-from gemma_mtp.api.pictures import named
+from gemma_mtp.api import Audio, Image, Message, Request
+from gemma_mtp.api.messages import named
 from gemma_mtp.decoding.transcript import Position, Segment, Tokens, Transcript
 from gemma_mtp.engine.chat_template import ChatTemplate, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
@@ -20,7 +20,7 @@ from gemma_mtp.engine.tool_prompt import Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
 
-NO_ENCODER = "There is a picture in {} message, and this model has no image encoder here."
+NO_ENCODER = "There is a {} in {} message, and this model has no {} encoder here."
 
 
 class Prompts:
@@ -32,7 +32,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
-        self._encoder, self._no_images = pair.encoder, pair.info.no_images
+        self._encoder, self._info = pair.encoder, pair.info
         self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
@@ -54,9 +54,8 @@ class Prompts:
         self, request: Request, size: int, cancelled: Callable[[], bool] = never
     ) -> list[Piece]:
         request.check()
-        if self._encoder is None and any(message.images for message in request.messages):
-            which = "this" if request.messages[-1].images else "an earlier"
-            raise UsageError(NO_ENCODER.format(which), self._no_images)
+        self._refuse_unread(request, Image, self._info.images, self._info.no_images)
+        self._refuse_unread(request, Audio, self._info.audio, self._info.no_audio)
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(
@@ -67,6 +66,14 @@ class Prompts:
         if raw is not None:
             return [Piece(raw)]
         return self._template.pieces(request.messages, request.thinks, cancelled, request.tools)
+
+    @staticmethod
+    def _refuse_unread(request: Request, kind: type[Image | Audio], reads: bool, hint: str) -> None:
+        having = [m for m in request.messages if any(isinstance(part, kind) for part in m.parts)]
+        if having and not reads:
+            noun = "picture" if kind is Image else "recording"
+            which = "this" if having[-1] is request.messages[-1] else "an earlier"
+            raise UsageError(NO_ENCODER.format(noun, which, kind.type), hint)
 
     def says_nothing_of_thoughts(self, request: Request) -> bool:
         """Whether they were asked for, and this model's chat template cannot say so."""
