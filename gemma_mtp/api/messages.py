@@ -78,7 +78,7 @@ class ToolResult:
     text: str
 
 
-Media = Image
+Media = Image | Audio
 """What goes along with a message beside its text."""
 Part = Text | Image | Audio | Thought | ToolCall | ToolResult
 
