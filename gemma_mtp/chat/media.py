@@ -35,7 +35,7 @@ def attach_media(chat: Chat, parts: Sequence[Media]) -> None:
     understand; then none is attached.
     """
     if lacking := not_understood(chat, parts):
-        helps = chat.files.no_encoder if chat.files else ""
+        helps = chat.files.lacks(lacking.key) if chat.files else ""
         raise UsageError(lacking.lacking(chat.model), in_chat_words(helps))
     seen = _attached(chat)
     fresh = {part.data: part for part in parts if part.data not in seen}

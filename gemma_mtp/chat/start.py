@@ -47,6 +47,7 @@ class Beginning:
     prompt: str | None = None
     files: Sequence[str] = ()
     images: Sequence[str] = ()
+    audio: Sequence[str] = ()
     resume: bool = False
     latest: bool = False
     system: str | None = None
@@ -110,7 +111,8 @@ def _files(
     env: Environment, model: str | None, options: Options, beginning: Beginning
 ) -> PairFiles:
     files = env.resolve_or_offer(model, options.drafter, options)
-    return env.with_encoder(files, options) if beginning.images else files
+    kinds = [kind for kind in KINDS if getattr(beginning, kind.key)]
+    return env.with_encoder(files, options, kinds) if kinds else files
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attached]:

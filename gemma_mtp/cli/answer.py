@@ -29,6 +29,7 @@ from gemma_mtp.cli import tools
 from gemma_mtp.cli.events import Lines
 from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.files.media import kinds_in
 from gemma_mtp.files.reading import piped_text
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.options import Options
@@ -82,7 +83,7 @@ def answer_once(
     named = model or (continued.model if continued else None) or None
     files = env.resolve_or_offer(named, options.drafter, options)
     if media:
-        files = env.with_encoder(files, options)
+        files = env.with_encoder(files, options, kinds_in(media))
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text and not media:

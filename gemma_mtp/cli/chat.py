@@ -11,6 +11,7 @@ import typer
 
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
+    Audio,
     Files,
     Images,
     Model,
@@ -39,6 +40,7 @@ def chat(
     asked: NamedPrompt = None,
     file: Files = None,
     image: Images = None,
+    audio: Audio = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
     ] = False,
@@ -67,13 +69,19 @@ def chat(
             "--resume needs a terminal, to pick a conversation on.",
             "--continue takes the latest one.",
         )
-    if not talks and is_terminal(sys.stdin) and words.prompt is None and not (file or image):
+    if (
+        not talks
+        and is_terminal(sys.stdin)
+        and words.prompt is None
+        and not (file or image or audio)
+    ):
         raise UsageError(
             "The output is no terminal, which a chat needs.",
             'gemma-mtp run "Why is the sky blue?" writes one answer anywhere.',
         )
     if talks:
         beginning: dict[str, Any] = {"files": file or [], "images": image or []}
+        beginning["audio"] = audio or []
         beginning |= {"resume": resume, "latest": latest}
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
@@ -84,7 +92,7 @@ def chat(
     from gemma_mtp.cli.answer import Report, answer_once
 
     more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
-    more["media"] = read_media(images=image)
+    more["media"] = read_media(images=image, audio=audio)
     if latest:
         from gemma_mtp.cli.continued import Continued
 

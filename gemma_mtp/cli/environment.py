@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemma_mtp.cli.finding import Finding
     from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.files.media import Kind
     from gemma_mtp.models.catalogue import Catalogue
     from gemma_mtp.models.machine import Machine
     from gemma_mtp.models.pull.events import OnEvent
@@ -58,11 +59,12 @@ class Environment:
 
         return resolve_or_offer(self, model, drafter, options)
 
-    def with_encoder(self, files: PairFiles, options: Options) -> PairFiles:
-        """The pair with its image encoder, which is pulled if somebody at a terminal says so."""
+    def with_encoder(self, files: PairFiles, options: Options, kinds: Sequence[Kind]) -> PairFiles:
+        """The pair with what understands pictures and the like, which is pulled if somebody at a
+        terminal says so."""
         from gemma_mtp.cli.fetch_encoder import with_encoder
 
-        return with_encoder(self, files, options)
+        return with_encoder(self, files, options, kinds)
 
     def words(
         self, typed: Sequence[str], command: str, named: str | None, prompt: str | None

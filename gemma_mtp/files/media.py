@@ -1,4 +1,4 @@
-"""Pictures and recordings that a person or a program gives: a part of a message is made of them
+"""Pictures and recordings that a person or a program gives: parts of a message are made of them
 here, for all who take any.
 
 Knows nothing of what they hold; whether one can be decoded, the engine finds out.
@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_mtp.api import Image, Media, Part
-from gemma_mtp.api.pictures import KINDS as PICTURES
-from gemma_mtp.api.pictures import check_picture, kind_of, size_of
+from gemma_mtp.api import Audio, Image, Media, Part, pictures, recordings
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import reading
 from gemma_mtp.files.reading import Say
@@ -29,8 +27,8 @@ class Kind:
     `noun` is one in words, `key` what programs call a list of them, which is also where `PairInfo`
     says whether a model understands any; with an `encoder` of that name it can do what `can` says.
     `suffixes`: how files are named that people mean as such; `check` says which of them cannot be
-    read. `known` is a sentence about those that can, `media_type` "" for the others; `measure` is
-    how large or how long one is, "" where its file does not say.
+    read, and `smaller` what helps where one is too large. `media_type` is "" for what is no such
+    file; `measure` is how large or how long one is, "" where its file does not say.
     """
 
     part: type[Media]
@@ -42,7 +40,7 @@ class Kind:
     encoder: str
     can: str
     suffixes: tuple[str, ...]
-    known: str
+    smaller: str
     media_type: Callable[[bytes], str]
     check: Callable[[bytes, str], None]
     measure: Callable[[bytes], str]
@@ -54,17 +52,24 @@ class Kind:
         """
         called = name or UNNAMED
         if len(data) > LARGEST:
-            most = f"{byte_size(LARGEST)} are the most"
-            raise UsageError(f"{called} has {byte_size(len(data))}: {most} for a {self.noun}.")
+            what = f"{byte_size(len(data))}: {byte_size(LARGEST)} are the most for a {self.noun}."
+            raise UsageError(f"{called} has {what}", self.smaller)
         self.check(data, called)
         return self.part(data, self.media_type(data), name)
 
     def read(self, path: Path, say: Say) -> Media:
         """That in a file. Raises UsageError."""
         try:
-            return self.made(reading.read_file(path, say), str(path))
+            data = reading.read_file(path, say)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        except reading.TooLarge as error:
+            error.hint = self.smaller
+            raise
+        other = kind_of_data(data)
+        if other not in (None, self):
+            raise UsageError(f"{path} is a {other.noun}, not a {self.noun}.", other.hint)
+        return self.made(data, str(path))
 
     def lacking(self, model: str) -> str:
         """A sentence where a model does not understand any."""
@@ -77,8 +82,13 @@ class Kind:
 
 
 def _pixels(data: bytes) -> str:
-    size = size_of(data)
+    size = pictures.size_of(data)
     return "{}x{}".format(*size) if size else ""
+
+
+def _length(data: bytes) -> str:
+    seconds = recordings.length_of(data)
+    return "" if seconds is None else "{}:{:02}".format(*divmod(max(round(seconds), 1), 60))
 
 
 PICTURE = Kind(
@@ -92,17 +102,38 @@ PICTURE = Kind(
     can="read pictures",
     suffixes=(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".heic", ".heif", ".avif", ".tif",
               ".tiff"),
-    known=PICTURES,
-    media_type=kind_of,
-    check=check_picture,
+    smaller="The model sees it much smaller in any case.",
+    media_type=pictures.kind_of,
+    check=pictures.check_picture,
     measure=_pixels,
 )  # fmt: skip
-KINDS = (PICTURE,)
+RECORDING = Kind(
+    Audio,
+    noun="recording",
+    key="audio",
+    flag="audio",
+    example="memo.wav",
+    shows="plays it to the model",
+    encoder="audio encoder",
+    can="hear recordings",
+    suffixes=(".wav", ".mp3", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aiff", ".wma",
+              ".webm", ".mp4", ".mov", ".mkv"),
+    smaller="It is smaller as MP3: ffmpeg -i FILE -ac 1 memo.mp3",
+    media_type=recordings.kind_of,
+    check=recordings.check_recording,
+    measure=_length,
+)  # fmt: skip
+KINDS = (PICTURE, RECORDING)
 
 
 def kind_of_name(name: str) -> Kind | None:
     """What a file is by its name; None for what is neither."""
     return next((kind for kind in KINDS if name.lower().endswith(kind.suffixes)), None)
+
+
+def kind_of_data(data: bytes) -> Kind | None:
+    """What a file is by its first bytes; None for what is neither."""
+    return next((kind for kind in KINDS if kind.media_type(data)), None)
 
 
 def kind_of_part(part: Media) -> Kind:
@@ -116,12 +147,15 @@ def kinds_in(parts: Iterable[Media]) -> list[Kind]:
 
 
 def placed(media: Iterable[Media], texts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts of a message: pictures come before its text, as Gemma was trained with."""
-    return (*media, *texts)
+    """The parts of a message: pictures before its text, and recordings behind it, as the model card
+    of Gemma 4 has it."""
+    found = [*media]
+    before = (part for part in found if not isinstance(part, Audio))
+    return (*before, *texts, *(part for part in found if isinstance(part, Audio)))
 
 
 def described(part: Media) -> str:
-    """A picture in a line of text: [picture cat.png 640x480]."""
+    """One in a line of text: [picture cat.png 640x480], [recording memo.wav 0:12]."""
     kind = kind_of_part(part)
     shown = kind.measure(part.data) or byte_size(len(part.data))
     name = Path(part.name).name

@@ -23,6 +23,7 @@ KINDS = ("gemma4v", "gemma4uv")
 """What Gemma 4's encoders are called: a transformer, and that of 12B, which is hardly one."""
 EXAMPLE = "e2b"  # the smallest model of the catalogue that reads pictures
 BESIDE = "Its mmproj-*.gguf is looked for in the folder of the model file."
+ONLY_PICTURES = "{} reads pictures alone; E2B, E4B and 12B have one that hears: gemma-mtp pull e2b"
 WRONG_ENCODER = "Use the mmproj file that was published together with this target."
 
 
@@ -57,6 +58,23 @@ def what_brings_encoder(name: str, target: Path, catalogue: Catalogue) -> str:
     if entry.encoder is None:
         return f"{EXAMPLE} has one: gemma-mtp pull {EXAMPLE}"
     return f"gemma-mtp pull {entry.name}"
+
+
+def hears(encoder: Path) -> bool:
+    """Whether an encoder that fits is one of recordings, too."""
+    own = lambda: str(gguf.read_header(encoder).metadata.get("clip.has_audio_encoder"))  # noqa: E731
+    try:
+        return remembered([encoder], own, "audio") == str(True)
+    except GemmaMtpError:
+        return False
+
+
+def what_brings_hearing(encoder: Path | None, lacking: str) -> str:
+    """What helps where recordings are not understood, as a hint: `lacking` where there is no
+    encoder; "" where they are."""
+    if encoder is None:
+        return lacking
+    return "" if hears(encoder) else ONLY_PICTURES.format(encoder.name)
 
 
 def encoder_near(target: Path) -> Path | None:

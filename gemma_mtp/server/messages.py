@@ -37,9 +37,9 @@ def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[
 
 
 def parts_of(content: Content, field: str) -> tuple[Part, ...]:
-    """What a message of the user says: texts, each on lines of its own, and pictures.
+    """What a message of the user says: texts, each on lines of its own, pictures and recordings.
 
-    Raises Unsupported for what is neither.
+    Raises Unsupported for anything else.
     """
     if not isinstance(content, list):
         return (Text(text_of(content, field)),)
@@ -47,7 +47,7 @@ def parts_of(content: Content, field: str) -> tuple[Part, ...]:
 
 
 def part_of(part: Any, field: str, role: str = "user") -> Text | Media:
-    """A part of what the user says, or of what another role does, which shows no pictures. Raises
+    """A part of what the user says, or of what another role does, which is text alone. Raises
     as `parts_of` does."""
     found = _object(part, field)
     if role == "user" and str(found.get("type")) in PARTS:
@@ -124,4 +124,4 @@ def _text(part: dict[str, Any], field: str) -> str:
     if kind in PARTS:
         what = f"is {kind}: {PARTS[kind].noun}s belong to what the user says"
         raise Unsupported(f"{field}.type", what)
-    raise Unsupported(f"{field}.type", f"is {kind}: only text and pictures are supported yet")
+    raise Unsupported(f"{field}.type", f"is {kind}: text, pictures and recordings are understood")

@@ -1,4 +1,4 @@
-"""Verbs that put files into messages, texts and pictures; `chat.attachments` reads them."""
+"""Verbs that put files into messages, of text, pictures or sound; `chat.attachments` reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gemma_mtp.chat.sending import send
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import Attached, Attachment, compose
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files.media import PICTURE, Kind, kind_of_name
+from gemma_mtp.files.media import PICTURE, RECORDING, Kind, kind_of_name
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ _WORD = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|\\.|[^\s\\"'])+""")  # as a shell h
     example="/file notes.md src/*.py",
 )
 def attach(chat: Chat, rest: str) -> None:
-    """Attaches text files and pictures to the next message; patterns such as src/*.py and ~ work.
-    Says how many tokens each has, and names what cannot be read: other binary files, too. Without a
-    path it lists what is attached; /file none takes it away."""
+    """Attaches text files, pictures and recordings to the next message; patterns such as src/*.py
+    and ~ work. Says how many tokens each has, and names what cannot be read: other binary files,
+    too. Without a path it lists what is attached; /file none takes it away."""
     if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
@@ -76,6 +76,22 @@ def image(chat: Chat, rest: str) -> None:
     path that is dropped onto the window or typed in a message does the same. PNG, JPEG, GIF and BMP
     can be read, by a model whose image encoder is here. /image none takes away what is attached."""
     _show(chat, rest, PICTURE)
+
+
+@verb(
+    *("audio", "sound", "recording"),
+    group=Group.FILES,
+    argument="[PATH... [TEXT]]",
+    words=None,
+    paths=True,
+    summary="play recordings to the model, with a question or with the next message",
+    example="/audio memo.wav What is said?",
+)
+def audio(chat: Chat, rest: str) -> None:
+    """Attaches recordings to the next message, or sends them at once with the text behind them, as
+    /image does with pictures. WAV, MP3 and FLAC can be read, by a model that has an audio encoder
+    here. /audio none takes away what is attached."""
+    _show(chat, rest, RECORDING)
 
 
 def _show(chat: Chat, rest: str, kind: Kind) -> None:
