@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from gemma_mtp.api import Audio, Image, Message, Request
+from gemma_mtp.api import Audio, Image, Media, Message, Request
 from gemma_mtp.api.messages import named
 from gemma_mtp.decoding.transcript import Position, Segment, Tokens, Transcript
 from gemma_mtp.engine.chat_template import ChatTemplate, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
 from gemma_mtp.engine.prompt_tokens import encode_prompt
 from gemma_mtp.engine.template_rendering import Renderer, never
-from gemma_mtp.engine.tool_prompt import Piece
+from gemma_mtp.engine.tool_prompt import MARKS_AROUND, Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
+from gemma_mtp.llama.media import Embedded
 
 NO_ENCODER = "There is a {} in {} message, and this model has no {} encoder here."
 
@@ -80,26 +81,34 @@ class Prompts:
         return request.thinks and request.prompt is None and not self._template.has_thoughts
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
-        """The prompt as segments: tokens, and pictures among them.
+        """The prompt as segments: tokens, with pictures and recordings among them.
 
-        Raises UsageError where there are none, and for a picture that cannot be read; BadPair for
-        an image encoder that cannot be used.
+        Raises UsageError where there are none, and for a picture or recording that cannot be read;
+        BadPair for an encoder that cannot be used.
         """
         found = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
         if not found:
             raise UsageError("The prompt is empty.")
         return Transcript(self._segments(found))
 
-    def _segments(self, prompt: Sequence[int | Image]) -> Iterator[Segment]:
-        names = named(part for part in prompt if isinstance(part, Image))
+    def _segments(self, prompt: Sequence[int | Media]) -> Iterator[Segment]:
+        names = named(part for part in prompt if isinstance(part, Media))
         for is_token, parts in groupby(prompt, lambda part: isinstance(part, int)):
             if is_token:
                 yield Tokens(tuple(part for part in parts if isinstance(part, int)))
                 continue
             for _ in parts:
-                name, image = next(names)
                 assert self._encoder is not None  # asked before
-                yield self._encoder.picture(image.data, name)
+                name, part = next(names)
+                yield from self._apart(self._encoder.segments(part, name))
+
+    def _apart(self, found: Sequence[Embedded]) -> Iterator[Segment]:
+        """The parts of a recording, each between the marks of one."""
+        opens, closes = MARKS_AROUND[Audio]
+        for number, segment in enumerate(found):
+            if number:
+                yield Tokens(tuple(self._vocabulary.tokenize(closes + opens, special=True)))
+            yield segment
 
     def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
         """The prompt of a request. Raises what `pieces` raises."""

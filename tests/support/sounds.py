@@ -8,20 +8,21 @@ import struct
 import numpy as np
 
 
-def tone(seconds: float, rate: int = 16000, hertz: float = 440.0) -> np.ndarray:
-    """16-bit samples, louder and softer in turns."""
-    at = np.arange(round(seconds * rate)) / rate
-    wave = np.sin(2 * math.pi * hertz * at) * (0.6 + 0.3 * np.sin(2 * math.pi * at))
-    return np.asarray(wave * 32767, dtype="<i2")
+def tune(seconds: float, rate: int = 16000, seed: int = 1) -> np.ndarray:
+    """16-bit samples: notes of chance, 20 a second."""
+    at = np.arange(round(seconds * rate))
+    notes = 2.0 ** np.random.default_rng(seed).uniform(7, 11, at.size * 20 // rate + 1)
+    wave = np.sin(2 * math.pi * np.cumsum(notes[at * 20 // rate]) / rate)
+    return np.asarray(wave * 20000, dtype="<i2")
 
 
 def wav(
-    seconds: float = 0.5, rate: int = 16000, hertz: float = 440.0, *, tag: int = 1,
+    seconds: float = 0.5, rate: int = 16000, seed: int = 1, *, tag: int = 1,
     channels: int = 1, depth: int = 16, data: bytes | None = None, size: int | None = None,
     before: bytes = b"",
 ) -> bytes:  # fmt: skip
     """WAV; `size` is what its header claims, `before` are chunks in front of the sound."""
-    sound = np.repeat(tone(seconds, rate, hertz), channels).tobytes() if data is None else data
+    sound = np.repeat(tune(seconds, rate, seed), channels).tobytes() if data is None else data
     frame = channels * depth // 8
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, channels, rate, rate * frame, frame, depth)
     claimed = len(sound) if size is None else size
@@ -42,7 +43,7 @@ def mp3(seconds: float = 0.5, tag: bytes = b"", info: int | None = None) -> byte
 
 def flac(seconds: float = 0.5, rate: int = 16000, samples: int | None = None) -> bytes:
     """FLAC as it is written without compression; `samples` is what its header claims."""
-    sound, block = tone(seconds, rate), 4096
+    sound, block = tune(seconds, rate), 4096
     total = len(sound) if samples is None else samples
     info = struct.pack(">HH", block, block) + bytes(6)
     info += struct.pack(">Q", rate << 44 | 15 << 36 | total) + bytes(16)
