@@ -353,10 +353,7 @@ def test_a_template_without_a_system_turn_keeps_the_picture(tmp_path: Path) -> N
 
 def test_a_template_that_takes_messages_apart_has_no_place_for_pictures(tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path / "mmproj.gguf", WIDTH)
-    source = (
-        "{{ bos_token }}{% for m in messages %}{{ m.content[:3] }}{{ m.content[3:] | upper }}"
-        "{% endfor %}"
-    )
+    source = "{{ bos_token }}{% for m in messages %}{{ m.content | replace('.', ';') }}{% endfor %}"
     engine = new_engine(replace(with_template(tmp_path, source), encoder=encoder))
     with pytest.raises(BadPair, match="pictures and recordings have no place"):
         engine.count(ask(says("What is ", CAT, "? Tell me.")))
