@@ -85,6 +85,8 @@ def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     named = [("target", entry.target), ("drafter", entry.drafter), ("encoder", entry.encoder)]
     files = [_pinned(role, part) for role, file in named if file for part in file.parts]
     about = _catalogued(entry, "not on this machine")
+    if entry.encoder is not None:
+        about["reads"] = ["pictures", *(["recordings"] if entry.hears else [])]
     return {**about, "files": files, **_verdict(entry, machine)}
 
 
@@ -229,6 +231,8 @@ def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, st
         yield "weights", f"{found['weights'] / 1e6:,.0f} M: {shape}"
     if found.get("context_length"):
         yield "context", f"up to {found['context_length']} tokens"
+    if found.get("reads"):
+        yield "reads", ", ".join(["text", *found["reads"]])
     if "draft_range" in found:
         low, high = found["draft_range"]
         yield "draft lengths", f"{low} to {high} are worth trying"

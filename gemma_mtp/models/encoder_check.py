@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gemma_mtp.errors import BadPair, GemmaMtpError
 from gemma_mtp.models import gguf, gguf_names, hub_names, local_names
-from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import remembered
 from gemma_mtp.models.encoder_rules import check_encoder_keys, check_encoder_tensors
 from gemma_mtp.models.gguf_header import Header
@@ -23,7 +23,8 @@ KINDS = ("gemma4v", "gemma4uv")
 """What Gemma 4's encoders are called: a transformer, and that of 12B, which is hardly one."""
 EXAMPLE = "e2b"  # the smallest model of the catalogue that reads pictures
 BESIDE = "Its mmproj-*.gguf is looked for in the folder of the model file."
-ONLY_PICTURES = "{} reads pictures alone; E2B, E4B and 12B have one that hears: gemma-mtp pull e2b"
+HEARING = "E2B, E4B and 12B hear: gemma-mtp pull e2b"
+ONLY_PICTURES = "{} is for pictures alone. " + HEARING
 WRONG_ENCODER = "Use the mmproj file that was published together with this target."
 
 
@@ -69,12 +70,13 @@ def hears(encoder: Path) -> bool:
         return False
 
 
-def what_brings_hearing(encoder: Path | None, lacking: str) -> str:
-    """What helps where recordings are not understood, as a hint: `lacking` where there is no
-    encoder; "" where they are."""
-    if encoder is None:
-        return lacking
-    return "" if hears(encoder) else ONLY_PICTURES.format(encoder.name)
+def what_brings_hearing(encoder: Path | None, lacking: str, entry: Entry | None) -> str:
+    """What helps where recordings are not understood, as a hint: `lacking` where an encoder is;
+    "" where they are."""
+    if encoder is not None:
+        return "" if hears(encoder) else ONLY_PICTURES.format(encoder.name)
+    deaf = entry is not None and entry.encoder is not None and not entry.hears
+    return HEARING if deaf else lacking
 
 
 def encoder_near(target: Path) -> Path | None:

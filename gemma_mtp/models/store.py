@@ -217,7 +217,7 @@ class Store:
         lacking = (
             "" if found.encoder else what_brings_encoder(found.name, found.target, self.catalogue)
         )
-        silent = what_brings_hearing(found.encoder, lacking)
+        silent = what_brings_hearing(found.encoder, lacking, self.catalogue.find(found.name))
         usual = self.recommended(found.name)
         pair = replace(found, sampling=usual, no_encoder=lacking, no_audio=silent)
         self._drafters.pop(pair.name, None)
