@@ -48,10 +48,6 @@ from gemma_mtp.llama.threads import usable_threads
 # machine, many times longer.
 ONE_THREAD_PARAMETERS = 100_000_000
 
-ONLY_PICTURES = (
-    "{} reads no recordings. Those of E2B, E4B and 12B do: gemma-mtp pull e2b gets such a model."
-)
-
 
 def load_pair(
     files: PairFiles,
@@ -128,7 +124,7 @@ def load_pair(
         images=sees,
         no_images=files.no_encoder,
         audio=hears,
-        no_audio=ONLY_PICTURES.format(files.encoder.name) if files.encoder else files.no_encoder,
+        no_audio=files.no_audio,
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
     return LoadedPair(target, drafter, template, info, options, weights, rival, encoder)
