@@ -36,7 +36,7 @@ def check_encoder(target: Header, encoder: Header) -> None:
     metadata = encoder.metadata
     parts = parts_of(encoder)
     if encoder.architecture != ENCODER_ARCH or not parts:
-        raise refuse(encoder, "is no encoder (mmproj).", WRONG_ENCODER)
+        raise refuse(encoder, "is no encoder of pictures or recordings (mmproj).", WRONG_ENCODER)
     ours = target.metadata.get(f"{TARGET_ARCH}.embedding_length")
     for part in parts:
         if (kind := _kind(encoder, part)) not in KINDS[part]:
