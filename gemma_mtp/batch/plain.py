@@ -115,8 +115,7 @@ def _with_media(messages: tuple[Message, ...], given: dict[str, Any]) -> tuple[M
         if not all(isinstance(path, str) for path in paths):
             raise UsageError(f"{kind.key} must be paths of files.")
         if paths and (not messages or messages[-1].role != "user"):
-            belong = "belong to a message of the user, and the last one is none."
-            raise UsageError(f"{kind.key} {belong}")
+            raise UsageError(kind.astray)
         media += [kind.read(named_path(path), lambda text: None) for path in paths]
     if not media:
         return messages

@@ -71,6 +71,13 @@ class Kind:
             raise UsageError(f"{path} is a {other.noun}, not a {self.noun}.", other.hint)
         return self.made(data, str(path))
 
+    @property
+    def astray(self) -> str:
+        """A sentence about some that are to go along with what the user has not said."""
+        return (
+            f"{self.key}: {self.noun}s belong to a message of the user, and the last one is none."
+        )
+
     def lacking(self, model: str) -> str:
         """A sentence where a model does not understand any."""
         return f"{model} has no {self.encoder} here, so it cannot {self.can}."

@@ -60,8 +60,7 @@ def shown(said: Said | Sequence[Said], **given: Sequence[File]) -> Said | Sequen
     *before, last = cast(Sequence[Said], [said] if one else said) or [""]
     message = message_of(last)
     if message.role != "user":
-        key = kind_of_part(media[0]).key
-        raise UsageError(f"{key} belong to a message of the user, and the last one is none.")
+        raise UsageError(kind_of_part(media[0]).astray)
     texts = [part for part in message.parts if part != Text("")]
     return [*before, Message("user", placed(media, texts))]
 

@@ -119,7 +119,7 @@ def test_a_plain_line_of_a_batch_names_files() -> None:
     assert [answer["error"]["message"] for answer in answers if "error" in answer] == [
         "images must be a list.",
         "nope.png cannot be read: No such file or directory.",
-        "images belong to a message of the user, and the last one is none.",
+        "images: pictures belong to a message of the user, and the last one is none.",
     ]
 
 
