@@ -71,20 +71,20 @@ def what_brings_encoder(name: str, target: Path, catalogue: Catalogue) -> str:
     return f"gemma-mtp pull {entry.name}"
 
 
-def hears(encoder: Path) -> bool:
-    """Whether an encoder that fits is one of recordings, too."""
-    own = lambda: str(gguf.read_header(encoder).metadata.get("clip.has_audio_encoder"))  # noqa: E731
+def parts_in(encoder: Path) -> list[str]:
+    """Which of "vision" and "audio" an encoder that fits is for; none where it cannot be read."""
+    own = lambda: " ".join(parts_of(gguf.read_header(encoder)))  # noqa: E731
     try:
-        return remembered([encoder], own, "audio") == str(True)
+        return remembered([encoder], own, "parts").split()
     except GemmaMtpError:
-        return False
+        return []
 
 
 def what_brings_hearing(encoder: Path | None, lacking: str, entry: Entry | None) -> str:
     """What helps where recordings are not understood, as a hint: `lacking` where an encoder is;
     "" where they are."""
     if encoder is not None:
-        return "" if hears(encoder) else ONLY_PICTURES.format(encoder.name)
+        return "" if "audio" in parts_in(encoder) else ONLY_PICTURES.format(encoder.name)
     deaf = entry is not None and entry.encoder is not None and not entry.hears
     return HEARING if deaf else lacking
 

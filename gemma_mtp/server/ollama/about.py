@@ -11,7 +11,7 @@ from typing import Any
 
 from gemma_mtp.api import DEFAULT_CONTEXT
 from gemma_mtp.models import gguf
-from gemma_mtp.models.encoder_check import hears
+from gemma_mtp.models.encoder_check import parts_in
 from gemma_mtp.models.gguf import Header
 from gemma_mtp.models.gguf_header import Count
 from gemma_mtp.models.inventory import StoredFile
@@ -54,9 +54,7 @@ def knows_thinking(header: Header) -> bool:
 def capabilities(header: Header, encoder: Path | None) -> list[str]:
     """What can be asked of the model, in the words that clients look for; `encoder` is that of
     pictures, and perhaps of recordings, if there is one."""
-    found = ["completion"]
-    if encoder is not None:
-        found += ["vision", *(["audio"] if hears(encoder) else [])]
+    found = ["completion", *(parts_in(encoder) if encoder else [])]
     if knows_thinking(header):
         found.append("thinking")
     if TOOLS.search(template_of(header)):
