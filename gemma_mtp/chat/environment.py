@@ -42,14 +42,15 @@ class Environment(Protocol):
         """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""
 
     def resolve_or_offer(
-        self, model: str | None, drafter: Path | None, options: Options | None = None
+        self,
+        model: str | None,
+        drafter: Path | None,
+        options: Options | None = None,
+        kinds: Sequence[Kind] = (),
     ) -> PairFiles:
-        """As `resolve`, but offers to pull a pair that is not here, or a drafter for a file without
-        one, and says what may go wrong."""
-
-    def with_encoder(self, files: PairFiles, options: Options, kinds: Sequence[Kind]) -> PairFiles:
-        """The pair with an encoder of these kinds, which is offered where it is not here. Raises
-        ModelNotAvailable where there is none."""
+        """As `resolve`, but offers to pull what is not here of a pair, a drafter for a file without
+        one, or an encoder of these kinds, and says what may go wrong. Raises ModelNotAvailable
+        where there is no such encoder."""
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]

@@ -110,9 +110,8 @@ def _begin(
 def _files(
     env: Environment, model: str | None, options: Options, beginning: Beginning
 ) -> PairFiles:
-    files = env.resolve_or_offer(model, options.drafter, options)
     kinds = [kind for kind in KINDS if getattr(beginning, kind.key)]
-    return env.with_encoder(files, options, kinds) if kinds else files
+    return env.resolve_or_offer(model, options.drafter, options, kinds)
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attached]:

@@ -81,9 +81,7 @@ def answer_once(
     what was said in a conversation that is `continued`. `more`: other fields of the request, such
     as a grammar or tools."""
     named = model or (continued.model if continued else None) or None
-    files = env.resolve_or_offer(named, options.drafter, options)
-    if media:
-        files = env.with_encoder(files, options, kinds_in(media))
+    files = env.resolve_or_offer(named, options.drafter, options, kinds_in(media))
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
     if not text and not media:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles, Replies, Stats
     from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.files.media import Kind
     from gemma_mtp.options import Options
     from gemma_mtp.remote.server import Model, Server
 
@@ -95,7 +96,11 @@ class ServerEnvironment(Environment):
         return PairFiles(found.name, Path(found.name), None)
 
     def resolve_or_offer(
-        self, model: str | None, drafter: Path | None, options: Options | None = None
+        self,
+        model: str | None,
+        drafter: Path | None,
+        options: Options | None = None,
+        kinds: Sequence[Kind] = (),
     ) -> PairFiles:
         return self.resolve(model, drafter)
 

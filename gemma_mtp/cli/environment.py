@@ -52,19 +52,17 @@ class Environment:
         return self.store.resolve(model, drafter)
 
     def resolve_or_offer(
-        self, model: str | None, drafter: Path | None, options: Options | None = None
+        self,
+        model: str | None,
+        drafter: Path | None,
+        options: Options | None = None,
+        kinds: Sequence[Kind] = (),
     ) -> PairFiles:
-        """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
+        """The pair to load, with an encoder of these kinds; what is not here is pulled if somebody
+        at a terminal says so."""
         from gemma_mtp.cli.find_pair import resolve_or_offer
 
-        return resolve_or_offer(self, model, drafter, options)
-
-    def with_encoder(self, files: PairFiles, options: Options, kinds: Sequence[Kind]) -> PairFiles:
-        """The pair with what understands pictures and the like, which is pulled if somebody at a
-        terminal says so."""
-        from gemma_mtp.cli.fetch_encoder import with_encoder
-
-        return with_encoder(self, files, options, kinds)
+        return resolve_or_offer(self, model, drafter, options, kinds)
 
     def words(
         self, typed: Sequence[str], command: str, named: str | None, prompt: str | None

@@ -14,7 +14,7 @@ from support.drawn import address, png
 from support.fakes import FakeEngine, FakeEnvironment, invoke
 
 from gemma_mtp.api import Image, Message, PairFiles, Text
-from gemma_mtp.cli import fetch_encoder
+from gemma_mtp.cli import fetch_encoder, find_pair
 from gemma_mtp.cli.fetch_encoder import with_encoder
 from gemma_mtp.errors import ModelNotAvailable
 from gemma_mtp.files.media import PICTURE, Kind
@@ -197,11 +197,13 @@ def test_a_chat_that_begins_with_a_picture_is_offered_it(monkeypatch: pytest.Mon
     env = FakeEnvironment(FakeEngine())
     asked: list[str] = []
 
-    def with_encoder(files: PairFiles, options: Options, kinds: list[Kind]) -> PairFiles:
+    def offered(
+        env: FakeEnvironment, files: PairFiles, options: Options, kinds: list[Kind]
+    ) -> PairFiles:
         asked.append(" ".join([files.name, *(kind.noun for kind in kinds)]))
         return files
 
-    monkeypatch.setattr(env, "with_encoder", with_encoder)
+    monkeypatch.setattr(find_pair, "with_encoder", offered)
     _files(env, "tiny", Options(), Beginning())
     assert not asked
     _files(env, "tiny", Options(), Beginning(images=["cat.png"]))

@@ -113,6 +113,15 @@ def test_lines_of_a_batch() -> None:
             ]  # fmt: skip
 
 
+def test_a_model_that_would_not_hear_is_not_pulled_for_it() -> None:
+    outcome = invoke("run", "31b", "What?", "--audio", "memo.wav", "--yes")
+    assert (outcome.status, outcome.stderr) == (
+        4,
+        "gemma-mtp: 31b has no audio encoder here, so it cannot hear recordings.\n"
+        "  E2B, E4B and 12B hear: gemma-mtp pull e2b\n",
+    )
+
+
 def test_a_pair_whose_encoder_is_for_pictures_alone_is_not_loaded() -> None:
     pair = PairFiles("26b-a4b", Path("t"), Path("d"), encoder=Path("e"), no_audio="e2b hears.")
     asked = FakeEnvironment(FakeEngine())

@@ -25,6 +25,7 @@ from gemma_mtp.server.media import made
 from gemma_mtp.server.record import record_of
 from gemma_mtp.server.streams import Whole, attended, engines
 from gemma_mtp.server.thoughts import thoughts
+from gemma_mtp.server.threads import in_thread
 
 router = APIRouter()
 
@@ -75,11 +76,20 @@ class TranscriptionBody(ReplyBody):
         return (*super().values(), ("temperature", self.temperature))
 
 
-@router.post("/v1/audio/transcriptions")
+def _form() -> dict[str, Any]:
+    """The form, for the page that lists what there is."""
+    schema = TranscriptionBody.model_json_schema()
+    schema["properties"]["file"] = {"type": "string", "format": "binary"}
+    form = {"schema": {**schema, "required": ["file"]}}
+    return {"requestBody": {"content": {"multipart/form-data": form}, "required": True}}
+
+
+@router.post("/v1/audio/transcriptions", openapi_extra=_form())
 async def transcribe(http: Request) -> Response:
     """Write down what is said in a recording: a form with a `file`, and perhaps `model`,
     `language`, `prompt`, `temperature` and `response_format`, which is json or text."""
-    fields, recording = _read(await http.body(), http.headers.get("content-type", ""))
+    sent, kind = await http.body(), http.headers.get("content-type", "")
+    fields, recording = await in_thread(lambda: _read(sent, kind))  # a second for 16 MB
     try:
         body = TranscriptionBody.model_validate(fields)
     except ValidationError as error:
