@@ -39,9 +39,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.encoder import png
 
-from gemma_mtp.api import LoadOptions, PairFiles
+from gemma_mtp.api import Image, LoadOptions, PairFiles
 from gemma_mtp.llama import LoadedPair, load_pair
-from gemma_mtp.llama.media import ImageEncoder
+from gemma_mtp.llama.media import Encoder
 from gemma_mtp.models import gguf
 from gemma_mtp.models.encoder_check import check_encoder
 from gemma_mtp.models.store import BUILTIN_FOLDER
@@ -109,8 +109,8 @@ def reference(model: Any, kind: str, pixels: np.ndarray[Any, Any]) -> np.ndarray
 def difference(pair: LoadedPair, path: Path, picture: bytes, expected: Any) -> float:
     """Between what stands for a picture in llama.cpp and in the original."""
     check_encoder(gguf.read_header(TARGET), gguf.read_header(path))
-    encoder = ImageEncoder(path, pair.target.model, 1, ACROSS * DOWN)
-    rows = encoder.rows(encoder.picture(picture, "the picture"))
+    encoder = Encoder(path, pair.target.model, 1, ACROSS * DOWN)
+    rows = encoder.rows(*encoder.segments(Image(picture, ""), "the picture"))
     assert rows is not None
     assert rows.shape == expected.shape, (rows.shape, expected.shape)
     encoder.close()

@@ -97,7 +97,12 @@ def test_all_of_it_is_immutable(value: Any) -> None:
         ),
         (Message("user", ("Hi",)), "A part of a message must be one of api.Part, not 'Hi'."),  # type: ignore[arg-type]
         (Message("assistant", (PICTURE,)), "Only the user shows pictures, not the assistant."),
-        (Message("user", (Audio(b"", "audio/wav"),)), "Audio recordings are not supported yet."),
+        (
+            Message("assistant", (Audio(b"", "audio/wav"),)),
+            "Only the user plays recordings, not the assistant.",
+        ),
+        (Message("user", (Audio(b"", "audio/wav"),)), "The recording is empty."),
+        (Message("user", (Audio(b"", "audio/wav"),) * 2), "Recording 1 of 2 is empty."),
         (
             replace(CALLED, role="user"),
             "Only the assistant calls tools or thinks, not the user.",

@@ -29,6 +29,7 @@ from gemma_mtp.api.json_data import from_json, to_json
 from gemma_mtp.api.messages import (
     Audio,
     Image,
+    Media,
     Message,
     Part,
     Role,

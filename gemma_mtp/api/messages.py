@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -33,11 +34,15 @@ class Image:
 
 @dataclass(frozen=True)
 class Audio:
-    """A recording in a message: the bytes of its file, and their media type such as audio/wav."""
+    """A recording in a message: the bytes of its file, and their media type such as audio/wav.
+
+    `name` is what the file is called, for whoever is shown the message; "" where it has none.
+    """
 
     type: ClassVar = "audio"
-    data: bytes
+    data: bytes = field(repr=False)  # megabytes, as those of a picture
     media_type: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class ToolResult:
     text: str
 
 
+Media = Image | Audio
+"""What goes along with a message beside its text."""
 Part = Text | Image | Audio | Thought | ToolCall | ToolResult
 
 
@@ -105,6 +112,16 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
+    def media(self) -> tuple[Media, ...]:
+        """What it has beside its text, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Media))
+
+    @property
+    def audio(self) -> tuple[Audio, ...]:
+        """The recordings in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Audio))
+
+    @property
     def calls(self) -> tuple[ToolCall, ...]:
         """The tools it calls, in order."""
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
@@ -119,6 +136,17 @@ class Message:
     def without_tokens(self) -> Message:
         """For another model, or where they no longer fit the parts."""
         return replace(self, tokens=())
+
+
+def named(parts: Iterable[Part]) -> Iterator[tuple[str, Media]]:
+    """The pictures and recordings of a request, in order, and what to call each in a sentence."""
+    found = [part for part in parts if isinstance(part, Media)]
+    for number, part in enumerate(found):
+        noun = "picture" if isinstance(part, Image) else "recording"
+        alike = [type(other) is type(part) for other in found]
+        place, many = sum(alike[: number + 1]), sum(alike)
+        called = f"The {noun}" if many == 1 else f"{noun.capitalize()} {place} of {many}"
+        yield part.name or called, part
 
 
 @dataclass(frozen=True)

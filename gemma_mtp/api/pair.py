@@ -30,7 +30,8 @@ class PairFiles:
     """A pair on disk; of a split model, the first part.
 
     `encoder` is the GGUF with the image encoder ("mmproj"); without one no pictures are read, and
-    `no_encoder` says what brings one.
+    `no_encoder` says what brings one. It may have one for recordings, too; where it has none,
+    `no_audio` says what helps.
 
     `drafter` None: this target has no drafter here, decode plainly; `no_drafter` may say why, as
     the rest of a sentence. `sampling` is what is recommended for this model. `note` is a sentence
@@ -56,6 +57,7 @@ class PairFiles:
     preset: Preset | None = None
     encoder: Path | None = None
     no_encoder: str = field(default="", compare=False)
+    no_audio: str = field(default="", compare=False)
 
     @property
     def called(self) -> str:
@@ -67,6 +69,11 @@ class PairFiles:
         """The messages that each conversation begins with."""
         own = self.preset.messages if self.preset else ()
         return own or self.published.messages
+
+    def lacks(self, key: str) -> str:
+        """What helps where this pair understands no pictures ("images"), or no recordings
+        ("audio"); "" where it does."""
+        return self.no_audio if key == "audio" else "" if self.encoder else self.no_encoder
 
     @property
     def bare(self) -> PairFiles:
@@ -104,8 +111,8 @@ class PairInfo:
     `exact_holds`: the same tokens have the same logits at every draft length, which is looked at
     where a GPU computes.
     `device_choice` says how it is evaluated where that differs by device, and why.
-    `images`: it reads pictures; `encoder_bytes` is what reading them takes, 0 before the first one.
-    `no_images` says what helps where it does not.
+    `images`: it reads pictures; `audio`: it reads recordings. `encoder_bytes` is what reading them
+    takes, 0 before the first one. `no_images` and `no_audio` say what helps where it does not.
     `drafter_choice` is a sentence about which of two drafters was kept, and why.
     """
 
@@ -132,6 +139,8 @@ class PairInfo:
     images: bool = False
     encoder_bytes: int = 0
     no_images: str = ""
+    audio: bool = False
+    no_audio: str = ""
 
     def larger_context(self, tokens: int = 0) -> int | None:
         """A context size to ask for, so that `tokens` and a reply fit: today's, doubled as often as

@@ -7,9 +7,8 @@ and whoever attaches a file may. Pure.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from gemma_mtp.api.messages import Image
 from gemma_mtp.errors import UsageError
 
 MOST_PIXELS = 1 << 26
@@ -17,6 +16,8 @@ MOST_PIXELS = 1 << 26
 
 KINDS = "PNG, JPEG, GIF and BMP are."  # what llama.cpp decodes
 SAVE = "Save it as one of these first."
+CONVERT = "ffmpeg -i FILE picture.png makes one of it."
+_CONVERTED = ("a WebP picture", "an AVIF picture", "a TIFF picture")  # which ffmpeg reads
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg",
                b"GIF87a": "image/gif", b"GIF89a": "image/gif", b"BM": "image/bmp"}  # fmt: skip
 _OTHERS = {b"%PDF": "a PDF document", b"II*\0": "a TIFF picture", b"MM\0*": "a TIFF picture"}
@@ -56,19 +57,12 @@ def turn_of(data: bytes) -> int:
         return 1
 
 
-def named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
-    """The pictures of a request, and what to call each in a sentence."""
-    found = list(images)
-    for number, image in enumerate(found, 1):
-        place = "The picture" if len(found) == 1 else f"Picture {number} of {len(found)}"
-        yield image.name or place, image
-
-
 def check_picture(data: bytes, name: str) -> None:
     """Raise UsageError, with a sentence about `name`, for what is no picture that can be read."""
     if not kind_of(data):
         if other := _other_kind(data):
-            raise UsageError(f"{name} is {other}, which cannot be read here.", f"{KINDS} {SAVE}")
+            helps = CONVERT if other in _CONVERTED else SAVE
+            raise UsageError(f"{name} is {other}, which cannot be read here.", f"{KINDS} {helps}")
         raise UsageError(f"{name} is no picture that can be read here.", KINDS)
     size = size_of(data)
     if size is None:

@@ -6,16 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 from gemma_mtp.api.messages import (
-    Audio,
     Image,
+    Media,
     Message,
     Part,
     Role,
     Thought,
     ToolCall,
     ToolResult,
+    named,
 )
-from gemma_mtp.api.pictures import check_picture, named
+from gemma_mtp.api.pictures import check_picture
+from gemma_mtp.api.recordings import check_recording
 from gemma_mtp.api.tools import Tool, ToolChoice, check_tools
 from gemma_mtp.errors import UsageError
 from gemma_mtp.options import Options
@@ -101,8 +103,8 @@ class Request(ReplySettings):
         """Raise UsageError with a sentence about the first field that cannot be served.
 
         Whoever makes a request, this is where it is validated; an engine calls it before anything
-        else. Whether the prompt fits the context, and whether there is an image encoder that can
-        read its pictures, is only known to the engine.
+        else. Whether the prompt fits the context, and whether there is an encoder that can read
+        its pictures and recordings, is only known to the engine.
         """
         if self.prompt is None and not self.messages:
             raise UsageError("messages must hold at least one message.")
@@ -112,8 +114,8 @@ class Request(ReplySettings):
             raise UsageError("prompt must be a text.")
         for message in self.messages:
             _check_message(message)
-        for name, image in named(image for m in self.messages for image in m.images):
-            check_picture(image.data, name)
+        for name, part in named(part for message in self.messages for part in message.parts):
+            (check_picture if isinstance(part, Image) else check_recording)(part.data, name)
         check_tools(self.tools, self.tool_choice)
         check(self.sampling)
         check(self)
@@ -127,10 +129,9 @@ def _check_message(message: Message) -> None:
     for part in message.parts:
         if not isinstance(part, Part):
             raise UsageError(f"A part of a message must be one of api.Part, not {part!r}.")
-        if isinstance(part, Audio):
-            raise UsageError("Audio recordings are not supported yet.")
-        if isinstance(part, Image) and message.role != "user":
-            raise UsageError(f"Only the user shows pictures, not the {message.role}.")
+        if isinstance(part, Media) and message.role != "user":
+            does = "shows pictures" if isinstance(part, Image) else "plays recordings"
+            raise UsageError(f"Only the user {does}, not the {message.role}.")
         if isinstance(part, ToolCall | Thought) and message.role != "assistant":
             raise UsageError(f"Only the assistant calls tools or thinks, not the {message.role}.")
         if isinstance(part, ToolResult) != (message.role == "tool"):

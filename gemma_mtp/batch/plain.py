@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from gemma_mtp.api import Grammar, Message, PairInfo, Request, Role, Tool, ToolChoice
+from gemma_mtp.api import Grammar, Media, Message, PairInfo, Request, Role, Tool, ToolChoice
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.files import pictures
+from gemma_mtp.files.media import KINDS, placed
 from gemma_mtp.files.reading import named_path
 from gemma_mtp.options import SETTINGS
 from gemma_mtp.setting import settings_of
@@ -57,7 +57,7 @@ class Plain:
         given = {name: value for name, value in self.data.items() if value is not None}
         for name in given.keys() - _SETTINGS.keys() - _READ.keys():
             raise _unknown(name)
-        messages = _with_pictures(_messages(given), given)
+        messages = _with_media(_messages(given), given)
         if "system" in given and any(message.role == "system" for message in messages):
             raise UsageError("system is given twice, by itself and among the messages.")
         values = tuple((_SETTINGS[name], v) for name, v in given.items() if name in _SETTINGS)
@@ -107,17 +107,19 @@ def _messages(given: dict[str, Any]) -> tuple[Message, ...]:
     return (Message.text("user", given["prompt"]),)
 
 
-def _with_pictures(messages: tuple[Message, ...], given: dict[str, Any]) -> tuple[Message, ...]:
-    """The pictures whose paths a line has are shown with its last message."""
-    paths = _list("images", given.get("images", []))
-    if not all(isinstance(path, str) for path in paths):
-        raise UsageError("images must be paths of files.")
-    if not paths:
+def _with_media(messages: tuple[Message, ...], given: dict[str, Any]) -> tuple[Message, ...]:
+    """The pictures whose paths a line has go along with its last message."""
+    media: list[Media] = []
+    for kind in KINDS:
+        paths = _list(kind.key, given.get(kind.key, []))
+        if not all(isinstance(path, str) for path in paths):
+            raise UsageError(f"{kind.key} must be paths of files.")
+        if paths and (not messages or messages[-1].role != "user"):
+            raise UsageError(kind.astray)
+        media += [kind.read(named_path(path), lambda text: None) for path in paths]
+    if not media:
         return messages
-    if not messages or messages[-1].role != "user":
-        raise UsageError("images belong to a message of the user, and the last one is none.")
-    images = [pictures.read(named_path(path), lambda text: None) for path in paths]
-    return (*messages[:-1], Message("user", (*images, *messages[-1].parts)))
+    return (*messages[:-1], Message("user", placed(media, messages[-1].parts)))
 
 
 def _message(said: Any) -> Message:
@@ -185,5 +187,14 @@ _FORMS: dict[str, Callable[[Any], Grammar]] = {
     "grammar": _of_grammar,
 }
 _READ = dict.fromkeys(
-    ("prompt", "messages", "images", "custom_id", "model", "tools", "tool_choice", *_FORMS)
+    (
+        "prompt",
+        "messages",
+        *(kind.key for kind in KINDS),
+        "custom_id",
+        "model",
+        "tools",
+        "tool_choice",
+        *_FORMS,
+    )
 )

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from gemma_mtp.api import Image
+from gemma_mtp.api import Media
 from gemma_mtp.conversations.attachments import Attached, Attachment
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import pictures, reading
+from gemma_mtp.files import reading
+from gemma_mtp.files.media import KINDS, Kind, kind_of_name
 from gemma_mtp.files.reading import Say
 from gemma_mtp.text import clean
 
@@ -37,9 +38,9 @@ def read_files(words: Sequence[str], say: Say) -> list[Attachment]:
     return found
 
 
-def read_pictures(words: Sequence[str], say: Say) -> list[Image]:
-    """The same for pictures."""
-    found, errors = read_each(words, say, pictures.read)
+def read_media(words: Sequence[str], say: Say, kind: Kind | None = None) -> list[Media]:
+    """The same for pictures: of this kind, or of what the name of each tells."""
+    found, errors = read_each(words, say, kind.read if kind else _read_media)
     if errors:
         raise as_one(errors)
     return found
@@ -72,18 +73,18 @@ def read_each(
 
 def read_any(path: Path, say: Say) -> Attached:
     """A picture or a text file, as the name tells."""
-    return pictures.read(path, say) if is_picture(path.name) else read_file(path, say)
+    kind = kind_of_name(path.name)
+    return kind.read(path, say) if kind else read_file(path, say)
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file is named as pictures are."""
-    return name.lower().endswith(pictures.SUFFIXES)
+def _read_media(path: Path, say: Say) -> Media:
+    return (kind_of_name(path.name) or KINDS[0]).read(path, say)
 
 
 def read_file(path: Path, say: Say) -> Attachment:
     """One text file, or what comes through a named pipe."""
-    if is_picture(path.name):
-        raise UsageError(f"{path} is a picture.", "--image FILE shows it to the model.")
+    if kind := kind_of_name(path.name):
+        raise UsageError(f"{path} is a {kind.noun}.", kind.hint)
     try:
         data = reading.read_file(path, say)
     except OSError as error:
@@ -137,48 +138,53 @@ def _named(word: str) -> list[Path]:
     return found
 
 
-def only_pictures(text: str) -> list[str]:
+def only_media(text: str) -> list[str]:
     """The paths, where a text is nothing but those of pictures, as when they are dragged into the
     window; else none."""
-    if not is_picture(text.strip().strip("'\"")):
+    if not kind_of_name(text.strip().strip("'\"")):
         return []
     words = [word.strip("'\"") for word in split_words(text.strip())]
-    return words if all(map(is_picture, words)) else []
+    return words if all(map(kind_of_name, words)) else []
 
 
-def refuse_picture(text: str) -> None:
+def refuse_media(text: str) -> None:
     """Raise UsageError for a prompt that is nothing but the paths of pictures: it would be answered
     by their names."""
-    if words := only_pictures(text):
-        flags = " ".join(f"--image {shlex.quote(word)}" for word in words)
-        raise UsageError(f"{words[0]} is a picture.", f"{flags} shows it to the model.")
+    found = [(word, kind) for word in only_media(text) if (kind := kind_of_name(word))]
+    if found:
+        flags = " ".join(f"--{kind.flag} {shlex.quote(word)}" for word, kind in found)
+        word, kind = found[0]
+        raise UsageError(f"{word} is a {kind.noun}.", f"{flags} {kind.shows}.")
 
 
-def tell_of_pictures(text: str, say: Say) -> None:
+def tell_of_media(text: str, say: Say) -> None:
     """Say which files that a prompt names are pictures, of which only the name is sent."""
-    if found := pictures_in(text):
-        say(ONLY_NAMED.format(" and ".join(found), "--image FILE shows a picture to the model."))
+    found = media_in(text)
+    for kind in KINDS:
+        if words := [word for word in found if kind_of_name(word) is kind]:
+            how = f"--{kind.flag} FILE {kind.shows.replace(' it ', f' a {kind.noun} ')}."
+            say(ONLY_NAMED.format(" and ".join(words), how))
 
 
-def pictures_in(text: str) -> list[str]:
+def media_in(text: str) -> list[str]:
     """The pictures here that a text names by their paths, each once."""
-    return [*dict.fromkeys(_pictures_in(text))]
+    return [*dict.fromkeys(_media_in(text))]
 
 
-def _pictures_in(text: str) -> Iterator[str]:
+def _media_in(text: str) -> Iterator[str]:
     for line in text.split("\n"):
-        if any(suffix in line.lower() for suffix in pictures.SUFFIXES):
+        if any(suffix in line.lower() for kind in KINDS for suffix in kind.suffixes):
             words = (word.rstrip(MARKS).lstrip("(\"'") for word in split_words(line))
-            yield from (word for word in words if is_picture(word) and is_file(word))
+            yield from (word for word in words if kind_of_name(word) and is_file(word))
 
 
-def pictures_missing(text: str) -> list[str]:
+def media_missing(text: str) -> list[str]:
     """What a line names as pictures are named, by a path or an address, that is no file here. Code
     of several lines names many, and means none of them."""
     if "\n" in text:
         return []
     words = [word.rstrip(MARKS).lstrip("(\"'") for word in _WORDS.findall(text)]
-    found = (word for word in words if is_picture(word) and _SEPARATOR.search(word))
+    found = (word for word in words if kind_of_name(word) and _SEPARATOR.search(word))
     return [*dict.fromkeys(word for word in found if not is_file(word))]
 
 

@@ -5,7 +5,7 @@ Only the protocol is here. The command line builds the real one, tests a scripte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +13,7 @@ from gemma_mtp.api import LoadOptions, PairFiles, Replies, Stats
 
 if TYPE_CHECKING:
     from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.files.media import Kind
     from gemma_mtp.models.machine import Machine
     from gemma_mtp.options import Options
 
@@ -40,13 +41,12 @@ class Environment(Protocol):
     def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         """The pair that is meant. Raises ModelNotAvailable, and NotPulled for one not here."""
 
-    def resolve_or_offer(self, model: str | None, options: Options) -> PairFiles:
-        """As `resolve`, but offers to pull a pair that is not here, or a drafter for a file without
-        one, and says what may go wrong."""
-
-    def with_encoder(self, files: PairFiles, options: Options) -> PairFiles:
-        """The pair with its image encoder, which is offered where it is not here. Raises
-        ModelNotAvailable where there is none."""
+    def resolve_or_offer(
+        self, model: str | None, options: Options, kinds: Sequence[Kind] = ()
+    ) -> PairFiles:
+        """As `resolve`, but offers to pull what is not here of a pair, a drafter for a file without
+        one, or an encoder of these kinds, and says what may go wrong. Raises ModelNotAvailable
+        where there is no such encoder."""
 
     def load(
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]

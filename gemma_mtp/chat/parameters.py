@@ -62,9 +62,11 @@ def shown(options: Options, in_use: InUse | None = None) -> Iterator[tuple[str, 
 
 
 def in_chat_words(hint: str) -> str:
-    """A hint with `/set ctx` in the place of --ctx, unless it tells of a whole command."""
+    """A hint with `/set ctx` in the place of --ctx, unless it tells of a whole command; what shows
+    a picture is a verb here."""
     if "gemma-mtp " in hint:
         return hint
+    hint = re.sub(r"--(image|audio)\b", r"/\1", hint)
     return _FLAG.sub(lambda flag: f"/set {flag[1].replace('-', '_')}", hint)
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from gemma_mtp.chat.attachments import (
     NOT_HERE,
     ONLY_NAMED,
-    only_pictures,
-    pictures_in,
-    pictures_missing,
-    read_pictures,
+    media_in,
+    media_missing,
+    only_media,
+    read_media,
 )
-from gemma_mtp.chat.pictures import attach_pictures
+from gemma_mtp.chat.media import attach_media
 from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.errors import UsageError
@@ -33,7 +33,7 @@ def send(chat: Chat, text: str) -> None:
         return
     before = chat.attached[:]
     try:
-        said = _with_named_pictures(chat, text)
+        said = _with_named_files(chat, text)
     except UsageError as error:
         chat.failed(error, "")
         hand_back(chat, text)
@@ -45,18 +45,18 @@ def send(chat: Chat, text: str) -> None:
         hand_back(chat, text)
 
 
-def _with_named_pictures(chat: Chat, text: str) -> str:
+def _with_named_files(chat: Chat, text: str) -> str:
     """Attach the pictures that a message names; returns what is left to say, nothing of one that
     is only paths. Raises UsageError where those cannot be shown."""
-    if paths := only_pictures(text):
-        attach_pictures(chat, read_pictures(paths, chat.note))
+    if paths := only_media(text):
+        attach_media(chat, read_media(paths, chat.note))
         return ""
-    for path in pictures_in(text):
+    for path in media_in(text):
         try:
-            attach_pictures(chat, read_pictures([path], chat.note))
+            attach_media(chat, read_media([path], chat.note))
         except UsageError as error:
             chat.note(f"{ONLY_NAMED.format(path, error)} {error.hint}".rstrip())
-    if missing := pictures_missing(text):
+    if missing := media_missing(text):
         chat.note(ONLY_NAMED.format(" and ".join(missing), NOT_HERE))
     return text
 

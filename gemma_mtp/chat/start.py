@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gemma_mtp.api import Image, PairFiles
+from gemma_mtp.api import Media, PairFiles
 from gemma_mtp.chat import toolbar, verbs
 from gemma_mtp.chat.attachments import as_one, read_any, read_each
 from gemma_mtp.chat.chat import Chat
@@ -19,14 +19,14 @@ from gemma_mtp.chat.environment import Environment
 from gemma_mtp.chat.keeping import offer_to_keep
 from gemma_mtp.chat.loading import introduce, what_mtp_does
 from gemma_mtp.chat.loop import converse
-from gemma_mtp.chat.pictures import attach_pictures
+from gemma_mtp.chat.media import attach_media
 from gemma_mtp.chat.tools import meet
 from gemma_mtp.chat.verbs.files import attach_all
 from gemma_mtp.chat.verbs.saved import pick, take_up
 from gemma_mtp.conversations.archive import Saved
 from gemma_mtp.conversations.attachments import Attached, Attachment
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.files import pictures
+from gemma_mtp.files.media import KINDS
 from gemma_mtp.files.reading import Say, piped_text
 from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import is_terminal
@@ -47,6 +47,7 @@ class Beginning:
     prompt: str | None = None
     files: Sequence[str] = ()
     images: Sequence[str] = ()
+    audio: Sequence[str] = ()
     resume: bool = False
     latest: bool = False
     system: str | None = None
@@ -100,8 +101,8 @@ def _begin(
             chat.conversation = replace(chat.conversation, system=beginning.system)
     if texts := [one for one in context if isinstance(one, Attachment)]:
         attach_all(chat, texts)
-    if images := [one for one in context if isinstance(one, Image)]:
-        attach_pictures(chat, images)
+    if media := [one for one in context if isinstance(one, Media)]:
+        attach_media(chat, media)
     converse(chat, beginning.prompt)
     offer_to_keep(chat)
 
@@ -109,8 +110,8 @@ def _begin(
 def _files(
     env: Environment, model: str | None, options: Options, beginning: Beginning
 ) -> PairFiles:
-    files = env.resolve_or_offer(model, options)
-    return env.with_encoder(files, options) if beginning.images else files
+    kinds = [kind for kind in KINDS if getattr(beginning, kind.key)]
+    return env.resolve_or_offer(model, options, kinds)
 
 
 def _context(beginning: Beginning, say: Say) -> list[Attached]:
@@ -119,8 +120,9 @@ def _context(beginning: Beginning, say: Say) -> list[Attached]:
     A prompt is sent at once and needs all of them; without one, what cannot be read is named.
     """
     found, errors = read_each(beginning.files, say, read_any)
-    shown, more = read_each(beginning.images, say, pictures.read)
-    found, errors = [*found, *shown], [*errors, *more]
+    for kind in KINDS:
+        shown, more = read_each(getattr(beginning, kind.key), say, kind.read)
+        found, errors = [*found, *shown], [*errors, *more]
     if errors and (beginning.prompt is not None or not found):
         raise as_one(errors)
     for error in errors:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gemma_mtp.api import (
     End,
     Event,
-    Image,
+    Media,
     Message,
     PairInfo,
     Replies,
@@ -29,6 +29,7 @@ from gemma_mtp.cli import tools
 from gemma_mtp.cli.events import Lines
 from gemma_mtp.conversations.attachments import message_of
 from gemma_mtp.errors import DoesNotFit, ExitStatus, GemmaMtpError, UsageError
+from gemma_mtp.files.media import kinds_in
 from gemma_mtp.files.reading import piped_text
 from gemma_mtp.models.larger_context import larger_context
 from gemma_mtp.options import Options
@@ -74,18 +75,16 @@ def answer_once(
     no_stdin: bool,
     continued: Continued | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
-    images: Sequence[Image] = (),
+    media: Sequence[Media] = (),
 ) -> int:
-    """Load a pair and write its answer to the prompt, to what is piped in and to `images`, after
+    """Load a pair and write its answer to the prompt, to what is piped in and to `media`, after
     what was said in a conversation that is `continued`. `more`: other fields of the request, such
     as a grammar or tools."""
     named = model or (continued.model if continued else None) or None
-    files = env.resolve_or_offer(named, options)
-    if images:
-        files = env.with_encoder(files, options)
+    files = env.resolve_or_offer(named, options, kinds_in(media))
     stdin = None if no_stdin else sys.stdin
     text = join_prompt(prompt, piped_text(stdin, note, prompted=prompt is not None))
-    if not text and not images:
+    if not text and not media:
         words = f"run {model}" if model else "run"
         raise UsageError("The prompt is empty.", f'Try: gemma-mtp {words} "Why is the sky blue?"')
     if named is None and not report.quiet:
@@ -99,11 +98,11 @@ def answer_once(
             env.remember_used(files.called)
         introduce(env, engine, options, printer, named=True)  # which model it is was said
         if continued is not None:
-            request = continued.request(message_of(images, text), files.called, options)
+            request = continued.request(message_of(media, text), files.called, options)
             with continued.saving():
                 return answer(env, engine, request, printer, report, continued.ended)
         system = (Message.text("system", options.system),) if options.system else ()
-        request = Request.of((*system, *files.opening, message_of(images, text)), options)
+        request = Request.of((*system, *files.opening, message_of(media, text)), options)
         request = replace(request, **more)
         return answer(env, engine, request, printer, report)
 

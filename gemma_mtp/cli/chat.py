@@ -11,6 +11,7 @@ import typer
 
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
+    Audio,
     Files,
     Images,
     Model,
@@ -25,7 +26,7 @@ from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import can_talk, is_terminal, note
 
 if TYPE_CHECKING:
-    from gemma_mtp.api import Image
+    from gemma_mtp.api import Media
     from gemma_mtp.cli.environment import Environment
 
 
@@ -39,6 +40,7 @@ def chat(
     asked: NamedPrompt = None,
     file: Files = None,
     image: Images = None,
+    audio: Audio = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Pick a saved conversation and go on with it.")
     ] = False,
@@ -67,13 +69,19 @@ def chat(
             "--resume needs a terminal, to pick a conversation on.",
             "--continue takes the latest one.",
         )
-    if not talks and is_terminal(sys.stdin) and words.prompt is None and not (file or image):
+    if (
+        not talks
+        and is_terminal(sys.stdin)
+        and words.prompt is None
+        and not (file or image or audio)
+    ):
         raise UsageError(
             "The output is no terminal, which a chat needs.",
             'gemma-mtp run "Why is the sky blue?" writes one answer anywhere.',
         )
     if talks:
         beginning: dict[str, Any] = {"files": file or [], "images": image or []}
+        beginning["audio"] = audio or []
         beginning |= {"resume": resume, "latest": latest}
         system = context.params["system"]  # typed, and not from config.toml
         beginning |= {"no_stdin": no_stdin, "system": system}
@@ -84,7 +92,7 @@ def chat(
     from gemma_mtp.cli.answer import Report, answer_once
 
     more: dict[str, Any] = {"report": Report(), "no_stdin": no_stdin}
-    more["images"] = read_images(image)
+    more["media"] = read_media(images=image, audio=audio)
     if latest:
         from gemma_mtp.cli.continued import Continued
 
@@ -133,15 +141,18 @@ def talk(
 
 def with_files(prompt: str | None, files: list[str] | None) -> str | None:
     """The prompt with the text of files before it, as one message; says what of it is not sent."""
-    from gemma_mtp.chat.attachments import read_files, tell_of_pictures
+    from gemma_mtp.chat.attachments import read_files, tell_of_media
     from gemma_mtp.conversations.attachments import compose
 
-    tell_of_pictures(prompt or "", note)
+    tell_of_media(prompt or "", note)
     return compose(read_files(files, note), prompt or "") if files else prompt
 
 
-def read_images(files: list[str] | None) -> list[Image]:
-    """The pictures that go along. Raises UsageError that names each that cannot be read."""
-    from gemma_mtp.chat.attachments import read_pictures
+def read_media(**files: list[str] | None) -> list[Media]:
+    """The pictures that go along, of each kind by its key. Raises UsageError that names each that
+    cannot be read."""
+    from gemma_mtp.chat.attachments import read_media
+    from gemma_mtp.files.media import KINDS
 
-    return read_pictures(files, note) if files else []
+    found = [(kind, named) for kind in KINDS if (named := files[kind.key])]
+    return [part for kind, named in found for part in read_media(named, note, kind)]

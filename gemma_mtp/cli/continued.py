@@ -51,7 +51,7 @@ class Continued:
         before = self._before if model == self._saved_by else self._before.without_tokens()
         earlier = self._waiting or Message("user", ())
         whole = "\n\n".join(filter(None, (earlier.content, said.content)))
-        message = message_of((*earlier.images, *said.images), whole)
+        message = message_of((*earlier.media, *said.media), whole)
         self.model, self._draft = model, before.asking(message)
         return Request.of(self._draft.messages(), options, keeping(self._record, options))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles, Replies, Stats
     from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.files.media import Kind
     from gemma_mtp.options import Options
     from gemma_mtp.remote.server import Model, Server
 
@@ -94,7 +95,9 @@ class ServerEnvironment(Environment):
             raise ModelNotAvailable(f'{self._server.address} has no model "{model}".', hint)
         return PairFiles(found.name, Path(found.name), None)
 
-    def resolve_or_offer(self, model: str | None, options: Options) -> PairFiles:
+    def resolve_or_offer(
+        self, model: str | None, options: Options, kinds: Sequence[Kind] = ()
+    ) -> PairFiles:
         return self.resolve(model)
 
     def attach(

@@ -147,7 +147,8 @@ def _memory(status: dict[str, Any]) -> str:
     cache = info["target_kv_bytes"] + info["drafter_kv_bytes"]
     files, context = byte_size(status["file_bytes"]), byte_size(cache)
     encoder = info.get("encoder_bytes", 0)
-    pictures = f", reading pictures {byte_size(encoder)}" if encoder else ""
+    reads = "pictures and recordings" if info.get("audio") else "pictures"
+    pictures = f", reading {reads} {byte_size(encoder)}" if encoder else ""
     return f"{byte_size(whole)} (model files {files}, context {context}{pictures})"
 
 

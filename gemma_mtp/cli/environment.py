@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemma_mtp.cli.finding import Finding
     from gemma_mtp.cli.positionals import Words
     from gemma_mtp.conversations.archive import Archive
+    from gemma_mtp.files.media import Kind
     from gemma_mtp.models.catalogue import Catalogue
     from gemma_mtp.models.machine import Machine
     from gemma_mtp.models.pull.events import OnEvent
@@ -50,17 +51,14 @@ class Environment:
     def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         return self.store.resolve(model, drafter)
 
-    def resolve_or_offer(self, model: str | None, options: Options) -> PairFiles:
-        """The pair to load; one that is not here is pulled if somebody at a terminal says so."""
+    def resolve_or_offer(
+        self, model: str | None, options: Options, kinds: Sequence[Kind] = ()
+    ) -> PairFiles:
+        """The pair to load, with an encoder of these kinds; what is not here is pulled if somebody
+        at a terminal says so."""
         from gemma_mtp.cli.find_pair import resolve_or_offer
 
-        return resolve_or_offer(self, model, options)
-
-    def with_encoder(self, files: PairFiles, options: Options) -> PairFiles:
-        """The pair with its image encoder, which is pulled if somebody at a terminal says so."""
-        from gemma_mtp.cli.fetch_encoder import with_encoder
-
-        return with_encoder(self, files, options)
+        return resolve_or_offer(self, model, options, kinds)
 
     def words(
         self, typed: Sequence[str], command: str, named: str | None, prompt: str | None

@@ -5,10 +5,12 @@ The environment asks, for the commands that load one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gemma_mtp.cli.doctor import warning
 from gemma_mtp.cli.fetch_drafter import with_drafter
+from gemma_mtp.cli.fetch_encoder import refuse_deaf, with_encoder
 from gemma_mtp.errors import NotPulled
 from gemma_mtp.options import Options
 from gemma_mtp.terminal.console import agreed, can_ask, note, say
@@ -17,13 +19,24 @@ from gemma_mtp.text import byte_size
 if TYPE_CHECKING:
     from gemma_mtp.api import PairFiles
     from gemma_mtp.cli.environment import Environment
+    from gemma_mtp.files.media import Kind
 
 
-def resolve_or_offer(env: Environment, model: str | None, options: Options) -> PairFiles:
-    """The pair to load; what is not here is pulled if somebody at a terminal or the options say so.
+def resolve_or_offer(
+    env: Environment, model: str | None, options: Options, kinds: Sequence[Kind] = ()
+) -> PairFiles:
+    """The pair to load, with what these kinds need; what is not here is pulled if somebody at a
+    terminal or the options say so.
 
     Says what may go wrong: that another one is used than last time, or that memory is short.
     """
+    files = _found(env, model, options, kinds)
+    return with_encoder(env, files, options, kinds) if kinds else files
+
+
+def _found(
+    env: Environment, model: str | None, options: Options, kinds: Sequence[Kind]
+) -> PairFiles:
     if trouble := env.trouble():
         note(trouble)
     if model is not None:
@@ -31,6 +44,7 @@ def resolve_or_offer(env: Environment, model: str | None, options: Options) -> P
     try:
         files = env.resolve(model, options.drafter)
     except NotPulled as error:
+        refuse_deaf(env, error.name, kinds)
         if not (options.yes or (can_ask() and _offer(env, error.name))):
             raise
         from gemma_mtp.cli.pull import show_pull

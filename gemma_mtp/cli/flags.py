@@ -35,6 +35,10 @@ Images = Annotated[
     list[str] | None,
     Option("--image", metavar="FILE", help="Show the model this picture (repeatable)."),
 ]
+Audio = Annotated[
+    list[str] | None,
+    Option("--audio", metavar="FILE", help="Play the model this recording (repeatable)."),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Model = Annotated[
     str | None,
@@ -80,6 +84,7 @@ OTHER_NAMES = {
     "system_prompt_file": "system_file",
     "files": "file",
     **dict.fromkeys(("images", "img", "picture"), "image"),
+    **dict.fromkeys(("sound", "recording"), "audio"),
     "nothink": "no_think",
     "nowordwrap": "no_wordwrap",
     "model_draft": "drafter",

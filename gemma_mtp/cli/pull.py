@@ -55,14 +55,14 @@ def pull(
         bool, typer.Option("--allow-changed", help="Take files that differ from the pinned sha256.")
     ] = False,
     no_images: Annotated[
-        bool, typer.Option("--no-images", help="Leave out the image encoder.")
+        bool, typer.Option("--no-images", help="Leave out the encoder of pictures and sound.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each event.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
-    """Download a model, its drafter and its image encoder.
+    """Download a model, its drafter and its encoder of pictures and sound.
 
     From then on it is the model used when none is named.
     """

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from gemma_mtp.cli import batch, grammar, texts, tools
-from gemma_mtp.cli.chat import read_images, talk, with_files, with_usable_tools
+from gemma_mtp.cli.chat import read_media, talk, with_files, with_usable_tools
 from gemma_mtp.cli.elsewhere import environment_of
 from gemma_mtp.cli.flags import (
+    Audio,
     Files,
     Images,
     Model,
@@ -34,6 +35,7 @@ def run(
     asked: NamedPrompt = None,
     file: Files = None,
     image: Images = None,
+    audio: Audio = None,
     prompt_file: texts.PromptFile = None,
     system_file: texts.SystemFile = None,
     stats: Annotated[
@@ -83,7 +85,7 @@ def run(
     declared, choice = tools.wanted(tool_file, tool_choice)
     more = {"grammar": form, "tools": declared, "tool_choice": choice}
     if lines is not None:
-        _check_batch(asked is not None or file or image, stats or as_json or as_jsonl)
+        _check_batch(asked is not None or file or image or audio, stats or as_json or as_jsonl)
         if retry_failed and batch.file_of(out) is None:
             raise UsageError("--retry-failed needs the answers that there are: --out FILE.")
         wanted = batch.Wanted(
@@ -94,7 +96,7 @@ def run(
         if given:
             raise UsageError(f"--{flag} goes with --batch FILE.")
     reports = stats or as_json or as_jsonl or fail_on_length or form or declared
-    if asked is None and not (reports or file or image) and can_talk():
+    if asked is None and not (reports or file or image or audio) and can_talk():
         return talk(env, words.model, None, with_usable_tools(options))
     from gemma_mtp.cli.answer import Report, answer_once
 
@@ -102,7 +104,7 @@ def run(
     return answer_once(
         env, words.model, with_files(asked, file), options,
         report=report, no_stdin=no_stdin or prompt_file == texts.DASH, more=more,
-        images=read_images(image),
+        media=read_media(images=image, audio=audio),
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gemma_mtp.api import Image, Message, Part, Text
-from gemma_mtp.files.pictures import described
+from gemma_mtp.api import Media, Message, Text
+from gemma_mtp.files.media import described, placed
 from gemma_mtp.text import counted
 
 _BLOCK = re.compile(r'<file name="([^"\n]*)">\n(.*?)\n</file>\n*', re.DOTALL)
@@ -25,16 +25,15 @@ class Attachment:
     text: str
 
 
-Attached = Attachment | Image
+Attached = Attachment | Media
 """What goes along with a message."""
 
 
 def message_of(attached: Sequence[Attached], text: str) -> Message:
-    """The message that is sent: pictures first, as Gemma was trained with, then the text."""
-    pictures = [one for one in attached if isinstance(one, Image)]
+    """The message that is sent."""
+    media = [one for one in attached if isinstance(one, Media)]
     whole = compose(attached, text)
-    parts: tuple[Part, ...] = (*pictures, *([Text(whole)] if whole or not pictures else []))
-    return Message("user", parts)
+    return Message("user", placed(media, [Text(whole)] if whole or not media else []))
 
 
 def compose(attached: Sequence[Attached], text: str) -> str:
@@ -47,7 +46,7 @@ def compose(attached: Sequence[Attached], text: str) -> str:
 
 def shown(message: Message) -> str:
     """A message as it is shown again: pictures and files are only named."""
-    names = " ".join(map(described, message.images))
+    names = " ".join(map(described, message.media))
     return "\n".join(filter(None, (names, shortened(message.content))))
 
 

@@ -23,10 +23,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gemma_mtp.api import Image, Message, Part, Text, Thought, ToolCall, ToolResult, Turn, to_json
+from gemma_mtp.api import Media, Message, Part, Text, Thought, ToolCall, ToolResult, Turn, to_json
 from gemma_mtp.conversations.calls import arguments_of
 from gemma_mtp.conversations.tables import Saved
-from gemma_mtp.files.pictures import described
+from gemma_mtp.files.media import described
 from gemma_mtp.text import json_text
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -134,7 +134,7 @@ def _readable_part(part: Part) -> str:
 
 def _named(part: Part) -> str:
     """What is not text, in words."""
-    return described(part) if isinstance(part, Image) else f"({part.type.replace('_', ' ')})"
+    return described(part) if isinstance(part, Media) else f"({part.type.replace('_', ' ')})"
 
 
 def _thought(text: str) -> str:

@@ -101,7 +101,7 @@ class Transcript:
         return bool(self._others)
 
     def segments(self, start: Position = 0) -> Iterator[Segment]:
-        """What stands at the positions from `start` on, of which none may be within a picture."""
+        """What stands at the positions from `start` on, which is within no other segment."""
         while start < self.end:
             segment = self.piece(start, self.end)
             yield segment

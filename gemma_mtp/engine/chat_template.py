@@ -169,8 +169,8 @@ class ChatTemplate:
         # The template takes messages apart, so that the marks did not survive: give it the real
         # ones.
         if pieces is None:
-            if any(turn.images for turn in turns):
-                raise Failure("it takes messages apart, so that pictures have no place")
+            if any(turn.media for turn in turns):
+                raise Failure("it takes messages apart: pictures and recordings have no place")
             return [Piece(self._run(sheet, sheet.texts, think, cancelled))]
         size = sum(len(piece.text) for piece in pieces)
         if size > sheet.longest:

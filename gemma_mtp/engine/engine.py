@@ -35,6 +35,7 @@ from gemma_mtp.engine.two_drafters import Memory, TwoDrafters
 from gemma_mtp.errors import DoesNotFit, GemmaMtpError, UsageError
 from gemma_mtp.llama import LoadedPair
 from gemma_mtp.llama.context import LARGE_CONTEXT
+from gemma_mtp.llama.media import Embedded
 
 # Seconds without a request after which a conversation is kept on the disk, and tokens by which it
 # has to have grown: seldom enough that the disk does not notice a chat that goes on.
@@ -152,9 +153,8 @@ class Engine:
     def _at_once(self, prompt: Transcript) -> int:
         """Positions that one batch has to have room for; 0 where pieces will do."""
         encoder = self.pair.encoder
-        if encoder is None or not prompt.has_others or not encoder.attends_both_ways:
-            return 0
-        return encoder.most
+        others = (each for each in prompt.segments() if isinstance(each, Embedded))
+        return encoder.most if encoder and any(each.at_once for each in others) else 0
 
     def _heed_size(self) -> None:
         found = self.pair.info

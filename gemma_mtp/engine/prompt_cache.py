@@ -28,7 +28,7 @@ from gemma_mtp.engine.shelf import Shelf, Shelved
 from gemma_mtp.engine.snapshots import Snapshots
 from gemma_mtp.engine.states import KeptStates
 from gemma_mtp.engine.template_rendering import never
-from gemma_mtp.llama.media import ImageEncoder, Picture
+from gemma_mtp.llama.media import Embedded, Encoder
 
 if TYPE_CHECKING:
     from gemma_mtp.llama.target import LlamaTarget
@@ -53,9 +53,9 @@ class PromptCache:
         self,
         target: LlamaTarget,
         states: KeptStates | None = None,
-        encoder: ImageEncoder | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
-        """`encoder` reads the pictures of prompts that have some."""
+        """`encoder` reads the pictures and recordings of prompts."""
         self.target, self.encoder = target, encoder
         self.states = states or KeptStates()
         self.keeping: Keeping | None = None  # how what is in the cache is kept on the disk
@@ -92,7 +92,7 @@ class PromptCache:
         same text: evaluated in other pieces, the rows would have other last bits.
         `keep`: how the conversation is kept on the disk, and found there.
         May be abandoned between pieces: the transcript holds what the cache does. `stopped` says so
-        while a picture is encoded.
+        while a picture or a recording is encoded.
         """
         self._turn_to(prompt, keep)
         transcript, total = self.transcript, prompt.end
@@ -110,14 +110,13 @@ class PromptCache:
             if isinstance(piece, Tokens):
                 rows = self.target.decode(piece.ids, done, outputs, short)
             else:
-                assert isinstance(piece, Picture)
+                assert isinstance(piece, Embedded)
                 assert self.encoder is not None
                 seen = self.encoder.rows(piece, stopped)
                 yield Prefill(done, total, cached)  # that may have taken seconds
                 if seen is None:
                     continue
-                at_once = self.encoder.attends_both_ways
-                rows = self.target.decode_picture(seen, done, outputs, at_once)
+                rows = self.target.decode_embedded(seen, done, outputs, piece.at_once)
                 piece = replace(piece, data=b"")
             transcript.extend(piece)
             transcript.cached = transcript.end
@@ -149,7 +148,7 @@ class PromptCache:
         """
         if length < self.transcript.end:
             self._forget(length)
-            length = self.transcript.end  # less, where a picture would have been cut
+            length = self.transcript.end  # less, where a picture or a recording would have been cut
             if self.target.can_rewind(length):
                 self.target.rewind(length)
             else:

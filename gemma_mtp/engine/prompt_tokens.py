@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from gemma_mtp.api import Image
+from gemma_mtp.api import Media
 from gemma_mtp.engine.tool_prompt import INSIDE_MARKER, Piece
 
 Tokenize = Callable[[str, bool], list[int]]
@@ -20,17 +20,17 @@ PART = 1 << 12  # characters with control tokens that are tokenized at once
 _MARK_LIKE = re.compile(r"<[^\s<>]{1,40}>")
 
 
-def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int | Image]:
+def encode_prompt(pieces: Sequence[Piece], tokenize: Tokenize, bos_id: int) -> list[int | Media]:
     """Token ids of a prompt, with exactly one `bos_id` in front (none if it is negative), and the
-    pictures among them.
+    pictures and recordings among them.
 
     What was generated as tokens that are known keeps them, so that a cache filled meanwhile fits.
     All other content is tokenized as plain text and cannot end its turn or open another.
     """
-    ids: list[int | Image] = [bos_id] if bos_id >= 0 else []
+    ids: list[int | Media] = [bos_id] if bos_id >= 0 else []
     for piece in pieces:
-        if piece.image is not None:
-            ids.append(piece.image)
+        if piece.medium is not None:
+            ids.append(piece.medium)
             continue
         if piece.message is None:
             found = _ids_with_control(piece.text, tokenize)

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from gemma_mtp.api import Image, Message, Request
-from gemma_mtp.api.pictures import named
+from gemma_mtp.api import Audio, Image, Media, Message, Request
+from gemma_mtp.api.messages import named
 from gemma_mtp.decoding.transcript import Position, Segment, Tokens, Transcript
 from gemma_mtp.engine.chat_template import ChatTemplate, turn_after
 from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
 from gemma_mtp.engine.prompt_tokens import encode_prompt
 from gemma_mtp.engine.template_rendering import Renderer, never
-from gemma_mtp.engine.tool_prompt import Piece
+from gemma_mtp.engine.tool_prompt import MARKS_AROUND, Piece
 from gemma_mtp.errors import BadPair, UsageError
 from gemma_mtp.llama import LoadedPair
+from gemma_mtp.llama.media import Embedded
 
-NO_ENCODER = "There is a picture in {} message, and this model has no image encoder here."
+NO_ENCODER = "There is a {} in {} message, and this model has no {} encoder here."
 
 
 class Prompts:
@@ -32,7 +33,7 @@ class Prompts:
         """Raises BadPair for a template that cannot be read, and Cancelled."""
         self._vocabulary = vocabulary = pair.target.vocabulary
         self.context_size = pair.info.context_size
-        self._encoder, self._no_images = pair.encoder, pair.info.no_images
+        self._encoder, self._info = pair.encoder, pair.info
         self._longest = pair.info.context_limit  # context of this model, 0 where it does not say
         bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
         self._template = ChatTemplate(pair.chat_template, bos, eos, renderer, cancelled)
@@ -54,9 +55,8 @@ class Prompts:
         self, request: Request, size: int, cancelled: Callable[[], bool] = never
     ) -> list[Piece]:
         request.check()
-        if self._encoder is None and any(message.images for message in request.messages):
-            which = "this" if request.messages[-1].images else "an earlier"
-            raise UsageError(NO_ENCODER.format(which), self._no_images)
+        self._refuse_unread(request, Image, self._info.images, self._info.no_images)
+        self._refuse_unread(request, Audio, self._info.audio, self._info.no_audio)
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(
@@ -68,31 +68,47 @@ class Prompts:
             return [Piece(raw)]
         return self._template.pieces(request.messages, request.thinks, cancelled, request.tools)
 
+    @staticmethod
+    def _refuse_unread(request: Request, kind: type[Image | Audio], reads: bool, hint: str) -> None:
+        having = [m for m in request.messages if any(isinstance(part, kind) for part in m.parts)]
+        if having and not reads:
+            noun = "picture" if kind is Image else "recording"
+            which = "this" if having[-1] is request.messages[-1] else "an earlier"
+            raise UsageError(NO_ENCODER.format(noun, which, kind.type), hint)
+
     def says_nothing_of_thoughts(self, request: Request) -> bool:
         """Whether they were asked for, and this model's chat template cannot say so."""
         return request.thinks and request.prompt is None and not self._template.has_thoughts
 
     def encode(self, pieces: Sequence[Piece]) -> Transcript:
-        """The prompt as segments: tokens, and pictures among them.
+        """The prompt as segments: tokens, with pictures and recordings among them.
 
-        Raises UsageError where there are none, and for a picture that cannot be read; BadPair for
-        an image encoder that cannot be used.
+        Raises UsageError where there are none, and for a picture or recording that cannot be read;
+        BadPair for an encoder that cannot be used.
         """
         found = encode_prompt(pieces, self._vocabulary.tokenize, self._vocabulary.bos)
         if not found:
             raise UsageError("The prompt is empty.")
         return Transcript(self._segments(found))
 
-    def _segments(self, prompt: Sequence[int | Image]) -> Iterator[Segment]:
-        names = named(part for part in prompt if isinstance(part, Image))
+    def _segments(self, prompt: Sequence[int | Media]) -> Iterator[Segment]:
+        names = named(part for part in prompt if isinstance(part, Media))
         for is_token, parts in groupby(prompt, lambda part: isinstance(part, int)):
             if is_token:
                 yield Tokens(tuple(part for part in parts if isinstance(part, int)))
                 continue
             for _ in parts:
-                name, image = next(names)
                 assert self._encoder is not None  # asked before
-                yield self._encoder.picture(image.data, name)
+                name, part = next(names)
+                yield from self._apart(self._encoder.segments(part, name))
+
+    def _apart(self, found: Sequence[Embedded]) -> Iterator[Segment]:
+        """The parts of a recording, each between the marks of one."""
+        opens, closes = MARKS_AROUND[Audio]
+        for number, segment in enumerate(found):
+            if number:
+                yield Tokens(tuple(self._vocabulary.tokenize(closes + opens, special=True)))
+            yield segment
 
     def of(self, request: Request, cancelled: Callable[[], bool] = never) -> Transcript:
         """The prompt of a request. Raises what `pieces` raises."""

@@ -17,7 +17,7 @@ from gemma_mtp.api import Keeping
 from gemma_mtp.decoding.transcript import Segment, Tokens, Transcript
 from gemma_mtp.engine.shelf import Shelved
 from gemma_mtp.engine.snapshots import Snapshot, Snapshots
-from gemma_mtp.llama.media import Picture
+from gemma_mtp.llama.media import Embedded
 from gemma_mtp.llama.shortlist import Shortlist
 from gemma_mtp.llama.target import SavedCache, SavedTarget
 
@@ -52,7 +52,7 @@ class KeptStates:
         layout: Sequence[object] = (),
         encoder: object = None,
     ) -> None:
-        """`encoder` tells what read the pictures from all others: a plain value."""
+        """`encoder` tells what read pictures and recordings from all others: a plain value."""
         self._states, self._context_size, self._layout = states, context_size, [*layout]
         self._encoder = encoder
         self._known: dict[str, Transcript] = {}  # conversations, as they are on the disk
@@ -164,13 +164,13 @@ def _snapshots(found: list[list[int]], arrays: Iterator[np.ndarray[Any, Any]]) -
 
 
 def _listed(segments: Iterable[Segment]) -> list[object]:
-    """Segments as JSON: tokens are numbers, and a picture its digest and positions."""
+    """Segments as JSON: tokens are numbers, and others their digest and positions."""
     found: list[object] = []
     for segment in segments:
         if isinstance(segment, Tokens):
             found += segment.ids
         else:
-            assert isinstance(segment, Picture)
+            assert isinstance(segment, Embedded)
             found.append([segment.digest, segment.positions])
     return found
 
@@ -183,8 +183,8 @@ def _segments(listed: Sequence[Any]) -> Iterator[Segment]:
             continue
         for digest, positions in parts:
             if type(digest) is not str or type(positions) is not int:
-                raise ValueError("no picture")
-            yield Picture(digest, positions)
+                raise ValueError("no segment")
+            yield Embedded(digest, positions)
 
 
 def _transcript(listed: Any) -> Transcript | None:

@@ -73,7 +73,7 @@ class Threads:
             event = next(pieces)
             seconds = perf_counter() - started
             if not isinstance(prompt.piece(done, event.done), Tokens):
-                continue  # a picture tells nothing of what tokens cost
+                continue  # what is no token tells nothing of what tokens cost
             self.reading.record(event.done - done, seconds, process_time() - given)
 
 

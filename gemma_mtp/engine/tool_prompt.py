@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from gemma_mtp.api import Image, Message, Text, Thought, ToolCall, ToolResult
+from gemma_mtp.api import Audio, Image, Media, Message, Text, Thought, ToolCall, ToolResult
 from gemma_mtp.engine.tool_notation import MARK, QUOTE, members, read_json
 
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
@@ -22,7 +22,7 @@ THOUGHT_BEGINS = f"{THOUGHT_OPENS}thought\n"
 CALL_OPENS, CALL_CLOSES = "<|tool_call>", "<tool_call|>"
 RESULT_OPENS, RESULT_CLOSES = "<|tool_response>", "<tool_response|>"
 TOOL_MARKS = (CALL_OPENS, CALL_CLOSES, RESULT_OPENS, RESULT_CLOSES, MARK)
-IMAGE_OPENS, IMAGE_CLOSES = "<|image>", "<image|>"
+MARKS_AROUND = {Image: ("<|image>", "<image|>"), Audio: ("<|audio>", "<audio|>")}
 UNKNOWN = "unknown"  # as the templates call a tool of which a result has no call
 
 # Between the first two characters of anything shaped like <|turn> or <turn|>.
@@ -36,13 +36,13 @@ NOT_OF_MARKS = {0x2003: " ", 0xE000: "\ufffd", 0xE001: "\ufffd"}
 class Piece:
     """A stretch of the prompt: words with control tokens, or (part of) what `message` says.
 
-    `ids` are the tokens it was generated as, where these are known. An `image` has no text.
+    `ids` are the tokens it was generated as, where these are known. A `medium` has no text.
     """
 
     text: str
     message: Message | None = None
     ids: tuple[int, ...] = ()
-    image: Image | None = None
+    medium: Media | None = None
 
 
 Group = list[Message]
@@ -116,7 +116,7 @@ def joined(pieces: Sequence[Piece]) -> list[Piece]:
     for piece in pieces:
         if found and piece.message is None and found[-1].message is None:
             found[-1] = Piece(found[-1].text + piece.text)
-        elif piece.text or piece.image:
+        elif piece.text or piece.medium:
             found.append(piece)
     return found
 
@@ -125,8 +125,9 @@ def _parts(message: Message, names: dict[str, str], over: bool) -> Iterator[Piec
     for part in message.parts:
         if isinstance(part, Text):
             yield Piece(part.text, message)
-        elif isinstance(part, Image):
-            yield from (Piece(IMAGE_OPENS), Piece("", message, image=part), Piece(IMAGE_CLOSES))
+        elif isinstance(part, Media):
+            opens, closes = MARKS_AROUND[type(part)]
+            yield from (Piece(opens), Piece("", message, medium=part), Piece(closes))
         elif isinstance(part, Thought) and not over:
             yield from (Piece(THOUGHT_BEGINS), Piece(part.text, message))
             yield Piece(f"\n{THOUGHT_CLOSES}")

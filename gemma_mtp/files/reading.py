@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from gemma_mtp.api.pictures import kind_of
+from gemma_mtp.api import pictures, recordings
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import clean
 
@@ -26,6 +26,10 @@ PIECE = 1 << 16  # bytes
 Say = Callable[[str], None]
 
 
+class TooLarge(UsageError):
+    """A file of more than LARGEST bytes."""
+
+
 def named_path(word: str) -> Path:
     """The path that a person typed, dropped or pasted; desktops write file:// addresses.
 
@@ -33,6 +37,9 @@ def named_path(word: str) -> Path:
     """
     if not word.strip():
         raise UsageError("The name of a file is missing: it is empty.")
+    if word == "-":
+        how = "/dev/stdin names what is piped in, ./- a file of that name."
+        raise UsageError("- names no file.", how)
     if word.startswith(("http://", "https://")):
         raise UsageError(f"{word} is an address, not a file.", "Download it first.")
     if word.startswith("file:"):
@@ -99,7 +106,7 @@ def _limited(pieces: Iterator[bytes], name: str) -> bytes:
     for piece in pieces:
         found += piece
         if len(found) > LARGEST:
-            raise UsageError(f"{name} is larger than {LARGEST >> 20} MiB.")
+            raise TooLarge(f"{name} is larger than {LARGEST >> 20} MiB.")
     return bytes(found)
 
 
@@ -124,6 +131,10 @@ def _ready(handle: int, seconds: float | None) -> bool:
     return os.name == "nt" or bool(select.select([handle], [], [], seconds)[0])
 
 
+_NO_TEXTS = (
+    (pictures.kind_of, "picture", "--image FILE shows one, from a file"),
+    (recordings.kind_of, "recording", "--audio FILE plays one, from a file"),
+)
 WAITING = "Waiting for standard input to end; with --no-stdin it is not read."
 LEFT_ALONE = "Standard input was read in part by something else and is left alone (--no-stdin)."
 
@@ -146,9 +157,10 @@ def piped_text(stream: TextIO | None, say: Say, *, prompted: bool) -> str:
     except OSError:  # a descriptor that was closed or cannot be read
         return ""
     text = data.decode("utf-8", "replace")
-    if "\0" in text and kind_of(data):
-        raise UsageError("What was piped in is a picture.", "--image FILE shows one, from a file.")
     if "\0" in text:
+        for kind_of, noun, how in _NO_TEXTS:
+            if kind_of(data):
+                raise UsageError(f"What was piped in is a {noun}.", f"{how}, or from /dev/stdin.")
         raise UsageError(
             "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."
         )

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from gemma_mtp.api import Image, Message, Text
+from gemma_mtp.api import Media, Message, Text
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import pictures
+from gemma_mtp.files.media import KINDS, Kind, kind_of_part, placed
 from gemma_mtp.files.reading import named_path
 from gemma_mtp.options import PARAMETER_NAMES, SETTINGS, find
 from gemma_mtp.setting import Setting
 
 Said = str | Mapping[str, Any] | Message
 """A text of the user's, a dict with role and content, or a message that a reply came with."""
-Picture = str | Path | bytes | Image
+File = str | Path | bytes | Media
 """The file of a picture, or its contents."""
 
 OPENING = {**PARAMETER_NAMES, **{name: SETTINGS[name] for name in ("system", "keep_alive")}}
@@ -50,30 +50,35 @@ def messages_of(
     return (*found[:head], *(() if goes_on else opening), *found[head:])
 
 
-def shown(said: Said | Sequence[Said], images: Sequence[Picture]) -> Said | Sequence[Said]:
-    """What is said, with pictures in front of the last message, which has to be the user's. Raises
-    UsageError."""
-    if not images:
+def shown(said: Said | Sequence[Said], **given: Sequence[File]) -> Said | Sequence[Said]:
+    """What is said, with pictures in the last message, which has to be the user's; each argument is
+    called by the key of a kind. Raises UsageError."""
+    media = [_made(one, kind) for kind in KINDS for one in _list(given[kind.key], kind)]
+    if not media:
         return said
-    if isinstance(images, str | bytes) or not isinstance(images, Sequence):
-        raise UsageError('images must be a list, as in images=["cat.png"].')
     one = isinstance(said, str) or not isinstance(said, Sequence)
     *before, last = cast(Sequence[Said], [said] if one else said) or [""]
     message = message_of(last)
     if message.role != "user":
-        raise UsageError("images belong to a message of the user, and the last one is none.")
-    texts = tuple(part for part in message.parts if part != Text(""))
-    return [*before, Message("user", (*map(_picture, images), *texts))]
+        raise UsageError(kind_of_part(media[0]).astray)
+    texts = [part for part in message.parts if part != Text("")]
+    return [*before, Message("user", placed(media, texts))]
 
 
-def _picture(given: Picture) -> Image:
-    if isinstance(given, Image):
+def _list(given: Sequence[File], kind: Kind) -> Sequence[File]:
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        raise UsageError(f'{kind.key} must be a list, as in {kind.key}=["{kind.example}"].')
+    return given
+
+
+def _made(given: File, kind: Kind) -> Media:
+    if isinstance(given, Media):
         return given
     if isinstance(given, bytes):
-        return pictures.picture(given)
+        return kind.made(given)
     if not isinstance(given, str | Path):
-        raise UsageError(f"An image is the path of a file or its bytes, not {given!r:.60}.")
-    return pictures.read(named_path(str(given)), lambda text: None)
+        raise UsageError(f"A {kind.noun} is the path of a file or its bytes, not {given!r:.60}.")
+    return kind.read(named_path(str(given)), lambda text: None)
 
 
 def message_of(said: Said) -> Message:

@@ -24,7 +24,7 @@ from gemma_mtp.api import (
     ToolChoice,
 )
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.library.asked import REPLY, Picture, Said, messages_of, read, shown
+from gemma_mtp.library.asked import REPLY, File, Said, messages_of, read, shown
 from gemma_mtp.library.forms import Function, adapter, choice_of, declared, form_of, result
 from gemma_mtp.options import Options
 
@@ -110,31 +110,33 @@ class Model:
     def chat(
         self, said: Said | Sequence[Said], *, schema: type[T], choices: None = None,
         tools: Sequence[Function | Tool] = (), tool_choice: Function | str = "auto",
-        images: Sequence[Picture] = (), **settings: Any,
+        images: Sequence[File] = (), audio: Sequence[File] = (), **settings: Any,
     ) -> Reply[T]: ...  # fmt: skip
     @overload
     def chat(
         self, said: Said | Sequence[Said], *, schema: Mapping[str, Any] | None = None,
         choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
-        tool_choice: Function | str = "auto", images: Sequence[Picture] = (), **settings: Any,
+        tool_choice: Function | str = "auto", images: Sequence[File] = (),
+        audio: Sequence[File] = (), **settings: Any,
     ) -> Reply[Any]: ...  # fmt: skip
     def chat(
         self, said: Said | Sequence[Said], *, schema: Any = None,
         choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
-        tool_choice: Function | str = "auto", images: Sequence[Picture] = (), **settings: Any,
+        tool_choice: Function | str = "auto", images: Sequence[File] = (),
+        audio: Sequence[File] = (), **settings: Any,
     ) -> Reply[Any]:  # fmt: skip
         """The reply to a text or a conversation.
 
         `schema`: a JSON Schema, or a type such as a dataclass, whose form the text has; `choices`:
         texts of which it is one. Functions among the `tools` are run when the model calls them, and
         told what came of it. `tool_choice` is "auto", "none", "required", or one of the tools,
-        itself or its name; what is demanded holds for the first reply. `images` are shown with the
-        last message: paths of pictures, or their bytes. `settings` are those of `gemma-mtp run`.
-        Raises GemmaMtpError.
+        itself or its name; what is demanded holds for the first reply. `images` and `audio` go
+        along with the last message: paths of pictures and of recordings, or their bytes. `settings`
+        are those of `gemma-mtp run`. Raises GemmaMtpError.
         """
         stream = self.stream(
             said, schema=schema, choices=choices, tools=tools, tool_choice=tool_choice,
-            images=images, **settings,
+            images=images, audio=audio, **settings,
         )  # fmt: skip
         for _ in stream:
             pass
@@ -143,13 +145,15 @@ class Model:
     def stream(
         self, said: Said | Sequence[Said], *, schema: Any = None,
         choices: Sequence[str] | None = None, tools: Sequence[Function | Tool] = (),
-        tool_choice: Function | str = "auto", images: Sequence[Picture] = (), **settings: Any,
+        tool_choice: Function | str = "auto", images: Sequence[File] = (),
+        audio: Sequence[File] = (), **settings: Any,
     ) -> Stream[Any]:  # fmt: skip
         """As `chat`, piece by piece. Who stops reading stops the reply."""
         self._check_open()
         options = self._options.with_values(**read(settings, REPLY))
+        said = shown(said, images=images, audio=audio)
         request = replace(
-            Request.of(messages_of(shown(said, images), options.system, self._opening), options),
+            Request.of(messages_of(said, options.system, self._opening), options),
             grammar=form_of(schema, choices),
             tools=tuple(tool if isinstance(tool, Tool) else declared(tool) for tool in tools),
             tool_choice=choice_of(tool_choice),

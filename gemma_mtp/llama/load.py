@@ -37,7 +37,7 @@ from gemma_mtp.llama.loaded_pair import (
 )
 from gemma_mtp.llama.log import attach as attach_log
 from gemma_mtp.llama.log import log
-from gemma_mtp.llama.media import ImageEncoder
+from gemma_mtp.llama.media import Encoder
 from gemma_mtp.llama.model_file import load_model
 from gemma_mtp.llama.overrides import TARGET_OVERRIDES, drafter_overrides, softcap_of
 from gemma_mtp.llama.placing import ModelPlace, drafter_place, measured, target_place
@@ -99,6 +99,11 @@ def load_pair(
         reason = "" if drafter else files.no_drafter or "there is no drafter for this model"
     found = llama_cpp.llama_model_chat_template(target.model, None)
     template = found.decode("utf-8", "replace") if found else ""
+    encoder = None
+    if files.encoder is not None:
+        gpus = _gpus(placement, layers)
+        encoder = Encoder(files.encoder, target.model, threads, options.image_tokens, gpus)
+    sees, hears = encoder.reads if encoder else (False, False)
     info = PairInfo(
         name=files.name,
         context_size=target.context_size,
@@ -116,14 +121,12 @@ def load_pair(
         drafter_of=files.drafter_of if drafter else "",
         placement=measured(placement or ON_CPU, buffers),
         device_choice=DeviceChoice(device),
-        images=files.encoder is not None,
+        images=sees,
         no_images=files.no_encoder,
+        audio=hears,
+        no_audio=files.no_audio,
     )
     weights = Counter({key: count for key, count in buffers.items() if key[1] == "model"})
-    encoder = None
-    if files.encoder is not None:
-        gpus = _gpus(placement, layers)
-        encoder = ImageEncoder(files.encoder, target.model, threads, options.image_tokens, gpus)
     return LoadedPair(target, drafter, template, info, options, weights, rival, encoder)
 
 

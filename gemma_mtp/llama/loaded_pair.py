@@ -22,7 +22,7 @@ from gemma_mtp.llama.context import context_params, flash_attention, new_context
 from gemma_mtp.llama.drafter import LlamaDrafter
 from gemma_mtp.llama.library import ext, give_back_memory
 from gemma_mtp.llama.log import Buffers, log
-from gemma_mtp.llama.media import ImageEncoder
+from gemma_mtp.llama.media import Encoder
 from gemma_mtp.llama.placing import measured
 from gemma_mtp.llama.target import LlamaTarget
 
@@ -42,7 +42,7 @@ class LoadedPair:
     options: LoadOptions
     weights: Buffers
     rival: LlamaDrafter | None = None
-    encoder: ImageEncoder | None = None
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         self.threads = self.info.threads

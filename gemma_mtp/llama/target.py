@@ -141,14 +141,14 @@ class LlamaTarget:
         row: Row = self._whole[output]
         return row
 
-    def decode_picture(self, rows: Row, position: int, outputs: int, at_once: bool) -> Row:
-        """As `decode`, of `rows` that stand for a picture, [positions, embedding width]; `at_once`
-        if each of them looks at all others. Raises GemmaMtpError where the context has no room for
-        as many at once."""
+    def decode_embedded(self, rows: Row, position: int, outputs: int, at_once: bool) -> Row:
+        """As `decode`, of `rows` that stand for a picture or a recording, [positions, embedding
+        width]; `at_once` if each of them looks at all others. Raises GemmaMtpError where the
+        context has no room for as many at once."""
         n = len(rows)
         size = n if at_once else self.piece_size
         if size > self.most_at_once:  # llama.cpp would end the process
-            raise GemmaMtpError(f"A picture of {n} positions cannot be evaluated at once.")
+            raise GemmaMtpError(f"What has {n} positions cannot be evaluated at once.")
         batch = Batch(size, rows.shape[1])
         batch.struct.token = None  # type: ignore[assignment]
         assert batch.embedding is not None

@@ -108,6 +108,7 @@ class Entry:
     own: bool = False  # from the user's file
     drafter_alone: bool = False
     asked_encoder: bool = False
+    hears: bool = False  # the encoder is one of recordings, too
     sampling: Sampling = Sampling()  # what is recommended
     published: Preset = Preset()  # what else came with it from where it was pulled
 
@@ -223,6 +224,7 @@ def _entries(model: dict[str, Any], recommended: Sampling, named: bool = True) -
         shape=shape.from_table(table) if table else None,
         drafter_shape=DrafterShape(**drafter_shape) if drafter_shape else None,
         draft_range=(low, high),
+        hears=model.get("hears", False),
         original=Original(**model["original"]) if "original" in model else None,
         sampling=replace(recommended, **{key: SETTINGS[key].accept(own[key]) for key in own}),
     )

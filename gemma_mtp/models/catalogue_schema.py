@@ -81,6 +81,7 @@ MODEL = table(
         "parameters": text(40),
         "context_length": whole(1, 1 << 24),
         "draft_range": rows(whole(0, MAX_DRAFT), most=2, least=2),
+        "hears": truth,
         "original": _ORIGINAL,
         "shape": _SHAPE,
         "sampling": SAMPLING,

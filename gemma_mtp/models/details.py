@@ -37,6 +37,8 @@ from gemma_mtp.options import Options
 from gemma_mtp.settings import Sampling
 from gemma_mtp.text import byte_size, moment, percent, thousands
 
+READS = {"images": "pictures", "audio": "recordings"}
+
 
 def details(
     store: Store, model: str, machine: Callable[[], Machine], given: Options
@@ -83,6 +85,8 @@ def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
     named = [("target", entry.target), ("drafter", entry.drafter), ("encoder", entry.encoder)]
     files = [_pinned(role, part) for role, file in named if file for part in file.parts]
     about = _catalogued(entry, "not on this machine")
+    if entry.encoder is not None:
+        about["reads"] = ["pictures", *(["recordings"] if entry.hears else [])]
     return {**about, "files": files, **_verdict(entry, machine)}
 
 
@@ -121,8 +125,10 @@ def _whose_drafter(asked: PairFiles) -> dict[str, Any]:
     """Whose drafter it has, if that is not its own, and why that one of two."""
     pair, score = tried.settled(asked)
     choice = score.said(*asked.drafter_names) if score else ""
-    lacking = {"no_encoder": pair.no_encoder} if pair.no_encoder else {}
-    return {"drafter_of": pair.drafter_of, "drafter_choice": choice, **lacking}
+    lacking = {"no_encoder": pair.no_encoder, "no_audio": pair.no_audio}
+    reads = [noun for key, noun in READS.items() if not pair.lacks(key)]
+    found = {"drafter_of": pair.drafter_of, "drafter_choice": choice, "reads": reads}
+    return found | {name: what for name, what in lacking.items() if what}
 
 
 def _catalogued(entry: Entry, state: str) -> dict[str, Any]:
@@ -225,6 +231,8 @@ def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, st
         yield "weights", f"{found['weights'] / 1e6:,.0f} M: {shape}"
     if found.get("context_length"):
         yield "context", f"up to {found['context_length']} tokens"
+    if found.get("reads"):
+        yield "reads", ", ".join(["text", *found["reads"]])
     if "draft_range" in found:
         low, high = found["draft_range"]
         yield "draft lengths", f"{low} to {high} are worth trying"
@@ -240,7 +248,8 @@ def _use_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         verdict = f"; {memory['words']}" if "words" in memory else ""
         yield "memory", size + verdict
         if pictures := sum(f["bytes"] or 0 for f in found["files"] if f["role"] == "encoder"):
-            yield "", f"{byte_size(pictures)} more once a picture is read"
+            first = " or ".join(f"a {what.removesuffix('s')}" for what in found.get("reads", ()))
+            yield "", f"{byte_size(pictures)} more once {first or 'a picture'} is read"
     yield from placed.facts(found)
     if speed := found.get("speed"):
         gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""
@@ -255,7 +264,8 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         count, origin = file["bytes"], file.get("origin")
         exactly = f" ({count:,} bytes)" if count and count >= 1000 else ""
         size = f"{byte_size(count)}{exactly}" if count else "size not known"
-        size += "; for pictures" * (file["role"] == "encoder")
+        if file["role"] == "encoder":
+            size += f"; for {' and '.join(found.get('reads') or ['pictures'])}"
         yield file["role"], file["path"]
         yield "", size + (f", from {origin}" if origin not in (None, "", "hub") else "")
         if file["sha256"] or checked is not None:
@@ -267,7 +277,10 @@ def _file_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if found.get("no_drafter"):
         yield "drafter", f"none: {found['no_drafter']}"
     if found.get("no_encoder"):
-        yield "encoder", f"none, so that no pictures are read. {found['no_encoder']}"
+        what = "none, so that neither pictures nor recordings are read."
+        yield "encoder", f"{what} {found['no_encoder']}"
+    elif found.get("no_audio"):
+        yield "", found["no_audio"]
     if checked is not None:
         pinned = all(file["sha256"] for file in found["files"])
         yield "checked", "all files are as pulled" if pinned else "read; nothing to compare with"

@@ -1,8 +1,8 @@
-"""Whether an image encoder belongs to a target, from their headers; and the one that lies beside a
-target that the user named by its file.
+"""Whether an encoder belongs to a target, from their headers; and the one that lies beside a target
+that the user named by its file.
 
-`store` and pulls ask. An encoder is what llama.cpp calls mmproj: it turns a picture into embeddings
-of the target's width.
+`store` and pulls ask. An encoder is what llama.cpp calls mmproj: it turns pictures and
+recordings into embeddings of the target's width.
 """
 
 from __future__ import annotations
@@ -11,40 +11,52 @@ from pathlib import Path
 
 from gemma_mtp.errors import BadPair, GemmaMtpError
 from gemma_mtp.models import gguf, gguf_names, hub_names, local_names
-from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import remembered
-from gemma_mtp.models.encoder_rules import check_encoder_keys, check_encoder_tensors
+from gemma_mtp.models.encoder_rules import check_encoder_keys, check_pictures, parts_of
+from gemma_mtp.models.encoder_sounds import check_sounds
 from gemma_mtp.models.gguf_header import Header
 from gemma_mtp.models.header_keys import refuse
 from gemma_mtp.models.pair_check import TARGET_ARCH
 
 ENCODER_ARCH = "clip"
-KINDS = ("gemma4v", "gemma4uv")
-"""What Gemma 4's encoders are called: a transformer, and that of 12B, which is hardly one."""
+KINDS = {"vision": ("gemma4v", "gemma4uv"), "audio": ("gemma4a", "gemma4ua")}
+"""What the parts of Gemma 4's encoders are called: a transformer, and that of 12B, which is hardly
+one."""
+CHECKS = {"vision": check_pictures, "audio": check_sounds}
 EXAMPLE = "e2b"  # the smallest model of the catalogue that reads pictures
 BESIDE = "Its mmproj-*.gguf is looked for in the folder of the model file."
+HEARING = "E2B, E4B and 12B hear: gemma-mtp pull e2b"
+ONLY_PICTURES = "{} is for pictures alone. " + HEARING
 WRONG_ENCODER = "Use the mmproj file that was published together with this target."
 
 
 def check_encoder(target: Header, encoder: Header) -> None:
     """Raise `BadPair` unless the encoder is one of Gemma 4 for targets of this width."""
     metadata = encoder.metadata
-    if encoder.architecture != ENCODER_ARCH or metadata.get("clip.has_vision_encoder") is not True:
-        raise refuse(encoder, "is no image encoder (mmproj).", WRONG_ENCODER)
-    # In this order llama.cpp asks for it.
-    kind = metadata.get("clip.projector_type") or metadata.get("clip.vision.projector_type")
-    if kind not in KINDS:
-        what = f"is an image encoder of the kind {str(kind)[:40]!r}, not Gemma 4's."
-        raise refuse(encoder, what, WRONG_ENCODER)
+    parts = parts_of(encoder)
+    if encoder.architecture != ENCODER_ARCH or not parts:
+        raise refuse(encoder, "is no encoder of pictures or recordings (mmproj).", WRONG_ENCODER)
     ours = target.metadata.get(f"{TARGET_ARCH}.embedding_length")
-    theirs = metadata.get("clip.vision.projection_dim")
-    if ours != theirs:
-        why = f"it is made for width {theirs}, the target has {ours}"
-        raise BadPair(
-            f"{encoder.path.name} does not belong to {target.path.name}: {why}.", WRONG_ENCODER
-        )
+    for part in parts:
+        if (kind := _kind(encoder, part)) not in KINDS[part]:
+            what = f"is an encoder of the kind {kind[:40]!r}, not Gemma 4's."
+            raise refuse(encoder, what, WRONG_ENCODER)
+        theirs = metadata.get(f"clip.{part}.projection_dim")
+        if ours != theirs:
+            why = f"it is made for width {theirs}, the target has {ours}"
+            raise BadPair(
+                f"{encoder.path.name} does not belong to {target.path.name}: {why}.", WRONG_ENCODER
+            )
     check_encoder_keys(encoder)
-    check_encoder_tensors(encoder, str(kind))
+    for part in parts:
+        CHECKS[part](encoder, _kind(encoder, part))
+
+
+def _kind(encoder: Header, part: str) -> str:
+    # In this order llama.cpp asks for it.
+    names = ("clip.projector_type", f"clip.{part}.projector_type")
+    return next((str(encoder.metadata[name]) for name in names if encoder.metadata.get(name)), "")
 
 
 def what_brings_encoder(name: str, target: Path, catalogue: Catalogue) -> str:
@@ -57,6 +69,24 @@ def what_brings_encoder(name: str, target: Path, catalogue: Catalogue) -> str:
     if entry.encoder is None:
         return f"{EXAMPLE} has one: gemma-mtp pull {EXAMPLE}"
     return f"gemma-mtp pull {entry.name}"
+
+
+def parts_in(encoder: Path) -> list[str]:
+    """Which of "vision" and "audio" an encoder that fits is for; none where it cannot be read."""
+    own = lambda: " ".join(parts_of(gguf.read_header(encoder)))  # noqa: E731
+    try:
+        return remembered([encoder], own, "parts").split()
+    except GemmaMtpError:
+        return []
+
+
+def what_brings_hearing(encoder: Path | None, lacking: str, entry: Entry | None) -> str:
+    """What helps where recordings are not understood, as a hint: `lacking` where an encoder is;
+    "" where they are."""
+    if encoder is not None:
+        return "" if "audio" in parts_in(encoder) else ONLY_PICTURES.format(encoder.name)
+    deaf = entry is not None and entry.encoder is not None and not entry.hears
+    return HEARING if deaf else lacking
 
 
 def encoder_near(target: Path) -> Path | None:

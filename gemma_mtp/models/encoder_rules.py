@@ -1,8 +1,8 @@
-"""What the file of an image encoder may hold: its keys and tensors, as llama.cpp reads them.
+"""What the file of an encoder may hold: its keys, and the tensors of the part that sees.
 
-`encoder_check` asks. libmtmd (tools/mtmd/clip.cpp) ends the whole process over a key of another
-type and over a tensor of another shape, so all that it reads of Gemma 4's encoders is declared
-here. Reads no file.
+`encoder_check` asks; `encoder_sounds` has the tensors of the part that hears. libmtmd
+(tools/mtmd/clip.cpp) ends the whole process over a key of another type and over a tensor of another
+shape, so all that it reads of Gemma 4's encoders is declared. Reads no file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KERNEL_TYPES = ("F32", "F16")  # of patches; llama.cpp unfolds pictures in no ot
 KEYS = (
     Key("general.name", "str"),
     Key("general.description", "str"),
-    Key("clip.has_vision_encoder", "bool", choices=(True,), required=True),
+    Key("clip.has_vision_encoder", "bool"),
     Key("clip.has_audio_encoder", "bool"),
     Key("clip.has_gen_audio_encoder", "bool", choices=(False,)),
     Key("clip.projector_type", "str"),
@@ -38,16 +38,9 @@ KEYS = (
     Key("clip.use_silu", "bool"),
     Key("clip.minicpmv_query_num", "u32"),
     Key("clip.minicpmv_version", "i32"),
-    Key("clip.vision.image_size", "u32", 0, 8192, required=True),
-    Key("clip.vision.patch_size", "u32", 1, 256, required=True),
-    Key("clip.vision.projector.scale_factor", "u32", 1, 64),
-    Key("clip.vision.mm_patch_merge_type", "str"),
-    Key("clip.vision.image_grid_pinpoints", "[i32]"),
-    Key("clip.vision.image_mean", "[f32]"),
-    Key("clip.vision.image_std", "[f32]"),
-    Key("clip.audio.num_mel_bins", "u32", 1, MAX_SIZE),
+    Key("clip.audio.mm_patch_merge_type", "str"),
 )
-# Of the part for pictures and of that for sounds, which is loaded as well; under "clip.PART.".
+# Of either part, and of that for pictures and that for recordings alone; under "clip.PART.".
 PART_KEYS = (
     Key("embedding_length", "u32", 1, MAX_SIZE, required=True),
     Key("feed_forward_length", "u32", 0, MAX_SIZE, required=True),
@@ -59,6 +52,18 @@ PART_KEYS = (
     Key("attention.layer_norm_epsilon", "f32", 0, 1, required=True),
     Key("feature_layer", "[i32]"),
 )
+KEYS_OF = {
+    "vision": (
+        Key("image_size", "u32", 0, 8192, required=True),
+        Key("patch_size", "u32", 1, 256, required=True),
+        Key("projector.scale_factor", "u32", 1, 64),
+        Key("mm_patch_merge_type", "str"),
+        Key("image_grid_pinpoints", "[i32]"),
+        Key("image_mean", "[f32]"),
+        Key("image_std", "[f32]"),
+    ),
+    "audio": (Key("num_mel_bins", "u32", 1, MAX_SIZE, required=True),),
+}
 
 TRANSFORMER = (
     Rule("v.patch_embd.weight", "side side channels width"),
@@ -99,19 +104,36 @@ def check_encoder_keys(header: Header) -> None:
     """Raise `BadPair` for a key that llama.cpp cannot use."""
     metadata = header.metadata
     check_keys(header, KEYS)
-    for part in ("vision", "audio"):
-        if metadata.get(f"clip.has_{part}_encoder"):
-            check_keys(header, PART_KEYS, f"clip.{part}.")
+    for part in parts_of(header):
+        check_keys(header, PART_KEYS + KEYS_OF[part], f"clip.{part}.")
+        _check_heads(header, part)
     if metadata.get("clip.use_gelu") and metadata.get("clip.use_silu"):
         raise refuse(header, "asks for two activations at once.")
-    for name in ("image_mean", "image_std"):
+    for name in ("image_mean", "image_std") if "vision" in parts_of(header) else ():
         values = metadata.get(f"clip.vision.{name}") or []
         good = [v for v in values if isfinite(v) and (v > 0 or name == "image_mean")]
         if len(values) != CHANNELS or values != good:
             raise refuse(header, f"has an unusable {name}.")
 
 
-def check_encoder_tensors(header: Header, kind: str) -> None:
+def parts_of(header: Header) -> list[str]:
+    """Which parts an encoder has: vision, audio or both."""
+    return [part for part in KEYS_OF if header.metadata.get(f"clip.has_{part}_encoder") is True]
+
+
+def _check_heads(header: Header, part: str) -> None:
+    """The size of a head is told twice: llama.cpp believes either."""
+    heads, width, size = (
+        header.metadata.get(f"clip.{part}.{name}", 0)
+        for name in ("attention.head_count", "embedding_length", "attention.head_dim")
+    )
+    if size and heads and heads * size != width:
+        raise refuse(
+            header, f"has heads of {size} numbers, {heads} of them for a width of {width}."
+        )
+
+
+def check_pictures(header: Header, kind: str) -> None:
     """Raise `BadPair` for a tensor that the part for pictures lacks, or has in a wrong form.
     `check_encoder_keys` was asked before."""
     sizes = _sizes(header, kind)

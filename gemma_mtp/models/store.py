@@ -30,7 +30,12 @@ from gemma_mtp.models.catalogue import Catalogue, Entry
 from gemma_mtp.models.check_cache import check_once
 from gemma_mtp.models.converted_drafter import usable
 from gemma_mtp.models.drafter_search import UNCONVERTED, Found, find_drafter, find_rival
-from gemma_mtp.models.encoder_check import encoder_near, fits, what_brings_encoder
+from gemma_mtp.models.encoder_check import (
+    encoder_near,
+    fits,
+    what_brings_encoder,
+    what_brings_hearing,
+)
 from gemma_mtp.models.pair_record import ready_files
 from gemma_mtp.models.presets import Kept
 from gemma_mtp.models.typed_names import Meant
@@ -212,7 +217,9 @@ class Store:
         lacking = (
             "" if found.encoder else what_brings_encoder(found.name, found.target, self.catalogue)
         )
-        pair = replace(found, sampling=self.recommended(found.name), no_encoder=lacking)
+        silent = what_brings_hearing(found.encoder, lacking, self.catalogue.find(found.name))
+        usual = self.recommended(found.name)
+        pair = replace(found, sampling=usual, no_encoder=lacking, no_audio=silent)
         self._drafters.pop(pair.name, None)
         if drafter is not None:
             drafter = _absolute(drafter)

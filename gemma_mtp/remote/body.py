@@ -7,8 +7,9 @@ from base64 import b64encode
 from typing import Any
 
 from gemma_mtp.api import (
+    Audio,
     Grammar,
-    Image,
+    Media,
     Message,
     Part,
     Request,
@@ -90,7 +91,7 @@ def _said(message: Message, kind: Kind) -> list[dict[str, Any]]:
     if results:
         return [{"role": "tool", "tool_call_id": r.id, "content": r.text} for r in results]
     said: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.images:
+    if message.media:
         said["content"] = [*map(_part, message.parts)]
     if message.calls:
         said |= {"content": message.content or None, "tool_calls": [*map(_call, message.calls)]}
@@ -101,9 +102,13 @@ def _said(message: Message, kind: Kind) -> list[dict[str, Any]]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    """A part of a message that shows pictures."""
-    if isinstance(part, Image):
-        url = f"data:{part.media_type};base64,{b64encode(part.data).decode()}"
+    """A part of a message that is more than text."""
+    if isinstance(part, Media):
+        data = b64encode(part.data).decode()
+        if isinstance(part, Audio):
+            form = part.media_type.removeprefix("audio/").replace("mpeg", "mp3")
+            return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+        url = f"data:{part.media_type};base64,{data}"
         return {"type": "image_url", "image_url": {"url": url}}
     return {"type": "text", "text": getattr(part, "text", "")}
 

@@ -49,6 +49,7 @@ class RemotePair:
             drafter_parameters=0,
             server=server.address,
             images=True,  # which the server knows, and says of a request
+            audio=True,
         )
 
     @property

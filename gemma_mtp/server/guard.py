@@ -164,7 +164,10 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
 
 
 def _as_json(scope: Scope) -> Scope:
-    """Every body is JSON, whatever is said about it: curl calls what it sends a form."""
+    """Every body is JSON, whatever is said about it, as curl calls what it sends a form; but for a
+    form with files."""
+    if Headers(scope=scope).get("content-type", "").startswith("multipart/form-data"):
+        return scope
     others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
     return {**scope, "headers": [*others, (b"content-type", b"application/json")]}
 

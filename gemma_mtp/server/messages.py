@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gemma_mtp.api import Image, Message, Part, Text, Thought
-from gemma_mtp.server import pictures
+from gemma_mtp.api import Media, Message, Part, Text, Thought
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.media import PARTS, media_of
 
 Content = str | list[dict[str, Any]] | None
 """What a message says: text, or a list of parts."""
@@ -37,21 +37,21 @@ def texts_of(content: Content, field: str, dropped: Sequence[str] = ()) -> list[
 
 
 def parts_of(content: Content, field: str) -> tuple[Part, ...]:
-    """What a message of the user says: texts, each on lines of its own, and pictures.
+    """What a message of the user says: texts, each on lines of its own, pictures and recordings.
 
-    Raises Unsupported for what is neither.
+    Raises Unsupported for anything else.
     """
     if not isinstance(content, list):
         return (Text(text_of(content, field)),)
     return tuple(beside(part_of(part, f"{field}.{n}") for n, part in enumerate(content)))
 
 
-def part_of(part: Any, field: str, role: str = "user") -> Text | Image:
-    """A part of what the user says, or of what another role does, which shows no pictures. Raises
+def part_of(part: Any, field: str, role: str = "user") -> Text | Media:
+    """A part of what the user says, or of what another role does, which is text alone. Raises
     as `parts_of` does."""
     found = _object(part, field)
-    if role == "user" and str(found.get("type")) in pictures.KINDS:
-        return pictures.picture_of(found, field)
+    if role == "user" and str(found.get("type")) in PARTS:
+        return media_of(found, field)
     return Text(_text(found, field))
 
 
@@ -121,6 +121,7 @@ def _text(part: dict[str, Any], field: str) -> str:
         return str(part["text"])
     if any(tool in kind for tool in _TOOLS):
         raise Unsupported(f"{field}.type", f"is {kind}: tool calls are not supported yet")
-    if kind in pictures.KINDS:
-        raise Unsupported(f"{field}.type", f"is {kind}: pictures belong to what the user says")
-    raise Unsupported(f"{field}.type", f"is {kind}: only text and pictures are supported yet")
+    if kind in PARTS:
+        what = f"is {kind}: {PARTS[kind].noun}s belong to what the user says"
+        raise Unsupported(f"{field}.type", what)
+    raise Unsupported(f"{field}.type", f"is {kind}: text, pictures and recordings are understood")

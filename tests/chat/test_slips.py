@@ -117,7 +117,7 @@ ANSWERS = {
     "/stop": "There is no command /stop. Ctrl-C stops a reply",
     "/format json": "Answers are JSON.\n",
     "/image pic.png": "attached: [picture pic.png 4x3], 100 tokens of 8192\n",
-    "/audio a.wav": "There is no command /audio. /file attaches text files and pictures; sound",
+    "/video a.mp4": "There is no command /video. /image shows pictures to the model, /audio plays",
     # Slips of the fingers.
     "/claer": "There is no command /claer; did you mean /clear?\n",
     "/regne": "There is no command /regne; did you mean /regen?\n",

@@ -17,6 +17,7 @@ pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
 from support.drawn import png
 from support.mcp_config import write_config
+from support.sounds import wav
 from support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 
 from gemma_mtp.chat.verbs.model import SHOWN
@@ -222,6 +223,7 @@ def test_files(start: Start, tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"This is {name}.\n")
     (tmp_path / "c.png").write_bytes(b"\x89PNG\0")
     (tmp_path / "d.png").write_bytes(png())
+    (tmp_path / "e.wav").write_bytes(wav(2))
     me = start()
     me.sees("hi", "Hello there.")
     me.sees(f"/file {tmp_path}/*.txt", "attached:", "a.txt, 3 tokens of 8192", "b.txt, 3 tokens")
@@ -233,6 +235,8 @@ def test_files(start: Start, tmp_path: Path) -> None:
     me.sees("/file none", "Nothing is attached.")
     me.sees(f"/image {tmp_path}/d.png", "attached: [picture d.png 4x3], 100 tokens of 8192")
     me.sees("/image none", "Nothing is attached.")
+    me.sees(f"/audio {tmp_path}/e.wav", "attached: [recording e.wav 0:02], 100 tokens of 8192")
+    me.sees("/audio none", "Nothing is attached.")
     me.sees("/read", "/read needs a path.")
     me.sees(f"/read {tmp_path}/missing.txt", "cannot be read")
     me.sees(f"/file {tmp_path}/b.txt", "attached:")

@@ -14,9 +14,10 @@ from support.drawn import address, png
 from support.fakes import FakeEngine, FakeEnvironment, invoke
 
 from gemma_mtp.api import Image, Message, PairFiles, Text
-from gemma_mtp.cli import fetch_encoder
+from gemma_mtp.cli import fetch_encoder, find_pair
 from gemma_mtp.cli.fetch_encoder import with_encoder
 from gemma_mtp.errors import ModelNotAvailable
+from gemma_mtp.files.media import PICTURE, Kind
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store
 from gemma_mtp.options import Options
@@ -65,7 +66,7 @@ def test_a_picture_needs_no_prompt() -> None:
         (["--image", ""], 2, "The name of a file is missing: it is empty."),
         (["--image", "https://a.org/b.png"], 2, "https://a.org/b.png is an address, not a file."),
         (["-f", "https://a.org/b.txt"], 2, "https://a.org/b.txt is an address, not a file."),
-        (["--image", "-"], 2, "- cannot be read: No such file or directory."),
+        (["--image", "-"], 2, "- names no file.\n  /dev/stdin names what is piped in, ./- a file"),
         (["-f", "cat.png"], 2, "cat.png is a picture.\n  --image FILE shows it to the model."),
         (["--batch", "b.jsonl", "--image", "cat.png"], 2, "With --batch, the prompts are those"),
         (["--mmproj", "e.gguf"], 2, "There is no option --mmproj.\n  An mmproj-*.gguf in the fol"),
@@ -87,7 +88,8 @@ def test_a_picture_that_is_piped_in_is_no_prompt() -> None:
     outcome = invoke("run", "tiny", "What?", stdin=DATA)
     assert (outcome.status, outcome.stdout) == (2, "")
     assert outcome.stderr == (
-        "gemma-mtp: What was piped in is a picture.\n  --image FILE shows one, from a file.\n"
+        "gemma-mtp: What was piped in is a picture.\n"
+        "  --image FILE shows one, from a file, or from /dev/stdin.\n"
     )
 
 
@@ -117,7 +119,7 @@ def test_a_plain_line_of_a_batch_names_files() -> None:
     assert [answer["error"]["message"] for answer in answers if "error" in answer] == [
         "images must be a list.",
         "nope.png cannot be read: No such file or directory.",
-        "images belong to a message of the user, and the last one is none.",
+        "images: pictures belong to a message of the user, and the last one is none.",
     ]
 
 
@@ -151,7 +153,8 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(
             "gemma_mtp.cli.pull.show_pull", lambda env, name: env.pulled.append(name)
         )
-        return with_encoder(env, env.pair, Options(**options)), said.getvalue()  # type: ignore[arg-type]
+        pair = with_encoder(env, env.pair, Options(**options), [PICTURE])  # type: ignore[arg-type]
+        return pair, said.getvalue()
 
     return ask
 
@@ -194,12 +197,15 @@ def test_a_chat_that_begins_with_a_picture_is_offered_it(monkeypatch: pytest.Mon
     env = FakeEnvironment(FakeEngine())
     asked: list[str] = []
 
-    def with_encoder(files: PairFiles, options: Options) -> PairFiles:
-        asked.append(files.name)
+    def offered(
+        env: FakeEnvironment, files: PairFiles, options: Options, kinds: list[Kind]
+    ) -> PairFiles:
+        asked.append(" ".join([files.name, *(kind.noun for kind in kinds)]))
         return files
 
-    monkeypatch.setattr(env, "with_encoder", with_encoder)
+    monkeypatch.setattr(find_pair, "with_encoder", offered)
     _files(env, "tiny", Options(), Beginning())
     assert not asked
-    _files(env, "tiny", Options(), Beginning(images=[Path("cat.png")]))
-    assert asked == ["tiny"]
+    _files(env, "tiny", Options(), Beginning(images=["cat.png"]))
+    _files(env, "tiny", Options(), Beginning(audio=["memo.wav"]))
+    assert asked == ["tiny picture", "tiny recording"]

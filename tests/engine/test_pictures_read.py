@@ -32,10 +32,10 @@ from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.loading import load
 from gemma_mtp.errors import BadPair, DoesNotFit, UsageError
-from gemma_mtp.llama import media
+from gemma_mtp.llama import mtmd
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.loaded_pair import LoadedPair
-from gemma_mtp.llama.media import ImageEncoder, Picture
+from gemma_mtp.llama.media import Embedded, Encoder
 
 WIDTH = 448  # of the built-in target's embeddings
 CAT, DOG = picture(200, 150), picture(120, 90, seed=5)
@@ -144,7 +144,7 @@ def test_another_picture_in_its_place_is_read(engine: Engine) -> None:
 
 def test_a_picture_is_encoded_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     reply(engine, ask(says("What is ", CAT, "?")))
-    monkeypatch.setattr(ImageEncoder, "_encode", lambda *args: 1 / 0)
+    monkeypatch.setattr(Encoder, "_encode", lambda *args: 1 / 0)
     reply(engine, ask(says("Now, what is ", CAT, "? And ", CAT, "?")))
 
 
@@ -152,13 +152,13 @@ def test_a_reply_is_stopped_while_a_picture_is_encoded(
     engine: Engine, fresh: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancel = threading.Event()
-    encode = ImageEncoder._encode
+    encode = Encoder._encode
 
-    def stop(self: ImageEncoder, seen: Picture) -> Row:
+    def stop(self: Encoder, seen: Embedded) -> Row:
         cancel.set()
         return encode(self, seen)
 
-    monkeypatch.setattr(ImageEncoder, "_encode", stop)
+    monkeypatch.setattr(Encoder, "_encode", stop)
     request = ask(says("What is ", CAT, "?"))
     *_, end = engine.reply(request, cancel)
     assert isinstance(end, End)
@@ -237,7 +237,7 @@ def test_a_chat_of_text_never_loads_the_encoder(engine: Engine) -> None:
 
 
 def test_counting_does_not_run_the_encoder(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ImageEncoder, "_encode", lambda *args: 1 / 0)
+    monkeypatch.setattr(Encoder, "_encode", lambda *args: 1 / 0)
     count = engine.count(ask(ASKED))
     monkeypatch.undo()
     assert reply(engine, ask(ASKED)).stats.prompt_tokens == count
@@ -247,7 +247,7 @@ def test_where_each_position_looks_back_only_a_picture_is_read_in_pieces(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As E2B and E4B read them: the rows are the same, whatever the pieces."""
-    monkeypatch.setattr(ImageEncoder, "attends_both_ways", False)
+    monkeypatch.setattr(mtmd.library(), "mtmd_decode_use_non_causal", lambda *given: False)
     rows = []
     for piece in (64, 512):
         engine.cache.rewind(0)
@@ -344,7 +344,7 @@ def test_a_template_without_a_system_turn_keeps_the_picture(tmp_path: Path) -> N
     system = Message.text("system", "Be brief.")
     for said in (says(CAT, " What?"), says("What is ", CAT)):
         pieces = engine.prompts.pieces(ask(system, said))
-        text = "".join("(cat)" if piece.image else piece.text for piece in pieces)
+        text = "".join("(cat)" if piece.medium else piece.text for piece in pieces)
         assert "user\nBe brief.\n\n" in text
         assert "<|image>(cat)<image|>" in text
         assert engine.prompts.of(ask(system, said)).has_others
@@ -353,12 +353,9 @@ def test_a_template_without_a_system_turn_keeps_the_picture(tmp_path: Path) -> N
 
 def test_a_template_that_takes_messages_apart_has_no_place_for_pictures(tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path / "mmproj.gguf", WIDTH)
-    source = (
-        "{{ bos_token }}{% for m in messages %}{{ m.content[:3] }}{{ m.content[3:] | upper }}"
-        "{% endfor %}"
-    )
+    source = "{{ bos_token }}{% for m in messages %}{{ m.content | replace('.', ';') }}{% endfor %}"
     engine = new_engine(replace(with_template(tmp_path, source), encoder=encoder))
-    with pytest.raises(BadPair, match="pictures have no place"):
+    with pytest.raises(BadPair, match="pictures and recordings have no place"):
         engine.count(ask(says("What is ", CAT, "? Tell me.")))
     engine.close()
 
@@ -386,10 +383,10 @@ def test_a_photograph_is_seen_upright(
     seen = np.random.default_rng(1).integers(0, 255, (96, 132, 3)).astype(np.uint8)
     turned = upright(seen)
     wanted = encoder.rows(
-        encoder.picture(png(turned.tobytes(), turned.shape[1], turned.shape[0]), "")
+        *encoder.segments(Image(png(turned.tobytes(), turned.shape[1], turned.shape[0]), ""), "")
     )
-    monkeypatch.setattr(media, "turn_of", lambda data: turn)
-    found = encoder.rows(encoder.picture(png(seen.tobytes(), 132, 96), ""))
+    monkeypatch.setattr(mtmd, "turn_of", lambda data: turn)
+    found = encoder.rows(*encoder.segments(Image(png(seen.tobytes(), 132, 96), ""), ""))
     assert np.array_equal(found, wanted)
 
 
@@ -407,8 +404,8 @@ def test_an_encoder_is_not_freed_while_another_thread_counts_positions(
         assert encoder.is_loaded
         return bitmap
 
-    monkeypatch.setattr(media, "_upright", seen)
-    assert encoder.picture(CAT, "").positions > 0
+    monkeypatch.setattr(mtmd, "_upright", seen)
+    assert encoder.segments(Image(CAT, ""), "")[0].positions > 0
     freeing.join()
     assert not encoder.is_loaded
 
@@ -459,7 +456,7 @@ def test_an_encoder_of_another_model_is_refused_and_text_goes_on(tmp_path: Path)
     other = write_encoder(tmp_path / "mmproj.gguf", 512)
     for path in (other, TINY.target, tmp_path / "gone.gguf"):
         engine = new_engine(replace(TINY, encoder=path))
-        with pytest.raises(BadPair, match=r"llama\.cpp cannot load the image encoder"):
+        with pytest.raises(BadPair, match=r"llama\.cpp cannot load the encoder"):
             reply(engine, ask(ASKED))
         reply(engine, ask(says("Hello."), max_tokens=3))
         engine.close()

@@ -15,10 +15,11 @@ import pytest
 from support.drawn import png
 from support.fakes import FakeEngine, Script
 from support.serving import FakeEngines, serving
+from support.sounds import flac, wav
 
 import gemma_mtp
 from gemma_mtp import GemmaMtpError
-from gemma_mtp.api import Image, Message, Text, ToolChoice
+from gemma_mtp.api import Audio, Image, Message, Text, ToolChoice
 from gemma_mtp.library import Model, Tool
 from gemma_mtp.library.forms import declared, schema_of
 from gemma_mtp.models import presets
@@ -285,7 +286,7 @@ def test_pictures_are_shown_with_the_last_message(tmp_path: Path) -> None:
     for images, said in (
         ([b"text"], "This is no picture"),
         (["nope.png"], "nope.png cannot be read"),
-        ([7], "An image is the path of a file or its bytes, not 7"),
+        ([7], "A picture is the path of a file or its bytes, not 7"),
     ):
         with pytest.raises(GemmaMtpError, match=said):
             gemma.chat("What?", images=images)
@@ -293,5 +294,18 @@ def test_pictures_are_shown_with_the_last_message(tmp_path: Path) -> None:
         with pytest.raises(GemmaMtpError, match="images must be a list"):
             gemma.chat("What?", images=one)  # type: ignore[arg-type]
     assert len(repr(first)) < 3000  # what is printed has no bytes of pictures
-    with pytest.raises(GemmaMtpError, match="images belong to a message of the user"):
+    with pytest.raises(GemmaMtpError, match="images: pictures belong to a message of the user"):
         gemma.chat(first.messages, images=[data])
+
+
+def test_recordings_are_played_behind_the_text_of_the_last_message(tmp_path: Path) -> None:
+    (tmp_path / "memo.wav").write_bytes(wav())
+    gemma, engine = model()
+    gemma.chat("What?", audio=[tmp_path / "memo.wav", flac()], images=[png()])
+    named = Audio(wav(), "audio/wav", str(tmp_path / "memo.wav"))
+    shown, heard = Image(png(), "image/png"), Audio(flac(), "audio/flac")
+    assert engine.requests[-1].messages == (Message("user", (shown, Text("What?"), named, heard)),)
+    with pytest.raises(GemmaMtpError, match=r'audio must be a list, as in audio=\["memo\.wav"\]'):
+        gemma.chat("What?", audio="memo.wav")  # type: ignore[arg-type]
+    with pytest.raises(GemmaMtpError, match="audio: recordings belong to a message of the user"):
+        gemma.chat([{"role": "assistant", "content": "Yes."}], audio=[wav()])

@@ -13,6 +13,7 @@ from support.pairs import TINY
 from gemma_mtp.errors import BadPair
 from gemma_mtp.models import gguf
 from gemma_mtp.models.encoder_check import check_encoder, encoder_near, fits
+from gemma_mtp.models.encoder_rules import parts_of
 from gemma_mtp.models.gguf_header import Header, TensorInfo
 
 WIDTH = 448  # of the built-in target's embeddings
@@ -40,7 +41,30 @@ OF_A_TRANSFORMER: list[tuple[str, str, object]] = [
     ("clip.vision.attention.head_count_kv", "u32", 1),
     ("clip.vision.feed_forward_length", "u32", 31),
     ("clip.vision.block_count", "u32", 2),
+    ("clip.vision.attention.head_dim", "u32", 24),
 ]
+OF_SOUND: list[tuple[str, str, object]] = [
+    ("clip.has_audio_encoder", "u32", 1),
+    ("clip.audio.projector_type", "str", "gemma3na"),
+    ("clip.audio.projection_dim", "u32", 449),
+    ("clip.audio.num_mel_bins", "u32", 0),
+    ("clip.audio.num_mel_bins", "i32", 128),
+    ("clip.audio.attention.layer_norm_epsilon", "f64", 1e-6),
+    ("clip.audio.mm_patch_merge_type", "bool", True),
+    ("clip.audio.feature_layer", "[f32]", [1.0]),
+    ("clip.projector_type", "str", "gemma4v"),
+]
+OF_A_CONFORMER: list[tuple[str, str, object]] = [
+    ("clip.audio.num_mel_bins", "u32", 64),
+    ("clip.audio.num_mel_bins", "u32", 512),
+    ("clip.audio.attention.head_count", "u32", 0),
+    ("clip.audio.attention.head_count", "u32", 24),
+    ("clip.audio.attention.head_dim", "u32", 24),
+    ("clip.audio.embedding_length", "u32", 26),
+    ("clip.audio.feed_forward_length", "u32", 31),
+    ("clip.audio.block_count", "u32", 2),
+]
+SOUNDS = ["gemma4a", "gemma4ua"]
 
 
 def header(folder: Path, kind: str) -> Header:
@@ -55,6 +79,42 @@ def test_keys_of_another_type_or_beyond_their_range(tmp_path: Path, kind: str) -
         metadata, types = sound.metadata | {name: value}, sound.types | {name: found}
         with pytest.raises(BadPair):
             check_encoder(TARGET, replace(sound, metadata=metadata, types=types))
+
+
+def sounds(folder: Path, kind: str) -> Header:
+    return gguf.read_header(write_encoder(folder / "mmproj.gguf", WIDTH, "", sound=kind))
+
+
+@pytest.mark.parametrize("kind", SOUNDS)
+def test_keys_of_what_hears(tmp_path: Path, kind: str) -> None:
+    sound = sounds(tmp_path, kind)
+    check_encoder(TARGET, sound)
+    assert parts_of(sound) == ["audio"]
+    for name, found, value in OF_SOUND + (OF_A_CONFORMER if kind == "gemma4a" else []):
+        metadata, types = sound.metadata | {name: value}, sound.types | {name: found}
+        with pytest.raises(BadPair):
+            check_encoder(TARGET, replace(sound, metadata=metadata, types=types))
+
+
+@pytest.mark.parametrize("kind", SOUNDS)
+def test_each_tensor_of_what_hears(tmp_path: Path, kind: str) -> None:
+    sound = sounds(tmp_path, kind)
+    optional = ("conv1d.0.norm", "conv1d.1.norm", "post_norm", "out.bias")
+    for name, tensor in sound.tensors.items():
+        others = {key: value for key, value in sound.tensors.items() if key != name}
+        wrong = [
+            replace(tensor, shape=(*tensor.shape[:-1], tensor.shape[-1] * 2 + 1)),
+            replace(tensor, shape=(tensor.shape[0] * 2, *tensor.shape[1:])),
+            replace(tensor, type="Q8_K"),
+        ]
+        if "conv" in name and "pw" not in name:
+            wrong.append(replace(tensor, type="Q8_0"))
+        for each in wrong:
+            with pytest.raises(BadPair):
+                check_encoder(TARGET, replace(sound, tensors=others | {name: each}))
+        if not any(part in name for part in optional):
+            with pytest.raises(BadPair):
+                check_encoder(TARGET, replace(sound, tensors=others))
 
 
 @pytest.mark.parametrize(
@@ -98,24 +158,11 @@ def test_a_bad_one_beside_a_model_is_passed_over(tmp_path: Path, home: Path) -> 
 
 
 def test_what_real_encoders_have_besides_is_taken(tmp_path: Path) -> None:
-    sounds: dict[str, object] = {
-        "clip.has_audio_encoder": True,
-        "clip.audio.projector_type": "gemma4ua",
-        "clip.audio.num_mel_bins": 640,
-        "clip.audio.attention.layer_norm_epsilon": 1e-6,
-        "clip.audio.embedding_length": 640,
-        "clip.audio.projection_dim": WIDTH,
-        **{f"clip.audio.{n}": 0 for n in ("feed_forward_length", "block_count")},
-        "clip.audio.attention.head_count": 0,
-    }
-    types = {
-        name: {bool: "bool", str: "str", int: "u32", float: "f32"}[type(value)]
-        for name, value in sounds.items()
-    }
-    unified = header(tmp_path, "gemma4uv")
-    assert unified.tensors["v.position_embd.weight"].shape == (WIDTH, 1120, 2)
-    both = replace(unified, metadata=unified.metadata | sounds, types=unified.types | types)
-    check_encoder(TARGET, both)
+    for sight, sound_kind in (("gemma4v", "gemma4a"), ("gemma4uv", "gemma4ua")):
+        place = tmp_path / "both.gguf"
+        both = gguf.read_header(write_encoder(place, WIDTH, sight, sound=sound_kind))
+        check_encoder(TARGET, both)
+        assert parts_of(both) == ["vision", "audio"]
 
     sound = header(tmp_path, "gemma4v")
     norm = sound.tensors["v.blk.0.ln1.weight"]

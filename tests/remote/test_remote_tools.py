@@ -7,10 +7,12 @@ import threading
 from typing import Any
 
 import pytest
-from support.drawn import address, gif
+from support.drawn import address, base64_of, gif
 from support.openai_server import OpenAIServer, piece, running
+from support.sounds import mp3
 
 from gemma_mtp.api import (
+    Audio,
     End,
     Event,
     Image,
@@ -192,16 +194,20 @@ def test_arguments_that_are_no_object(finish: str) -> None:
         assert "called weather with arguments that are no JSON object" in end.warning
 
 
-def test_pictures_are_sent_in_openai_s_form() -> None:
+def test_pictures_and_recordings_are_sent_in_openai_s_form() -> None:
     server = OpenAIServer()
     server.stream = [piece("A cat.", finish="stop")]
     with running(server):
-        request = Request((Message("user", (Image(gif(1, 1), "image/gif"), Text("What?"))),))
+        heard = Audio(mp3(0.5), "audio/mpeg")
+        parts = (Image(gif(1, 1), "image/gif"), Text("What?"), heard)
+        request = Request((Message("user", parts),))
         found = Server(server.address)
         [*RemotePair(found, found.models()[0]).reply(request, threading.Event())]
     image = {"type": "image_url", "image_url": {"url": address(gif(1, 1), "image/gif")}}
     text = {"type": "text", "text": "What?"}
-    assert server.last["messages"] == [{"role": "user", "content": [image, text]}]
+    audio = {"type": "input_audio"}
+    audio |= {"input_audio": {"data": base64_of(mp3(0.5)), "format": "mp3"}}
+    assert server.last["messages"] == [{"role": "user", "content": [image, text, audio]}]
 
 
 def test_a_server_without_tools_says_so() -> None:

@@ -258,7 +258,8 @@ def test_a_path_that_is_none(url: str) -> None:
     ("method", "path", "said"),
     [
         ("POST", "embeddings", "makes no embeddings"),
-        ("POST", "audio/transcriptions", "reads none"),
+        ("POST", "audio/speech", "makes no recordings"),
+        ("POST", "audio/translations", "a chat can be asked for one"),
         ("POST", "images/generations", "makes no images"),
         ("GET", "files", "has no files"),
         ("GET", "responses/resp_1", "keeps nothing of an answer"),

@@ -152,8 +152,8 @@ def test_what_is_no_picture_is_refused_by_name(
         ),
         (
             "/v1/chat/completions",
-            {"content": [{"type": "input_audio", "input_audio": {}}]},
-            "messages.0.content.0.type is input_audio: only text and pictures are supported yet.",
+            {"content": [{"type": "video_url", "video_url": {}}]},
+            "messages.0.content.0.type is video_url: text, pictures and recordings are understood.",
         ),
         (
             "/api/chat",

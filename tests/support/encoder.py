@@ -1,5 +1,5 @@
-"""Image encoders with random weights, of the two kinds that Gemma 4 has: what they see is noise,
-but llama.cpp reads and runs them as it does the real ones.
+"""Encoders with random weights, of the kinds that Gemma 4 has: what they see and hear is noise, but
+llama.cpp reads and runs them as it does the real ones.
 
 Pictures to show them are made here, too.
 """
@@ -19,37 +19,34 @@ SIDE = PATCH * POOLED  # pixels of a side of what one token stands for
 WIDTH, HEADS, LAYERS, FEED_FORWARD = 24, 2, 1, 32
 PLACES = 4096  # patches of a side that a picture may have
 UNIFIED_PLACES = 1120  # the same, of parts of SIDE pixels: as many as 12B's encoder has
+MEL_BINS, CHANNELS, OUTPUT = 32, (4, 3), 20  # of what hears by a transformer
+FRAME = 640  # samples of a position, where there is none
 F32 = 0  # number of a type of ggml's
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def write_encoder(path: Path, target_width: int, kind: str = "gemma4v", seed: int = 7) -> Path:
+def write_encoder(
+    path: Path, target_width: int, kind: str = "gemma4v", seed: int = 7, sound: str = ""
+) -> Path:
     """An encoder for a target with embeddings of `target_width` numbers.
 
-    `kind` gemma4v is a small transformer, as of most models; gemma4uv none, as of 12B.
+    `kind` gemma4v is a small transformer, as of most models; gemma4uv none, as of 12B. `sound` is
+    likewise gemma4a or gemma4ua, for recordings. Either may be "": then there is no such part.
     """
-    unified = kind == "gemma4uv"
-    shapes = _unified(target_width) if unified else _transformer(target_width)
     metadata: Metadata = {
         "general.architecture": "clip",
         "general.type": "mmproj",
-        "general.name": "random image encoder",
-        "clip.has_vision_encoder": True,
-        "clip.vision.projector_type": kind,
-        "clip.vision.image_size": 224,
-        "clip.vision.patch_size": PATCH,
-        "clip.vision.embedding_length": target_width if unified else WIDTH,
-        "clip.vision.feed_forward_length": 0 if unified else FEED_FORWARD,
-        "clip.vision.block_count": 0 if unified else LAYERS,
-        "clip.vision.attention.head_count": 0 if unified else HEADS,
-        "clip.vision.attention.layer_norm_epsilon": 1e-6,
-        "clip.vision.projection_dim": target_width,
-        "clip.vision.projector.scale_factor": POOLED,
-        "clip.vision.image_mean": [0.0, 0.0, 0.0],
-        "clip.vision.image_std": [1.0, 1.0, 1.0],
+        "general.name": "random encoder",
         "clip.use_gelu": True,
     }
+    shapes: Shapes = {}
+    if kind:
+        shapes |= _unified(target_width) if kind == "gemma4uv" else _transformer(target_width)
+        metadata |= _seeing(target_width, kind)
+    if sound:
+        shapes |= _conformer(target_width) if sound == "gemma4a" else _waves(target_width)
+        metadata |= _hearing(target_width, sound)
     random = np.random.default_rng(seed)
     tensors: Tensors = {name: (shape, F32) for name, shape in shapes.items()}
     with path.open("wb") as file:
@@ -63,6 +60,40 @@ def write_encoder(path: Path, target_width: int, kind: str = "gemma4v", seed: in
             data = values.astype("<f4").tobytes()
             file.write(data + bytes(padded(len(data)) - len(data)))
     return path
+
+
+def _seeing(target_width: int, kind: str) -> Metadata:
+    unified = kind == "gemma4uv"
+    return {
+        "clip.has_vision_encoder": True,
+        "clip.vision.projector_type": kind,
+        "clip.vision.image_size": 224,
+        "clip.vision.patch_size": PATCH,
+        "clip.vision.embedding_length": target_width if unified else WIDTH,
+        "clip.vision.feed_forward_length": 0 if unified else FEED_FORWARD,
+        "clip.vision.block_count": 0 if unified else LAYERS,
+        "clip.vision.attention.head_count": 0 if unified else HEADS,
+        "clip.vision.attention.layer_norm_epsilon": 1e-6,
+        "clip.vision.projection_dim": target_width,
+        "clip.vision.projector.scale_factor": POOLED,
+        "clip.vision.image_mean": [0.0, 0.0, 0.0],
+        "clip.vision.image_std": [1.0, 1.0, 1.0],
+    }
+
+
+def _hearing(target_width: int, kind: str) -> Metadata:
+    waves = kind == "gemma4ua"
+    return {
+        "clip.has_audio_encoder": True,
+        "clip.audio.projector_type": kind,
+        "clip.audio.num_mel_bins": 128 if waves else MEL_BINS,
+        "clip.audio.embedding_length": FRAME if waves else WIDTH,
+        "clip.audio.feed_forward_length": 0 if waves else FEED_FORWARD,
+        "clip.audio.block_count": 0 if waves else LAYERS,
+        "clip.audio.attention.head_count": 0 if waves else HEADS,
+        "clip.audio.attention.layer_norm_epsilon": 1e-6,
+        "clip.audio.projection_dim": target_width,
+    }
 
 
 def _transformer(target_width: int) -> Shapes:
@@ -93,6 +124,38 @@ def _unified(target_width: int) -> Shapes:
     for norm, width in ((1, inputs), (2, target_width), (3, target_width)):
         shapes |= {f"v.patch_norm.{norm}.{part}": (width,) for part in ("weight", "bias")}
     return shapes
+
+
+def _conformer(target_width: int) -> Shapes:
+    first, second = CHANNELS
+    shapes: Shapes = {
+        "a.conv1d.0.weight": (3, 3, 1, first),
+        "a.conv1d.0.norm.weight": (first,),
+        "a.conv1d.1.weight": (3, 3, first, second),
+        "a.conv1d.1.norm.weight": (second,),
+        "a.input_projection.weight": (MEL_BINS // 4 * second, WIDTH),
+        "a.pre_encode.out.weight": (WIDTH, OUTPUT),
+        "a.pre_encode.out.bias": (OUTPUT,),
+        "mm.a.input_projection.weight": (OUTPUT, target_width),
+    }
+    norms = ("attn_pre_norm", "attn_post_norm", "ffn_norm", "ffn_post_norm", "ffn_norm_1",
+             "ffn_post_norm_1", "norm_conv", "conv_norm", "ln2")  # fmt: skip
+    for layer in range(LAYERS):
+        at = f"a.blk.{layer}"
+        shapes |= {f"{at}.{norm}.weight": (WIDTH,) for norm in norms}
+        shapes |= {f"{at}.attn_{p}.weight": (WIDTH, WIDTH) for p in ("q", "k", "v", "out", "k_rel")}
+        shapes |= {f"{at}.per_dim_scale.weight": (WIDTH // HEADS,)}
+        for number in ("", "_1"):
+            shapes[f"{at}.ffn_up{number}.weight"] = (WIDTH, FEED_FORWARD)
+            shapes[f"{at}.ffn_down{number}.weight"] = (FEED_FORWARD, WIDTH)
+        shapes[f"{at}.conv_pw1.weight"] = (WIDTH, 2 * WIDTH)
+        shapes[f"{at}.conv_dw.weight"] = (5, WIDTH)
+        shapes[f"{at}.conv_pw2.weight"] = (WIDTH, WIDTH)
+    return shapes
+
+
+def _waves(target_width: int) -> Shapes:
+    return {"mm.a.input_projection.weight": (FRAME, target_width)}
 
 
 def picture(width: int = 100, height: int = 80, seed: int = 1) -> bytes:

@@ -106,6 +106,7 @@ class FakeEngine:
     exact_holds: bool = True
     device_choice: DeviceChoice = ON_CPU_CHOICE
     images: bool = True
+    audio: bool = True
 
     @property
     def info(self) -> PairInfo:
@@ -119,6 +120,7 @@ class FakeEngine:
             "exact_holds": self.exact_holds,
             "device_choice": self.device_choice,
             "images": self.images,
+            "audio": self.audio,
         }
         return PairInfo(self.name, self.context, *sizes, self.plain_reason, **more)
 
@@ -151,11 +153,11 @@ class FakeEngine:
         self.prepared.append(request)
 
     def count(self, request: Request) -> int:
-        """A token for each word, four more for each message, and a hundred for each picture."""
+        """A token for each word, four for each message, a hundred for each picture or recording."""
         request.check()
         if request.prompt is not None:
             return len(request.prompt.split())
-        return sum(len(m.content.split()) + 4 + 100 * len(m.images) for m in request.messages)
+        return sum(len(m.content.split()) + 4 + 100 * len(m.media) for m in request.messages)
 
     def _events(self, script: Script, request: Request, cancel: threading.Event) -> Iterator[Event]:
         prompt = self.count(request)

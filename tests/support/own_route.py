@@ -1,4 +1,4 @@
-"""llama.cpp's own way from messages with pictures to a reply, to compare with ours."""
+"""llama.cpp's own way from messages with pictures and recordings to a reply."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTEXT, BATCH = 2048, 512
 
 
 class OwnRoute:
-    """A target and its image encoder as llama.cpp's programs use them, one token at a time."""
+    """A target and its encoder as llama.cpp's programs use them, one token at a time."""
 
     def __init__(self, target: Path, encoder: Path, most: int = 280) -> None:
         params = llama_cpp.llama_model_default_params()
@@ -34,7 +34,7 @@ class OwnRoute:
         llama_cpp.llama_model_free(self.model)
 
     def chunks(self, text: str, pictures: Sequence[bytes]) -> Any:
-        """The prompt, in which a marker stands for each picture."""
+        """The prompt, in which a marker stands for each picture and recording."""
         bitmaps = (mtmd.mtmd_bitmap_p_ctypes * len(pictures))()
         for number, data in enumerate(pictures):
             buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
@@ -49,7 +49,7 @@ class OwnRoute:
         return chunks
 
     def parts(self, text: str, pictures: Sequence[bytes]) -> list[int | list[int]]:
-        """Its token ids, and for each picture how many positions it takes in a list."""
+        """Its token ids, and in a list how many positions each picture or recording takes."""
         found: list[int | list[int]] = []
         chunks = self.chunks(text, pictures)
         for number in range(mtmd.mtmd_input_chunks_size(chunks)):

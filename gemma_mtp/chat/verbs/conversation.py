@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemma_mtp.chat.keeping import offer_to_keep
-from gemma_mtp.chat.pictures import attach_again
+from gemma_mtp.chat.media import attach_again
 from gemma_mtp.chat.reply import write_turn
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.files import detach_all
@@ -79,7 +79,7 @@ def edit(chat: Chat, rest: str) -> None:
     if text is None or not text.strip():
         chat.note("Nothing was changed.")
         return
-    message = message_of(turn.user.images, text)
+    message = message_of(turn.user.media, text)
     chat.printer.message(shown(message))
     if not write_turn(chat, chat.conversation.without_last().asking(message)):
         hand_back(chat, text)

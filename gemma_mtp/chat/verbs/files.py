@@ -1,26 +1,25 @@
-"""Verbs that put files into messages, texts and pictures; `chat.attachments` reads them."""
+"""Verbs that put files into messages, of text, pictures or sound; `chat.attachments` reads them."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from gemma_mtp.api import Image
+from gemma_mtp.api import Media
 from gemma_mtp.chat.attachments import (
     as_one,
     is_file,
-    is_picture,
     read_any,
     read_each,
     read_files,
     split_words,
 )
-from gemma_mtp.chat.pictures import attach_pictures, in_words
+from gemma_mtp.chat.media import attach_media, in_words
 from gemma_mtp.chat.sending import send
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.conversations.attachments import Attached, Attachment, compose
 from gemma_mtp.errors import UsageError
-from gemma_mtp.files import pictures
+from gemma_mtp.files.media import PICTURE, RECORDING, Kind, kind_of_name
 from gemma_mtp.text import counted
 
 if TYPE_CHECKING:
@@ -39,16 +38,16 @@ _WORD = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|\\.|[^\s\\"'])+""")  # as a shell h
     example="/file notes.md src/*.py",
 )
 def attach(chat: Chat, rest: str) -> None:
-    """Attaches text files and pictures to the next message; patterns such as src/*.py and ~ work.
-    Says how many tokens each has, and names what cannot be read: other binary files, too. Without a
-    path it lists what is attached; /file none takes it away."""
+    """Attaches text files, pictures and recordings to the next message; patterns such as src/*.py
+    and ~ work. Says how many tokens each has, and names what cannot be read: other binary files,
+    too. Without a path it lists what is attached; /file none takes it away."""
     if rest.lower() == "none":
         chat.attached.clear()
     elif rest:
         found, errors = read_each(split_words(rest), chat.note, read_any)
-        if images := [one for one in found if isinstance(one, Image)]:
+        if media := [one for one in found if isinstance(one, Media)]:
             try:
-                attach_pictures(chat, images)
+                attach_media(chat, media)
             except UsageError as refused:
                 errors.append(refused)
         attach_all(chat, [one for one in found if isinstance(one, Attachment)])
@@ -76,14 +75,34 @@ def image(chat: Chat, rest: str) -> None:
     """Attaches pictures to the next message, or sends them at once with the text behind them. A
     path that is dropped onto the window or typed in a message does the same. PNG, JPEG, GIF and BMP
     can be read, by a model whose image encoder is here. /image none takes away what is attached."""
+    _show(chat, rest, PICTURE)
+
+
+@verb(
+    *("audio", "sound", "recording"),
+    group=Group.FILES,
+    argument="[PATH... [TEXT]]",
+    words=None,
+    paths=True,
+    summary="play recordings to the model, with a question or with the next message",
+    example="/audio memo.wav What is said?",
+)
+def audio(chat: Chat, rest: str) -> None:
+    """Attaches recordings to the next message, or sends them at once with the text behind them, as
+    /image does with pictures. WAV, MP3 and FLAC can be read, by a model that has an audio encoder
+    here. /audio none takes away what is attached."""
+    _show(chat, rest, RECORDING)
+
+
+def _show(chat: Chat, rest: str, kind: Kind) -> None:
     if not rest or rest.lower() == "none":
         attach(chat, rest)
         return
     paths, text = _paths_and_text(rest)
-    found, errors = read_each(paths, chat.note, pictures.read)
+    found, errors = read_each(paths, chat.note, kind.read)
     if errors and (text or not found):  # a question is about all of them
         raise as_one(errors)
-    attach_pictures(chat, found)
+    attach_media(chat, found)
     for error in errors:
         chat.failed(error, "")
     _warn_if_too_long(chat)
@@ -98,7 +117,7 @@ def _paths_and_text(rest: str) -> tuple[list[str], str]:
     paths = [rest[:at]] if at else []
     while word := _WORD.match(rest, at):
         path = split_words(word[0].strip())[0]
-        if paths and not is_picture(path):
+        if paths and not kind_of_name(path):
             break
         paths.append(path)
         at = word.end()
@@ -151,7 +170,7 @@ def detach_all(chat: Chat) -> None:
 def _attach(chat: Chat, found: list[Attachment]) -> None:
     described = [_described(chat, one) for one in found]  # raises for what is far too long
     known = {one.name for one in found}
-    others = [one for one in chat.attached if isinstance(one, Image) or one.name not in known]
+    others = [one for one in chat.attached if isinstance(one, Media) or one.name not in known]
     chat.attached[:] = [*others, *found]
     for line in described:
         chat.note(f"attached: {line}")
@@ -170,7 +189,7 @@ def _warn_if_too_long(chat: Chat) -> None:
 
 
 def _described(chat: Chat, one: Attached) -> str:
-    if isinstance(one, Image):
+    if isinstance(one, Media):
         return in_words(chat, one)
     size, tokens = chat.engine.info.context_size, chat.tokens(one.text)
     if tokens is None:

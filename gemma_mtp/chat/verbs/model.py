@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemma_mtp.api import Preset
 from gemma_mtp.chat.loading import introduce
-from gemma_mtp.chat.pictures import tell_of_unseen
+from gemma_mtp.chat.media import tell_of_unseen
 from gemma_mtp.chat.verbs.registry import Group, choose, verb
 from gemma_mtp.chat.verbs.settings import list_parameters
 from gemma_mtp.errors import GemmaMtpError, ModelNotAvailable, NotPulled, UsageError

@@ -24,7 +24,7 @@ _PULL = "gemma-mtp pull NAME, typed in another terminal, fetches a model; then /
 _PAST = "/chats lists saved conversations, /resume takes one up, /export writes this one to a file."
 _FULL = "/stats shows how full the context is, and the speed; /set ctx N sets its size."
 _KEPT = "/set lists the settings of this chat; gemma-mtp config NAME VALUE keeps one for all."
-_FILES = "/file attaches text files and pictures; sound is not supported yet."
+_FILES = "/image shows pictures to the model, /audio plays recordings; films are not read."
 _LINES = '""" before and after it makes a message of several lines; Alt-Enter is a new line.'
 HINTS = {
     **dict.fromkeys(("redo", "again", "resend", "rewrite"), _SENT),
@@ -33,7 +33,7 @@ HINTS = {
     **dict.fromkeys(("history", "log", "messages", "sessions", "conversations", "search"), _PAST),
     **dict.fromkeys(("tokens", "context", "usage", "cost", "speed"), _FULL),
     **dict.fromkeys(("config", "settings", "options", "preferences"), _KEPT),
-    **dict.fromkeys(("audio", "video"), _FILES),
+    **dict.fromkeys(("video", "film", "movie"), _FILES),
     **dict.fromkeys(("multiline", "multi", "ml", "paste"), _LINES),
     "run": "/model NAME switches to another model.",
     "stop": "Ctrl-C stops a reply; /set stop TEXT lets replies end before a text.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gemma_mtp.api import Message, Stats
 from gemma_mtp.chat.context_overflow import warn_when_filling
 from gemma_mtp.chat.keeping import offer_to_keep
-from gemma_mtp.chat.pictures import attach_again, tell_of_unseen
+from gemma_mtp.chat.media import attach_again, tell_of_unseen
 from gemma_mtp.chat.sending import hand_back
 from gemma_mtp.chat.verbs.registry import Group, verb
 from gemma_mtp.chat.verbs.settings import change

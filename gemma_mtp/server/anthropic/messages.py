@@ -8,15 +8,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gemma_mtp.api import Image, Message, Part, Thought, ToolResult
-from gemma_mtp.server import pictures
+from gemma_mtp.api import Media, Message, Part, Thought, ToolResult
 from gemma_mtp.server.errors import Unsupported
+from gemma_mtp.server.media import PARTS, media_of
 from gemma_mtp.server.messages import Content, beside, part_of, text_of
 from gemma_mtp.server.tools import call
 
 FAILED = "Error: "
 """What the model reads before a result that is an error and does not say so itself."""
 
+SILENT = (
+    "is input_audio, which Anthropic's messages do not have: POST /v1/chat/completions takes it"
+)
 BELOW = "(The result is the picture below.)"
 
 
@@ -51,7 +54,7 @@ def _messages(said: Said, field: str) -> list[Message]:
     ]
     found = [_part(block, at, said.role) for block, at in blocks]
     results = tuple(part for part in found if isinstance(part, ToolResult))
-    shown = [image for block, at in blocks for image in _shown(block, at)]
+    shown = [part for block, at in blocks for part in _shown(block, at)]
     rest = (*shown, *beside(part for part in found if not isinstance(part, ToolResult)))
     messages = [Message("tool", results)] if results else []
     return [*messages, Message(said.role, rest)] if rest or not results else messages
@@ -73,19 +76,21 @@ def _part(block: dict[str, Any], field: str, role: str) -> Part:
         return _result(block, field)
     if kind in ("thinking", "tool_use", "tool_result"):
         raise Unsupported(f"{field}.type", f"is {kind}, which is nothing that the {role} says")
+    if kind == "input_audio":
+        raise Unsupported(f"{field}.type", SILENT)
     return part_of(block, field, role)
 
 
-def _shown(block: dict[str, Any], field: str) -> list[Image]:
+def _shown(block: dict[str, Any], field: str) -> list[Media]:
     """The pictures in a result of a tool, which the model is shown as if the user did: its template
     has no place for them in a result."""
     content = block.get("content")
     if block.get("type") != "tool_result" or not isinstance(content, list):
         return []
     return [
-        pictures.picture_of(part, f"{field}.content.{number}")
+        media_of(part, f"{field}.content.{number}")
         for number, part in enumerate(content)
-        if isinstance(part, dict) and part.get("type") in pictures.KINDS
+        if isinstance(part, dict) and part.get("type") in PARTS
     ]
 
 
@@ -95,6 +100,6 @@ def _result(block: dict[str, Any], field: str) -> ToolResult:
         raise Unsupported(f"{field}.tool_use_id", "must say which call this is the result of")
     if not isinstance(content, str | list | None):
         raise Unsupported(f"{field}.content", "must be a text or a list of blocks")
-    text = text_of(content, f"{field}.content", pictures.KINDS) or BELOW * bool(content)
+    text = text_of(content, f"{field}.content", [*PARTS]) or BELOW * bool(content)
     says_so = not block.get("is_error") or "error" in text.lower()
     return ToolResult(name, text if says_so else FAILED + text)

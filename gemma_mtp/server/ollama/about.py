@@ -11,6 +11,7 @@ from typing import Any
 
 from gemma_mtp.api import DEFAULT_CONTEXT
 from gemma_mtp.models import gguf
+from gemma_mtp.models.encoder_check import parts_in
 from gemma_mtp.models.gguf import Header
 from gemma_mtp.models.gguf_header import Count
 from gemma_mtp.models.inventory import StoredFile
@@ -50,12 +51,10 @@ def knows_thinking(header: Header) -> bool:
     return not template.strip() or THINKING in template
 
 
-def capabilities(header: Header, images: bool) -> list[str]:
-    """What can be asked of the model, in the words that clients look for; `images`: there is an
-    image encoder for it."""
-    found = ["completion"]
-    if images:
-        found.append("vision")
+def capabilities(header: Header, encoder: Path | None) -> list[str]:
+    """What can be asked of the model, in the words that clients look for; `encoder` is that of
+    pictures, and perhaps of recordings, if there is one."""
+    found = ["completion", *(parts_in(encoder) if encoder else [])]
     if knows_thinking(header):
         found.append("thinking")
     if TOOLS.search(template_of(header)):

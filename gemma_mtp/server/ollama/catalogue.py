@@ -83,7 +83,7 @@ def show(http: Request, body: Named) -> dict[str, Any]:
         "template": about.template_of(header),
         "details": {**about.details(header), "parent_model": parent},
         "model_info": info,
-        "capabilities": about.capabilities(header, files.encoder is not None),
+        "capabilities": about.capabilities(header, files.encoder),
         "modified_at": about.modified_at(files.target),
     }
     if options.system:
@@ -150,7 +150,7 @@ def _listed(item: StoredPair) -> dict[str, Any] | None:
             "size": item.bytes,
             "digest": about.digest(item.files),
             "details": about.details(header),
-            "capabilities": about.capabilities(header, _reads_images(item)),
+            "capabilities": about.capabilities(header, _encoder(item)),
         }
     except (OSError, GemmaMtpError):
         return None
@@ -160,8 +160,8 @@ def _target(item: StoredPair) -> Path:
     return next(file.path for file in item.files if file.role == "target")
 
 
-def _reads_images(item: StoredPair) -> bool:
-    return any(file.role == "encoder" for file in item.files)
+def _encoder(item: StoredPair) -> Path | None:
+    return next((file.path for file in item.files if file.role == "encoder"), None)
 
 
 def _named(name: str) -> dict[str, Any]:

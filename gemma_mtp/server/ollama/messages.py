@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from gemma_mtp.api import Message, Text, Thought, ToolCall, ToolResult
+from gemma_mtp.files.media import placed
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.server.pictures import of_base64
+from gemma_mtp.server.media import of_base64
 from gemma_mtp.server.tools import call
 
 
@@ -38,9 +39,10 @@ def read(said: Sequence[Said]) -> list[Message]:
 
 
 def shown(text: str, images: Sequence[Any] | None, field: str) -> Message:
-    """What the user says, behind the pictures that go along, each in base64. Raises Refused."""
+    """What the user says, with the pictures and the recordings that go along, each in base64: as in
+    Ollama, `images` holds both. Raises Refused."""
     found = [of_base64(data, f"{field}.{number}") for number, data in enumerate(images or ())]
-    return Message("user", (*found, *([Text(text)] if text or not found else [])))
+    return Message("user", placed(found, [Text(text)] if text or not found else []))
 
 
 class _Reader:

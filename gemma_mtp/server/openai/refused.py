@@ -11,6 +11,7 @@ from gemma_mtp.server.errors import Refused
 router = APIRouter(include_in_schema=False)
 
 TEXT = "gemma-mtp writes text and makes no {}."
+TRANSLATION = "Translations of recordings are not made here: a chat can be asked for one."
 KEPT = "gemma-mtp keeps nothing of an answer, and has no {}."
 
 PATHS = {
@@ -18,7 +19,8 @@ PATHS = {
     "/v1/moderations": TEXT.format("moderations"),
     "/v1/rerank": TEXT.format("rankings"),
     "/v1/images/{rest:path}": TEXT.format("images"),
-    "/v1/audio/{rest:path}": TEXT.format("recordings and reads none"),
+    "/v1/audio/speech": TEXT.format("recordings"),
+    "/v1/audio/translations": TRANSLATION,
     "/v1/videos": TEXT.format("videos"),
     "/v1/files": KEPT.format("files"),
     "/v1/batches": KEPT.format("batches"),

@@ -266,8 +266,8 @@ def test_the_one_beside_a_file_is_taken_if_it_fits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [
-        ({"general.architecture": "gemma4"}, "is no image encoder"),
-        ({"clip.has_vision_encoder": False}, "is no image encoder"),
+        ({"general.architecture": "gemma4"}, "is no encoder of pictures or recordings"),
+        ({"clip.has_vision_encoder": False}, "is no encoder of pictures or recordings"),
         ({"clip.vision.projector_type": "gemma3"}, "of the kind 'gemma3', not Gemma 4's"),
         ({"clip.vision.projection_dim": 7}, "it is made for width 7, the target has 32"),
     ],

@@ -1,0 +1,140 @@
+"""Recordings in the requests of the dialects that have them, and transcriptions."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import httpx
+import pytest
+from ollama import Client
+from openai import OpenAI
+from support.drawn import base64_of, png
+from support.serving import FakeEngines
+from support.sounds import flac, wav
+
+from gemma_mtp.api import Audio, Image, Part, Text
+
+MEMO, CAT = wav(0.5), png(4, 3)
+HEARD, SEEN = Audio(MEMO, "audio/wav"), Image(CAT, "image/png")
+WHAT = Text("What is said?")
+INPUT: Any = {"type": "input_audio", "input_audio": {"data": base64_of(MEMO), "format": "wav"}}
+
+
+def said(engines: FakeEngines) -> tuple[Part, ...]:
+    return engines.asked.messages[-1].parts
+
+
+def test_openai(engines: FakeEngines, url: str) -> None:
+    parts: Any = [{"type": "text", "text": WHAT.text}, INPUT]
+    with OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+        client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": parts}])
+        assert said(engines) == (WHAT, HEARD)
+        parts = [INPUT, {"type": "input_text", "text": WHAT.text}]
+        client.responses.create(model="tiny", input=[{"role": "user", "content": parts}])
+    assert said(engines) == (HEARD, WHAT)
+
+
+def test_ollama_sends_both_as_images(engines: FakeEngines, url: str) -> None:
+    client = Client(url)
+    shown: Any = {"role": "user", "content": WHAT.text, "images": [MEMO, CAT]}
+    client.chat("tiny", messages=[shown])
+    assert said(engines) == (SEEN, WHAT, HEARD)
+    client.generate("tiny", WHAT.text, images=[flac(0.5)])
+    assert said(engines) == (WHAT, Audio(flac(0.5), "audio/flac"))
+
+
+@pytest.mark.parametrize(
+    ("path", "part", "why"),
+    [
+        ("/v1/messages", INPUT, "messages.0.content.0.type is input_audio, which Anthropic's mess"),
+        (
+            "/v1/chat/completions",
+            {**INPUT, "input_audio": {"data": base64_of(b"OggS" + bytes(20)), "format": "wav"}},
+            "messages.0.content.0.input_audio.data is an OGG recording (Opus or Vorbis), which",
+        ),
+        (
+            "/v1/chat/completions",
+            {**INPUT, "input_audio": {"format": "wav"}},
+            "messages.0.content.0.input_audio.data must be a recording in base64.",
+        ),
+        (
+            "/v1/chat/completions",
+            {**INPUT, "input_audio": "x"},
+            "messages.0.content.0.input_audio must be an object.",
+        ),
+    ],
+)
+def test_what_is_no_recording_is_refused_by_name(
+    engines: FakeEngines, url: str, path: str, part: dict[str, Any], why: str
+) -> None:
+    messages = [{"role": "user", "content": [part]}]
+    body = {"model": "tiny", "max_tokens": 9, "messages": messages}
+    refused = httpx.post(url + path, json=body, timeout=30)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith(why)
+    assert not engines.engine.requests
+
+
+def test_a_transcription(engines: FakeEngines, url: str) -> None:
+    engines.say(" Four score. ")
+    noise = random.Random(1).randbytes(30_000)  # with all that may end a line
+    data = wav(data=noise)
+    with OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+        ask = client.audio.transcriptions.create
+        found = ask(model="tiny", file=("mémo.wav", data), language="en", prompt="Gettysburg")
+        assert found.text == "Four score."
+        asked = engines.asked
+        text, heard = asked.messages[-1].parts
+        assert isinstance(text, Text)
+        assert text.text.startswith("Transcribe the following speech segment")
+        assert "en." in text.text
+        assert text.text.endswith("Gettysburg")
+        assert isinstance(heard, Audio)
+        assert (heard.data, heard.media_type) == (data, "audio/wav")
+        assert (asked.sampling.temperature, asked.thinks) == (0.0, False)
+        plain = ask(model="tiny", file=data, response_format="text", temperature=0.5)
+        assert plain == "Four score.\n"
+        assert engines.asked.sampling.temperature == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"response_format": "srt"}, "response_format is srt: it must be json or text"),
+        ({"stream": "true"}, "stream must be false: a transcription comes in one piece"),
+        ({"timestamp_granularities[]": "word"}, "timestamp_granularities is not supported"),
+        ({"temperature": "warm"}, "temperature must be a number."),
+        ({"temperature": "-1"}, "temperature must be"),
+    ],
+)
+def test_what_a_transcription_cannot_have(
+    engines: FakeEngines, url: str, fields: dict[str, str], why: str
+) -> None:
+    where = f"{url}/v1/audio/transcriptions"
+    refused = httpx.post(where, data=fields, files={"file": ("a.wav", MEMO)}, timeout=30)
+    assert (refused.status_code, refused.json()["error"]["message"][: len(why)]) == (400, why)
+    assert not engines.engine.requests
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ({"json": {"file": "a"}}, "The body must be a form (multipart/form-data) with the reco"),
+        ({"files": {"sound": ("a.wav", MEMO)}}, "The body must be a form (multipart/form-data)"),
+        ({"files": {"file": ("a.ogg", b"OggS" + bytes(9))}}, "file a.ogg is an OGG recording"),
+        ({}, "The body must be a form"),
+    ],
+)
+def test_a_transcription_needs_a_recording(url: str, sent: dict[str, Any], why: str) -> None:
+    refused = httpx.post(f"{url}/v1/audio/transcriptions", timeout=30, **sent)
+    assert (refused.status_code, refused.json()["error"]["message"][: len(why)]) == (400, why)
+
+
+def test_a_transcription_that_is_cut_is_an_error(engines: FakeEngines, url: str) -> None:
+    engines.say("One two three four five six.")
+    where = f"{url}/v1/audio/transcriptions"
+    fields = {"max_tokens": "2"}
+    refused = httpx.post(where, data=fields, files={"file": ("a.wav", MEMO)}, timeout=30)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("The transcription was cut")
