@@ -29,7 +29,7 @@ from gemma_mtp.api import (
 from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.loading import load
-from gemma_mtp.errors import UsageError
+from gemma_mtp.errors import DoesNotFit, UsageError
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.hearing import EARLIEST, LONGEST, parts_of
 from gemma_mtp.llama.media import Embedded, Encoder
@@ -285,6 +285,17 @@ def test_what_is_no_recording_is_refused(engine: Engine, data: bytes, said: str)
         reply(engine, ask(says("What is ", data, "?")))
     assert str(refused.value).startswith(said)
     reply(engine, ask(says("Hello."), max_tokens=3))
+
+
+def test_hours_are_refused_before_they_are_decoded(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these files has a few kilobytes, and claims half an hour."""
+    monkeypatch.setattr(Encoder, "segments", lambda *args: 1 / 0)
+    bomb = flac(samples=16000 * 1700)
+    with pytest.raises(DoesNotFit, match="about 85000 tokens") as refused:
+        reply(engine, ask(says("What is ", bomb, bomb, "?")))
+    assert (refused.value.tokens, refused.value.size) == (85000, 2048)
 
 
 def test_numbers_that_are_none_do_no_harm(engine: Engine) -> None:
