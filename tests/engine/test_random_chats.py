@@ -8,7 +8,6 @@ rows that would come next: few wrong numbers change a token.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.disk import Disk
 from support.encoder import picture, write_encoder
 from support.pairs import TINY
 from support.sounds import wav
@@ -67,26 +67,6 @@ LISTS = Grammar("lark", "start: /([a-z ]{3,20}, )+/")
 
 Outcome = tuple[tuple[int, ...], int, str]
 """Tokens of a reply, positions that are cached, and a digest of rows behind them."""
-
-
-class Disk:
-    """States of chats, in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, tuple[str, list[bytes]]] = {}
-
-    def about(self, name: str) -> Any:
-        return json.loads(self.kept[name][0]) if name in self.kept else None
-
-    def read(self, name: str) -> Any:
-        about = self.about(name)
-        return about and (about, [memoryview(part) for part in self.kept[name][1]])
-
-    def keep(self, keeping: Keeping, about: Any, parts: Any) -> None:
-        self.kept[keeping.name] = json.dumps(about), [bytes(part) for part in parts]
-
-    def close(self) -> None:
-        pass
 
 
 class Chats:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.disk import Disk
 from support.encoder import picture, write_encoder
 from support.own_route import MARKER, OwnRoute
 from support.pairs import TINY
@@ -19,6 +20,7 @@ from gemma_mtp.api import (
     Audio,
     End,
     Image,
+    Keeping,
     LoadOptions,
     Message,
     PairFiles,
@@ -220,6 +222,21 @@ def test_a_reply_is_stopped_while_a_recording_is_encoded(
     assert (end.reason, end.token_ids) == ("cancelled", ())
     monkeypatch.undo()
     assert reply(engine, request).token_ids == reply(fresh, request).token_ids
+
+
+def test_a_chat_with_a_long_recording_is_kept_on_the_disk(files: PairFiles, fresh: Engine) -> None:
+    disk, keep = Disk(), Keeping("chat", 10**9)
+    options = LoadOptions(context=2048, threads=1)
+    asked = says("What is ", wav(33), CAT, "?")
+    engine = load(files, options, states=disk)
+    first = reply(engine, ask(asked, keep=keep))
+    engine.close()
+    later = ask(asked, first.message, says("And now?"), keep=keep)
+    engine = load(files, options, states=disk)
+    end = reply(engine, later)
+    engine.close()
+    assert end.stats.cached_tokens > first.stats.prompt_tokens - 5
+    assert end.token_ids == reply(fresh, later).token_ids
 
 
 # --- long ones -------------------------------------------------------------------------------
