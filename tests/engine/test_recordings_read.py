@@ -3,6 +3,8 @@ of pictures."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -322,3 +324,13 @@ def test_numbers_that_are_none_do_no_harm(engine: Engine) -> None:
     assert isinstance(row, np.ndarray)
     assert np.isfinite(row).all()
     assert len(end.token_ids) == 30
+
+
+@pytest.mark.slow
+def test_no_damaged_recording_ends_the_process() -> None:
+    program = Path(__file__).parents[2] / "benchmarks" / "fuzz_recordings.py"
+    found = subprocess.run(
+        [sys.executable, program, "--count", "300", "--seed", "5"], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "heard" in found.stdout
