@@ -33,7 +33,8 @@ from gemma_mtp.api import (
 from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.loading import load
-from gemma_mtp.errors import DoesNotFit, UsageError
+from gemma_mtp.errors import DoesNotFit, NoEngine, UsageError
+from gemma_mtp.llama import mtmd
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.hearing import EARLIEST, LONGEST, parts_of
 from gemma_mtp.llama.media import Embedded, Encoder
@@ -140,6 +141,17 @@ def test_an_encoder_of_nothing_but_pictures(tmp_path: Path) -> None:
     assert no.value.hint == "E2B hears."
     with pytest.raises(UsageError, match="in an earlier message"):
         reply(engine, ask(says(BELL), Message.text("assistant", "A bell."), says("And now?")))
+    engine.close()
+
+
+def test_without_libmtmd_text_goes_on(files: PairFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mtmd, "_library", None)
+    monkeypatch.delattr("llama_cpp.mtmd_cpp", raising=False)
+    monkeypatch.setitem(sys.modules, "llama_cpp.mtmd_cpp", None)
+    engine = new_engine(files)
+    assert reply(engine, ask(says("Hello."), max_tokens=3)).token_ids
+    with pytest.raises(NoEngine, match=r"This llama\.cpp cannot read pictures and recordings"):
+        reply(engine, ask(says("What is ", BELL, "?")))
     engine.close()
 
 
