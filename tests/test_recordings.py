@@ -24,6 +24,8 @@ SHORT = [wav(), mp3(), flac()]
         (wav(0.5, size=0xFFFFFFFF), "audio/wav", 0.5),
         (wav(0.5, size=0x7FFFFFFF), "audio/wav", 0.5),
         (mp3(0.5), "audio/mpeg", 19 * 1152 / 44100),
+        (mp3(0.5, info=19), "audio/mpeg", 19 * 1152 / 44100),
+        (mp3(0.5, info=7), "audio/mpeg", 19 * 1152 / 44100),
         (mp3(0.5, id3(3000)), "audio/mpeg", 19 * 1152 / 44100),
         (mp3(0.5) + b"TAG" + bytes(125), "audio/mpeg", 19 * 1152 / 44100),
         (flac(0.5), "audio/flac", 0.5),
@@ -45,6 +47,8 @@ def test_what_surrounds_the_sound_is_left_out() -> None:
     assert plain_file(id3() + mp3() + b"TAG" + bytes(125)) == mp3()
     assert plain_file(mp3(info=19)) == mp3(info=19)
     assert plain_file(mp3(info=2**31)) == mp3()
+    assert plain_file(mp3(info=7)[:417] + mp3(info=2**31)) == mp3()
+    assert plain_file(mp3(info=7)[:417] + mp3(info=19)) == mp3(info=19)
     assert plain_file(id3() + flac()) == flac()
     assert plain_file(mp3()[:400] + mp3()) == mp3()
 
@@ -66,6 +70,7 @@ def test_what_surrounds_the_sound_is_left_out() -> None:
         (wav()[:40], "it is damaged."),
         (wav(rate=0, data=bytes(100)), "it is damaged."),
         (id3() + b"nothing of the kind", "it is damaged."),
+        (mp3(info=2**31)[:417], "it is damaged."),
         (flac(samples=0), "it does not say how long it lasts, as FLAC files can."),
         (flac(samples=2**36 - 1), "it lasts 71583 minutes, and 30 are the most."),
         (wav(rate=4000, depth=8, data=bytes(4000 * 1860)), "it lasts 31 minutes, and 30 are"),

@@ -227,18 +227,24 @@ def _mp3(data: bytes) -> _Found:
         kind, at = frame[1:], end
     if not frames or kind is None:
         raise Damaged
-    if _says_other_length(data[slice(*frames[0])], len(frames) - 1):
-        del frames[0]  # it holds no sound
+    begin, rest = 0, len(frames) - 1
+    while (said := _said_frames(data[slice(*frames[begin])])) not in (None, rest) and rest:
+        begin, rest = begin + 1, rest - 1  # it holds no sound, and what it says is wrong
     samples, rate, _ = kind
-    plain = b"".join(data[start:end] for start, end in frames)
-    return _Found(len(frames) * samples / rate, plain)
+    if not (sounding := rest + 1 if said is None else rest):
+        raise Damaged
+    plain = b"".join(data[start:end] for start, end in frames[begin:])
+    return _Found(sounding * samples / rate, plain)
 
 
-def _says_other_length(frame: bytes, frames: int) -> bool:
-    """Whether the first frame is none of sound, but says how many follow, and is wrong."""
-    at = next((at for at in (frame.find(b"Xing", 4, 48), frame.find(b"Info", 4, 48)) if at > 0), 0)
-    said = int.from_bytes(frame[at + 8 : at + 12], "big") if at and frame[at + 7] & 1 else 0
-    return bool(at) and said != frames
+def _said_frames(frame: bytes) -> int | None:
+    """How many frames of sound follow, as the first one says instead of holding any; 0 where it
+    does not say, None for one of sound."""
+    found = [at for tag in (b"Xing", b"Info") if (at := frame.find(tag, 4, 48)) > 0]
+    if not found:
+        return None
+    at = found[0]
+    return int.from_bytes(frame[at + 8 : at + 12], "big") if frame[at + 7] & 1 else 0
 
 
 _READERS = {"audio/wav": _wav, "audio/flac": _flac, "audio/mpeg": _mp3}

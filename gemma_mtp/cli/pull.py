@@ -62,7 +62,7 @@ def pull(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> int:
-    """Download a model, its drafter and its encoder of pictures and sound.
+    """Download a model, its drafter and its encoder.
 
     From then on it is the model used when none is named.
     """

@@ -1,4 +1,4 @@
-"""Whether a message is far too long, found out without tokenizing all of it.
+"""Whether a prompt is far too long, found out without tokenizing or decoding all of it.
 
 llama.cpp takes seconds and some eighty times the memory for a few megabytes of text, and cannot be
 interrupted meanwhile. Pure; a tokenizer is a function handed in.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from gemma_mtp.api import Request, ToolResult
+from gemma_mtp.api.recordings import length_of
 from gemma_mtp.errors import DoesNotFit
 
 CHARACTERS_PER_TOKEN = 8  # characters a token; few texts have as many
 PIECE_CHARACTERS = 1 << 16  # characters tokenized at once
+POSITIONS_PER_SECOND = 25  # that a recording takes
 
 
 def texts_of(request: Request) -> Iterator[str]:
@@ -42,9 +44,18 @@ def _measure(text: str, count: Callable[[str], int], size: int) -> None:
     for start in range(0, len(text), PIECE_CHARACTERS):
         tokens += count(text[start : start + PIECE_CHARACTERS])
         if tokens > 2 * size:
-            whole = tokens * len(text) // min(start + PIECE_CHARACTERS, len(text))
-            raise DoesNotFit(
-                f"The prompt has about {whole} tokens, and the context holds {size}.",
-                tokens=whole,
-                size=size,
-            )
+            raise _too_long(tokens * len(text) // min(start + PIECE_CHARACTERS, len(text)), size)
+
+
+def refuse_hours(request: Request, size: int) -> None:
+    """Raise DoesNotFit where the recordings alone take more than twice the `size` of the context:
+    each second has to be decoded before anybody knows exactly."""
+    data = (part.data for message in request.messages for part in message.audio)
+    positions = int(POSITIONS_PER_SECOND * sum(length_of(each) or 0.0 for each in data))
+    if positions > 2 * size:
+        raise _too_long(positions, size)
+
+
+def _too_long(tokens: int, size: int) -> DoesNotFit:
+    said = f"The prompt has about {tokens} tokens, and the context holds {size}."
+    return DoesNotFit(said, tokens=tokens, size=size)

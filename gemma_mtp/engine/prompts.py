@@ -13,7 +13,7 @@ from gemma_mtp.api import Audio, Image, Media, Message, Request
 from gemma_mtp.api.messages import named
 from gemma_mtp.decoding.transcript import Position, Segment, Tokens, Transcript
 from gemma_mtp.engine.chat_template import ChatTemplate, turn_after
-from gemma_mtp.engine.prompt_length import refuse_far_too_long, texts_of
+from gemma_mtp.engine.prompt_length import refuse_far_too_long, refuse_hours, texts_of
 from gemma_mtp.engine.prompt_tokens import encode_prompt
 from gemma_mtp.engine.template_rendering import Renderer, never
 from gemma_mtp.engine.tool_prompt import MARKS_AROUND, Piece
@@ -57,6 +57,7 @@ class Prompts:
         request.check()
         self._refuse_unread(request, Image, self._info.images, self._info.no_images)
         self._refuse_unread(request, Audio, self._info.audio, self._info.no_audio)
+        refuse_hours(request, size)
         tokenize = self._vocabulary.tokenize
         raw = request.prompt
         refuse_far_too_long(

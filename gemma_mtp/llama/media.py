@@ -23,7 +23,7 @@ import llama_cpp
 import numpy as np
 
 from gemma_mtp.api import Audio, Media
-from gemma_mtp.errors import BadPair, GemmaMtpError, UsageError
+from gemma_mtp.errors import BadPair, GemmaMtpError, NoEngine, UsageError
 from gemma_mtp.llama import mtmd
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.devices import devices, handle
@@ -95,8 +95,12 @@ class Encoder:
     @property
     def reads(self) -> tuple[bool, bool]:
         """Whether it has a part for pictures, and one for recordings, as its header says. One that
-        has neither is taken for one of pictures; loading it says what is wrong."""
-        found = library().mtmd_get_cap_from_file(os.fsencode(self.path))
+        has neither is taken for one of pictures; loading it says what is wrong, as it does
+        where libmtmd is missing."""
+        try:
+            found = library().mtmd_get_cap_from_file(os.fsencode(self.path))
+        except NoEngine:
+            return True, True
         return found.inp_vision or not found.inp_audio, found.inp_audio
 
     def segments(self, part: Media, name: str) -> list[Embedded]:

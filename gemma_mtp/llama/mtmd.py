@@ -15,7 +15,7 @@ import llama_cpp
 import numpy as np
 
 from gemma_mtp.api.pictures import turn_of
-from gemma_mtp.api.recordings import Damaged, plain_file
+from gemma_mtp.api.recordings import check_recording, plain_file
 from gemma_mtp.errors import NoEngine, UsageError
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.log import log, log_callback
@@ -59,11 +59,8 @@ def samples_of(context: Any, data: bytes, name: str) -> Row:
     """A recording as numbers, SAMPLE_RATE of them a second. Raises UsageError, with a sentence
     about `name`."""
     mtmd = library()
-    try:
-        plain = plain_file(data)
-    except Damaged as error:  # `Request.check` says so before
-        raise UsageError(f"{name} {error}", error.hint) from error
-    bitmap = _decoded(context, plain, name)
+    check_recording(data, name)  # whoever asks: what is claimed is allocated
+    bitmap = _decoded(context, plain_file(data), name)
     try:
         count = mtmd.mtmd_bitmap_get_n_bytes(bitmap) // 4 if _is_sound(bitmap) else 0
         if count < 2:

@@ -57,7 +57,7 @@ def check_sounds(header: Header, kind: str) -> None:
         _check(header, WITHOUT_LAYERS, sizes)
         return
     heads, width = _of(header, "attention.head_count"), _of(header, "embedding_length")
-    if not heads or width % (2 * heads):
+    if not (heads and _of(header, "block_count")) or width % (2 * heads):
         raise refuse(header, f"has an unusable number of heads, {heads}, for a width of {width}.")
     sizes |= {"width": width, "two_width": 2 * width, "head": width // heads,
               "wide": _of(header, "feed_forward_length"), "kernel": KERNEL, "taps": TAPS,

@@ -20,6 +20,8 @@ from gemma_mtp.server.errors import Refused, Unsupported
 PARTS = {"image_url": PICTURE, "input_image": PICTURE, "image": PICTURE, "input_audio": RECORDING}
 """What a part of a message that holds one is called in OpenAI's two dialects, and by Anthropic."""
 
+PICTURES = [name for name, kind in PARTS.items() if kind is PICTURE]
+
 ELSEWHERE = "is an address elsewhere: a {} must be in the request itself, in base64"
 NO_DATA = "is no data: address: one begins with data:image/png;base64, and the picture follows"
 

@@ -12,6 +12,7 @@ from random import Random
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.disk import Disk
 from support.encoder import picture, png, write_encoder
 from support.own_route import MARKER, OwnRoute
 from support.pairs import TINY, with_template
@@ -266,30 +267,6 @@ def test_what_is_prepared_while_nobody_asks_may_have_pictures(engine: Engine) ->
     engine.background.wait()
     end = reply(engine, replace(talk, messages=(*talk.messages, says("And now?"))))
     assert end.stats.prompt_tokens - end.stats.cached_tokens < 30
-
-
-class Disk:
-    """Keeps states in memory, as JSON and bytes."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, tuple[str, list[bytes]]] = {}
-
-    def about(self, name: str):  # type: ignore[no-untyped-def]
-        import json
-
-        return json.loads(self.kept[name][0]) if name in self.kept else None
-
-    def read(self, name: str):  # type: ignore[no-untyped-def]
-        found = self.about(name)
-        return found and (found, [memoryview(part) for part in self.kept[name][1]])
-
-    def keep(self, keep, about, parts) -> None:  # type: ignore[no-untyped-def]
-        import json
-
-        self.kept[keep.name] = json.dumps(about), [bytes(part) for part in parts]
-
-    def close(self) -> None:
-        pass
 
 
 def test_a_chat_with_pictures_is_kept_on_the_disk(files: PairFiles, fresh: Engine) -> None:

@@ -1,14 +1,13 @@
 """Whatever was said, cached, cut, kept or prepared before: a reply is what a fresh engine writes.
 
-Three chats take turns with one engine, with texts and pictures, grammars, penalties and budgets for
-thoughts; now and then the context grows, the engine is closed and opened again, or a reply is
-abandoned. All in exact mode, where equal means the same tokens, and the same bits of the rows that
-would come next: few wrong numbers change a token.
+Three chats take turns with one engine, with texts, pictures and recordings, grammars, penalties and
+budgets for thoughts; now and then the context grows, the engine is closed and opened again, or a
+reply is abandoned. All in exact mode, where equal means the same tokens, and the same bits of the
+rows that would come next: few wrong numbers change a token.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.disk import Disk
 from support.encoder import picture, write_encoder
 from support.pairs import TINY
+from support.sounds import wav
 
 from gemma_mtp.api import (
+    Audio,
     DraftSetting,
     End,
     Grammar,
@@ -67,37 +69,18 @@ Outcome = tuple[tuple[int, ...], int, str]
 """Tokens of a reply, positions that are cached, and a digest of rows behind them."""
 
 
-class Disk:
-    """States of chats, in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, tuple[str, list[bytes]]] = {}
-
-    def about(self, name: str) -> Any:
-        return json.loads(self.kept[name][0]) if name in self.kept else None
-
-    def read(self, name: str) -> Any:
-        about = self.about(name)
-        return about and (about, [memoryview(part) for part in self.kept[name][1]])
-
-    def keep(self, keeping: Keeping, about: Any, parts: Any) -> None:
-        self.kept[keeping.name] = json.dumps(about), [bytes(part) for part in parts]
-
-    def close(self) -> None:
-        pass
-
-
 class Chats:
     """Three chats with one engine, of which each step is chosen by chance."""
 
     def __init__(self, seed: int, encoder: Path, shortlists: bool) -> None:
         self.random, self.shortlists = random.Random(seed), shortlists
-        kind = self.random.choice(["gemma4v", "gemma4uv"])
-        self.files = replace(TINY, encoder=write_encoder(encoder, WIDTH, kind))
+        sight, sound = self.random.choice([("gemma4v", "gemma4a"), ("gemma4uv", "gemma4ua")])
+        self.files = replace(TINY, encoder=write_encoder(encoder, WIDTH, sight, sound=sound))
         choice = self.random.choice
         self.pictures = [
             picture(choice([40, 200, 600]), choice([30, 150, 700]), seed=n) for n in range(4)
         ]
+        self.recordings = [wav(choice([0.2, 3, 14, 33]), seed=n) for n in range(4)]
         self.chats: list[list[Message]] = [[], [], []]
         self.context, self.disk = CONTEXT, Disk()
         self.engine = self.opened(self.disk)
@@ -176,11 +159,16 @@ class Chats:
         )
 
     def _said(self) -> Message:
-        choice, parts = self.random.choice, list[Text | Image]()
+        choice, parts = self.random.choice, list[Text | Image | Audio]()
         for _ in range(self.random.randint(1, 3)):
             words = (choice(WORDS) for _ in range(choice([1, 5, 30, 200])))
-            seen = self.random.random() < 0.4
-            parts.append(Image(choice(self.pictures), "") if seen else Text(" ".join(words)))
+            kind = self.random.random()
+            if kind < 0.3:
+                parts.append(Image(choice(self.pictures), ""))
+            elif kind < 0.5:
+                parts.append(Audio(choice(self.recordings), ""))
+            else:
+                parts.append(Text(" ".join(words)))
         return Message("user", (*parts, Text("What?")))
 
 

@@ -3,6 +3,8 @@ of pictures."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.disk import Disk
 from support.encoder import picture, write_encoder
 from support.own_route import MARKER, OwnRoute
 from support.pairs import TINY
@@ -19,6 +22,7 @@ from gemma_mtp.api import (
     Audio,
     End,
     Image,
+    Keeping,
     LoadOptions,
     Message,
     PairFiles,
@@ -29,7 +33,8 @@ from gemma_mtp.api import (
 from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.loading import load
-from gemma_mtp.errors import UsageError
+from gemma_mtp.errors import DoesNotFit, NoEngine, UsageError
+from gemma_mtp.llama import mtmd
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.hearing import EARLIEST, LONGEST, parts_of
 from gemma_mtp.llama.media import Embedded, Encoder
@@ -139,6 +144,17 @@ def test_an_encoder_of_nothing_but_pictures(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_without_libmtmd_text_goes_on(files: PairFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mtmd, "_library", None)
+    monkeypatch.delattr("llama_cpp.mtmd_cpp", raising=False)
+    monkeypatch.setitem(sys.modules, "llama_cpp.mtmd_cpp", None)
+    engine = new_engine(files)
+    assert reply(engine, ask(says("Hello."), max_tokens=3)).token_ids
+    with pytest.raises(NoEngine, match=r"This llama\.cpp cannot read pictures and recordings"):
+        reply(engine, ask(says("What is ", BELL, "?")))
+    engine.close()
+
+
 def test_the_recordings_show_in_the_text(engine: Engine) -> None:
     """Else none of these tests says anything."""
     texts = {reply(engine, ask(says("What is ", each, "?"))).token_ids for each in (BELL, BIRD)}
@@ -222,6 +238,21 @@ def test_a_reply_is_stopped_while_a_recording_is_encoded(
     assert reply(engine, request).token_ids == reply(fresh, request).token_ids
 
 
+def test_a_chat_with_a_long_recording_is_kept_on_the_disk(files: PairFiles, fresh: Engine) -> None:
+    disk, keep = Disk(), Keeping("chat", 10**9)
+    options = LoadOptions(context=2048, threads=1)
+    asked = says("What is ", wav(33), CAT, "?")
+    engine = load(files, options, states=disk)
+    first = reply(engine, ask(asked, keep=keep))
+    engine.close()
+    later = ask(asked, first.message, says("And now?"), keep=keep)
+    engine = load(files, options, states=disk)
+    end = reply(engine, later)
+    engine.close()
+    assert end.stats.cached_tokens > first.stats.prompt_tokens - 5
+    assert end.token_ids == reply(fresh, later).token_ids
+
+
 # --- long ones -------------------------------------------------------------------------------
 
 
@@ -287,6 +318,17 @@ def test_what_is_no_recording_is_refused(engine: Engine, data: bytes, said: str)
     reply(engine, ask(says("Hello."), max_tokens=3))
 
 
+def test_hours_are_refused_before_they_are_decoded(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these files has a few kilobytes, and claims half an hour."""
+    monkeypatch.setattr(Encoder, "segments", lambda *args: 1 / 0)
+    bomb = flac(samples=16000 * 1700)
+    with pytest.raises(DoesNotFit, match="about 85000 tokens") as refused:
+        reply(engine, ask(says("What is ", bomb, bomb, "?")))
+    assert (refused.value.tokens, refused.value.size) == (85000, 2048)
+
+
 def test_numbers_that_are_none_do_no_harm(engine: Engine) -> None:
     floats = np.array([np.nan, np.inf, -np.inf, 1e38, 0.5] * 4000, "<f4").tobytes()
     end = reply(engine, ask(says("What is ", wav(tag=3, depth=32, data=floats), "?")))
@@ -294,3 +336,13 @@ def test_numbers_that_are_none_do_no_harm(engine: Engine) -> None:
     assert isinstance(row, np.ndarray)
     assert np.isfinite(row).all()
     assert len(end.token_ids) == 30
+
+
+@pytest.mark.slow
+def test_no_damaged_recording_ends_the_process() -> None:
+    program = Path(__file__).parents[2] / "benchmarks" / "fuzz_recordings.py"
+    found = subprocess.run(
+        [sys.executable, program, "--count", "300", "--seed", "5"], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "heard" in found.stdout

@@ -62,6 +62,7 @@ OF_A_CONFORMER: list[tuple[str, str, object]] = [
     ("clip.audio.attention.head_dim", "u32", 24),
     ("clip.audio.embedding_length", "u32", 26),
     ("clip.audio.feed_forward_length", "u32", 31),
+    ("clip.audio.block_count", "u32", 0),
     ("clip.audio.block_count", "u32", 2),
 ]
 SOUNDS = ["gemma4a", "gemma4ua"]

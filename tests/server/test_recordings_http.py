@@ -49,6 +49,11 @@ def test_ollama_sends_both_as_images(engines: FakeEngines, url: str) -> None:
     [
         ("/v1/messages", INPUT, "messages.0.content.0.type is input_audio, which Anthropic's mess"),
         (
+            "/v1/messages",
+            {"type": "tool_result", "tool_use_id": "c", "content": [INPUT]},
+            "messages.0.content.0.content.0.type is input_audio: recordings belong to what the",
+        ),
+        (
             "/v1/chat/completions",
             {**INPUT, "input_audio": {"data": base64_of(b"OggS" + bytes(20)), "format": "wav"}},
             "messages.0.content.0.input_audio.data is an OGG recording (Opus or Vorbis), which",

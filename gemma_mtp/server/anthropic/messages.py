@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gemma_mtp.api import Media, Message, Part, Thought, ToolResult
 from gemma_mtp.server.errors import Unsupported
-from gemma_mtp.server.media import PARTS, media_of
+from gemma_mtp.server.media import PICTURES, media_of
 from gemma_mtp.server.messages import Content, beside, part_of, text_of
 from gemma_mtp.server.tools import call
 
@@ -90,7 +90,7 @@ def _shown(block: dict[str, Any], field: str) -> list[Media]:
     return [
         media_of(part, f"{field}.content.{number}")
         for number, part in enumerate(content)
-        if isinstance(part, dict) and part.get("type") in PARTS
+        if isinstance(part, dict) and part.get("type") in PICTURES
     ]
 
 
@@ -100,6 +100,6 @@ def _result(block: dict[str, Any], field: str) -> ToolResult:
         raise Unsupported(f"{field}.tool_use_id", "must say which call this is the result of")
     if not isinstance(content, str | list | None):
         raise Unsupported(f"{field}.content", "must be a text or a list of blocks")
-    text = text_of(content, f"{field}.content", [*PARTS]) or BELOW * bool(content)
+    text = text_of(content, f"{field}.content", PICTURES) or BELOW * bool(content)
     says_so = not block.get("is_error") or "error" in text.lower()
     return ToolResult(name, text if says_so else FAILED + text)
