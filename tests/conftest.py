@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from support.terminal import Terminal
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # hides what happens to output that nobody takes
+for _variable in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):  # what the tests say is printed
+    os.environ.pop(_variable, None)
 # Tests leave no engine behind; those of the engine that stays say how long it does.
 os.environ["GEMMA_MTP_KEEP_ALIVE"] = "0"
 

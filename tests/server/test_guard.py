@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 
 import httpx
 import pytest
@@ -228,9 +229,9 @@ def test_a_header_that_does_not_come(monkeypatch: pytest.MonkeyPatch, sent: str)
 
 
 def test_a_slow_reply_outlives_the_time_for_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Patient, "seconds", 0.2)
+    monkeypatch.setattr(Patient, "seconds", 0.5)
     engines = FakeEngines()
-    engines.say(Script("One two three four.", delay=0.15))
+    engines.say(Script("One two three four.", delay=0.3))
     with serving(engines) as url:
         said = httpx.post(f"{url}{PATH}", json=body(), timeout=30)
     assert said.json()["choices"][0]["message"]["content"] == "One two three four."
@@ -272,13 +273,14 @@ def test_a_full_queue_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -
     assert "wait already" in refused.json()["error"]["message"]
 
 
-def test_a_reply_that_takes_too_long_ends_as_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from support.fakes import Script
-
-    monkeypatch.setattr(server_reply, "LONGEST_REPLY", 0.3)
+def test_a_reply_that_takes_too_long_ends_as_at_a_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(server_reply, "LONGEST_REPLY", 1.0)
+    (tmp_path / "three").touch()
     engines = FakeEngines()
-    engines.say(Script("word " * 2000, delay=0.01))
+    engines.say(Script("one two three", hold=str(tmp_path)))
     reply = post(client(engines=engines)).json()
     assert reply["choices"][0]["finish_reason"] == "length"
-    assert reply["choices"][0]["message"]["content"].startswith("word word")
+    assert reply["choices"][0]["message"]["content"] == "one two"
     assert "took longer than" in reply["gemma_mtp"]["warning"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
+from support.engines import wait_until
 from support.hub_server import REPO, Hub
 from support.killed_pulls import Pull, env, killed_often
 from support.pulls import real_pair
@@ -30,7 +31,7 @@ def test_a_few_kills(tmp_path: Path, place: str) -> None:
 def test_who_waits_for_a_pull_takes_over_when_it_is_killed(tmp_path: Path) -> None:
     data = writer.contents(*writer.target()) + random.Random(3).randbytes(4 << 20)
     hub = Hub({"target.gguf": data, "mtp-target.gguf": writer.contents(*writer.drafter())})
-    hub.faults.rate = 3e6
+    hub.faults.rate = 1e5
     first = Pull(hub, tmp_path)
     assert first.process.stdout is not None
     first.process.stdout.readline()
@@ -39,6 +40,7 @@ def test_who_waits_for_a_pull_takes_over_when_it_is_killed(tmp_path: Path) -> No
         assert second.process.stdout is not None
         second.process.stdout.readline()  # the note that another pull is running
         assert first.kill_after(0)
+        hub.faults.rate = 0
         assert second.finish() == 0
     finally:
         hub.close()
@@ -57,16 +59,14 @@ def test_ctrl_c_ends_a_pull_at_once_even_when_nothing_comes(tmp_path: Path) -> N
         text=True,
     )
     try:
-        deadline = time.monotonic() + 60
-        while not hub.sent["m-Q4_0.gguf"] and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: hub.sent["m-Q4_0.gguf"] > 0)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
         _, notes = process.communicate(timeout=60)
     finally:
         hub.close()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 8  # it would wait for ten seconds for the hub
     assert process.returncode == 130
     assert notes.endswith(
         "gemma-mtp: Stopped.\n  What has arrived is kept; the same command goes on.\n"
