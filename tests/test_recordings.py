@@ -7,7 +7,7 @@ import random
 import pytest
 from support.sounds import flac, id3, mp3, wav
 
-from gemma_mtp.api import recordings
+from gemma_mtp.api import mp3 as mp3_frames
 from gemma_mtp.api.recordings import check_recording, kind_of, length_of, plain_file
 from gemma_mtp.errors import UsageError
 
@@ -94,5 +94,5 @@ def test_a_damaged_file_gives_a_length_or_none(whole: bytes) -> None:
 
 
 def test_what_looks_like_frames_of_mp3_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "_MOST_FALSE", 1000)
+    monkeypatch.setattr(mp3_frames, "_MOST_FALSE", 1000)
     assert length_of(id3() + b"\xff\xfb\x90\xfd" * 2000) is None

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import struct
-from functools import lru_cache
 from typing import NamedTuple
 
+from gemma_mtp.api.mp3 import mp3_frame, mp3_sound
 from gemma_mtp.errors import UsageError
 
 MOST_SECONDS = 1800.0
@@ -36,12 +36,6 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _DEPTHS = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64), 6: (8,), 7: (8,)}  # the last two: telephones
 _REST = (0, 0xFFFFFFFF)  # sizes that say: up to the end of the file
 
-# Of MP3, a header of 4 bytes: versions 2.5, 2 and 1 of layer III, with a bit rate.
-_MP3 = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef].", re.DOTALL)
-_KILOBITS = ((0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-             (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))  # fmt: skip
-_MOST_FALSE = 100_000  # places that look like a frame and are none, until a file counts as damaged
-
 
 class Damaged(Exception):
     """The rest of a sentence about the file, and a hint."""
@@ -63,7 +57,7 @@ def kind_of(data: bytes) -> str:
     tagged = data.startswith(b"ID3")
     if data.startswith(b"fLaC", _after_tag(data)):
         return "audio/flac"
-    return "audio/mpeg" if tagged or _mp3_frame(data[:4]) else ""
+    return "audio/mpeg" if tagged or mp3_frame(data[:4]) else ""
 
 
 def length_of(data: bytes) -> float | None:
@@ -186,65 +180,11 @@ def _flac(data: bytes) -> _Found:
     return _Found(samples / rate, b"fLaC\x80\0\0\x22" + info + data[at:])
 
 
-class _Frame(NamedTuple):
-    size: int  # bytes
-    samples: int
-    rate: int
-    mono: bool
-
-
-@lru_cache(4096)
-def _mp3_frame(head: bytes) -> _Frame | None:
-    """What the header of a frame says; None for what is no header."""
-    if not _MP3.fullmatch(head) or head[2] >> 2 & 3 == 3:
-        return None
-    version = head[1] >> 3 & 3  # 3: 1, 2: 2, 0: 2.5
-    rate = (44100, 48000, 32000)[head[2] >> 2 & 3] >> (0, 1, 2)[{3: 0, 2: 1, 0: 2}[version]]
-    samples = 1152 if version == 3 else 576
-    bits = 1000 * _KILOBITS[version != 3][head[2] >> 4]
-    return _Frame(
-        samples // 8 * bits // rate + (head[2] >> 1 & 1), samples, rate, head[3] >> 6 == 3
-    )
-
-
 def _mp3(data: bytes) -> _Found:
-    """All frames of the kind of the first, without what lies between them."""
-    frames: list[tuple[int, int]] = []
-    kind: tuple[int, int, bool] | None = None
-    false = 0
-    at = _after_tag(data)
-    while match := _MP3.search(data, at):
-        frame, at = _mp3_frame(match[0]), match.start()
-        end = at + frame.size if frame else at
-        sure = frame is not None and (kind == frame[1:] or _mp3_frame(data[end : end + 4]))
-        if frame is None or not sure or (kind and kind != frame[1:]):
-            at, false = at + 1, false + 1
-            if false > _MOST_FALSE:
-                raise Damaged
-            continue
-        if end <= len(data):  # the last one may be cut
-            frames.append((at, end))
-        kind, at = frame[1:], end
-    if not frames or kind is None:
+    found = mp3_sound(data, _after_tag(data))
+    if found is None:
         raise Damaged
-    begin, rest = 0, len(frames) - 1
-    while (said := _said_frames(data[slice(*frames[begin])])) not in (None, rest) and rest:
-        begin, rest = begin + 1, rest - 1  # it holds no sound, and what it says is wrong
-    samples, rate, _ = kind
-    if not (sounding := rest + 1 if said is None else rest):
-        raise Damaged
-    plain = b"".join(data[start:end] for start, end in frames[begin:])
-    return _Found(sounding * samples / rate, plain)
-
-
-def _said_frames(frame: bytes) -> int | None:
-    """How many frames of sound follow, as the first one says instead of holding any; 0 where it
-    does not say, None for one of sound."""
-    found = [at for tag in (b"Xing", b"Info") if (at := frame.find(tag, 4, 48)) > 0]
-    if not found:
-        return None
-    at = found[0]
-    return int.from_bytes(frame[at + 8 : at + 12], "big") if frame[at + 7] & 1 else 0
+    return _Found(*found)
 
 
 _READERS = {"audio/wav": _wav, "audio/flac": _flac, "audio/mpeg": _mp3}

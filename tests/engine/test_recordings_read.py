@@ -271,7 +271,8 @@ def test_where_a_long_recording_is_cut() -> None:
 
 @pytest.mark.parametrize("seconds", [30.0001, 30.9, 31, 60.00007, 1800])
 def test_no_part_is_longer_than_gemma_was_trained_with_and_none_too_short(seconds: float) -> None:
-    samples = np.zeros(round(seconds * 16000), np.float32)
+    samples = np.ones(round(seconds * 16000), np.float32)
+    samples[-16000:] = 0  # the best place, and too late
     parts = list(parts_of(samples))
     assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
     assert parts[-1][1] == len(samples)
@@ -329,13 +330,17 @@ def test_hours_are_refused_before_they_are_decoded(
     assert (refused.value.tokens, refused.value.size) == (85000, 2048)
 
 
-def test_numbers_that_are_none_do_no_harm(engine: Engine) -> None:
+@pytest.mark.parametrize("sound", ["gemma4a", "gemma4ua"])
+def test_numbers_that_are_none_do_no_harm(tmp_path: Path, sound: str) -> None:
+    encoder = write_encoder(tmp_path / "mmproj.gguf", WIDTH, sound=sound)
+    engine = new_engine(replace(TINY, encoder=encoder))
     floats = np.array([np.nan, np.inf, -np.inf, 1e38, 0.5] * 4000, "<f4").tobytes()
     end = reply(engine, ask(says("What is ", wav(tag=3, depth=32, data=floats), "?")))
     row = engine.cache.last_row
     assert isinstance(row, np.ndarray)
     assert np.isfinite(row).all()
     assert len(end.token_ids) == 30
+    engine.close()
 
 
 @pytest.mark.slow
