@@ -204,10 +204,11 @@ def _runs(entry: Entry, machine: Machine, context: int, placement: Placement, wa
 
 def _split(placement: Placement) -> str:
     """Which part of a pair is on a GPU and which is not."""
-    if placement.layers < placement.of:
-        return f"with {placement.layers} of {placement.of} layers on the GPU"
-    layers = f"{placement.cpu_experts} of {placement.of - 1} layers"
-    return f"with the experts of {layers} in main memory"
+    if placement.layers == placement.of:
+        layers = f"{placement.cpu_experts} of {placement.of - 1} layers"
+        return f"with the experts of {layers} in main memory"
+    apart = " and all experts in main memory" if placement.cpu_experts else ""
+    return f"with {placement.layers} of {placement.of} layers on the GPU{apart}"
 
 
 def _does_not_fit(entry: Entry, machine: Machine) -> Fit:

@@ -308,6 +308,10 @@ def test_a_mixture_of_experts_runs_well_with_experts_in_main_memory() -> None:
     kept = found.placement.cpu_experts
     assert found.words == f"runs well with the experts of {kept} of 30 layers in main memory"
     assert 5 < kept < 15
+    smaller = judge(entry("26b"), machine(26, 32, gpu=2))
+    assert smaller is not None
+    split = f"{smaller.placement.layers} of 31 layers on the GPU and all experts in main memory"
+    assert smaller.words == f"runs well with {split}"
     best = recommend(judge_all(REMOTE, small))
     assert best is not None
     assert best.entry.name == "26b"  # 31b would run, too, but not at a lively pace
