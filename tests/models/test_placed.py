@@ -8,7 +8,7 @@ import pytest
 
 from gemma_mtp.models import pace, placed
 from gemma_mtp.models.catalogue import load_catalogue
-from gemma_mtp.models.details import details
+from gemma_mtp.models.details import details, facts
 from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement import Wanted, choose
 from gemma_mtp.models.shape import Shape
@@ -65,6 +65,16 @@ def test_what_a_person_set_is_shown() -> None:
         assert found["placed"].startswith(words)
     longer = details(Store(load_catalogue()), "tiny", lambda: machine(2), Options(context=2048))
     assert longer["memory"]["context"] == 2048
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("card", "where"), [(2, True), (0, False)])
+def test_what_reading_pictures_takes_is_shown_and_where_it_goes(card: int, where: bool) -> None:
+    found = details(Store(load_catalogue()), "tiny", lambda: machine(card), Options())
+    found["files"].append({**found["files"][0], "role": "encoder", "bytes": 985_654_080})
+    (said,) = [words for _, words in facts(found) if "once a picture is read" in words]
+    assert said.startswith("986 MB more")
+    assert ("on the GPU if that has room" in said) == where
 
 
 def test_nothing_is_gained_by_leaving_out_what_is_not_there() -> None:
