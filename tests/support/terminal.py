@@ -19,7 +19,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import pyte
 from support import warm_python
 from support.emulator import Emulator
 
@@ -78,7 +77,6 @@ class Terminal:
         self.screen = Emulator(columns, rows, reflows=reflows)
         self.widest = columns
         self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
-        self.stream = pyte.Stream(self.screen)
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.raw = b""
         self.last_key = ""
@@ -182,8 +180,7 @@ class Terminal:
         except OSError:
             data = b""
         self.raw += data
-        for char in self.decode(data):  # in longer pieces the emulator skips what follows a joiner
-            self.stream.feed(char)
+        self.screen.feed(self.decode(data))
         return bool(data)
 
     def until(self, seen: str | Callable[[], bool]) -> None:
