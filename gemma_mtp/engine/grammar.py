@@ -132,10 +132,16 @@ class Grammars:
 
     def only(self, tokens: Iterable[int], every_other: bool = False) -> Fixed:
         """These tokens alone, everywhere; or all but these."""
-        bits = np.zeros((self._vocabulary.size + 31) // 32 * 4, np.uint8)
-        for token in tokens:
-            bits[token >> 3] |= 1 << (token & 7)
+        bits = bits_of(tokens, self._vocabulary)
         return Fixed(~bits if every_other else bits)
+
+
+def bits_of(tokens: Iterable[int], vocabulary: Vocabulary) -> Bits:
+    """A bit for each token of the vocabulary, set for these, in whole words of 32."""
+    bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
+    for token in tokens:
+        bits[token >> 3] |= 1 << (token & 7)
+    return bits
 
 
 class TakenIn:
@@ -177,8 +183,8 @@ class GrammarMatcher:
     def __init__(self, source: str, taken_in: Future[TakenIn], vocabulary: Vocabulary) -> None:
         self.source, self.taken_in = source, taken_in
         self._vocabulary = vocabulary
-        self._bits = np.zeros((vocabulary.size + 31) // 32 * 4, np.uint8)
-        self._end = sorted(vocabulary.end_of_generation)
+        self._bits = bits_of((), vocabulary)
+        self._end = bits_of(vocabulary.end_of_generation, vocabulary)
         self._tokens: list[int] = []
         self._compiled: LLMatcher | None = None
         self._at: LLMatcher | None = None
@@ -206,8 +212,7 @@ class GrammarMatcher:
     def allowed(self) -> Bits:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         if not self._bits.any():  # a limit of the parser; the text cannot go on
-            for token in self._end:
-                self._bits[token >> 3] |= 1 << (token & 7)
+            self._bits |= self._end
         return self._bits
 
     def forced(self) -> list[int]:
