@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeEnvironment, invoke
+from support.fakes import FakeEnvironment, TerminalText, invoke
 from support.machines import Machine
 from support.terminal import Terminal as Window
 
@@ -245,14 +244,9 @@ def test_where_nothing_fits_the_toy_is_left() -> None:
 # --- pull without a name ---------------------------------------------------------------------
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def ask(monkeypatch: pytest.MonkeyPatch, answer: str) -> str | None:
-    monkeypatch.setattr("sys.stdin", Terminal(answer))
-    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr("sys.stdin", TerminalText(answer))
+    monkeypatch.setattr("sys.stderr", TerminalText())
     return suggest(FakeEnvironment())
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from server.conftest import wait_until
+from support.waiting import wait_until
 
 from gemma_mtp.cli.serve import _tell as tell
 from gemma_mtp.errors import GemmaMtpError
