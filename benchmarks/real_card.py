@@ -333,6 +333,27 @@ def jobs(session: Session, args: argparse.Namespace) -> list[partial[None]]:
     return found
 
 
+def do(session: Session, todo: Sequence[partial[None]]) -> None:
+    """All of these. What was measured before is not lost where one fails, nor where llama.cpp ends
+    the program."""
+    from gemma_mtp.errors import Cancelled
+
+    for done, job in enumerate(todo):
+        name = job.args[1]
+        session.skipped.append(f"{name}: the program ended in the middle of it.")
+        write_report(session)
+        at = len(session.skipped) - 1
+        try:
+            job(session.left / (len(todo) - done))
+        except Cancelled:
+            session.skip(f"{name}: not loaded in time.")
+        except Exception as error:
+            session.skip(f"{name}: {error}")
+        finally:
+            del session.skipped[at]
+    write_report(session)
+
+
 # --- the report ------------------------------------------------------------------------------
 
 
@@ -428,17 +449,8 @@ def main() -> int:
     if not args.no_tests:
         suite(session)
     writers.wait(session, until=session.left / 2)
-    from gemma_mtp.errors import Cancelled
-
     try:
-        todo = jobs(session, args)
-        for done, job in enumerate(todo):
-            try:
-                job(session.left / (len(todo) - done))
-            except Cancelled:
-                session.skip(f"{job.args[1]}: not loaded in time.")
-            except Exception as error:  # what was measured before must not be lost
-                session.skip(f"{job.args[1]}: {error}")
+        do(session, jobs(session, args))
     except KeyboardInterrupt:
         session.skip("the rest: stopped by Ctrl-C.")
     write_report(session)

@@ -31,6 +31,7 @@ from rich.text import Text
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from support import emulator  # noqa: E402
 from support.terminal import Terminal  # noqa: E402
 
 COLUMNS, ROWS = 84, 30
@@ -57,7 +58,7 @@ FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", _RICH, flags=re.DOTALL).replace(
 )
 
 
-class Emulator(pyte.HistoryScreen):
+class Emulator(emulator.Emulator):
     """pyte drops "dim"; nothing blinks here, so that blinking can stand for it."""
 
     def select_graphic_rendition(self, *attrs: int) -> None:
@@ -81,9 +82,8 @@ class Chat(Terminal):
             GEMMA_MTP_KEEP_ALIVE="0",
         )
         answer = self.screen.write_process_input
-        self.screen = Emulator(COLUMNS, ROWS, history=1000, ratio=0.5)
+        self.screen = Emulator(COLUMNS, ROWS)
         self.screen.write_process_input = answer  # type: ignore[method-assign]
-        self.stream = pyte.Stream(self.screen)
 
     def ask(self, text: str) -> None:
         """Send a line and wait until the next one can be typed and the bar below it is complete."""

@@ -33,6 +33,12 @@ class GemmaMtpError(Exception):
         self.hint = hint
 
 
+def unforeseen(error: Exception) -> str:
+    """What is said about an error that none of these is."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"Something went wrong: {what}"
+
+
 class NoEngine(GemmaMtpError):
     """llama.cpp is not there, or a library that it needs."""
 

@@ -119,6 +119,11 @@ def thousands(tokens: int) -> str:
     return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
 
 
+def timestamp(moment: datetime) -> str:
+    """A moment in UTC as protocols write it: 2026-04-03T09:00:00Z."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def moment(when: str | None) -> str:
     """A time in ISO format as local time for people: 3 May 2026, 14:02."""
     if not when:

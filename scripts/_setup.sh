@@ -156,12 +156,28 @@ choose_build() {
     chosen=yes
     ask_for_build "$venv/bin/python" >"$venv/setup.choice" || : >"$venv/setup.choice"
     arguments=$(sed -n 1p "$venv/setup.choice")
+    if [ -z "$arguments" ] && kind=$(ready_build); then
+        say "llama.cpp stays as it was installed, for $kind."
+        return
+    fi
     sed 1d "$venv/setup.choice" | while IFS= read -r line; do
         case $line in
             ' '*) printf '%s\n' "$line" >&2 ;; # a command, to be copied
             *) say "$line" ;;
         esac
     done
+}
+
+# What a build of llama.cpp is for that the user has installed, as the advice above says; fails
+# where it is one of the CPU's or was built here.
+ready_build() {
+    [ -z "$(built_with)" ] || return 1
+    for kind in CUDA:cuda Vulkan:vulkan; do
+        for file in "$venv"/lib/python*/site-packages/llama_cpp/lib/*ggml-"${kind#*:}"*; do
+            [ ! -e "$file" ] || { echo "${kind%:*}" && return; }
+        done
+    done
+    return 1
 }
 
 # ask_for_build PYTHON: CMake's arguments in a line, then lines for the user.

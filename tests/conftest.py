@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONUNBUFFERED", None)  # hides what happens to output that nobody takes
 for _variable in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):  # what the tests say is printed
     os.environ.pop(_variable, None)
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # else each process compiles all it imports
+    BYTECODE = TemporaryDirectory(ignore_cleanup_errors=True)
+    os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE.name
 # Tests leave no engine behind; those of the engine that stays say how long it does.
 os.environ["GEMMA_MTP_KEEP_ALIVE"] = "0"
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 from time import sleep, time
 
@@ -157,6 +158,25 @@ def test_sizes_without_a_pair_are_left_out_and_the_experts_are_measured_apart(
     assert sizes == ["12b", "26b", "26b split"]
     assert [name for what, name in found if what == "against_server"] == ["12b", "26b"]
     assert running.skipped == ["31b: its pair was not written."]
+
+
+def test_what_was_found_is_kept_where_llama_cpp_ends_the_program(tmp_path: Path) -> None:
+    running = session(tmp_path, 100)
+
+    def found(name: str) -> list[str]:
+        skipped: list[str] = json.loads((tmp_path / "report.json").read_text())["skipped"]
+        return [sentence for sentence in skipped if sentence.startswith(name)]
+
+    def first(session: Session, name: str, seconds: float) -> None:
+        running.skip("first: something.")
+        raise ValueError("failed")
+
+    def second(session: Session, name: str, seconds: float) -> None:
+        assert found("first") == ["first: something.", "first: failed"]
+        assert found("second") == ["second: the program ended in the middle of it."]
+
+    real_card.do(running, [partial(first, running, "first"), partial(second, running, "second")])
+    assert found("second") == []
 
 
 def test_it_is_built_for_the_card_from_an_archive(

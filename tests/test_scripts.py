@@ -291,6 +291,19 @@ def test_a_driver_that_answers_again_is_noticed(card: Checkout) -> None:
     assert card.calls()[1].endswith(f"[{CUDA}]")
 
 
+def test_a_build_that_the_user_installed_is_kept_and_not_called_missing(checkout: Checkout) -> None:
+    """As the first of the two ways out leads to; then the driver is updated."""
+    checkout.machine.nvidia("NVIDIA GeForce RTX 3060, 8.6")
+    assert "CUDA's compiler (nvcc) is missing" in checkout.chat()[2]
+    libraries = checkout.root / ".venv/lib/python3.11/site-packages/llama_cpp/lib"
+    libraries.mkdir(parents=True)
+    (libraries / "libggml-cuda.so").touch()
+    checkout.machine.file("proc/driver/nvidia/version", "NVRM version: 550.90\n")
+    assert checkout.chat()[2] == "gemma-mtp: llama.cpp stays as it was installed, for CUDA.\n"
+    assert checkout.chat()[2] == ""
+    assert len(checkout.calls()) == 1
+
+
 def test_a_card_that_is_gone_leaves_the_cpus_build(card: Checkout) -> None:
     card.chat()
     (card.bin / "nvidia-smi").unlink()

@@ -56,7 +56,7 @@ class Real(FakeEnvironment):
 
     settings = Environment.settings
 
-    def resolve(self, model: str | None, drafter: Path | None) -> PairFiles:
+    def resolve(self, model: str | None, drafter: Path | None = None) -> PairFiles:
         return Store(load_catalogue(paths.own_models())).resolve(model, drafter)
 
 

@@ -64,7 +64,9 @@ LIBRARIES = {
     "pydantic": {"server", "batch/openai.py", "library/forms.py"},
     "uvicorn": {"server/run.py", "server/connections.py"},
     "httpx": {"remote"},
-    "llguidance": {"engine/grammar.py", "engine/json_schema/formats.py"},
+    "llguidance": {
+        *("engine/grammar.py", "engine/matchers.py", "engine/json_schema/formats.py"),
+    },
     "mcp": {"tools/connection.py"},
     "jinja2": {"engine/template_rendering.py"},
 }

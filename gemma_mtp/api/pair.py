@@ -65,6 +65,11 @@ class PairFiles:
         return self.preset.name if self.preset else self.name
 
     @property
+    def models(self) -> tuple[Path, ...]:
+        """The target, and the drafter if there is one."""
+        return (self.target, self.drafter) if self.drafter else (self.target,)
+
+    @property
     def opening(self) -> tuple[Message, ...]:
         """The messages that each conversation begins with."""
         own = self.preset.messages if self.preset else ()

@@ -63,7 +63,7 @@ class Placement:
         if has_drafter and not self.drafter:
             parts.append("the drafter on the CPU")
         taken, free = (sum(getattr(gpu, k) for gpu in self.gpus) for k in ("bytes", "free"))
-        few = taken * 50 < free  # in the same unit it would be shown as nothing
+        few = taken * 10 < free  # in the same unit hardly a digit of it would be left
         sizes = f"{byte_size(taken)} of {byte_size(free)}" if few else byte_size(taken, free)
         return ", ".join([*parts, sizes])
 

@@ -94,6 +94,11 @@ class Stats:
         return sum(count.accepted for count in self.sources if count.source == "lookup")
 
     @property
+    def evaluated_tokens(self) -> int:
+        """Prompt tokens that were not in the cache."""
+        return self.prompt_tokens - self.cached_tokens
+
+    @property
     def acceptance_rate(self) -> float | None:
         """Accepted over drafted tokens; None when nothing was drafted."""
         return self.accepted / self.drafted if self.drafted else None

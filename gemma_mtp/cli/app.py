@@ -40,7 +40,7 @@ from gemma_mtp.cli.run import run
 from gemma_mtp.cli.serve import serve
 from gemma_mtp.cli.show import show
 from gemma_mtp.cli.verify import verify
-from gemma_mtp.errors import ExitStatus, GemmaMtpError
+from gemma_mtp.errors import ExitStatus, GemmaMtpError, unforeseen
 from gemma_mtp.terminal.console import note, say
 from gemma_mtp.terminal.output import Closed, guarded, never_waiting
 from gemma_mtp.text import clean, one_line
@@ -144,10 +144,7 @@ def _main(words: list[str], env: Environment) -> int:
             )
         if "--verbose" in words:
             traceback.print_exc(file=sys.stderr)
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _complain(
-            f"Something went wrong: {what}", "--verbose shows where.", ExitStatus.ERROR
-        )
+        return _complain(unforeseen(error), "--verbose shows where.", ExitStatus.ERROR)
 
 
 def _run(words: list[str], env: Environment) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma_mtp.cli.flags import Json
+from gemma_mtp.cli.flags import Json, read_options
 from gemma_mtp.errors import ExitStatus, GemmaMtpError, NoEngine
-from gemma_mtp.options import SETTINGS
+from gemma_mtp.settings import LoadOptions
 from gemma_mtp.terminal.console import ask, can_ask
 from gemma_mtp.text import byte_size, json_text, number, thousands
 
@@ -40,11 +40,12 @@ def doctor(
     from gemma_mtp.api import DEFAULT_CONTEXT
 
     env: Environment = context.obj
-    wanted = SETTINGS["ctx"].accept(ctx, "--ctx") or DEFAULT_CONTEXT
+    options = read_options({} if ctx is None else {"ctx": ctx}, env).part(LoadOptions)
+    wanted = options.context or DEFAULT_CONTEXT
     findings = env.findings(offline)
     wrong = any(finding.problem for finding in findings)
     try:
-        fits, best, basis = _verdicts(env, wanted)
+        fits, best, basis = _verdicts(env, wanted, options)
     except GemmaMtpError:
         # Such as a models.toml that cannot be read, which is among the findings.
         if not wrong:
@@ -67,7 +68,7 @@ def suggest(env: Environment) -> str | None:
     """`pull` without a name: show what runs here, and on a terminal ask which one to pull."""
     from gemma_mtp.api import DEFAULT_CONTEXT
 
-    fits, best, basis = _verdicts(env, DEFAULT_CONTEXT)
+    fits, best, basis = _verdicts(env, DEFAULT_CONTEXT, read_options({}, env).part(LoadOptions))
     _show_fits(fits, DEFAULT_CONTEXT, basis)
     print(flush=True)
     if best is None or not can_ask():
@@ -113,12 +114,17 @@ def _show_fits(fits: list[Fit], wanted: int, basis: str) -> None:
         return
     heads = ("model", "download", "needs", "context", "pace", "verdict")
     below = ("download", "context", "needs", "pace")
+    encoders = [fit.entry.encoder.total or 0 for fit in fits if fit.entry.encoder]
+    pictures = f"; reading pictures up to {byte_size(max(encoders))} more" if encoders else ""
     show(Table(heads, [row(fit) for fit in fits], right=heads[1:4], below=below), "")
     show(
         Table(
             ("", ""),
             [
-                ("needs", f"memory, drafter and {thousands(wanted)} tokens of context included"),
+                (
+                    "needs",
+                    f"memory, drafter and {thousands(wanted)} tokens of context included{pictures}",
+                ),
                 ("context", "the longest that fits just as well; chats seldom need so much"),
                 ("pace", f"without drafts, {basis}; exact after a first chat"),
             ],
@@ -154,13 +160,15 @@ def advice(best: Fit | None, wanted: int) -> list[str]:
     ]
 
 
-def _verdicts(env: Environment, wanted: int) -> tuple[list[Fit], Fit | None, str]:
+def _verdicts(
+    env: Environment, wanted: int, options: LoadOptions
+) -> tuple[list[Fit], Fit | None, str]:
     from gemma_mtp.models.fit import judge_all, known_by, recommend
 
     entries = [entry for entry in env.catalogue.entries if entry.default or entry.own]
     here = {entry.name for entry in env.store.ready()}
     machine: Machine = replace(env.machine(), memory_speed=env.memory_speed())
-    fits = judge_all(entries, machine, wanted, here)
+    fits = judge_all(entries, machine, wanted, here, options)
     return fits, recommend(fits), known_by(machine)
 
 

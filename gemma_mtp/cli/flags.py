@@ -17,7 +17,7 @@ from typer import Argument, Option
 from gemma_mtp.options import CHAT_SETTINGS, SETTINGS, Options
 from gemma_mtp.paths import config_file
 from gemma_mtp.setting import SWITCH, Setting, settings_of
-from gemma_mtp.settings import EFFORTS
+from gemma_mtp.settings import EFFORTS, LoadOptions
 from gemma_mtp.terminal.console import note
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def takes_options(
     """Give `command(options=...)` a flag for each setting of `kind`, --drafter and --verbose; those
     of a `chat` only where it is one, and none of those of `without`.
 
-    With all settings, those of config.toml hold where nothing is typed.
+    With all settings, or those of loading, config.toml holds where nothing is typed.
     """
     names = {known.name for known in settings_of(kind)} - (set() if chat else {*CHAT_SETTINGS})
     names -= {known.name for left_out in without for known in settings_of(left_out)}
@@ -141,7 +141,8 @@ def takes_options(
         def wrapper(**values: Any) -> int:
             chosen = {name: values.pop(name) for name in flags}
             chosen = {name: value for name, value in chosen.items() if value is not None}
-            options = read_options(chosen, values["context"].obj if kind is Options else None)
+            heeds_config = kind is Options or kind is LoadOptions
+            options = read_options(chosen, values["context"].obj if heeds_config else None)
             asked = ("drafter", "verbose", *(("yes",) if kind is Options else ()))
             fixed = {name: values.pop(name) for name in asked}
             return command(options=options.with_values(**fixed), **values)

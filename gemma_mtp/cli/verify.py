@@ -105,10 +105,9 @@ def _sums(files: PairFiles, printer: Printer) -> dict[Path, str]:
     def told(name: str, size: int, done: int) -> None:
         printer.progress(done / max(size, 1), f"hashing {name}")
 
-    named = [path for path in (files.target, files.drafter) if path is not None]
     return {
         path: sha256_of(path, partial(told, path.name, path.stat().st_size))
-        for model in named
+        for model in files.models
         for path in read_header(model).files
     }
 

@@ -7,12 +7,19 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gemma_mtp.files import atomic
+
+
+def place(folder: Path, key: dict[str, Any]) -> Path:
+    """Where in the folder lies what is kept under this key, which may be long."""
+    text = json.dumps(key, sort_keys=True)
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
@@ -41,6 +41,11 @@ class RemoteFile:
     rest: tuple[RemoteFile, ...] = ()
     repo: str = ""
     revision: str = ""
+
+    @classmethod
+    def of(cls, parts: Sequence[RemoteFile]) -> RemoteFile:
+        """All parts of a model, in order, as one."""
+        return replace(parts[0], rest=tuple(parts[1:]))
 
     @property
     def parts(self) -> tuple[RemoteFile, ...]:
@@ -269,7 +274,7 @@ def _file(data: dict[str, Any], source: dict[str, Any]) -> RemoteFile:
         RemoteFile(name, data["quantization"], digest, size)
         for name, digest, size in zip(parts, sums, sizes, strict=True)
     ]
-    return replace(files[0], rest=tuple(files[1:]))
+    return RemoteFile.of(files)
 
 
 def _listed(value: Any, count: int) -> list[Any] | None:

@@ -91,8 +91,7 @@ class ChatStates:
 
     def __init__(self, files: PairFiles, options: LoadOptions, library: str) -> None:
         """`library`: version of llama.cpp, how it was built, processor and devices."""
-        both = [path for path in (files.target, files.drafter) if path]
-        self._paths = [part for path in both for part in gguf_names.parts_of(path)]
+        self._paths = gguf_names.parts_of(*files.models)
         self._contents = Contents(self._paths)
         self._binding: dict[str, Any] = {
             "format": FORMAT,

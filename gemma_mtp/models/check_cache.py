@@ -56,5 +56,4 @@ def remembered(files: Sequence[Path], find: Callable[[], str], about: str = "") 
 
 def _state(files: Sequence[Path]) -> str:
     """What a change of any file, of its other parts or of this program changes."""
-    parts = [part for file in files for part in gguf_names.parts_of(file)]
-    return " ".join([f"{__version__}/{RULES}", *map(state_of, parts)])
+    return " ".join([f"{__version__}/{RULES}", *map(state_of, gguf_names.parts_of(*files))])

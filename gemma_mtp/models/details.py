@@ -34,7 +34,7 @@ from gemma_mtp.models.preset_data import data_of, preset_of, told
 from gemma_mtp.models.store import Store, looks_like_path
 from gemma_mtp.models.weights import from_headers
 from gemma_mtp.options import Options
-from gemma_mtp.settings import Sampling
+from gemma_mtp.settings import LoadOptions, Sampling
 from gemma_mtp.text import byte_size, moment, percent, thousands
 
 READS = {"images": "pictures", "audio": "recordings"}
@@ -49,8 +49,10 @@ def details(
     what is `given`, else what comes with the model. Sizes are in bytes. Raises ModelNotAvailable
     for a name that means nothing, and BadPair for damaged files.
     """
-    found, kept, entry = _found(store, model, machine), presets.find(model), store.find(model)
-    found["sampling"] = asdict(store.filled(model, given).part(Sampling))
+    filled = store.filled(model, given)
+    found, kept = _found(store, model, machine, filled.part(LoadOptions)), presets.find(model)
+    entry = store.find(model)
+    found["sampling"] = asdict(filled.part(Sampling))
     if entry is not None and (published := data_of(entry.published)):
         found["published"] = published
     if kept is not None:
@@ -59,17 +61,19 @@ def details(
     return found
 
 
-def _found(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _found(
+    store: Store, model: str, machine: Callable[[], Machine], options: LoadOptions
+) -> dict[str, Any]:
     if is_file(store, model):
-        return _of_file(store, model, machine)
+        return _of_file(store, model, machine, options)
     entry = store.catalogue.find(store.meant(model).name)
     try:
         item = inventory.find(store, model)
     except ModelNotAvailable:
         if entry is None:
             raise
-        return _of_entry(entry, machine)
-    found = _of_item(item, machine)
+        return _of_entry(entry, machine, options)
+    found = _of_item(item, machine, options)
     with suppress(GemmaMtpError):  # what is wrong with its files was said
         return found | (_whose_drafter(store.resolve(item.name)) if item.ready else {})
     return found
@@ -80,22 +84,24 @@ def is_file(store: Store, model: str) -> bool:
     return looks_like_path(store.meant(model).name)
 
 
-def _of_entry(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _of_entry(entry: Entry, machine: Callable[[], Machine], options: LoadOptions) -> dict[str, Any]:
     """A model that is not here: what is pinned."""
     named = [("target", entry.target), ("drafter", entry.drafter), ("encoder", entry.encoder)]
     files = [_pinned(role, part) for role, file in named if file for part in file.parts]
     about = _catalogued(entry, "not on this machine")
     if entry.encoder is not None:
         about["reads"] = ["pictures", *(["recordings"] if entry.hears else [])]
-    return {**about, "files": files, **_verdict(entry, machine)}
+    return {**about, "files": files, **_verdict(entry, machine, options)}
 
 
-def _of_item(item: StoredPair, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _of_item(
+    item: StoredPair, machine: Callable[[], Machine], options: LoadOptions
+) -> dict[str, Any]:
     entry = item.entry
     state = "ready" if item.ready else f"part of it is here, {byte_size(item.bytes)}"
     known = _catalogued(entry, state) if entry else {"name": item.name, "state": state}
     if not item.ready:
-        return {**(_of_entry(entry, machine) if entry else {"files": []}), **known}
+        return {**(_of_entry(entry, machine, options) if entry else {"files": []}), **known}
     known |= {"source": item.source, "last_used": item.last_used}
     try:
         header = _header(item.files)
@@ -104,13 +110,15 @@ def _of_item(item: StoredPair, machine: Callable[[], Machine]) -> dict[str, Any]
             inventory.mark_damaged(item)
             error.hint = f"gemma-mtp pull {item.name}"
         raise
-    memory = _needed(item.files, header, machine)
+    memory = _needed(item.files, header, machine, options)
     if entry is not None and entry.shape is not None:
-        memory |= _verdict(entry, machine)
+        memory |= _verdict(entry, machine, options)
     return {**known, **_read(item.files, header), **memory, **_speed(item.name)}
 
 
-def _of_file(store: Store, model: str, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _of_file(
+    store: Store, model: str, machine: Callable[[], Machine], options: LoadOptions
+) -> dict[str, Any]:
     asked = store.resolve(model)
     pair, _ = tried.settled(asked)
     files = inventory.of_files(pair).files
@@ -118,7 +126,7 @@ def _of_file(store: Store, model: str, machine: Callable[[], Machine]) -> dict[s
     known = {"name": pair.name, "state": "a file of yours", "no_drafter": pair.no_drafter}
     known |= _whose_drafter(asked)
     read = _read(files, header)
-    return {**known, **read, **_needed(files, header, machine), **_speed(pair.name)}
+    return {**known, **read, **_needed(files, header, machine, options), **_speed(pair.name)}
 
 
 def _whose_drafter(asked: PairFiles) -> dict[str, Any]:
@@ -161,19 +169,23 @@ def _read(files: tuple[StoredFile, ...], header: gguf.Header) -> dict[str, Any]:
     return {"files": listed, **about}
 
 
-def _verdict(entry: Entry, machine: Callable[[], Machine]) -> dict[str, Any]:
+def _verdict(entry: Entry, machine: Callable[[], Machine], options: LoadOptions) -> dict[str, Any]:
     """Whether it runs on this machine."""
-    fit = judge(entry, machine(), here=True)
+    context = options.context or DEFAULT_CONTEXT
+    fit = judge(entry, machine(), context, here=True, options=options)
     if fit is None:
         return {}
-    found = {"context": DEFAULT_CONTEXT, "needed_bytes": fit.needed,
+    found = {"context": context, "needed_bytes": fit.needed,
              "verdict": fit.verdict.value, "reason": fit.reason, "words": fit.words,
              "longest_context": fit.context}  # fmt: skip
     return {"memory": found}
 
 
 def _needed(
-    files: tuple[StoredFile, ...], header: gguf.Header, machine: Callable[[], Machine]
+    files: tuple[StoredFile, ...],
+    header: gguf.Header,
+    machine: Callable[[], Machine],
+    options: LoadOptions,
 ) -> dict[str, Any]:
     """The memory it takes, and where it would be put on a machine with GPUs, counted tensor by
     tensor."""
@@ -185,14 +197,14 @@ def _needed(
     target, drafter = (
         sum(file.bytes for file in files if file.role == role) for role in ("target", "drafter")
     )
-    context = min(DEFAULT_CONTEXT, gguf.describe(header).context_length)
-    needed = estimate(shape, target, drafter, context, CPU_PIECE).needed
-    found = {"memory": {"context": context, "needed_bytes": needed}}
+    wanted = Wanted.of(options, gguf.describe(header).context_length)
+    needed = estimate(shape, target, drafter, wanted.context, CPU_PIECE, wanted.kv_type).needed
+    found = {"memory": {"context": wanted.context, "needed_bytes": needed}}
     with suppress(GemmaMtpError, ImportError, OSError, RuntimeError):  # no llama.cpp, no room
         here = machine()
         if here.gpus:
             weights = replace(from_headers(header), drafter=drafter)
-            found |= placed.of(shape, weights, Wanted(context), here)
+            found |= placed.of(shape, weights, wanted, here)
             paths = [file.path for file in files if file.role != "mmproj"]
             if choice := device_choices.latest(paths):
                 found["device_choice"] = to_json(choice)
@@ -243,13 +255,15 @@ def _model_facts(found: dict[str, Any], template: str) -> Iterator[tuple[str, st
 
 
 def _use_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    on_gpu = bool(found.get("placement", {}).get("gpus"))
     if memory := found.get("memory"):
         size = f"{byte_size(memory['needed_bytes'])} with {thousands(memory['context'])} tokens"
         verdict = f"; {memory['words']}" if "words" in memory else ""
         yield "memory", size + verdict
         if pictures := sum(f["bytes"] or 0 for f in found["files"] if f["role"] == "encoder"):
             first = " or ".join(f"a {what.removesuffix('s')}" for what in found.get("reads", ()))
-            yield "", f"{byte_size(pictures)} more once {first or 'a picture'} is read"
+            where = ", on the GPU if that has room beside the layers then" if on_gpu else ""
+            yield "", f"{byte_size(pictures)} more once {first or 'a picture'} is read{where}"
     yield from placed.facts(found)
     if speed := found.get("speed"):
         gain = f", {speed['speedup']:.2f}x plain" if speed.get("speedup") else ""

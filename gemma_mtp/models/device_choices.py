@@ -6,8 +6,6 @@ one costs another try, so nothing here ever fails. `resident.pairs` recalls and 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -41,12 +39,11 @@ class DeviceChoices:
     ) -> None:
         """`context`: its size in tokens. `machine`: versions of llama.cpp, how it was built, the
         processor and the devices."""
-        both = [path for path in (files.target, files.drafter) if path]
         self._folder = folder
         self._key: dict[str, Any] = {
             "format": FORMAT,
             "machine": machine,
-            "files": _states(part for path in both for part in gguf_names.parts_of(path)),
+            "files": _states(gguf_names.parts_of(*files.models)),
             "kv": options.kv_type,
             "flash_attention": options.flash_attn,
             "context": context_class(context),
@@ -65,8 +62,7 @@ class DeviceChoices:
         return {**self._key, "placement": placement.key}
 
     def _path(self, placement: Placement) -> Path:
-        key = json.dumps(self._full_key(placement), sort_keys=True)
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+        return json_file.place(self._folder, self._full_key(placement))
 
 
 def latest(files: Iterable[Path]) -> DeviceChoice | None:

@@ -11,12 +11,13 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, ON_CPU, Placement
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, ON_CPU, LoadOptions, Placement
+from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.models import pace
 from gemma_mtp.models.catalogue import Entry
 from gemma_mtp.models.machine import Machine
 from gemma_mtp.models.memory import MIB, Estimate, estimate, target_bytes
-from gemma_mtp.models.placement import Wanted, choose
+from gemma_mtp.models.placement import Wanted, choose, room
 from gemma_mtp.models.weights import Weights, from_shape
 from gemma_mtp.text import byte_size, counted, thousands
 
@@ -70,11 +71,16 @@ class Fit:
 
 
 def judge(
-    entry: Entry, machine: Machine, wanted: int = DEFAULT_CONTEXT, here: bool = False
+    entry: Entry,
+    machine: Machine,
+    wanted: int = DEFAULT_CONTEXT,
+    here: bool = False,
+    options: LoadOptions | None = None,
 ) -> Fit | None:
     """Whether `entry` runs; None where its architecture or the machine's memory is not known.
 
-    `here`: it needs no room on the disk any more.
+    `wanted`: tokens of context. `here`: it needs no room on the disk any more. `options`: how it is
+    loaded, but for the context.
     """
     if entry.shape is None or machine.memory_free is None:
         return None
@@ -83,12 +89,13 @@ def judge(
         reason = f"{byte_size(entry.bytes or 0)} to download, the disk has {byte_size(room)}"
         return Fit(entry, Verdict.NO, 0, ON_CPU, needs(entry, CONTEXTS[0]).needed, None, reason)
     wanted = min(wanted, entry.context_length)
-    placement = _placed(entry, machine, wanted)
+    asked = replace(Wanted.of(options or LoadOptions(), wanted), context=wanted)
+    placement = _placed(entry, machine, asked)
     if placement:
-        longest = _longest(entry, machine, wanted, placement)
+        longest = _longest(entry, machine, asked, placement)
         return _runs(entry, machine, longest, placement, wanted)
-    smaller = _longest(entry, machine, CONTEXTS[0], None)
-    placement = _placed(entry, machine, smaller) if smaller else None
+    smaller = _longest(entry, machine, replace(asked, context=CONTEXTS[0]), None)
+    placement = _placed(entry, machine, replace(asked, context=smaller)) if smaller else None
     if placement:
         return _runs(entry, machine, smaller, placement, wanted)
     return _does_not_fit(entry, machine)
@@ -107,9 +114,10 @@ def judge_all(
     machine: Machine,
     wanted: int = DEFAULT_CONTEXT,
     here: Container[str] = (),
+    options: LoadOptions | None = None,
 ) -> list[Fit]:
     """The verdicts on all entries whose needs are known, in their order."""
-    fits = (judge(entry, machine, wanted, entry.name in here) for entry in entries)
+    fits = (judge(entry, machine, wanted, entry.name in here, options) for entry in entries)
     return [fit for fit in fits if fit is not None]
 
 
@@ -151,24 +159,29 @@ def _spare(machine: Machine) -> int:
     return max(int((machine.memory_total or 0) * SPARE_SHARE), SPARE_LEAST)
 
 
-def _placed(entry: Entry, machine: Machine, context: int) -> Placement | None:
-    """Where it goes with a context of so many tokens; None where there is too little memory."""
+def _placed(entry: Entry, machine: Machine, wanted: Wanted) -> Placement | None:
+    """Where it goes; None where there is too little memory."""
     assert entry.shape is not None
     free = (machine.memory_free or 0) - _spare(machine)
     known = replace(machine, memory_free=free, memory_total=None)
-    placement = choose(entry.shape, _weights(entry), machine.gpus, Wanted(context), known)
-    return placement if placement.beside <= free else None
+    try:
+        placement = choose(entry.shape, _weights(entry), machine.gpus, wanted, known)
+    except DoesNotFit:  # more layers were asked for than the memory that may be used
+        return None
+    rooms = {gpu.name: room(gpu) for gpu in machine.gpus}
+    on_gpus = all(gpu.bytes <= rooms[gpu.name] for gpu in placement.gpus)
+    return placement if on_gpus and placement.beside <= free else None
 
 
-def _longest(entry: Entry, machine: Machine, least: int, placement: Placement | None) -> int:
-    """The longest of CONTEXTS from `least` on up to which all fit, about as fast as in
-    `placement`; or 0, or `least` where that fits.
+def _longest(entry: Entry, machine: Machine, wanted: Wanted, placement: Placement | None) -> int:
+    """The longest of CONTEXTS from the one that is wanted on up to which all fit, about as fast as
+    in `placement`; or 0, or the wanted one where that fits.
 
     A longer one may need less: with flash attention, which a CPU uses for long ones only.
     """
-    longest = least if placement else 0
-    for context in (c for c in CONTEXTS if least <= c <= entry.context_length):
-        found = _placed(entry, machine, context)
+    longest = wanted.context if placement else 0
+    for context in (c for c in CONTEXTS if wanted.context <= c <= entry.context_length):
+        found = _placed(entry, machine, replace(wanted, context=context))
         if found is None:
             break
         if placement and _speed(entry, machine, found) < (1 - LOSS) * _speed(
@@ -204,10 +217,11 @@ def _runs(entry: Entry, machine: Machine, context: int, placement: Placement, wa
 
 def _split(placement: Placement) -> str:
     """Which part of a pair is on a GPU and which is not."""
-    if placement.layers < placement.of:
-        return f"with {placement.layers} of {placement.of} layers on the GPU"
-    layers = f"{placement.cpu_experts} of {placement.of - 1} layers"
-    return f"with the experts of {layers} in main memory"
+    if placement.layers == placement.of:
+        layers = f"{placement.cpu_experts} of {placement.of - 1} layers"
+        return f"with the experts of {layers} in main memory"
+    apart = " and all experts in main memory" if placement.cpu_experts else ""
+    return f"with {placement.layers} of {placement.of} layers on the GPU{apart}"
 
 
 def _does_not_fit(entry: Entry, machine: Machine) -> Fit:

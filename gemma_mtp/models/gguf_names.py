@@ -51,9 +51,9 @@ def part_names(name: str) -> list[str]:
     return [f"{start}-{number:05d}-of-{parts:05d}.gguf" for number in range(1, parts + 1)]
 
 
-def parts_of(path: Path) -> list[Path]:
-    """The files that `path` stands for, by its name, whether they exist or not."""
-    return [path.with_name(name) for name in part_names(path.name)]
+def parts_of(*models: Path) -> list[Path]:
+    """The files that these paths stand for, by their names, whether they exist or not."""
+    return [path.with_name(name) for path in models for name in part_names(path.name)]
 
 
 def drafters_among(sizes: Mapping[str, int | None]) -> list[str]:

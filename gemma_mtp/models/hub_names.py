@@ -101,7 +101,7 @@ def make_entry(
     repo: str, revision: str, target: Sequence[RemoteFile], drafter: Sequence[RemoteFile]
 ) -> Entry:
     """The pair of these parts. Raises ValueError when both models are one file."""
-    first = replace(target[0], rest=tuple(target[1:]))
+    first = RemoteFile.of(target)
     bare = f"{PREFIX}{repo}"
     name = f"{bare}:{first.quantization}" if first.quantization else bare
     return Entry(
@@ -111,7 +111,7 @@ def make_entry(
         revision=revision,
         qat="qat" in repo.lower(),
         target=first,
-        drafter=replace(drafter[0], rest=tuple(drafter[1:])),
+        drafter=RemoteFile.of(drafter),
         spellings=(name.lower(), bare.lower()),
     )
 

@@ -101,8 +101,8 @@ def make_entry(
         repo=PREFIX + about.path,
         revision=revision,
         qat=gguf_names.says_qat(about.path),
-        target=replace(target[0], rest=tuple(target[1:])),
-        drafter=replace(drafter[0], rest=tuple(drafter[1:])),
+        target=RemoteFile.of(target),
+        drafter=RemoteFile.of(drafter),
         spellings=(about.name.lower(),),
     )
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from gemma_mtp.api import PairInfo
-from gemma_mtp.models.machine import Machine
+
+if TYPE_CHECKING:
+    from gemma_mtp.models.machine import Machine  # which `run` does without
 
 USABLE = 0.9  # of the free memory; the buffers of a longer context grow, too, and others need some
 CELLS = 256  # tokens; llama.cpp makes contexts in steps of so many

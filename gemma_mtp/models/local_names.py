@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gemma_mtp import paths
 from gemma_mtp.errors import ModelNotAvailable, UsageError
@@ -72,7 +71,7 @@ def make_entry(
         repo=source,
         revision=revision,
         qat="qat" in source.lower(),
-        target=replace(target[0], rest=tuple(target[1:])),
-        drafter=replace(drafter[0], rest=tuple(drafter[1:])),
+        target=RemoteFile.of(target),
+        drafter=RemoteFile.of(drafter),
         spellings=(name.lower(),),
     )

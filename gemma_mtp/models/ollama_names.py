@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gemma_mtp.api import Preset
 from gemma_mtp.errors import UsageError
@@ -92,8 +92,8 @@ def make_entry(
         repo=PREFIX + about.path,
         revision=revision,
         qat="qat" in about.tag.lower(),
-        target=replace(target[0], rest=tuple(target[1:])),
-        drafter=replace(drafter[0], rest=tuple(drafter[1:])),
+        target=RemoteFile.of(target),
+        drafter=RemoteFile.of(drafter),
         spellings=tuple(sorted(named)),
         published=published,
     )

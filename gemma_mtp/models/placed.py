@@ -39,7 +39,7 @@ def of(shape: Shape, weights: Weights, wanted: Wanted, machine: Machine) -> dict
 def facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The same for a person: labels, which may be empty, each with words."""
     if "placed" in found:
-        yield "placement", found["placed"]
+        yield "placement", f"{found['placed']}, by estimate"
     if "device_choice" in found:
         choice: DeviceChoice = from_json(DeviceChoice, found["device_choice"])
         yield "fastest", f"{choice.in_words}, when it was loaded there"

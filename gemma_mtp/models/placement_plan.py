@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gemma_mtp.api import CPU_PIECE, GPU_PIECE
+from gemma_mtp.api import CPU_PIECE, DEFAULT_CONTEXT, GPU_PIECE, LoadOptions
 from gemma_mtp.api.placement import DeviceShare, Placement
 from gemma_mtp.models import memory
 from gemma_mtp.models.gpu_buffers import CUDA, Buffers, Rules
@@ -21,6 +21,7 @@ from gemma_mtp.models.machine import Device
 from gemma_mtp.models.shape import Shape
 from gemma_mtp.models.weights import Weights
 
+EVERY = 10**6  # layers; more than any model has
 BALANCE_STEPS = 12  # halvings; finer than the size of a layer
 
 
@@ -39,6 +40,19 @@ class Wanted:
     gpu_memory: int | None = None
     piece: int = GPU_PIECE
     shortlist: bool = False
+
+    @classmethod
+    def of(cls, options: LoadOptions, longest: int) -> Wanted:
+        """What a person asks for, of a model that was trained with `longest` tokens."""
+        experts = options.cpu_experts
+        return cls(
+            context=options.context or min(DEFAULT_CONTEXT, longest),
+            kv_type=options.kv_type,
+            flash_attention=options.flash_attn != "off",
+            gpu_layers=options.gpu_layers,
+            cpu_experts=EVERY if experts is not None and experts < 0 else experts,
+            gpu_memory=options.gpu_memory,
+        )
 
 
 @dataclass(frozen=True)

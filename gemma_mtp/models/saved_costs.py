@@ -7,7 +7,6 @@ fails. The engine recalls and keeps them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,11 @@ class CostMemory:
         self, folder: Path, files: PairFiles, options: LoadOptions, llama_cpp: str
     ) -> None:
         """`llama_cpp`: its version, how it was built and the processor: what decides on kernels."""
-        both = [path for path in (files.target, files.drafter) if path]
         self._folder = folder
         self._key: dict[str, Any] = {
             "format": FORMAT,
             "llama_cpp": llama_cpp,
-            "files": [[p.name, state_of(p)] for path in both for p in gguf_names.parts_of(path)],
+            "files": [[p.name, state_of(p)] for p in gguf_names.parts_of(*files.models)],
             "kv": options.kv_type,
             "flash_attention": options.flash_attn,
         }
@@ -58,5 +56,4 @@ class CostMemory:
         return {**self._key, "gpu_layers": info.gpu_layers, **known}
 
     def _path(self, info: PairInfo) -> Path:
-        key = json.dumps(self._full_key(info), sort_keys=True)
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+        return json_file.place(self._folder, self._full_key(info))

@@ -34,8 +34,7 @@ def what_helps() -> Iterator[None]:
 def as_data(error: Exception) -> dict[str, Any]:
     """An error as JSON has it; one that is not ours is named by its type."""
     if not isinstance(error, errors.GemmaMtpError):
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return {"kind": "GemmaMtpError", "text": f"Something went wrong: {what}", "hint": ""}
+        return {"kind": "GemmaMtpError", "text": errors.unforeseen(error), "hint": ""}
     data: dict[str, Any] = {"kind": type(error).__name__, "text": str(error), "hint": error.hint}
     if isinstance(error, errors.DoesNotFit):
         data |= {"tokens": error.tokens, "size": error.size}

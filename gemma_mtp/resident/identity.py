@@ -11,7 +11,6 @@ import json
 import os
 import stat
 import tempfile
-from getpass import getuser
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,6 +35,8 @@ def place() -> Path:
     name = identity()
     folder = state_dir() / "engine" / name
     if len(os.fsencode(folder / SOCKET)) > LONGEST:
+        from getpass import getuser
+
         folder = Path(tempfile.gettempdir()) / f"gemma-mtp-{getuser()}" / name
     return folder
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from gemma_mtp.api import DEFAULT_CONTEXT, DeviceOptions, LoadOptions, PairFiles, Placement
+from gemma_mtp.api import DeviceOptions, LoadOptions, PairFiles, Placement
 from gemma_mtp.errors import DoesNotFit
 from gemma_mtp.models import gguf, pace
 from gemma_mtp.models.hyperparameters import shape_of
@@ -24,7 +24,6 @@ from gemma_mtp.text import byte_size
 
 SMALLER = 0.85  # of what the try before was to take on GPUs: a few layers of a large model
 TRIES = 3  # on GPUs; each may take half a minute with a large model
-EVERY = 10**6  # layers; more than any model has
 
 Loaded = TypeVar("Loaded")
 Tried = TypeVar("Tried", Placement, Placement | None)
@@ -101,16 +100,7 @@ def asked(files: PairFiles, options: LoadOptions) -> Asked:
     if files.rival is not None:
         with suppress(OSError):
             weights = replace(weights, rival=files.rival.stat().st_size)
-    experts = options.cpu_experts
-    wanted = Wanted(
-        context=options.context or min(DEFAULT_CONTEXT, gguf.describe(header).context_length),
-        kv_type=options.kv_type,
-        flash_attention=options.flash_attn != "off",
-        gpu_layers=options.gpu_layers,
-        cpu_experts=EVERY if experts is not None and experts < 0 else experts,
-        gpu_memory=options.gpu_memory,
-    )
-    return shape, weights, wanted
+    return shape, weights, Wanted.of(options, gguf.describe(header).context_length)
 
 
 def first_that_fits(

@@ -290,9 +290,8 @@ def _model(key: object) -> str | None:
 
 def _bytes_of(files: PairFiles) -> int:
     """What the files of a pair take; those that are gone meanwhile count nothing."""
-    named = [path for path in (files.target, files.drafter) if path is not None]
     found = 0
-    for part in (part for path in named for part in parts_of(path)):
+    for part in parts_of(*files.models):
         with suppress(OSError):
             found += part.stat().st_size
     return found

@@ -13,6 +13,7 @@ from gemma_mtp.errors import (
     GemmaMtpError,
     ModelNotAvailable,
     UsageError,
+    unforeseen,
 )
 from gemma_mtp.text import harmless
 
@@ -44,8 +45,7 @@ def unexpected(error: Exception) -> GemmaMtpError:
     """What is said about an error that nobody foresaw; one of ours as it is."""
     if isinstance(error, GemmaMtpError):
         return error
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Refused(500, f"Something went wrong: {what}")
+    return Refused(500, unforeseen(error))
 
 
 # Where a field may be of several kinds, pydantic puts the kind that it tried into the path.

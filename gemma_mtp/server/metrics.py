@@ -19,7 +19,7 @@ LIKE_LLAMA_SERVER: dict[str, tuple[str, str, Callable[[Stats], float]]] = {
     "prompt_tokens_total": (
         "counter",
         "Prompt tokens that were evaluated.",
-        lambda s: s.prompt_tokens - s.cached_tokens,
+        lambda s: s.evaluated_tokens,
     ),
     "prompt_seconds_total": ("counter", "Seconds spent on that.", lambda s: s.prefill_seconds),
     "tokens_predicted_total": ("counter", "Tokens generated.", lambda s: s.completion_tokens),
@@ -31,7 +31,7 @@ LIKE_LLAMA_SERVER: dict[str, tuple[str, str, Callable[[Stats], float]]] = {
     "prompt_tokens_seconds": (
         "gauge",
         "Prompt tokens evaluated a second, on average.",
-        lambda s: _rate(s.prompt_tokens - s.cached_tokens, s.prefill_seconds),
+        lambda s: _rate(s.evaluated_tokens, s.prefill_seconds),
     ),
     "predicted_tokens_seconds": (
         "gauge",

@@ -23,6 +23,7 @@ from gemma_mtp.server.reply import Reply
 from gemma_mtp.text import json_text
 
 SSE = "text/event-stream"
+NDJSON = "application/x-ndjson"
 PATIENCE = 5.0
 """Seconds that a stream waits for the first event of its reply. Until then an error has a status of
 its own; after that the stream begins, since clients and proxies give up a silent connection."""
@@ -86,6 +87,11 @@ def sse(data: Any, event: str = "") -> str:
     """A server-sent event."""
     text = data if isinstance(data, str) else json_text(data)
     return f"event: {event}\ndata: {text}\n\n" if event else f"data: {text}\n\n"
+
+
+def json_line(data: Any) -> str:
+    """A line of NDJSON."""
+    return json_text(data) + "\n"
 
 
 def sse_error(error: GemmaMtpError, http: Request, event: str = "") -> str:

@@ -32,8 +32,8 @@ def handled(handler: Handler, *signals: int) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
-def _end_after(seconds: float, status: int) -> None:
-    timer = threading.Timer(seconds, os._exit, [status])
+def _end_after_grace(status: int) -> None:
+    timer = threading.Timer(GRACE, os._exit, [status])
     timer.daemon = True
     timer.start()
 
@@ -67,7 +67,7 @@ def stoppable(raising: bool = True, ends: bool = False) -> Iterator[Stop]:
         if not cancel.is_set():
             cancel.number = number
             if number != signal.SIGINT:
-                _end_after(GRACE, cancel.status)
+                _end_after_grace(cancel.status)
         cancel.set()
         if raising and pressed == 2:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

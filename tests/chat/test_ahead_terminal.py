@@ -9,9 +9,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-from support.terminal import BACKSPACE, CTRL_C, CTRL_D, CTRL_U, ENTER, Terminal, paste
-
-from gemma_mtp.conversations.archive import Archive
+from support.terminal import BACKSPACE, CTRL_C, CTRL_D, CTRL_U, ENTER, Terminal, paste, told
 
 Open = Callable[..., Terminal]
 SIZES = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
@@ -20,13 +18,6 @@ WAITING = "What you typed meanwhile comes next."
 
 def script(home: Path, *replies: dict[str, object], **more: object) -> dict[str, object]:
     return {"scripts": [*replies], "home": str(home), **more}
-
-
-def sent(home: Path) -> list[str]:
-    """What the person said, as it was saved."""
-    archive = Archive(home / "chats.sqlite")
-    latest = archive.latest()
-    return [turn.user.content for turn in archive.read(latest).turns] if latest else []
 
 
 def held(home: Path, text: str, moment: str, **more: object) -> dict[str, object]:
@@ -65,7 +56,7 @@ def test_it_does_not_answer_a_question(
     chat.until(lambda: chat.row == ">>> go on")
     chat.keys(CTRL_C)
     chat.until(lambda: chat.row == ">>> and")
-    assert sent(tmp_path) == ["hello", "two two"]
+    assert told(tmp_path) == ["hello", "two two"]
 
 
 def stopped(open_terminal: Open, home: Path, *keys: str, vi: bool = False, **size: int) -> Terminal:
@@ -95,10 +86,10 @@ def test_it_is_not_glued_to_a_message_that_is_handed_back(
     chat.until(lambda: chat.row == ">>> def")
     chat.keys(CTRL_C)
     chat.prompt()
-    assert sent(tmp_path) == ["count me", "abc!"]
+    assert told(tmp_path) == ["count me", "abc!"]
     chat.say("on")
     chat.prompt()
-    assert sent(tmp_path)[-1] == "on"
+    assert told(tmp_path)[-1] == "on"
     assert chat.leave(CTRL_D) == 0
 
 
@@ -111,7 +102,7 @@ def test_it_comes_when_the_message_is_cleared(open_terminal: Open, tmp_path: Pat
     chat.until(lambda: chat.row == ">>> [pasted 20 lines]/draft")
     chat.keys(CTRL_C)
     chat.prompt()
-    assert sent(tmp_path) == []
+    assert told(tmp_path) == []
     chat.say("/draft")
     chat.until("The draft length is chosen")
 
@@ -137,7 +128,7 @@ def test_it_stays_apart_when_the_message_fails_again(open_terminal: Open, tmp_pa
     chat.until(lambda: chat.lines[-2:] == [">>> count", WAITING])
     chat.keys(ENTER)
     chat.until(lambda: chat.row == ">>> abc")
-    assert sent(tmp_path) == ["count"]
+    assert told(tmp_path) == ["count"]
 
 
 def test_after_a_reply_it_is_sent(open_terminal: Open, tmp_path: Path) -> None:
@@ -148,7 +139,7 @@ def test_after_a_reply_it_is_sent(open_terminal: Open, tmp_path: Path) -> None:
     chat.keys("why?", ENTER, "half")
     chat.until("Aha.")
     chat.until(lambda: chat.row == ">>> half")
-    assert sent(tmp_path) == ["count", "why?"]
+    assert told(tmp_path) == ["count", "why?"]
 
 
 def row_below(chat: Terminal) -> str:
@@ -179,7 +170,7 @@ def test_it_is_seen_while_a_reply_is_written(
     chat.until(lambda: row_below(chat).startswith(">>> why? ⏎ [pasted 2 lines]"))
     (tmp_path / "w70").unlink()
     chat.until(lambda: chat.above[-2:] == [">>> one", "... two"])
-    assert sent(tmp_path) == ["count", "why?"]
+    assert told(tmp_path) == ["count", "why?"]
     shown = " ".join([*chat.scrolled, *chat.lines]).split()
     assert [word for word in shown if word in words.split()] == words.split() * 2
 
@@ -194,7 +185,7 @@ def test_it_is_seen_while_the_model_loads(open_terminal: Open, tmp_path: Path) -
     (tmp_path / "loading").unlink()
     chat.until("Aha.")
     chat.prompt()
-    assert sent(tmp_path) == ["hello"]
+    assert told(tmp_path) == ["hello"]
 
 
 def test_ctrl_c_stops_the_reply_and_leaves_what_was_typed(
@@ -209,7 +200,7 @@ def test_ctrl_c_stops_the_reply_and_leaves_what_was_typed(
     chat.keys(CTRL_C)
     chat.until("stopped")
     chat.until(lambda: chat.row == ">>> half a thought" and " · " in row_below(chat))
-    assert sent(tmp_path) == ["count"]
+    assert told(tmp_path) == ["count"]
 
 
 @pytest.mark.parametrize("end", ["\r", "\n"])
@@ -220,7 +211,7 @@ def test_enter_before_the_chat_has_begun_sends(
     chat.keys(f"hi{end}")  # the terminal still makes Enter a line end
     chat.until("Aha.")
     chat.prompt()
-    assert sent(tmp_path) == ["hi"]
+    assert told(tmp_path) == ["hi"]
 
 
 @SIZES
@@ -238,10 +229,10 @@ def test_a_paste_without_marks_is_one_message(
     chat.until(lambda: row_below(chat).startswith(">>> [pasted 2 lines]"))
     (tmp_path / "four").unlink()
     chat.until(lambda: chat.above[-3:] == [">>> for x in y:", "...   print(x)", "..."])
-    assert sent(tmp_path) == ["one\ntwo\nthree\nLook!"]
+    assert told(tmp_path) == ["one\ntwo\nthree\nLook!"]
     chat.keys(CTRL_C)
     chat.prompt()
     chat.keys("sent as a program does it\r")
     chat.until(">>> sent as a program does it")
     chat.prompt()
-    assert sent(tmp_path)[1:] == ["sent as a program does it"]
+    assert told(tmp_path)[1:] == ["sent as a program does it"]

@@ -11,7 +11,6 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-import pyte
 from support.emulator import Emulator
 from support.terminal import BACKSPACE, CTRL_C, CTRL_D, ENTER, TAB, UP, Terminal
 
@@ -152,9 +151,7 @@ def test_the_status_line_never_disturbs_the_text(
     chat.until("and is done.")
     chat.prompt()
     alone = Emulator(columns, 200)
-    stream = pyte.Stream(alone)
-    for char in WORDS.replace("\n", "\r\n"):
-        stream.feed(char)
+    alone.feed(WORDS.replace("\n", "\r\n"))
     expected = [row.rstrip() for row in alone.display]
     shown = [*chat.scrolled, *chat.lines]
     start = next(i for i, row in enumerate(shown) if row.startswith("word0 "))

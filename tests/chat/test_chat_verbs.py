@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fakes import Script
+from support.fakes import Script, TerminalText
 from support.talk import BACK, LINE, Talk
 
 from gemma_mtp.api import Grammar, LoadOptions, Message, PairFiles, Stats
@@ -226,11 +225,6 @@ def test_continue_has_nothing_to_add_to_a_whole_reply() -> None:
     assert len(talk.engine.requests) == 1
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 CODE = "Look:\n```python\nprint(1)\n```\nand\n~~~\nx = 2\n~~~\nDone."
 
 
@@ -240,7 +234,7 @@ def test_copy_through_the_terminal(verb: str, text: str, monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSH_TTY", "/dev/pts/0")
     talk = Talk(Script(CODE))
-    talk.show_on(Terminal())
+    talk.show_on(TerminalText())
     shown = talk.run("hi", verb)
     assert f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\x1b\\" in shown
     assert "may or may not" in shown
@@ -360,7 +354,7 @@ def test_the_list_marks_this_conversation_and_fits_any_window(
     talk.run(long, "/clear", "sun")
     for columns in (80, 60, 40):
         monkeypatch.setenv("COLUMNS", str(columns))
-        talk.show_on(Terminal())
+        talk.show_on(TerminalText())
         shown = re.sub(r"\x1b\[\w+", "", talk.run("/chats"))
         _, heads, this, *others = shown.splitlines()
         assert heads.split()[0] == "number"
@@ -882,7 +876,7 @@ def test_a_system_prompt_of_several_lines(verb: str) -> None:
     talk = Talk()
     talk.run(typed)
     assert talk.said == [("system", 'one\n\n  "two"')]
-    talk.show_on(Terminal())
+    talk.show_on(TerminalText())
     assert '>>> /system\none\n\n  "two"\n' in re.sub(r"\x1b\[\w+", "", talk.run("/system"))
     assert "The system prompt is gone." in talk.run(f"{verb} none")
     talk.run(f'{verb} "none"')

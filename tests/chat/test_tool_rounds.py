@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from support import mcp_server
-from support.engines import wait_until
 from support.fakes import Script
 from support.mcp_config import SERVER, write_config
 from support.talk import Talk
+from support.waiting import wait_until
 
 from gemma_mtp.api import ToolResult
 from gemma_mtp.chat import tool_rounds, tools

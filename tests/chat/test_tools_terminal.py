@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-from support.engines import wait_until
 from support.mcp_config import write_config
 from support.terminal import CTRL_C, CTRL_D, ENTER, SUPPORT, Terminal
+from support.waiting import wait_until
 
 from gemma_mtp.api import ToolResult, Turn
 from gemma_mtp.conversations.archive import Archive

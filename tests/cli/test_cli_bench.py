@@ -56,6 +56,15 @@ def test_a_preset_is_measured_under_its_own_name(monkeypatch):
     assert bench("--tokens", "16").stdout.startswith("pirate (Q4_0)")
 
 
+@pytest.mark.parametrize("command", ["bench", "verify"])
+def test_what_is_measured_is_loaded_as_config_says(command):
+    env = BenchEnvironment()
+    env.configured = {"gpu_memory": 6 * 10**9, "cpu_experts": 3, "temperature": 0.1}
+    invoke(command, "e2b", "--cpu-experts", "4", "--tokens", "16", env=env)
+    ((_, loading),) = env.loaded
+    assert (loading.gpu_memory, loading.cpu_experts) == (6 * 10**9, 4)
+
+
 def test_json_ratios_and_conditions():
     found = as_json("--draft", "off,1,3,auto", "--repeat", "2", "--tokens", "64")
     by_draft = {run["draft"]: run for run in found["runs"]}

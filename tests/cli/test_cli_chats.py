@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.fakes import Outcome, SavedEnvironment, invoke
+from support.fakes import Outcome, SavedEnvironment, TerminalText, invoke
 
 from gemma_mtp.api import Message, Turn
 from gemma_mtp.cli.app import main
@@ -81,15 +81,10 @@ def test_show(env: SavedEnvironment) -> None:
     }
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def test_control_characters_do_not_act_on_a_terminal(
     env: SavedEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = Terminal()
+    screen = TerminalText()
     monkeypatch.setattr("sys.stdout", screen)
     assert main(["chats", "show", "2"], env) == 0
     assert "Vega \ufffd[31m" in screen.getvalue()
@@ -161,8 +156,8 @@ def test_all_are_there_or_none_is_deleted(env: SavedEnvironment) -> None:
 def test_delete_asks_at_a_terminal(
     env: SavedEnvironment, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[int]
 ) -> None:
-    notes = Terminal()
-    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    notes = TerminalText()
+    monkeypatch.setattr("sys.stdin", TerminalText(answer))
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.setattr("sys.stderr", notes)
     assert main(["chats", "delete", "1"], env) == 0

@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeEnvironment, Outcome, invoke
+from support.fakes import FakeEnvironment, Outcome, TerminalText, invoke
 from support.hub_server import Hub, Stored
 from support.pulls import catalogue_of, real_pair
 
@@ -204,17 +204,12 @@ def test_what_cannot_be(env: Environment, arguments: list[str], status: int, wor
 DOUBT = "12b does not fit in memory: needs 8.0 GB, 6.0 GB are free."
 
 
-class Terminal(StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def ask(
     monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str
 ) -> tuple[FakeEnvironment, str]:
     """What `pull` says and does at a terminal of a machine with 6 GB where `answer` is typed."""
-    env, notes = FakeEnvironment(), Terminal()
-    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    env, notes = FakeEnvironment(), TerminalText()
+    monkeypatch.setattr("sys.stdin", TerminalText(answer))
     monkeypatch.setattr("sys.stderr", notes)
     monkeypatch.setenv("TERM", "dumb")
     assert main(["pull", *arguments], env) == 0
@@ -311,7 +306,7 @@ def test_rate_and_remaining_time() -> None:
 def test_a_terminal_shows_the_file_the_pair_the_rate_and_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock, stream = Clock(), Terminal()
+    clock, stream = Clock(), TerminalText()
     monkeypatch.setenv("COLUMNS", "120")
     view = PullView(Printer(Screen(StringIO(), stream, {"TERM": "xterm"})), clock=clock)
     view(progress(0))

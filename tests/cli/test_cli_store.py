@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
-from support.fakes import FakeEnvironment, invoke
+from support.fakes import FakeEnvironment, TerminalText, invoke
 
 from gemma_mtp import paths
 from gemma_mtp.api import PairFiles
@@ -317,11 +316,6 @@ def test_prune_for_scripts(home: Path) -> None:
 # --- the offer -------------------------------------------------------------------------------
 
 
-class Keyboard(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 class Unpulled(FakeEnvironment):
     """12b is not here until it is pulled."""
 
@@ -340,8 +334,8 @@ def offer(
     env = Unpulled()
     monkeypatch.setattr(env, "machine", lambda: machine or LARGE)
     monkeypatch.setattr(pull, "show_pull", lambda w, name, goes_on: env.pulled.append(name))
-    monkeypatch.setattr("sys.stdin", Keyboard(answer))
-    notes = Keyboard()
+    monkeypatch.setattr("sys.stdin", TerminalText(answer))
+    notes = TerminalText()
     monkeypatch.setattr("sys.stderr", notes)
     try:
         find_pair.resolve_or_offer(env, "12b", Options())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.fakes import FakeEnvironment, invoke
+from support.fakes import FakeEnvironment, TerminalText, invoke
 from support.machines import Machine
 from support.terminal import Terminal as Window
 
@@ -31,6 +30,7 @@ from gemma_mtp.models.build import installation
 from gemma_mtp.models.build.system import System
 from gemma_mtp.models.cards import cards
 from gemma_mtp.models.catalogue import Catalogue
+from gemma_mtp.models.machine import Device
 from gemma_mtp.models.machine import Machine as Memory
 from gemma_mtp.models.memory_speed import memory_speed
 from gemma_mtp.models.pull import hub
@@ -68,6 +68,20 @@ def test_for_scripts() -> None:
     assert [model["verdict"] for model in found["models"]][:3] == [
         "runs well", "runs well", "does not fit",
     ]  # fmt: skip
+
+
+def test_what_config_says_of_loading_counts() -> None:
+    env = FakeEnvironment()
+    env.configured = {"ctx": 16384, "gpu_memory": 5 * 10**9}
+    card = Device("CUDA0", "a card", 24 * 10**9, 24 * 10**9)
+    with_card = Memory(60 * 10**9, 64 * 10**9, 8, (card,))
+    env.__dict__["machine"] = lambda: with_card
+    said = invoke("doctor", env=env).stdout
+    assert re.search(r"12b .* runs well with \d\d of 49 layers on the GPU", said)
+    assert "drafter and 16k tokens of context included; reading pictures up to 1.2 GB more" in said
+    env.configured = {}
+    assert "drafter and 8k tokens of context" in (said := invoke("doctor", env=env).stdout)
+    assert re.search(r"12b .* runs well: all layers fit on the GPU", said)
 
 
 def test_each_model_that_runs_has_a_pace_and_says_how_it_is_known() -> None:
@@ -230,14 +244,9 @@ def test_where_nothing_fits_the_toy_is_left() -> None:
 # --- pull without a name ---------------------------------------------------------------------
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def ask(monkeypatch: pytest.MonkeyPatch, answer: str) -> str | None:
-    monkeypatch.setattr("sys.stdin", Terminal(answer))
-    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr("sys.stdin", TerminalText(answer))
+    monkeypatch.setattr("sys.stderr", TerminalText())
     return suggest(FakeEnvironment())
 
 

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fakes import FakeEngine, FakeEnvironment, Outcome, invoke
+from support.waiting import wait_until
 
 from gemma_mtp.api import Event, Grammar, Message, Request
 from gemma_mtp.batch import work
@@ -416,13 +417,6 @@ def test_a_reader_that_leaves_ends_it(batch: Batch) -> None:
         it.stdout.close()
         assert it.wait(60) == 0
         assert it.stderr.read().count(b"\n") == 1  # where answers go
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 # --- the real engine -------------------------------------------------------------------------

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fakes import BrokenEnvironment, FakeEngine, FakeEnvironment, Script, invoke
 from support.server_process import server_process
+from support.waiting import wait_until
 
 from gemma_mtp.api import Message
 from gemma_mtp.cli.environment import Environment
@@ -36,13 +36,6 @@ def start(script: dict[str, Any], *arguments: str, **more: Any) -> subprocess.Po
     streams |= {"stdin": subprocess.DEVNULL, **more}
     command = [sys.executable, str(DRIVER), *arguments]
     return subprocess.Popen(command, env=variables, **streams)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 # --- texts from files ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import llama_cpp
 import pytest
 from support.pairs import TINY
+from support.replies import Conversation, evaluated
 
 from gemma_mtp.api import End, LoadOptions, Message, Request
 from gemma_mtp.engine.engine import Engine
@@ -37,26 +38,11 @@ def fresh() -> Iterator[Engine]:
     loaded.close()
 
 
-class Talk:
+class Talk(Conversation):
     """The same conversation with any engine."""
 
     def __init__(self, engine: Engine, begins: str = "A dog.", tokens: int = 150) -> None:
-        self.engine, self.tokens = engine, tokens
-        self.messages = (Message.text("system", begins),)
-
-    def ask(self, text: str) -> End:
-        self.messages = (*self.messages, Message.text("user", text))
-        request = Request(
-            self.messages, seed=3, draft=3, max_tokens=self.tokens, ignore_end=True, exact=True
-        )
-        *_, end = self.engine.reply(request)
-        assert isinstance(end, End)
-        self.messages = (*self.messages, end.message)
-        return end
-
-
-def evaluated(end: End) -> int:
-    return end.stats.prompt_tokens - end.stats.cached_tokens
+        super().__init__(engine, begins, tokens)
 
 
 def test_the_weights_are_not_read_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from support import talk
 from support.fakes import FakeConsole, FakeEnvironment
 from support.pairs import TINY
+from support.replies import end_of, evaluated
 
 from gemma_mtp.api import End, LoadOptions, Message, Request
 from gemma_mtp.chat.loop import converse
@@ -69,21 +70,13 @@ class Chat:
 
     def ask(self, text) -> End:
         self.messages = (*self.messages, Message.text("user", text))
-        end = self.reply(self.request())
+        end = end_of(self.engine, self.request())
         self.messages = (*self.messages, end.message)
-        return end
-
-    def reply(self, request) -> End:
-        *_, end = self.engine.reply(request)
         return end
 
     def prepare(self):
         self.engine.prepare(self.request())
         self.engine.background.wait()
-
-
-def evaluated(end: End) -> int:
-    return end.stats.prompt_tokens - end.stats.cached_tokens
 
 
 def test_turn_10_evaluates_only_what_is_new(engine, monkeypatch):
@@ -172,7 +165,7 @@ def test_the_same_prompt_again_starts_from_its_snapshot_and_gives_the_same_text(
     lasting = engine.prompts.lasting(same, engine.prompts.of(same))
     for draft in (0, 3, "auto"):
         chat.prepare()
-        again = chat.reply(replace(same, draft=draft))
+        again = end_of(engine, replace(same, draft=draft))
         assert again.token_ids == first.token_ids
         assert again.stats.cached_tokens == lasting
 

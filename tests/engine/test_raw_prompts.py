@@ -7,8 +7,9 @@ import threading
 import time
 
 import pytest
+from support.replies import end_of
 
-from gemma_mtp.api import End, Message, Request
+from gemma_mtp.api import Message, Request
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.prompt_tokens import PART, Piece, encode_prompt
 from gemma_mtp.errors import DoesNotFit
@@ -23,12 +24,6 @@ MESSAGES = (
 
 def rendered(engine: Engine, messages: tuple[Message, ...] = MESSAGES) -> str:
     return "".join(piece.text for piece in engine.prompts.pieces(Request(messages)))
-
-
-def finish(engine: Engine, request: Request) -> End:
-    *_, end = engine.reply(request)
-    assert isinstance(end, End)
-    return end
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -52,28 +47,28 @@ def test_there_is_exactly_one_bos_in_front(engine: Engine) -> None:
 
 
 def test_it_is_answered_like_the_messages(engine: Engine) -> None:
-    asked = finish(engine, Request(MESSAGES, seed=3))
+    asked = end_of(engine, Request(MESSAGES, seed=3))
     engine.cache.rewind(0)
-    raw = finish(engine, Request(prompt=rendered(engine), seed=3))
+    raw = end_of(engine, Request(prompt=rendered(engine), seed=3))
     assert raw.message.content == asked.message.content
     assert "19" in raw.message.content
 
 
 def test_stop_texts_limits_and_the_cache_are_as_with_messages(engine: Engine) -> None:
     text = rendered(engine)
-    whole = finish(engine, Request(prompt=text, seed=3))
-    again = finish(engine, Request(prompt=text, seed=3))
+    whole = end_of(engine, Request(prompt=text, seed=3))
+    again = end_of(engine, Request(prompt=text, seed=3))
     assert again.message == whole.message
     assert again.stats.cached_tokens >= again.stats.prompt_tokens - 1
-    assert finish(engine, Request(prompt=text, max_tokens=3)).stats.completion_tokens == 3
-    stopped = finish(engine, Request(prompt=text, seed=3, stop=("7",)))
+    assert end_of(engine, Request(prompt=text, max_tokens=3)).stats.completion_tokens == 3
+    stopped = end_of(engine, Request(prompt=text, seed=3, stop=("7",)))
     assert stopped.stopped_at == "7"
-    goes_on = finish(engine, Request(prompt=text + whole.message.content + " 21", max_tokens=2))
+    goes_on = end_of(engine, Request(prompt=text + whole.message.content + " 21", max_tokens=2))
     assert goes_on.stats.cached_tokens > again.stats.prompt_tokens
 
 
 def test_a_thought_that_the_prompt_opens_is_a_thought(engine: Engine) -> None:
-    end = finish(engine, Request(prompt=rendered(engine) + "<|channel>thought\n", max_tokens=5))
+    end = end_of(engine, Request(prompt=rendered(engine) + "<|channel>thought\n", max_tokens=5))
     assert end.message.content == ""
     assert end.thought
 

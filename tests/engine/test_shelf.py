@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from support.pairs import TINY
+from support.replies import Conversation, evaluated
 
-from gemma_mtp.api import End, LoadOptions, Message, Request
+from gemma_mtp.api import LoadOptions
 from gemma_mtp.decoding.transcript import Transcript, of_tokens
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.shelf import Shelf, Shelved
@@ -28,25 +29,11 @@ def engine() -> Iterator[Engine]:
     loaded.close()
 
 
-class Talk:
+class Talk(Conversation):
     """One conversation with an engine that others use as well."""
 
     def __init__(self, engine: Engine, begins: str) -> None:
-        self.engine, self.messages = engine, (Message.text("system", begins),)
-
-    def ask(self, text: str, draft: int = 3) -> End:
-        self.messages = (*self.messages, Message.text("user", text))
-        request = Request(
-            self.messages, seed=3, draft=draft, max_tokens=120, ignore_end=True, exact=True
-        )
-        *_, end = self.engine.reply(request)
-        assert isinstance(end, End)
-        self.messages = (*self.messages, end.message)
-        return end
-
-
-def evaluated(end: End) -> int:
-    return end.stats.prompt_tokens - end.stats.cached_tokens
+        super().__init__(engine, begins, tokens=120)
 
 
 def test_two_conversations_in_turn_evaluate_what_one_alone_does(engine: Engine) -> None:

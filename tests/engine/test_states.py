@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.engines import wait_until
 from support.pairs import TINY
+from support.replies import end_of, evaluated
+from support.waiting import wait_until
 
 from gemma_mtp.api import End, Keeping, LoadOptions, Message, Request
 from gemma_mtp.decoding.transcript import Transcript
@@ -68,8 +69,7 @@ class Talk:
 
     def ask(self, engine: Engine, text: str, draft: int = 3) -> End:
         self.messages = (*self.messages, Message.text("user", text))
-        *_, end = engine.reply(self.request(draft))
-        assert isinstance(end, End)
+        end = end_of(engine, self.request(draft))
         self.messages = (*self.messages, end.message)
         return end
 
@@ -93,10 +93,6 @@ def told(end: End) -> tuple[object, ...]:
     """What a restart must not change."""
     stats = end.stats
     return end.token_ids, end.reason, stats.drafted, stats.accepted_histogram, stats.cached_tokens
-
-
-def evaluated(end: End) -> int:
-    return end.stats.prompt_tokens - end.stats.cached_tokens
 
 
 @pytest.mark.parametrize("ahead", [True, False], ids=["read ahead", "at once"])

@@ -122,7 +122,7 @@ def test_nothing_private_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = json.loads(outcome.stdout.partition("```json\n")[2].removesuffix("\n```\n"))
     assert found["pairs"][0]["model"] == ""
     assert found["pairs"][0]["weights"] == "Q4_0"
-    assert "**a Gemma 4 of 0.0 billion parameters" in outcome.stdout
+    assert "**a Gemma 4 of 15 million parameters" in outcome.stdout
 
 
 def test_a_target_without_a_drafter_is_measured_plainly(

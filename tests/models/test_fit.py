@@ -308,9 +308,33 @@ def test_a_mixture_of_experts_runs_well_with_experts_in_main_memory() -> None:
     kept = found.placement.cpu_experts
     assert found.words == f"runs well with the experts of {kept} of 30 layers in main memory"
     assert 5 < kept < 15
+    smaller = judge(entry("26b"), machine(26, 32, gpu=2))
+    assert smaller is not None
+    split = f"{smaller.placement.layers} of 31 layers on the GPU and all experts in main memory"
+    assert smaller.words == f"runs well with {split}"
     best = recommend(judge_all(REMOTE, small))
     assert best is not None
     assert best.entry.name == "26b"  # 31b would run, too, but not at a lively pace
+
+
+def test_what_a_person_set_for_the_gpu_counts() -> None:
+    on = machine(60, 64, gpu=24)
+    for options, place in (
+        (LoadOptions(), "GPU"),
+        (LoadOptions(gpu_memory=6 * GB), "GPU and CPU"),
+        (LoadOptions(gpu_layers=20), "GPU and CPU"),
+        (LoadOptions(gpu_layers=0), "CPU"),
+    ):
+        found = judge(entry("12b"), on, options=options)
+        assert found is not None
+        assert found.place == place
+    for options in (
+        LoadOptions(gpu_layers=-1),  # more than fits, and no fewer will do
+        LoadOptions(gpu_layers=-1, gpu_memory=3 * GB),
+    ):
+        refused = judge(entry("12b"), machine(60, 64, gpu=4), options=options)
+        assert refused is not None
+        assert refused.verdict == Verdict.NO
 
 
 def test_the_pace_of_a_parted_pair_lies_between_those_of_its_parts() -> None:

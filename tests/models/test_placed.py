@@ -8,10 +8,13 @@ import pytest
 
 from gemma_mtp.models import pace, placed
 from gemma_mtp.models.catalogue import load_catalogue
+from gemma_mtp.models.details import details, facts
 from gemma_mtp.models.machine import Device, Machine
 from gemma_mtp.models.placement import Wanted, choose
 from gemma_mtp.models.shape import Shape
+from gemma_mtp.models.store import Store
 from gemma_mtp.models.weights import Weights, from_shape
+from gemma_mtp.options import Options
 
 GIB = 1 << 30
 WANTED = Wanted(8192)
@@ -48,6 +51,30 @@ def test_what_the_drafter_costs_a_parted_pair_is_said(name: str, more: str) -> N
     assert "and the drafter on the GPU, " in first[1]
     assert second[1].startswith(f"without the drafter, {more} would fit, and plain decoding be 1.0")
     assert second[1].endswith(" times as fast, by estimate")
+
+
+@pytest.mark.usefixtures("home")
+def test_what_a_person_set_is_shown() -> None:
+    for options, words in (
+        (Options(), "all 8 layers and the drafter on the GPU, "),
+        (Options(gpu_layers=5), "5 of 8 layers and the drafter on the GPU, "),
+        (Options(gpu_memory=50_000_000), "7 of 8 layers and the drafter on the GPU, "),
+        (Options(gpu_layers=0), "all layers on the CPU"),
+    ):
+        found = details(Store(load_catalogue()), "tiny", lambda: machine(2), options)
+        assert found["placed"].startswith(words)
+    longer = details(Store(load_catalogue()), "tiny", lambda: machine(2), Options(context=2048))
+    assert longer["memory"]["context"] == 2048
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("card", "where"), [(2, True), (0, False)])
+def test_what_reading_pictures_takes_is_shown_and_where_it_goes(card: int, where: bool) -> None:
+    found = details(Store(load_catalogue()), "tiny", lambda: machine(card), Options())
+    found["files"].append({**found["files"][0], "role": "encoder", "bytes": 985_654_080})
+    (said,) = [words for _, words in facts(found) if "once a picture is read" in words]
+    assert said.startswith("986 MB more")
+    assert ("on the GPU if that has room" in said) == where
 
 
 def test_nothing_is_gained_by_leaving_out_what_is_not_there() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.engines import status, wait_until
+from support.engines import status
 from support.pairs import TINY
+from support.waiting import wait_until
 
 from gemma_mtp import paths
 from gemma_mtp.api import LoadOptions

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.engines import wait_until
 from support.fakes import Script
 from support.scripted_resident import NEVER, Engine, request, said
+from support.waiting import wait_until
 
 from gemma_mtp.api import End, Event, Message, Progress, Request, TextDelta, Waiting
 from gemma_mtp.resident.client import EngineDied, ResidentPair

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import status, wait_until
+from support.engines import status
+from support.waiting import wait_until
 
 from gemma_mtp.api import Message, Turn
 from gemma_mtp.conversations.archive import Archive

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import DEAD, last_saved, status, wait_until, words_below
+from support.engines import DEAD, last_saved, status, words_below
 from support.terminal import CTRL_C, CTRL_D
+from support.waiting import wait_until
 
 from gemma_mtp.files.folder_lock import hold
 from gemma_mtp.resident.sockets import is_running

@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.engines import status, wait_until
+from support.engines import status
 from support.pairs import TINY
+from support.waiting import wait_until
 
 from gemma_mtp.api import End, LoadOptions, Message, Request, TextDelta
 from gemma_mtp.resident.client import ResidentPair

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import status, wait_until
+from support.engines import status
 from support.pairs import TINY
+from support.waiting import wait_until
 
 from gemma_mtp.api import LoadOptions, Message, Request, TextDelta
 from gemma_mtp.options import Options

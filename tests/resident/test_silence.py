@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import status, wait_until
+from support.engines import status
 from support.fakes import FakeEngine, invoke
 from support.pairs import TINY
 from support.scripted_resident import Engine, request, said
+from support.waiting import wait_until
 
 from gemma_mtp.api import LoadOptions, TextDelta
 from gemma_mtp.resident import line, outbox

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import DEAD, last_saved, status, wait_until, words_below
+from support.engines import DEAD, last_saved, status, words_below
+from support.waiting import wait_until
 
 Open = Callable[..., Any]
 STORY = "Tell me a very long story about a fox."

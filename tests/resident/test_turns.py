@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.engines import wait_until
 from support.fakes import FakeEngine, Script
 from support.scripted_resident import FILES, NEVER, Engine, request, said
+from support.waiting import wait_until
 
 from gemma_mtp.api import (
     End,

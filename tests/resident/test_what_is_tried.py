@@ -139,6 +139,10 @@ def test_the_last_failure_is_raised_and_so_is_any_other_at_once() -> None:
             Placement(8, 8, (DeviceShare("A", 8, 12_000_000, 8 * 10**9),), drafter="A"),
             "all 8 layers and the drafter on the GPU, 12 MB of 8.0 GB",
         ),
+        (
+            Placement(8, 8, (DeviceShare("A", 8, 51_000_000, 2 * 10**9),), drafter="A"),
+            "all 8 layers and the drafter on the GPU, 51 MB of 2.0 GB",
+        ),
     ],
 )  # fmt: skip
 def test_a_placement_in_words(placement: Placement, words: str) -> None:

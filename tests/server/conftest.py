@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from support.server_process import Server, server_process
 from support.serving import FakeEngines, serving
@@ -22,14 +23,8 @@ from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
 from gemma_mtp.server.engines import Engines
 
-PATIENCE = 60.0  # seconds that a loaded machine may take
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+if TYPE_CHECKING:
+    import openai
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +79,18 @@ def engines(scripted: tuple[FakeEngines, str]) -> FakeEngines:
 def url(scripted: tuple[FakeEngines, str], engines: FakeEngines) -> str:
     """Where the server is to be asked."""
     return scripted[1]
+
+
+@pytest.fixture
+def client(url: str) -> openai.OpenAI:
+    """OpenAI's own client of it; files about other clients have theirs under this name."""
+    import openai
+
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+
+
+@pytest.fixture
+def http(served: str) -> Iterator[httpx.Client]:
+    """For requests to the built-in pair as programs write them."""
+    with httpx.Client(base_url=served, timeout=60) as client:
+        yield client

@@ -12,11 +12,6 @@ from support.serving import FakeEngines, chat
 from gemma_mtp.api import Stats, from_json
 
 
-@pytest.fixture
-def client(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
-
-
 def test_the_models_that_are_here_are_listed(client: openai.OpenAI) -> None:
     listed = list(client.models.list())
     assert [model.id for model in listed] == ["tiny", "e2b"]

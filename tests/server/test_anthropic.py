@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from anthropic import Anthropic, APIStatusError, BadRequestError, NotFoundError
-from server.conftest import wait_until
 from support.fakes import Script
-from support.serving import PATIENCE, FakeEngines, serving
+from support.serving import FakeEngines, serving
+from support.waiting import PATIENCE, wait_until
 
 from gemma_mtp.models.catalogue import load_catalogue
 from gemma_mtp.models.store import Store

@@ -11,14 +11,10 @@ import httpx
 import openai
 import pytest
 from support.fakes import Script
-from support.serving import PATIENCE, FakeEngines, body, chat, leave, wait_until
+from support.serving import FakeEngines, body, chat, leave
+from support.waiting import PATIENCE, wait_until
 
 STORY = " ".join(f"word{n}" for n in range(400))
-
-
-@pytest.fixture
-def client(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
 
 
 def ask(client: openai.OpenAI, text: str = "Hi", **more: Any) -> Any:

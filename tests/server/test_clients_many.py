@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support.server_process import Server, server_process, wait_until
+from support.server_process import Server, server_process
+from support.waiting import wait_until
 
 CLIENTS, EACH = 8, 25
 KINDS = ("whole", "stream", "left", "bad", "unknown")

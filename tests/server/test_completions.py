@@ -12,11 +12,6 @@ from support.fakes import Script
 from support.serving import FakeEngines
 
 
-@pytest.fixture
-def client(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
-
-
 def post(url: str, **more: Any) -> httpx.Response:
     body = {"model": "tiny", "prompt": "Once upon", **more}
     return httpx.post(f"{url}/v1/completions", json=body, timeout=30)

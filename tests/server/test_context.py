@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support.serving import FakeEngines, chat, wait_until
+from support.serving import FakeEngines, chat
+from support.waiting import wait_until
 
 from gemma_mtp.errors import DoesNotFit
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -20,12 +19,6 @@ SAID = [{"role": "user", "content": "Tell me about somebody."}]
 SEEDED = {"seed": 3, "temperature": 1.0}
 NAMED = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
 FORMAT = {"type": "json_schema", "name": "person", "schema": SCHEMA}
-
-
-@pytest.fixture(scope="module")
-def http(served: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served, timeout=60) as client:
-        yield client
 
 
 def posted(http: httpx.Client, path: str, body: dict[str, Any]) -> Any:

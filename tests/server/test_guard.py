@@ -12,7 +12,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 from support.fakes import Script
-from support.serving import FakeEngines, body, serving, wait_until
+from support.serving import FakeEngines, body, serving
+from support.waiting import wait_until
 
 from gemma_mtp.server import engines as server_engines
 from gemma_mtp.server import guard

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from ollama import AsyncClient, Client, ResponseError
-from server.conftest import wait_until
 from support.serving import serving
+from support.waiting import wait_until
 
 from gemma_mtp.models import last_used
 from gemma_mtp.models.catalogue import load_catalogue

@@ -9,20 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import httpx
-import pytest
 
 SAID = [{"role": "user", "content": "Name three fruits."}]
-
-
-@pytest.fixture
-def http(served: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served, timeout=60) as client:
-        yield client
 
 
 def lines(response: httpx.Response) -> list[dict[str, Any]]:

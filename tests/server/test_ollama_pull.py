@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from ollama import Client, ResponseError
-from server.conftest import wait_until
 from support.hub_server import Hub
 from support.pulls import catalogue_of, real_pair
 from support.serving import leave, serving
+from support.waiting import wait_until
 
 from gemma_mtp import paths
 from gemma_mtp.models.catalogue import Catalogue

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from ollama import AsyncClient, Client, ResponseError
 from support.fakes import Script
-from support.serving import PATIENCE, FakeEngines, leave
+from support.serving import FakeEngines, leave
+from support.waiting import PATIENCE
 
 from gemma_mtp.settings import Sampling
 

@@ -19,12 +19,16 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from server.conftest import wait_until
+from support.fakes import invoke
+from support.waiting import wait_until
 
+from gemma_mtp.cli.environment import Environment
 from gemma_mtp.cli.serve import _tell as tell
 from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
+from gemma_mtp.server import run
+from gemma_mtp.server.ports import listen
 from gemma_mtp.server.record import Record
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -87,6 +91,23 @@ def start(home: Path, tmp_path: Path) -> Iterator[Start]:
         each.process.wait()
 
 
+@pytest.fixture
+def refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What `serve` in this process says where it does not begin, and ends with that status."""
+
+    def began(*_: object) -> None:
+        raise AssertionError("it was not refused")
+
+    monkeypatch.setattr(run, "run", began)
+
+    def refused(status: int, *words: str) -> str:
+        outcome = invoke("serve", "--port", "0", *words, env=Environment())
+        assert outcome.status == status, outcome.stderr
+        return outcome.stderr
+
+    return refused
+
+
 @contextmanager
 def listening(answers: dict[str, bytes]) -> Iterator[int]:
     """Another program on a port; it answers these paths."""
@@ -102,7 +123,7 @@ def listening(answers: dict[str, bytes]) -> Iterator[int]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_address[1]
     server.shutdown()
     server.server_close()
@@ -155,19 +176,18 @@ def test_a_port_that_is_taken(start: Start) -> None:
         ({"/api/version": b"hello"}, "another program"),
         ({}, "another program"),
     ):
-        with listening(answers) as port:
-            taken = start("--port", str(port))
-            assert taken.process.wait(60) == 1
-            assert f"is taken: {who} listens there." in taken.said
+        with listening(answers) as port, pytest.raises(GemmaMtpError) as error:
+            listen("127.0.0.1", port)
+        assert f"is taken: {who} listens there." in str(error.value)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_others_on_the_network_need_a_key_or_leave_said_out_loud(start: Start, host: str) -> None:
+def test_others_on_the_network_need_a_key_or_leave_said_out_loud(
+    start: Start, refused: Callable[..., str], host: str
+) -> None:
     if host == "::" and not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    refused = start("--host", host)
-    assert refused.process.wait(60) == 2
-    assert "no API key is set" in " ".join(refused.said.split())
+    assert "no API key is set" in refused(2, "--host", host)
     server = start("--host", host, "--no-auth")
     assert httpx.get(f"{server.url}/v1/models").is_success
     locked = start("--host", host, GEMMA_MTP_API_KEY="secret")
@@ -177,28 +197,24 @@ def test_others_on_the_network_need_a_key_or_leave_said_out_loud(start: Start, h
     assert "secret" not in locked.said
 
 
-def test_the_key_in_a_file(start: Start, tmp_path: Path) -> None:
+def test_the_key_in_a_file(start: Start, refused: Callable[..., str], tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("secret\n")
     server = start("--api-key-file", str(file))
     models = f"{server.url}/v1/models"
     assert httpx.get(models, headers={"x-api-key": "other"}).status_code == 401
     assert httpx.get(models, headers={"x-api-key": "secret"}).is_success
-    lost = start("--api-key-file", str(tmp_path / "nowhere"))
-    assert lost.process.wait(60) == 2
-    assert "cannot be read: No such file" in " ".join(lost.said.split())
+    lost = refused(2, "--api-key-file", str(tmp_path / "nowhere"))
+    assert "cannot be read: No such file" in lost
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.77"])
-def test_a_host_that_is_none_here(start: Start, host: str) -> None:
-    refused = start("--host", host, "--no-auth")
-    assert refused.process.wait(60) == 2
-    assert "Traceback" not in refused.said
+def test_a_host_that_is_none_here(refused: Callable[..., str], host: str) -> None:
+    assert "Traceback" not in refused(2, "--host", host, "--no-auth")
 
 
-def test_a_model_that_is_not_here(start: Start) -> None:
-    refused = start("nosuch")
-    assert refused.process.wait(60) == 4
+def test_a_model_that_is_not_here(refused: Callable[..., str]) -> None:
+    assert "nosuch" in refused(4, "nosuch")
 
 
 def test_a_stream_says_that_the_engine_died_and_the_next_has_another(start: Start) -> None:

@@ -10,7 +10,8 @@ import httpx
 import openai
 import pytest
 from support.fakes import Script
-from support.serving import PATIENCE, FakeEngines, body
+from support.serving import FakeEngines, body
+from support.waiting import PATIENCE
 
 from gemma_mtp.server import streams
 

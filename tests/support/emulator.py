@@ -5,6 +5,7 @@ pyte is the rest of the terminal; it keeps no account of rows that go on in the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pyte
@@ -28,6 +29,13 @@ class Emulator(pyte.HistoryScreen):
     def __init__(self, columns: int, rows: int, *, reflows: bool = True) -> None:
         super().__init__(columns, rows, history=2000, ratio=0.5)
         self.reflows = reflows
+        self._stream = pyte.Stream(self)
+
+    def feed(self, text: str) -> None:
+        """Show what a program has written. Other letters than ASCII come one by one: in longer
+        pieces, pyte skips what follows a joiner."""
+        for piece in re.findall(r"[\0-\x7f]+|.", text, re.DOTALL):
+            self._stream.feed(piece)
 
     def draw(self, data: str) -> None:
         for char in data:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,11 @@ from gemma_mtp.conversations.archive import Archive
 from gemma_mtp.resident.line import ask
 
 DEAD = "The process that holds the model has ended"
-PATIENCE = 60.0  # seconds
 
 
 def status(folder: Path) -> Any:
     """What the engine of this folder says of itself; None where none runs."""
     return ask(folder, "status")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def words_below(chat: Any, message: str) -> str:

@@ -66,6 +66,13 @@ _NEVER = threading.Event()
 NAMES = ("tiny", "e2b", "e4b", "12b", "26b-a4b", "31b")
 
 
+class TerminalText(io.StringIO):
+    """What is typed at a terminal, or shown there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class Script:
     """One reply. `error` is raised before the first text, `crash` after it; a delay is

@@ -89,7 +89,7 @@ def running(server: OpenAIServer) -> Iterator[OpenAIServer]:
     found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found.daemon_threads = True
     server.address = f"http://127.0.0.1:{found.server_address[1]}"
-    threading.Thread(target=found.serve_forever, daemon=True).start()
+    threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.waiting import PATIENCE, wait_until
+
 from gemma_mtp.resident.identity import place
 from gemma_mtp.resident.line import ask
-
-PATIENCE = 60.0  # seconds that a loaded machine may take
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,6 @@ def server_process(folder: Path, *options: str) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(PATIENCE)
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def assert_stops(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import uvicorn
 from support.fakes import FakeEngine, Script
+from support.waiting import PATIENCE, wait_until
 
 from gemma_mtp.api import Event, LoadOptions, PairFiles, PairInfo, Request
 from gemma_mtp.errors import ModelNotAvailable, NotPulled
@@ -27,8 +27,6 @@ from gemma_mtp.server.guard import Rules
 from gemma_mtp.server.ports import listen
 from gemma_mtp.server.record import Record
 from gemma_mtp.server.remembered import Remembered
-
-PATIENCE = 60.0  # seconds that a loaded machine may take
 
 
 class FakePair:
@@ -163,10 +161,3 @@ def leave(url: str, asked: object, begun: Callable[[], bool]) -> None:
     connection.request("POST", parts.path, json.dumps(asked))
     wait_until(begun)
     connection.close()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.005)

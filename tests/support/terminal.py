@@ -16,17 +16,18 @@ import sys
 import termios
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
-import pyte
 from support import warm_python
 from support.emulator import Emulator
+from support.waiting import PATIENCE
+
+from gemma_mtp.conversations.archive import Archive
 
 SUPPORT = Path(__file__).parent
 DRIVER = SUPPORT / "fakes.py"
 ROOT = SUPPORT.parents[1]
-PATIENCE = 60.0  # seconds that a loaded machine may take
 CTRL_C, CTRL_D, ENTER, TAB, UP = "\x03", "\x04", "\r", "\t", "\x1b[A"
 CTRL_E, CTRL_G, CTRL_L, CTRL_R, CTRL_X, CTRL_Z = "\x05", "\x07", "\x0c", "\x12", "\x18", "\x1a"
 ALT_ENTER, BACKSPACE, ESCAPE = "\x1b\r", "\x7f", "\x1b"
@@ -78,7 +79,6 @@ class Terminal:
         self.screen = Emulator(columns, rows, reflows=reflows)
         self.widest = columns
         self.screen.write_process_input = lambda text: os.write(self.fd, text.encode())
-        self.stream = pyte.Stream(self.screen)
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.raw = b""
         self.last_key = ""
@@ -182,8 +182,7 @@ class Terminal:
         except OSError:
             data = b""
         self.raw += data
-        for char in self.decode(data):  # in longer pieces the emulator skips what follows a joiner
-            self.stream.feed(char)
+        self.screen.feed(self.decode(data))
         return bool(data)
 
     def until(self, seen: str | Callable[[], bool]) -> None:
@@ -221,3 +220,10 @@ def _full_pipe(data: bytes) -> int:
     os.write(end, data)
     os.close(end)
     return ready
+
+
+def told(home: Path) -> list[str]:
+    """What the scripted engine was told in the latest conversation, as it was saved."""
+    with closing(Archive(home / "chats.sqlite")) as archive:
+        latest = archive.latest()
+        return [turn.user.content for turn in archive.read(latest).turns] if latest else []

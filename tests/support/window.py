@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
-import pyte
 from support.emulator import Emulator
 
 from gemma_mtp.terminal.screen import Screen
@@ -19,7 +18,6 @@ class Window(io.StringIO):
         super().__init__()
         self.columns, self.lines = columns, rows
         self.emulator = Emulator(columns, rows, reflows=reflows)
-        self.stream = pyte.Stream(self.emulator)
 
     def screen(self, **env: str) -> Screen:
         """What the program writes to."""
@@ -33,8 +31,7 @@ class Window(io.StringIO):
         return True
 
     def write(self, text: str) -> int:
-        for char in text.replace("\n", "\r\n"):  # see terminal.py
-            self.stream.feed(char)
+        self.emulator.feed(text.replace("\n", "\r\n"))
         return super().write(text)
 
     @property

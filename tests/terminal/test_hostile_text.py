@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from pathlib import Path
@@ -17,6 +16,7 @@ from support.fakes import (
     Outcome,
     SavedEnvironment,
     Script,
+    TerminalText,
     invoke,
 )
 from support.hub_server import Hub, Stored
@@ -245,13 +245,6 @@ def test_json_keeps_the_value(saved: SavedEnvironment) -> None:
     assert "evil" in json.loads(check(renamed).stdout)["title"]
 
 
-class Dumb(io.StringIO):
-    """A terminal on which the program sends no escape sequences of its own."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.mark.parametrize("rest", ["", "X", "md X/x", "system X", "1 X", "1"])
 @pytest.mark.parametrize("verb", [verb.names[0] for verb in VERBS])
 def test_every_verb_of_a_chat(
@@ -260,7 +253,7 @@ def test_every_verb_of_a_chat(
     monkeypatch.chdir(tmp_path)
     Path(f"{HOSTILE}.txt").write_text(HOSTILE)
     talk = Talk(Script(HOSTILE, thought=HOSTILE), system=HOSTILE)
-    shown = Dumb()
+    shown = TerminalText()
     talk.chat.printer = Printer(Screen(shown, shown, {"TERM": "dumb"}))
     talk.console.answers = [0] * 3
     talk.console.edited = HOSTILE

@@ -26,9 +26,8 @@ from support.terminal import (
     UP,
     Terminal,
     paste,
+    told,
 )
-
-from gemma_mtp.conversations.archive import Archive
 
 Open = Callable[..., Terminal]
 Start = Callable[..., Terminal]
@@ -62,13 +61,6 @@ def editor(tmp_path: Path) -> str:
     path.write_text('#!/bin/sh\nprintf " edited" >> "$1"\n')
     path.chmod(0o700)
     return str(path)
-
-
-def told(home: Path) -> list[str]:
-    """What the model was told in the latest conversation."""
-    archive = Archive(home / "chats.sqlite")
-    latest = archive.latest()
-    return [turn.user.content for turn in archive.read(latest).turns] if latest else []
 
 
 def send(chat: Terminal) -> None:

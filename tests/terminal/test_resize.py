@@ -45,7 +45,8 @@ def reply(
     cut: set[str] = set()
     for number, piece in enumerate(pieces):
         columns, rows = at.get(number, (window.columns, window.lines))
-        cut |= {word for row in window.rows for word in WORD.findall(row + " ", columns - 7)}
+        if columns < window.columns:
+            cut |= {word for row in window.rows for word in WORD.findall(row + " ", columns - 7)}
         window.emulator.resize(rows, columns)
         if not lag:
             window.resize(columns, rows)

@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX")
 
-import pyte
 from screens import COLOURS, GROUND, TEXT, Emulator, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -18,7 +17,7 @@ CELL = 12.2  # units of the picture
 
 def picture(text: str, first: int = 0) -> ElementTree.Element:
     screen = Emulator(20, 5)
-    pyte.Stream(screen).feed(text.replace("\n", "\r\n"))
+    screen.feed(text.replace("\n", "\r\n"))
     return ElementTree.fromstring(draw(screen, "a <title>", first))
 
 
@@ -85,5 +84,5 @@ def test_the_cursor_is_seen_unless_hidden() -> None:
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
     screen = Emulator(20, 5)
-    pyte.Stream(screen).feed("one")
+    screen.feed("one")
     assert "url(http" not in draw(screen, "a title").replace('"', "")

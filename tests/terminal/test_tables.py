@@ -6,16 +6,12 @@ import io
 import sys
 
 import pytest
+from support.fakes import TerminalText
 
 from gemma_mtp.terminal.tables import Table, bars, plain_lines, show
 
 ROWS = [("off", "12.3", "one two three four five six"), ("雨", "9", "x\x1b[2Jy")]
 TABLE = Table(("draft", "speed", "what"), ROWS, right=("speed",), below=("speed",))
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, columns: int) -> str:
@@ -85,7 +81,7 @@ def test_in_a_pipe_nothing_is_cut_and_nothing_is_coloured(monkeypatch: pytest.Mo
 
 
 def test_on_a_terminal_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = shown(monkeypatch, Terminal(), 30)
+    text = shown(monkeypatch, TerminalText(), 30)
     assert "\x1b[1mdraft" in text  # the heads are bold
     assert "a sentence that is longer than\nthe window is wide\n" in text
     assert "\x1b[2J" not in text
@@ -93,7 +89,7 @@ def test_on_a_terminal_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("env", ["NO_COLOR", "TERM"])
 def test_who_wants_no_colour_gets_none(monkeypatch: pytest.MonkeyPatch, env: str) -> None:
-    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    monkeypatch.setattr(sys, "stdout", stream := TerminalText())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(env, "dumb" if env == "TERM" else "1")
     show(bars([("a", 1.0, "1")]))

@@ -120,10 +120,7 @@ def _machine_in_words(machine: Mapping[str, Any]) -> str:
 
 def _pair_lines(pair: Measured) -> list[str]:
     about, columns = pair.about, list(pair.by_acceptance)
-    model = (
-        about["model"]
-        or f"a Gemma 4 of {int(str(about['parameters'])) / 1e9:.1f} billion parameters"
-    )
+    model = about["model"] or f"a Gemma 4 of {_count(int(str(about['parameters'])))} parameters"
     place = f"{about['gpu_layers']} layers on the GPU" if about["gpu_layers"] else "on the CPU"
     if about["cpu_experts"]:
         place += f", the experts of {about['cpu_experts']} on the CPU"
@@ -137,6 +134,12 @@ def _pair_lines(pair: Measured) -> list[str]:
     best = (pair.by_acceptance[at].auto_vs_best for at in columns)
     lines.append(_row(["auto / best fixed", *("-" if b is None else f"{b:.2f}" for b in best)]))
     return [*lines, "", *_choice_in_words(about), *_costs_in_words(pair), *pair.skipped]
+
+
+def _count(parameters: int) -> str:
+    if parameters < 1e9:
+        return f"{parameters / 1e6:.0f} million"
+    return f"{parameters / 1e9:.1f} billion"
 
 
 def _choice_in_words(about: Mapping[str, Any]) -> list[str]:

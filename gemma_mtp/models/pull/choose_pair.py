@@ -28,6 +28,7 @@ TARGETS = (
     "UD-Q4_K_XL", "Q4_K_M", "Q4_0", "Q4_K_P", "Q4_K_L", "Q4_K_S", "IQ4_XS", "IQ4_NL", "Q5_K_M",
     "Q6_K", "Q8_0", "BF16", "F16",
 )  # fmt: skip
+MOST_NAMED = 20  # files or types in one sentence
 
 
 @dataclass(frozen=True)
@@ -202,10 +203,10 @@ def _typed(repo: str) -> str:
     return repo if hub_names.names_source(repo) else f"{hub_names.PREFIX}{repo}"
 
 
-def _few(words: Sequence[str], most: int = 20) -> str:
+def _few(words: Sequence[str]) -> str:
     """What is found there, for a sentence of bearable length."""
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+    more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
+    return ", ".join(words[:MOST_NAMED]) + more
 
 
 def _stem(file: HubFile) -> str:

@@ -57,8 +57,7 @@ def official_drafter(
 
 def drafter_file(entry: Entry) -> RemoteFile:
     """The drafter of a pair of the catalogue, with the place that it comes from."""
-    first, *rest = (
-        replace(part, repo=entry.repo, revision=entry.revision, rest=())
-        for part in entry.drafter.parts
+    parts = entry.drafter.parts
+    return RemoteFile.of(
+        [replace(part, repo=entry.repo, revision=entry.revision, rest=()) for part in parts]
     )
-    return replace(first, rest=tuple(rest))

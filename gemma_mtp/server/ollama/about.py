@@ -18,6 +18,7 @@ from gemma_mtp.models.inventory import StoredFile
 from gemma_mtp.options import Options
 from gemma_mtp.setting import settings_of
 from gemma_mtp.settings import Sampling
+from gemma_mtp.text import timestamp
 
 TEMPLATE = "tokenizer.chat_template"
 THINKING = "enable_thinking"  # the variable by which Gemma 4's templates are told to think
@@ -112,4 +113,4 @@ def digest(files: tuple[StoredFile, ...]) -> str:
 
 def modified_at(path: Path) -> str:
     """When a file was written, as clients parse it."""
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat().replace("+00:00", "Z")
+    return timestamp(datetime.fromtimestamp(path.stat().st_mtime, UTC))

@@ -22,6 +22,7 @@ from gemma_mtp.server.errors import Refused
 from gemma_mtp.server.ollama import about
 from gemma_mtp.server.ollama.names import ours, shown
 from gemma_mtp.server.streams import engines
+from gemma_mtp.text import timestamp
 
 router = APIRouter()
 
@@ -185,7 +186,7 @@ def _loaded(http: Request, status: dict[str, Any]) -> dict[str, Any]:
         "size": size,
         "digest": about.digest(files),
         "details": details,
-        "expires_at": (datetime.now(UTC) + until).isoformat().replace("+00:00", "Z"),
+        "expires_at": timestamp(datetime.now(UTC) + until),
         "size_vram": min(size, sum(gpu.bytes for gpu in info.placement.gpus)),
         "context_length": info.context_size,
     }

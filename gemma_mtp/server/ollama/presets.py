@@ -23,7 +23,7 @@ from gemma_mtp.server.ollama.names import ours
 from gemma_mtp.server.ollama.pull import succeeded
 from gemma_mtp.server.ollama.refused import MAKING
 from gemma_mtp.server.record import record_of
-from gemma_mtp.text import json_text
+from gemma_mtp.server.streams import NDJSON, json_line
 
 router = APIRouter()
 
@@ -92,9 +92,8 @@ def create(http: Request, body: CreateBody) -> Response:
     presets.keep(begun.changed(own))
     if body.stream is False:
         return JSONResponse(succeeded(read.notes))
-    lines = [*read.notes, "success"]
-    text = "".join(json_text({"status": line}) + "\n" for line in lines)
-    return PlainTextResponse(text, media_type="application/x-ndjson")
+    text = "".join(json_line({"status": line}) for line in (*read.notes, "success"))
+    return PlainTextResponse(text, media_type=NDJSON)
 
 
 @router.post("/api/copy")

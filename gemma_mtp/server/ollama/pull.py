@@ -30,9 +30,8 @@ from gemma_mtp.server.errors import body as error_body
 from gemma_mtp.server.ollama.catalogue import Named
 from gemma_mtp.server.ollama.names import ours
 from gemma_mtp.server.record import record_of
-from gemma_mtp.server.streams import attended, engines
+from gemma_mtp.server.streams import NDJSON, attended, engines, json_line
 from gemma_mtp.server.threads import in_thread, pushed
-from gemma_mtp.text import json_text
 
 router = APIRouter()
 
@@ -64,7 +63,7 @@ async def pull(http: Request, body: PullBody) -> Response:
 
         await attended(http, lambda cancel: in_thread(lambda: _pull(name, served, cancel, put)))
         return JSONResponse(succeeded(notes))
-    return StreamingResponse(_lines(http, name), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(http, name), media_type=NDJSON)
 
 
 def succeeded(notes: Sequence[str]) -> dict[str, Any]:
@@ -92,21 +91,17 @@ async def _lines(http: Request, name: str) -> AsyncIterator[str]:
     def work(put: Put) -> None:
         _pull(name, served, cancel, put)
 
-    yield _line({"status": "pulling manifest"})
+    yield json_line({"status": "pulling manifest"})
     try:
         async with aclosing(pushed(work)) as events:
             async for event in events:
                 for said in told.of(event):
-                    yield _line(said)
+                    yield json_line(said)
     except GemmaMtpError as error:
         record_of(http).error = error
-        yield _line(error_body(error, http.url.path))
+        yield json_line(error_body(error, http.url.path))
     finally:
         cancel.set()
-
-
-def _line(data: dict[str, Any]) -> str:
-    return json_text(data) + "\n"
 
 
 class _Told:

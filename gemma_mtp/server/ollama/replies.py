@@ -23,9 +23,9 @@ from gemma_mtp.server.ollama.names import shown
 from gemma_mtp.server.openai import stats
 from gemma_mtp.server.record import record_of
 from gemma_mtp.server.reply import Reply
-from gemma_mtp.server.streams import attended, engines, streamed, whole
+from gemma_mtp.server.streams import NDJSON, attended, engines, json_line, streamed, whole
 from gemma_mtp.server.threads import in_thread
-from gemma_mtp.text import json_text
+from gemma_mtp.text import timestamp
 
 router = APIRouter()
 
@@ -76,7 +76,7 @@ async def _serve(http: Request, body: ChatBody | GenerateBody, words: Words) -> 
         record_of(http).note = "loaded"
         return JSONResponse(answer.last("load", **answer.times()))
     if body.streams:
-        return await streamed(http, asked, answer.lines, "application/x-ndjson")
+        return await streamed(http, asked, answer.lines, NDJSON)
     return await whole(http, asked, answer.whole)
 
 
@@ -122,9 +122,9 @@ class _Written:
                 elif isinstance(event, End):
                     if rest := calls.rest(event.message):
                         yield self._line("", "", rest)
-                    yield json_text(self._end(event)) + "\n"
+                    yield json_line(self._end(event))
         except GemmaMtpError as error:
-            yield json_text(error_body(error, self._http.url.path)) + "\n"
+            yield json_line(error_body(error, self._http.url.path))
 
     async def whole(self, reply: Reply) -> dict[str, Any]:
         """The reply in one piece, figures included."""
@@ -157,15 +157,14 @@ class _Written:
             yield event
 
     def _head(self, answer: str, thoughts: str, calls: Calls) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         words = self._words(answer, thoughts, calls)
-        return {"model": self._model, "created_at": now, **words}
+        return {"model": self._model, "created_at": timestamp(datetime.now(UTC)), **words}
 
     def _text(self, event: TextDelta) -> str:
         return self._line("", event.text, []) if event.thought else self._line(event.text, "", [])
 
     def _line(self, answer: str, thoughts: str, calls: Calls) -> str:
-        return json_text({**self._head(answer, thoughts, calls), "done": False}) + "\n"
+        return json_line({**self._head(answer, thoughts, calls), "done": False})
 
     def _end(self, end: End) -> dict[str, Any]:
         found = end.stats

@@ -14,6 +14,7 @@ from gemma_mtp.errors import GemmaMtpError
 from gemma_mtp.models import presets
 from gemma_mtp.server.engines import Engines
 from gemma_mtp.server.streams import engines
+from gemma_mtp.text import timestamp
 
 router = APIRouter()
 
@@ -55,7 +56,7 @@ def _model(served: Engines, name: str) -> dict[str, Any]:
         "display_name": files.called,
         "capabilities": ["completion", *(["multimodal"] if files.encoder else [])],
         "default": files.called == _default(served),
-        "created_at": datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
+        "created_at": timestamp(datetime.fromtimestamp(created, UTC)),
     }
 
 

@@ -38,13 +38,12 @@ def usage(end: End) -> dict[str, Any]:
 
 def timings(stats: Stats) -> dict[str, Any]:
     """llama-server's `timings`; times in milliseconds."""
-    evaluated = stats.prompt_tokens - stats.cached_tokens
     prompt, decode = 1000 * stats.prefill_seconds, 1000 * stats.decode_seconds
     return {
         "cache_n": stats.cached_tokens,
-        "prompt_n": evaluated,
+        "prompt_n": stats.evaluated_tokens,
         "prompt_ms": prompt,
-        "prompt_per_second": 1000 * evaluated / prompt if prompt else 0.0,
+        "prompt_per_second": 1000 * stats.evaluated_tokens / prompt if prompt else 0.0,
         "predicted_n": stats.completion_tokens,
         "predicted_ms": decode,
         "predicted_per_second": stats.tokens_per_second,

@@ -26,14 +26,11 @@ class ThoughtFields(BaseModel):
     def thinks(self) -> Thoughts:
         """Raises Unsupported."""
         template, reasoning = self.chat_template_kwargs or {}, self.reasoning or {}
-        budgets = (
-            "thinking_budget",
-            "thinking_budget_tokens",
-            "thinking_token_budget",
-            "reasoning_budget",
-        )
         return thoughts(
-            *((name, getattr(self, name)) for name in budgets),
+            ("thinking_budget", self.thinking_budget),
+            ("thinking_budget_tokens", self.thinking_budget_tokens),
+            ("thinking_token_budget", self.thinking_token_budget),
+            ("reasoning_budget", self.reasoning_budget),
             ("chat_template_kwargs.thinking_budget", template.get("thinking_budget")),
             ("reasoning.max_tokens", reasoning.get("max_tokens")),
             ("reasoning_effort", self.reasoning_effort),

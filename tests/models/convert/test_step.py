@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.engines import wait_until
+from support.waiting import wait_until
 
 from gemma_mtp.errors import BadPair, Cancelled, GemmaMtpError
 from gemma_mtp.models.convert.step import CHILD, run_step, unfinished

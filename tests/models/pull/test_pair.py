@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
-from support.engines import wait_until
 from support.hub_server import REVISION, Hub, Stored
 from support.pulls import CONTENTS, ENTRY, Events, check, failure, fetch, real_pair, sha256
+from support.waiting import wait_until
 
 from gemma_mtp.errors import BadPair, HubError
 from gemma_mtp.models.catalogue import Entry

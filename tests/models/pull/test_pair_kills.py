@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from support import gguf_writer as writer
-from support.engines import wait_until
 from support.hub_server import REPO, Hub
 from support.killed_pulls import Pull, env, killed_often
 from support.pulls import real_pair
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 
