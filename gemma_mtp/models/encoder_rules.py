@@ -10,20 +10,20 @@ from __future__ import annotations
 from math import isfinite
 
 from gemma_mtp.models.gguf_header import Header
-from gemma_mtp.models.header_keys import (
-    MAX_HEADS,
-    MAX_LAYERS,
-    MAX_SIZE,
-    Key,
-    check_keys,
-    refuse,
-)
+from gemma_mtp.models.header_keys import MAX_HEADS, MAX_SIZE, Key, check_keys, refuse
 from gemma_mtp.models.tensor_rules import Rule, check_rules
 
 UNIFIED = "gemma4uv"  # that of 12B, which has no layers
 MOST_POSITIONS = 1120  # that a picture of Gemma 4 takes; all may lie in one row
 CHANNELS = 3  # red, green and blue
 KERNEL_TYPES = ("F32", "F16")  # of patches; llama.cpp unfolds pictures in no other
+# What llama.cpp computes has room for 8192 steps, and it aborts beyond; a layer that hears has up
+# to 140. Gemma 4's encoders have 27 layers at most.
+MOST_LAYERS = 48
+# Where there is no memory for what is computed, it ends the process, too, and a small file can ask
+# for any number of gigabytes. Gemma 4's have a width of 5376 at most, and patches of 16, 3 a side.
+MOST_WIDE = 1 << 14
+MOST_PATCH, MOST_MERGED = 32, 4
 
 KEYS = (
     Key("general.name", "str"),
@@ -42,9 +42,9 @@ KEYS = (
 )
 # Of either part, and of that for pictures and that for recordings alone; under "clip.PART.".
 PART_KEYS = (
-    Key("embedding_length", "u32", 1, MAX_SIZE, required=True),
-    Key("feed_forward_length", "u32", 0, MAX_SIZE, required=True),
-    Key("block_count", "u32", 0, MAX_LAYERS, required=True),
+    Key("embedding_length", "u32", 1, MOST_WIDE, required=True),
+    Key("feed_forward_length", "u32", 0, MOST_WIDE, required=True),
+    Key("block_count", "u32", 0, MOST_LAYERS, required=True),
     Key("projection_dim", "u32", 1, MAX_SIZE, required=True),
     Key("attention.head_count", "u32", 0, MAX_HEADS, required=True),
     Key("attention.head_count_kv", "u32", 0, MAX_HEADS),
@@ -55,8 +55,8 @@ PART_KEYS = (
 KEYS_OF = {
     "vision": (
         Key("image_size", "u32", 0, 8192, required=True),
-        Key("patch_size", "u32", 1, 256, required=True),
-        Key("projector.scale_factor", "u32", 1, 64),
+        Key("patch_size", "u32", 1, MOST_PATCH, required=True),
+        Key("projector.scale_factor", "u32", 1, MOST_MERGED),
         Key("mm_patch_merge_type", "str"),
         Key("image_grid_pinpoints", "[i32]"),
         Key("image_mean", "[f32]"),

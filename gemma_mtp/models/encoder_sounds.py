@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from gemma_mtp.models.encoder_rules import MOST_WIDE
 from gemma_mtp.models.gguf_header import Header
 from gemma_mtp.models.header_keys import refuse
 from gemma_mtp.models.tensor_rules import Rule, check_rules
@@ -13,6 +14,7 @@ UNIFIED = "gemma4ua"  # that of 12B, which has no layers
 FRAME = 640  # samples of a position: what that of 12B multiplies by a matrix
 KERNEL, TAPS = 3, 5  # sizes of the convolutions that llama.cpp computes, of both axes and of time
 MOST_BINS = 256  # of frequencies, by llama.cpp's own rule
+MOST_CHANNELS = 512  # of a convolution, for each of 100,000 places; Gemma 4's have 128 at most
 KERNEL_TYPES = ("F32", "F16")  # llama.cpp unfolds sound in no other
 
 CONFORMER = (
@@ -64,6 +66,8 @@ def check_sounds(header: Header, kind: str) -> None:
               "first": _last(header, "a.conv1d.0.weight", 3),
               "second": _last(header, "a.conv1d.1.weight", 3),
               "out": _last(header, "a.pre_encode.out.weight", 1)}  # fmt: skip
+    if max(sizes["first"], sizes["second"]) > MOST_CHANNELS or sizes["out"] > MOST_WIDE:
+        raise refuse(header, "has convolutions of an unusable size.")
     bins = _of(header, "num_mel_bins")
     if bins > MOST_BINS:
         raise refuse(header, f"has an unusable num_mel_bins of {bins}.")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import encoder as small
 from support.encoder import write_encoder
 from support.pairs import TINY
 
@@ -145,6 +146,30 @@ def test_too_few_places_for_a_long_picture(tmp_path: Path) -> None:
     short = replace(sound.tensors[name], shape=(24, 1024, 2))
     with pytest.raises(BadPair, match="too few places"):
         check_encoder(TARGET, replace(sound, tensors=sound.tensors | {name: short}))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kind", "sound"),
+    [
+        ({"LAYERS": 64}, "gemma4v", ""),  # llama.cpp aborts: too many steps
+        ({"LAYERS": 64}, "", "gemma4a"),
+        ({"FEED_FORWARD": 1 << 15}, "gemma4v", ""),  # it dies, as there is not so much memory
+        ({"FEED_FORWARD": 1 << 15}, "", "gemma4a"),
+        ({"CHANNELS": (1 << 15, 1)}, "", "gemma4a"),
+        ({"CHANNELS": (1, 1 << 12)}, "", "gemma4a"),
+        ({"OUTPUT": 1 << 15}, "", "gemma4a"),
+        ({"PATCH": 128}, "gemma4v", ""),
+        ({"POOLED": 8, "PLACES": 8 * 1120}, "gemma4v", ""),
+    ],
+)
+def test_small_files_that_ask_for_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int], kind: str, sound: str
+) -> None:
+    for name, size in sizes.items():
+        monkeypatch.setattr(small, name, size)
+    asking = gguf.read_header(write_encoder(tmp_path / "mmproj.gguf", WIDTH, kind, sound=sound))
+    with pytest.raises(BadPair, match="unusable"):
+        check_encoder(TARGET, asking)
 
 
 def test_a_bad_one_beside_a_model_is_passed_over(tmp_path: Path, home: Path) -> None:
