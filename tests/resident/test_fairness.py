@@ -70,6 +70,18 @@ def test_one_who_sends_many_requests_does_not_keep_the_others_waiting(engine: En
     assert served == ["many", *["other"] * 7, *["many"] * 19]
 
 
+def test_eight_who_want_several_replies_take_turns(engine: Engine) -> None:
+    parties = {str(n): [engine.pair(party=str(n)) for _ in range(3)] for n in range(8)}
+    first = busy(engine)
+    asking = [Asking(pair, name) for name, pairs in parties.items() for pair in pairs]
+    waits(engine, len(asking))
+    first.close()  # type: ignore[attr-defined]
+    assert {each.end().message.content for each in asking} == {"Done."}
+    served = [asked.messages[0].content for asked in engine.pairs[0].requests[1:]]
+    rounds = [served[start : start + 8] for start in range(0, len(served), 8)]
+    assert [sorted(each) for each in rounds] == [sorted(parties)] * 3
+
+
 def test_who_waits_sees_its_place_change(engine: Engine) -> None:
     pairs = [engine.pair() for _ in range(3)]
     first = busy(engine)

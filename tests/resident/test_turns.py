@@ -322,27 +322,6 @@ def test_stopping_waits_for_the_reply_in_progress(engine: Engine, tmp_path: Path
     assert engine.pairs[0].closed
 
 
-def test_eight_clients_take_turns(engine: Engine) -> None:
-    engine.scripts[:] = [Script("word " * 10, delay=0.001)]
-    pairs = [engine.pair() for _ in range(8)]
-    order: list[int] = []
-
-    def ask(n: int) -> None:
-        for _ in range(5):
-            assert said(pairs[n].reply(request(), NEVER)).startswith("word")
-            order.append(n)
-
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(order) == 40
-    for start in range(0, 40, 8):  # nobody is two rounds ahead of another
-        counts = [order[: start + 8].count(n) for n in range(8)]
-        assert max(counts) - min(counts) <= 2
-
-
 @pytest.fixture
 def found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """The engine, as commands find it."""
