@@ -143,3 +143,51 @@ def test_a_transcription_that_is_cut_is_an_error(engines: FakeEngines, url: str)
     refused = httpx.post(where, data=fields, files={"file": ("a.wav", MEMO)}, timeout=30)
     assert refused.status_code == 400
     assert refused.json()["error"]["message"].startswith("The transcription was cut")
+
+
+def form(*parts: bytes, boundary: str = "B") -> dict[str, Any]:
+    """A request with these parts, each with its headers."""
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    line = f"--{boundary}".encode()
+    ends = b"\r\n" + line + b"--\r\n"
+    return {"content": line + (b"\r\n" + line).join(parts) + ends, "headers": kind}
+
+
+def part(name: str, data: bytes, more: bytes = b"") -> bytes:
+    about = f'\r\nContent-Disposition: form-data; name="{name}"'.encode()
+    return about + more + b"\r\n\r\n" + data
+
+
+def test_the_bytes_of_a_part_are_those_between_two_boundaries(
+    engines: FakeEngines, url: str
+) -> None:
+    data = wav(data=b"\n--B--\r\n--C\r\n\r\n" * 900 + b"\r\n")
+    sent = form(b"", part("file", data), part("language", b"fr"))
+    answer = httpx.post(f"{url}/v1/audio/transcriptions", timeout=30, **sent)
+    assert answer.status_code == 200
+    assert engines.asked.messages[-1].audio[0].data == data
+    assert "fr." in engines.asked.messages[-1].content
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        form(*(part("x", b"") for _ in range(101)), part("file", MEMO)),
+        form(part("file", MEMO, b'; a="b"' * 300_000)),
+        form(part("file", MEMO, b"\r\na: b" * 300_000)),
+        form(part("x", b"\r\n\r\n" * 300_000)),
+        form(part("file", MEMO), boundary=""),
+        form(
+            *(
+                b"\r\nContent-Type: multipart/mixed; boundary=B%d\r\n\r\n--B%d" % (n, n)
+                for n in range(90)
+            )
+        ),
+        {**form(part("file", MEMO)), "headers": {"Content-Type": "multipart/form-data"}},
+    ],
+    ids=["parts", "parameters", "headers", "lines", "boundary", "nested", "none"],
+)
+def test_a_form_that_is_made_to_be_read_for_hours(url: str, sent: dict[str, Any]) -> None:
+    refused = httpx.post(f"{url}/v1/audio/transcriptions", timeout=30, **sent)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith(("The form", "The body", "file is"))

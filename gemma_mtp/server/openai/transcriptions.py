@@ -7,8 +7,6 @@ what a program made for nothing else would not.
 from __future__ import annotations
 
 import threading
-from email.message import Message as Form
-from email.parser import BytesParser
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
@@ -22,6 +20,7 @@ from gemma_mtp.server.asked import Asked
 from gemma_mtp.server.bodies import ReplyBody
 from gemma_mtp.server.errors import Refused, Unsupported
 from gemma_mtp.server.media import made
+from gemma_mtp.server.multipart import parts_of
 from gemma_mtp.server.record import record_of
 from gemma_mtp.server.streams import Whole, attended, engines
 from gemma_mtp.server.thoughts import thoughts
@@ -89,7 +88,7 @@ async def transcribe(http: Request) -> Response:
     """Write down what is said in a recording: a form with a `file`, and perhaps `model`,
     `language`, `prompt`, `temperature` and `response_format`, which is json or text."""
     sent, kind = await http.body(), http.headers.get("content-type", "")
-    fields, recording = await in_thread(lambda: _read(sent, kind))  # a second for 16 MB
+    fields, recording = await in_thread(lambda: _read(sent, kind))
     try:
         body = TranscriptionBody.model_validate(fields)
     except ValidationError as error:
@@ -115,19 +114,11 @@ async def transcribe(http: Request) -> Response:
 
 def _read(body: bytes, content_type: str) -> tuple[dict[str, str], Media]:
     """The fields of a form, and the recording in it. Raises Refused."""
-    head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n"
-    form = BytesParser().parsebytes(head + body)
-    parts: list[Form] = [*form.get_payload()] if form.is_multipart() else []
-    named = {str(part.get_param("name", "", "content-disposition")): part for part in parts}
+    named = {part.name: part for part in parts_of(body, content_type)}
     if "file" not in named:
         what = "The body must be a form (multipart/form-data) with the recording as its file"
         raise Refused(400, f"{what}.", field="file")
     file = named.pop("file")
-    recording = made(_bytes(file), "file", RECORDING, file.get_filename() or "")
-    fields = {name.removesuffix("[]"): _bytes(part) for name, part in named.items()}
+    recording = made(file.data, "file", RECORDING, file.filename)
+    fields = {name.removesuffix("[]"): part.data for name, part in named.items()}
     return {name: data.decode("utf-8", "replace") for name, data in fields.items()}, recording
-
-
-def _bytes(part: Form) -> bytes:
-    data = part.get_payload(decode=True)
-    return data if isinstance(data, bytes) else b""
