@@ -33,7 +33,7 @@ def kind_of(data: bytes) -> str:
     return next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), "")
 
 
-def _other_kind(data: bytes) -> str:
+def other_kind(data: bytes) -> str:
     """What a file is called that people take for a picture that can be read; "" if not known."""
     if data.startswith(b"RIFF") or data[4:8] == b"ftyp":
         return _FORMS.get(data[8:12], "")
@@ -60,7 +60,7 @@ def turn_of(data: bytes) -> int:
 def check_picture(data: bytes, name: str) -> None:
     """Raise UsageError, with a sentence about `name`, for what is no picture that can be read."""
     if not kind_of(data):
-        if other := _other_kind(data):
+        if other := other_kind(data):
             helps = CONVERT if other in _CONVERTED else SAVE
             raise UsageError(f"{name} is {other}, which cannot be read here.", f"{KINDS} {helps}")
         raise UsageError(f"{name} is no picture that can be read here.", KINDS)

@@ -79,7 +79,7 @@ def check_recording(data: bytes, name: str) -> None:
     if not data:
         raise UsageError(f"{name} is empty.")
     if not kind_of(data):
-        if other := _other_kind(data):
+        if other := other_kind(data):
             raise UsageError(f"{name} is {other}, which cannot be read here.", f"{KINDS} {SAVE}")
         raise UsageError(f"{name} is no recording that can be read here.", KINDS)
     try:
@@ -95,7 +95,7 @@ def check_recording(data: bytes, name: str) -> None:
         raise UsageError(f"{name} is too short: nothing could be heard in {seconds:.2f} seconds.")
 
 
-def _other_kind(data: bytes) -> str:
+def other_kind(data: bytes) -> str:
     """What a file is called that people take for a recording that can be read; "" if not known."""
     if data[4:8] == b"ftyp" and data[8:12] not in _FILMS:
         brand = data[8:12]

@@ -24,6 +24,7 @@ T = TypeVar("T")
 ONLY_NAMED = "Of {} only the name is sent: {}"
 NOT_HERE = "it is no file on this machine."
 MARKS = ".,;:!?)\"'"  # what may follow a path in a sentence
+MOST_WORDS = 12  # of a path that is written without quotes
 _WORDS = re.compile(r""""[^"]+"|'[^']+'|(?:\\.|\S)+""")
 _OF_WINDOWS = re.compile(r"(?<!\S)[A-Za-z]:\\\S*")
 _SEPARATOR = re.compile(r"[/\\]")
@@ -84,6 +85,7 @@ def _read_media(path: Path, say: Say) -> Media:
 def read_file(path: Path, say: Say) -> Attachment:
     """One text file, or what comes through a named pipe."""
     if kind := kind_of_name(path.name):
+        kind.read(path, say)  # raises for one that cannot be read in any way
         raise UsageError(f"{path} is a {kind.noun}.", kind.hint)
     try:
         data = reading.read_file(path, say)
@@ -147,10 +149,11 @@ def only_media(text: str) -> list[str]:
     return words if all(map(kind_of_name, words)) else []
 
 
-def refuse_media(text: str) -> None:
+def refuse_media(text: str, say: Say) -> None:
     """Raise UsageError for a prompt that is nothing but the paths of pictures: it would be answered
     by their names."""
     found = [(word, kind) for word in only_media(text) if (kind := kind_of_name(word))]
+    read_media([word for word, _ in found if is_file(word)], say)  # raises for what cannot be read
     if found:
         flags = " ".join(f"--{kind.flag} {shlex.quote(word)}" for word, kind in found)
         word, kind = found[0]
@@ -174,8 +177,23 @@ def media_in(text: str) -> list[str]:
 def _media_in(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         if any(suffix in line.lower() for kind in KINDS for suffix in kind.suffixes):
-            words = (word.rstrip(MARKS).lstrip("(\"'") for word in split_words(line))
-            yield from (word for word in words if kind_of_name(word) and is_file(word))
+            words = split_words(line)
+            yield from filter(None, (_path_up_to(words[:end]) for end in range(1, len(words) + 1)))
+
+
+def _path_up_to(words: Sequence[str]) -> str:
+    """The path of a picture here that ends with the last of these words; "" for none. Blanks in it
+    need no quotes."""
+    if not kind_of_name(_bare(words[-1])):
+        return ""
+    last = words[-MOST_WORDS:]
+    paths = (_bare(" ".join(last[start:])) for start in reversed(range(len(last))))
+    return next(filter(is_file, paths), "")
+
+
+def _bare(word: str) -> str:
+    """Without the marks of the sentence that it stands in."""
+    return word.rstrip(MARKS).lstrip("(\"'")
 
 
 def media_missing(text: str) -> list[str]:
@@ -183,9 +201,11 @@ def media_missing(text: str) -> list[str]:
     of several lines names many, and means none of them."""
     if "\n" in text:
         return []
-    words = [word.rstrip(MARKS).lstrip("(\"'") for word in _WORDS.findall(text)]
+    here = tuple(media_in(text))
+    words = [_bare(word) for word in _WORDS.findall(text)]
     found = (word for word in words if kind_of_name(word) and _SEPARATOR.search(word))
-    return [*dict.fromkeys(word for word in found if not is_file(word))]
+    gone = (word for word in found if not is_file(word))
+    return [*dict.fromkeys(word for word in gone if not any(path.endswith(word) for path in here))]
 
 
 def is_file(word: str) -> bool:

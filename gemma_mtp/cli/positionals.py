@@ -61,10 +61,11 @@ def read_words(
     `named` and `prompt` are what --model and --prompt say.
     """
     from gemma_mtp.chat.attachments import refuse_media
+    from gemma_mtp.terminal.console import note
 
     words = [*typed]
     if command != "chat":  # which shows a picture that a message names
-        refuse_media(" ".join(words[1:] or words) if prompt is None else prompt)
+        refuse_media(" ".join(words[1:] or words) if prompt is None else prompt, note)
     if named is None and words:
         if prompt is None and not is_model(words[0], names):
             _refuse_what_may_be_a_model(words, names, command)

@@ -19,6 +19,7 @@ from gemma_mtp.api import pictures, recordings
 from gemma_mtp.errors import UsageError
 from gemma_mtp.text import clean
 
+STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # paths of standard input
 LARGEST = 16 << 20  # bytes; no context holds more
 PATIENCE = 1.0  # seconds without a byte, after which it is said what is waited for
 PIECE = 1 << 16  # bytes
@@ -63,8 +64,11 @@ def read_file(path: Path, say: Say) -> bytes:
         raise UsageError(f"{path} is a folder, not a file.")
     if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
         raise UsageError(f"{path} is a device, not a file.")
-    # A pipe that nobody writes to yet would otherwise not even open.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if str(path) in STDIN:
+        handle = os.dup(0)  # Linux would open the file anew, and it would be read once more later
+    else:  # a pipe that nobody writes to yet would not open in any other way
+        binary, at_once = getattr(os, "O_BINARY", 0), getattr(os, "O_NONBLOCK", 0)
+        handle = os.open(path, os.O_RDONLY | binary | at_once)
     with open(handle, "rb", buffering=0) as file:
         return _limited(_pieces(file.fileno(), lambda: say(f"Waiting for {path}.")), str(path))
 
@@ -92,11 +96,12 @@ def read_stream(stream: BinaryIO, name: str, waiting: Callable[[], None]) -> byt
 
 
 def is_begun(stream: BinaryIO) -> bool:
-    """It is a file of which something was read before, as by the loop of a shell."""
+    """It is a file of which a part was read before, as by the loop of a shell."""
     try:
         handle = stream.fileno()
-        regular = stat.S_ISREG(os.fstat(handle).st_mode)
-        return regular and os.lseek(handle, 0, os.SEEK_CUR) > 0
+        about = os.fstat(handle)
+        regular = stat.S_ISREG(about.st_mode)
+        return regular and 0 < os.lseek(handle, 0, os.SEEK_CUR) < about.st_size
     except OSError:
         return False
 
@@ -132,8 +137,8 @@ def _ready(handle: int, seconds: float | None) -> bool:
 
 
 _NO_TEXTS = (
-    (pictures.kind_of, "picture", "--image FILE shows one, from a file"),
-    (recordings.kind_of, "recording", "--audio FILE plays one, from a file"),
+    (pictures, "picture", "--image FILE shows one, from a file"),
+    (recordings, "recording", "--audio FILE plays one, from a file"),
 )
 WAITING = "Waiting for standard input to end; with --no-stdin it is not read."
 LEFT_ALONE = "Standard input was read in part by something else and is left alone (--no-stdin)."
@@ -158,9 +163,13 @@ def piped_text(stream: TextIO | None, say: Say, *, prompted: bool) -> str:
         return ""
     text = data.decode("utf-8", "replace")
     if "\0" in text:
-        for kind_of, noun, how in _NO_TEXTS:
-            if kind_of(data):
+        for known, noun, how in _NO_TEXTS:
+            if known.kind_of(data):
                 raise UsageError(f"What was piped in is a {noun}.", f"{how}, or from /dev/stdin.")
+            if other := known.other_kind(data):
+                raise UsageError(
+                    f"What was piped in is {other}, which cannot be read here.", known.KINDS
+                )
         raise UsageError(
             "What was piped in is not text: it holds zero bytes.", "Only UTF-8 text can be sent."
         )

@@ -19,6 +19,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).write_text(f"This is {name}.\n")
     for name in ("pic.png", "cat.jpg", "a shot.png"):
         (tmp_path / name).write_bytes(png(640, 480))
+    (tmp_path / "my pictures").mkdir()
+    (tmp_path / "my pictures" / "it's mine.png").write_bytes(png(640, 480))
     monkeypatch.chdir(tmp_path)
 
 
@@ -73,6 +75,8 @@ def test_one_answer_is_not_written_without_all_files(arguments: tuple[str, ...])
         ("What is in pic.png?", ["pic.png"]),
         ("Is (pic.png) larger than 'cat.jpg', or not?", ["pic.png", "cat.jpg"]),
         ("Don't open\n'a shot.png'", ["a shot.png"]),
+        ("Is that a shot.png, or (cat.jpg)?", ["a shot.png", "cat.jpg"]),
+        ("What is in ./my pictures/it's mine.png?", ["./my pictures/it's mine.png"]),
     ],
 )
 def test_the_pictures_that_a_message_names_are_shown(message: str, named: list[str]) -> None:

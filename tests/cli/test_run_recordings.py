@@ -19,6 +19,7 @@ from gemma_mtp.files.media import PICTURE, RECORDING
 from gemma_mtp.options import Options
 
 DATA, CAT = wav(1.0), png(8, 6)
+M4A = b"\0\0\0\x18ftypM4A " + bytes(40)
 MEMO = Audio(DATA, "audio/wav", "memo.wav")
 
 
@@ -68,6 +69,15 @@ def test_paths_in_a_prompt_stay_text_and_a_path_alone_needs_the_flag() -> None:
     )
     assert invoke("run", "tiny", "memo.wav").stderr == (
         "gemma-mtp: memo.wav is a recording.\n  --audio memo.wav plays it to the model.\n"
+    )
+    Path("old.m4a").write_bytes(M4A)
+    for words in (["old.m4a"], ["What?", "-f", "old.m4a"]):
+        assert invoke("run", "tiny", *words).stderr.startswith(
+            "gemma-mtp: old.m4a is an M4A recording (AAC), which cannot be read here.\n"
+        )
+    assert invoke("run", "tiny", "What?", stdin=M4A).stderr == (
+        "gemma-mtp: What was piped in is an M4A recording (AAC), which cannot be read here.\n"
+        "  WAV, MP3 and FLAC are.\n"
     )
     assert invoke("run", "tiny", "What?", stdin=DATA).stderr == (
         "gemma-mtp: What was piped in is a recording.\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.fakes import FakeEngine, FakeEnvironment, invoke
+from support.sounds import wav
 from support.talk import Talk
 
 from gemma_mtp.api import Message, Turn
@@ -224,9 +225,8 @@ def test_a_loop_over_the_lines_of_a_file_keeps_its_lines(tmp_path: Path) -> None
     said = "gemma-mtp: Standard input was read in part by something else and is left alone"
     for option, note in (("", [f"{said} (--no-stdin)."]), ("--no-stdin", [])):
         lines = loop(tmp_path, f'GEMMA run tiny "$line" {option}')
-        assert lines == [
-            line for word in ("one", "two", "three") for line in (word, *note, "Hello there.")
-        ]
+        assert lines == ["one", *note, "Hello there.", "two", *note, "Hello there.",
+                         "three", "Hello there."]  # fmt: skip
 
 
 def test_without_a_prompt_the_rest_of_a_file_is_the_prompt(tmp_path: Path) -> None:
@@ -238,6 +238,19 @@ def test_a_file_from_its_beginning_goes_along(tmp_path: Path) -> None:
     shell = f"{' '.join(PROGRAM)} run tiny 'Sum up:' --json < notes"
     done = subprocess.run(["sh", "-c", shell], env=ENV, cwd=tmp_path, capture_output=True)
     assert json.loads(done.stdout)["prompt_tokens"] == len(["Sum", "up:", "much"]) + 4
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="a file of Unix")
+@pytest.mark.parametrize("before", ["cat {} |", "< {}"])
+def test_a_file_that_is_read_from_standard_input_is_read_once(before: str, tmp_path: Path) -> None:
+    (tmp_path / "memo.wav").write_bytes(wav(1.0))
+    (tmp_path / "notes").write_text("much")
+    program = " ".join([*PROGRAM, "run", "tiny", "'Sum up:'"])
+    for file, words, tokens in (("memo.wav", "--audio", 106), ("notes", "-f", 10)):
+        shell = f"{before.format(file)} {program} {words} /dev/stdin --json"
+        done = subprocess.run(["sh", "-c", shell], env=ENV, cwd=tmp_path, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert json.loads(done.stdout)["prompt_tokens"] == tokens
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device of Unix")
