@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from support.drawn import png
+
 
 from gemma_mtp.cli.positionals import Words, quoted, read_words
 from gemma_mtp.errors import ModelNotAvailable, UsageError
@@ -173,7 +175,7 @@ def test_a_prompt_that_is_nothing_but_pictures_is_refused(word: str) -> None:
 
 def test_a_picture_with_a_space_in_its_name_is_one(tmp_path: Path) -> None:
     path = tmp_path / "a cat.png"
-    path.touch()
+    path.write_bytes(png(8, 6))
     with pytest.raises(UsageError, match=r"a cat\.png is a picture"):
         read(str(path))
 
