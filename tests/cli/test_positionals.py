@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from support.drawn import png
 
-
 from gemma_mtp.cli.positionals import Words, quoted, read_words
 from gemma_mtp.errors import ModelNotAvailable, UsageError
 from gemma_mtp.models.catalogue import load_catalogue
