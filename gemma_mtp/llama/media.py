@@ -35,6 +35,8 @@ KEPT_BYTES = 64 << 20  # of rows that were computed; a picture or 30 seconds hav
 KEPT_SIZES = 4096  # files of which the number of positions is remembered
 BYTES_PER_POSITION = 1 << 20  # of memory that a GPU should have free for what is computed
 OF_SOUND = 750  # positions that a part of a recording takes at the most
+# What is computed of larger numbers is none, and stays in the cache: no text would come any more.
+LARGEST = 65504.0  # of half precision, which the target's matrices are multiplied in
 STEPS_AT_ONCE = 32  # of the encoder; a layer has some 40
 FEWEST = 70  # positions that a picture takes by llama.cpp's rule, however small it is
 
@@ -196,6 +198,11 @@ class Encoder:
             start = library().mtmd_get_output_embd(self._context)
             found = ctypes.cast(start, ctypes.POINTER(ctypes.c_float))
             rows = np.ctypeslib.as_array(found, shape=shape).copy()
+        if not (np.abs(rows) < LARGEST).all():  # false for NaN
+            raise GemmaMtpError(
+                f"The encoder {self.path.name} computed no usable numbers.",
+                "The file is probably damaged; text works without it.",
+            )
         self.nbytes += sum(log.taken().values())  # buffers that the first one needed
         return rows
 

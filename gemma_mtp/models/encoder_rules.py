@@ -38,7 +38,9 @@ KEYS = (
     Key("clip.use_silu", "bool"),
     Key("clip.minicpmv_query_num", "u32"),
     Key("clip.minicpmv_version", "i32"),
-    Key("clip.audio.mm_patch_merge_type", "str"),
+    # Those of this name it reads for either part.
+    Key("clip.vision.mm_patch_merge_type", "str"),
+    Key("clip.vision.image_grid_pinpoints", "[i32]"),
 )
 # Of either part, and of that for pictures and that for recordings alone; under "clip.PART.".
 PART_KEYS = (
@@ -57,8 +59,6 @@ KEYS_OF = {
         Key("image_size", "u32", 0, 8192, required=True),
         Key("patch_size", "u32", 1, MOST_PATCH, required=True),
         Key("projector.scale_factor", "u32", 1, MOST_MERGED),
-        Key("mm_patch_merge_type", "str"),
-        Key("image_grid_pinpoints", "[i32]"),
         Key("image_mean", "[f32]"),
         Key("image_std", "[f32]"),
     ),

@@ -23,6 +23,8 @@ PARTS = {"image_url": PICTURE, "input_image": PICTURE, "image": PICTURE, "input_
 PICTURES = [name for name, kind in PARTS.items() if kind is PICTURE]
 
 ELSEWHERE = "is an address elsewhere: a {} must be in the request itself, in base64"
+MOST_UNQUOTED = 1 << 20  # characters of a data: address without base64; a second for ten million
+_SPACES = b" \t\r\n\v\f"  # base64 comes in lines
 NO_DATA = "is no data: address: one begins with data:image/png;base64, and the picture follows"
 
 
@@ -52,11 +54,14 @@ def of_base64(data: Any, field: str, kind: Kind | None = None) -> Media:
         return _of_url(data, field, kind)
     if data.startswith(("http://", "https://")):
         raise Unsupported(field, ELSEWHERE.format(noun))
+    return made(_decoded(data, field), field, kind)
+
+
+def _decoded(data: str, field: str) -> bytes:
     try:
-        found = b64decode("".join(data.split()), validate=True)
+        return b64decode(data.encode().translate(None, _SPACES), validate=True)
     except (Error, ValueError) as error:
         raise Unsupported(field, "is no base64") from error
-    return made(found, field, kind)
 
 
 def _of_format(held: Any, field: str, kind: Kind) -> Media:
@@ -89,7 +94,9 @@ def _of_url(url: Any, field: str, kind: Kind | None) -> Media:
     if not comma:
         raise Unsupported(field, "is no data: address, which has a comma before the data")
     if about.lower().endswith(";base64"):
-        return of_base64(data, field, kind)
+        return made(_decoded(data, field), field, kind)
+    if len(data) > MOST_UNQUOTED:
+        raise Unsupported(field, "is too long to be written without base64")
     return made(unquote_to_bytes(data), field, kind)
 
 

@@ -33,11 +33,12 @@ from gemma_mtp.api import (
 from gemma_mtp.decoding.transcript import Tokens
 from gemma_mtp.engine.engine import Engine
 from gemma_mtp.engine.loading import load
-from gemma_mtp.errors import DoesNotFit, NoEngine, UsageError
+from gemma_mtp.errors import DoesNotFit, GemmaMtpError, NoEngine, UsageError
 from gemma_mtp.llama import mtmd
 from gemma_mtp.llama.batch import Row
 from gemma_mtp.llama.hearing import EARLIEST, LONGEST, parts_of
 from gemma_mtp.llama.media import Embedded, Encoder
+from gemma_mtp.models.gguf import read_header
 
 WIDTH = 448  # of the built-in target's embeddings
 CAT = picture(200, 150)
@@ -141,6 +142,26 @@ def test_an_encoder_of_nothing_but_pictures(tmp_path: Path) -> None:
     assert no.value.hint == "E2B hears."
     with pytest.raises(UsageError, match="in an earlier message"):
         reply(engine, ask(says(BELL), Message.text("assistant", "A bell."), says("And now?")))
+    engine.close()
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), 1e30])
+def test_an_encoder_that_computes_no_numbers_leaves_the_text(
+    tmp_path: Path, files: PairFiles, weight: float
+) -> None:
+    assert files.encoder is not None
+    damaged = tmp_path / "mmproj.gguf"
+    data, header = bytearray(files.encoder.read_bytes()), read_header(files.encoder)
+    for name in ("mm.input_projection.weight", "mm.a.input_projection.weight"):
+        tensor = header.tensors[name]
+        start, count = header.data_offset + tensor.offset, tensor.elements
+        data[start : start + tensor.bytes] = np.full(count, weight, "<f4").tobytes()
+    damaged.write_bytes(data)
+    engine = new_engine(replace(TINY, encoder=damaged))
+    for shown in (BELL, CAT):
+        with pytest.raises(GemmaMtpError, match=r"encoder mmproj\.gguf computed no usable numbers"):
+            reply(engine, ask(says("What is ", shown, "?")))
+    assert reply(engine, ask(says("Hello."), max_tokens=3)).token_ids
     engine.close()
 
 

@@ -51,7 +51,8 @@ OF_SOUND: list[tuple[str, str, object]] = [
     ("clip.audio.num_mel_bins", "u32", 0),
     ("clip.audio.num_mel_bins", "i32", 128),
     ("clip.audio.attention.layer_norm_epsilon", "f64", 1e-6),
-    ("clip.audio.mm_patch_merge_type", "bool", True),
+    ("clip.vision.mm_patch_merge_type", "[u32]", [1]),
+    ("clip.vision.image_grid_pinpoints", "u32", 1),
     ("clip.audio.feature_layer", "[f32]", [1.0]),
     ("clip.projector_type", "str", "gemma4v"),
 ]

@@ -114,6 +114,8 @@ FETCH = "is an address elsewhere: a picture must be in the request itself, in ba
         ({"url": base64_of(png())}, "is no data: address: one begins with data:image/png;base64,"),
         ({"url": "data:image/png;base64"}, "is no data: address"),
         ({"url": "data:image/png;base64,####"}, "is no base64"),
+        ({"url": "data:;base64," * 2000}, "is no base64"),
+        ({"url": "data:," + "%41" * 400_000}, "is too long to be written without base64"),
         ({"url": "data:image/png;base64,aGVsbG8="}, "is no picture that can be read here."),
         ({"url": address(webp())}, "is a WebP picture, which cannot be read here. PNG, JPEG, GIF"),
         ({}, "must be a picture as a data: address"),
