@@ -17,39 +17,24 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gemma_mtp import __version__
-from gemma_mtp.api import (
-    DEFAULT_CONTEXT,
-    Loading,
-    LoadOptions,
-    PairFiles,
-    Replies,
-    Request,
-    Waiting,
-    from_json,
-    to_json,
-)
-from gemma_mtp.errors import Cancelled, DoesNotFit, UsageError
+from gemma_mtp.api import Request, Waiting, from_json, to_json
+from gemma_mtp.errors import Cancelled
 from gemma_mtp.files.folder_lock import hold
-from gemma_mtp.models.gguf_names import parts_of
 from gemma_mtp.models.machine import resident_bytes
 from gemma_mtp.resident.clients import Client, Wanted, serve
-from gemma_mtp.resident.failures import what_helps
 from gemma_mtp.resident.jobs import Job, Jobs
-from gemma_mtp.resident.journal import Journal
+from gemma_mtp.resident.loaded import LoadedPair, Loader
 from gemma_mtp.resident.sockets import Listener, connect
 from gemma_mtp.resident.start import PID
 from gemma_mtp.resident.wire import Connection
-from gemma_mtp.settings import KEEP_ALIVE
 
 if TYPE_CHECKING:
     from gemma_mtp.llama.log import Log
 
-Loader = Callable[[PairFiles, LoadOptions, Callable[[float], bool]], Replies]
 LINGER = 2.0  # seconds that a process without a pair waits for a client
 TAKING_OVER = 30.0  # seconds that a process waits for one before it that is about to end
 
@@ -58,17 +43,12 @@ class Resident:
     """Serves clients until it is told to stop, or until nobody needs it any more."""
 
     def __init__(self, load: Loader, clock: Callable[[], float] = time.monotonic) -> None:
-        self._load, self._clock = load, clock
-        self.journal = Journal()
+        self._clock = clock
+        self.loaded = LoadedPair(load)
         self._jobs = Jobs()
         self._clients: list[Client] = []
-        self._pair: Replies | None = None
-        self._loaded: Wanted | None = None
-        self._loading: tuple[Wanted, float] | None = None  # and which share of it is done
-        self._keep: float = KEEP_ALIVE  # seconds, as the client said that spoke of it last
         self._until = clock() + LINGER  # when the pair, or without one the process, is given up
         self._busy_for: Client | None = None
-        self._counting = threading.Lock()  # held by who counts with the pair, or closes it
         self._stopping = False
 
     def let_in(self, listener: Listener) -> None:
@@ -96,7 +76,7 @@ class Resident:
 
     def status(self) -> dict[str, Any]:
         """What is loaded, for whom, and until when."""
-        busy, loaded, pair, loading = self._busy_for, self._loaded, self._pair, self._loading
+        busy = self._busy_for
         queue = [
             {"name": job.owner.name, "party": job.owner.shown_party, "model": _model(job.key)}
             for job in self._jobs.waiting()
@@ -107,11 +87,7 @@ class Resident:
             "pid": os.getpid(),
             "version": __version__,
             "memory_bytes": resident_bytes(),
-            "file_bytes": _bytes_of(loaded.files) if loaded else None,
-            "model": loaded.files.name if loaded else None,
-            "loading": {"model": loading[0].files.name, "done": loading[1]} if loading else None,
-            "options": to_json(loaded.options) if loaded else None,
-            "info": to_json(pair.info) if pair else None,
+            **self.loaded.status(),
             "clients": [client.name for client in self._clients if client.name],
             "busy_for": busy.name if busy else None,
             "waiting": len(queue),
@@ -152,30 +128,33 @@ class Resident:
 
     def _keep_for(self, client: Client) -> None:
         """What was done for it is over: from now on the pair stays as long as it wants."""
-        self._keep = self._keep if client.keep_alive is None else client.keep_alive
-        self._until = math.inf if self._keep < 0 else self._clock() + self._keep
+        if client.keep_alive is not None:
+            self.loaded.keep = client.keep_alive
+        self._until = math.inf if self.loaded.keep < 0 else self._clock() + self.loaded.keep
 
     def count(self, client: Client, request: Request) -> None:
         """Count in the client's own thread where its pair is loaded, whatever is written meanwhile;
         else when it is its turn, as the pair has to be loaded for that."""
-        with self._counting:
-            if self._pair is not None and self._has_pair_of(client):
-                try:
-                    client.answer(self._pair.count(request))
-                except Exception as error:
-                    client.refuse(error)
-                self._keep_for(client)
+        try:
+            found = self.loaded.count(client, request)
+        except Exception as error:
+            client.refuse(error)
+        else:
+            if found is None:
+                self.enqueue(client, lambda: client.answer(self.loaded.use(client).count(request)))
                 return
-        self.enqueue(client, lambda: client.answer(self._use(client).count(request)))
+            client.answer(found)
+        self._keep_for(client)
 
     def prepare(self, client: Client, request: Any) -> None:
         """Read ahead when nobody waits for anything else. Nor does anybody for that: no answer.
         It counts for one that has left by then, too: so a chat is kept that ends with that wish."""
 
         def run() -> None:
-            if self._pair is not None and self._has_pair_of(client):
+            pair = self.loaded.pair
+            if pair is not None and self.loaded.is_of(client):
                 with suppress(Exception):
-                    self._pair.prepare(from_json(Request | None, request, "request"))
+                    pair.prepare(from_json(Request | None, request, "request"))
 
         self._jobs.put_spare(Job(client, None, run))
 
@@ -186,115 +165,41 @@ class Resident:
         try:
             while not self._stopping:
                 left = max(self._until - self._clock(), 0.0)
-                loaded = self._loaded.pair if self._loaded else None
-                job = self._jobs.take(loaded, None if math.isinf(left) else left)
+                wanted = self.loaded.wanted
+                job = self._jobs.take(wanted and wanted.pair, None if math.isinf(left) else left)
                 if job is not None:
                     job.run()
                 elif self._clock() >= self._until and not self._give_up():
                     break
         finally:
             self._stopping = True
-            self._unload()
+            self.loaded.unload()
 
     def _give_up(self) -> bool:
         """The time is over: unload the pair or, without one, say that the process may end."""
-        if self._pair is None and not self._clients:
+        if self.loaded.pair is None and not self._clients:
             return False
-        self._unload()
+        self.loaded.unload()
         self._until = self._clock() + LINGER
         return True
 
-    def _unload(self) -> None:
-        pair, self._pair, self._loaded = self._pair, None, None
-        self._keep = KEEP_ALIVE
-        with self._counting:
-            if pair is not None:
-                pair.close()
-
-    def _use(self, client: Client) -> Replies:
-        """The pair of this client, loaded where another one is, or none, and with as long a context
-        as it wants."""
-        assert client.wanted is not None
-        pair = self._pair
-        if pair is None or not self._has_pair_of(client):
-            pair = self._loaded_anew(client, client.wanted)
-        self.journal.show(client)
-        try:
-            self._enlarge(pair, client.wanted.beside(self._loaded))
-        except DoesNotFit:
-            if not pair.info.placement.gpus or client.wanted.options.gpu_layers is not None:
-                raise
-            # With fewer layers on the GPU there is room for it.
-            pair = self._loaded_anew(client, client.wanted)
-        return pair
-
-    def _loaded_anew(self, client: Client, wanted: Wanted) -> Replies:
-        self._unload()
-        self.journal.begin()
-        self.journal.show(client)
-        self._pair = self._loaded_for(client, wanted)
-        self._loaded = wanted
-        return self._pair
-
-    def _has_pair_of(self, client: Client) -> bool:
-        loaded, wanted = self._loaded, client.wanted
-        if loaded is None or wanted is None:
-            return False
-        return loaded.pair == wanted.beside(loaded).pair
-
-    def _enlarge(self, pair: Replies, wanted: Wanted) -> None:
-        info = pair.info
-        usual = min(DEFAULT_CONTEXT, info.context_limit or DEFAULT_CONTEXT)
-        size = wanted.options.context or usual
-        if size <= info.context_size:
-            return
-        try:
-            with what_helps():
-                pair.enlarge(size)
-        except (DoesNotFit, UsageError):  # all is as before
-            raise
-        except BaseException:
-            self._unload()
-            raise
-        self._loaded = replace(wanted, options=replace(wanted.options, context=size))
-
-    def _loaded_for(self, client: Client, wanted: Wanted) -> Replies:
-        def progress(fraction: float) -> bool:
-            self._loading = wanted, fraction
-            client.outbox.put(Loading(fraction))
-            return not client.cancel.is_set()
-
-        try:
-            return self._load(wanted.files, wanted.options, progress)
-        finally:
-            self._loading = None
-
     def info(self, client: Client) -> None:
-        client.answer(to_json(self._use(client).info))
+        client.answer(to_json(self.loaded.use(client).info))
 
     def reply(self, client: Client, request: Request) -> None:
-        pair = self._use(client)
+        pair = self.loaded.use(client)
         for event in pair.reply(request, client.cancel):
             client.outbox.put(event)
         client.answer(to_json(pair.info))
 
     def unload(self, client: Client) -> None:
-        self._unload()
+        self.loaded.unload()
         client.answer(None)
 
 
 def _model(key: object) -> str | None:
     """The name of the model that a job needs."""
     return key.files.name if isinstance(key, Wanted) else None
-
-
-def _bytes_of(files: PairFiles) -> int:
-    """What the files of a pair take; those that are gone meanwhile count nothing."""
-    found = 0
-    for part in parts_of(*files.models):
-        with suppress(OSError):
-            found += part.stat().st_size
-    return found
 
 
 def run(folder: Path, load: Loader, log: Log) -> None:
@@ -307,7 +212,7 @@ def run(folder: Path, load: Loader, log: Log) -> None:
     (folder / PID).write_text(str(os.getpid()))
     listener = Listener(folder)
     resident = Resident(load)
-    log.listener = resident.journal.write
+    log.listener = resident.loaded.journal.write
     threading.Thread(target=resident.let_in, args=(listener,), daemon=True).start()
     try:
         resident.work()

@@ -110,7 +110,7 @@ def test_one_that_has_nothing_to_say_says_that_it_is_there(
         assert go_on.wait(60)
         return FakeEngine(engine.scripts)
 
-    engine.resident._load = load
+    engine.resident.loaded._load = load
     done: list[str] = []
 
     def use() -> None:

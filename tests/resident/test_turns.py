@@ -257,7 +257,7 @@ def test_a_client_that_wants_it_sees_the_log_of_loading_and_shares_the_pair(
     verbose = engine.pair("tiny", verbose=True)
     assert capsys.readouterr().err == "loading tiny\n"
     assert len(engine.pairs) == 2
-    engine.resident.journal.write("something happens\n")
+    engine.resident.loaded.journal.write("something happens\n")
     verbose.count(request())
     assert capsys.readouterr().err == "something happens\n"
     engine.pair("e4b", verbose=True)

@@ -51,7 +51,7 @@ class Engine:
         self, files: PairFiles, options: LoadOptions, progress: Callable[[float], bool]
     ) -> Replies:
         self.loading.set()
-        self.resident.journal.write(f"loading {files.name}\n")
+        self.resident.loaded.journal.write(f"loading {files.name}\n")
         while not self.go_on.wait(0.005):
             if not progress(0.5):
                 raise Cancelled("Loading was stopped.")
