@@ -97,7 +97,7 @@ def _of_url(url: Any, field: str, kind: Kind | None) -> Media:
         return made(_decoded(data, field), field, kind)
     if len(data) > MOST_UNQUOTED:
         raise Unsupported(field, "is too long to be written without base64")
-    return made(unquote_to_bytes(data), field, kind)
+    return made(unquote_to_bytes(data.encode("utf-8", "replace")), field, kind)
 
 
 def made(data: bytes, field: str, kind: Kind | None, name: str = "") -> Media:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ FETCH = "is an address elsewhere: a picture must be in the request itself, in ba
         ({"url": "data:image/png;base64"}, "is no data: address"),
         ({"url": "data:image/png;base64,####"}, "is no base64"),
         ({"url": "data:;base64," * 2000}, "is no base64"),
+        ({"url": "data:,\ud800"}, "is no picture that can be read here."),
+        ({"url": "data:;base64,\ud800"}, "is no base64"),
         ({"url": "data:," + "%41" * 400_000}, "is too long to be written without base64"),
         ({"url": "data:image/png;base64,aGVsbG8="}, "is no picture that can be read here."),
         ({"url": address(webp())}, "is a WebP picture, which cannot be read here. PNG, JPEG, GIF"),
@@ -127,7 +130,7 @@ def test_what_is_no_picture_is_refused_by_name(
     path, field = OF_OPENAI
     content = [{"type": "image_url", "image_url": part}]
     body = {"model": "tiny", "messages": [{"role": "user", "content": content}]}
-    refused = httpx.post(url + path, json=body, timeout=30)
+    refused = httpx.post(url + path, content=json.dumps(body), timeout=30)
     assert refused.status_code == 400
     assert refused.json()["error"]["message"].startswith(field + why)
     assert refused.json()["error"]["param"] == field.strip()
