@@ -20,6 +20,14 @@ LARGEST = 16 << 20  # bytes of one file; photographs have a third of that
 UNNAMED = "This"  # what a file without a name is called
 
 
+class OtherKind(UsageError):
+    """A picture where a recording is meant, or the other way round; `hint` of its kind helps."""
+
+    def __init__(self, called: str, found: Kind, meant: Kind) -> None:
+        super().__init__(f"{called} is a {found.noun}, not a {meant.noun}.")
+        self.found = found
+
+
 @dataclass(frozen=True)
 class Kind:
     """Pictures, or another kind of what goes along with a message beside its text.
@@ -28,7 +36,8 @@ class Kind:
     says whether a model understands any; with an `encoder` of that name it can do what `can` says.
     `suffixes`: how files are named that people mean as such; `check` says which of them cannot be
     read, and `smaller` what helps where one is too large. `media_type` is "" for what is no such
-    file; `measure` is how large or how long one is, "" where its file does not say.
+    file, and `other` what one is called that is not read here, "" if not known. `measure` is how
+    large or how long one is, "" where its file does not say.
     """
 
     part: type[Media]
@@ -42,6 +51,7 @@ class Kind:
     suffixes: tuple[str, ...]
     smaller: str
     media_type: Callable[[bytes], str]
+    other: Callable[[bytes], str]
     check: Callable[[bytes, str], None]
     measure: Callable[[bytes], str]
 
@@ -54,7 +64,10 @@ class Kind:
         if len(data) > LARGEST:
             what = f"{byte_size(len(data))}: {byte_size(LARGEST)} are the most for a {self.noun}."
             raise UsageError(f"{called} has {what}", self.smaller)
-        self.check(data, called)
+        found = kind_of_data(data) or self
+        if found is not self and found.media_type(data):
+            raise OtherKind(called, found, self)
+        found.check(data, called)
         return self.part(data, self.media_type(data), name)
 
     def read(self, path: Path, say: Say) -> Media:
@@ -66,10 +79,11 @@ class Kind:
         except reading.TooLarge as error:
             error.hint = self.smaller
             raise
-        other = kind_of_data(data)
-        if other not in (None, self):
-            raise UsageError(f"{path} is a {other.noun}, not a {self.noun}.", other.hint)
-        return self.made(data, str(path))
+        try:
+            return self.made(data, str(path))
+        except OtherKind as error:
+            error.hint = error.found.hint
+            raise
 
     @property
     def astray(self) -> str:
@@ -111,6 +125,7 @@ PICTURE = Kind(
               ".tiff"),
     smaller="The model sees it much smaller in any case.",
     media_type=pictures.kind_of,
+    other=pictures.other_kind,
     check=pictures.check_picture,
     measure=_pixels,
 )  # fmt: skip
@@ -127,6 +142,7 @@ RECORDING = Kind(
               ".webm", ".mp4", ".mov", ".mkv"),
     smaller="It is smaller as MP3: ffmpeg -i FILE -ac 1 memo.mp3",
     media_type=recordings.kind_of,
+    other=recordings.other_kind,
     check=recordings.check_recording,
     measure=_length,
 )  # fmt: skip
@@ -139,8 +155,8 @@ def kind_of_name(name: str) -> Kind | None:
 
 
 def kind_of_data(data: bytes) -> Kind | None:
-    """What a file is by its first bytes; None for what is neither."""
-    return next((kind for kind in KINDS if kind.media_type(data)), None)
+    """What a file is by its first bytes, be it read here or not; None for what is neither."""
+    return next((kind for kind in KINDS if kind.media_type(data) or kind.other(data)), None)
 
 
 def kind_of_part(part: Media) -> Kind:

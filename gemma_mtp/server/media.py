@@ -12,7 +12,7 @@ from binascii import Error
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from gemma_mtp.api import Media
+from gemma_mtp.api import Media, pictures, recordings
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files.media import PICTURE, RECORDING, UNNAMED, Kind, kind_of_data
 from gemma_mtp.server.errors import Refused, Unsupported
@@ -102,8 +102,12 @@ def _of_url(url: Any, field: str, kind: Kind | None) -> Media:
 
 def made(data: bytes, field: str, kind: Kind | None, name: str = "") -> Media:
     """What these bytes of a field are. Raises Refused."""
+    kind = kind or kind_of_data(data)
+    if kind is None:
+        neither = f"{field} is neither a picture nor a recording that can be read here."
+        raise Refused(400, neither, f"{pictures.KINDS} {recordings.KINDS}", field=field)
     try:
-        return (kind or kind_of_data(data) or PICTURE).made(data, name)
+        return kind.made(data, name)
     except UsageError as error:
         why = str(error).removeprefix(f"{UNNAMED} ")
         raise Refused(400, f"{field} {why}", error.hint, field=field) from error

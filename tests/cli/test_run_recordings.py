@@ -27,6 +27,8 @@ MEMO = Audio(DATA, "audio/wav", "memo.wav")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memo.wav").write_bytes(DATA)
     (tmp_path / "cat.png").write_bytes(CAT)
+    (tmp_path / "cat.webp").write_bytes(b"RIFF\x20\0\0\0WEBPVP8 " + bytes(20))
+    (tmp_path / "old.m4a").write_bytes(M4A)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -48,6 +50,8 @@ def test_recordings_come_behind_the_text(command: str) -> None:
         (["--audio", "nope.wav"], "nope.wav cannot be read: No such file or directory."),
         (["--audio", "cat.png"], "cat.png is a picture, not a recording.\n  --image FILE shows it"),
         (["--image", "memo.wav"], "memo.wav is a recording, not a picture.\n  --audio FILE plays"),
+        (["--audio", "cat.webp"], "cat.webp is a WebP picture, which cannot be read here.\n  PNG"),
+        (["--image", "old.m4a"], "old.m4a is an M4A recording (AAC), which cannot be read here"),
         (["--audio", "-"], "- names no file.\n  /dev/stdin names what is piped in, ./- a file"),
         (["-f", "memo.wav"], "memo.wav is a recording.\n  --audio FILE plays it to the model."),
         (["--batch", "b.jsonl", "--audio", "memo.wav"], "With --batch, the prompts are those"),
@@ -70,7 +74,6 @@ def test_paths_in_a_prompt_stay_text_and_a_path_alone_needs_the_flag() -> None:
     assert invoke("run", "tiny", "memo.wav").stderr == (
         "gemma-mtp: memo.wav is a recording.\n  --audio memo.wav plays it to the model.\n"
     )
-    Path("old.m4a").write_bytes(M4A)
     for words in (["old.m4a"], ["What?", "-f", "old.m4a"]):
         assert invoke("run", "tiny", *words).stderr.startswith(
             "gemma-mtp: old.m4a is an M4A recording (AAC), which cannot be read here.\n"

@@ -61,7 +61,7 @@ def test_segments_that_never_end() -> None:
     [
         (b"", "cat.png is no picture that can be read here."),
         (b"<svg/>", "cat.png is no picture that can be read here."),
-        (b"RIFF\x24\0\0\0WAVEfmt ", "cat.png is no picture that can be read here."),
+        (b"RIFF\x24\0\0\0ACONLIST", "cat.png is no picture that can be read here."),
     ],
 )
 def test_what_is_none(data: bytes, said: str) -> None:

@@ -45,6 +45,20 @@ def test_ollama_sends_both_as_images(engines: FakeEngines, url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"OggS" + bytes(20), "images.0 is an OGG recording (Opus or Vorbis), which cannot be"),
+        (b"%PDF-1.7", "images.0 is a PDF document, which cannot be read here. PNG, JPEG, GIF and"),
+        (b"Hello.", "images.0 is neither a picture nor a recording that can be read here. PNG, JP"),
+    ],
+)
+def test_what_ollama_sends_is_called_what_it_is(url: str, data: bytes, why: str) -> None:
+    body = {"model": "tiny", "prompt": WHAT.text, "images": [base64_of(data)]}
+    refused = httpx.post(f"{url}/api/generate", json=body, timeout=30)
+    assert (refused.status_code, refused.json()["error"][: len(why)]) == (400, why)
+
+
+@pytest.mark.parametrize(
     ("path", "part", "why"),
     [
         ("/v1/messages", INPUT, "messages.0.content.0.type is input_audio, which Anthropic's mess"),
@@ -62,6 +76,21 @@ def test_ollama_sends_both_as_images(engines: FakeEngines, url: str) -> None:
             "/v1/chat/completions",
             {**INPUT, "input_audio": {"format": "wav"}},
             "messages.0.content.0.input_audio.data must be a recording in base64.",
+        ),
+        (
+            "/v1/messages",
+            {"type": "audio", "source": {"type": "base64", "data": base64_of(MEMO)}},
+            "messages.0.content.0.type is audio, which Anthropic's messages do not have: POST",
+        ),
+        (
+            "/v1/messages",
+            {"type": "image", "source": {"type": "base64", "data": base64_of(MEMO)}},
+            "messages.0.content.0.source.data is a recording, not a picture.",
+        ),
+        (
+            "/v1/chat/completions",
+            {**INPUT, "input_audio": {"data": base64_of(CAT), "format": "wav"}},
+            "messages.0.content.0.input_audio.data is a picture, not a recording.",
         ),
         (
             "/v1/chat/completions",
@@ -129,6 +158,10 @@ def test_what_a_transcription_cannot_have(
         ({"files": {"sound": ("a.wav", MEMO)}}, "The body must be a form (multipart/form-data)"),
         ({"files": {"file": ("a.ogg", b"OggS" + bytes(9))}}, "file a.ogg is an OGG recording"),
         ({}, "The body must be a form"),
+        (
+            {"files": [("file", ("a.wav", MEMO)), ("file", ("b.wav", MEMO))]},
+            "The body must be a form (multipart/form-data) with the recording as its field file, o",
+        ),
     ],
 )
 def test_a_transcription_needs_a_recording(url: str, sent: dict[str, Any], why: str) -> None:

@@ -17,9 +17,8 @@ from gemma_mtp.server.tools import call
 FAILED = "Error: "
 """What the model reads before a result that is an error and does not say so itself."""
 
-SILENT = (
-    "is input_audio, which Anthropic's messages do not have: POST /v1/chat/completions takes it"
-)
+SOUNDS = ("input_audio", "audio")  # what clients call recordings
+SILENT = "is {}, which Anthropic's messages do not have: POST /v1/chat/completions takes recordings"
 BELOW = "(The result is the picture below.)"
 
 
@@ -76,8 +75,8 @@ def _part(block: dict[str, Any], field: str, role: str) -> Part:
         return _result(block, field)
     if kind in ("thinking", "tool_use", "tool_result"):
         raise Unsupported(f"{field}.type", f"is {kind}, which is nothing that the {role} says")
-    if kind == "input_audio":
-        raise Unsupported(f"{field}.type", SILENT)
+    if kind in SOUNDS:
+        raise Unsupported(f"{field}.type", SILENT.format(kind))
     return part_of(block, field, role)
 
 

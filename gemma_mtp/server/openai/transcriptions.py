@@ -114,10 +114,13 @@ async def transcribe(http: Request) -> Response:
 
 def _read(body: bytes, content_type: str) -> tuple[dict[str, str], Media]:
     """The fields of a form, and the recording in it. Raises Refused."""
-    named = {part.name: part for part in parts_of(body, content_type)}
-    if "file" not in named:
-        what = "The body must be a form (multipart/form-data) with the recording as its file"
-        raise Refused(400, f"{what}.", field="file")
+    parts = [*parts_of(body, content_type)]
+    files = sum(part.name == "file" for part in parts)
+    if files != 1:
+        what = "The body must be a form (multipart/form-data) with the recording as its field file"
+        more = f", once: it has {files}" if files else ""
+        raise Refused(400, f"{what}{more}.", field="file")
+    named = {part.name: part for part in parts}
     file = named.pop("file")
     recording = made(file.data, "file", RECORDING, file.filename)
     fields = {name.removesuffix("[]"): part.data for name, part in named.items()}
