@@ -72,6 +72,7 @@ def test_what_surrounds_the_sound_is_left_out() -> None:
         (id3() + b"nothing of the kind", "it is damaged."),
         (mp3(info=2**31)[:417], "it is damaged."),
         (flac(samples=0), "it does not say how long it lasts, as FLAC files can."),
+        (flac(rate=384_000, channels=2), "it has more channels, or samples a second, than"),
         (flac(samples=2**36 - 1), "it lasts 71583 minutes, and 30 are the most."),
         (wav(rate=4000, depth=8, data=bytes(4000 * 1860)), "it lasts 31 minutes, and 30 are"),
     ],

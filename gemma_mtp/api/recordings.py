@@ -32,6 +32,9 @@ _AAC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 
 _RATES = range(4000, 384_001)  # samples a second
 _CHANNELS = range(1, 9)
+# Samples a second of all channels of a FLAC file: 8 channels of 48 kHz, 2 of 192 kHz. Half an hour
+# of silence takes a few kilobytes there, and this many of them take 5 seconds to decode.
+_MOST_A_SECOND = 384_000
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _DEPTHS = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64), 6: (8,), 7: (8,)}  # the last two: telephones
 _REST = (0, 0xFFFFFFFF)  # sizes that say: up to the end of the file
@@ -174,6 +177,8 @@ def _flac(data: bytes) -> _Found:
     rate, depth, samples = bits >> 44, (bits >> 36 & 31) + 1, bits & 0xFFFFFFFFF
     if rate not in _RATES or depth < 4 or not 16 <= least <= most or at >= len(data):
         raise Damaged
+    if rate * ((bits >> 41 & 7) + 1) > _MOST_A_SECOND:
+        raise Damaged("has more channels, or samples a second, than can be read here.", SAVE)
     if not samples:
         again = "ffmpeg -i FILE recording.flac writes one that does."
         raise Damaged("does not say how long it lasts, as FLAC files can.", again)

@@ -41,12 +41,15 @@ def mp3(seconds: float = 0.5, tag: bytes = b"", info: int | None = None) -> byte
     return tag + first + silent * max(1, round(seconds * 44100 / 1152))
 
 
-def flac(seconds: float = 0.5, rate: int = 16000, samples: int | None = None) -> bytes:
-    """FLAC as it is written without compression; `samples` is what its header claims."""
+def flac(
+    seconds: float = 0.5, rate: int = 16000, samples: int | None = None, channels: int = 1
+) -> bytes:
+    """FLAC as it is written without compression; `samples` and `channels` are what its header
+    claims."""
     sound, block = tune(seconds, rate), 4096
     total = len(sound) if samples is None else samples
     info = struct.pack(">HH", block, block) + bytes(6)
-    info += struct.pack(">Q", rate << 44 | 15 << 36 | total) + bytes(16)
+    info += struct.pack(">Q", rate << 44 | channels - 1 << 41 | 15 << 36 | total) + bytes(16)
     frames = [_flac_frame(n, sound[n * block :][:block]) for n in range(-(-len(sound) // block))]
     return b"fLaC\x80\0\0\x22" + info + b"".join(frames)
 
