@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from gemma_mtp.terminal import escapes
 from gemma_mtp.terminal.console import is_dumb, window
+from gemma_mtp.terminal.cursor import Cursor
 from gemma_mtp.terminal.escapes import (
     BACK,
     ERASE_BELOW,
@@ -32,7 +33,7 @@ from gemma_mtp.terminal.escapes import (
 from gemma_mtp.terminal.output import let_go, unguarded
 from gemma_mtp.terminal.pieces import Piece
 from gemma_mtp.terminal.prompt import PROMPT
-from gemma_mtp.terminal.widths import char_width, columns, cut, cut_start, most
+from gemma_mtp.terminal.widths import char_width, columns, cut, cut_start
 from gemma_mtp.text import harmless
 
 if TYPE_CHECKING:
@@ -69,9 +70,7 @@ class Screen:
         if self.live and os.name == "nt":
             os.system("")  # makes older Windows consoles understand escape sequences
         self.left = False  # whoever read the text
-        self._column: int | None = 0
-        self._exact = True  # otherwise the column is the greatest it can be
-        self._goes_on = False  # the terminal broke a line, of which this row is the rest
+        self._cursor = Cursor()
         self._fresh = False  # the row was begun although the text has no line end there
         self._width = self.width
         self._above: list[list[Piece]] = []  # the rows of the end but for the last
@@ -104,7 +103,7 @@ class Screen:
     @property
     def at_line_start(self) -> bool:
         """Nothing was written in the current line yet."""
-        return self._column == 0 and not self._fresh
+        return self._cursor.column == 0 and not self._fresh
 
     def write(self, piece: str, *, dim: bool = False, note: bool = False) -> None:
         """Write a piece where the text ended; the transient line moves along below it."""
@@ -129,7 +128,7 @@ class Screen:
         if on_terminal or self.text is self.notes:
             pieces = self._begun_afresh(pieces)
             for piece, _ in pieces:
-                self._advance(piece)
+                self._cursor.follow(piece, self._width)
         else:
             self._wanted = ""
         self._above, self._end, self._most = above, end, self.height // 2
@@ -211,11 +210,12 @@ class Screen:
         """The end and the transient line behind the cursor, if that is possible here; the rows
         above them may have stayed. In a window that is narrower by now they are cut, not broken."""
         self._shown = ""
-        if not self.live or self._column is None or self._column >= self._width:
+        column = self._cursor.column
+        if not self.live or column is None or column >= self._width:
             return ""  # at the right edge a movement would lose the pending line break
         room = self._width - 1
-        above = self._above[-self._most :] if self._column == 0 else []
-        end = _fitting(self._begun_afresh(self._end, False), room - self._column)
+        above = self._above[-self._most :] if column == 0 else []
+        end = _fitting(self._begun_afresh(self._end, False), room - column)
         line = self._line(room)
         if not (above or end or line):
             return ""
@@ -225,7 +225,7 @@ class Screen:
         if not stays:
             drawn = "".join(self.styled(_fitting(row, room)) + "\r\n" for row in above)
         drawn += self.styled(end)
-        below = bool(line and (above or end or self._column))
+        below = bool(line and (above or end or column))
         drawn += escapes.START_BELOW if below else ""
         return escapes.room(len(above) + below) + NO_WRAP + drawn + self.styled(line) + WRAP + BACK
 
@@ -244,12 +244,12 @@ class Screen:
         with them."""
         if self._broken():
             rest = ERASE_BELOW if self._shown == "end" else ""
-            self._advance("\n")
+            self._cursor.follow("\n", self._width)
             self._shown, self._fresh = "", True
             return rest + FRESH_ROW
         if stays or not self._shown:
             return ""
-        return ERASE_SCREEN_BELOW if self._column == 0 else ERASE_BELOW
+        return ERASE_SCREEN_BELOW if self._cursor.column == 0 else ERASE_BELOW
 
     def _broken(self) -> bool:
         """The window has another width, and with it the row of the text was broken or cut: the
@@ -258,7 +258,8 @@ class Screen:
         self._width = width
         if width == before or not self.live:
             return False
-        return self._column is None or self._goes_on or self._column >= width
+        column = self._cursor.column
+        return column is None or self._cursor.goes_on or column >= width
 
     def _begun_afresh(self, pieces: list[Piece], for_good: bool = True) -> list[Piece]:
         """Pieces without the line end or the blanks in whose place a row was begun already."""
@@ -272,33 +273,6 @@ class Screen:
                 self._fresh = not for_good
                 break
         return kept
-
-    def _advance(self, piece: str) -> None:
-        """Follow the cursor; None: the column is not known until the next line starts."""
-        _, newline, piece = piece.rpartition("\n")
-        if newline:
-            self._column, self._exact, self._goes_on = 0, True, False
-        if self._column is None:
-            return
-        if piece.isascii() and "\t" not in piece and self._column + len(piece) <= self._width:
-            self._column += len(piece)
-            return
-        for char in piece:
-            self._step(char)
-
-    def _step(self, char: str) -> None:
-        if self._column is None:
-            return
-        if char == "\t":
-            self._column = min(self._column + 8 - self._column % 8, self._width - 1)
-            return
-        width = char_width(char)
-        if width is None:
-            self._exact, width = False, most(char)
-        if self._column + width <= self._width:
-            self._column += width
-        else:
-            self._column, self._goes_on = width if self._exact else None, True
 
     def _send(self, *parts: tuple[TextIO, str]) -> None:
         for stream, group in groupby((p for p in parts if p[1]), key=lambda part: part[0]):
