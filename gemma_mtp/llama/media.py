@@ -198,7 +198,8 @@ class Encoder:
             start = library().mtmd_get_output_embd(self._context)
             found = ctypes.cast(start, ctypes.POINTER(ctypes.c_float))
             rows = np.ctypeslib.as_array(found, shape=shape).copy()
-        if not (np.abs(rows) < LARGEST).all():  # false for NaN
+        usable = (np.abs(rows) < LARGEST).all()  # false for NaN
+        if not usable and not self._stopped():  # else it was left half computed
             raise GemmaMtpError(
                 f"The encoder {self.path.name} computed no usable numbers.",
                 "The file is probably damaged; text works without it.",
