@@ -64,8 +64,12 @@ def _attached(chat: Chat) -> set[bytes]:
 
 
 def tell_of_unseen(chat: Chat) -> None:
-    """Say so where pictures were shown earlier, and the model that has just come cannot read them:
-    no message can be sent then."""
+    """Say so where pictures were shown earlier or are attached, and the model that has just come
+    cannot read them: no message can be sent then."""
+    if lacking := not_understood(chat, (one for one in chat.attached if isinstance(one, Media))):
+        chat.note(
+            f"{lacking.lacking(chat.model)} /{lacking.flag} none takes away what is attached."
+        )
     earlier = [part for message in chat.conversation.messages() for part in message.media]
     if lacking := not_understood(chat, earlier):
         unseen = UNSEEN.format(lacking.noun, chat.model, lacking.encoder)

@@ -102,6 +102,14 @@ def test_a_model_that_cannot_hear_what_was_played_says_so_at_once() -> None:
     talk.engine.audio = False
     said = "There are recordings in this conversation, and tiny has no audio encoder here. /model"
     assert said in answer(talk, "/model tiny")
+    talk.engine.audio = True
+    answer(talk, "/new")
+    answer(talk, "/audio memo.wav")
+    talk.engine.audio = False
+    said = (
+        "tiny has no audio encoder here, so it cannot hear recordings. /audio none takes away what"
+    )
+    assert said in answer(talk, "/model tiny")
 
 
 def test_taken_back_and_sent_again_and_changed() -> None:
