@@ -227,4 +227,4 @@ def test_a_declaration_without_a_name_is_refused_by_the_client_too(client: Clien
 def test_a_model_can_call_tools_whose_template_declares_them(template: str, expected: bool) -> None:
     path = Path("model.gguf")
     header = Header(path, 3, {about.TEMPLATE: template}, {}, {}, 0, 0)
-    assert ("tools" in about.capabilities(header, images=False)) is expected
+    assert ("tools" in about.capabilities(header, encoder=None)) is expected
