@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from gemma_mtp.api import Grammar, Media, Message, PairInfo, Request, Role, Tool, ToolChoice
 from gemma_mtp.errors import GemmaMtpError, UsageError
-from gemma_mtp.files.media import KINDS, placed
+from gemma_mtp.files.media import KINDS, Kind, placed
 from gemma_mtp.files.reading import named_path
 from gemma_mtp.options import SETTINGS
 from gemma_mtp.setting import settings_of
@@ -116,10 +117,18 @@ def _with_media(messages: tuple[Message, ...], given: dict[str, Any]) -> tuple[M
             raise UsageError(f"{kind.key} must be paths of files.")
         if paths and (not messages or messages[-1].role != "user"):
             raise UsageError(kind.astray)
-        media += [kind.read(named_path(path), lambda text: None) for path in paths]
+        media += [_read(kind, path) for path in paths]
     if not media:
         return messages
     return (*messages[:-1], Message("user", placed(media, messages[-1].parts)))
+
+
+def _read(kind: Kind, word: str) -> Media:
+    path = named_path(word)
+    with suppress(OSError):  # reading says what is wrong
+        if path.is_fifo():
+            raise UsageError(f"{path} is a pipe, not a file.")  # all others would wait for it
+    return kind.read(path, lambda text: None)
 
 
 def _message(said: Any) -> Message:

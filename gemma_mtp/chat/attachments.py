@@ -122,8 +122,6 @@ def _matching(word: str) -> list[Path]:
         raise UsageError(f"{word} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise UsageError(f"{word} is not a pattern of file names.") from error
-    except RuntimeError as error:
-        raise UsageError(f"{word} cannot be read: there is no user of that name.") from error
 
 
 def _named(word: str) -> list[Path]:
@@ -212,5 +210,5 @@ def is_file(word: str) -> bool:
     """Whether a word is the path of a file here, whatever else it may be."""
     try:
         return reading.named_path(word).is_file()
-    except (OSError, ValueError, RuntimeError, UsageError):
+    except (OSError, ValueError, UsageError):
         return False

@@ -34,7 +34,7 @@ class TooLarge(UsageError):
 def named_path(word: str) -> Path:
     """The path that a person typed, dropped or pasted; desktops write file:// addresses.
 
-    Raises UsageError for what names no file of this machine, RuntimeError for ~ of nobody.
+    Raises UsageError for what names no file of this machine.
     """
     if not word.strip():
         raise UsageError("The name of a file is missing: it is empty.")
@@ -43,15 +43,25 @@ def named_path(word: str) -> Path:
         raise UsageError("- names no file.", how)
     if word.startswith(("http://", "https://")):
         raise UsageError(f"{word} is an address, not a file.", "Download it first.")
-    if word.startswith("file:"):
-        from urllib.parse import urlsplit
-        from urllib.request import url2pathname  # which takes its time to import
-
-        return Path(url2pathname(urlsplit(word).path))
-    path = Path(word).expanduser()
+    try:
+        path = _of_address(word) if word.startswith("file:") else Path(word).expanduser()
+        possible = b"\0" not in os.fsencode(path)
+    except RuntimeError as error:
+        raise UsageError(f"{word} cannot be read: there is no user of that name.") from error
+    except ValueError:
+        possible = False
+    if not possible:
+        raise UsageError(f"{word} cannot be the name of a file.")
     if re.match(r"[A-Za-z]:\\", word) and os.name != "nt" and not path.exists():
         raise UsageError(f"{word} is a path of Windows.", "In WSL, C: is /mnt/c.")
     return path
+
+
+def _of_address(word: str) -> Path:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # which takes its time to import
+
+    return Path(url2pathname(urlsplit(word).path))
 
 
 def read_file(path: Path, say: Say) -> bytes:

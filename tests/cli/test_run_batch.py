@@ -22,6 +22,7 @@ from gemma_mtp.batch import work
 from gemma_mtp.errors import GemmaMtpError
 
 ROOT = Path(__file__).parents[2]
+PIPE = "pipe.wav"
 DRIVER = ROOT / "tests" / "support" / "fakes.py"
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -138,14 +139,22 @@ def test_tools_of_a_line_and_of_all(batch: Batch, tmp_path: Path) -> None:
         ({"prompt": "a", "tool_choice": "auto"}, "tool_choice needs tools."),
         ({"prompt": "a", "tools": 3}, "tools must be a list of tools."),
         ({"prompt": "a", "tools": [{"name": "a"}], "tool_choice": 1}, "tool_choice must be one"),
+        ({"prompt": "a", "audio": ["a\0.wav"]}, "cannot be the name of a file."),
+        ({"prompt": "a", "images": ["\ud800.png"]}, "cannot be the name of a file."),
+        ({"prompt": "a", "images": ["file://[a"]}, "cannot be the name of a file."),
+        ({"prompt": "a", "images": ["~n0b0dy/a.png"]}, "there is no user of that name."),
+        ({"prompt": "a", "audio": ["a" * 5000]}, "cannot be read: File name too long."),
+        ({"prompt": "a", "audio": [PIPE]}, "is a pipe, not a file."),
         ({"prompt": "word " * 9000}, "The prompt has 9004 tokens"),
         (openai(""), "custom_id must be a text"),
         (openai("first"), 'The custom_id "first" is that of line 1, too.'),
     ],
 )
 def test_a_line_that_fails_says_why_and_the_others_are_answered(
-    batch: Batch, line: object, said: str
+    batch: Batch, line: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(PIPE)
     batch.write(openai("first"), line, {"prompt": "after"})
     outcome = batch.run()
     assert outcome.status == 8
