@@ -30,6 +30,8 @@ def unused_cards(
     found = cards(system)
     if not found and not sees_one:
         yield Finding("GPU", "no graphics card is here; models run on the CPU")
+    usable = (card for card in found if card.backends & backends and not card.integrated)
+    used = next(usable, None) if sees_one else None
     hint = None
     for card in sorted(found, key=lambda card: card.integrated):
         if card.backends & backends:
@@ -38,6 +40,9 @@ def unused_cards(
             continue
         if sees_one and card.integrated:
             continue  # what is used is the better one
+        if used and card.maker != "NVIDIA":  # no build that is proposed here would use both
+            yield Finding("GPU", f"{card.name}, not used: this llama.cpp was built for {used.name}")
+            continue
         hint = _mended(card, system, release, offline) if hint is None else ""
         # What is built into a processor is often no faster than the processor itself.
         problem = f"This llama.cpp cannot use {card.name}." if card.is_worth_it else ""

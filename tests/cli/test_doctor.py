@@ -161,6 +161,11 @@ def test_a_card_beside_one_that_is_used(machine: Machine) -> None:
     (said,) = unused(machine, "CUDA", sees_one=True)
     assert said.value.startswith("an AMD card, not used")
     assert unused(machine, "Vulkan", sees_one=True) == []
+    machine.nvidia("NVIDIA GeForce RTX 4090, 8.9")
+    (said,) = unused(machine, "CUDA", sees_one=True)
+    built = "this llama.cpp was built for NVIDIA GeForce RTX 4090"
+    assert said == Finding("GPU", f"an AMD card, not used: {built}")  # and no command to no end
+    assert unused(machine, "ROCm", sees_one=True)[0].problem.endswith("GeForce RTX 4090.")
 
 
 @pytest.mark.parametrize("maker", ["0x10de", "0x1002"])
