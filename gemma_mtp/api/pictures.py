@@ -7,6 +7,7 @@ and whoever attaches a file may. Pure.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 
 from gemma_mtp.errors import UsageError
@@ -24,6 +25,7 @@ _OTHERS = {b"%PDF": "a PDF document", b"II*\0": "a TIFF picture", b"MM\0*": "a T
 _FORMS = {b"WEBP": "a WebP picture", b"heic": "a HEIC picture", b"heix": "a HEIC picture",
           b"mif1": "a HEIC picture", b"avif": "an AVIF picture"}  # fmt: skip
 """What files of other kinds are called, by their first bytes, and by those from 8 to 11."""
+_PIECE = 1 << 20  # bytes of a PNG that are unpacked at a time
 _EXIF, _IMAGE_BEGINS, _ORIENTATION = 0xE1, 0xDA, 0x112
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of a JPEG from 0xC0 to 0xCF that say nothing of its size
 
@@ -72,9 +74,32 @@ def check_picture(data: bytes, name: str) -> None:
             f"{name} has {size[0]} x {size[1]} pixels, and {MOST_PIXELS} are the most.",
             "Make it smaller first; the model sees it much smaller in any case.",
         )
+    most = size[0] * size[1] * 8 + size[1] * 2 + _PIECE  # 16 bits, 4 channels, and what is between
+    if kind_of(data) == "image/png" and _unpacks_to_more(data, most):
+        raise UsageError(f"{name} is damaged: it holds something else than its pixels.")
+
+
+def _unpacks_to_more(data: bytes, most: int) -> bool:
+    """Whether a PNG holds more bytes than that, or what is no data at all. What decodes it unpacks
+    all, however few pixels they are for."""
+    packed, at = bytearray(), 8
+    while at + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        packed += data[at + 8 : at + 8 + size] if name == b"IDAT" else b""
+        at += 12 + size
+    rest, unpacks = bytes(packed[2:]), zlib.decompressobj(-zlib.MAX_WBITS)  # without the header
+    try:
+        while rest and most >= 0 and not unpacks.eof:
+            most -= len(unpacks.decompress(rest, _PIECE))
+            rest = unpacks.unconsumed_tail
+    except zlib.error:
+        return True
+    return most < 0
 
 
 def _png(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR":
+        raise IndexError
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
 

@@ -37,6 +37,8 @@ def check_encoder(target: Header, encoder: Header) -> None:
     parts = parts_of(encoder)
     if encoder.architecture != ENCODER_ARCH or not parts:
         raise refuse(encoder, "is no encoder of pictures or recordings (mmproj).", WRONG_ENCODER)
+    if len(encoder.files) > 1:  # of which it would read the first alone, and end the process
+        raise refuse(encoder, "is in several files, which llama.cpp cannot read.", WRONG_ENCODER)
     ours = target.metadata.get(f"{TARGET_ARCH}.embedding_length")
     for part in parts:
         if (kind := _kind(encoder, part)) not in KINDS[part]:

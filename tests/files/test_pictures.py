@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +11,7 @@ import pytest
 from support.drawn import bmp, gif, jpeg, png, webp
 
 from gemma_mtp.api import Image
-from gemma_mtp.api.pictures import KINDS, kind_of, size_of, turn_of
+from gemma_mtp.api.pictures import KINDS, check_picture, kind_of, size_of, turn_of
 from gemma_mtp.errors import UsageError
 from gemma_mtp.files import media
 from gemma_mtp.files.media import PICTURE, described
@@ -111,3 +113,14 @@ def test_in_words() -> None:
         "[picture cat.png 640x480]"
     )
     assert described(Image(b"\xff\xd8\xff", "image/jpeg")) == "[picture 3 bytes]"
+
+
+def test_a_png_that_holds_more_than_its_pixels_is_not_unpacked() -> None:
+    whole = png(100, 100)
+    start, packed = whole[: whole.index(b"IDAT") - 4], zlib.compress(bytes(4 << 20))
+    bomb = start + struct.pack(">I4s", len(packed), b"IDAT") + packed + bytes(4)
+    for data in (bomb, whole.replace(b"IHDR", b"CgBI")):
+        with pytest.raises(UsageError, match="is damaged"):
+            check_picture(data, "it")
+    for data in (whole, png(1, 1), png(3000, 2)):
+        check_picture(data, "it")

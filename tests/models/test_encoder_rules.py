@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support import encoder as small
 from support.encoder import write_encoder
+from support.gguf_writer import split
 from support.pairs import TINY
 
 from gemma_mtp.errors import BadPair
@@ -171,6 +172,13 @@ def test_small_files_that_ask_for_much(
     asking = gguf.read_header(write_encoder(tmp_path / "mmproj.gguf", WIDTH, kind, sound=sound))
     with pytest.raises(BadPair, match="unusable"):
         check_encoder(TARGET, asking)
+
+
+def test_one_in_several_files(tmp_path: Path) -> None:
+    place = write_encoder(tmp_path / "mmproj.gguf", WIDTH)
+    first, *_ = split(place, place, parts=2)
+    with pytest.raises(BadPair, match="is in several files"):
+        check_encoder(TARGET, gguf.read_header(first))
 
 
 def test_a_bad_one_beside_a_model_is_passed_over(tmp_path: Path, home: Path) -> None:
