@@ -20,6 +20,7 @@ from gemma_mtp.cli.environment import Environment
 from gemma_mtp.measure.bench.limit import Limit
 from gemma_mtp.measure.bench.report_page import about_machine, as_json, page
 from gemma_mtp.measure.bench.report_runs import PLAN, Measured, measure_pair
+from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.models.machine import Device, Machine
 
 LONGER = DeviceOptions(2048)
@@ -66,8 +67,17 @@ def test_each_chance_has_its_column_and_the_drafters_own_drafts_theirs() -> None
     assert "| auto / best fixed |" in shown
     assert "**e2b, Q4_0**, 36 layers on the GPU" in shown
     assert f"\nFastest there: {CHOICE.in_words}.\n" in shown
+    assert "the machine was busy" not in shown
     text = shown.partition("```json\n")[2].removesuffix("\n```")
     assert [at["acceptance"] for at in json.loads(text)["pairs"][0]["at"]] == [0.5, 0.9, None]
+
+
+def test_that_the_machine_was_busy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Results, "noise", 0.42)
+    found = measured(CurveEngine(0.75), Limit(1000, clock=Clock()))
+    shown = page(about_machine(Machine(None, None, 8), ("0.3.36", "abc")), [found])
+    said = "Rounds of one length differed by 42 % in time: the machine was busy; measure again when"
+    assert f"\n{said}" in shown
 
 
 def test_what_there_was_no_time_for_is_said() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemma_mtp import __version__
 from gemma_mtp.api import DeviceChoice, from_json, to_json
-from gemma_mtp.measure.bench.report import costs_json, plain_step, results_json
+from gemma_mtp.measure.bench.report import costs_json, noise, plain_step, results_json
 from gemma_mtp.measure.bench.report_runs import Measured, in_words
 from gemma_mtp.measure.bench.results import Results
 from gemma_mtp.measure.provenance import weights
@@ -133,7 +133,8 @@ def _pair_lines(pair: Measured) -> list[str]:
         lines.append(_row([draft, *(_cell(pair.by_acceptance[at], draft) for at in columns)]))
     best = (pair.by_acceptance[at].auto_vs_best for at in columns)
     lines.append(_row(["auto / best fixed", *("-" if b is None else f"{b:.2f}" for b in best)]))
-    return [*lines, "", *_choice_in_words(about), *_costs_in_words(pair), *pair.skipped]
+    below = [*_choice_in_words(about), *_costs_in_words(pair), *_noise_in_words(pair)]
+    return [*lines, "", *below, *pair.skipped]
 
 
 def _count(parameters: int) -> str:
@@ -164,10 +165,17 @@ def _costs_in_words(pair: Measured) -> list[str]:
     widths = ", ".join(f"{w}: {s / step:.2f}" for w, s in sorted(costs.verify.items()) if w > 1)
     host = f"; outside llama.cpp {percent(pair.host_share)}" if pair.host_share is not None else ""
     return [
-        "tok/s, and times plain decoding. Drafts were accepted by chance where a number is given.",
+        "tok/s, and times plain decoding. In a column with a number each draft was accepted with "
+        "that chance.",
         f"A plain step takes {step * 1e3:.2f} ms{host}; plain steps by width: {widths}; "
         f"a draft {costs.draft_step / step:.2f}.",
     ]
+
+
+def _noise_in_words(pair: Measured) -> list[str]:
+    """That of the column with most, where figures say little for it: they are to be shared."""
+    busy = [results.noise or 0.0 for results in pair.by_acceptance.values() if results.busy]
+    return [noise(max(busy))] if busy else []
 
 
 def _row(cells: Sequence[str]) -> str:
