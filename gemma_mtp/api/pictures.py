@@ -25,8 +25,12 @@ _OTHERS = {b"%PDF": "a PDF document", b"II*\0": "a TIFF picture", b"MM\0*": "a T
 _FORMS = {b"WEBP": "a WebP picture", b"heic": "a HEIC picture", b"heix": "a HEIC picture",
           b"mif1": "a HEIC picture", b"avif": "an AVIF picture"}  # fmt: skip
 """What files of other kinds are called, by their first bytes, and by those from 8 to 11."""
+# Times that a JPEG may go over its pixels: one that comes in steps does so some ten times. A large
+# one takes a millisecond each time, so that a small file could keep the decoder busy for minutes.
+_MOST_SCANS = 1000
 _PIECE = 1 << 20  # bytes of a PNG that are unpacked at a time
 _EXIF, _IMAGE_BEGINS, _ORIENTATION = 0xE1, 0xDA, 0x112
+_SCAN = bytes([0xFF, _IMAGE_BEGINS])
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of a JPEG from 0xC0 to 0xCF that say nothing of its size
 
 
@@ -74,6 +78,8 @@ def check_picture(data: bytes, name: str) -> None:
             f"{name} has {size[0]} x {size[1]} pixels, and {MOST_PIXELS} are the most.",
             "Make it smaller first; the model sees it much smaller in any case.",
         )
+    if kind_of(data) == "image/jpeg" and data.count(_SCAN) > _MOST_SCANS:
+        raise UsageError(f"{name} is damaged: it holds its pixels too many times.")
     most = size[0] * size[1] * 8 + size[1] * 2 + _PIECE  # 16 bits, 4 channels, and what is between
     if kind_of(data) == "image/png" and _unpacks_to_more(data, most):
         raise UsageError(f"{name} is damaged: it holds something else than its pixels.")

@@ -124,3 +124,8 @@ def test_a_png_that_holds_more_than_its_pixels_is_not_unpacked() -> None:
             check_picture(data, "it")
     for data in (whole, png(1, 1), png(3000, 2)):
         check_picture(data, "it")
+
+
+def test_a_jpeg_of_endless_scans_is_not_decoded() -> None:
+    with pytest.raises(UsageError, match="it holds its pixels too many times"):
+        check_picture(jpeg(8000, 8000) + b"\xff\xda\0\x08" * 2000, "it")
