@@ -31,9 +31,9 @@ from gemma_mtp.terminal.escapes import (
     WRAP,
 )
 from gemma_mtp.terminal.output import let_go, unguarded
-from gemma_mtp.terminal.pieces import Piece
+from gemma_mtp.terminal.pieces import Piece, fitting, harmless_pieces, lines_of
 from gemma_mtp.terminal.prompt import PROMPT
-from gemma_mtp.terminal.widths import char_width, columns, cut, cut_start
+from gemma_mtp.terminal.widths import columns, cut, cut_start
 from gemma_mtp.text import harmless
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ class Screen:
         stream = self.notes if note else self.text
         on_terminal = self.live if note else self.text_shown
         if note or on_terminal:
-            pieces = _harmless(pieces)
-        *above, end = _lines(_harmless(end))
+            pieces = harmless_pieces(pieces)
+        *above, end = lines_of(harmless_pieces(end))
         stays = not pieces and above == self._above and self._stands
         erase = self._erase(stays)
         if on_terminal or self.text is self.notes:
@@ -169,7 +169,11 @@ class Screen:
         of a row above them; the last ones where there are more than the window has room for."""
         with self._drawing:
             erase = self._erase()
-            self._above, self._end, self._most = [_harmless(x) for x in lines], [], self.height - 2
+            self._above, self._end, self._most = (
+                [harmless_pieces(x) for x in lines],
+                [],
+                self.height - 2,
+            )
             self._send((self.notes, erase + self._draw()))
 
     def styled(self, pieces: Iterable[Piece]) -> str:
@@ -215,7 +219,7 @@ class Screen:
             return ""  # at the right edge a movement would lose the pending line break
         room = self._width - 1
         above = self._above[-self._most :] if column == 0 else []
-        end = _fitting(self._begun_afresh(self._end, False), room - column)
+        end = fitting(self._begun_afresh(self._end, False), room - column)
         line = self._line(room)
         if not (above or end or line):
             return ""
@@ -223,7 +227,7 @@ class Screen:
         self._shown_in = self._size()
         drawn = escapes.down(len(above)) + ERASE_BELOW if stays else ""
         if not stays:
-            drawn = "".join(self.styled(_fitting(row, room)) + "\r\n" for row in above)
+            drawn = "".join(self.styled(fitting(row, room)) + "\r\n" for row in above)
         drawn += self.styled(end)
         below = bool(line and (above or end or column))
         drawn += escapes.START_BELOW if below else ""
@@ -282,41 +286,3 @@ class Screen:
             except BrokenPipeError:
                 let_go(stream)
                 self.left = self.left or stream is self.text
-
-
-def _harmless(pieces: Iterable[Piece]) -> list[Piece]:
-    return [Piece(harmless(text), style) for text, style in pieces]
-
-
-def _lines(pieces: list[Piece]) -> list[list[Piece]]:
-    """Pieces parted at line ends; at least one line."""
-    lines: list[list[Piece]] = [[]]
-    for piece, style in pieces:
-        first, *more = piece.split("\n")
-        lines[-1].append(Piece(first, style))
-        lines += [[Piece(part, style)] for part in more]
-    return lines
-
-
-def _fitting(pieces: list[Piece], room: int) -> list[Piece]:
-    """As much of a line as there is room for."""
-    kept: list[Piece] = []
-    for piece, style in pieces:
-        part = _plain_part(piece, room)
-        kept.append(Piece(part, style))
-        room -= columns(part)
-        if part != piece:
-            break
-    return [piece for piece in kept if piece.text]
-
-
-def _plain_part(text: str, room: int) -> str:
-    """The start of `text` that fits and of which the columns are certain."""
-    if text.isascii():
-        return text[: max(room, 0)]
-    for at, char in enumerate(text):
-        width = char_width(char)
-        if width is None or width > room:
-            return text[:at]
-        room -= width
-    return text
