@@ -97,15 +97,21 @@ def _unknown(name: str) -> UsageError:
 
 
 def _messages(given: dict[str, Any]) -> tuple[Message, ...]:
-    if ("prompt" in given) == ("messages" in given):
-        raise UsageError("The line must have either prompt or messages.")
-    if "prompt" not in given:
+    says_enough = any(given.get(kind.key) for kind in KINDS)  # without a word
+    if "messages" in given:
+        if "prompt" in given:
+            raise UsageError("The line must have either prompt or messages.")
         return tuple(_message(each) for each in _list("messages", given["messages"]))
-    if not isinstance(given["prompt"], str):
+    if "prompt" not in given and not says_enough:
+        raise UsageError("The line must have either prompt or messages.")
+    prompt = given.get("prompt", "")
+    if not isinstance(prompt, str):
         raise UsageError("prompt must be a text.")
-    if not given["prompt"].strip():
+    if prompt.strip():
+        return (Message.text("user", prompt),)
+    if not says_enough:
         raise UsageError("The prompt is empty.")
-    return (Message.text("user", given["prompt"]),)
+    return (Message("user", ()),)
 
 
 def _with_media(messages: tuple[Message, ...], given: dict[str, Any]) -> tuple[Message, ...]:

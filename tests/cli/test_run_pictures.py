@@ -107,6 +107,7 @@ def test_a_line_of_a_batch_has_it_as_openai_writes_it() -> None:
 def test_a_plain_line_of_a_batch_names_files() -> None:
     lines: list[dict[str, object]] = [
         {"prompt": "What?", "images": ["cat.png"]},
+        {"images": ["cat.png"]},
         {"prompt": "What?", "images": "cat.png"},
         {"prompt": "What?", "images": ["nope.png"]},
         {"messages": [{"role": "assistant", "content": "A cat."}], "images": ["cat.png"]},
@@ -114,7 +115,8 @@ def test_a_plain_line_of_a_batch_names_files() -> None:
     Path("b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     engine = FakeEngine()
     outcome = invoke("run", "tiny", "--batch", "b.jsonl", env=FakeEnvironment(engine))
-    assert [request.messages[-1].parts for request in engine.requests] == [(CAT, Text("What?"))]
+    shown = [request.messages[-1].parts for request in engine.requests]
+    assert shown == [(CAT, Text("What?")), (CAT,)]
     answers = map(json.loads, outcome.stdout.splitlines())
     assert [answer["error"]["message"] for answer in answers if "error" in answer] == [
         "images must be a list.",
