@@ -65,7 +65,7 @@ GENERAL_KEYS = (
 EXTRA_TENSORS = ("{}.scale", "{}.input_scale", "{}.bias", "{}.lora_a")
 
 
-def _other(chance: random.Random, value: Any) -> Any:
+def other_value(chance: random.Random, value: Any) -> Any:
     """Another value, most often of the same type."""
     if isinstance(value, Typed):
         changed = _other_list(chance, value.value)
@@ -101,7 +101,7 @@ def _other_list(chance: random.Random, value: list[Any]) -> list[Any]:
 
 def change_key(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None:
     key = chance.choice(list(metadata))
-    metadata[key] = _other(chance, metadata[key])
+    metadata[key] = other_value(chance, metadata[key])
 
 
 def spread_key(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None:
@@ -123,7 +123,7 @@ def add_key(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None
     arch = chance.choice(("gemma4", "gemma4-assistant"))
     own = [(f"{arch}.{key}", value) for key, value in OPTIONAL_KEYS]
     key, value = chance.choice([*own, *GENERAL_KEYS])
-    metadata[key] = value if chance.random() < 0.5 else _other(chance, value)
+    metadata[key] = value if chance.random() < 0.5 else other_value(chance, value)
 
 
 def rename_key(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None:
@@ -131,9 +131,9 @@ def rename_key(chance: random.Random, metadata: Metadata, tensors: Tensors) -> N
     key = chance.choice(list(metadata))
     rest = {k: metadata.pop(k) for k in list(metadata)}
     if chance.random() < 0.5:
-        metadata[f"{key}\0"] = _other(chance, rest[key])
+        metadata[f"{key}\0"] = other_value(chance, rest[key])
     metadata |= rest
-    metadata.setdefault(f"{key}\0", _other(chance, rest[key]))
+    metadata.setdefault(f"{key}\0", other_value(chance, rest[key]))
 
 
 def change_type(chance: random.Random, metadata: Metadata, tensors: Tensors) -> None:

@@ -3,6 +3,7 @@ drafts, a cache, exact mode, snapshots and states on the disk."""
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -390,6 +391,7 @@ def test_an_encoder_is_not_freed_while_another_thread_counts_positions(
 # --- what is refused -------------------------------------------------------------------------
 
 DAMAGED = CAT[:60] + bytes(len(CAT) - 60)
+CUT = b"GIF89a" + struct.pack("<HHBBB", 40, 30, 0, 0, 0)
 HUGE = png(b"\0" * 30, 60_000, 60_000)
 THIN = png(bytes(range(3)) * 20_000, 1, 20_000)
 
@@ -400,7 +402,8 @@ THIN = png(bytes(range(3)) * 20_000, 1, 20_000)
         (b"", "The picture is no picture that can be read here."),
         (b"RIFF\0\0\0\0WEBPVP8 ", "The picture is a WebP picture, which cannot be read here."),
         (CAT[:20], "The picture is damaged: its file does not say how large it is."),
-        (DAMAGED, "The picture is damaged, or of a kind that cannot be read here."),
+        (DAMAGED, "The picture is damaged: it holds something else than its pixels."),
+        (CUT, "The picture is damaged, or of a kind that cannot be read here."),
         (HUGE, "The picture has 60000 x 60000 pixels, and 67108864 are the most."),
         (THIN, "The picture is far too long and thin to be read."),
     ],

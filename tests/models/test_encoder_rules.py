@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -205,3 +207,13 @@ def test_what_real_encoders_have_besides_is_taken(tmp_path: Path) -> None:
     check_encoder(
         TARGET, replace(sound, tensors=sound.tensors | {"v.blk.0.out_scale.weight": scale})
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs processes that fork")
+def test_no_damaged_encoder_ends_the_process(tmp_path: Path) -> None:
+    program = Path(__file__).parents[2] / "benchmarks" / "fuzz_encoders.py"
+    command = [sys.executable, str(program), "--count", "60"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "refused" in done.stdout
+    assert "encoded" in done.stdout

@@ -34,19 +34,7 @@ def write_encoder(
     `kind` gemma4v is a small transformer, as of most models; gemma4uv none, as of 12B. `sound` is
     likewise gemma4a or gemma4ua, for recordings. Either may be "": then there is no such part.
     """
-    metadata: Metadata = {
-        "general.architecture": "clip",
-        "general.type": "mmproj",
-        "general.name": "random encoder",
-        "clip.use_gelu": True,
-    }
-    shapes: Shapes = {}
-    if kind:
-        shapes |= _unified(target_width) if kind == "gemma4uv" else _transformer(target_width)
-        metadata |= _seeing(target_width, kind)
-    if sound:
-        shapes |= _conformer(target_width) if sound == "gemma4a" else _waves(target_width)
-        metadata |= _hearing(target_width, sound)
+    metadata, shapes = parts_of(target_width, kind, sound)
     random = np.random.default_rng(seed)
     tensors: Tensors = {name: (shape, F32) for name, shape in shapes.items()}
     with path.open("wb") as file:
@@ -60,6 +48,24 @@ def write_encoder(
             data = values.astype("<f4").tobytes()
             file.write(data + bytes(padded(len(data)) - len(data)))
     return path
+
+
+def parts_of(target_width: int, kind: str, sound: str) -> tuple[Metadata, Shapes]:
+    """What the header of such an encoder says."""
+    metadata: Metadata = {
+        "general.architecture": "clip",
+        "general.type": "mmproj",
+        "general.name": "random encoder",
+        "clip.use_gelu": True,
+    }
+    shapes: Shapes = {}
+    if kind:
+        shapes |= _unified(target_width) if kind == "gemma4uv" else _transformer(target_width)
+        metadata |= _seeing(target_width, kind)
+    if sound:
+        shapes |= _conformer(target_width) if sound == "gemma4a" else _waves(target_width)
+        metadata |= _hearing(target_width, sound)
+    return metadata, shapes
 
 
 def _seeing(target_width: int, kind: str) -> Metadata:
