@@ -128,8 +128,9 @@ def mutated(chance: random.Random, path: Path) -> str:
     done = []
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         mutation = chance.choice(MUTATIONS)
-        done.append(mutation.__name__)
-        mutation(chance, metadata, tensors)
+        if tensors:  # one that hears without layers has a single one, which may be gone
+            done.append(mutation.__name__)
+            mutation(chance, metadata, tensors)
     if sum(writer.size_of(*tensor) for tensor in tensors.values()) > LARGEST:
         return ""
     alignment = metadata.get("general.alignment", 32)
