@@ -235,7 +235,7 @@ def test_fields_that_would_change_the_reply_are_refused_by_name(
     [
         (
             {"role": "user", "content": "?", "images": ["aGVsbG8="]},
-            "messages.1.images.0 is no picture",
+            "messages.1.images.0 is neither a picture nor a recording",
         ),
         ({"role": "boss", "content": "Go."}, "messages.1.role must be "),
     ],
