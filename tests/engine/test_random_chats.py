@@ -176,7 +176,7 @@ def _outcome(engine: Engine, request: Request) -> tuple[Message, Outcome]:
     """The message, and its tokens with a digest of rows behind what is cached then."""
     *_, end = engine.reply(request)
     assert isinstance(end, End)
-    engine.prepare(None)
+    engine.background.wait()  # it may be keeping the chat, and nobody else may use the target then
     target, position = engine.pair.target, engine.cache.transcript.cached
     rows = target.decode(PROBE, position, len(PROBE))[: len(PROBE)]
     digest = sha256(rows.tobytes()).hexdigest()
