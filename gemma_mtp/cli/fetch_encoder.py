@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gemma_mtp.errors import ModelNotAvailable
-from gemma_mtp.models.encoder_check import what_brings_hearing
 from gemma_mtp.terminal.console import agreed, can_ask, say
 from gemma_mtp.text import byte_size
 
@@ -43,6 +42,8 @@ def with_encoder(
 def refuse_deaf(env: Environment, name: str, kinds: Sequence[Kind]) -> None:
     """Raise ModelNotAvailable for a model that is not here and would not hear: it takes long to
     pull."""
+    from gemma_mtp.models.encoder_check import what_brings_hearing
+
     helps = what_brings_hearing(None, "", env.catalogue.find(name))
     for kind in kinds:
         if kind.key == "audio" and helps:

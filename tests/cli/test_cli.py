@@ -400,7 +400,7 @@ def test_version_help_and_pull() -> None:
 
 
 def test_nothing_heavy_is_imported_for_help() -> None:
-    heavy = "rich prompt_toolkit llama_cpp numpy huggingface_hub asyncio urllib.request ssl"
+    heavy = "rich prompt_toolkit llama_cpp numpy huggingface_hub asyncio urllib.request ssl tomllib"
     code = f"import sys, gemma_mtp.cli.app as _; print(*set('{heavy}'.split()) & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True
