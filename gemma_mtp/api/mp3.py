@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 # A header of 4 bytes: versions 2.5, 2 and 1 of layer III, with a bit rate.
 _MP3 = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef].", re.DOTALL)
+# Bit rates by their number in the header: of version 1, and of the others.
 _KILOBITS = ((0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
              (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))  # fmt: skip
 _MOST_FALSE = 100_000  # places that look like a frame and are none, until a file counts as damaged

@@ -15,7 +15,7 @@ PACKAGES = {
     ("Vulkan", "pacman"): "sudo pacman -S vulkan-headers vulkan-icd-loader shaderc spirv-headers",
     ("Vulkan", "zypper"): "sudo zypper install vulkan-devel shaderc spirv-headers-devel",
 }  # fmt: skip
-"""What installs that which a build needs, by the program that installs packages."""
+"""The command that installs what a build needs, by the kind of build and the package manager."""
 VULKAN_SDK = "install the Vulkan SDK from https://vulkan.lunarg.com"
 NVIDIA = "https://developer.nvidia.com"
 OLDER_THAN_PACKAGES = (9, 0)
