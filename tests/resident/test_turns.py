@@ -25,6 +25,7 @@ from gemma_mtp.resident.attach import make_room
 from gemma_mtp.resident.client import EngineDied, ResidentPair
 from gemma_mtp.resident.sockets import connect
 from gemma_mtp.resident.wire import Connection
+from gemma_mtp.settings import KEEP_ALIVE
 
 
 def test_a_reply_is_that_of_the_pair(engine: Engine) -> None:
@@ -49,6 +50,18 @@ def test_another_pair_takes_its_place(engine: Engine) -> None:
     assert second.info.context_size == 1024
     assert said(first.reply(request(), NEVER)) == "One two three four."
     assert [pair.name for pair in engine.pairs] == ["tiny", "e2b", "tiny"]
+
+
+def test_how_long_a_pair_stays_says_nothing_of_the_next(engine: Engine) -> None:
+    def left(seconds: float | None) -> None:
+        wait_until(lambda: engine.resident.status()["seconds_left"] == seconds)
+
+    engine.pair("tiny", keep=-1)
+    left(None)
+    engine.pair("tiny", keep=None)
+    left(None)
+    engine.pair("e2b", keep=None)
+    left(KEEP_ALIVE)
 
 
 def test_another_pair_waits_for_the_reply_in_progress(engine: Engine, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Engine:
     def pair(
         self,
         name: str = "tiny",
-        keep: float = 300.0,
+        keep: float | None = 300.0,
         context: int | None = None,
         verbose: bool = False,
         party: str = "",
